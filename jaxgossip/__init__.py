@@ -1,0 +1,53 @@
+"""Emulate whole networks of gossip learning on one machine.
+
+N models are the rows of one array, a round is a sparse matrix times that array plus one vmapped local step, and the whole
+loop is one compiled program.
+
+>>> import jaxgossip as jg
+>>> W = jg.mixing.metropolis_hastings(jg.topology.ring(1024))
+>>> result = jg.simulate(jg.algorithms.dsgd(problem, optax.sgd(0.1), W), rounds=1000)
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from jaxgossip._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from jaxgossip import (
+        algorithms as algorithms,
+    )
+    from jaxgossip import (
+        experiment as experiment,
+    )
+    from jaxgossip import (
+        learning as learning,
+    )
+    from jaxgossip import (
+        mixing as mixing,
+    )
+    from jaxgossip import (
+        network as network,
+    )
+    from jaxgossip import (
+        simulation as simulation,
+    )
+    from jaxgossip import (
+        topology as topology,
+    )
+    from jaxgossip.simulation import simulate as simulate
+
+_ROOMS = ("algorithms", "experiment", "learning", "mixing", "network", "simulation", "topology")
+
+
+def __getattr__(name: str) -> Any:
+    """Import a room when it is first asked for: the command line must answer before JAX is loaded."""
+    if name in _ROOMS:
+        return importlib.import_module(f"jaxgossip.{name}")
+    if name == "simulate":
+        return importlib.import_module("jaxgossip.simulation").simulate
+    raise AttributeError(f"module 'jaxgossip' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return [*_ROOMS, "simulate", "__version__"]

@@ -1,0 +1,64 @@
+"""The two baselines that belong in every plot, X (n, p), x̂ (1, p):
+
+    isolated       X⁺ = X − η G(X)                      nobody talks
+    centralised    x̂⁺ = x̂ − η (1/n) Σ_i G_i(x̂)         one model, the gradient of all nodes' minibatches
+
+The centralised learner spends the same gradients a round as the network, on one shared model: D-SGD on the complete graph.
+"""
+
+import jax
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start
+from jaxgossip.learning.problem import Problem
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey
+
+
+def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
+    """Train every node on its own data alone: the floor that communication has to beat.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        local_steps: optimizer steps a round on each node.
+
+    Raises:
+        InputError: fewer than one local step.
+    """
+    at_least_one("local_steps", local_steps)
+
+    def init(key: PRNGKey) -> TrainState:
+        return start(problem, optimizer, key)
+
+    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        new = descend(problem, optimizer, state, round_.key("batch"), local_steps)
+        return round_.keep_offline(new, state), Traffic.none()
+
+    return Algorithm(init, step, problem, name="isolated nodes")
+
+
+def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
+    """Train one model on all nodes' data: the ceiling that communication can reach.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation.
+        local_steps: optimizer steps a round; each averages one gradient of every node.
+
+    Raises:
+        InputError: fewer than one local step.
+    """
+    at_least_one("local_steps", local_steps)
+
+    def init(key: PRNGKey) -> TrainState:
+        x = problem.init(key)[:1]
+        return TrainState(x, jax.vmap(optimizer.init)(x))
+
+    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        for number in range(local_steps):
+            gradient = problem.mean_gradient(state.x, jax.random.fold_in(round_.key("batch"), number))
+            state = apply(optimizer, gradient, state)
+        return state, Traffic.none()
+
+    return Algorithm(init, step, problem, name="centralised learner")

@@ -1,0 +1,63 @@
+"""Decentralised SGD in its three forms, X (n, p), G = stochastic gradients row by row:
+
+    ATC, adapt then combine    X⁺ = W (X − η G(X))
+    CTA, combine then adapt    Ψ = W X,  X⁺ = Ψ − η G(Ψ)
+    DGD, also D-PSGD           X⁺ = W X − η G(X)
+
+With τ > 1 local steps, "− η G" stands for what τ steps of the optimizer change: local SGD with gossip.
+
+ATC and CTA: Sayed 2014, "Adaptation, learning, and optimization over networks", chapter 7. DGD: Nedić and Ozdaglar 2009,
+"Distributed subgradient methods for multi-agent optimization"; Lian et al. 2017, "Can decentralized algorithms outperform
+centralized algorithms?", algorithm 1.
+"""
+
+from typing import Literal
+
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, descend, start
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey
+
+
+def dsgd(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    *,
+    form: Literal["atc", "cta", "dgd"] = "atc",
+    local_steps: int = 1,
+) -> Algorithm:
+    """Run decentralised SGD: gradient steps on each node, mixed over the graph every round.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: mixing operator or schedule.
+        form: the order of adapting and combining.
+        local_steps: optimizer steps a round on each node.
+
+    Raises:
+        InputError: fewer than one local step.
+    """
+    at_least_one("local_steps", local_steps)
+
+    def init(key: PRNGKey) -> TrainState:
+        return start(problem, optimizer, key)
+
+    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        batch = round_.key("batch")
+        if form == "atc":
+            adapted = descend(problem, optimizer, state, batch, local_steps)
+            new = adapted._replace(x=links.mix(adapted.x))
+        elif form == "cta":
+            new = descend(problem, optimizer, state._replace(x=links.mix(state.x)), batch, local_steps)
+        else:
+            adapted = descend(problem, optimizer, state, batch, local_steps)
+            new = adapted._replace(x=links.mix(state.x) + (adapted.x - state.x))
+        return round_.keep_offline(new, state), links.sent(state.x)
+
+    return Algorithm(init, step, problem, name=f"D-SGD ({form.upper()})")

@@ -1,0 +1,145 @@
+"""Gossip learning in rounds: nodes meet peers, merge what they hear, and learn on their own data.
+
+With this round's links W, models X (n, p), ages t (n,) = updates behind a model, reliabilities r (n,) of the senders:
+
+    merge(X)_i = Σ_j W_ij r_j x_j / Σ_j W_ij r_j,        t_i ← max of the ages that met
+
+    models, merge then update     X½ = merge(X),              X⁺ = X½ + learn(X½)
+    models, update then merge     X½ = X + learn(X),          X⁺ = merge(X½)
+    last updates travel           X⁺ = X + merge(Δ),          Δ = learn(X)
+    gradients travel              X⁺ = X + optimizer(merge(G(X)))
+
+Merging then updating is MU of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models on fully
+distributed data", with the node's own model in the place of the last one received. Weighing by age: Hegedűs, Danner and
+Jelasity 2021, "Decentralized learning works: an empirical comparison of gossip learning and federated learning",
+algorithm 2. Learning-rate schedules run on the age of the model, which travels and merges with it: a Pegasos step is
+1/(λ t). Updates and gradients do not contract disagreement: nodes that start apart stay apart.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start
+from jaxgossip.errors import InputError
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Links, Round, Traffic
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows
+
+
+class GossipState(NamedTuple):
+    """State of gossip learning.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: the optimizer's state of each node.
+        age: (n,) int32, updates behind each model.
+    """
+
+    x: Rows
+    opt_state: PyTree
+    age: NodeInts
+
+
+def gossip(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    *,
+    payload: Literal["model", "update", "gradient"] = "model",
+    order: Literal["merge_update", "update_merge"] | None = None,
+    weighting: Literal["uniform", "age", "samples"] = "uniform",
+    local_steps: int = 1,
+    scores: Sequence[float] | NodeFloats | None = None,
+) -> Algorithm:
+    """Run gossip learning: merge the models of the peers met, learn locally, every round.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: who meets whom and with which weights; usually random: a matching, pushes or pulls.
+        payload: what travels: the model, the update just made to it, or the gradient.
+        order: merge before or after the local update; for models only, there merge_update if not given.
+        weighting: reliability of a sender in merging: all alike, by age, or by its number of samples.
+        local_steps: optimizer steps a round on each node.
+        scores: n positive reliabilities of your own, one a node, in place of ``weighting``.
+
+    Raises:
+        InputError: options that exclude each other, or scores that are not n positive numbers.
+    """
+    at_least_one("local_steps", local_steps)
+    own_scores = None if scores is None else jnp.asarray(scores, problem.dtype)
+    _check(problem.n_nodes, payload, order, weighting, local_steps, own_scores)
+
+    def learn(x: Rows, opt_state: PyTree, age: NodeInts, round_: Round) -> GossipState:
+        opt_state = with_age(opt_state, age)
+        x, opt_state = descend(problem, optimizer, TrainState(x, opt_state), round_.key("batch"), local_steps)
+        return GossipState(x, opt_state, age + local_steps)
+
+    def reliability(age: NodeInts) -> NodeFloats | None:
+        if own_scores is not None:
+            return own_scores
+        if weighting == "samples":
+            return jnp.asarray(problem.sample_counts)
+        # A model that never learnt counts next to nothing, yet two of them still merge evenly.
+        return jnp.maximum(age.astype(problem.dtype), 1e-6) if weighting == "age" else None
+
+    def merge(state: GossipState, links: Links) -> GossipState:
+        return state._replace(x=links.mix(state.x, reliability(state.age)), age=links.maximum(state.age))
+
+    def init(key: PRNGKey) -> GossipState:
+        return GossipState(*start(problem, optimizer, key), jnp.zeros(problem.n_nodes, jnp.int32))
+
+    def step(state: GossipState, round_: Round) -> tuple[GossipState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        if payload == "model" and order == "update_merge":
+            new = merge(learn(*state, round_), links)
+        elif payload == "model":
+            new = learn(*merge(state, links), round_)
+        elif payload == "update":
+            learnt = learn(*state, round_)
+            new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, reliability(learnt.age)))
+        else:
+            gradient = links.mix(problem.gradient(state.x, round_.key("batch")), reliability(state.age))
+            x, opt_state = apply(optimizer, gradient, TrainState(state.x, with_age(state.opt_state, state.age)))
+            new = GossipState(x, opt_state, state.age + 1)
+        carried = (state.x, state.age) if payload == "model" or weighting == "age" else (state.x,)
+        return round_.keep_offline(new, state), links.sent(*carried)
+
+    return Algorithm(init, step, problem, name="gossip learning")
+
+
+def with_age(opt_state: PyTree, age: NodeInts) -> PyTree:
+    """Return ``opt_state`` with the step counters of its learning-rate schedules set to ``age`` (n,).
+
+    Only schedules: Adam's own counter belongs to moments that stay on the node.
+    """
+
+    def is_schedule(node: Any) -> bool:
+        return isinstance(node, optax.ScaleByScheduleState)
+
+    return jax.tree.map(
+        lambda node: optax.ScaleByScheduleState(age) if is_schedule(node) else node, opt_state, is_leaf=is_schedule
+    )
+
+
+def _check(n_nodes: int, payload: str, order: str | None, weighting: str, steps: int, scores: Array | None) -> None:
+    if payload != "model" and order is not None:
+        raise InputError(
+            f"order = '{order}' applies to payload = 'model' only, not to '{payload}'",
+            hint="an update or a gradient is always computed before it is sent: leave order out",
+        )
+    if payload == "gradient" and steps != 1:
+        raise InputError(
+            f"local_steps = {steps} with payload = 'gradient': one gradient travels a round",
+            hint="set local_steps = 1, or send updates",
+        )
+    if scores is not None and weighting != "uniform":
+        raise InputError(f"scores and weighting = '{weighting}' exclude each other", hint="give one of them")
+    if scores is not None and (scores.shape != (n_nodes,) or not bool((scores > 0).all())):
+        raise InputError(f"scores must be {n_nodes} positive numbers, one a node")

@@ -1,0 +1,97 @@
+"""Tables for the terminal."""
+
+import importlib.util
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.registry import nearest
+
+
+def render(*tables: Table) -> str:
+    """Return tables as text as wide as the terminal, without colour or trailing blanks."""
+    console = Console(color_system=None, force_terminal=False)
+    with console.capture() as capture:
+        for table in tables:
+            console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return rows with the same keys as a table; numbers stand right."""
+    grid = Table(box=None, pad_edge=False, header_style="")
+    for name in rows[0] if rows else ():
+        words = any(isinstance(row[name], str) and not row[name][:1].isdigit() for row in rows)
+        grid.add_column(name, justify="left" if words else "right", overflow="fold")
+    for row in rows:
+        grid.add_row(*("–" if value is None else str(value) for value in row.values()))
+    return render(grid)
+
+
+def listing(kind: str | None) -> str:
+    """Return all names of one kind, or of all, with a line about each.
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    from jaxgossip.experiment import catalogue
+    from jaxgossip.experiment.examples import examples
+
+    found = catalogue.standard()
+    kinds: dict[str, Mapping[str, str]] = {"examples": examples()}
+    sections = {
+        "topology": (found.topology,),
+        "mixing": (found.mixing,),
+        "dataset": (found.dataset, found.quadratic),
+        "partition": (found.partition,),
+        "model": (found.model,),
+        "algorithm": (found.algorithm,),
+        "optimizer": (found.optimizer,),
+    }
+    kinds |= {
+        name: {entry: registry.summary(entry) for registry in registries for entry in registry}
+        for name, registries in sections.items()
+    }
+    if kind is not None and kind not in kinds:
+        raise ConfigError(f"unknown kind '{kind}'", hint=nearest(kind, list(kinds)))
+    width = max(len(name) for names in kinds.values() for name in names)
+    blocks = []
+    for title, names in kinds.items():
+        if kind in (None, title):
+            grid = Table(box=None, pad_edge=False, show_header=False)
+            grid.add_column(width=width + 2, no_wrap=True)
+            grid.add_column()
+            for name, summary in names.items():
+                grid.add_row(f"  {name}", summary)
+            blocks.append(f"{title}\n{render(grid)}")
+    return "\n\n".join(blocks)
+
+
+def machine() -> str:
+    """Return versions, devices, cores and memory."""
+    from jaxgossip.experiment.provenance import provenance
+
+    facts = provenance()
+    lines = [f"{name:<12} {number}" for name, number in facts["versions"].items()]
+    device = facts["device"]
+    lines.append(f"{'device':<12} {device['count']} x {device['kind']} ({device['platform']})")
+    lines.append(f"{'machine':<12} {device['system']} {device['machine']}, {device['cores']} cores, {_memory()}")
+    lines += [f"{name:<12} {value}" for name, value in facts["flags"].items() if name.isupper() and value]
+    extra = "installed" if importlib.util.find_spec("sklearn") else "missing: pip install 'jaxgossip[data]'"
+    lines.append(f"{'extra data':<12} {extra}")
+    return "\n".join(lines)
+
+
+def _memory() -> str:
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    text = f"{pages / 2**30:.1f} GiB memory"
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        free = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable"))
+        text += f", {int(free.split()[1]) / 2**20:.1f} GiB available"
+    return text

@@ -1,0 +1,182 @@
+"""The commands. Heavy rooms are imported inside them, so that ``--help`` answers at once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxgossip.cli.output import fail, hint, say
+
+app = typer.Typer(
+    name="jaxgossip",
+    help="Emulate whole networks of gossip learning on one machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A configuration in TOML; 'jaxgossip new' writes one.")]
+RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key of the configuration; can be repeated."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+
+
+@app.command()
+def run(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, in place of the configuration's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run; by default a new one under runs/.")] = None,
+    *,
+    force: Force = False,
+) -> None:
+    """Run a configuration, and its baselines, into a folder."""
+    from jaxgossip.cli.progress import TerminalReporter, report, stoppable
+    from jaxgossip.experiment.config import load
+
+    settings = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
+    with stoppable() as stop:
+        reporter = TerminalReporter(stop)
+        loaded = load(config, settings)
+        from jaxgossip.experiment.run import run as run_experiment
+
+        command = " ".join(["jaxgossip", *sys.argv[1:]])
+        report(run_experiment(loaded, out=out, force=force, command=command, reporter=reporter))
+
+
+@app.command()
+def resume(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an interrupted run.")]) -> None:
+    """Go on with an interrupted run; it ends exactly as if it had never stopped."""
+    from jaxgossip.cli.progress import TerminalReporter, report, stoppable
+    from jaxgossip.experiment.run import resume as resume_experiment
+
+    with stoppable() as stop:
+        report(resume_experiment(folder, reporter=TerminalReporter(stop)))
+
+
+@app.command()
+def validate(config: ConfigFile, overrides: Overrides = None) -> None:
+    """Check a configuration and build everything it names, without running it."""
+    from jaxgossip.experiment.config import load
+
+    loaded = load(config, overrides or [])
+    from jaxgossip.experiment.build import build
+    from jaxgossip.experiment.run import precision
+
+    with precision(loaded):
+        parts = build(loaded)
+    graph = parts.graph.describe()
+    degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
+    say(f"{config} is valid")
+    say(f"  topology     {graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}")
+    say(f"  learning     {parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held")
+    say(f"  algorithm    {parts.algorithm.name}, {loaded.rounds:,} rounds")
+    hint(f"jaxgossip run {config}")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Which example; see the choices with 'jaxgossip list examples'.")] = "quickstart",
+    out: Annotated[Path | None, typer.Option(help="File to write; by default NAME.toml here.")] = None,
+    *,
+    force: Force = False,
+) -> None:
+    """Write a commented example configuration to start from."""
+    from jaxgossip.experiment.examples import write_example
+
+    written = write_example(name, out or Path(f"{name}.toml"), force=force)
+    for path in written:
+        say(f"wrote {path}")
+    hint(f"jaxgossip run {written[0]}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of configurations, for editors."""
+    from jaxgossip.experiment.config import json_schema
+
+    say(json.dumps(json_schema(), indent=2))
+
+
+@app.command("list")
+def list_names(
+    kind: Annotated[str | None, typer.Argument(help="Only this kind: topology, mixing, dataset, model, …")] = None,
+) -> None:
+    """List all that a configuration can name."""
+    from jaxgossip.cli.listing import listing
+
+    say(listing(kind))
+
+
+@app.command()
+def plot(
+    runs: RunFolders,
+    out: Annotated[Path | None, typer.Option(help="File to write (png, svg or pdf); by default summary.png in the run.")] = None,
+) -> None:
+    """Draw the summary of runs anew, finished or not."""
+    from jaxgossip.errors import ConfigError
+    from jaxgossip.experiment.plots import save_figure, summary
+    from jaxgossip.experiment.report import RunData
+
+    if out is not None and len(runs) > 1:
+        raise ConfigError("--out takes one run", hint="'jaxgossip compare' puts several runs into one picture")
+    for folder in runs:
+        path = out or folder / "summary.png"
+        save_figure(summary(RunData.load(folder)), path)
+        say(f"wrote {path}")
+    if len(runs) > 1:
+        hint(f"jaxgossip compare {' '.join(map(str, runs))}")
+
+
+@app.command()
+def compare(
+    runs: RunFolders,
+    out: Annotated[Path, typer.Option(help="Picture to write (png, svg or pdf).")] = Path("compare.png"),
+) -> None:
+    """Compare runs: a table, and one picture of them all."""
+    from jaxgossip.cli.listing import table
+    from jaxgossip.experiment.plots import compare as draw
+    from jaxgossip.experiment.plots import save_figure
+    from jaxgossip.experiment.report import RunData, compare_table
+
+    loaded = [RunData.load(folder) for folder in runs]
+    say(table(compare_table(loaded)))
+    save_figure(draw(loaded), out)
+    say(f"wrote {out}")
+
+
+@app.command()
+def info() -> None:
+    """Show versions, devices and memory, for a report of a problem."""
+    from jaxgossip.cli.listing import machine
+
+    say(machine())
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 a run failed, 2 usage or configuration, 130 interrupted."""
+    from jaxgossip.errors import InputError, JaxGossipError
+
+    try:
+        code = app(standalone_mode=False)
+    except JaxGossipError as error:
+        fail(error.message, error.hint)
+        code = 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt:
+        fail("interrupted", "what was written stays; 'jaxgossip resume RUN' goes on with a run")
+        code = 130
+    except BrokenPipeError:
+        code = 0
+    except Exception as error:
+        # The parser's own complaints, by what they can do: typer's copy of click is not ours to import.
+        if not hasattr(error, "format_message"):
+            raise
+        fail(error.format_message(), "'jaxgossip --help' lists the commands, 'jaxgossip COMMAND --help' their options")  # pyright: ignore[reportAttributeAccessIssue]
+        code = 2
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,153 @@
+"""What a user sees while a run goes: a line before each wait, a bar in a terminal, plain lines elsewhere."""
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.errors import RunError
+from jaxgossip.experiment.run import Outcome, Reporter
+
+LINE_S = 10.0
+"""Without a terminal, at most one line in so many seconds."""
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C or SIGTERM into a request to stop after the current chunk; a second one ends at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: object) -> None:
+        del frame
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        tell("\nstopping after this chunk, to save where it stands (again: stop at once)")
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class TerminalReporter(Reporter):
+    """Progress on stderr.
+
+    Args:
+        stop: says whether the user asked to stop.
+    """
+
+    def __init__(self, stop: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._name, self._rounds = "", 0
+        self._began, self._first, self._done, self._told = 0.0, 0, 0, 0.0
+        self._measured = ""
+
+    def note(self, text: str) -> None:
+        tell(text)
+
+    def begin(self, name: str, rounds: int, done: int) -> None:
+        self._name, self._rounds, self._first, self._done, self._measured = name, rounds, done, done, ""
+        self._began = self._told = 0.0
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[speed]}"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[measured]}"),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task(name, total=rounds, completed=done, speed="", measured="")
+            self._bar.start()
+
+    def advanced(self, done: int) -> None:
+        self._done = done
+        if self._began == 0.0:  # the first chunk sets the clock: before it, the program was compiled
+            self._began, self._first = time.perf_counter(), done
+        self._show(done)
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        value = record.get("test_accuracy_mean")
+        score = f"accuracy {value:.3f}" if value is not None else f"loss {record['test_loss_mean']:.3g}"
+        self._measured = f"{score}  consensus distance {record['consensus_distance']:.2e}"
+        self._show(self._done)
+
+    def end(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        elif self._measured:
+            tell(f"  {self._name}: round {self._done:,} of {self._rounds:,}  {self._measured}")
+
+    def should_stop(self) -> bool:
+        return self._stop()
+
+    def _show(self, done: int) -> None:
+        seconds = time.perf_counter() - self._began if self._began else 0.0
+        speed = (done - self._first) / seconds if seconds > 0 else 0.0
+        shown = f"{speed:.3g} rounds/s" if speed else ""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, speed=shown, measured=self._measured)
+        elif self._began and time.perf_counter() - self._told > LINE_S and self._told:
+            left = f"  ETA {(self._rounds - done) / speed:.0f} s" if speed else ""
+            tell(f"  {self._name}: round {done:,} of {self._rounds:,}  {shown}{left}  {self._measured}")
+            self._told = time.perf_counter()
+        elif not self._told:
+            self._told = time.perf_counter()
+
+
+def report(outcome: Outcome) -> None:
+    """Print what became of a run, where it is, and the next command.
+
+    Raises:
+        KeyboardInterrupt: the run was interrupted, after saying how to go on.
+        RunError: the run diverged.
+    """
+    if outcome.status == "interrupted":
+        tell(f"interrupted after round {outcome.rounds:,}; all of it is saved in {outcome.folder}")
+        hint(f"jaxgossip resume {outcome.folder}")
+        sys.exit(130)
+    _final_table(outcome)
+    say(f"\nresults in {outcome.folder}, picture in {outcome.folder / 'summary.png'}")
+    if outcome.status == "diverged":
+        raise RunError(
+            f"diverged: a model became NaN or infinite in round {outcome.rounds:,}; what was measured before is kept",
+            hint="a smaller optimizer.learning_rate is the usual cure",
+        )
+    hint(f"jaxgossip compare {outcome.folder} ANOTHER_RUN")
+
+
+def _final_table(outcome: Outcome) -> None:
+    run = outcome.final["run"]
+    key = "test_accuracy" if run.get("test_accuracy_mean") is not None else "test_loss"
+    rows = [("all nodes, mean", f"{key}_mean"), ("worst node", f"{key}_{'min' if key == 'test_accuracy' else 'max'}")]
+    say(f"\n{outcome.status} after {outcome.rounds:,} rounds in {outcome.seconds:.1f} s")
+    say(f"\n{key.replace('_', ' '):<24}")
+    for label, name in [*rows, ("mean model", f"mean_model_{key}")]:
+        say(f"  {label:<22}{number(run.get(name))}")
+    for name, record in outcome.final.items():
+        if name != "run":
+            say(f"  {LABELS.get(name, name):<22}{number(record.get(f'{key}_mean'))}")
+    say(f"\n  consensus distance    {number(run['consensus_distance'])}")
+    say(f"  messages              {run['messages']:,}")
+    say(f"  bytes sent            {run['bytes_sent']:,}")
+
+
+LABELS = {"isolated": "isolated nodes, mean", "centralised": "centralised learner"}
+
+
+def number(value: float | None) -> str:
+    """Return a number with four digits, or a dash."""
+    return "–" if value is None else f"{value:.4g}"

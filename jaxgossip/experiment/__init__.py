@@ -1,0 +1,1 @@
+"""Experiments: the configuration, the run folder, the reports and the pictures of a run."""

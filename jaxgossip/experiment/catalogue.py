@@ -1,0 +1,134 @@
+"""All that a configuration can name, room by room, in one value that tests and users can replace."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.registry import Builder, Registry, load_object, nearest
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The registries behind the keys of a configuration.
+
+    Attributes:
+        topology: ``topology.kind``.
+        mixing: ``mixing.kind``.
+        dataset: ``learning.dataset``, data sets by name.
+        quadratic: ``learning.dataset``, tasks that need neither model nor partition.
+        datafile: ``learning.dataset``, readers of files; each is registered by the suffix it reads, without the dot.
+        model: ``learning.model``.
+        partition: ``partition.kind``.
+        algorithm: ``algorithm.kind``.
+        optimizer: ``optimizer.kind``.
+    """
+
+    topology: Registry
+    mixing: Registry
+    dataset: Registry
+    quadratic: Registry
+    datafile: Mapping[str, Builder]
+    model: Registry
+    partition: Registry
+    algorithm: Registry
+    optimizer: Registry
+
+
+@dataclass(frozen=True)
+class Found:
+    """A builder that a configuration names.
+
+    Attributes:
+        name: the name as a resolved configuration has it: the user's own files with absolute paths.
+        builder: what the name stands for.
+    """
+
+    name: str
+    builder: Builder
+
+
+def find(registry: Registry, name: str, folder: Path) -> Found:
+    """Return the builder called ``name``: registered, or the user's own as 'file.py:function'.
+
+    Args:
+        registry: where registered names are.
+        name: the name.
+        folder: where a relative path starts.
+
+    Raises:
+        ConfigError: unknown name, no such file or function, or a file that fails when it is imported.
+    """
+    where, colon, function = name.rpartition(":")
+    if not colon:
+        return Found(name, registry[name])
+    if where.endswith(".py"):
+        where = str(absolute(where, folder))
+    try:
+        return Found(f"{where}:{function}", load_object(f"{where}:{function}", folder))
+    except ConfigError:
+        raise
+    except Exception as error:  # the user's own file may raise whatever it likes
+        raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+
+
+def find_dataset(catalogue: Catalogue, name: str, folder: Path) -> Found:
+    """Return the data set called ``name``: registered, a file, or the user's own as 'file.py:function'.
+
+    Raises:
+        ConfigError: unknown name, no such file, or a file of a kind that cannot be read.
+    """
+    if ":" in name:
+        return find(catalogue.dataset, name, folder)
+    if name in list(catalogue.quadratic):
+        return Found(name, catalogue.quadratic[name])
+    suffix = Path(name).suffix.removeprefix(".")
+    if "/" not in name and suffix not in list(catalogue.datafile):
+        known = [*catalogue.dataset, *catalogue.quadratic]
+        if name not in known:
+            readable = ", ".join(f".{suffix}" for suffix in catalogue.datafile)
+            hint = f"{nearest(name, known)}; or a file ({readable}); or your own as 'file.py:function'"
+            raise ConfigError(f"unknown dataset '{name}'", hint=hint)
+        return Found(name, catalogue.dataset[name])
+    path = absolute(name, folder)
+    if not path.is_file():
+        raise ConfigError(f"no such file: {path}", hint="a relative path starts at the configuration's folder")
+    if suffix not in list(catalogue.datafile):
+        raise ConfigError(f"{path}: no reader for files '.{suffix}'", hint=nearest(suffix, list(catalogue.datafile)))
+    return Found(str(path), catalogue.datafile[suffix])
+
+
+def absolute(path: str | Path, folder: Path) -> Path:
+    """Return ``path`` made absolute, starting from ``folder`` if it is relative; ``~`` is the user's home."""
+    expanded = Path(path).expanduser()
+    return (expanded if expanded.is_absolute() else folder / expanded).absolute()
+
+
+def takes(builder: Builder, key: str) -> bool:
+    """Return whether a builder has a parameter called ``key``."""
+    return key in inspect.signature(builder).parameters
+
+
+def owners(registry: Mapping[str, Builder], key: str) -> list[str]:
+    """Return the names of the builders that have a parameter called ``key``."""
+    return [name for name, builder in registry.items() if takes(builder, key)]
+
+
+def standard() -> Catalogue:
+    """Return the catalogue of jaxgossip's own registries."""
+    from jaxgossip import algorithms, learning, mixing, topology
+
+    learn: Any = learning
+    return Catalogue(
+        topology=topology.TOPOLOGIES,
+        mixing=mixing.MIXINGS,
+        dataset=learn.DATASETS,
+        quadratic=learn.QUADRATICS,
+        datafile=learn.DATAFILES,
+        model=learn.MODELS,
+        partition=learn.PARTITIONS,
+        algorithm=algorithms.ALGORITHMS,
+        optimizer=learn.OPTIMIZERS,
+    )

@@ -1,0 +1,84 @@
+"""From a TOML file to a checked, resolved configuration; every mistake in the user's words, all in one error.
+
+A section's keys follow from the builder that it names, so a configuration is read in two steps: find the builders, then
+check every table against the model derived from its builder. What holds between sections is checked last.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxgossip.experiment import catalogue as catalogues
+from jaxgossip.experiment import toml
+from jaxgossip.experiment.catalogue import Catalogue
+from jaxgossip.experiment.describe import json_schema, resolved_toml
+from jaxgossip.experiment.problems import Problem, config_error, in_order, shown
+from jaxgossip.experiment.reading import Reading
+from jaxgossip.experiment.sections import Config
+
+__all__ = ["Config", "json_schema", "load", "resolved_toml", "validate"]
+
+
+def load(
+    source: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+    catalogue: Catalogue | None = None,
+) -> Config:
+    """Return the checked configuration of a TOML file or text.
+
+    Args:
+        source: a path; or the TOML itself, a str of several lines or with a ``=``.
+        overrides: ``key.path=value`` each, as ``--set`` has them.
+        folder: where relative paths start; the file's folder if None, for a text the working directory.
+        catalogue: what the configuration can name; jaxgossip's own registries if None.
+
+    Raises:
+        ConfigError: all that is wrong, a line each, as "file: key.path: what"; the hints likewise.
+    """
+    if isinstance(source, str) and ("\n" in source or ("=" in source and not Path(source).exists())):
+        name, tree = "<text>", toml.parse(source, "<text>")
+        folder, stem = folder or Path.cwd(), "run"
+    else:
+        path = Path(source)
+        name, tree = str(source), toml.read(path)
+        folder, stem = folder or path.absolute().parent, path.stem
+    for override in overrides:
+        tree = toml.apply_override(tree, override)
+    return validate({"name": stem, **tree}, source=name, folder=folder, catalogue=catalogue)
+
+
+def validate(
+    tree: Mapping[str, Any], *, source: str = "configuration", folder: Path, catalogue: Catalogue | None = None
+) -> Config:
+    """Return the checked configuration of nested tables, as ``load`` does.
+
+    Args:
+        tree: the tables, ``name`` among them.
+        source: what errors call the configuration.
+        folder: where relative paths start.
+        catalogue: what the configuration can name; jaxgossip's own registries if None.
+
+    Raises:
+        ConfigError: all that is wrong, a line each.
+    """
+    reading = Reading(catalogue or catalogues.standard(), folder)
+    parts = reading.parts(tree)
+    config = reading.whole(parts)
+    problems = [*reading.problems, *(problem for rule in RULES for problem in rule(parts))]
+    if config is None or problems:
+        raise config_error(source, in_order(problems, tree))
+    return config
+
+
+def _one_sample_keeps_no_test(parts: Mapping[str, Any]) -> list[Problem]:
+    partition = parts.get("partition")
+    if partition is None or partition.kind != "one_sample" or partition.local_test == 0:
+        return []
+    message = f"a node with one sample has none to keep for its own test, got {shown(partition.local_test)}"
+    return [Problem(("partition", "local_test"), message, hint="set it to 0, or choose another partition")]
+
+
+RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (_one_sample_keeps_no_test,)
+"""What must hold between keys: from the sections that are in order (None if not) to what is wrong."""

@@ -1,0 +1,175 @@
+"""What a picture says of a run in words: what it is, how it ended, and what sets it apart from other runs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from jaxgossip.experiment import units
+from jaxgossip.experiment.report import BASELINES, RunData, final_numbers
+
+BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
+    {"isolated": "isolated nodes", "centralised": "centralised learner"}
+)
+
+MAX_DIFFERENCES = 4
+"""Runs that differ in more keys than this are called by their names, if these differ."""
+
+
+def facts(run: RunData) -> list[str]:
+    """Return what a run is, a phrase each: nodes, topology, mixing, algorithm, optimizer, task, faults, seed."""
+    nodes = run.n_nodes
+    found = [] if nodes is None else [f"{nodes:,} node{'s' if nodes != 1 else ''}"]
+    found.append(_kind(run, "topology", hidden=("nodes", "allow_disconnected")))
+    mixing = run.setting("mixing", "kind")
+    found.append(f"{mixing} mixing" if mixing else "")
+    found.append(_short(run.setting("algorithm", "kind")))
+    rate = run.setting("optimizer", "learning_rate")
+    found.append(" ".join([_short(run.setting("optimizer", "kind")), "" if rate is None else f"{rate:g}"]).strip())
+    task = [_short(run.setting("learning", key)) for key in ("dataset", "model")]
+    found.append(", ".join(part for part in task if part))
+    partition = _kind(run, "partition", hidden=("local_test",))
+    found.append(f"{partition} partition" if partition else "")
+    drop, online = run.setting("network", "drop") or 0, run.setting("network", "online")
+    found.append(f"{drop:.0%} of messages lost" if drop else "")
+    found.append(f"nodes online {online:.0%} of rounds" if online not in (None, 1) else "")
+    seed = run.config.get("seed")
+    found.append("" if seed is None else f"seed {seed}")
+    return [fact for fact in found if fact]
+
+
+def sentence(phrases: Sequence[str]) -> str:
+    """Return phrases as one line that breaks between them, never within one."""
+    return " · ".join(phrase.replace(" ", "\xa0") for phrase in phrases)
+
+
+def ending(run: RunData) -> str:
+    """Return how a run ended if it did not end well, or is not over; empty for a completed run."""
+    done, rounds = int(run.final["round"]), run.config.get("rounds")
+    if run.diverged_round is not None:
+        return f"diverged in round {run.diverged_round:,}: a model became infinite or not a number"
+    if run.status in ("completed", "unknown"):
+        return ""
+    if run.status == "running" and done == rounds:
+        return ""  # its baselines may still be going
+    of = f" of {rounds:,}" if rounds is not None else ""
+    return f"{run.status}: evaluated until round {done:,}{of}"
+
+
+def footnote(run: RunData) -> list[str]:
+    """Return the final numbers of a run, a sentence each."""
+    numbers, measure = final_numbers(run), run.measures[0]
+    scores = {"mean of nodes": numbers["mean"], _worst(run): numbers["worst"], "mean model": numbers["mean_model"]}
+    scores |= {BASELINE_WORDS[name]: numbers[name] for name in BASELINES}
+    told = [f"{name} {measure.text(value)}" for name, value in scores.items() if value is not None]
+    everyone = run.node_scores.get(measure.key)
+    if everyone is not None and run.n_evaluated != everyone.size and np.isfinite(everyone).any():
+        worst = float(np.nanmin(everyone) if measure.worst == "min" else np.nanmax(everyone))
+        told.insert(2, f"worst of all {everyone.size:,} nodes {measure.text(worst)}")
+    told += [f"{BASELINE_WORDS[name]} diverged in round {at:,}" for name, at in run.baseline_divergence.items()]
+    lines = [f"{measure.name} after round {numbers['round']:,}: {', '.join(told)}."]
+    lines[0] = lines[0][0].upper() + lines[0][1:]
+    local = [other for other in run.measures[1:] if other.key == "local_accuracy"]
+    for other in local:
+        mean = run.column(f"{other.key}_mean")[-1]
+        lines.append(f"On the nodes' own test samples: mean {other.text(mean)}.")
+    sent = f"{units.bytes_text(numbers['bytes_sent'])} sent in {units.count_text(numbers['messages'])} messages"
+    distance = units.scientific(numbers["consensus_distance"])
+    told = [f"consensus distance {distance}", sent if numbers["messages"] else "nothing sent"]
+    lines.append(f"C{', '.join(told)[1:]}, computed in {units.duration(numbers['wall_s'])}.")
+    return lines
+
+
+def _worst(run: RunData) -> str:
+    if run.n_nodes is None or run.n_evaluated is None or run.n_evaluated == run.n_nodes:
+        return "worst node"
+    return f"worst of {run.n_evaluated:,} evaluated nodes"
+
+
+def differences(runs: Sequence[RunData]) -> list[str]:
+    """Return what sets each run apart from the others: the keys of their configurations that differ.
+
+    Args:
+        runs: the runs.
+
+    Returns:
+        A label a run, all different: ``topology=ring``, ``degree=4, seed=1``; the run's name where too many keys
+        differ, its folder where nothing does.
+    """
+    flat = [_flat(run.config) for run in runs]
+    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key != ("name",)]
+    varying = [key for key in keys if len({repr(one.get(key)) for one in flat}) > 1]
+    kinds = {key[:-1] for key in varying if key[-1] in ("kind", "dataset", "model")}
+    # keys that only one kind has say nothing that the kind does not say, unless they also differ within it
+    telling = [key for key in varying if key[-1] in ("kind", "dataset", "model") or not _follows(key, kinds, flat)]
+    names = [run.name for run in runs]
+    if len(telling) > MAX_DIFFERENCES and len(set(names)) == len(names):
+        return names
+    labels = [_label(telling, one) for one in flat]
+    count = Counter(labels)
+    return [
+        label if label and count[label] == 1 else f"{label} ({run.folder.name})" if label else run.folder.name
+        for label, run in zip(labels, runs, strict=True)
+    ]
+
+
+def common(runs: Sequence[RunData]) -> list[str]:
+    """Return the facts that all runs share."""
+    everyone = [facts(run) for run in runs]
+    return [fact for fact in everyone[0] if all(fact in other for other in everyone[1:])]
+
+
+def _follows(key: tuple[str, ...], kinds: set[tuple[str, ...]], flat: Sequence[Mapping[tuple[str, ...], Any]]) -> bool:
+    section = next((kind for kind in kinds if key[: len(kind)] == kind), None)
+    if section is None:
+        return False
+    values: dict[Any, set[str]] = {}
+    for one in flat:
+        kind = tuple(one.get((*section, name)) for name in ("kind", "dataset", "model"))
+        values.setdefault(kind, set()).add(repr(one.get(key)))
+    return all(len(some) == 1 for some in values.values()) and any(key not in one for one in flat)
+
+
+def _label(keys: Sequence[tuple[str, ...]], flat: Mapping[tuple[str, ...], Any]) -> str:
+    last = Counter(_word(key) for key in keys)
+    parts: list[str] = []
+    for key in keys:
+        if key in flat:
+            word = _word(key) if last[_word(key)] == 1 else ".".join(key)
+            parts.append(f"{word}={_short(flat[key])}")
+    return ", ".join(parts)
+
+
+def _word(key: tuple[str, ...]) -> str:
+    return key[-2] if key[-1] == "kind" else key[-1]
+
+
+def _flat(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, (*path, key))
+        else:
+            found[*path, key] = value
+    return found
+
+
+def _kind(run: RunData, name: str, hidden: Sequence[str]) -> str:
+    section = run.config.get(name, {})
+    more = [f"{key} {_short(value)}" for key, value in section.items() if key not in ("kind", *hidden)]
+    kind = _short(section.get("kind"))
+    return f"{kind} ({', '.join(more)})" if kind and more else kind
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return "×".join(map(_short, value)) if value else "none"
+    return str(value).rsplit("/", maxsplit=1)[-1]

@@ -1,0 +1,58 @@
+"""What is measured of a model, and how it is told: its words, which end is worst, its scale, its digits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measurement of models as tables and pictures show it.
+
+    Attributes:
+        key: the name in a record, to which ``_mean``, ``_min``, ``_q05`` … are appended.
+        name: the same in words.
+        unit: what an axis adds in parentheses, or empty.
+        worst: which extreme is the worst node.
+        scale: of an axis.
+    """
+
+    key: str
+    name: str
+    unit: str
+    worst: Literal["min", "max"]
+    scale: Literal["linear", "log"]
+
+    @property
+    def is_fraction(self) -> bool:
+        """Whether values lie in 0 to 1 and are shown in percent."""
+        return self.unit == "%"
+
+    @property
+    def title(self) -> str:
+        """The axis title."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+    def text(self, value: float) -> str:
+        """Return a value as a table shows it."""
+        return f"{100 * value:.1f}%" if self.is_fraction else f"{value:.3g}"
+
+
+MEASURES = (
+    Measure("test_accuracy", "test accuracy", "%", "min", "linear"),
+    Measure("local_accuracy", "accuracy on own test samples", "%", "min", "linear"),
+    Measure("distance_to_optimum", "squared distance to the optimum", "", "max", "log"),
+    Measure("test_loss", "test loss", "", "max", "log"),
+)
+"""Known measurements, the most telling first."""
+
+
+def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
+    """Return the measures that a record holds, the most telling first.
+
+    A user's own measurement comes after those known here, on a linear axis and with its smallest value the worst.
+    """
+    known = [measure for measure in MEASURES if f"{measure.key}_mean" in record]
+    keys = {measure.key for measure in known}
+    own = [key.removesuffix("_mean") for key in record if key.endswith("_mean")]
+    return (*known, *(Measure(key, key.replace("_", " "), "", "min", "linear") for key in own if key not in keys))

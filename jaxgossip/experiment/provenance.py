@@ -1,0 +1,58 @@
+"""With what a result was made: enough to make it again to the bit."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxgossip import __version__
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions, device, flags and the state of the checkout, as JSON values."""
+    device = jax.devices()[0]
+    return {
+        "versions": {
+            "jaxgossip": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("jax", "jaxlib", "optax", "numpy", "scipy")},
+        },
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "machine": platform.machine(),
+            "system": platform.system(),
+            "cores": os.cpu_count(),
+        },
+        "flags": {
+            "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+            "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", ""),
+            "jax_enable_x64": bool(jax.config.jax_enable_x64),
+            "jax_threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
+        },
+        "git": git_state(Path(__file__).parent),
+    }
+
+
+def git_state(folder: Path) -> dict[str, Any] | None:
+    """Return commit and cleanness of the checkout that holds ``folder``; None outside of one."""
+
+    def ask(*words: str) -> str | None:
+        try:
+            answer = subprocess.run(
+                ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
+            )  # noqa: S603, S607 - git from PATH, fixed words
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return answer.stdout.strip()
+
+    # An installed copy inside somebody else's repository must not report that repository's commit.
+    if ask("ls-files", "--error-unmatch", str(Path(__file__))) is None:
+        return None
+    changes = ask("status", "--porcelain")
+    return {"commit": ask("rev-parse", "HEAD"), "clean": changes == ""}

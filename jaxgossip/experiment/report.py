@@ -1,0 +1,268 @@
+"""What a run folder holds, read back for tables and pictures; a run that is still going, or was killed, is read too."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.experiment import units
+from jaxgossip.experiment.measure import Measure, measures_of
+
+BASELINES = ("isolated", "centralised")
+
+type Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run read from its folder.
+
+    Attributes:
+        folder: where it is.
+        config: the resolved configuration as nested tables; it is not checked again, so that runs of other versions
+            and runs whose own files have moved can still be read.
+        manifest: facts of the run; empty values where it was killed before they were known.
+        records: one a evaluation, in the order of rounds.
+        baselines: the records of each baseline that was run.
+        node_scores: every measurement at the end, (n,) float each, over all nodes; empty before the end.
+        baseline_divergence: round in which a baseline's model became NaN or infinite.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    records: tuple[Record, ...]
+    baselines: Mapping[str, tuple[Record, ...]]
+    node_scores: Mapping[str, np.ndarray]
+    baseline_divergence: Mapping[str, int]
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "RunData":
+        """Read a run folder.
+
+        Args:
+            folder: the run folder.
+
+        Raises:
+            ConfigError: the folder is no run, was never evaluated, or a file in it is damaged.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise ConfigError(f"no such run: {folder}", hint="give the folder of a run, e.g. one under runs/")
+        for needed in ("config.toml", "metrics.jsonl"):
+            if not (folder / needed).is_file():
+                nested = [str(path.parent) for path in sorted(folder.glob(f"*/{needed}"))[-3:]]
+                hint = (
+                    f"did you mean {' or '.join(nested)}?" if nested else "a run folder is what 'jaxgossip run' makes"
+                )
+                raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
+        records = _records(folder / "metrics.jsonl")
+        if not records:
+            raise ConfigError(f"{folder} has no evaluation yet", hint="wait for the first, or resume the run")
+        baselines = {name: _records(folder / "baselines" / f"{name}.jsonl") for name in BASELINES}
+        # the marker that closes a diverged baseline repeats the numbers of the evaluation before it
+        divergence = {
+            name: int(record["round"]) for name, some in baselines.items() for record in some if record.get("diverged")
+        }
+        baselines = {
+            name: tuple(record for record in some if not record.get("diverged")) for name, some in baselines.items()
+        }
+        return cls(
+            folder=folder,
+            config=_config(folder / "config.toml"),
+            manifest=_manifest(folder / "manifest.json"),
+            records=records,
+            baselines={name: some for name, some in baselines.items() if some},
+            node_scores=_arrays(folder / "node_scores.npz"),
+            baseline_divergence=divergence,
+        )
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return str(self.config.get("name", self.folder.name))
+
+    @property
+    def status(self) -> str:
+        """Completed, diverged, interrupted, running or failed; 'unknown' without a manifest."""
+        return str(self.manifest.get("status", "unknown"))
+
+    @property
+    def n_nodes(self) -> int | None:
+        """Number of nodes; None if the folder does not tell."""
+        nodes = self._section("graph", self.manifest).get("nodes") or self._section("topology").get("nodes")
+        if nodes is None and self.node_scores:
+            nodes = next(iter(self.node_scores.values())).size
+        return None if nodes is None else int(nodes)
+
+    @property
+    def n_evaluated(self) -> int | None:
+        """Number of nodes behind the statistics of a record; None if the folder does not tell."""
+        sampled = self._section("evaluation").get("sampled_nodes")
+        return self.n_nodes if sampled is None or self.n_nodes is None else min(int(sampled), self.n_nodes)
+
+    @property
+    def diverged_round(self) -> int | None:
+        """Round in which a model became NaN or infinite; None if none did."""
+        if self.status != "diverged":
+            return None
+        return int(self.manifest.get("rounds", self.records[-1]["round"]))
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What the run measured of a model, the most telling first."""
+        return measures_of(self.records[-1])
+
+    @property
+    def final(self) -> Record:
+        """The last record."""
+        return self.records[-1]
+
+    def column(self, key: str, baseline: str | None = None) -> np.ndarray:
+        """Return one value an evaluation, (k,) float64; NaN where there is none.
+
+        Args:
+            key: the name in a record.
+            baseline: of which baseline; the run itself if None.
+        """
+        records = self.records if baseline is None else self.baselines.get(baseline, ())
+        return np.array([_number(record.get(key)) for record in records], np.float64)
+
+    def bytes_per_node(self) -> np.ndarray:
+        """Return (k,) float64: bytes sent until each evaluation, the mean over nodes; NaN if nodes are unknown."""
+        return self.column("bytes_sent") / (self.n_nodes or np.nan)
+
+    def distance(self, baseline: str | None = None) -> np.ndarray:
+        """Return (k,) float64: the consensus distance, exactly 0 where equal initial models differ by rounding."""
+        values = self.column("consensus_distance", baseline)
+        if values.size > 1 and values[0] < 1e-9 * np.nanmax(values[1:], initial=0.0):
+            values[0] = 0.0  # the mean of equal numbers is not always that number
+        return values
+
+    def setting(self, section: str, key: str) -> Any:
+        """Return the configuration's value of ``section.key``; None if it has none."""
+        return self._section(section).get(key)
+
+    def _section(self, name: str, tree: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        found = (self.config if tree is None else tree).get(name)
+        return found if isinstance(found, Mapping) else {}
+
+
+def final_numbers(run: RunData) -> dict[str, Any]:
+    """Return a run's last numbers as JSON values, None for what was not measured.
+
+    Keys: run, status, round, measure (what mean, worst, … are of), mean, worst, mean_model, isolated, centralised,
+    consensus_distance, messages, bytes_sent, wall_s.
+    """
+    measure = run.measures[0]
+    baselines = {name: _last(run.column(f"{measure.key}_mean", name)) for name in BASELINES}
+    baselines |= dict.fromkeys(run.baseline_divergence)
+    return {
+        "run": run.folder.name,
+        "status": run.status if run.diverged_round is None else f"diverged at round {run.diverged_round:,}",
+        "round": int(run.final["round"]),
+        "measure": measure.key,
+        "mean": _finite(run.final.get(f"{measure.key}_mean")),
+        "worst": _finite(run.final.get(f"{measure.key}_{measure.worst}")),
+        "mean_model": _finite(run.final.get(f"mean_model_{measure.key}")),
+        **baselines,
+        "consensus_distance": _finite(run.final.get("consensus_distance")),
+        "messages": run.final.get("messages"),
+        "bytes_sent": run.final.get("bytes_sent"),
+        "wall_s": _finite(run.final.get("wall_s")),
+    }
+
+
+def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
+    """Return one row a run, column title to text, all rows with the same columns.
+
+    Args:
+        runs: the runs; the titles name the measure if all have the same, and rows say theirs if not.
+    """
+    rows: list[dict[str, str]] = []
+    kinds = {run.measures[0].key for run in runs}
+    title = runs[0].measures[0].name if len(kinds) == 1 else "final"
+    for run in runs:
+        numbers, measure = final_numbers(run), run.measures[0]
+        scores = {
+            f"{title}, mean": numbers["mean"],
+            "worst node": numbers["worst"],
+            "mean model": numbers["mean_model"],
+            "isolated": numbers["isolated"],
+            "centralised": numbers["centralised"],
+        }
+        cells = {column: "–" if value is None else measure.text(value) for column, value in scores.items()}
+        cells |= dict.fromkeys(run.baseline_divergence, "diverged")
+        measured = {"measured": measure.name} if len(kinds) > 1 else {}
+        rows.append(
+            {"run": numbers["run"], "round": f"{numbers['round']:,}"}
+            | measured
+            | cells
+            | {
+                "consensus distance": units.scientific(numbers["consensus_distance"]),
+                "sent": units.bytes_text(numbers["bytes_sent"]),
+                "time": units.duration(numbers["wall_s"]),
+                "status": numbers["status"],
+            }
+        )
+    return rows
+
+
+def _records(path: Path) -> tuple[Record, ...]:
+    if not path.is_file():
+        return ()
+    found: list[Record] = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            found.append({**record, "round": int(record["round"])})
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines):  # torn by a kill: as if it had never been begun
+                break
+            raise ConfigError(f"{path}:{number}: not a record", hint="the file is damaged; run it again") from error
+    return tuple(found)
+
+
+def _config(path: Path) -> Mapping[str, Any]:
+    from jaxgossip.experiment import toml
+
+    return toml.read(path)
+
+
+def _manifest(path: Path) -> Mapping[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ConfigError(f"{path}: not JSON: {error}", hint="the file is damaged; run it again") from error
+    return found if isinstance(found, dict) else {}
+
+
+def _arrays(path: Path) -> Mapping[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: np.asarray(file[name], np.float64) for name in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise ConfigError(f"{path}: not readable: {error}", hint="the file is damaged; run it again") from error
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _finite(value: Any) -> float | None:
+    number = _number(value)
+    return number if np.isfinite(number) else None
+
+
+def _last(values: Iterable[float]) -> float | None:
+    return next((_finite(value) for value in reversed(list(values))), None)

@@ -1,0 +1,275 @@
+"""Carry a configuration through: build, simulate, save, compare with the baselines, draw; and go on where a run stopped."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.experiment.build import Experiment, build
+from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.experiment.folder import MetricsLog, RunFolder
+from jaxgossip.experiment.provenance import provenance
+from jaxgossip.experiment.sections import Config
+from jaxgossip.simulation import Observer, Result, RunState, checkpoint, simulate
+from jaxgossip.simulation.program import initial_shapes
+
+
+class Reporter:
+    """What a run tells while it goes; every method does nothing until it is overridden."""
+
+    def note(self, text: str) -> None:
+        """One line about what happens next."""
+
+    def begin(self, name: str, rounds: int, done: int) -> None:
+        """A simulation called ``name`` of ``rounds`` rounds is about to start, ``done`` of them done before."""
+
+    def advanced(self, done: int) -> None:
+        """So many rounds are done."""
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        """An evaluation was made."""
+
+    def end(self) -> None:
+        """The simulation is over."""
+
+    def should_stop(self) -> bool:
+        """Say whether the user asked to stop."""
+        return False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run.
+
+    Attributes:
+        folder: its folder.
+        status: completed, diverged or interrupted.
+        rounds: rounds done.
+        final: the last record, and those of the baselines by name.
+        seconds: from the start of the process's work to its end.
+    """
+
+    folder: Path
+    status: str
+    rounds: int
+    final: Mapping[str, Mapping[str, Any]]
+    seconds: float
+
+
+def run(
+    config: Config, *, out: Path | None = None, force: bool = False, command: str = "", reporter: Reporter | None = None
+) -> Outcome:
+    """Run a configuration in a new folder.
+
+    Args:
+        config: the configuration.
+        out: the folder; None makes one under ``runs/``.
+        force: overwrite a run that is there.
+        command: what the user typed, for the manifest.
+        reporter: listens.
+
+    Raises:
+        InputError: the configuration cannot be built, or the folder is in use.
+        RunError: the run failed.
+    """
+    reporter, began = reporter or Reporter(), time.perf_counter()
+    with precision(config):
+        RunFolder.check_free(out, force=force)  # before minutes of building
+        experiment = announced_build(config, reporter)
+        folder = RunFolder.create(out, name=config.name, resolved=resolved_toml(config), force=force)
+        manifest = {
+            "status": "running",
+            "name": config.name,
+            "command": command,
+            "seed": config.seed,
+            "started": now(),
+            "dtype": config.device.dtype,
+            "matmul_precision": config.device.matmul_precision,
+            "graph": experiment.graph.describe(),
+            "parameters": experiment.problem.n_params,
+            **provenance(),
+        }
+        folder.write_manifest(manifest)
+        return carry_through(experiment, folder, manifest, reporter, began)
+
+
+def resume(path: Path, *, reporter: Reporter | None = None) -> Outcome:
+    """Go on with the run in ``path``, from its newest intact checkpoint or, without one, from the start.
+
+    Raises:
+        ConfigError: there is no run.
+        RunError: its checkpoints are damaged.
+    """
+    reporter, began = reporter or Reporter(), time.perf_counter()
+    folder = RunFolder.open(path)
+    manifest = folder.manifest()
+    config = load(folder.path / "config.toml")
+    with precision(config):
+        if manifest["status"] in ("completed", "diverged"):
+            final = {"run": folder.log().records()[-1]}
+            return Outcome(path, manifest["status"], manifest["rounds"], final, 0.0)
+        experiment = announced_build(config, reporter)
+        manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), now()]}
+        folder.write_manifest(manifest)
+        return carry_through(experiment, folder, manifest, reporter, began)
+
+
+def carry_through(
+    experiment: Experiment, folder: RunFolder, manifest: dict[str, Any], reporter: Reporter, began: float
+) -> Outcome:
+    """Simulate what is left of a run and its baselines, and write all files."""
+    config, final = experiment.config, {}
+    compiled: list[float] = []
+
+    def finish(status: str, rounds: int) -> Outcome:
+        seconds = time.perf_counter() - began
+        times = {"finished": now(), "compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
+        folder.write_manifest(manifest | {"status": status, "rounds": rounds} | times)
+        if status != "interrupted":
+            reporter.note("drawing summary.png")
+            draw_summary(folder.path)
+        return Outcome(folder.path, status, rounds, final, seconds)
+
+    try:
+        start, start_wall_s = restore(experiment, folder)
+        done = int(start.round) if start is not None else -1
+        earlier = folder.log().truncate(done)
+        log = folder.log()
+        observer = RunObserver(reporter, log, folder, config.checkpoint.every_s, compiled)
+        result = simulated(experiment, experiment.algorithm, observer, start=start, start_wall_s=start_wall_s)
+        start = None
+        status, rounds = result.status, result.rounds
+        observer.save(result.run, result.wall_s)
+        folder.write_scores(result.node_scores)
+        final["run"] = result.metrics.final if len(result.metrics) else earlier[-1]
+        del result  # a million models make room for the baselines
+        if status != "interrupted":
+            for name in config.evaluation.baselines:
+                baseline = run_baseline(experiment, name, folder.log(name), reporter, compiled)
+                if baseline is None:
+                    status = "interrupted"
+                    break
+                final[name] = baseline
+    except BaseException as error:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        folder.write_manifest(
+            manifest | {"status": status, "finished": now(), "error": f"{type(error).__name__}: {error}"}
+        )
+        raise
+    return finish(status, rounds)
+
+
+def run_baseline(
+    experiment: Experiment, name: str, log: MetricsLog, reporter: Reporter, compiled: list[float]
+) -> Mapping[str, Any] | None:
+    """Run a baseline beside the run unless its log is whole; return its last record, None if interrupted."""
+    records = log.records()
+    if records and (records[-1]["round"] == experiment.config.rounds or records[-1].get("diverged")):
+        return records[-1]
+    log.truncate(-1)
+    observer = RunObserver(reporter, log, None, 0.0, compiled)
+    algorithm = experiment.baseline(name)
+    result = simulated(experiment, algorithm, observer, faultless=True)
+    if result.status == "interrupted":
+        return None
+    if result.status == "diverged":
+        log.append({**result.metrics.final, "round": result.rounds, "diverged": True})
+    return log.records()[-1]
+
+
+def simulated(
+    experiment: Experiment, algorithm: Algorithm, observer: "RunObserver", *, faultless: bool = False, **start: Any
+) -> Result:
+    """Simulate ``algorithm`` as the configuration says."""
+    config = experiment.config
+    observer.reporter.note(f"compiling {algorithm.name} for {experiment.graph.n_nodes:,} nodes")
+    done = int(start["start"].round) if start.get("start") is not None else 0
+    observer.reporter.begin(algorithm.name, config.rounds, done)
+    try:
+        return simulate(
+            algorithm,
+            config.rounds,
+            seed=config.seed,
+            evaluate_every=config.evaluation.every,
+            sampled_nodes=config.evaluation.sampled_nodes,
+            conditions=None if faultless else experiment.conditions,
+            matmul_precision=config.device.matmul_precision,
+            observer=observer,
+            **start,
+        )
+    finally:
+        observer.reporter.end()
+
+
+class RunObserver(Observer):
+    """Writes records and checkpoints while a simulation goes, and tells the reporter."""
+
+    def __init__(
+        self, reporter: Reporter, log: MetricsLog, folder: RunFolder | None, every_s: float, compiled: list[float]
+    ) -> None:
+        self.reporter = reporter
+        self._log = log
+        self._folder = folder
+        self._every_s = every_s
+        self._compiled = compiled
+        self._saved = time.perf_counter()
+
+    def compiled(self, seconds: float) -> None:
+        self._compiled.append(seconds)
+
+    def advanced(self, rounds_done: int) -> None:
+        self.reporter.advanced(rounds_done)
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        self._log.append(record)
+        self.reporter.evaluated(record)
+
+    def chunk(self, run: RunState, wall_s: float) -> None:
+        if self._folder is not None and time.perf_counter() - self._saved >= self._every_s:
+            self.save(run, wall_s)
+
+    def save(self, run: RunState, wall_s: float) -> None:
+        """Write a checkpoint now."""
+        if self._folder is not None:
+            checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts={"wall_s": wall_s})
+        self._saved = time.perf_counter()
+
+    def should_stop(self) -> bool:
+        return self.reporter.should_stop()
+
+
+def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | None, float]:
+    """Return the newest checkpointed state and the seconds spent before it; (None, 0.0) if there is none yet."""
+    if not any(folder.checkpoints.glob("round-*.json")):
+        return None, 0.0
+    state, facts = checkpoint.load(folder.checkpoints, initial_shapes(experiment.algorithm, experiment.config.seed))
+    return state, facts["wall_s"]
+
+
+def announced_build(config: Config, reporter: Reporter) -> Experiment:
+    """Build the parts of a run and say so."""
+    reporter.note(f"building {config.topology.kind} topology, data and models")
+    return build(config)
+
+
+def draw_summary(path: Path) -> None:
+    """Draw ``summary.png`` of the run in ``path``."""
+    from jaxgossip.experiment.plots import save_figure, summary
+    from jaxgossip.experiment.report import RunData
+
+    save_figure(summary(RunData.load(path)), path / "summary.png")
+
+
+def precision(config: Config) -> Any:
+    """Return the context in which 64-bit numbers are on or off, as the configuration says."""
+    return jax.enable_x64(config.device.dtype == "float64")
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601, seconds."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

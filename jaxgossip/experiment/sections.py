@@ -1,0 +1,166 @@
+"""What a configuration holds: the sections, their keys, defaults and bounds.
+
+Sections with a ``kind``, and the tables of options, get their further keys from the builder that they name
+(``schema.py``). The descriptions here are those of the JSON schema, of the hints and of resolved configurations.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, Strict
+
+from jaxgossip.experiment.schema import Options, Section
+
+DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
+    {"mixing": "static", "partition": "iid", "algorithm": "gossip", "optimizer": "sgd"}
+)
+"""What a section means that names no kind; a topology, a data set and a model have to be chosen."""
+
+SUPPLIED = ("path", "test_fraction", "standardize", "batch_size", "init", "dtype", "private")
+"""Parameters of data sets and models that a run takes from elsewhere: never keys of their tables of options."""
+
+type Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Table(BaseModel):
+    """A section with fixed keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class TopologySection(Section):
+    """The graph: who hears whom."""
+
+    allow_disconnected: bool = Field(default=False, description="accept a graph of several components")
+
+
+class MixingSection(Section):
+    """How models meet: with which weights, or by which random pairing."""
+
+
+class PartitionSection(Section):
+    """How the training samples are divided over the nodes."""
+
+    local_test: float = Field(
+        default=0.0, ge=0, lt=1, description="fraction of each node's own samples kept for its own test"
+    )
+
+
+class AlgorithmSection(Section):
+    """The update rule."""
+
+
+class OptimizerSection(Section):
+    """Each node's own optimizer: one of optax by its name, or your own."""
+
+
+class Learning(Options):
+    """What each node learns; the keys that hold for every data set."""
+
+    dataset: str = Field(
+        description="a registered name, the path of a .csv, .npz or svmlight file, or your own as 'file.py:function'"
+    )
+    dataset_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the data set")
+    init: Literal["same", "independent"] = Field(
+        default="same", description="whether all nodes start from one model or each from its own"
+    )
+    batch_size: int = Field(default=1, ge=0, description="samples of a node in a step; 0 takes all it has")
+
+
+class Classification(Learning):
+    """What each node learns: the data set, the model, and how samples are used."""
+
+    model: str = Field(description="a registered name, or your own as 'file.py:function'")
+    model_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the model")
+    test_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="fraction of all samples kept as the common test set"
+    )
+    standardize: bool = Field(default=True, description="bring each feature to mean 0 and deviation 1")
+    private: Annotated[tuple[str, ...], Strict(strict=False)] = Field(
+        default=(), description="names of the model's top-level parameters that stay on their node"
+    )
+
+
+class Network(Table):
+    """Message conditions."""
+
+    drop: Fraction = Field(default=0.0, description="probability that a message is lost")
+    online: Fraction = Field(default=1.0, description="probability that a node takes part in a round")
+
+
+class Evaluation(Table):
+    """What is measured, when, and against what."""
+
+    every: int = Field(default=10, ge=1, description="rounds from one evaluation to the next")
+    sampled_nodes: int = Field(default=1000, ge=1, description="nodes evaluated while running; all if there are fewer")
+    baselines: Annotated[tuple[Literal["isolated", "centralised"], ...], Strict(strict=False)] = Field(
+        default=("isolated", "centralised"), description="runs without messages, and with one common model, beside it"
+    )
+
+
+class Checkpoint(Table):
+    """Saving, so that a run can be resumed."""
+
+    every_s: float = Field(default=60.0, ge=0, description="seconds from one checkpoint to the next")
+
+
+class Device(Table):
+    """Numbers and how exactly they are multiplied."""
+
+    dtype: Literal["float32", "float64"] = Field(default="float32", description="type of every model's numbers")
+    matmul_precision: Literal["highest", "high", "default"] = Field(
+        default="highest", description="precision of float32 products on accelerators"
+    )
+
+
+class Config(Table):
+    """A whole experiment, resolved: every default filled in, every path absolute."""
+
+    name: str = Field(
+        pattern=r"^\w[\w.+-]*$",
+        description="the run's name: letters, digits, '_', '-', '.' and '+'; the file's own name if left out",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="all randomness follows from it")
+    rounds: int = Field(default=100, ge=1, description="number of rounds")
+    topology: SerializeAsAny[TopologySection] = Field(description="the graph: who hears whom")
+    mixing: SerializeAsAny[MixingSection] = Field(description="how models meet")
+    learning: SerializeAsAny[Learning] = Field(description="what each node learns")
+    partition: SerializeAsAny[PartitionSection] | None = Field(
+        default=None, description="how the training samples are divided over the nodes"
+    )
+    algorithm: SerializeAsAny[AlgorithmSection] = Field(description="the update rule")
+    optimizer: SerializeAsAny[OptimizerSection] = Field(description="each node's own optimizer")
+    network: Network = Field(default=Network(), description="message conditions")
+    evaluation: Evaluation = Field(default=Evaluation(), description="what is measured, when, and against what")
+    checkpoint: Checkpoint = Field(default=Checkpoint(), description="saving, so that a run can be resumed")
+    device: Device = Field(default=Device(), description="numbers and how exactly they are multiplied")
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether the task is a quadratic: no model, no samples, no partition."""
+        return not isinstance(self.learning, Classification)
+
+    def tree(self) -> dict[str, Any]:
+        """Return the configuration as nested dicts of TOML's types, absent values left out."""
+        return _tree(self)
+
+
+def _tree(table: BaseModel) -> dict[str, Any]:
+    names = list(type(table).model_fields)
+    if isinstance(table, Section):  # its kind, the kind's own keys, then those that every kind has
+        own = ["kind", *table.builder_keys.values()]
+        names = own + [name for name in names if name not in own]
+    fields = type(table).model_fields
+    found = {fields[name].alias or name: _plain(getattr(table, name)) for name in names}
+    return {key: value for key, value in found.items() if value not in (None, {})}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _tree(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(member) for key, member in value.items() if member is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(member) for member in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

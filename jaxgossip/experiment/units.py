@@ -1,0 +1,46 @@
+"""Numbers for people: bytes, seconds, counts and powers of ten."""
+
+import math
+
+_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+_COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
+
+
+def bytes_unit(largest: float) -> tuple[float, str]:
+    """Return the decimal unit (its size in bytes, its name) in which ``largest`` bytes are a number from 1 to 999."""
+    # what three digits round up to a thousand is one of the next unit
+    return next((unit for unit in _BYTES if largest >= 0.9995 * unit[0]), _BYTES[-1])
+
+
+def bytes_text(value: float | None) -> str:
+    """Return bytes in a decimal unit: ``1.24 GB``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size, name = bytes_unit(value)
+    return f"{value:.0f} B" if name == "B" else f"{value / size:.3g} {name}"
+
+
+def count_text(value: float | None) -> str:
+    """Return a count: ``8,280`` or ``1.24 million``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size, name = next((unit for unit in _COUNTS if value >= 0.9995 * unit[0]), (1.0, ""))
+    return f"{value / size:.3g}{name}" if name else f"{value:,.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds: ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 59.95:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes = whole // 60
+    return f"{minutes} min {whole % 60:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def scientific(value: float | None) -> str:
+    """Return a number over many magnitudes: ``3.2e-07``, ``0.014`` or ``12.5``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"

@@ -1,0 +1,268 @@
+"""One node's model: parameters as any pytree, scores from samples, a loss from scores.
+
+    objective of a node = mean over its samples of loss(apply(params, x), y) + (regularization/2) ‖params‖²
+
+A builder is told the shape of a sample and the number of classes; everything else are its options.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from jaxgossip.errors import InputError
+from jaxgossip.registry import Registry
+from jaxgossip.typing import PRNGKey, PyTree
+
+Scores = Float[Array, "b"] | Float[Array, "b c"]
+Labels = Int[Array, "b"]
+Loss = Callable[[Scores, Labels], Float[Array, "b"]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What one node trains.
+
+    Attributes:
+        init: key -> params, a pytree of float arrays.
+        apply: (params, x (b, …)) -> scores: (b,) for two classes, positive means class 1, or (b, classes).
+        loss: (scores, labels (b,) int) -> (b,), one loss a sample.
+        regularization: weight of ‖params‖²/2 in the objective.
+    """
+
+    init: Callable[[PRNGKey], PyTree]
+    apply: Callable[[PyTree, Array], Scores]
+    loss: Loss
+    regularization: float = 0.0
+
+
+def logistic_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+    """Return log(1 + exp(−y s)), y = ±1."""
+    return jax.nn.softplus(-sign(labels, scores) * scores)
+
+
+def hinge_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+    """Return max(0, 1 − y s), y = ±1."""
+    return jnp.maximum(0, 1 - sign(labels, scores) * scores)
+
+
+def squared_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+    """Return (s − y)²/2, y = ±1."""
+    return jnp.square(scores - sign(labels, scores)) / 2
+
+
+def cross_entropy_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+    """Return −log softmax(scores) at the label."""
+    return optax.losses.softmax_cross_entropy_with_integer_labels(scores, labels)
+
+
+def sign(labels: Labels, like: Array) -> Float[Array, "b"]:
+    """Return labels 0 and 1 as −1 and +1 in the dtype of ``like``."""
+    return (2 * labels - 1).astype(like.dtype)
+
+
+def predict(scores: Scores) -> Labels:
+    """Return the class that scores name: the sign of (b,), the largest of (b, classes)."""
+    return (scores > 0).astype(jnp.int32) if scores.ndim == 1 else scores.argmax(-1).astype(jnp.int32)
+
+
+def from_functions(
+    init: Callable[[PRNGKey], PyTree],
+    apply: Callable[[PyTree, Array], Scores],
+    loss: Literal["logistic", "hinge", "squared", "cross_entropy"] | Loss = "cross_entropy",
+    regularization: float = 0.0,
+) -> Model:
+    """Make a model of your own two functions.
+
+    Args:
+        init: key -> params, any pytree of float arrays.
+        apply: (params, x (b, …)) -> scores, (b,) or (b, classes).
+        loss: a name, or (scores, labels) -> (b,).
+        regularization: weight of ‖params‖²/2 in the objective.
+
+    Raises:
+        InputError: unknown loss, or a negative regularization.
+    """
+    named: dict[str, Loss] = {
+        "logistic": logistic_loss,
+        "hinge": hinge_loss,
+        "squared": squared_loss,
+        "cross_entropy": cross_entropy_loss,
+    }
+    if isinstance(loss, str) and loss not in named:
+        raise InputError(f"unknown loss '{loss}'", hint=f"allowed: {', '.join(named)}")
+    if regularization < 0:
+        raise InputError(f"regularization must not be negative: {regularization}")
+    return Model(init, apply, named[loss] if isinstance(loss, str) else loss, regularization)
+
+
+def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
+    """Logistic regression for two classes: s = ⟨w, x⟩ + b, loss log(1 + exp(−y s)).
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: must be two.
+        regularization: weight of ‖(w, b)‖²/2.
+
+    Raises:
+        InputError: more than two classes.
+    """
+    return _linear("logistic", input_shape, n_classes, logistic_loss, regularization)
+
+
+def pegasos(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 1e-4) -> Model:
+    """Linear support vector machine for two classes: hinge loss; with optimizer 'pegasos' the Pegasos algorithm.
+
+    The bias is the weight of a constant feature, regularised like the rest. Shalev-Shwartz, Singer, Srebro and Cotter
+    2011, "Pegasos: primal estimated sub-gradient solver for SVM".
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: must be two.
+        regularization: λ, weight of ‖(w, b)‖²/2.
+
+    Raises:
+        InputError: more than two classes.
+    """
+    return _linear("pegasos", input_shape, n_classes, hinge_loss, regularization)
+
+
+def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, regularization: float) -> Model:
+    if n_classes != 2:
+        raise InputError(f"model '{name}' tells two classes apart, not {n_classes}", hint="use softmax, mlp or cnn")
+    size = _size(input_shape)
+
+    def init(key: PRNGKey) -> PyTree:
+        del key  # a convex task: every start is as good
+        return {"w": jnp.zeros(size), "b": jnp.zeros(())}
+
+    def apply(params: PyTree, x: Array) -> Scores:
+        return x.reshape(x.shape[0], -1) @ params["w"] + params["b"]
+
+    return from_functions(init, apply, loss, regularization)
+
+
+def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
+    """Softmax regression for any number of classes: scores = W x + b, cross entropy.
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: number of classes.
+        regularization: weight of ‖params‖²/2.
+    """
+    return mlp(input_shape, n_classes, hidden=(), regularization=regularization)
+
+
+def mlp(
+    input_shape: tuple[int, ...], n_classes: int, *, hidden: tuple[int, ...] = (32,), regularization: float = 0.0
+) -> Model:
+    """Perceptron with hidden layers of rectified linear units, cross entropy.
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: number of classes.
+        hidden: width of each hidden layer.
+        regularization: weight of ‖params‖²/2.
+
+    Raises:
+        InputError: a width below one.
+    """
+    if any(width < 1 for width in hidden):
+        raise InputError(f"hidden layers need at least one unit each, not {list(hidden)}")
+    sizes = [_size(input_shape), *hidden, n_classes]
+
+    def init(key: PRNGKey) -> PyTree:
+        layers = {}
+        for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+            layers |= _dense_layer(jax.random.fold_in(key, number), number, fan_in, fan_out, zero=not hidden)
+        return layers
+
+    def apply(params: PyTree, x: Array) -> Scores:
+        x = x.reshape(x.shape[0], -1)
+        for number in range(len(sizes) - 1):
+            x = jax.nn.relu(x) if number else x
+            x = x @ params[f"w{number}"] + params[f"b{number}"]
+        return x
+
+    return from_functions(init, apply, "cross_entropy", regularization)
+
+
+def cnn(
+    input_shape: tuple[int, ...],
+    n_classes: int,
+    *,
+    channels: tuple[int, ...] = (8, 16),
+    kernel: int = 3,
+    regularization: float = 0.0,
+) -> Model:
+    """Small convolutional network: convolutions with rectified linear units and 2×2 mean pooling, then a linear layer.
+
+    Args:
+        input_shape: (height, width), (height, width, colours), or the length of a flattened square image.
+        n_classes: number of classes.
+        channels: feature maps of each convolution.
+        kernel: side of the kernels.
+        regularization: weight of ‖params‖²/2.
+
+    Raises:
+        InputError: samples that are no images, or images too small for so many poolings.
+    """
+    height, width, colours = _image_shape(input_shape)
+    halvings = 2 ** len(channels)
+    if not channels or min(height, width) < halvings:
+        raise InputError(f"images of {height}×{width} cannot be halved {len(channels)} times", hint="give fewer channels")
+    features = (height // halvings) * (width // halvings) * channels[-1]
+
+    def init(key: PRNGKey) -> PyTree:
+        params, before = {}, colours
+        for number, after in enumerate(channels):
+            scale = jnp.sqrt(2 / (kernel * kernel * before))
+            shape = (kernel, kernel, before, after)
+            params[f"k{number}"] = scale * jax.random.normal(jax.random.fold_in(key, number), shape)
+            params[f"c{number}"] = jnp.zeros(after)
+            before = after
+        return params | _dense_layer(jax.random.fold_in(key, len(channels)), 0, features, n_classes)
+
+    def apply(params: PyTree, x: Array) -> Scores:
+        x = x.reshape(x.shape[0], height, width, colours)
+        for number in range(len(channels)):
+            kernels, bias = params[f"k{number}"], params[f"c{number}"]
+            x = jax.lax.conv_general_dilated(x, kernels, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            x = jax.nn.relu(x + bias)
+            h, w = x.shape[1] // 2, x.shape[2] // 2
+            x = x[:, : 2 * h, : 2 * w].reshape(x.shape[0], h, 2, w, 2, -1).mean((2, 4))
+        return x.reshape(x.shape[0], -1) @ params["w0"] + params["b0"]
+
+    return from_functions(init, apply, "cross_entropy", regularization)
+
+
+def _dense_layer(key: PRNGKey, number: int, fan_in: int, fan_out: int, *, zero: bool = False) -> dict[str, Array]:
+    """Return weights by He et al. 2015, or zeros where the task is convex, and zero biases."""
+    weights = jnp.zeros((fan_in, fan_out)) if zero else jnp.sqrt(2 / fan_in) * jax.random.normal(key, (fan_in, fan_out))
+    return {f"w{number}": weights, f"b{number}": jnp.zeros(fan_out)}
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    if len(shape) == 2:
+        return shape[0], shape[1], 1
+    side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
+    if side * side != _size(shape):
+        raise InputError(f"model 'cnn' needs images, not samples of shape {list(shape)}", hint="use mlp")
+    return side, side, 1
+
+
+MODELS = Registry("model", [logistic, pegasos, softmax, mlp, cnn])
+"""What ``learning.model`` can name."""

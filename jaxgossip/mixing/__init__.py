@@ -1,0 +1,55 @@
+"""X ← W X as device operators, chosen by the structure of the graph.
+
+>>> W = jaxgossip.mixing.metropolis_hastings(jaxgossip.topology.ring(1024))
+>>> W(x)              # (n, p) -> (n, p)
+>>> W.as_matrix()     # (n, n) float64 NumPy
+"""
+
+from jaxgossip.mixing.build import (
+    best_constant as best_constant,
+)
+from jaxgossip.mixing.build import (
+    dense as dense,
+)
+from jaxgossip.mixing.build import (
+    matching as matching,
+)
+from jaxgossip.mixing.build import (
+    max_degree as max_degree,
+)
+from jaxgossip.mixing.build import (
+    metropolis_hastings as metropolis_hastings,
+)
+from jaxgossip.mixing.build import (
+    one_peer_exponential as one_peer_exponential,
+)
+from jaxgossip.mixing.build import (
+    one_peer_hypercube as one_peer_hypercube,
+)
+from jaxgossip.mixing.build import (
+    operator as operator,
+)
+from jaxgossip.mixing.build import (
+    pull as pull,
+)
+from jaxgossip.mixing.build import (
+    push as push,
+)
+from jaxgossip.mixing.build import (
+    sinkhorn as sinkhorn,
+)
+from jaxgossip.mixing.build import (
+    static as static,
+)
+from jaxgossip.mixing.build import (
+    uniform as uniform,
+)
+from jaxgossip.mixing.operator import Faults as Faults
+from jaxgossip.mixing.operator import Mixing as Mixing
+from jaxgossip.mixing.operator import Operator as Operator
+from jaxgossip.mixing.operator import Schedule as Schedule
+from jaxgossip.mixing.periodic import periodic as periodic
+from jaxgossip.registry import Registry
+
+MIXINGS = Registry("mixing", [static, matching, push, pull, one_peer_exponential, one_peer_hypercube])
+"""What ``mixing.kind`` can name."""

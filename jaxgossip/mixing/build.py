@@ -1,0 +1,232 @@
+"""From weights to an operator, chosen by the structure of the graph; and the mixings that a configuration can name."""
+
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip.errors import GraphError
+from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.peers import Neighbours, RandomMatching, RandomPull, RandomPush
+from jaxgossip.mixing.periodic import OnePeer
+from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
+from jaxgossip.mixing.tables import Buckets, Slots, bucket_tables, padded_slots
+from jaxgossip.topology import WEIGHT_RULES
+from jaxgossip.topology import weights as rules
+from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice
+from jaxgossip.topology.weights import Weights
+
+MAX_PADDING = 1.25
+"""A single table of slots serves while its padded size is at most this multiple of the links."""
+MAX_DENSE = 2**13
+"""Nodes up to which a dense matrix (a quarter gibibyte) is a reasonable operator."""
+
+
+def operator(weights: Weights) -> Operator:
+    """Return W as the quickest operator that the structure of its graph allows.
+
+    Circulants roll, lattices shift, hypercubes flip, the complete graph takes a mean; other graphs gather from slots,
+    or from buckets by degree where degrees are very unequal.
+    """
+    graph, own = weights.graph, jnp.asarray(weights.self_weight)
+    n, structure = graph.n_nodes, graph.structure
+    everyone = np.arange(n)
+    match structure:
+        case Circulant(offsets):
+            offsets = tuple(dict.fromkeys(offset % n for offset in offsets))
+            slots = [_slot_weight(weights, everyone, (everyone + o) % n) for o in offsets] if _uneven(weights) else None
+            return Roll(own, _device(slots, weights, len(offsets)), offsets, n, graph.n_links)
+        case Lattice(shape, periodic):
+            slots = (
+                None
+                if periodic and not _uneven(weights)
+                else [
+                    _slot_weight(weights, *_lattice_links(shape, axis, step, periodic=periodic))
+                    for axis in range(len(shape))
+                    for step in (1, -1)
+                ]
+            )
+            return LatticeShift(own, _device(slots, weights, 2 * len(shape)), shape, n, graph.n_links)
+        case Hypercube(dimension):
+            slots = (
+                [_slot_weight(weights, everyone, everyone ^ (1 << bit)) for bit in range(dimension)]
+                if _uneven(weights)
+                else None
+            )
+            return HypercubeFlip(own, _device(slots, weights, dimension), n, graph.n_links)
+        case Complete() if not _uneven(weights) and n > 1:
+            return AxisMean(jnp.asarray(float(weights.edge) * n), (1, n, 1))
+        case Complete() if n > MAX_DENSE:
+            raise GraphError(
+                f"unequal weights on the complete graph of {n:,} nodes need a dense matrix",
+                hint=f"at most {MAX_DENSE:,} nodes, or weights that are the same for every link",
+            )
+        case Complete():
+            return dense(weights)
+    degrees = graph.degrees
+    if degrees.max(initial=0) * n <= MAX_PADDING * max(graph.n_links, 1) or graph.n_links == 0:
+        sources, values = padded_slots(graph.indptr, graph.indices, weights.edge)
+        return Slots(own, jnp.asarray(values), jnp.asarray(sources), graph.n_links)
+    tables, values, position = bucket_tables(
+        graph.indptr, graph.indices, np.broadcast_to(weights.edge, graph.indices.shape)
+    )
+    return Buckets(
+        jnp.broadcast_to(own, (n,)),
+        tuple(tuple(jnp.asarray(table) for table in level) for level in tables),
+        tuple(tuple(jnp.asarray(value) for value in level) for level in values),
+        jnp.asarray(position.astype(np.int32)),
+        jnp.asarray(graph.out_degrees.astype(np.int32)),
+        graph.n_links,
+    )
+
+
+def dense(weights: Weights) -> Dense:
+    """Return W as a dense matrix: the reference for all other operators."""
+    return Dense(jnp.asarray(weights.to_scipy().toarray()), weights.graph.n_links)
+
+
+def _uneven(weights: Weights) -> bool:
+    return np.ndim(weights.edge) > 0 and np.ptp(weights.edge) > 0
+
+
+def _device(slots: list[np.ndarray] | None, weights: Weights, n_slots: int) -> tuple:
+    if slots is None:
+        return (jnp.asarray(float(np.ravel(weights.edge)[0]) if np.size(weights.edge) else 0.0),) * n_slots
+    return tuple(jnp.asarray(slot) for slot in slots)
+
+
+def _slot_weight(weights: Weights, receivers: np.ndarray, sources: np.ndarray) -> np.ndarray:
+    """Return (n,) float64: the weight with which each of ``receivers`` hears its entry of ``sources``, 0 elsewhere."""
+    graph = weights.graph
+    slot = np.zeros(graph.n_nodes)
+    if np.ndim(weights.edge) == 0:
+        slot[receivers] = weights.edge
+        return slot
+    rows = np.repeat(np.arange(graph.n_nodes), graph.degrees)
+    links = rows * graph.n_nodes + graph.indices
+    slot[receivers] = np.asarray(weights.edge)[np.searchsorted(links, receivers * graph.n_nodes + sources)]
+    return slot
+
+
+def _lattice_links(shape: tuple[int, ...], axis: int, step: int, *, periodic: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return (receivers, sources) of the links to the next (step 1) or previous (−1) cell along ``axis``."""
+    nodes = np.arange(int(np.prod(shape))).reshape(shape)
+    heard = np.roll(nodes, -step, axis)
+    inside = slice(None) if periodic else slice(None, -1) if step == 1 else slice(1, None)
+    where = (slice(None),) * axis + (inside,)
+    return nodes[where].ravel(), heard[where].ravel()
+
+
+def metropolis_hastings(graph: Graph) -> Operator:
+    """Return W_ij = 1/(1 + max(d_i, d_j)): symmetric and doubly stochastic on any undirected graph."""
+    return operator(rules.metropolis_hastings(graph))
+
+
+def max_degree(graph: Graph) -> Operator:
+    """Return W = I − L/(d_max + 1): symmetric and doubly stochastic."""
+    return operator(rules.max_degree(graph))
+
+
+def best_constant(graph: Graph) -> Operator:
+    """Return W = I − αL with the α that contracts fastest (Xiao and Boyd 2004, eq. 21)."""
+    return operator(rules.best_constant(graph))
+
+
+def uniform(graph: Graph) -> Operator:
+    """Return W_ij = 1/(1 + d_i): row-stochastic; doubly stochastic on regular graphs only."""
+    return operator(rules.uniform(graph))
+
+
+def sinkhorn(graph: Graph) -> Operator:
+    """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967)."""
+    return operator(rules.sinkhorn(graph))
+
+
+def static(
+    graph: Graph,
+    *,
+    weights: Literal[
+        "metropolis_hastings", "max_degree", "best_constant", "uniform", "sinkhorn"
+    ] = "metropolis_hastings",
+    lazy: bool = False,
+) -> Operator:
+    """Mix with the same weights on the same graph every round.
+
+    Args:
+        graph: the topology.
+        weights: rule that gives each link its weight.
+        lazy: use (I + W)/2 instead of W, whose eigenvalues are never negative.
+    """
+    rule = WEIGHT_RULES[weights](graph)
+    return operator(rules.lazy(rule) if lazy else rule)
+
+
+def matching(graph: Graph, *, attempts: int = 4) -> Schedule:
+    """Pair nodes at random each round: uniformly over everybody on the complete graph, else along the links.
+
+    Args:
+        graph: the topology.
+        attempts: how often nodes that are still alone try to find a neighbour; the complete graph needs none.
+
+    Raises:
+        GraphError: attempts below one.
+    """
+    return RandomMatching(Neighbours.of(graph), _at_least_one("attempts", attempts))
+
+
+def push(graph: Graph, *, fanout: int = 1) -> Schedule:
+    """Send to random neighbours each round (on the complete graph: to anybody), and average what arrives.
+
+    Args:
+        graph: the topology.
+        fanout: how many neighbours each node sends to.
+
+    Raises:
+        GraphError: fanout below one.
+    """
+    return RandomPush(Neighbours.of(graph), _at_least_one("fanout", fanout))
+
+
+def pull(graph: Graph, *, fanout: int = 1) -> Schedule:
+    """Ask random neighbours each round (on the complete graph: anybody), and average with their models.
+
+    Args:
+        graph: the topology.
+        fanout: how many neighbours each node asks.
+
+    Raises:
+        GraphError: fanout below one.
+    """
+    return RandomPull(Neighbours.of(graph), _at_least_one("fanout", fanout))
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise GraphError(f"{name} must be at least 1, not {value}")
+    return value
+
+
+def one_peer_exponential(graph: Graph) -> Schedule:
+    """Hear one node at distance 1, 2, 4, … in turn; the topology gives only the number of nodes.
+
+    Args:
+        graph: the topology.
+    """
+    return OnePeer(graph.n_nodes, "exponential")
+
+
+def one_peer_hypercube(graph: Graph) -> Schedule:
+    """Pair up across one dimension of a hypercube after the other; the topology gives only the number of nodes.
+
+    Args:
+        graph: the topology.
+
+    Raises:
+        GraphError: the number of nodes is not a power of two.
+    """
+    if graph.n_nodes & (graph.n_nodes - 1):
+        raise GraphError(
+            f"one_peer_hypercube needs a power of two, not {graph.n_nodes} nodes",
+            hint=f"{1 << graph.n_nodes.bit_length() - 1} or {1 << graph.n_nodes.bit_length()} nodes, or one_peer_exponential",
+        )
+    return OnePeer(graph.n_nodes, "hypercube")

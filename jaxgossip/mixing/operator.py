@@ -1,0 +1,182 @@
+"""What a mixing operator is: X ← W X for the rows of X, whatever they mean.
+
+    y_i = x_i + Σ_j W_ij (x_j − x_i) = (1 − Σ_j W_ij) x_i + Σ_j W_ij x_j          (rows of W sum to one)
+
+Under faults the sum runs over the messages that arrived. **A lost message leaves its weight with the receiver**, so rows
+still sum to one; a node that is offline receives nothing, sends nothing, and keeps its row.
+"""
+
+import abc
+from typing import NamedTuple, override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxgossip.mixing.counting import Count, count, times, total
+from jaxgossip.typing import NodeFloats, NodeMask, PRNGKey, Rows, SlotMask
+
+
+class Faults(NamedTuple):
+    """What befalls this round's messages.
+
+    Attributes:
+        key: draws which messages are lost.
+        drop: probability that a message that was sent is lost, each by itself.
+        online: (n,) bool, the nodes that take part; None if all do.
+    """
+
+    key: PRNGKey
+    drop: float | Float[Array, ""]
+    online: NodeMask | None
+
+    def survives(self, shape: tuple[int, ...], stream: int = 0) -> Bool[Array, "..."]:
+        """Return bool of ``shape``: the messages that are not dropped."""
+        return jax.random.uniform(jax.random.fold_in(self.key, stream), shape) >= self.drop
+
+
+class Operator(abc.ABC):
+    """One round's mixing; a pytree, applied to the rows of an array.
+
+    Every operator is also the constant schedule of itself: ``W.at(round, key)`` is ``W``.
+    """
+
+    n_nodes: int
+
+    def __call__(self, x: Rows) -> Rows:
+        """Return W x, shape (n, p)."""
+        return self.mix(jnp.asarray(x), None)
+
+    def at(self, round_number: jax.Array, key: PRNGKey) -> "Operator":  # noqa: ARG002 - the schedule's signature
+        """Return this round's operator; schedules return another each round."""
+        return self
+
+    @abc.abstractmethod
+    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+        """Return W x under ``faults`` (None: every message arrives), shape (n, p)."""
+
+    @abc.abstractmethod
+    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        """Return (n,): the largest of a node's own value and those that reached it."""
+
+    @abc.abstractmethod
+    def messages(self, faults: Faults | None) -> Count:
+        """Return how many messages are sent in this round; a message that gets lost was sent all the same."""
+
+    @abc.abstractmethod
+    def as_matrix(self) -> np.ndarray:
+        """Return W as an (n, n) float64 NumPy array, made from this operator's own tables."""
+
+
+class SlotOperator(Operator):
+    """An operator made of ``n_slots`` row movements: y_i = s_i x_i + Σ_k w_ki x_{source_k(i)}.
+
+    Subclasses say how a slot moves rows; the arithmetic and the faults stand here once.
+
+    Attributes:
+        self_weight: scalar or (n,), what a node keeps of its own row.
+        weights: one scalar or (n,) a slot, 0 where the slot moves nothing to that node.
+        n_links: messages a round when all nodes are online.
+    """
+
+    self_weight: Array
+    weights: tuple[Array, ...]
+    n_links: int
+
+    @abc.abstractmethod
+    def take(self, x: Array, slot: int) -> Array:
+        """Return (n, ...): the row that ``slot`` brings to each node."""
+
+    def slot_weight(self, slot: int) -> Array:
+        """Return the scalar or (n,) weight of ``slot``."""
+        return self.weights[slot]
+
+    @property
+    def n_slots(self) -> int:
+        """How many rows a node hears at most."""
+        return len(self.weights)
+
+    @override
+    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+        if faults is None:
+            y = column(self.self_weight, x) * x
+            for slot in range(self.n_slots):
+                y = y + column(self.slot_weight(slot), x) * self.take(x, slot)
+            return y
+        arrived = self.arrivals(faults)
+        kept = jnp.ones(self.n_nodes, x.dtype)
+        heard = jnp.zeros_like(x)
+        for slot in range(self.n_slots):
+            weight = jnp.where(arrived[:, slot], self.slot_weight(slot).astype(x.dtype), 0)
+            kept = kept - weight
+            heard = heard + weight[:, None] * self.take(x, slot)
+        return kept[:, None] * x + heard
+
+    @override
+    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        best = values
+        arrived = None if faults is None else self.arrivals(faults)
+        for slot in range(self.n_slots):
+            reaches = self.slot_weight(slot) != 0
+            if arrived is not None:
+                reaches = reaches & arrived[:, slot]
+            best = jnp.where(reaches, jnp.maximum(best, self.take(values, slot)), best)
+        return best
+
+    def arrivals(self, faults: Faults) -> SlotMask:
+        """Return which slots bring a message to which node."""
+        arrived = faults.survives((self.n_nodes, self.n_slots))
+        if faults.online is None:
+            return arrived
+        senders = jnp.stack([self.take(faults.online, slot) for slot in range(self.n_slots)], axis=1)
+        return arrived & senders & faults.online[:, None]
+
+    @override
+    def messages(self, faults: Faults | None) -> Count:
+        if faults is None or faults.online is None:
+            return count(self.n_links)
+        sent = jnp.zeros(self.n_nodes, jnp.uint32)
+        for slot in range(self.n_slots):
+            sent = sent + ((self.slot_weight(slot) != 0) & self.take(faults.online, slot))
+        return total(sent)
+
+    @override
+    def as_matrix(self) -> np.ndarray:
+        nodes = np.arange(self.n_nodes)
+        matrix = np.zeros((self.n_nodes, self.n_nodes))
+        matrix[nodes, nodes] = np.asarray(self.self_weight, np.float64)
+        for slot in range(self.n_slots):
+            sources = np.asarray(self.take(jnp.arange(self.n_nodes), slot))
+            np.add.at(matrix, (nodes, sources), np.asarray(self.slot_weight(slot), np.float64))
+        return matrix
+
+
+class Schedule(abc.ABC):
+    """Mixing that changes from round to round; a pytree. What is drawn or periodic is data, never a Python loop."""
+
+    n_nodes: int
+
+    @abc.abstractmethod
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        """Return the operator of ``round_number`` (scalar int32, may be traced), its randomness from ``key``."""
+
+
+Mixing = Operator | Schedule
+"""What an algorithm takes as its W."""
+
+
+def column(weight: Array, x: Array) -> Array:
+    """Return ``weight``, a scalar or (n,), in the dtype of ``x`` (n, p) and ready to multiply its rows."""
+    weight = weight.astype(x.dtype)
+    return weight[:, None] if weight.ndim else weight
+
+
+def regular_messages(n_nodes: int, degree: int, faults: Faults | None) -> Count:
+    """Return the messages of a round in which every node that is online sends ``degree`` of them."""
+    if faults is None or faults.online is None:
+        return count(n_nodes * degree)
+    return times(total(faults.online.astype(jnp.uint32)), degree)
+
+
+__all__ = ["Faults", "Mixing", "Operator", "Schedule", "SlotOperator", "column", "regular_messages"]

@@ -1,0 +1,241 @@
+"""Mixing that is drawn anew each round: random pairs, and random peers by push or by pull.
+
+On the complete graph peers are uniform over all other nodes; on any other graph they are a node's own neighbours.
+"""
+
+import functools
+from dataclasses import dataclass, field
+from typing import override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from jaxgossip.errors import GraphError
+from jaxgossip.mixing.bijection import random_bijection
+from jaxgossip.mixing.counting import Count, total
+from jaxgossip.mixing.operator import Faults, Operator, Schedule
+from jaxgossip.mixing.tables import Slots, gather
+from jaxgossip.topology.graph import Complete, Graph
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask
+
+_static = functools.partial(field, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Neighbours:
+    """Whom each node may choose: the lists of a graph on the device, or everybody else.
+
+    Attributes:
+        start: (n,) int32, where a node's list starts; None for the complete graph.
+        degree: (n,) int32, its length; None for the complete graph.
+        indices: (m,) int32, the lists; None for the complete graph.
+        n_nodes: number of nodes.
+    """
+
+    start: NodeInts | None
+    degree: NodeInts | None
+    indices: Int[Array, " m"] | None
+    n_nodes: int = _static()
+
+    @classmethod
+    def of(cls, graph: Graph) -> "Neighbours":
+        """Return the neighbours in ``graph``.
+
+        Raises:
+            GraphError: the graph is directed, or a node has no neighbour to talk to.
+        """
+        if graph.directed:
+            raise GraphError(f"random peers need an undirected graph, and {graph.name} is directed")
+        if graph.n_nodes < 2:
+            raise GraphError("random peers need at least two nodes")
+        if isinstance(graph.structure, Complete):
+            return cls(None, None, None, graph.n_nodes)
+        if graph.degrees.min() == 0:
+            raise GraphError(f"node {int(graph.degrees.argmin())} of {graph.name} has no neighbour to talk to")
+        start, degree = graph.indptr[:-1].astype(np.int32), graph.degrees.astype(np.int32)
+        return cls(jnp.asarray(start), jnp.asarray(degree), jnp.asarray(graph.indices), graph.n_nodes)
+
+    def choose(self, key: PRNGKey, fanout: int) -> Int[Array, "n fanout"]:
+        """Draw ``fanout`` distinct neighbours a node, uniformly; a node with fewer names itself in the rest."""
+        node = jnp.arange(self.n_nodes, dtype=jnp.int32)[:, None]
+        choices = self.n_nodes - 1 if self.degree is None else self.degree
+        rank = distinct(key, jnp.broadcast_to(jnp.asarray(choices, jnp.int32), (self.n_nodes,)), fanout)
+        if self.start is None or self.indices is None:
+            return jnp.where(rank < 0, node, rank + (rank >= node))
+        return jnp.where(rank < 0, node, gather(self.indices, self.start[:, None] + jnp.maximum(rank, 0)))
+
+
+def distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n size"]:
+    """Draw ``size`` distinct numbers below ``population[i]`` for every i, as (n, size) int32; -1 where there are no more.
+
+    Draw j is uniform over what the earlier draws left: below population − j, then moved up past each earlier draw that
+    is not above it, taken in ascending order.
+    """
+    drawn: list[Array] = []
+    for j in range(size):
+        left = population - j
+        draw = jax.random.randint(jax.random.fold_in(key, j), population.shape, 0, jnp.maximum(left, 1), jnp.int32)
+        earlier = jnp.sort(jnp.stack(drawn), axis=0) if drawn else ()
+        for before in earlier:
+            draw = draw + (draw >= before)
+        drawn.append(jnp.where(left > 0, draw, jnp.iinfo(jnp.int32).max))
+    ranks = jnp.stack(drawn, axis=1)
+    return jnp.where(ranks == jnp.iinfo(jnp.int32).max, -1, ranks)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class RandomMatching(Schedule):
+    """Every round pairs nodes at random, and each pair averages: W = (I + P)/2, symmetric and doubly stochastic.
+
+    On the complete graph the matching is perfect and uniform (one node is left over if n is odd):
+    partner(i) = π⁻¹(π(i) xor 1) for a random permutation π. On another graph nodes shake hands ``attempts`` times: a fair
+    coin makes each node that is still free a caller or a listener; a caller calls a random neighbour; a listener answers
+    one of its callers at random. Four attempts pair some 80 % of the nodes of a random regular graph.
+    """
+
+    neighbours: Neighbours
+    attempts: int = _static(default=4)
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.neighbours.n_nodes
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        half = jnp.asarray(0.5)
+        return Slots(half, half, self.partners(key)[:, None])
+
+    def partners(self, key: PRNGKey) -> NodeInts:
+        """Draw (n,) int32: whom each node meets; itself if nobody. An involution."""
+        n = self.n_nodes
+        node = jnp.arange(n, dtype=jnp.int32)
+        if self.neighbours.start is None:
+            bijection = random_bijection(key, n)
+            seat = bijection(node.astype(jnp.uint32)) ^ 1
+            partner = bijection.inverse(jnp.minimum(seat, n - 1)).astype(jnp.int32)
+            return jnp.where(seat < n, partner, node)
+        partner = node
+        for attempt in range(self.attempts):
+            partner = self._handshake(partner, jax.random.fold_in(key, attempt))
+        return partner
+
+    def _handshake(self, partner: NodeInts, key: PRNGKey) -> NodeInts:
+        """Return ``partner`` with some of the nodes that had none paired up."""
+        n = self.n_nodes
+        node = jnp.arange(n, dtype=jnp.int32)
+        keys = jax.random.split(key, 3)
+        free = partner == node
+        calls = free & jax.random.bernoulli(keys[0], 0.5, (n,))
+        callee = self.neighbours.choose(keys[1], 1)[:, 0]
+        listens = gather(free & ~calls, callee)
+        callee = jnp.where(calls & listens, callee, n)  # n: nobody
+        # Integer maxima are the same in any order, so these scatters are reproducible on every device.
+        rank = jax.random.bits(keys[2], (n,), jnp.uint32)
+        best = jnp.zeros(n, jnp.uint32).at[callee].max(rank, mode="drop")
+        loudest = (callee < n) & (gather(best, jnp.minimum(callee, n - 1)) == rank)
+        answered = jnp.full(n, -1, jnp.int32).at[jnp.where(loudest, callee, n)].max(node, mode="drop")
+        heard = loudest & (gather(answered, jnp.minimum(callee, n - 1)) == node)
+        return jnp.where(heard, callee, jnp.where(answered >= 0, answered, partner)).astype(jnp.int32)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class RandomPull(Schedule):
+    """Every round each node asks ``fanout`` random peers and averages with them: rows 1/(k+1); columns only on average."""
+
+    neighbours: Neighbours
+    fanout: int = _static()
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.neighbours.n_nodes
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        sources = self.neighbours.choose(key, self.fanout)
+        heard = sources != jnp.arange(self.n_nodes)[:, None]
+        share = 1 / (1 + heard.sum(1).astype(jnp.result_type(float)))
+        return Slots(share, jnp.where(heard, share[:, None], 0), sources, on_request=True)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class RandomPush(Schedule):
+    """Every round each node sends to ``fanout`` random peers; a node averages its row with all that arrived.
+
+    With the complete graph this is EL-Local (de Vos et al. 2023, "Epidemic Learning"). Row-stochastic: the mean drifts.
+    """
+
+    neighbours: Neighbours
+    fanout: int = _static()
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.neighbours.n_nodes
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        return Push(self.neighbours.choose(key, self.fanout))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Push(Operator):
+    """y_i = (x_i + Σ x_s over the senders s that reach i) / (1 + their number).
+
+    Attributes:
+        targets: (n, k) int32, to whom each node sends; itself where it sends nothing.
+    """
+
+    targets: SlotInts
+
+    @property
+    @override
+    def n_nodes(self) -> int:
+        return self.targets.shape[0]
+
+    @override
+    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+        arrives = self._arrives(faults)
+        # A share is at most one division away from exact; messages are summed sender by sender in index order.
+        heard, number = x, jnp.ones(self.n_nodes, x.dtype)
+        for slot in range(self.targets.shape[1]):
+            target = jnp.where(arrives[:, slot], self.targets[:, slot], self.n_nodes)
+            heard = heard.at[target].add(x, mode="drop")
+            number = number.at[target].add(1, mode="drop")
+        return heard / number[:, None]
+
+    @override
+    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        target = jnp.where(self._arrives(faults), self.targets, self.n_nodes)
+        return values.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop")
+
+    def _arrives(self, faults: Faults | None) -> SlotMask:
+        sent = self._sent(faults)
+        if faults is None:
+            return sent
+        sent = sent & faults.survives(self.targets.shape)
+        return sent if faults.online is None else sent & gather(faults.online, self.targets)
+
+    def _sent(self, faults: Faults | None) -> SlotMask:
+        sent = self.targets != jnp.arange(self.n_nodes)[:, None]
+        return sent if faults is None or faults.online is None else sent & faults.online[:, None]
+
+    @override
+    def messages(self, faults: Faults | None) -> Count:
+        return total(self._sent(faults).sum(1, dtype=jnp.uint32))
+
+    @override
+    def as_matrix(self) -> np.ndarray:
+        matrix, targets = np.eye(self.n_nodes), np.asarray(self.targets)
+        for sender, row in enumerate(targets):
+            for target in row[row != sender]:
+                matrix[target, sender] += 1
+        return matrix / matrix.sum(1, keepdims=True)

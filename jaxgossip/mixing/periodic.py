@@ -1,0 +1,90 @@
+"""Mixing that repeats: round r uses entry r mod T. The period is an array with a leading time axis."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgossip.errors import GraphError
+from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.tables import Slots, padded_slots
+from jaxgossip.topology.weights import Weights
+from jaxgossip.typing import PRNGKey
+
+_static = functools.partial(field, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Periodic(Schedule):
+    """A finite sequence of fixed graphs, repeated.
+
+    Attributes:
+        self_weight: (T, n).
+        weights: (T, n, k).
+        sources: (T, n, k) int32.
+    """
+
+    self_weight: Float[Array, "T n"]
+    weights: Float[Array, "T n k"]
+    sources: Int[Array, "T n k"]
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.sources.shape[1]
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        now = round_number % self.sources.shape[0]
+        return Slots(self.self_weight[now], self.weights[now], self.sources[now])
+
+
+def periodic(sequence: Sequence[Weights]) -> Periodic:
+    """Return the schedule that repeats ``sequence``, weights of graphs on the same nodes.
+
+    Raises:
+        GraphError: the sequence is empty, or its graphs differ in their number of nodes.
+    """
+    sizes = {weights.graph.n_nodes for weights in sequence}
+    if len(sizes) != 1:
+        raise GraphError(f"a periodic schedule needs graphs on the same nodes, not of sizes {sorted(sizes)}")
+    n = sizes.pop()
+    slots = [
+        padded_slots(w.graph.indptr, w.graph.indices, np.broadcast_to(w.edge, w.graph.indices.shape)) for w in sequence
+    ]
+    width = max(sources.shape[1] for sources, _ in slots)
+    all_sources = np.broadcast_to(np.arange(n, dtype=np.int32)[:, None], (len(slots), n, width)).copy()
+    all_weights = np.zeros((len(slots), n, width))
+    for now, (sources, values) in enumerate(slots):
+        all_sources[now, :, : sources.shape[1]] = sources
+        all_weights[now, :, : sources.shape[1]] = values
+    own = np.stack([np.broadcast_to(w.self_weight, n) for w in sequence])
+    return Periodic(jnp.asarray(own), jnp.asarray(all_weights), jnp.asarray(all_sources))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class OnePeer(Schedule):
+    """Each round a node hears one peer at distance 2^(r mod τ), and averages with it.
+
+    ``exponential``: i hears i + 2^j (mod n), τ = ⌈log₂ n⌉, directed, doubly stochastic; after τ rounds all rows are
+    equal exactly when n = 2^τ (Ying et al. 2021, "Exponential graph is provably efficient for decentralized deep
+    training"). ``hypercube``: i and i xor 2^j pair up; n must be a power of two.
+    """
+
+    n_nodes: int = _static()
+    pattern: str = _static()
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        distance = jnp.left_shift(1, round_number % max(1, (self.n_nodes - 1).bit_length()))
+        node = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        source = (node + distance) % self.n_nodes if self.pattern == "exponential" else node ^ distance
+        half = jnp.asarray(0.5)
+        return Slots(half, half, source.astype(jnp.int32)[:, None], n_links=self.n_nodes)

@@ -1,0 +1,193 @@
+"""Operators of graphs with a pattern: rows move by rolls, shifts and flips, or meet in a mean. No index is stored."""
+
+import functools
+from dataclasses import dataclass, field
+from typing import override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+from jaxgossip.errors import GraphError
+from jaxgossip.mixing.counting import Count, count, total
+from jaxgossip.mixing.operator import Faults, Operator, SlotOperator, column, regular_messages
+from jaxgossip.typing import NodeFloats, Rows
+
+_static = functools.partial(field, metadata={"static": True})
+
+MAX_MASK = 2**28
+"""A mean under faults needs one bit for every pair of nodes: up to here."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Roll(SlotOperator):
+    """Circulant W: slot k brings row i + offsets[k] (mod n)."""
+
+    self_weight: Array
+    weights: tuple[Array, ...]
+    offsets: tuple[int, ...] = _static()
+    n_nodes: int = _static()
+    n_links: int = _static()
+
+    @override
+    def take(self, x: Array, slot: int) -> Array:
+        return jnp.roll(x, -self.offsets[slot], axis=0)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class LatticeShift(SlotOperator):
+    """W of a box of cells in C order: slots 2a and 2a + 1 bring the next and the previous cell along axis a.
+
+    Shifts wrap around; where the box is open, the weight there is zero.
+    """
+
+    self_weight: Array
+    weights: tuple[Array, ...]
+    shape: tuple[int, ...] = _static()
+    n_nodes: int = _static()
+    n_links: int = _static()
+
+    @override
+    def take(self, x: Array, slot: int) -> Array:
+        axis, step = slot // 2, -1 if slot % 2 == 0 else 1
+        return jnp.roll(x.reshape(self.shape + x.shape[1:]), step, axis).reshape(x.shape)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class HypercubeFlip(SlotOperator):
+    """W of a hypercube: slot b brings row i xor 2^b, a flip of one axis of length two."""
+
+    self_weight: Array
+    weights: tuple[Array, ...]
+    n_nodes: int = _static()
+    n_links: int = _static()
+
+    @override
+    def take(self, x: Array, slot: int) -> Array:
+        halves = x.reshape((self.n_nodes >> (slot + 1), 2, 1 << slot) + x.shape[1:])
+        return jnp.flip(halves, axis=1).reshape(x.shape)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class AxisMean(Operator):
+    """Groups that average among themselves: W = (1 − a) I + a M, M the mean over axis 1 of rows shaped ``shape``.
+
+    ``shape`` = (before, group, after) with before · group · after = n; (1, n, 1) is the complete graph.
+
+    Attributes:
+        amount: a; 1 replaces a row by its group's mean.
+    """
+
+    amount: Array
+    shape: tuple[int, int, int] = _static()
+
+    @property
+    @override
+    def n_nodes(self) -> int:
+        return int(np.prod(self.shape))
+
+    @override
+    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+        boxes = x.reshape((*self.shape, x.shape[1]))
+        if faults is None:
+            means = blocked_mean(boxes.swapaxes(0, 1).reshape(self.shape[1], -1)).reshape(
+                self.shape[0], 1, self.shape[2], -1
+            )
+            amount = self.amount.astype(x.dtype)
+            return jnp.where(amount == 1, means, boxes + amount * (means - boxes)).reshape(x.shape)
+        arrived = self._arrivals(faults).astype(x.dtype)
+        weight = self.amount.astype(x.dtype) / self.shape[1]
+        heard = jnp.einsum("bgah,bhap->bgap", arrived, boxes)
+        kept = 1 - weight * arrived.sum(-1)
+        return (kept[..., None] * boxes + weight * heard).reshape(x.shape)
+
+    @override
+    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        boxes = values.reshape(self.shape)
+        if faults is None:
+            return jnp.broadcast_to(boxes.max(1, keepdims=True), self.shape).reshape(-1)
+        lowest = jnp.finfo(values.dtype).min
+        heard = jnp.where(self._arrivals(faults), boxes.swapaxes(1, 2)[:, None], lowest).max(-1)
+        return jnp.maximum(boxes, heard).reshape(-1)
+
+    def _arrivals(self, faults: Faults) -> Bool[Array, "before group after group"]:
+        before, group, after = self.shape
+        if self.n_nodes * group > MAX_MASK:
+            raise GraphError(
+                f"faults on a complete graph of {self.n_nodes:,} nodes need {self.n_nodes * group:,} link states",
+                hint="use a sparser topology, or random peers (mixing 'push', 'pull' or 'matching') on the complete one",
+            )
+        arrived = faults.survives((before, group, after, group))
+        if faults.online is not None:
+            online = faults.online.reshape(self.shape)
+            arrived = arrived & online[..., None] & online.swapaxes(1, 2)[:, None]
+        return arrived & ~jnp.eye(group, dtype=bool)[:, None, :]
+
+    @override
+    def messages(self, faults: Faults | None) -> Count:
+        return regular_messages(self.n_nodes, self.shape[1] - 1, faults)
+
+    @override
+    def as_matrix(self) -> np.ndarray:
+        before, group, after = self.shape
+        mean = np.kron(np.kron(np.eye(before), np.full((group, group), 1 / group)), np.eye(after))
+        amount = float(self.amount)
+        return (1 - amount) * np.eye(self.n_nodes) + amount * mean
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Dense(Operator):
+    """W as the dense (n, n) matrix that it is: the reference, and quick enough below a few thousand nodes."""
+
+    matrix: Float[Array, "n n"]
+    n_links: int = _static()
+
+    @property
+    @override
+    def n_nodes(self) -> int:
+        return self.matrix.shape[0]
+
+    @override
+    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+        matrix = self.matrix.astype(x.dtype)
+        if faults is None:
+            return matrix @ x
+        heard = jnp.where(self._arrivals(faults), matrix, 0)
+        return column(1 - heard.sum(1), x) * x + heard @ x
+
+    @override
+    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        reaches = self._links() if faults is None else self._arrivals(faults)
+        return jnp.maximum(values, jnp.where(reaches, values[None], jnp.finfo(values.dtype).min).max(1))
+
+    def _links(self) -> Bool[Array, "n n"]:
+        return (self.matrix != 0) & ~jnp.eye(self.n_nodes, dtype=bool)
+
+    def _arrivals(self, faults: Faults) -> Bool[Array, "n n"]:
+        arrived = faults.survives(self.matrix.shape) & self._links()
+        return arrived if faults.online is None else arrived & faults.online[None] & faults.online[:, None]
+
+    @override
+    def messages(self, faults: Faults | None) -> Count:
+        if faults is None or faults.online is None:
+            return count(self.n_links)
+        return total((self._links() & faults.online[None]).sum(1, dtype=jnp.uint32))
+
+    @override
+    def as_matrix(self) -> np.ndarray:
+        return np.asarray(self.matrix, np.float64)
+
+
+def blocked_mean(x: Float[Array, "n ..."]) -> Float[Array, "..."]:
+    """Return the mean over axis 0, summed in blocks of about √n: one long float32 sum of 10⁶ rows loses four digits."""
+    n = x.shape[0]
+    block = max(1, int(np.sqrt(n)))
+    whole = n // block * block
+    sums = x[:whole].reshape((n // block, block, *x.shape[1:])).sum(1).sum(0)
+    return (sums + x[whole:].sum(0)) / n

@@ -1,0 +1,8 @@
+"""Engines that run an algorithm, what they measure, and how a run is saved."""
+
+from jaxgossip.simulation.metrics import Metrics as Metrics
+from jaxgossip.simulation.program import Program as Program
+from jaxgossip.simulation.program import RunState as RunState
+from jaxgossip.simulation.rounds import Observer as Observer
+from jaxgossip.simulation.rounds import Result as Result
+from jaxgossip.simulation.rounds import simulate as simulate

@@ -1,0 +1,100 @@
+"""What is measured of a network, on the device; one flat record an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.mixing.bijection import random_bijection
+from jaxgossip.mixing.structured import blocked_mean
+from jaxgossip.random import purpose_key
+from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Rows
+
+QUANTILES = (5, 25, 50, 75, 95)
+
+
+def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int) -> NodeInts:
+    """Return the nodes that are evaluated: all, or ``sampled_nodes`` of them, drawn once a run, in ascending order.
+
+    The same nodes throughout make a curve comparable with itself; the worst node is the worst of these.
+    """
+    if sampled_nodes >= n_nodes:
+        return jnp.arange(n_nodes, dtype=jnp.int32)
+    seats = jnp.arange(sampled_nodes, dtype=jnp.uint32)
+    return jnp.sort(random_bijection(purpose_key(run_key, "evaluated nodes"), n_nodes)(seats)).astype(jnp.int32)
+
+
+def measure(algorithm: Algorithm, state: PyTree, run_key: PRNGKey, sampled_nodes: int) -> dict[str, jax.Array]:
+    """Return scalars: statistics over evaluated nodes, of the mean model, and the consensus distance.
+
+    ``consensus_distance`` is (1/n) Σ_i ‖x_i − x̄‖² over the shared columns of all n nodes; every measurement ``m`` of the
+    problem becomes m_mean, m_std, m_min, m_max, m_q05 … m_q95 over the evaluated nodes and, on common data,
+    mean_model_m of the single model x̄ = (1/n) Σ_i x_i. Nodes without a local test split are left out of its statistics.
+    """
+    problem, x = algorithm.problem, algorithm.models(state)
+    nodes = sample_nodes(run_key, x.shape[0], sampled_nodes)
+    rows = x.at[nodes].get(mode="promise_in_bounds") if nodes.shape[0] < x.shape[0] else x
+    x_mean = blocked_mean(x)
+    scores = dict(problem.evaluate(rows))
+    if x.shape[0] == problem.n_nodes:
+        scores |= problem.evaluate_local(rows, nodes)
+    record: dict[str, jax.Array] = {}
+    for name, values in scores.items():
+        record |= statistics(name, values)
+    record |= {f"mean_model_{name}": value[0] for name, value in problem.evaluate(x_mean[None]).items()}
+    record["consensus_distance"] = consensus_distance(x[:, : problem.n_shared], x_mean[: problem.n_shared])
+    return record
+
+
+def statistics(name: str, values: jax.Array) -> dict[str, jax.Array]:
+    """Return mean, standard deviation, extremes and quantiles of (s,) values; NaNs are nodes without the measurement."""
+    record = {
+        f"{name}_mean": jnp.nanmean(values),
+        f"{name}_std": jnp.nanstd(values),
+        f"{name}_min": jnp.nanmin(values),
+        f"{name}_max": jnp.nanmax(values),
+    }
+    quantiles = jnp.nanquantile(values, jnp.asarray(QUANTILES) / 100)
+    return record | {f"{name}_q{q:02d}": quantiles[i] for i, q in enumerate(QUANTILES)}
+
+
+def consensus_distance(x: Rows, x_mean: jax.Array) -> jax.Array:
+    """Return (1/n) Σ_i ‖x_i − x̄‖², x (n, p), x̄ (p,)."""
+    return blocked_mean(jnp.square(x - x_mean).sum(1))
+
+
+class Metrics(Sequence[Mapping[str, Any]]):
+    """The records of a run, one an evaluation; by name, a NumPy column over evaluations.
+
+    >>> result.metrics["test_accuracy_mean"]   # (evaluations,) float64
+    >>> result.metrics[-1]                     # the last record, a dict
+    """
+
+    def __init__(self, records: Sequence[Mapping[str, Any]]) -> None:
+        self.records = tuple(records)
+
+    def __getitem__(self, which: Any) -> Any:
+        if isinstance(which, str):
+            if which not in self.names:
+                raise KeyError(f"no metric '{which}'; there are: {', '.join(self.names)}")
+            return np.asarray([record.get(which, np.nan) for record in self.records], np.float64)
+        return self.records[which]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all metrics, in the order of a record."""
+        return tuple(self.records[-1]) if self.records else ()
+
+    @property
+    def final(self) -> Mapping[str, Any]:
+        """The last record."""
+        return self.records[-1]
+
+    def __repr__(self) -> str:
+        return f"Metrics({len(self)} evaluations of {', '.join(self.names)})"

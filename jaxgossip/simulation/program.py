@@ -1,0 +1,155 @@
+"""A run as compiled programs: start, advance by any number of rounds, measure, score all nodes.
+
+    run ← step(run) until ``until`` or divergence
+
+The number of rounds is an argument of one program, not a shape: chunks of any size, a resumed run and an uninterrupted
+one execute the very same instructions, so they agree bit for bit and nothing is compiled twice.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.errors import RunError
+from jaxgossip.network import Conditions, Round, Traffic
+from jaxgossip.random import purpose_key
+from jaxgossip.simulation.hoist import hoist
+from jaxgossip.simulation.metrics import measure
+from jaxgossip.typing import PRNGKey, PyTree
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RunState:
+    """Everything a run carries from round to round, and all that a checkpoint holds.
+
+    Attributes:
+        round: int32, rounds done.
+        diverged: bool, a model became NaN or infinite in the last round done.
+        traffic: messages and bytes so far.
+        state: the algorithm's state.
+    """
+
+    round: jax.Array
+    diverged: jax.Array
+    traffic: Traffic
+    state: PyTree
+
+
+class Program:
+    """The compiled programs of one run.
+
+    Args:
+        algorithm: what runs.
+        seed: determines, with the algorithm, every bit of the run.
+        conditions: faults.
+        sampled_nodes: how many nodes an evaluation looks at.
+        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        sampled_nodes: int = 1000,
+        matmul_precision: str = "highest",
+    ) -> None:
+        self.algorithm = algorithm
+        self.conditions = conditions or Conditions()
+        self.run_key = jax.random.key(seed)
+        self._precision = matmul_precision
+        self._start = self._compile(partial(first, algorithm, self.run_key))
+        like = initial_shapes(algorithm, seed)
+        check_step(algorithm, like, self._step)
+        self._advance = self._compile(self._rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
+        self._measure = self._compile(partial(self._measured, sampled_nodes), like)
+        self._score = partial(self._compile, self._scores, like)
+        self.like = like
+
+    def start(self) -> RunState:
+        """Return the state before the first round."""
+        return self._start()
+
+    def advance(self, run: RunState, until: int) -> RunState:
+        """Return the run after round ``until``, or after the round in which it diverged; ``run`` is consumed."""
+        return self._advance(run, jnp.asarray(until, jnp.int32))
+
+    def measure(self, run: RunState) -> dict[str, jax.Array]:
+        """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
+        return self._measure(run)
+
+    def score_all(self, run: RunState) -> dict[str, jax.Array]:
+        """Return every measurement for all nodes, each (n,)."""
+        return self._score()(run)
+
+    def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
+        arrays, pure = hoist(self._rounds, self.like, jax.ShapeDtypeStruct((), jnp.int32))
+        return pure, (arrays, self.like, jax.ShapeDtypeStruct((), jnp.int32))
+
+    def _compile(self, function: Callable[..., Any], *example: Any, donate: bool = False) -> Callable[..., Any]:
+        with jax.default_matmul_precision(self._precision):
+            arrays, pure = hoist(function, *example)
+            compiled = jax.jit(pure, donate_argnums=(1,) if donate else ()).lower(arrays, *example).compile()
+        return partial(compiled, arrays)
+
+    def _step(self, run: RunState) -> RunState:
+        round_ = Round(run.round, self.run_key, self.algorithm.problem.n_nodes, self.conditions)
+        state, traffic = self.algorithm.step(run.state, round_)
+        # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
+        finite = jnp.isfinite(self.algorithm.models(state).sum())
+        return RunState(run.round + 1, ~finite, run.traffic + traffic, state)
+
+    def _rounds(self, run: RunState, until: jax.Array) -> RunState:
+        return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged, self._step, run)
+
+    def _measured(self, sampled_nodes: int, run: RunState) -> dict[str, jax.Array]:
+        return measure(self.algorithm, run.state, self.run_key, sampled_nodes)
+
+    def _scores(self, run: RunState) -> dict[str, jax.Array]:
+        problem, x = self.algorithm.problem, self.algorithm.models(run.state)
+        scores = dict(problem.evaluate(x))
+        if x.shape[0] == problem.n_nodes:
+            scores |= problem.evaluate_local(x, jnp.arange(x.shape[0], dtype=jnp.int32))
+        return scores
+
+
+def first(algorithm: Algorithm, run_key: PRNGKey) -> RunState:
+    """Return the state before the first round."""
+    state = algorithm.init(purpose_key(run_key, "init"))
+    state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
+    return RunState(jnp.int32(0), jnp.asarray(False), Traffic.none(), state)
+
+
+def initial_shapes(algorithm: Algorithm, seed: int = 0) -> RunState:
+    """Return the shapes and dtypes of a run's state; nothing is computed."""
+    return jax.eval_shape(partial(first, algorithm), jax.random.key(seed))
+
+
+def check_step(algorithm: Algorithm, like: RunState, step: Callable[[RunState], RunState]) -> None:
+    """Check that a step returns a state of the shapes and dtypes it was given.
+
+    Raises:
+        RunError: names the first leaf that changes.
+    """
+    after = jax.eval_shape(step, like)
+    before_leaves, before_tree = jax.tree.flatten_with_path(like.state)
+    after_leaves, after_tree = jax.tree.flatten_with_path(after.state)
+    if before_tree != after_tree:
+        raise RunError(
+            f"{algorithm.name}: step returns a state of another structure than init: {after_tree}, not {before_tree}"
+        )
+    for (path, old), (_, new) in zip(before_leaves, after_leaves, strict=True):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
+            raise RunError(
+                f"{algorithm.name}: step turns state{jax.tree_util.keystr(path)} from {old.dtype}{list(old.shape)} "
+                f"into {new.dtype}{list(new.shape)}",
+                hint="the state must keep its shapes and dtypes from round to round",
+            )

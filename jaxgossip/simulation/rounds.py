@@ -1,0 +1,174 @@
+"""The rounds engine: a host loop over one compiled program, with progress, metrics and a graceful stop between chunks."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.errors import InputError
+from jaxgossip.mixing.counting import to_int
+from jaxgossip.network import Conditions
+from jaxgossip.simulation.metrics import Metrics
+from jaxgossip.simulation.program import Program, RunState
+from jaxgossip.typing import PyTree, Rows
+
+CHUNK_S = 0.25
+"""A chunk aims at this many seconds, so that progress moves and a stop is prompt."""
+
+Status = Literal["completed", "diverged", "interrupted"]
+
+
+class Observer:
+    """What a caller of :func:`simulate` may listen to; every method does nothing until it is overridden."""
+
+    def compiling(self) -> None:
+        """The programs are about to be compiled."""
+
+    def compiled(self, seconds: float) -> None:
+        """They were, in so many seconds."""
+
+    def advanced(self, rounds_done: int) -> None:
+        """A chunk is done."""
+
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        """An evaluation was made."""
+
+    def chunk(self, run: RunState, wall_s: float) -> None:
+        """The state after a chunk, to be saved or left; it must not be kept, the next chunk consumes it."""
+
+    def should_stop(self) -> bool:
+        """Say whether to end the run here, between two chunks."""
+        return False
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gave.
+
+    Attributes:
+        metrics: records of all evaluations.
+        state: the algorithm's state at the end.
+        x: (n, p) models at the end.
+        node_scores: every measurement at the end for all nodes, (n,) NumPy each.
+        status: completed, diverged (a model became NaN or infinite in round ``rounds``) or interrupted.
+        rounds: rounds done.
+        wall_s: seconds of rounds and evaluations, without compilation.
+        run: the whole run state, to be continued from.
+    """
+
+    metrics: Metrics
+    state: PyTree
+    x: Rows
+    node_scores: Mapping[str, np.ndarray]
+    status: Status
+    rounds: int
+    wall_s: float
+    run: RunState
+
+
+def simulate(
+    algorithm: Algorithm,
+    rounds: int,
+    *,
+    seed: int = 0,
+    evaluate_every: int = 10,
+    conditions: Conditions | None = None,
+    sampled_nodes: int = 1000,
+    matmul_precision: str = "highest",
+    start: RunState | None = None,
+    start_wall_s: float = 0.0,
+    observer: Observer | None = None,
+) -> Result:
+    """Run ``algorithm`` for ``rounds`` rounds.
+
+    Args:
+        algorithm: what runs.
+        rounds: how many rounds, counted from the very first.
+        seed: determines, with the algorithm, every bit of the result.
+        evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
+        conditions: faults of network and nodes; none by default.
+        sampled_nodes: how many nodes an evaluation looks at, drawn once; at the end all are scored.
+        matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
+        start: a run state to continue from (a checkpoint's); consumed. Round 0 or its own round is not evaluated again.
+        start_wall_s: seconds spent before ``start``.
+        observer: listens.
+
+    Returns:
+        The result; a diverged or interrupted run keeps all that was measured before.
+
+    Raises:
+        InputError: rounds or evaluate_every out of range.
+    """
+    for name, value, least in (
+        ("rounds", rounds, 0),
+        ("evaluate_every", evaluate_every, 1),
+        ("sampled_nodes", sampled_nodes, 1),
+    ):
+        if value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}")
+    observer = observer or Observer()
+    observer.compiling()
+    began = time.perf_counter()
+    program = Program(
+        algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
+    )
+    observer.compiled(time.perf_counter() - began)
+
+    clock = _Clock(start_wall_s)
+    records: list[Mapping[str, Any]] = []
+
+    def evaluate(run: RunState) -> None:
+        records.append(make_record(program, run, clock.seconds()))
+        observer.evaluated(records[-1])
+
+    if start is None:
+        run = program.start()
+        evaluate(run)
+    else:
+        run = start
+    done, seconds_a_round, status = int(run.round), None, "completed"
+    while done < rounds and not bool(run.diverged):
+        if observer.should_stop():
+            status = "interrupted"
+            break
+        goal = min(rounds, done - done % evaluate_every + evaluate_every)
+        chunk = 1 if seconds_a_round is None else max(1, int(CHUNK_S / max(seconds_a_round, 1e-9)))
+        until = min(goal, done + chunk)
+        began = time.perf_counter()
+        run = jax.block_until_ready(program.advance(run, until))
+        seconds_a_round = (time.perf_counter() - began) / max(1, int(run.round) - done)
+        done = int(run.round)
+        observer.advanced(done)
+        if not bool(run.diverged) and done == goal:
+            evaluate(run)
+        observer.chunk(run, clock.seconds())
+    if bool(run.diverged):
+        status = "diverged"
+    scores = {name: np.asarray(values) for name, values in program.score_all(run).items()}
+    return Result(Metrics(records), run.state, algorithm.models(run.state), scores, status, done, clock.seconds(), run)
+
+
+def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:
+    """Return one evaluation as a flat dict of Python numbers."""
+    measured = {name: float(value) for name, value in jax.device_get(program.measure(run)).items()}
+    return {
+        "round": int(run.round),
+        **measured,
+        "messages": to_int(run.traffic.messages),
+        "bytes_sent": to_int(run.traffic.bytes_sent),
+        "wall_s": round(wall_s, 6),
+    }
+
+
+class _Clock:
+    """Seconds since it was made, plus those spent before."""
+
+    def __init__(self, before: float) -> None:
+        self._began = time.perf_counter() - before
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self._began

@@ -1,0 +1,70 @@
+"""Graphs as host-side NumPy values: generators, files, weight rules and spectra.
+
+>>> graph = jaxgossip.topology.random_regular(4140, degree=20, rng=0)
+>>> W = jaxgossip.topology.metropolis_hastings(graph)      # Weights; jaxgossip.mixing makes operators of them
+>>> jaxgossip.topology.spectral_gap(W)
+
+What a node without links, a directed link or a list means is said in ``jaxgossip.topology.graph``.
+"""
+
+from jaxgossip.registry import Registry
+from jaxgossip.topology.connectivity import check_connected as check_connected
+from jaxgossip.topology.graph import Graph as Graph
+from jaxgossip.topology.graph import from_links as from_links
+from jaxgossip.topology.io import edge_list as edge_list
+from jaxgossip.topology.io import from_networkx as from_networkx
+from jaxgossip.topology.io import from_scipy as from_scipy
+from jaxgossip.topology.laplacian import closed_form as closed_form
+from jaxgossip.topology.laplacian import laplacian_extremes as laplacian_extremes
+from jaxgossip.topology.lattices import grid as grid
+from jaxgossip.topology.lattices import k_nearest_ring as k_nearest_ring
+from jaxgossip.topology.lattices import path as path
+from jaxgossip.topology.lattices import ring as ring
+from jaxgossip.topology.lattices import torus as torus
+from jaxgossip.topology.random_degrees import barabasi_albert as barabasi_albert
+from jaxgossip.topology.random_degrees import random_regular as random_regular
+from jaxgossip.topology.random_degrees import watts_strogatz as watts_strogatz
+from jaxgossip.topology.random_graphs import erdos_renyi as erdos_renyi
+from jaxgossip.topology.random_graphs import random_geometric as random_geometric
+from jaxgossip.topology.random_graphs import stochastic_block as stochastic_block
+from jaxgossip.topology.spectrum import eigenvalues as eigenvalues
+from jaxgossip.topology.spectrum import second_largest_modulus as second_largest_modulus
+from jaxgossip.topology.spectrum import spectral_gap as spectral_gap
+from jaxgossip.topology.structured import complete as complete
+from jaxgossip.topology.structured import hypercube as hypercube
+from jaxgossip.topology.structured import star as star
+from jaxgossip.topology.structured import static_exponential as static_exponential
+from jaxgossip.topology.weights import Weights as Weights
+from jaxgossip.topology.weights import best_constant as best_constant
+from jaxgossip.topology.weights import from_matrix as from_matrix
+from jaxgossip.topology.weights import lazy as lazy
+from jaxgossip.topology.weights import max_degree as max_degree
+from jaxgossip.topology.weights import metropolis_hastings as metropolis_hastings
+from jaxgossip.topology.weights import sinkhorn as sinkhorn
+from jaxgossip.topology.weights import uniform as uniform
+
+TOPOLOGIES = Registry(
+    "topology",
+    [
+        ring,
+        k_nearest_ring,
+        path,
+        grid,
+        torus,
+        star,
+        hypercube,
+        complete,
+        static_exponential,
+        random_regular,
+        erdos_renyi,
+        watts_strogatz,
+        barabasi_albert,
+        random_geometric,
+        stochastic_block,
+        edge_list,
+    ],
+)
+"""What ``topology.kind`` can name."""
+
+WEIGHT_RULES = Registry("weight rule", [metropolis_hastings, max_degree, best_constant, uniform, sinkhorn])
+"""What ``mixing.weights`` can name: builders of Weights from a graph alone."""

@@ -1,0 +1,103 @@
+"""What every generator asks of its parameters, and what it says when they are impossible."""
+
+import math
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from jaxgossip.errors import GraphError
+
+MAX_NODES = 2**31 - 1
+"""Neighbour lists hold node numbers as int32."""
+
+
+def whole_number(topology: str, name: str, value: Any, minimum: int, hint: str = "") -> int:
+    """Return ``value`` as an int of at least ``minimum``.
+
+    Args:
+        topology: the generator, as messages call it.
+        name: the parameter.
+        value: what the caller gave.
+        minimum: the smallest that makes sense.
+        hint: the way out if it is smaller.
+
+    Raises:
+        GraphError: it is not a whole number, or too small.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise GraphError(f"{topology}: {name} must be a whole number, not {value!r}")
+    if value < minimum:
+        raise GraphError(f"{topology}: {name} must be at least {minimum}, not {value}", hint=hint)
+    return int(value)
+
+
+def node_count(topology: str, nodes: Any, minimum: int = 1, hint: str = "") -> int:
+    """Return ``nodes`` as an int from ``minimum`` to ``MAX_NODES``.
+
+    Raises:
+        GraphError: it is not a whole number, too small or too large.
+    """
+    nodes = whole_number(topology, "nodes", nodes, minimum, hint)
+    if nodes > MAX_NODES:
+        raise GraphError(f"{topology}: nodes must be at most {MAX_NODES}, not {nodes}", hint="node numbers are int32")
+    return nodes
+
+
+def real_number(topology: str, name: str, value: Any, low: float, high: float, hint: str = "") -> float:
+    """Return ``value`` as a float in [low, high].
+
+    Raises:
+        GraphError: it is not a number, not finite, or outside.
+    """
+    if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
+        raise GraphError(f"{topology}: {name} must be a finite number, not {value!r}")
+    number = float(value)
+    if not low <= number <= high:
+        raise GraphError(f"{topology}: {name} must be from {low:g} to {high:g}, not {number:g}", hint=hint)
+    return number
+
+
+def probability(topology: str, name: str, value: Any) -> float:
+    """Return ``value`` as a float in [0, 1].
+
+    Raises:
+        GraphError: it is not a number from 0 to 1.
+    """
+    return real_number(topology, name, value, 0.0, 1.0, hint=f"{name} is a probability")
+
+
+def one_of_two(topology: str, first: str, a: Any, second: str, b: Any) -> None:
+    """Check that exactly one of two parameters is given.
+
+    Raises:
+        GraphError: both or neither are.
+    """
+    if (a is None) == (b is None):
+        how = "neither" if a is None else "both"
+        raise GraphError(
+            f"{topology}: {how} of {first} and {second} {'is' if a is None else 'are'} given",
+            hint=f"give exactly one of {first} and {second}",
+        )
+
+
+def square_matrix(owner: str, matrix: Any) -> sp.csr_array:
+    """Return a user's dense or sparse matrix as (n, n) CSR, doubles summed and zeros left out.
+
+    Raises:
+        GraphError: it is not square, empty, or holds something else than finite numbers.
+    """
+    matrix = sp.coo_array(matrix) if sp.issparse(matrix) else np.asarray(matrix)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.shape[0]:
+        raise GraphError(f"{owner}: the matrix has shape {tuple(matrix.shape)}", hint="it must be square: (n, n)")
+    if matrix.dtype.kind not in "biuf":
+        raise GraphError(f"{owner}: the matrix holds {matrix.dtype}", hint="it must hold booleans, integers or floats")
+    # Summing the doubles of a sparse matrix of booleans or small integers could wrap around to zero.
+    square = sp.csr_array(matrix.astype(np.float64))
+    square.sum_duplicates()
+    square.eliminate_zeros()
+    if not np.isfinite(square.data).all():
+        row = int(np.searchsorted(square.indptr, np.flatnonzero(~np.isfinite(square.data))[0], side="right")) - 1
+        raise GraphError(f"{owner}: row {row} of the matrix holds a number that is not finite")
+    return square

@@ -1,0 +1,22 @@
+"""Shapes, named once. ``n`` nodes, ``p`` parameters of one model, ``k`` neighbours, ``s`` evaluated nodes, ``b`` samples."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jax import Array
+from jaxtyping import Bool, Float, Int, Key
+
+PRNGKey = Key[Array, ""]
+Rows = Float[Array, "n p"]
+"""All models: one row a node."""
+Row = Float[Array, "p"]
+"""One model."""
+NodeFloats = Float[Array, "n"]
+NodeInts = Int[Array, "n"]
+NodeMask = Bool[Array, "n"]
+SlotInts = Int[Array, "n k"]
+SlotMask = Bool[Array, "n k"]
+NodeScores = Mapping[str, Float[Array, "s"]]
+"""Named measurements, one value an evaluated node."""
+PyTree = Any
+"""Any nesting of tuples, lists, dicts and registered classes with arrays as leaves."""

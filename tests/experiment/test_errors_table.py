@@ -1,0 +1,124 @@
+"""Every mistake a user can make gives one clear message, the right exit code, and no traceback."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from jaxgossip.cli.main import main
+
+QUADRATIC = """
+name = "small"
+rounds = 4
+[topology]
+kind = "ring"
+nodes = 6
+[learning]
+dataset = "isotropic_quadratic"
+[algorithm]
+kind = "dsgd"
+[optimizer]
+kind = "sgd"
+learning_rate = 0.1
+[evaluation]
+every = 2
+baselines = []
+"""
+
+
+class Call(NamedTuple):
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def call(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Call]:
+    """Return the command line, called in this process and in ``folder``."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def invoke(*words: str) -> Call:
+        monkeypatch.setattr(sys, "argv", ["jaxgossip", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return Call(left.value.code, *capsys.readouterr())
+
+    return invoke
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "small.toml").write_text(QUADRATIC)
+    (tmp_path / "classify.toml").write_text(
+        QUADRATIC.replace('dataset = "isotropic_quadratic"', 'dataset = "own.csv"\nmodel = "logistic"')
+        + '[partition]\nkind = "iid"\n'
+    )
+    (tmp_path / "split.txt").write_text("0 1\n1 2\n3 4\n4 5\n")
+    (tmp_path / "torn.txt").write_text("0 1\n1\n")
+    (tmp_path / "broken.toml").write_text("rounds = = 3\n")
+    values = np.random.default_rng(0).normal(size=(40, 3))
+    values[:, 2] = values[:, 0] > 0
+    values[7, 1] = np.nan
+    np.savetxt(tmp_path / "own.csv", values, delimiter=",")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").write_text("keep me")
+    (tmp_path / "bad.py").write_text("def algorithm(problem, optimizer, W):\n    return 1 / 0\n")
+    return tmp_path
+
+
+TABLE = {
+    "a misspelt key": (["run", "small.toml", "--set", "topology.nodse=6"], 2, ["topology.nodse: unknown key", "did you mean 'nodes'"]),
+    "a misspelt section": (["run", "small.toml", "--set", "topologie.nodes=6"], 2, ["topologie", "did you mean 'topology'"]),
+    "a misspelt name": (["run", "small.toml", "--set", "topology.kind=rign"], 2, ["unknown topology 'rign'", "did you mean 'ring'"]),
+    "a wrong type": (["run", "small.toml", "--set", "rounds=many"], 2, ["rounds: expected an integer, got 'many'"]),
+    "a number out of range": (["run", "small.toml", "--set", "network.drop=1.5"], 2, ["network.drop: must be at most 1, got 1.5"]),
+    "a missing configuration": (["run", "nowhere.toml"], 2, ["nowhere.toml", "no such file"]),
+    "a broken configuration": (["run", "broken.toml"], 2, ["broken.toml", "line 1"]),
+    "a missing edge list": (["run", "small.toml", "--set", "topology={kind='edge_list', path='nowhere.txt'}"], 2, ["no such file", "nowhere.txt"]),
+    "a torn edge list": (["run", "small.toml", "--set", "topology={kind='edge_list', path='torn.txt'}"], 2, ["torn.txt:2"]),
+    "an impossible graph": (["run", "small.toml", "--set", "topology={kind='random_regular', nodes=7, degree=3}"], 2, ["odd"]),
+    "a disconnected graph": (["run", "small.toml", "--set", "topology={kind='edge_list', path='split.txt'}"], 2, ["2 components", "allow_disconnected"]),
+    "NaN data": (["run", "classify.toml"], 2, ["own.csv", "row 8", "column 2"]),
+    "a non-empty folder": (["run", "small.toml", "--out", "full"], 2, ["full is not empty"]),
+    "a non-empty folder, forced": (["run", "small.toml", "--out", "full", "--force"], 2, ["full is not empty and holds no run"]),
+    "no run to resume": (["resume", "full"], 2, ["full is not a run folder"]),
+    "no run to plot": (["plot", "nowhere"], 2, ["nowhere"]),
+    "an unknown command": (["rnu"], 2, ["No such command 'rnu'"]),
+    "an unknown option": (["run", "small.toml", "--sede", "3"], 2, ["No such option: --sede"]),
+    "a malformed --set": (["run", "small.toml", "--set", "rounds"], 2, ["rounds", "key.path=value"]),
+    "an own function that fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:algorithm'}"], 2, ["ZeroDivisionError", "bad.py"]),
+    "an own function that is missing": (["run", "small.toml", "--set", "algorithm={kind='bad.py:nothing'}"], 2, ["no function 'nothing'"]),
+    "an unknown example": (["new", "quickstrat"], 2, ["unknown example 'quickstrat'", "did you mean 'quickstart'"]),
+    "an unknown kind to list": (["list", "topologies"], 2, ["unknown kind 'topologies'", "did you mean 'topology'"]),
+    "a run that diverges": (["run", "small.toml", "--set", "optimizer.learning_rate=1e9", "--set", "rounds=50"], 1, ["diverged", "in round", "learning_rate"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_a_mistake_gives_one_clear_message_and_its_exit_code(case: str, folder: Path, call: Callable[..., Call]) -> None:
+    words, code, texts = TABLE[case]
+    done = call(*words)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1, done.stderr
+    for text in texts:
+        assert text in done.stderr, done.stderr
+    assert (folder / "full" / "precious.txt").read_text() == "keep me"
+
+
+def test_a_diverged_run_keeps_what_was_measured(folder: Path, call: Callable[..., Call]) -> None:
+    words = TABLE["a run that diverges"][0]
+    call(*words, "--out", "out")
+    manifest = json.loads((folder / "out" / "manifest.json").read_text())
+    assert manifest["status"] == "diverged"
+    assert 1 < manifest["rounds"] < 50
+    records = [json.loads(line) for line in (folder / "out" / "metrics.jsonl").read_text().splitlines()]
+    assert records[0]["round"] == 0
+    assert records[-1]["round"] < manifest["rounds"]
+    assert (folder / "out" / "summary.png").is_file()

@@ -1,0 +1,370 @@
+"""What the network learns: gradients and scores against NumPy float64, draws, private columns, a million nodes.
+
+The platform canary stands here too: jaxlib 0.10 computed wrong rows of batched products beyond 32,768 on CPU.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+from scipy import stats
+
+from jaxgossip.errors import DataError, InputError
+from jaxgossip.learning import classification, models
+from jaxgossip.learning import problem as problem_module
+from jaxgossip.learning.datasets import Dataset
+from jaxgossip.learning.partitions import Partition, fixed_size, one_sample
+from jaxgossip.learning.problem import Classification
+
+KEY = jax.random.key(0)
+D, M, N = 4, 12, 4
+UNEVEN = Partition(
+    np.random.default_rng(9).permutation(M).astype(np.int32),
+    np.array([0, 1, 4, 9, 12]),
+    np.array([1, 2, 5, 1], np.int32),
+)
+"""Four nodes that own 1, 3, 5 and 3 samples, and keep 0, 1, 0 and 2 of them for their own test."""
+
+
+def dataset(classes: int = 2, m: int = M, d: int = D) -> Dataset:
+    rng = np.random.default_rng(classes)
+    parts = [rng.normal(size=(size, d)).astype(np.float32) for size in (m, 7)]
+    labels = [(np.arange(size) % classes).astype(np.int32) for size in (m, 7)]
+    return Dataset("made", parts[0], labels[0], parts[1], labels[1], classes)
+
+
+def linear_squared(regularization: float = 0.0) -> models.Model:
+    logistic = models.logistic((D,), 2)
+    return models.from_functions(logistic.init, logistic.apply, "squared", regularization)
+
+
+MODELS: dict[str, tuple[int, Callable[..., models.Model]]] = {
+    "logistic": (2, lambda r: models.logistic((D,), 2, regularization=r)),
+    "pegasos": (2, lambda r: models.pegasos((D,), 2, regularization=r)),
+    "squared": (2, linear_squared),
+    "softmax": (3, lambda r: models.softmax((D,), 3, regularization=r)),
+    "mlp": (3, lambda r: models.mlp((D,), 3, hidden=(5,), regularization=r)),
+}
+
+
+def scores_and_gradient(name: str, p: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict]:
+    """Write scores, mean loss and its gradient out in NumPy, without the regularisation."""
+    if "w" in p:
+        s, sign = x @ p["w"] + p["b"], 2.0 * y - 1
+        loss, slope = {
+            "logistic": (np.log(1 + np.exp(-sign * s)), -sign / (1 + np.exp(sign * s))),
+            "pegasos": (np.maximum(0, 1 - sign * s), -sign * (sign * s < 1)),
+            "squared": ((s - sign) ** 2 / 2, s - sign),
+        }[name]
+        return s, loss.mean(), {"w": x.T @ slope / len(y), "b": slope.mean()}
+    hidden, inside = x, None
+    if "w1" in p:
+        inside = x @ p["w0"] + p["b0"]
+        hidden = np.maximum(0, inside)
+    last = "1" if "w1" in p else "0"
+    s = hidden @ p["w" + last] + p["b" + last]
+    shares = np.exp(s) / np.exp(s).sum(1, keepdims=True)
+    loss = -np.log(shares[np.arange(len(y)), y]).mean()
+    slope = (shares - np.eye(3)[y]) / len(y)
+    gradient = {"w" + last: hidden.T @ slope, "b" + last: slope.sum(0)}
+    if inside is not None:
+        back = slope @ p["w1"].T * (inside > 0)
+        gradient |= {"w0": x.T @ back, "b0": back.sum(0)}
+    return s, loss, gradient
+
+
+def parameters_of(model: models.Model, row: np.ndarray) -> dict[str, np.ndarray]:
+    with jax.enable_x64(True):
+        unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), model.init(KEY)))[1]
+        return {name: np.asarray(value) for name, value in unravel(jnp.asarray(row, jnp.float64)).items()}
+
+
+def as_row(gradient: dict) -> np.ndarray:
+    return np.concatenate([np.ravel(gradient[name]) for name in sorted(gradient)])
+
+
+def reference_gradient(name: str, model: models.Model, data: Dataset, row: np.ndarray, mine: np.ndarray) -> np.ndarray:
+    x, y = np.asarray(data.x_train, np.float64)[mine], np.asarray(data.y_train)[mine]
+    gradient = scores_and_gradient(name, parameters_of(model, row), x, y)[2]
+    return as_row(gradient) + model.regularization * row
+
+
+def rows(n: int, p: int, dtype: type = np.float64) -> np.ndarray:
+    return np.random.default_rng(n).normal(size=(n, p)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_over_all_samples_are_their_formula(name: str, dtype: type) -> None:
+    classes, make = MODELS[name]
+    data, model = dataset(classes), make(0.3)
+    with jax.enable_x64(True):
+        task = classification(data, UNEVEN, model, batch_size=0, dtype=dtype)
+        x = rows(N, task.n_params, dtype)
+        found = jax.jit(task.gradient)(jnp.asarray(x), KEY)
+        assert found.dtype == dtype
+    expected = [reference_gradient(name, model, data, x[i].astype(np.float64), UNEVEN.train(i)) for i in range(N)]
+    tolerance = 1e-12 if dtype == np.float64 else 2e-5
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_node_with_one_sample_needs_no_draw(name: str) -> None:
+    classes, make = MODELS[name]
+    data, model = dataset(classes), make(0.0)
+    partition = one_sample(data.y_train, 30)
+    task = classification(data, partition, model)
+    x = rows(30, task.n_params, np.float32)
+    found = task.gradient(jnp.asarray(x), KEY)
+    expected = [reference_gradient(name, model, data, x[i].astype(np.float64), partition.train(i)) for i in range(30)]
+    np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
+    np.testing.assert_array_equal(found, task.gradient(jnp.asarray(x), jax.random.key(1)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_scores_on_the_common_test_set_are_their_formula(name: str, dtype: type) -> None:
+    classes, make = MODELS[name]
+    data, model = dataset(classes), make(0.3)
+    with jax.enable_x64(True):
+        task = classification(data, UNEVEN, model, dtype=dtype)
+        x = rows(6, task.n_params, dtype)
+        found = jax.jit(task.evaluate)(jnp.asarray(x))
+        assert {key: value.dtype for key, value in found.items()} == {"test_accuracy": dtype, "test_loss": dtype}
+    for i in range(6):
+        s, loss, _ = scores_and_gradient(
+            name, parameters_of(model, x[i]), np.asarray(data.x_test, np.float64), np.asarray(data.y_test)
+        )
+        right = (s > 0 if s.ndim == 1 else s.argmax(1)) == data.y_test
+        assert float(found["test_accuracy"][i]) == pytest.approx(right.mean(), abs=1e-6)
+        assert float(found["test_loss"][i]) == pytest.approx(loss, rel=1e-12 if dtype == np.float64 else 2e-5)
+
+
+def test_evaluation_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = classification(dataset(), UNEVEN, models.logistic((D,), 2))
+    x, nodes = jnp.asarray(rows(23, task.n_params, np.float32)), jnp.asarray(np.arange(23) % N)
+    whole, local = task.evaluate(x), task.evaluate_local(x, nodes)
+    monkeypatch.setattr(problem_module, "EVALUATION_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
+    for name, values in task.evaluate(x).items():
+        np.testing.assert_allclose(values, whole[name], rtol=1e-6)
+    np.testing.assert_array_equal(task.evaluate_local(x, nodes)["local_accuracy"], local["local_accuracy"])
+
+
+def test_local_accuracy_is_that_on_the_nodes_own_test_samples() -> None:
+    data, model = dataset(), models.logistic((D,), 2)
+    with jax.enable_x64(True):
+        task = classification(data, UNEVEN, model)
+        x, nodes = rows(40, task.n_params, np.float32), np.random.default_rng(0).integers(0, N, 40)
+        found = task.evaluate_local(jnp.asarray(x), jnp.asarray(nodes))["local_accuracy"]
+        assert found.dtype == np.float32
+    for row, node, accuracy in zip(x, nodes, np.asarray(found), strict=True):
+        mine = UNEVEN.test(node)
+        s = scores_and_gradient("logistic", parameters_of(model, row), data.x_train[mine], data.y_train[mine])[0]
+        if mine.size == 0:
+            assert np.isnan(accuracy)
+        else:
+            assert accuracy == ((s > 0) == data.y_train[mine]).mean()
+
+
+def test_without_local_tests_nothing_is_measured_on_nodes() -> None:
+    task = classification(dataset(), one_sample(dataset().y_train, 5), models.logistic((D,), 2))
+    assert task.evaluate_local(task.init(KEY), jnp.arange(5)) == {}
+
+
+def drawing_problem(batch_size: int, partition: Partition = UNEVEN) -> Classification:
+    """Make a problem whose gradients count draws: sample j is the unit vector e_j, and the loss is the score."""
+    unit = np.eye(M, dtype=np.float32)
+    labels = (np.arange(M) % 2).astype(np.int32)
+    model = models.from_functions(lambda _: jnp.zeros(M), lambda w, x: x @ w, lambda s, _: s)
+    return classification(Dataset("unit", unit, labels, unit, labels, 2), partition, model, batch_size=batch_size)
+
+
+def counts(task: Classification, key: jax.Array) -> np.ndarray:
+    return np.asarray(task.gradient(jnp.zeros((task.n_nodes, M)), key)) * task.batch_size
+
+
+def test_draws_are_uniform_over_the_nodes_own_training_samples() -> None:
+    drawn = counts(drawing_problem(20_000), KEY)
+    for node in range(N):
+        mine = UNEVEN.train(node)
+        assert drawn[node].sum() == pytest.approx(20_000)
+        assert set(np.flatnonzero(drawn[node])) == set(mine)
+        assert stats.chisquare(drawn[node][mine]).pvalue > 1e-4 if len(mine) > 1 else True
+
+
+def test_single_draws_are_uniform_over_keys_and_independent_between_nodes() -> None:
+    partition = Partition(np.tile(np.arange(4), 2).astype(np.int32), np.array([0, 4, 8]), np.array([4, 4], np.int32))
+    task = drawing_problem(1, partition)
+    keys = jax.random.split(KEY, 4000)
+    drawn = np.asarray(jax.vmap(lambda key: task.gradient(jnp.zeros((2, M)), key))(keys)).argmax(-1)
+    together = np.bincount(drawn[:, 0] * 4 + drawn[:, 1], minlength=16)
+    assert stats.chisquare(together).pvalue > 1e-4
+    pairs = np.bincount(drawn[:-1, 0] * 4 + drawn[1:, 0], minlength=16)
+    assert stats.chisquare(pairs).pvalue > 1e-4
+
+
+def test_the_key_alone_decides_the_draws() -> None:
+    task = drawing_problem(3)
+    np.testing.assert_array_equal(counts(task, KEY), counts(task, KEY))
+    assert not np.array_equal(counts(task, KEY), counts(task, jax.random.key(1)))
+    np.testing.assert_array_equal(counts(task, KEY).sum(1), [3] * N)
+
+
+@pytest.mark.parametrize("batch_size", [0, 1, 3])
+def test_the_mean_gradient_is_the_mean_of_the_same_draws(batch_size: int) -> None:
+    with jax.enable_x64(True):
+        task = classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=batch_size, dtype=np.float64)
+        x = jnp.asarray(rows(1, task.n_params))
+        found = task.mean_gradient(x, KEY)
+        expected = np.asarray(task.gradient(jnp.tile(x, (N, 1)), KEY)).mean(0)
+    assert found.shape == (1, task.n_params)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+
+
+def test_other_names_for_the_nodes_give_other_rows_and_nothing_else() -> None:
+    data, model, order = dataset(), models.logistic((D,), 2), np.array([2, 0, 3, 1])
+    sizes = np.diff(UNEVEN.offsets)[order]
+    renamed = Partition(
+        np.concatenate([UNEVEN.order[UNEVEN.offsets[i] : UNEVEN.offsets[i + 1]] for i in order]),
+        np.concatenate([[0], sizes.cumsum()]),
+        UNEVEN.n_train[order],
+    )
+    task, other = (classification(data, partition, model, batch_size=0) for partition in (UNEVEN, renamed))
+    x = rows(N, task.n_params, np.float32)
+    np.testing.assert_allclose(other.gradient(jnp.asarray(x[order]), KEY), task.gradient(jnp.asarray(x), KEY)[order], rtol=1e-6)  # fmt: skip
+
+
+def test_sample_counts_are_the_training_samples() -> None:
+    task = classification(dataset(), UNEVEN, models.logistic((D,), 2))
+    assert task.sample_counts.dtype == np.float32
+    np.testing.assert_array_equal(task.sample_counts, [1, 2, 5, 1])
+    assert (task.n_nodes, task.n_params, task.n_shared, task.dtype) == (N, D + 1, D + 1, np.float32)
+
+
+def test_starts_are_the_models_own_same_or_independent() -> None:
+    model = models.mlp((D,), 3, hidden=(5,))
+    same, own = (classification(dataset(3), UNEVEN, model, init=init) for init in ("same", "independent"))
+    together, apart = np.asarray(same.init(KEY)), np.asarray(own.init(KEY))
+    np.testing.assert_array_equal(together, np.tile(together[0], (N, 1)))
+    np.testing.assert_allclose(together[0], ravel_pytree(model.init(KEY))[0], rtol=1e-6)
+    assert len({row.tobytes() for row in apart}) == N
+    # the start of a node does not depend on how many others there are
+    more = classification(dataset(3), one_sample(dataset(3).y_train, 9), model, init="independent")
+    np.testing.assert_array_equal(np.asarray(more.init(KEY))[:N], apart)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_starts_have_the_models_type(dtype: type) -> None:
+    with jax.enable_x64(True):
+        for init in ("same", "independent"):
+            task = classification(dataset(3), UNEVEN, models.mlp((D,), 3), init=init, dtype=dtype)
+            assert task.init(KEY).dtype == dtype
+
+
+def test_private_columns_come_last_and_change_nothing_else() -> None:
+    data, model = dataset(3), models.mlp((D,), 3, hidden=(5,), regularization=0.2)
+    plain = classification(data, UNEVEN, model, batch_size=0)
+    task = classification(data, UNEVEN, model, batch_size=0, private=("b0", "w1"))
+    assert task.n_params == plain.n_params == D * 5 + 5 + 5 * 3 + 3
+    assert task.n_shared == D * 5 + 3
+    # where the columns of b0, b1, w0, w1 (the plain order) are, and where the private ones belong
+    places = np.split(np.arange(task.n_params), np.cumsum([5, 3, D * 5]))
+    order = np.concatenate([places[1], places[2], places[0], places[3]])
+    np.testing.assert_array_equal(task.init(KEY), np.asarray(plain.init(KEY))[:, order])
+    x = rows(N, task.n_params, np.float32)
+    np.testing.assert_allclose(
+        task.gradient(jnp.asarray(x[:, order]), KEY),
+        plain.gradient(jnp.asarray(x), KEY)[:, order],
+        rtol=1e-5,
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(
+        task.evaluate(jnp.asarray(x[:, order]))["test_loss"], plain.evaluate(jnp.asarray(x))["test_loss"], rtol=1e-5
+    )
+
+
+def test_a_million_nodes_share_one_table_of_samples() -> None:
+    n, data = 1_000_000, dataset()
+    task = classification(data, one_sample(data.y_train, n), models.logistic((D,), 2))
+    held = sum(array.nbytes for array in vars(task).values() if isinstance(array, jax.Array | np.ndarray))
+    table = data.x_train.nbytes + data.y_train.nbytes + data.x_test.nbytes + data.y_test.nbytes
+    assert held <= table + 20 * n
+
+
+# The canary: N beyond 32,768 and odd, three parameters.
+LARGE = pytest.mark.parametrize("n", [32_769, 40_001])
+
+
+@LARGE
+def test_the_platform_multiplies_many_small_matrices_rightly(n: int) -> None:
+    matrix, x = rows(3, 3, np.float32), rows(n, 3, np.float32)
+    found = jax.jit(jax.vmap(lambda row: jnp.sum((jnp.asarray(matrix) @ row) ** 2)))(x)
+    expected = ((x.astype(np.float64) @ matrix.T.astype(np.float64)) ** 2).sum(1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+@LARGE
+@pytest.mark.parametrize("batch_size", [0, 1])
+def test_gradients_of_very_many_nodes_are_their_formula(n: int, batch_size: int) -> None:
+    data = dataset(d=2)
+    partition = fixed_size(data.y_train, n, samples=3 if batch_size == 0 else 1)
+    task = classification(data, partition, models.logistic((2,), 2, regularization=0.1), batch_size=batch_size)
+    x = rows(n, 3, np.float32)
+    found = jax.jit(task.gradient)(jnp.asarray(x), KEY)
+    mine = partition.order.reshape(n, -1)
+    features, sign, wide = data.x_train.astype(np.float64)[mine], 2.0 * data.y_train[mine] - 1, x.astype(np.float64)
+    s = np.einsum("nbd,nd->nb", features, wide[:, 1:]) + wide[:, :1]
+    slope = -sign / (1 + np.exp(sign * s)) / mine.shape[1]
+    expected = np.concatenate([slope.sum(1, keepdims=True), np.einsum("nbd,nb->nd", features, slope)], 1) + 0.1 * wide
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@LARGE
+def test_scores_of_very_many_nodes_are_their_formula(n: int) -> None:
+    data = dataset(d=2)
+    task = classification(data, UNEVEN, models.logistic((2,), 2))
+    x = rows(n, 3, np.float32)
+    found = jax.jit(task.evaluate)(jnp.asarray(x))
+    wide = x.astype(np.float64)
+    s = wide[:, 1:] @ data.x_test.T.astype(np.float64) + wide[:, :1]
+    sign = 2.0 * data.y_test - 1
+    np.testing.assert_allclose(found["test_loss"], np.log(1 + np.exp(-sign * s)).mean(1), rtol=1e-4)
+    clear = (np.abs(s) > 1e-5).all(1)
+    np.testing.assert_allclose(np.asarray(found["test_accuracy"])[clear], (s * sign > 0).mean(1)[clear], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": -1}, DataError, "batch_size must not be negative: -1 (0 takes all samples of a node)"),
+        (
+            {"private": ("v",)},
+            InputError,
+            "the model has no parameter 'v' to keep private (allowed: b, w)",
+        ),
+        ({"private": ("b", "w")}, InputError, "all parameters are private: nothing is left to exchange"),
+    ],
+)
+def test_impossible_problems_are_told(options: dict, error: type[Exception], message: str) -> None:
+    with pytest.raises(error) as told:
+        classification(dataset(), UNEVEN, models.logistic((D,), 2), **options)
+    assert str(told.value) == message
+
+
+def test_parameters_without_names_cannot_be_private() -> None:
+    model = models.from_functions(lambda _: (jnp.zeros(D),), lambda p, x: x @ p[0], "hinge")
+    with pytest.raises(InputError) as told:
+        classification(dataset(), UNEVEN, model, private=("w",))
+    assert str(told.value) == ("private names need a model whose parameters are a dict (return a dict from init)")
+
+
+def test_all_samples_at_once_are_refused_where_padding_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problem_module, "MAX_PADDED_SAMPLES", 19)
+    with pytest.raises(DataError) as told:
+        classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=0)
+    assert str(told.value) == "batch_size = 0 pads 4 nodes to the 5 samples of node 2 (give a batch_size)"
+    assert math.isclose(classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=1).n_nodes, 4)

@@ -1,0 +1,84 @@
+"""A round's keys, links and faults."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxgossip as jg
+from jaxgossip.mixing import counting
+from jaxgossip.network import Conditions, Round, Traffic
+
+N = 12
+
+
+def round_(number: int = 3, **conditions: float) -> Round:
+    return Round(jnp.int32(number), jax.random.key(0), N, Conditions(**conditions))
+
+
+W = jg.mixing.metropolis_hastings(jg.topology.ring(N))
+
+
+def test_a_key_is_a_function_of_seed_round_and_purpose() -> None:
+    def words(round_: Round, purpose: str) -> tuple:
+        return tuple(np.asarray(jax.random.key_data(round_.key(purpose))))
+
+    assert words(round_(), "batch") == words(round_(), "batch")
+    assert len({words(round_(n), p) for n in range(5) for p in ("batch", "drop", "online")}) == 15
+
+
+def test_everything_that_travels_in_one_exchange_meets_the_same_faults() -> None:
+    links = round_(drop=0.5, online=0.8).links(W)
+    a, b = links.mix(jnp.eye(N)), links.mix(jnp.eye(N) * 2.0)
+    np.testing.assert_allclose(b, 2 * a)
+    other = round_(drop=0.5, online=0.8).links(W, purpose="second exchange")
+    assert np.abs(np.asarray(other.mix(jnp.eye(N)) - a)).max() > 0.1
+
+
+def test_private_columns_neither_mix_nor_cost() -> None:
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(N, 5)), jnp.float32)
+    links = round_().links(W, n_shared=3)
+    mixed = links.mix(x)
+    np.testing.assert_array_equal(mixed[:, 3:], x[:, 3:])
+    np.testing.assert_allclose(mixed[:, :3], W(x[:, :3]))
+    assert counting.to_int(links.sent(x).bytes_sent) == 2 * N * 3 * 4
+    weighted = links.mix(x, jnp.arange(1.0, N + 1))
+    np.testing.assert_array_equal(weighted[:, 3:], x[:, 3:])
+
+
+def test_reliabilities_weigh_the_senders() -> None:
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(N, 3)), jnp.float32)
+    r = np.arange(1.0, N + 1)
+    matrix = W.as_matrix() * r
+    matrix /= matrix.sum(1, keepdims=True)
+    np.testing.assert_allclose(round_().links(W).mix(x, jnp.asarray(r)), matrix @ x, atol=1e-5)
+    np.testing.assert_allclose(round_().links(W).mix(x, jnp.ones(N)), W(x), atol=1e-6)
+
+
+def test_nodes_are_online_at_the_stated_rate() -> None:
+    keys = jax.random.split(jax.random.key(0), 500)
+    online = jax.vmap(lambda key: Round(jnp.int32(0), key, N, Conditions(online=0.7)).online)(keys)
+    assert abs(float(online.mean()) - 0.7) < 4 * np.sqrt(0.21 / online.size)
+    assert round_().online is None
+
+
+def test_offline_nodes_keep_every_leaf_of_their_state() -> None:
+    now = round_(online=0.5)
+    old = {"x": jnp.zeros((N, 2)), "age": jnp.zeros(N, jnp.int32)}
+    new = jax.tree.map(lambda leaf: leaf + 1, old)
+    kept = now.keep_offline(new, old)
+    np.testing.assert_array_equal(kept["age"], np.asarray(now.online).astype(int))
+    np.testing.assert_array_equal(kept["x"][:, 1], np.asarray(now.online).astype(int))
+
+
+def test_traffic_adds_up_past_32_bits() -> None:
+    big = Traffic(counting.count(2**32 - 1), counting.count(2**40))
+    both = big + big
+    assert counting.to_int(both.messages) == 2**33 - 2
+    assert counting.to_int(both.bytes_sent) == 2**41
+
+
+@pytest.mark.parametrize(("name", "value"), [("drop", -0.1), ("drop", 1.1), ("online", 2.0)])
+def test_a_probability_out_of_range_is_named(name: str, value: float) -> None:
+    with pytest.raises(jg.errors.InputError, match=f"network {name} is a probability, not {value}"):
+        Conditions(**{name: value})
