@@ -41,6 +41,9 @@ class Registry(Mapping[str, Builder]):
             raise ConfigError(f"unknown {self.kind} '{name}'", hint=nearest(name, self._builders))
         return self._builders[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._builders
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._builders)
 

@@ -16,7 +16,7 @@ NodeInts = Int[Array, "n"]
 NodeMask = Bool[Array, "n"]
 SlotInts = Int[Array, "n k"]
 SlotMask = Bool[Array, "n k"]
-NodeScores = Mapping[str, Float[Array, "s"]]
+NodeScores = Mapping[str, Float[Array, " s"]]
 """Named measurements, one value an evaluated node."""
 PyTree = Any
 """Any nesting of tuples, lists, dicts and registered classes with arrays as leaves."""

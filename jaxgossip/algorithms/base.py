@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from jaxgossip.errors import InputError
@@ -79,7 +80,7 @@ def descend(
 def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
     """Return the state after one optimizer step along ``gradient`` (n, p), each node by itself."""
     updates, opt_state = jax.vmap(optimizer.update)(gradient, state.opt_state, state.x)
-    return TrainState(state.x + updates.astype(state.x.dtype), opt_state)
+    return TrainState(jnp.asarray(optax.apply_updates(state.x, updates)), opt_state)
 
 
 def at_least_one(name: str, value: int) -> None:

@@ -105,7 +105,8 @@ def gossip(
             learnt = learn(*state, round_)
             new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, reliability(learnt.age)))
         else:
-            gradient = links.mix(problem.gradient(state.x, round_.key("batch")), reliability(state.age))
+            batch = jax.random.fold_in(round_.key("batch"), 0)
+            gradient = links.mix(problem.gradient(state.x, batch), reliability(state.age))
             x, opt_state = apply(optimizer, gradient, TrainState(state.x, with_age(state.opt_state, state.age)))
             new = GossipState(x, opt_state, state.age + 1)
         carried = (state.x, state.age) if payload == "model" or weighting == "age" else (state.x,)

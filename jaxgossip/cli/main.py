@@ -18,7 +18,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG", help="A configuration in TOML; 'jaxgossip new' writes one.")]
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A configuration in TOML; 'jaxgossip new' writes one.")
+]
 RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
 Overrides = Annotated[
     list[str] | None,
@@ -75,14 +77,18 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
     degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
     say(f"{config} is valid")
     say(f"  topology     {graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}")
-    say(f"  learning     {parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held")
+    say(
+        f"  learning     {parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held"
+    )
     say(f"  algorithm    {parts.algorithm.name}, {loaded.rounds:,} rounds")
     hint(f"jaxgossip run {config}")
 
 
 @app.command()
 def new(
-    name: Annotated[str, typer.Argument(help="Which example; see the choices with 'jaxgossip list examples'.")] = "quickstart",
+    name: Annotated[
+        str, typer.Argument(help="Which example; see the choices with 'jaxgossip list examples'.")
+    ] = "quickstart",
     out: Annotated[Path | None, typer.Option(help="File to write; by default NAME.toml here.")] = None,
     *,
     force: Force = False,
@@ -117,7 +123,9 @@ def list_names(
 @app.command()
 def plot(
     runs: RunFolders,
-    out: Annotated[Path | None, typer.Option(help="File to write (png, svg or pdf); by default summary.png in the run.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write (png, svg or pdf); by default summary.png in the run.")
+    ] = None,
 ) -> None:
     """Draw the summary of runs anew, finished or not."""
     from jaxgossip.errors import ConfigError

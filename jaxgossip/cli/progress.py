@@ -5,7 +5,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, override
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -53,9 +54,11 @@ class TerminalReporter(Reporter):
         self._began, self._first, self._done, self._told = 0.0, 0, 0, 0.0
         self._measured = ""
 
+    @override
     def note(self, text: str) -> None:
         tell(text)
 
+    @override
     def begin(self, name: str, rounds: int, done: int) -> None:
         self._name, self._rounds, self._first, self._done, self._measured = name, rounds, done, done, ""
         self._began = self._told = 0.0
@@ -72,18 +75,21 @@ class TerminalReporter(Reporter):
             self._task = self._bar.add_task(name, total=rounds, completed=done, speed="", measured="")
             self._bar.start()
 
+    @override
     def advanced(self, done: int) -> None:
         self._done = done
         if self._began == 0.0:  # the first chunk sets the clock: before it, the program was compiled
             self._began, self._first = time.perf_counter(), done
         self._show(done)
 
+    @override
     def evaluated(self, record: Mapping[str, Any]) -> None:
         value = record.get("test_accuracy_mean")
         score = f"accuracy {value:.3f}" if value is not None else f"loss {record['test_loss_mean']:.3g}"
         self._measured = f"{score}  consensus distance {record['consensus_distance']:.2e}"
         self._show(self._done)
 
+    @override
     def end(self) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -91,6 +97,7 @@ class TerminalReporter(Reporter):
         elif self._measured:
             tell(f"  {self._name}: round {self._done:,} of {self._rounds:,}  {self._measured}")
 
+    @override
     def should_stop(self) -> bool:
         return self._stop()
 
@@ -145,7 +152,7 @@ def _final_table(outcome: Outcome) -> None:
     say(f"  bytes sent            {run['bytes_sent']:,}")
 
 
-LABELS = {"isolated": "isolated nodes, mean", "centralised": "centralised learner"}
+LABELS = MappingProxyType({"isolated": "isolated nodes, mean", "centralised": "centralised learner"})
 
 
 def number(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """From a configuration to the parts of a run: graph, problem, mixing, optimizer, algorithm, conditions."""
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ import optax
 
 from jaxgossip.algorithms import ALGORITHMS, Algorithm
 from jaxgossip.errors import ConfigError, InputError, JaxGossipError
+from jaxgossip.experiment.catalogue import find_dataset, standard
 from jaxgossip.experiment.schema import Options, supply
 from jaxgossip.experiment.sections import Classification, Config
-from jaxgossip.experiment.catalogue import find_dataset, standard
 from jaxgossip.learning import MODELS, OPTIMIZERS, PARTITIONS, QUADRATICS, Problem, classification
 from jaxgossip.mixing import MIXINGS, Mixing
 from jaxgossip.network import Conditions
@@ -88,6 +89,7 @@ def build_problem(config: Config, n_nodes: int) -> Problem:
     common = {"test_fraction": learning.test_fraction, "standardize": learning.standardize}
     dataset = _call(
         "learning", find_dataset(standard(), learning.dataset, Path.cwd()).builder, learning.dataset_options,
+        own=":" in learning.dataset,
         path=learning.dataset, rng=host_rng(config.seed, "data"), **common,
     )  # fmt: skip
     partition = _section(
@@ -96,7 +98,7 @@ def build_problem(config: Config, n_nodes: int) -> Problem:
         local_test=config.partition.local_test,
     )  # fmt: skip
     model = _call(
-        "learning", MODELS.resolve(learning.model), learning.model_options,
+        "learning", MODELS.resolve(learning.model), learning.model_options, own=":" in learning.model,
         input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes,
     )  # fmt: skip
     return classification(
@@ -111,14 +113,20 @@ def build_problem(config: Config, n_nodes: int) -> Problem:
 
 
 def _section(name: str, section: Any, registry: Registry, **machinery: Any) -> Any:
-    return _call(name, registry.resolve(section.kind), section, **machinery)
+    return _call(name, registry.resolve(section.kind), section, own=":" in section.kind, **machinery)
 
 
-def _call(name: str, builder: Any, options: Options, **machinery: Any) -> Any:
+def _call(name: str, builder: Any, options: Options, *, own: bool = False, **machinery: Any) -> Any:
     keywords: Mapping[str, Any] = options.keywords()
     try:
         return supply(builder, keywords, **{key: value for key, value in machinery.items() if key not in keywords})
     except JaxGossipError as error:
         raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
-    except TypeError as error:
-        raise ConfigError(f"{name}: {getattr(builder, '__name__', builder)} cannot be called: {error}") from error
+    except Exception as error:
+        if not own:
+            raise
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{name}: your {builder.__name__} raised {type(error).__name__}: {error}",
+            hint=f"{place.filename}, line {place.lineno}: {place.line}",
+        ) from error

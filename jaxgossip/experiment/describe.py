@@ -1,6 +1,7 @@
 """A configuration told to others: as a TOML text with every default written out, and as a JSON schema for editors."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import BaseModel
@@ -23,7 +24,7 @@ from jaxgossip.experiment.sections import (
 )
 from jaxgossip.registry import Registry
 
-OWN = {"type": "string", "pattern": ":", "description": "your own, as 'file.py:function'"}
+OWN = MappingProxyType({"type": "string", "pattern": ":", "description": "your own, as 'file.py:function'"})
 
 
 def resolved_toml(config: Config) -> str:
@@ -90,7 +91,7 @@ def _section_schema(registry: Registry, base: type[Section], default_kind: str |
         if name == default_kind:
             kind["required"].remove("kind")
             kind["properties"]["kind"]["default"] = name
-    own = {"type": "object", "properties": {"kind": OWN}, "required": ["kind"]}
+    own = {"type": "object", "properties": {"kind": dict(OWN)}, "required": ["kind"]}
     return {"description": _doc(base), "type": "object", "oneOf": [*kinds, own]}
 
 

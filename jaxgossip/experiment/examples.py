@@ -30,10 +30,9 @@ def write_example(name: str, out: Path, *, force: bool) -> list[Path]:
     if name not in known:
         raise ConfigError(f"unknown example '{name}'", hint=nearest(name, known))
     source = examples_folder() / f"{name}.toml"
-    pairs = [(source, out)]
-    for mentioned in re.findall(r'=\s*"([^"/]+\.\w+)"', source.read_text(encoding="utf-8")):
-        if (source.parent / mentioned).is_file():
-            pairs.append((source.parent / mentioned, out.parent / mentioned))
+    named = re.findall(r'=\s*"([^"/]+\.\w+)"', source.read_text(encoding="utf-8"))
+    companions = [name for name in named if (source.parent / name).is_file()]
+    pairs = [(source, out), *((source.parent / name, out.parent / name) for name in companions)]
     for _, target in pairs:
         if target.exists() and not force:
             raise ConfigError(f"{target} is there already", hint="--force overwrites it, --out names another file")

@@ -44,9 +44,8 @@ def git_state(folder: Path) -> dict[str, Any] | None:
 
     def ask(*words: str) -> str | None:
         try:
-            answer = subprocess.run(
-                ["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10
-            )  # noqa: S603, S607 - git from PATH, fixed words
+            command = ["git", "-C", str(folder), *words]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - fixed words
         except (OSError, subprocess.SubprocessError):
             return None
         return answer.stdout.strip()

@@ -1,11 +1,11 @@
-"""Carry a configuration through: build, simulate, save, compare with the baselines, draw; and go on where a run stopped."""
+"""Carry a configuration through: build, simulate, save, run the baselines, draw; and go on where a run stopped."""
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, override
 
 import jax
 
@@ -219,16 +219,20 @@ class RunObserver(Observer):
         self._compiled = compiled
         self._saved = time.perf_counter()
 
+    @override
     def compiled(self, seconds: float) -> None:
         self._compiled.append(seconds)
 
+    @override
     def advanced(self, rounds_done: int) -> None:
         self.reporter.advanced(rounds_done)
 
+    @override
     def evaluated(self, record: Mapping[str, Any]) -> None:
         self._log.append(record)
         self.reporter.evaluated(record)
 
+    @override
     def chunk(self, run: RunState, wall_s: float) -> None:
         if self._folder is not None and time.perf_counter() - self._saved >= self._every_s:
             self.save(run, wall_s)
@@ -239,6 +243,7 @@ class RunObserver(Observer):
             checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts={"wall_s": wall_s})
         self._saved = time.perf_counter()
 
+    @override
     def should_stop(self) -> bool:
         return self.reporter.should_stop()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -56,7 +57,7 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
         shared = ravel_pytree({name: cast[name] for name in cast if name not in private})[0]
         return jnp.concatenate([shared, ravel_pytree({name: cast[name] for name in private})[0]])
 
-    def unravel(row: Row) -> PyTree:
+    def unravel(row: Any) -> PyTree:
         return {**unravel_shared(row[: shared_row.size]), **unravel_private(row[shared_row.size :])}
 
     return Layout(ravel, unravel, shared_row.size + private_row.size, shared_row.size)

@@ -5,6 +5,7 @@
 A builder is told the shape of a sample and the number of classes; everything else are its options.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,9 +19,10 @@ from jaxgossip.errors import InputError
 from jaxgossip.registry import Registry
 from jaxgossip.typing import PRNGKey, PyTree
 
-Scores = Float[Array, "b"] | Float[Array, "b c"]
-Labels = Int[Array, "b"]
-Loss = Callable[[Scores, Labels], Float[Array, "b"]]
+PerSample = Float[Array, " b"]
+Scores = PerSample | Float[Array, "b c"]
+Labels = Int[Array, " b"]
+Loss = Callable[[Scores, Labels], PerSample]
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,27 @@ class Model:
     regularization: float = 0.0
 
 
-def logistic_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+def logistic_loss(scores: Scores, labels: Labels) -> PerSample:
     """Return log(1 + exp(−y s)), y = ±1."""
     return jax.nn.softplus(-sign(labels, scores) * scores)
 
 
-def hinge_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+def hinge_loss(scores: Scores, labels: Labels) -> PerSample:
     """Return max(0, 1 − y s), y = ±1."""
     return jnp.maximum(0, 1 - sign(labels, scores) * scores)
 
 
-def squared_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+def squared_loss(scores: Scores, labels: Labels) -> PerSample:
     """Return (s − y)²/2, y = ±1."""
     return jnp.square(scores - sign(labels, scores)) / 2
 
 
-def cross_entropy_loss(scores: Scores, labels: Labels) -> Float[Array, "b"]:
+def cross_entropy_loss(scores: Scores, labels: Labels) -> PerSample:
     """Return −log softmax(scores) at the label."""
     return optax.losses.softmax_cross_entropy_with_integer_labels(scores, labels)
 
 
-def sign(labels: Labels, like: Array) -> Float[Array, "b"]:
+def sign(labels: Labels, like: Array) -> PerSample:
     """Return labels 0 and 1 as −1 and +1 in the dtype of ``like``."""
     return (2 * labels - 1).astype(like.dtype)
 
@@ -177,7 +179,7 @@ def mlp(
 
     def init(key: PRNGKey) -> PyTree:
         layers = {}
-        for number, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for number, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
             layers |= _dense_layer(jax.random.fold_in(key, number), number, fan_in, fan_out, zero=not hidden)
         return layers
 
@@ -214,7 +216,9 @@ def cnn(
     height, width, colours = _image_shape(input_shape)
     halvings = 2 ** len(channels)
     if not channels or min(height, width) < halvings:
-        raise InputError(f"images of {height}×{width} cannot be halved {len(channels)} times", hint="give fewer channels")
+        raise InputError(
+            f"images of {height}×{width} cannot be halved {len(channels)} times", hint="give fewer channels"
+        )
     features = (height // halvings) * (width // halvings) * channels[-1]
 
     def init(key: PRNGKey) -> PyTree:

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Int
 
 from jaxgossip.errors import DataError
@@ -150,13 +151,10 @@ class Classification:
 
         return {"local_accuracy": self._in_blocks(one, (x, nodes), width=self._most_test)}
 
-    def _loss(self, row: Row, x: Array, y: Array, used: Bool[Array, "b"] | None) -> Array:
+    def _loss(self, row: Row, x: Array, y: Array, used: Bool[Array, " b"] | None) -> Array:
         """Return one node's objective on one batch: the place where a model meets its samples."""
         losses = self.model.loss(self.model.apply(self._layout.unravel(row), x), y)
-        if used is None:
-            loss = losses.mean()
-        else:
-            loss = jnp.where(used, losses, 0).sum() / used.sum()
+        loss = losses.mean() if used is None else jnp.where(used, losses, 0).sum() / used.sum()
         return loss + self.model.regularization / 2 * (row @ row) if self.model.regularization else loss
 
     def _draw(self, key: PRNGKey) -> tuple[Int[Array, "n b"], Bool[Array, "n b"] | None]:
@@ -192,7 +190,7 @@ def classification(
     batch_size: int = 1,
     init: Literal["same", "independent"] = "same",
     private: Sequence[str] = (),
-    dtype: object = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> Classification:
     """Return the problem in which every node fits ``model`` to its own part of ``dataset``.
 
@@ -213,5 +211,5 @@ def classification(
         raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
     return Classification(
         dataset, partition, model,
-        batch_size=batch_size, init=init, private=tuple(private), dtype=np.dtype(dtype),  # pyright: ignore[reportArgumentType]
+        batch_size=batch_size, init=init, private=tuple(private), dtype=np.dtype(dtype),
     )  # fmt: skip

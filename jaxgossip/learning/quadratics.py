@@ -1,9 +1,9 @@
 """Problems whose optimum is known, for theory: every prediction about them can be checked to the digit.
 
-    isotropic       f_i(x) = (a/2) ‖x − b_i‖²,           gradient a (x − b_i) + s ξ,  ξ ~ N(0, I)
-    least squares   f_i(x) = ‖A_i x − y_i‖² / (2 m),     gradient of a minibatch of the node's m rows
+isotropic       f_i(x) = (a/2) ‖x − b_i‖²,           gradient a (x − b_i) + s ξ,  ξ ~ N(0, I)
+least squares   f_i(x) = ‖A_i x − y_i‖² / (2 m),     gradient of a minibatch of the node's m rows
 
-    measured: test_loss = f(x) − f(x*), f = (1/n) Σ f_i;    distance_to_optimum = ‖x − x*‖²
+measured: test_loss = f(x) − f(x*), f = (1/n) Σ f_i;    distance_to_optimum = ‖x − x*‖²
 """
 
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxgossip.errors import DataError
@@ -120,7 +121,7 @@ def isotropic_quadratic(
     targets: np.ndarray | None = None,
     init: Literal["same", "independent"] = "same",
     rng: np.random.Generator | int = 0,
-    dtype: object = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> IsotropicQuadratic:
     """Every node pulls towards a point of its own: f_i(x) = (a/2) ‖x − b_i‖², with gradient noise.
 
@@ -145,7 +146,7 @@ def isotropic_quadratic(
         )
     if targets is None:
         targets = heterogeneity * np.random.default_rng(rng).normal(size=(n_nodes, dimension))
-    placed = jnp.asarray(np.asarray(targets), np.dtype(dtype))  # pyright: ignore[reportArgumentType]
+    placed = jnp.asarray(np.asarray(targets), np.dtype(dtype))
     return IsotropicQuadratic(placed, curvature, noise, same_start=init == "same")
 
 
@@ -159,7 +160,7 @@ def least_squares(
     batch_size: int = 0,
     init: Literal["same", "independent"] = "same",
     rng: np.random.Generator | int = 0,
-    dtype: object = jnp.float32,
+    dtype: DTypeLike = jnp.float32,
 ) -> LeastSquares:
     """Linear regression with Gaussian features: y_i = A_i (x° + h u_i) + noise, optimum by least squares.
 
@@ -190,7 +191,7 @@ def least_squares(
     a = rng.normal(size=(n_nodes, samples, dimension))
     truth = rng.normal(size=dimension) + heterogeneity * rng.normal(size=(n_nodes, dimension))
     y = np.einsum("nmd,nd->nm", a, truth) + noise * rng.normal(size=(n_nodes, samples))
-    kind = np.dtype(dtype)  # pyright: ignore[reportArgumentType]
+    kind = np.dtype(dtype)
     return LeastSquares(jnp.asarray(a, kind), jnp.asarray(y, kind), batch_size, same_start=init == "same")
 
 

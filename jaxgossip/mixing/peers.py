@@ -102,7 +102,7 @@ class RandomMatching(Schedule):
 
     @property
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.neighbours.n_nodes
 
     @override
@@ -153,7 +153,7 @@ class RandomPull(Schedule):
 
     @property
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.neighbours.n_nodes
 
     @override
@@ -177,7 +177,7 @@ class RandomPush(Schedule):
 
     @property
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.neighbours.n_nodes
 
     @override
@@ -198,7 +198,7 @@ class Push(Operator):
 
     @property
     @override
-    def n_nodes(self) -> int:
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.targets.shape[0]
 
     @override

@@ -68,7 +68,7 @@ class HypercubeFlip(SlotOperator):
 
     @override
     def take(self, x: Array, slot: int) -> Array:
-        halves = x.reshape((self.n_nodes >> (slot + 1), 2, 1 << slot) + x.shape[1:])
+        halves = x.reshape((self.n_nodes >> slot + 1, 2, 1 << slot, *x.shape[1:]))
         return jnp.flip(halves, axis=1).reshape(x.shape)
 
 
@@ -88,7 +88,7 @@ class AxisMean(Operator):
 
     @property
     @override
-    def n_nodes(self) -> int:
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return int(np.prod(self.shape))
 
     @override
@@ -150,7 +150,7 @@ class Dense(Operator):
 
     @property
     @override
-    def n_nodes(self) -> int:
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.matrix.shape[0]
 
     @override

@@ -48,7 +48,7 @@ class Slots(SlotOperator):
 
     @property
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.sources.shape[0]
 
     @property
@@ -110,7 +110,7 @@ class Buckets(Operator):
 
     @property
     @override
-    def n_nodes(self) -> int:
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.position.shape[0]
 
     @override
@@ -190,18 +190,20 @@ class Buckets(Operator):
     @override
     def as_matrix(self) -> np.ndarray:
         n, blocks = self.n_nodes, []
-        below = sp.eye_array(n, format="csr")
+        below, width = sp.eye_array(n, format="csr"), n
         for level_tables, level_weights in zip(self.tables, self.weights, strict=True):
             rows = []
             for table, weight in zip(level_tables, level_weights, strict=True):
                 index, value = np.asarray(table), np.asarray(weight, np.float64)
                 pointer = np.arange(index.shape[0] + 1) * index.shape[1]
-                picks = sp.csr_array((value.ravel(), index.ravel(), pointer), shape=(index.shape[0], below.shape[0]))
+                picks = sp.csr_array((value.ravel(), index.ravel(), pointer), shape=(index.shape[0], width))
                 rows.append(picks @ below)
-            below = sp.vstack(rows, format="csr")
+            below, width = sp.vstack(rows, format="csr"), sum(table.shape[0] for table in level_tables)
             blocks.append(below)
         sums = sp.vstack([*blocks, sp.csr_array((1, n))], format="csr")
-        return sums[np.asarray(self.position)].toarray() + np.diag(np.asarray(self.self_weight, np.float64))
+        return sp.csr_array(sums)[np.asarray(self.position)].toarray() + np.diag(
+            np.asarray(self.self_weight, np.float64)
+        )
 
 
 def padded_slots(

@@ -36,3 +36,7 @@ class Conditions:
     def faultless(self) -> bool:
         """Whether nothing can go wrong; the compiled round then has no trace of faults."""
         return self.drop == 0 and self.online == 1
+
+
+FAULTLESS = Conditions()
+"""Every message arrives and every node takes part."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.mixing import Faults, Mixing, Operator, counting
-from jaxgossip.network.conditions import Conditions
+from jaxgossip.network.conditions import FAULTLESS, Conditions
 from jaxgossip.network.traffic import Traffic
 from jaxgossip.random import purpose_key
 from jaxgossip.typing import NodeMask, PRNGKey, PyTree, Rows
@@ -70,7 +70,7 @@ class Round:
     number: Int[Array, ""]
     run_key: PRNGKey
     n_nodes: int
-    conditions: Conditions = Conditions()
+    conditions: Conditions = FAULTLESS
 
     def key(self, purpose: str) -> PRNGKey:
         """Return this round's key for ``purpose``; the same purpose gives the same key."""

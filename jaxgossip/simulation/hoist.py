@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.core import eval_jaxpr
 
 from jaxgossip.typing import PyTree
 
@@ -23,7 +24,7 @@ def hoist(function: Callable[..., Any], *example: PyTree) -> tuple[list[jax.Arra
     structure = jax.tree.structure(shape)
 
     def pure(arrays: list[jax.Array], *args: PyTree) -> PyTree:
-        outputs = jax.core.eval_jaxpr(closed.jaxpr, arrays, *jax.tree.leaves(args))
+        outputs = eval_jaxpr(closed.jaxpr, arrays, *jax.tree.leaves(args))
         return jax.tree.unflatten(structure, outputs)
 
     return list(closed.consts), pure

@@ -91,13 +91,17 @@ class Program:
 
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
-        arrays, pure = hoist(self._rounds, self.like, jax.ShapeDtypeStruct((), jnp.int32))
-        return pure, (arrays, self.like, jax.ShapeDtypeStruct((), jnp.int32))
+        example = (self.like, jax.ShapeDtypeStruct((), jnp.int32))
+        arrays, pure = self._trace(self._rounds, *example)
+        return pure, (arrays, *example)
+
+    def _trace(self, function: Callable[..., Any], *example: Any) -> tuple[list[jax.Array], Callable[..., Any]]:
+        with jax.default_matmul_precision(self._precision):
+            return hoist(function, *example)
 
     def _compile(self, function: Callable[..., Any], *example: Any, donate: bool = False) -> Callable[..., Any]:
-        with jax.default_matmul_precision(self._precision):
-            arrays, pure = hoist(function, *example)
-            compiled = jax.jit(pure, donate_argnums=(1,) if donate else ()).lower(arrays, *example).compile()
+        arrays, pure = self._trace(function, *example)
+        compiled = jax.jit(pure, donate_argnums=(1,) if donate else ()).lower(arrays, *example).compile()
         return partial(compiled, arrays)
 
     def _step(self, run: RunState) -> RunState:

@@ -183,6 +183,8 @@ def from_links(
     """
     first, second = np.asarray(first), np.asarray(second)
     for ends in (first, second):
+        if ends.size and ends.dtype.kind not in "iu":
+            raise GraphError(f"{name}: nodes are given as {ends.dtype}", hint="node numbers are integers")
         if ends.size and (ends.min() < 0 or ends.max() >= n_nodes):
             culprit = int(ends.min() if ends.min() < 0 else ends.max())
             raise GraphError(f"{name}: node {culprit} does not exist", hint=f"nodes are numbered 0 to {n_nodes - 1}")

@@ -19,10 +19,11 @@ _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 def edge_list(path: str | Path, *, directed: bool = False, folder: Path | None = None) -> Graph:
     """Return the graph of a text file with one link a line: two node names, separated by blanks or a comma.
 
-    ``#`` starts a comment. A third column of numbers (edge weights) is ignored with a warning: weights come from the
-    weight rule. Links of a node to itself are left out with a warning, doubles count once. Where the names are not the
-    numbers 0 to n − 1, nodes are numbered in the order of their names (as numbers, if all of them are) and
-    ``graph.labels`` keeps the names. A node without links can be listed by a link to itself.
+    ``#`` starts a comment, as does ``%`` at the start of a line. A third column of numbers (edge weights) is ignored
+    with a warning: weights come from the weight rule. Links of a node to itself are left out with a warning, doubles
+    count once. Where the names are not the numbers 0 to n − 1, nodes are numbered in the order of their names (as
+    numbers, if all of them are) and ``graph.labels`` keeps the names. A node without links can be listed by a link to
+    itself.
 
     Args:
         path: the file, UTF-8; relative to the configuration's folder, or else to the working directory.
@@ -105,7 +106,7 @@ def from_networkx(graph: Any) -> Graph:
 
 def _quick_links(text: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the columns of a plain file, two whole numbers a line, or None: it has to be read line by line."""
-    if not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
+    if "%" in text or not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
         return None
     try:
         table = np.loadtxt(io.StringIO(text), np.int64, comments="#", delimiter="," if "," in text else None, ndmin=2)
@@ -120,7 +121,7 @@ def _slow_links(file: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
     weighted = 0
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.split("#", maxsplit=1)[0].strip()
-        if not content:
+        if not content or content.startswith("%"):
             continue
         columns = [column.strip() for column in content.split(",")] if "," in content else content.split()
         if len(columns) not in (2, 3) or not all(columns):

@@ -115,10 +115,10 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
         return float(values[0]), float(values[-2])
     off_diagonal = matrix.indices != np.repeat(np.arange(n), np.diff(matrix.indptr))
     positive_semidefinite = bool((matrix.data[off_diagonal] <= 0).all())
+    above = bound * (1 + 1e-9)  # no eigenvalue is that large
     try:
         largest = largest_eigenvalue(lambda x: matrix @ x - bound * x.mean(), n)
     except GraphError:
-        above = bound * (1 + 1e-9)
         shifted = sp.csr_array(above * sp.eye_array(n) - matrix)
         largest = above - 1 / largest_eigenvalue(_inverse(shifted, singular=False), n, tolerance=1e-8)
     if positive_semidefinite and connected_components(matrix, directed=False, return_labels=False) > 1:
@@ -126,9 +126,11 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
     try:
         smallest = bound - largest_eigenvalue(lambda x: bound * (x - 2 * x.mean()) - matrix @ x, n, restarts=30)
     except GraphError:
-        if not positive_semidefinite:
-            raise
-        smallest = 1 / largest_eigenvalue(_inverse(matrix, singular=True), n, tolerance=1e-8)
+        # Only a Laplacian of positive weights has no eigenvalue below the constant vector's.
+        offset = 0.0 if positive_semidefinite else above
+        shifted = matrix if positive_semidefinite else sp.csr_array(above * sp.eye_array(n) + matrix)
+        inverse = _inverse(shifted, singular=positive_semidefinite)
+        smallest = 1 / largest_eigenvalue(inverse, n, tolerance=1e-8) - offset
     return smallest, largest
 
 

@@ -108,10 +108,11 @@ def _sides(topology: str, nodes: int, shape: Sequence[int] | None, minimum: int,
     """Return the checked sides of a box of ``nodes`` cells, found if ``shape`` is None."""
     if shape is not None:
         sides = tuple(whole_number(topology, "every side of shape", side, minimum) for side in shape)
-        if not sides or math.prod(sides) != nodes:
-            product = " x ".join(map(str, sides)) or "no side"
+        if not sides:
+            raise GraphError(f"{topology}: the shape has no side", hint="give at least one, or leave shape out")
+        if math.prod(sides) != nodes:
             raise GraphError(
-                f"{topology}: the shape {product} has {math.prod(sides) if sides else 0} nodes, not {nodes}",
+                f"{topology}: the shape {' x '.join(map(str, sides))} has {math.prod(sides)} nodes, not {nodes}",
                 hint="nodes is the product of the sides of shape",
             )
         return sides

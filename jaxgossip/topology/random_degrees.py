@@ -38,7 +38,7 @@ def random_regular(nodes: int, degree: int, *, rng: np.random.Generator | int = 
     Raises:
         GraphError: an odd nodes · degree, or a degree that has no room.
     """
-    nodes = node_count("random_regular", nodes, 2)
+    nodes = node_count("random_regular", nodes, 2, hint="one node is a complete graph")
     degree = whole_number("random_regular", "degree", degree, 1)
     if degree >= nodes:
         raise GraphError(
@@ -82,7 +82,7 @@ def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Gener
     """
     nodes, degree = check_even_ring("watts_strogatz", nodes, degree)
     beta = probability("watts_strogatz", "beta", beta)
-    if beta == 0.0:
+    if beta == 0.0 or degree == nodes - 1:  # nothing moves, or there is no free place to move to
         return replace(k_nearest_ring(nodes, degree), name="watts_strogatz")
     rng = np.random.default_rng(rng)
     kept = np.tile(np.arange(nodes), degree // 2)
@@ -122,7 +122,7 @@ def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -
     Raises:
         GraphError: fewer than m + 1 nodes.
     """
-    nodes = node_count("barabasi_albert", nodes, 2)
+    nodes = node_count("barabasi_albert", nodes, 2, hint="one node is a complete graph")
     m = whole_number("barabasi_albert", "m", m, 1)
     if m >= nodes:
         raise GraphError(
@@ -159,7 +159,7 @@ def _simple_pairing(nodes: int, degree: int, rng: np.random.Generator) -> tuple[
         first, second = ends[::2].copy(), ends[1::2].copy()
         draws += 1
         # Switches favour some of the very small graphs. There, another draw is cheap and keeps the law uniform.
-        another = ends.size <= SMALL and draws < MAX_DRAWS
+        another = degree <= 4 and ends.size <= SMALL and draws < MAX_DRAWS
         if _switch_to_simple(nodes, first, second, rng, 0 if another else MAX_ROUNDS):
             return first, second
 

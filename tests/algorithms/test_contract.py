@@ -19,9 +19,9 @@ VARIANTS = {
     "centralised": [{}, {"local_steps": 3}],
 }  # fmt: skip
 CASES = [(name, options) for name, variants in VARIANTS.items() for options in variants]
-each = pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value))
+each = pytest.mark.parametrize(("name", "options"), CASES, ids=str)
 each_communicating = pytest.mark.parametrize(
-    ("name", "options"), [case for case in CASES if case[0] in ("gossip", "dsgd")], ids=lambda value: str(value)
+    ("name", "options"), [case for case in CASES if case[0] in ("gossip", "dsgd")], ids=str
 )
 
 
@@ -63,8 +63,11 @@ def test_one_node_is_plain_training(name: str, options: dict) -> None:
     plain = x_after(make("isolated", {"local_steps": options.get("local_steps", 1)}, problem))
     np.testing.assert_allclose(x_after(make(name, options, problem, W)), plain, rtol=1e-6, atol=1e-7)
 
-    x, state = jnp.zeros(P), optax.sgd(0.1, momentum=0.5).init(jnp.zeros(P))   # the same, written out
-    x = problem.init(jax.random.key(0))[0] * 0 + np.asarray(first(make("isolated", {}, problem), jax.random.key(3)).state.x)[0]
+    x, state = jnp.zeros(P), optax.sgd(0.1, momentum=0.5).init(jnp.zeros(P))  # the same, written out
+    x = (
+        problem.init(jax.random.key(0))[0] * 0
+        + np.asarray(first(make("isolated", {}, problem), jax.random.key(3)).state.x)[0]
+    )
     for number in range(7):
         key = jg.network.Round(jnp.int32(number), jax.random.key(3), 1).key("batch")
         for step in range(options.get("local_steps", 1)):
@@ -79,7 +82,10 @@ def test_nothing_happens_to_nodes_that_are_never_online(name: str, options: dict
     if name == "centralised":
         pytest.skip("the centralised learner has no network")
     algorithm = make(name, options)
-    np.testing.assert_array_equal(x_after(algorithm, conditions=Conditions(online=0.0)), x_after(algorithm, rounds=1, conditions=Conditions(online=0.0)))
+    np.testing.assert_array_equal(
+        x_after(algorithm, conditions=Conditions(online=0.0)),
+        x_after(algorithm, rounds=1, conditions=Conditions(online=0.0)),
+    )
     start = np.asarray(first(algorithm, jax.random.key(3)).state.x)
     np.testing.assert_array_equal(x_after(algorithm, conditions=Conditions(online=0.0)), start)
 
@@ -87,18 +93,28 @@ def test_nothing_happens_to_nodes_that_are_never_online(name: str, options: dict
 @each_communicating
 def test_all_messages_dropped_is_isolated_training(name: str, options: dict) -> None:
     alone = x_after(make("isolated", {"local_steps": options.get("local_steps", 1)}))
-    np.testing.assert_allclose(x_after(make(name, options), conditions=Conditions(drop=1.0)), alone, rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(
+        x_after(make(name, options), conditions=Conditions(drop=1.0)), alone, rtol=2e-6, atol=1e-7
+    )
 
 
 @each
 def test_zero_faults_is_the_faultless_run(name: str, options: dict) -> None:
-    np.testing.assert_array_equal(x_after(make(name, options)), x_after(make(name, options), conditions=Conditions(drop=0.0, online=1.0)))
+    np.testing.assert_array_equal(
+        x_after(make(name, options)), x_after(make(name, options), conditions=Conditions(drop=0.0, online=1.0))
+    )
 
 
 @each_communicating
 def test_faults_change_the_run(name: str, options: dict) -> None:
-    assert np.abs(x_after(make(name, options)) - x_after(make(name, options), conditions=Conditions(drop=0.5))).max() > 1e-3
-    assert np.abs(x_after(make(name, options)) - x_after(make(name, options), conditions=Conditions(online=0.5))).max() > 1e-3
+    assert (
+        np.abs(x_after(make(name, options)) - x_after(make(name, options), conditions=Conditions(drop=0.5))).max()
+        > 1e-3
+    )
+    assert (
+        np.abs(x_after(make(name, options)) - x_after(make(name, options), conditions=Conditions(online=0.5))).max()
+        > 1e-3
+    )
 
 
 @each
@@ -116,7 +132,7 @@ def test_the_state_keeps_the_problems_dtype(name: str, options: dict) -> None:
 @each
 def test_relabelling_the_nodes_relabels_the_result(name: str, options: dict) -> None:
     rng = np.random.default_rng(0)
-    order = rng.permutation(N)   # new node i is old node order[i]
+    order = rng.permutation(N)  # new node i is old node order[i]
     graph = jg.topology.erdos_renyi(N, p=0.5, rng=1)
     adjacency = graph.to_scipy().toarray()
     relabelled = jg.topology.from_scipy(adjacency[np.ix_(order, order)])
@@ -133,7 +149,7 @@ def test_relabelling_the_nodes_relabels_the_result(name: str, options: dict) -> 
 def test_traffic_is_counted_exactly(name: str, options: dict) -> None:
     algorithm = make(name, options)
     final = jg.simulate(algorithm, 7, evaluate_every=7).metrics.final
-    messages = 7 * 2 * N if name in ("gossip", "dsgd") else 0   # a ring: everybody sends to two
+    messages = 7 * 2 * N if name in ("gossip", "dsgd") else 0  # a ring: everybody sends to two
     aged = name == "gossip" and (options.get("payload", "model") == "model" or options.get("weighting") == "age")
     assert final["messages"] == messages
     assert final["bytes_sent"] == messages * 4 * (P + aged)
@@ -166,7 +182,9 @@ def test_a_step_that_changes_its_state_is_named() -> None:
 
     good = make("isolated", {}, problem)
     bad = Algorithm(good.init, step, problem, name="mine")
-    with pytest.raises(jg.errors.RunError, match=r"mine: step turns state\.x from float32\[12, 5\] into float32\[12, 2\]"):
+    with pytest.raises(
+        jg.errors.RunError, match=r"mine: step turns state\.x from float32\[12, 5\] into float32\[12, 2\]"
+    ):
         jg.simulate(bad, 3)
 
 

@@ -58,7 +58,7 @@ def test_scores_weigh_the_senders() -> None:
 
 def test_weighing_by_samples_uses_their_number() -> None:
     rng = np.random.default_rng(0)
-    data = jg.learning.datasets.synthetic(n_samples=300, features=4, rng=0)
+    data = jg.learning.datasets.synthetic(samples=300, features=4, rng=0)
     part = jg.learning.partitions.quantity_skew(data.y_train, N, rng=rng)
     model = jg.learning.models.logistic((4,), 2)
     task = jg.learning.classification(data, part, model, batch_size=0)
@@ -87,7 +87,7 @@ def test_weighing_by_age_prefers_the_older_model() -> None:
     ages = np.array([0, 9, 3, 0, 0, 7])
     state = state._replace(x=jnp.asarray(x), age=jnp.asarray(ages, jnp.int32))
     new, _ = older.step(state, jg.network.Round(jnp.int32(0), jax.random.key(0), N))
-    weighted = M * (ages + 1)    # update first: every age grows by one before the merge
+    weighted = M * (ages + 1)  # update first: every age grows by one before the merge
     np.testing.assert_allclose(new.x, weighted / weighted.sum(1, keepdims=True) @ x, atol=1e-5)
     np.testing.assert_array_equal(new.age, [10, 10, 10, 4, 8, 8])
 

@@ -91,7 +91,9 @@ def test_the_floor_of_dsgd_is_the_predicted_one(form: str) -> None:
 def test_heterogeneity_biases_dsgd_by_the_predicted_amount() -> None:
     targets = np.random.default_rng(0).normal(size=(N, D))
     with jax.enable_x64(True):
-        problem = jg.learning.isotropic_quadratic(N, dimension=D, curvature=A, noise=0.0, targets=targets, dtype=jnp.float64)
+        problem = jg.learning.isotropic_quadratic(
+            N, dimension=D, curvature=A, noise=0.0, targets=targets, dtype=jnp.float64
+        )
         W = jg.mixing.metropolis_hastings(t.ring(N))
         lam, modes = np.linalg.eigh(W.as_matrix())
         energy = ((modes.T @ (targets - targets.mean(0))) ** 2).sum(1)
@@ -107,10 +109,14 @@ def test_heterogeneity_biases_dsgd_by_the_predicted_amount() -> None:
 
 def test_dgd_diverges_beyond_its_threshold_and_says_in_which_round() -> None:
     with jax.enable_x64(True):
-        problem = jg.learning.isotropic_quadratic(N, dimension=2, noise=0.0, heterogeneity=1.0, rng=0, dtype=jnp.float64)
-        W = jg.mixing.metropolis_hastings(t.ring(N))    # even ring: 1 + λ_min = 2/3
+        problem = jg.learning.isotropic_quadratic(
+            N, dimension=2, noise=0.0, heterogeneity=1.0, rng=0, dtype=jnp.float64
+        )
+        W = jg.mixing.metropolis_hastings(t.ring(N))  # even ring: 1 + λ_min = 2/3
         sizes = [
-            np.abs(jg.simulate(jg.algorithms.dsgd(problem, optax.sgd(eta), W, form="dgd"), 3000, evaluate_every=3000).x).max()
+            np.abs(
+                jg.simulate(jg.algorithms.dsgd(problem, optax.sgd(eta), W, form="dgd"), 3000, evaluate_every=3000).x
+            ).max()
             for eta in (0.66, 0.673)
         ]
     assert sizes[0] < 10

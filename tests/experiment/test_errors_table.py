@@ -55,7 +55,10 @@ def call(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "small.toml").write_text(QUADRATIC)
     (tmp_path / "classify.toml").write_text(
-        QUADRATIC.replace('dataset = "isotropic_quadratic"', 'dataset = "own.csv"\nmodel = "logistic"')
+        QUADRATIC.replace(
+            'dataset = "isotropic_quadratic"',
+            'dataset = "own.csv"\ndataset_options = { header = false }\nmodel = "logistic"',
+        )
         + '[partition]\nkind = "iid"\n'
     )
     (tmp_path / "split.txt").write_text("0 1\n1 2\n3 4\n4 5\n")
@@ -83,7 +86,7 @@ TABLE = {
     "a torn edge list": (["run", "small.toml", "--set", "topology={kind='edge_list', path='torn.txt'}"], 2, ["torn.txt:2"]),
     "an impossible graph": (["run", "small.toml", "--set", "topology={kind='random_regular', nodes=7, degree=3}"], 2, ["odd"]),
     "a disconnected graph": (["run", "small.toml", "--set", "topology={kind='edge_list', path='split.txt'}"], 2, ["2 components", "allow_disconnected"]),
-    "NaN data": (["run", "classify.toml"], 2, ["own.csv", "row 8", "column 2"]),
+    "NaN data": (["run", "classify.toml"], 2, ["own.csv", "line 8", "column '1'", "'nan' is not a finite number"]),
     "a non-empty folder": (["run", "small.toml", "--out", "full"], 2, ["full is not empty"]),
     "a non-empty folder, forced": (["run", "small.toml", "--out", "full", "--force"], 2, ["full is not empty and holds no run"]),
     "no run to resume": (["resume", "full"], 2, ["full is not a run folder"]),
@@ -100,7 +103,9 @@ TABLE = {
 
 
 @pytest.mark.parametrize("case", TABLE)
-def test_a_mistake_gives_one_clear_message_and_its_exit_code(case: str, folder: Path, call: Callable[..., Call]) -> None:
+def test_a_mistake_gives_one_clear_message_and_its_exit_code(
+    case: str, folder: Path, call: Callable[..., Call]
+) -> None:
     words, code, texts = TABLE[case]
     done = call(*words)
     assert done.returncode == code, done.stderr

@@ -52,7 +52,7 @@ def values(folder: Path, log: str = "metrics.jsonl") -> list[dict]:
 
 
 def final_arrays(folder: Path) -> dict[str, np.ndarray]:
-    with np.load(sorted((folder / "checkpoint").glob("*.npz"))[-1]) as stored:
+    with np.load(max((folder / "checkpoint").glob("*.npz"))) as stored:
         return dict(stored)
 
 
@@ -84,7 +84,9 @@ def resumed_equals_whole(folder: Path, whole: Path) -> None:
     assert json.loads((folder / "manifest.json").read_text())["status"] == "completed"
 
 
-@pytest.mark.parametrize("moment", ["before the first checkpoint", "during a checkpoint", "between checkpoints", "in a baseline"])
+@pytest.mark.parametrize(
+    "moment", ["before the first checkpoint", "during a checkpoint", "between checkpoints", "in a baseline"]
+)
 def test_a_killed_run_resumes_exactly(moment: str, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "killed.toml").write_text(CONFIG)
     out, checkpoints = tmp_path / "run", tmp_path / "run" / "checkpoint"
@@ -93,13 +95,16 @@ def test_a_killed_run_resumes_exactly(moment: str, whole: Path, tmp_path: Path) 
         return len(list(checkpoints.glob("*.json"))) == 2 and "round-000000" in str(max(checkpoints.glob("*.json")))
 
     moments = {
-        "before the first checkpoint": lambda: (out / "metrics.jsonl").is_file(),
+        "before the first checkpoint": (out / "metrics.jsonl").is_file,
         "during a checkpoint": lambda: late() and any(checkpoints.glob("*.tmp")),
         "between checkpoints": lambda: late() and not any(checkpoints.glob("*.tmp")),
-        "in a baseline": lambda: (out / "baselines" / "isolated.jsonl").is_file(),
+        "in a baseline": (out / "baselines" / "isolated.jsonl").is_file,
     }
     process = subprocess.Popen(
-        command("run", "killed.toml", "--out", "run"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command("run", "killed.toml", "--out", "run"),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     kill_when(process, moments[moment], signal.SIGKILL)
     assert json.loads((out / "manifest.json").read_text())["status"] == "running"
@@ -109,7 +114,11 @@ def test_a_killed_run_resumes_exactly(moment: str, whole: Path, tmp_path: Path) 
 def test_an_interrupted_run_says_how_to_go_on_and_does(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "killed.toml").write_text(CONFIG)
     process = subprocess.Popen(
-        command("run", "killed.toml", "--out", "run"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("run", "killed.toml", "--out", "run"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     while not (tmp_path / "run" / "checkpoint").is_dir():
         time.sleep(0.01)

@@ -76,5 +76,3 @@ def test_no_room_keeps_mutable_state_at_module_level() -> None:
             value = getattr(node, "value", None)
             name = ast.unparse(node.targets[0]) if isinstance(node, ast.Assign) else ""
             assert not isinstance(value, mutable) or name == "__all__", f"{path}: {ast.unparse(node)[:80]}"
-
-

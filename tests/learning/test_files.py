@@ -48,7 +48,7 @@ def test_a_csv_file_equals_its_arrays(tmp_path: Path) -> None:
         (csv_text(""), {"header": False}),
         (csv_text("a;b;c;label", delimiter=";"), {"delimiter": ";"}),
         (csv_text("", delimiter="\t"), {"delimiter": "\t", "header": False}),
-        ("\ufeff" + csv_text().replace("\n", "\r\n"), {}),
+        ("\ufeff" + csv_text("").replace("\n", "\r\n"), {"header": False}),
         ('"a", b ,c,label\n\n' + "\n\n".join(csv_text("").splitlines()), {}),
         (csv_text("label,a,b,c", label_place=0), {"label_column": 0}),
         (csv_text("a,y,b,c", label_place=1), {"label_column": "y"}),

@@ -26,12 +26,12 @@ def samples(*shape: int) -> np.ndarray:
 
 def random_parameters(model: m.Model) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(1)
-    return {name: rng.normal(size=value.shape) for name, value in model.init(KEY).items()}
+    return {name: rng.normal(size=value.shape) for name, value in jax.eval_shape(model.init, KEY).items()}
 
 
 def apply64(model: m.Model, parameters: dict, x: np.ndarray) -> np.ndarray:
     with jax.enable_x64(True):
-        return np.asarray(model.apply(jax.tree.map(jnp.asarray, parameters), jnp.asarray(x)))
+        return np.asarray(jax.jit(model.apply)(jax.tree.map(jnp.asarray, parameters), jnp.asarray(x)))
 
 
 def test_the_cases_cover_the_registry() -> None:
@@ -136,8 +136,8 @@ def test_cnn_scores_are_their_formula(shape: tuple[int, ...], image: tuple[int, 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_every_start_is_finite_and_follows_its_key(name: str) -> None:
-    model = ONE_OF_EACH[name]()
-    first, again, other = (ravel_pytree(model.init(key))[0] for key in (KEY, KEY, jax.random.key(1)))
+    start = jax.jit(ONE_OF_EACH[name]().init)
+    first, again, other = (ravel_pytree(start(key))[0] for key in (KEY, KEY, jax.random.key(1)))
     assert np.isfinite(np.asarray(first)).all()
     np.testing.assert_array_equal(first, again)
     convex = name in ("logistic", "pegasos", "softmax")
@@ -155,8 +155,8 @@ def test_weights_start_by_he() -> None:
 
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_regularization_of_a_builder_is_the_models(name: str) -> None:
-    shape, classes = ((4, 4), 2) if name == "cnn" else ((4,), 2)
-    assert MODELS[name](shape, classes, **({"channels": (2,)} if name == "cnn" else {}), regularization=0.5).regularization == 0.5  # fmt: skip
+    shape, options = ((4, 4), {"channels": (2,)}) if name == "cnn" else ((4,), {})
+    assert MODELS[name](shape, 2, **options, regularization=0.5).regularization == 0.5
 
 
 def test_your_own_functions_make_a_model() -> None:

@@ -47,10 +47,11 @@ def test_clip_by_global_norm_clips_each_node_alone() -> None:
 def test_every_optimizer_sees_one_node_at_a_time(name: str) -> None:
     optimizer, x = make(name), rows(0)
     together = steps(optimizer, x, 3).x
+    update = jax.jit(optimizer.update)
     for node in range(N):
         alone, state = x[node], optimizer.init(x[node])
         for step in range(3):
-            updates, state = optimizer.update(rows(10 + step)[node], state, alone)
+            updates, state = update(rows(10 + step)[node], state, alone)
             alone = alone + updates
         np.testing.assert_allclose(together[node], alone, rtol=1e-5, atol=1e-6)
     assert np.isfinite(np.asarray(together)).all()
@@ -83,6 +84,7 @@ def test_pegasos_is_its_formula_step_by_step(scale: float) -> None:
         task = classification(data, partition, model, dtype=np.float64)
         optimizer = pegasos(regularization=regularization)
         state = TrainState(task.init(KEY), jax.vmap(optimizer.init)(task.init(KEY)))
+        advance = jax.jit(lambda state: apply(optimizer, task.gradient(state.x, KEY), state))
         mine = partition.order
         features = np.concatenate([np.ones((6, 1)), data.x_train.astype(np.float64)], 1)[mine]  # rows are (b, w)
         sign = (2.0 * y - 1)[mine]
@@ -90,7 +92,7 @@ def test_pegasos_is_its_formula_step_by_step(scale: float) -> None:
         for t in range(1, 9):
             learns = sign * (w * features).sum(1) < 1
             w = (1 - 1 / t) * w + (learns * sign / (regularization * t))[:, None] * features
-            state = apply(optimizer, task.gradient(state.x, KEY), state)
+            state = advance(state)
             np.testing.assert_allclose(state.x, w, rtol=1e-12, atol=1e-12, err_msg=f"step {t}")
             # from here both start at the same place: what follows is the next step alone
             state = state._replace(x=jnp.asarray(w))

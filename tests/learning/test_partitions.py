@@ -149,6 +149,17 @@ def test_label_shards_give_few_classes_and_equal_numbers(shards: int) -> None:
     assert classes_per_node(partition, labels).mean() < 10
 
 
+def test_which_shards_and_which_samples_of_a_class_a_node_gets_is_random() -> None:
+    labels = np.repeat(np.arange(10), 60)
+    first, second = (label_shards(labels, 10, rng=seed) for seed in (0, 1))
+    sets = [[frozenset(labels[partition.train(node)]) for node in range(10)] for partition in (first, second)]
+    assert sets[0] != sets[1]
+    partition = dirichlet(np.zeros(1000, np.int32), 4, alpha=10.0)
+    for node in range(4):
+        # a mean of k of the numbers 0..999 without replacement, k above 100
+        assert abs(partition.train(node).mean() - 499.5) < 4.5 * 289 / math.sqrt(len(partition.train(node)))
+
+
 @pytest.mark.parametrize("exponent", [0.0, 0.7, 1.0])
 def test_quantity_skew_follows_its_power_law(exponent: float) -> None:
     m, n = 50_000, 50

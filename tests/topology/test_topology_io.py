@@ -1,0 +1,160 @@
+"""Graphs from files, scipy and networkx: what goes in comes out, and nothing is silently empty."""
+
+import networkx as nx
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from jaxgossip.errors import JaxGossipWarning
+from jaxgossip.topology import (
+    edge_list,
+    erdos_renyi,
+    from_networkx,
+    from_scipy,
+    random_regular,
+    static_exponential,
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="graph.txt"):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return tmp_path / name
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0 1\n1 2\n2 3\n",
+        "# a path\n0 1\n\n1 2  # the middle\n  2\t3",
+        "0,1\n1, 2\n2 ,3\n",
+        "0 1\n1,2\n2 3\n",  # both separators in one file
+        "1 0\n0 1\n2 1\n3 2\n",  # doubles
+        "\ufeff0 1\n1 2\n2 3\n",
+        "0 1\r\n1 2\r\n2 3\r\n",
+        "+0 1\n1 2\n2 03\n",
+        "% sym unweighted\n% 3 4 4\n0 1\n1 2\n2 3\n",
+    ],
+)
+def test_edge_list_reads_plain_files(write, text):
+    graph = edge_list(write(text))
+    assert graph.edges().tolist() == [[0, 1], [1, 2], [2, 3]]
+    assert graph.labels is None
+    assert not graph.directed
+    assert graph.name == "graph.txt"
+
+
+def test_edge_list_numbers_nodes_by_name(write):
+    graph = edge_list(write("10 7\n7 300\n"))
+    assert graph.labels == ("7", "10", "300")
+    assert graph.edges().tolist() == [[0, 1], [0, 2]]
+    graph = edge_list(write("dora carl\ncarl anna\nNew York, Boston\nanna,New York\n"))
+    assert graph.labels == ("Boston", "New York", "anna", "carl", "dora")
+    assert graph.edges().tolist() == [[0, 1], [1, 2], [2, 3], [3, 4]]
+    assert edge_list(write("1 x\n10 x\n")).labels == ("1", "10", "x")  # not all are numbers: as text
+    assert edge_list(write("1 12345678901234567890\n")).labels == ("1", "12345678901234567890")
+
+
+def test_edge_list_direction_is_that_of_messages(write):
+    graph = edge_list(write("0 1\n1 2\n"), directed=True)
+    assert graph.directed
+    assert graph.to_scipy().toarray().tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]  # 1 hears 0, 2 hears 1
+
+
+def test_edge_list_ignores_weights_aloud(write):
+    for text in ("0 1 0.5\n1 2 2e-3\n", "0,1,5\n1,2,6\n"):
+        with pytest.warns(JaxGossipWarning, match="third column of 2 lines is ignored"):
+            graph = edge_list(write(text))
+        assert graph.edges().tolist() == [[0, 1], [1, 2]]
+
+
+def test_edge_list_leaves_self_links_out_aloud_and_keeps_their_node(write):
+    with pytest.warns(JaxGossipWarning, match="1 links of nodes to themselves are left out"):
+        graph = edge_list(write("0 1\n2 2\n"))
+    assert graph.n_nodes == 3
+    assert graph.edges().tolist() == [[0, 1]]
+
+
+def test_edge_list_relative_paths_start_from_the_folder(write, monkeypatch):
+    folder = write("0 1\n").parent
+    assert edge_list("graph.txt", folder=folder).n_nodes == 2
+    monkeypatch.chdir(folder)
+    assert edge_list("graph.txt").n_nodes == 2
+
+
+@pytest.mark.parametrize("graph", [erdos_renyi(300, p=0.05), random_regular(300, 3)])
+def test_edge_list_returns_what_was_written(write, graph):
+    found = edge_list(write("\n".join(f"{a} {b}" for a, b in graph.edges().tolist())))
+    assert (found.to_scipy() != graph.to_scipy()).nnz == 0
+
+
+FORMATS = [
+    np.asarray,
+    sp.csr_array,
+    sp.csc_matrix,
+    sp.coo_array,
+    sp.lil_matrix,
+    sp.dok_array,
+    sp.dia_array,
+    sp.bsr_array,
+]
+
+
+@pytest.mark.parametrize("convert", FORMATS)
+@pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float32, np.float64])
+def test_from_scipy_takes_every_format(convert, dtype):
+    pattern = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], dtype)
+    graph = from_scipy(convert(pattern))
+    assert graph.edges().tolist() == [[0, 1], [1, 2]]
+    assert not graph.directed
+
+
+@pytest.mark.parametrize("graph", [random_regular(30, 3), static_exponential(9), static_exponential(8)])
+def test_from_scipy_is_the_inverse_of_to_scipy(graph):
+    found = from_scipy(graph.to_scipy())
+    assert (found.indptr == graph.indptr).all()
+    assert (found.indices == graph.indices).all()
+    assert found.directed == graph.directed
+
+
+def test_from_scipy_reads_the_pattern_of_nonzeros():
+    stored_zero = sp.csr_array((np.array([1.0, 1.0, 0.0]), ([0, 1, 2], [1, 0, 0])), shape=(3, 3))
+    assert from_scipy(stored_zero).edges().tolist() == [[0, 1]]
+    one_way = from_scipy([[0, -2.5], [0, 0]])
+    assert one_way.directed
+    assert one_way.edges().tolist() == [[0, 1]]
+    many = sp.coo_array((np.ones(256, np.int8), (np.zeros(256, int), np.ones(256, int))), shape=(2, 2))
+    assert from_scipy(many).n_links == 1  # 256 ones are 0 in int8
+    with pytest.warns(JaxGossipWarning, match="2 links of nodes to themselves"):
+        assert from_scipy(np.ones((2, 2))).edges().tolist() == [[0, 1]]
+
+
+def test_from_networkx_drops_weights_and_keeps_names():
+    karate = from_networkx(nx.karate_club_graph())
+    assert (karate.n_nodes, karate.n_edges, karate.labels) == (34, 78, None)
+    assert set(karate.to_scipy().data) == {1.0}
+    women = from_networkx(nx.davis_southern_women_graph())
+    assert women.labels[:2] == ("Evelyn Jefferson", "Laura Mandeville")
+    first, second = women.edges()[0]
+    assert nx.davis_southern_women_graph().has_edge(women.labels[first], women.labels[second])
+
+
+def test_from_networkx_numbers_stay_numbers():
+    theirs = nx.Graph([(2, 0), (0, 1), (1, 3)])
+    assert list(theirs.nodes) == [2, 0, 1, 3]
+    graph = from_networkx(theirs)
+    assert graph.edges().tolist() == [[0, 1], [0, 2], [1, 3]]
+    assert graph.labels is None
+    assert from_networkx(nx.path_graph(3, create_using=nx.Graph)).n_nodes == 3
+    assert from_networkx(nx.empty_graph(4)).degrees.tolist() == [0, 0, 0, 0]
+
+
+def test_from_networkx_directed_and_multi():
+    graph = from_networkx(nx.DiGraph([(0, 1), (1, 2)]))
+    assert graph.to_scipy().toarray().tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    with pytest.warns(JaxGossipWarning, match="from_networkx: 1 links"):
+        multi = from_networkx(nx.MultiGraph([("a", "b"), ("a", "b"), ("b", "b")]))
+    assert (multi.n_edges, multi.labels) == (1, ("a", "b"))
