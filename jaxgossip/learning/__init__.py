@@ -6,6 +6,8 @@ from jaxgossip.learning import partitions as partitions
 from jaxgossip.learning.datasets import DATAFILES as DATAFILES
 from jaxgossip.learning.datasets import DATASETS as DATASETS
 from jaxgossip.learning.datasets import Dataset as Dataset
+from jaxgossip.learning.datasets import from_arrays as from_arrays
+from jaxgossip.learning.datasets import load_file as load_file
 from jaxgossip.learning.models import MODELS as MODELS
 from jaxgossip.learning.models import Model as Model
 from jaxgossip.learning.optimizers import OPTIMIZERS as OPTIMIZERS

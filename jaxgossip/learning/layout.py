@@ -40,8 +40,8 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
     """
     example = _cast(model.init(jax.random.key(0)), dtype)
     if not private:
-        row, unravel = ravel_pytree(example)
-        return Layout(lambda params: ravel_pytree(_cast(params, dtype))[0], unravel, row.size, row.size)
+        row, unravel_all = ravel_pytree(example)
+        return Layout(lambda params: ravel_pytree(_cast(params, dtype))[0], unravel_all, row.size, row.size)
     if not isinstance(example, Mapping):
         raise InputError("private names need a model whose parameters are a dict", hint="return a dict from init")
     for name in private:

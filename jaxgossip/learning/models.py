@@ -48,8 +48,9 @@ def logistic_loss(scores: Scores, labels: Labels) -> PerSample:
 
 
 def hinge_loss(scores: Scores, labels: Labels) -> PerSample:
-    """Return max(0, 1 − y s), y = ±1."""
-    return jnp.maximum(0, 1 - sign(labels, scores) * scores)
+    """Return max(0, 1 − y s), y = ±1; at the hinge itself the subgradient is 0, as in Pegasos."""
+    margin = sign(labels, scores) * scores
+    return jnp.where(margin < 1, 1 - margin, 0)
 
 
 def squared_loss(scores: Scores, labels: Labels) -> PerSample:

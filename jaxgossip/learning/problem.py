@@ -147,7 +147,7 @@ class Classification:
             place = self._start[node] + self._n_train[node] + jnp.minimum(rank, jnp.maximum(size - 1, 0))
             sample = self._order[jnp.minimum(place, self._order.shape[0] - 1)]
             right = predict(self.model.apply(self._layout.unravel(row), self._x[sample])) == self._y[sample]
-            return jnp.where(size > 0, (right & (rank < size)).sum() / jnp.maximum(size, 1), jnp.nan)
+            return jnp.where(size > 0, (right & (rank < size)).sum(dtype=self.dtype) / jnp.maximum(size, 1), jnp.nan)
 
         return {"local_accuracy": self._in_blocks(one, (x, nodes), width=self._most_test)}
 

@@ -1,0 +1,85 @@
+"""The commands that need no error: new, validate, run, plot, compare, list, schema, info, --help."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jaxgossip.cli.main import main
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return the command line, called in this process and in an empty folder; it must end with 0."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def invoke(*words: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["jaxgossip", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        assert left.value.code == 0, printed.err
+        return printed.out
+
+    return invoke
+
+
+def test_a_newcomer_gets_from_nothing_to_a_comparison(call: Callable[..., str], tmp_path: Path) -> None:
+    assert "next: jaxgossip run own_graph.toml" in call("new", "own_graph")
+    assert (tmp_path / "karate_club.txt").is_file()
+    assert "own_graph.toml is valid" in call("validate", "own_graph.toml")
+    shrink = ["--set", "rounds=4", "--set", "evaluation.every=2"]
+    said = call("run", "own_graph.toml", *shrink, "--out", "a")
+    assert "completed after 4 rounds" in said
+    assert "isolated nodes" in said
+    assert "next: jaxgossip compare a" in said
+    call("run", "own_graph.toml", *shrink, "--seed", "7", "--out", "b")
+    assert json.loads((tmp_path / "b" / "manifest.json").read_text())["seed"] == 7
+    assert "wrote a/summary.png" in call("plot", "a")
+    assert "wrote picture.svg" in call("plot", "a", "--out", "picture.svg")
+    assert "wrote compare.png" in call("compare", "a", "b")
+    assert (tmp_path / "compare.png").stat().st_size > 10_000
+
+
+def test_a_run_without_out_makes_a_folder_of_its_own(call: Callable[..., str], tmp_path: Path) -> None:
+    call("new", "ring_sgd")
+    call("run", "ring_sgd.toml", "--set", "rounds=2")
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "-ring_sgd-" in folder.name
+
+
+def test_list_names_everything_that_a_configuration_can_name(call: Callable[..., str]) -> None:
+    text = call("list")
+    for name in ("quickstart", "ring", "matching", "spambase", "dirichlet", "cnn", "gossip", "adamw", "least_squares"):
+        assert f"  {name} " in text
+    assert "  ring " in call("list", "topology")
+    assert "gossip" not in call("list", "topology")
+
+
+def test_schema_is_json_and_knows_the_standing_keys(call: Callable[..., str]) -> None:
+    properties = json.loads(call("schema"))["properties"]
+    standing = {"name", "seed", "rounds", "topology", "learning", "partition", "algorithm", "optimizer", "network"}
+    assert standing <= set(properties)
+
+
+def test_info_tells_versions_and_devices(call: Callable[..., str]) -> None:
+    text = call("info")
+    for word in ("jaxgossip", "jax", "python", "device", "cores"):
+        assert word in text
+
+
+@pytest.mark.parametrize("command", ["run", "resume", "validate", "new", "schema", "list", "plot", "compare", "info"])
+def test_every_command_explains_itself(command: str, call: Callable[..., str]) -> None:
+    assert "Usage:" in call(command, "--help")
+
+
+def test_an_example_is_not_overwritten_unless_forced(call: Callable[..., str], tmp_path: Path) -> None:
+    call("new")
+    (tmp_path / "quickstart.toml").write_text("mine")
+    with pytest.raises(AssertionError, match="is there already"):
+        call("new")
+    call("new", "--force")
+    assert "spambase" in (tmp_path / "quickstart.toml").read_text()

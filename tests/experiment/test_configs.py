@@ -1,0 +1,72 @@
+"""Every shipped configuration runs, in small; its opening comment says what to look at; and what it leaves behind holds."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.experiment.examples import examples, examples_folder
+from jaxgossip.experiment.run import run
+
+SMALL = {
+    "quickstart": [],
+    "million": ["topology.nodes=2001"],
+    "digits_noniid": ["topology.nodes=20"],
+    "ring_sgd": [],
+    "own_graph": [],
+}
+CONFIGS = sorted(examples_folder().glob("*.toml"))
+PROMISED = {"round", "test_loss_mean", "consensus_distance", "messages", "bytes_sent", "wall_s"}
+ACCURACY = {f"test_accuracy_{what}" for what in ("mean", "std", "min", "max", "q05", "q25", "q50", "q75", "q95")}
+
+
+def test_every_config_is_in_the_table() -> None:
+    assert {path.stem for path in CONFIGS} == set(SMALL)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_opens_with_what_to_look_at(path: Path) -> None:
+    opening = path.read_text().split("\n\nname = ")[0]
+    assert opening.startswith("# ")
+    assert "What to look at" in opening
+    assert examples()[path.stem]
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Path) -> None:
+    config = load(path, [*SMALL[path.stem], "rounds=6", "evaluation.every=3"])
+    outcome = run(config, out=tmp_path / "run", command="jaxgossip run")
+    folder = outcome.folder
+    assert outcome.status == "completed"
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["round"] for record in records] == [0, 3, 6]
+    promised = PROMISED | (ACCURACY | {"mean_model_test_accuracy"} if not config.is_quadratic else set())
+    assert all(promised <= set(record) for record in records)
+    for baseline in ("isolated", "centralised"):
+        assert (folder / "baselines" / f"{baseline}.jsonl").is_file()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {"command", "seed", "git", "versions", "device", "dtype", "flags", "started", "finished", "status"} <= set(manifest)
+    assert manifest["status"] == "completed"
+    scores = np.load(folder / "node_scores.npz")
+    name = "test_loss" if config.is_quadratic else "test_accuracy"
+    assert scores[name].shape == (manifest["graph"]["nodes"],)
+    assert (folder / "summary.png").stat().st_size > 10_000
+    assert not list(folder.rglob("*.tmp"))
+    resolved = tomllib.loads((folder / "config.toml").read_text())
+    assert resolved["rounds"] == 6
+    assert load(folder / "config.toml") == config
+    assert load(resolved_toml(config)) == config
+
+
+def test_the_resolved_config_gives_the_same_run(tmp_path: Path) -> None:
+    config = load(examples_folder() / "own_graph.toml", ["rounds=4", "evaluation.baselines=[]"])
+    first = run(config, out=tmp_path / "a")
+    again = run(load(first.folder / "config.toml"), out=tmp_path / "b")
+    values = [
+        [{**json.loads(line), "wall_s": 0} for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (first.folder, again.folder)
+    ]
+    assert values[0] == values[1]
