@@ -144,7 +144,10 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
         return {"w": jnp.zeros(size), "b": jnp.zeros(())}
 
     def apply(params: PyTree, x: Array) -> Scores:
-        return x.reshape(x.shape[0], -1) @ params["w"] + params["b"]
+        x = x.reshape(x.shape[0], -1)
+        # One sample: a sum of products fuses with the gather of the sample, where a product of matrices stands alone.
+        margins = (x * params["w"]).sum(-1) if x.shape[0] == 1 else x @ params["w"]
+        return margins + params["b"]
 
     return from_functions(init, apply, loss, regularization)
 

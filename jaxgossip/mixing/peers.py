@@ -16,7 +16,7 @@ from jaxgossip.errors import GraphError
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.counting import Count, total
 from jaxgossip.mixing.operator import Faults, Operator, Schedule
-from jaxgossip.mixing.tables import Slots, gather
+from jaxgossip.mixing.tables import Slots, gather, settle
 from jaxgossip.topology.graph import Complete, Graph
 from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask
 
@@ -108,7 +108,9 @@ class RandomMatching(Schedule):
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         half = jnp.asarray(0.5)
-        return Slots(half, half, self.partners(key)[:, None])
+        everybody = self.neighbours.start is None
+        n_links = self.n_nodes - self.n_nodes % 2 if everybody else None
+        return Slots(half, half, settle(self.partners(key))[:, None], n_links)
 
     def partners(self, key: PRNGKey) -> NodeInts:
         """Draw (n,) int32: whom each node meets; itself if nobody. An involution."""
@@ -158,7 +160,7 @@ class RandomPull(Schedule):
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        sources = self.neighbours.choose(key, self.fanout)
+        sources = settle(self.neighbours.choose(key, self.fanout))
         heard = sources != jnp.arange(self.n_nodes)[:, None]
         share = 1 / (1 + heard.sum(1).astype(jnp.result_type(float)))
         return Slots(share, jnp.where(heard, share[:, None], 0), sources, on_request=True)
@@ -182,7 +184,7 @@ class RandomPush(Schedule):
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        return Push(self.neighbours.choose(key, self.fanout))
+        return Push(settle(self.neighbours.choose(key, self.fanout)))
 
 
 @jax.tree_util.register_dataclass

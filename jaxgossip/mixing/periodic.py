@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.operator import Operator, Schedule
-from jaxgossip.mixing.tables import Slots, padded_slots
+from jaxgossip.mixing.tables import Slots, padded_slots, settle
 from jaxgossip.topology.weights import Weights
 from jaxgossip.typing import PRNGKey
 
@@ -87,4 +87,4 @@ class OnePeer(Schedule):
         node = jnp.arange(self.n_nodes, dtype=jnp.int32)
         source = (node + distance) % self.n_nodes if self.pattern == "exponential" else node ^ distance
         half = jnp.asarray(0.5)
-        return Slots(half, half, source.astype(jnp.int32)[:, None], n_links=self.n_nodes)
+        return Slots(half, half, settle(source.astype(jnp.int32))[:, None], n_links=self.n_nodes)

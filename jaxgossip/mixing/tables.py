@@ -25,6 +25,11 @@ def gather(x: Array, index: Int[Array, "..."]) -> Array:
     return x.at[index].get(mode="promise_in_bounds")
 
 
+def settle(index: Int[Array, "..."]) -> Int[Array, "..."]:
+    """Return ``index``, computed once: fused into a gather of rows it would be computed anew for every column."""
+    return jax.lax.optimization_barrier(index)
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Slots(SlotOperator):
