@@ -141,13 +141,14 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
 
     def init(key: PRNGKey) -> PyTree:
         del key  # a convex task: every start is as good
-        return {"w": jnp.zeros(size), "b": jnp.zeros(())}
+        # One vector, bias last: a row is then the parameters as they are, with nothing to split or to join.
+        return {"w": jnp.zeros(size + 1)}
 
     def apply(params: PyTree, x: Array) -> Scores:
         x = x.reshape(x.shape[0], -1)
+        x = jnp.concatenate([x, jnp.ones((x.shape[0], 1), x.dtype)], axis=1)
         # One sample: a sum of products fuses with the gather of the sample, where a product of matrices stands alone.
-        margins = (x * params["w"]).sum(-1) if x.shape[0] == 1 else x @ params["w"]
-        return margins + params["b"]
+        return (x * params["w"]).sum(-1) if x.shape[0] == 1 else x @ params["w"]
 
     return from_functions(init, apply, loss, regularization)
 
