@@ -32,13 +32,16 @@ class Links:
             x: (n, p).
             weights: (n,) positive reliabilities r of the senders: y_i = Σ_j W_ij r_j x_j / Σ_j W_ij r_j.
         """
-        shared = x if self.n_shared is None else x[:, : self.n_shared]
+        # Rows are settled before they are gathered: fused into the gather, whatever made them would run once a neighbour.
+        x = jax.lax.optimization_barrier(x)
+        every = self.n_shared is None or self.n_shared == x.shape[1]
+        shared = x if every else x[:, : self.n_shared]
         if weights is None:
             mixed = self.operator.mix(shared, self.faults)
         else:
             r = weights.astype(x.dtype)[:, None]
             mixed = self.operator.mix(r * shared, self.faults) / self.operator.mix(r, self.faults)
-        return mixed if shared is x else jnp.concatenate([mixed, x[:, self.n_shared :]], axis=1)
+        return mixed if every else jnp.concatenate([mixed, x[:, self.n_shared :]], axis=1)
 
     def maximum(self, values: Int[Array, " n"]) -> Int[Array, " n"]:
         """Return (n,): the largest of a node's own value and those it hears; exact below 2²⁴."""

@@ -155,8 +155,7 @@ def _successes(trials: int, p: float, rng: np.random.Generator) -> np.ndarray:
 def _pair_of(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (i, j) with i > j for the pairs (1, 0), (2, 0), (2, 1), (3, 0), … counted from 0."""
     i = ((1 + np.sqrt(8.0 * number + 1)) / 2).astype(np.int64)
-    i -= i * (i - 1) // 2 > number  # the root is rounded: one too many, or one too few
-    i += i * (i + 1) // 2 <= number
+    i -= i * (i - 1) // 2 > number  # a root just below a whole number is rounded up to it
     return i, number - i * (i - 1) // 2
 
 

@@ -93,6 +93,11 @@ def test_pairs_are_numbered_without_gaps_also_beyond_double_precision():
         first, second = _pair_of(np.array([last - n, last - n + 1, last - 1]))
         assert first.tolist() == [n - 2, n - 1, n - 1]
         assert second.tolist() == [n - 3, 0, n - 2]
+    rows = np.random.default_rng(0).integers(2**25, 2**31, 10_000)
+    for place in (np.zeros_like(rows), rows - 1):  # the first and the last pair of a row
+        first, second = _pair_of(rows * (rows - 1) // 2 + place)
+        assert (first == rows).all()
+        assert (second == place).all()
 
 
 def test_stochastic_block_counts():
@@ -147,6 +152,35 @@ def test_barabasi_albert_in_spans_is_the_sequential_process(monkeypatch):
         for seed in range(4000)
     )
     assert same_law(seen[0], theirs) > SURE
+
+
+class Scripted:
+    """Stands in for a generator: the edge ends that are drawn next, each out of so many."""
+
+    def __init__(self, *draws):
+        self.draws = [[(end + 0.5) / of for end, of in draw] for draw in draws]
+
+    def random(self, size):
+        draw = self.draws.pop(0)
+        assert len(draw) == size
+        return np.array(draw)
+
+
+def test_barabasi_albert_judges_no_draw_before_what_it_rests_on_is_settled():
+    # Edge ends are numbered edge by edge, newer node first; nodes 1 and 2 have joined node 0, nodes 3 and 4 come.
+    newer, older = np.array([1, 2, 3, 3, 4, 4]), np.array([0, 0, 9, 9, 9, 9])
+    rng = Scripted(
+        # Node 3 draws node 0 twice. Node 4 draws the older end of node 3's second edge, and node 0: these are only
+        # the same as long as node 3 has not drawn again, so node 4 must keep them.
+        [(1, 4), (3, 4), (7, 8), (1, 8)],
+        [(0, 4)],
+    )
+    random_degrees._attach_span(newer, older, 2, range(3, 5), rng)
+    assert older.tolist() == [0, 0, 0, 1, 1, 0]
+    assert not rng.draws
+    # What rests on something unsettled is unsettled too.
+    chain = random_degrees._downstream(6, np.array([1]), child=np.array([2, 3, 5]), parent=np.array([1, 2, 4]))
+    assert chain.tolist() == [False, False, True, True, False, False]
 
 
 def test_barabasi_albert_degrees_are_networkx_in_distribution():

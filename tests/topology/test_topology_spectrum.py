@@ -163,6 +163,12 @@ def test_one_node_agrees_at_once():
     assert eigenvalues(weights).tolist() == [1.0]
 
 
+def test_the_most_negative_eigenvalue_can_decide():
+    weights = topology.metropolis_hastings(topology.from_networkx(nx.complete_bipartite_graph(5, 5)))
+    assert eigenvalues(weights)[[1, -1]] == pytest.approx([1 / 6, -4 / 6], abs=1e-12)
+    assert second_largest_modulus(weights) == pytest.approx(4 / 6, abs=1e-12)
+
+
 def test_small_gaps_keep_their_digits():
     for n in (10**3, 10**6):
         gap = spectral_gap(topology.metropolis_hastings(topology.ring(n)))
