@@ -94,7 +94,7 @@ class RandomMatching(Schedule):
     On the complete graph the matching is perfect and uniform (one node is left over if n is odd):
     partner(i) = π⁻¹(π(i) xor 1) for a random permutation π. On another graph nodes shake hands ``attempts`` times: a fair
     coin makes each node that is still free a caller or a listener; a caller calls a random neighbour; a listener answers
-    one of its callers at random. Four attempts pair some 80 % of the nodes of a random regular graph.
+    one of its callers at random. Four attempts pair some 70 % of the nodes of a random regular graph.
     """
 
     neighbours: Neighbours
