@@ -1,13 +1,12 @@
 """How a model's parameters stand in a row: shared columns first, private ones last."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from jaxgossip.errors import InputError
 from jaxgossip.learning.models import Model
@@ -33,35 +32,47 @@ class Layout:
 
 
 def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
-    """Return the layout of ``model``'s parameters in rows of ``dtype``.
+    """Return the layout of ``model``'s parameters in rows of ``dtype``: leaves in the pytree's order, private ones last.
 
     Raises:
-        InputError: a private name that is no top-level parameter, or nothing left to share.
+        InputError: a parameter that is no float, a private name that is no top-level parameter, or nothing left to
+            share.
     """
-    example = _cast(model.init(jax.random.key(0)), dtype)
-    if not private:
-        row, unravel_all = ravel_pytree(example)
-        return Layout(lambda params: ravel_pytree(_cast(params, dtype))[0], unravel_all, row.size, row.size)
-    if not isinstance(example, Mapping):
+    example = jax.tree.map(jnp.asarray, model.init(jax.random.key(0)))
+    names = _private_names(example, private)
+    by_path, tree = jax.tree.flatten_with_path(example)
+    for path, leaf in by_path:
+        if not jnp.issubdtype(leaf.dtype, jnp.floating):
+            name = jax.tree_util.keystr(path)
+            raise InputError(f"the model's parameter {name} is of type {leaf.dtype}", hint="return floats from init")
+    shapes = [leaf.shape for _, leaf in by_path]
+    is_private = [bool(names) and path[0].key in names for path, _ in by_path]
+    order = sorted(range(len(shapes)), key=lambda leaf: is_private[leaf])
+    ends = np.cumsum([0, *(np.prod(shapes[leaf], dtype=int) for leaf in order)]).tolist()
+    n_shared = ends[is_private.count(False)]
+    if n_shared == 0:
+        missing = "all parameters are private: nothing is left to exchange" if names else "the model has no parameters"
+        raise InputError(missing)
+
+    def ravel(params: PyTree) -> Row:
+        leaves = jax.tree.leaves(params)
+        return jnp.concatenate([jnp.ravel(leaves[leaf]).astype(dtype) for leaf in order])
+
+    def unravel(row: Row) -> PyTree:
+        # The gradient of slices is sums of padded pieces, which XLA fuses into one pass; that of jnp.split, which
+        # ravel_pytree takes, is a concatenation, and costs another array of all models.
+        leaves: list[PyTree] = [None] * len(order)
+        for leaf, (start, end) in zip(order, itertools.pairwise(ends), strict=True):
+            leaves[leaf] = jax.lax.slice(row, (start,), (end,)).reshape(shapes[leaf])
+        return jax.tree.unflatten(tree, leaves)
+
+    return Layout(ravel, unravel, ends[-1], n_shared)
+
+
+def _private_names(example: PyTree, private: Sequence[str]) -> Sequence[str]:
+    if private and not isinstance(example, Mapping):
         raise InputError("private names need a model whose parameters are a dict", hint="return a dict from init")
     for name in private:
         if name not in example:
             raise InputError(f"the model has no parameter '{name}' to keep private", hint=nearest(name, example))
-    shared_row, unravel_shared = ravel_pytree({name: example[name] for name in example if name not in private})
-    private_row, unravel_private = ravel_pytree({name: example[name] for name in private})
-    if shared_row.size == 0:
-        raise InputError("all parameters are private: nothing is left to exchange")
-
-    def ravel(params: PyTree) -> Row:
-        cast = _cast(params, dtype)
-        shared = ravel_pytree({name: cast[name] for name in cast if name not in private})[0]
-        return jnp.concatenate([shared, ravel_pytree({name: cast[name] for name in private})[0]])
-
-    def unravel(row: Any) -> PyTree:
-        return {**unravel_shared(row[: shared_row.size]), **unravel_private(row[shared_row.size :])}
-
-    return Layout(ravel, unravel, shared_row.size + private_row.size, shared_row.size)
-
-
-def _cast(params: PyTree, dtype: np.dtype) -> PyTree:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(dtype), params)
+    return private

@@ -4,26 +4,27 @@ A model's pytree is ravelled into one row, so that mixing is one pass for any mo
 loss. Columns that stay on their node (private parameters) come last. The samples are held once and indexed by node.
 """
 
-from collections.abc import Sequence
-from typing import Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.errors import DataError
+from jaxgossip.errors import DataError, InputError
 from jaxgossip.learning.datasets import Dataset
+from jaxgossip.learning.device import float_type, integers_below
 from jaxgossip.learning.layout import layout
 from jaxgossip.learning.models import Model, predict
 from jaxgossip.learning.partitions import Partition
 from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows
 
-EVALUATION_BYTES = 2**26
-"""Scores and activations of one block of evaluated nodes stay below about this size."""
-MAX_PADDED_SAMPLES = 2**26
-"""``batch_size=0`` pads every node's samples to the largest node's number: up to here in all."""
+BLOCK_BYTES = 2**26
+"""What is computed in blocks holds about this much at a time: evaluated rows, and the samples of a mean gradient."""
+MAX_PADDED_BYTES = 2**32
+"""``batch_size=0`` pads every node's samples to the largest node's number: up to this size in all."""
 
 
 class Problem(Protocol):
@@ -84,6 +85,7 @@ class Classification:
         self._layout = layout(model, private, dtype)
         self.n_params, self.n_shared = self._layout.n_params, self._layout.n_shared
         self.sample_counts = partition.n_train.astype(np.float32)
+        _check_functions(model, dataset, dtype)
         self._x, self._y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train, jnp.int32)
         self._x_test, self._y_test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test, jnp.int32)
         self._order = jnp.asarray(partition.order, jnp.int32)
@@ -94,10 +96,11 @@ class Classification:
         sizes = np.diff(partition.offsets)
         self._n_test = jnp.asarray(sizes - partition.n_train, jnp.int32)
         self._most_test = int((sizes - partition.n_train).max())
-        if batch_size == 0 and self._most * self.n_nodes > MAX_PADDED_SAMPLES:
+        padded_bytes = self._most * self.n_nodes * self._x[0].nbytes
+        if batch_size == 0 and padded_bytes > MAX_PADDED_BYTES:
             raise DataError(
                 f"batch_size = 0 pads {self.n_nodes:,} nodes to the {self._most:,} samples of node "
-                f"{int(partition.n_train.argmax())}",
+                f"{int(partition.n_train.argmax())}: {padded_bytes / 2**30:,.1f} GiB",
                 hint="give a batch_size",
             )
 
@@ -113,16 +116,20 @@ class Classification:
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (n, p): the gradient of the mean loss over each node's minibatch, plus regularization · x."""
-        samples, used = self._draw(key)
-        batch = (self._gather(self._x, samples), self._gather(self._y, samples))
-        gradient = jax.grad(self._loss)
-        if used is None:
-            return jax.vmap(lambda row, x, y: gradient(row, x, y, None))(x, *batch)
-        return jax.vmap(gradient)(x, *batch, used)
+        return jax.vmap(jax.grad(self._objective))(x, *self._draw(key))
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p)."""
-        return self.gradient(jnp.broadcast_to(x, (self.n_nodes, self.n_params)), key).mean(0, keepdims=True)
+        samples, used = self._draw(key)
+        shares = 1 / samples.shape[1] if used is None else used.astype(self.dtype) / self._n_train[:, None]
+        shares = jnp.broadcast_to(jnp.asarray(shares, self.dtype) / self.n_nodes, samples.shape)
+
+        # All nodes hold the same model here, so the mean of their gradients is the gradient of one weighted sum over
+        # samples, and never takes n rows.
+        def gradient(part: tuple[Array, Array]) -> Row:
+            return jax.grad(lambda row: (self._losses(row, part[0]) * part[1]).sum())(x[0])
+
+        return _sum_of_blocks(gradient, (samples.ravel(), shares.ravel())) + self.model.regularization * x
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_accuracy and test_loss (s,) of every row on the whole common test set."""
@@ -132,7 +139,7 @@ class Classification:
             loss = self.model.loss(scores, self._y_test).mean()
             return (predict(scores) == self._y_test).mean(dtype=self.dtype), loss
 
-        accuracy, loss = self._in_blocks(one, x, width=self._x_test.shape[0])
+        accuracy, loss = _in_blocks(one, x)
         return {"test_accuracy": accuracy, "test_loss": loss}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
@@ -149,37 +156,104 @@ class Classification:
             right = predict(self.model.apply(self._layout.unravel(row), self._x[sample])) == self._y[sample]
             return jnp.where(size > 0, (right & (rank < size)).sum(dtype=self.dtype) / jnp.maximum(size, 1), jnp.nan)
 
-        return {"local_accuracy": self._in_blocks(one, (x, nodes), width=self._most_test)}
+        return {"local_accuracy": _in_blocks(one, (x, nodes))}
 
-    def _loss(self, row: Row, x: Array, y: Array, used: Bool[Array, " b"] | None) -> Array:
-        """Return one node's objective on one batch: the place where a model meets its samples."""
-        losses = self.model.loss(self.model.apply(self._layout.unravel(row), x), y)
+    def _objective(self, row: Row, samples: Int[Array, " b"], used: Bool[Array, " b"] | None) -> Array:
+        """Return one node's objective on some samples; ``used`` tells which of them count, None: all."""
+        losses = self._losses(row, samples)
         loss = losses.mean() if used is None else jnp.where(used, losses, 0).sum() / used.sum()
         return loss + self.model.regularization / 2 * (row @ row) if self.model.regularization else loss
 
+    def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
+        """Return the loss of one model on each sample: the place where a model meets its samples."""
+        x, y = (_rows_at(table, samples) for table in (self._x, self._y))
+        return self.model.loss(self.model.apply(self._layout.unravel(row), x), y)
+
     def _draw(self, key: PRNGKey) -> tuple[Int[Array, "n b"], Bool[Array, "n b"] | None]:
         """Return (n, b) numbers of samples, and which of them count (None: all)."""
-        if self._one_each and self.batch_size <= 1:
-            return self._gather(self._order, self._start)[:, None], None
+        if self._one_each and self.batch_size <= 1:  # without local tests, ``order`` itself is one sample a node
+            only = self._order if self._order.size == self.n_nodes else _rows_at(self._order, self._start)
+            return only[:, None], None
         if self.batch_size == 0:
             rank = jnp.broadcast_to(jnp.arange(self._most), (self.n_nodes, self._most))
             used = rank < self._n_train[:, None]
             rank = jnp.minimum(rank, self._n_train[:, None] - 1)
         else:
-            shape = (self.n_nodes, self.batch_size)
-            rank = jax.random.randint(key, shape, 0, self._n_train[:, None], jnp.int32)
+            rank = integers_below(key, self._n_train[:, None], (self.n_nodes, self.batch_size))
             used = None
-        return self._gather(self._order, self._start[:, None] + rank), used
+        return _rows_at(self._order, self._start[:, None] + rank), used
 
-    @staticmethod
-    def _gather(table: Array, index: Array) -> Array:
-        return table.at[index].get(mode="promise_in_bounds")
 
-    def _in_blocks(self, one: object, rows: PyTree, width: int) -> PyTree:
-        """Return vmap(one)(rows), so many rows at a time that memory stays bounded."""
-        per_node = width * max(16, self.n_params // 8) * self.dtype.itemsize
-        block = max(1, EVALUATION_BYTES // per_node)
-        return jax.lax.map(one, rows, batch_size=block)  # pyright: ignore[reportArgumentType]
+def _rows_at(table: Array, index: Array) -> Array:
+    return table.at[index].get(mode="promise_in_bounds")
+
+
+def _in_blocks(one: Callable[[Any], PyTree], rows: PyTree) -> PyTree:
+    """Return vmap(one)(rows), one number a row, so many rows at a time that memory stays bounded."""
+    every = jax.vmap(one)
+    length, block = _length(rows), _block(every, rows)
+    if length <= block:
+        return every(rows)
+    # The last block reaches back over its predecessor: jax.lax.map's own batches copy all rows, and compile twice.
+    starts = jnp.minimum(jnp.arange(0, length, block), length - block)
+    found = jax.lax.map(
+        lambda start: every(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block), rows)), starts
+    )
+    fresh = (length - 1) % block + 1
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf[:-1].ravel(), leaf[-1, block - fresh :]]), found)
+
+
+def _sum_of_blocks(program: Callable[[Any], Array], rows: PyTree) -> Array:
+    """Return program(rows), the sum of what it gives for each block; rows of zeros must give zero."""
+    length, block = _length(rows), _block(program, rows)
+    if length <= block:
+        return program(rows)
+    fill = -length % block
+    blocks = jax.tree.map(lambda leaf: jnp.pad(leaf, (0, fill)).reshape(-1, block), rows)
+    first, rest = (jax.tree.map(lambda leaf, part=part: leaf[part], blocks) for part in (0, slice(1, None)))
+    return jax.lax.scan(lambda total, rows: (total + program(rows), None), program(first), rest)[0]
+
+
+def _length(rows: PyTree) -> int:
+    return jax.tree.leaves(rows)[0].shape[0]
+
+
+def _block(program: Callable[[Any], PyTree], rows: PyTree) -> int:
+    """Return how many rows ``program`` can take at a time, by the size of all that it computes on the way."""
+
+    def held(n: int) -> int:
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), rows)
+        return _held_bytes(jax.make_jaxpr(program)(shapes).jaxpr)
+
+    return max(1, BLOCK_BYTES // max(1, held(3) - held(2)))  # what does not grow with the rows is there once
+
+
+def _held_bytes(jaxpr: Any) -> int:
+    """Return the bytes of all intermediate results of a program, as if none shared memory."""
+    total = 0
+    for equation in jaxpr.eqns:
+        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
+        inside = [_held_bytes(part) for part in inner if hasattr(part, "eqns")]
+        total += sum(inside) or sum(out.aval.size * out.aval.dtype.itemsize for out in equation.outvars)
+    return total
+
+
+def _check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
+    """Raise InputError unless scores and losses of the user's own functions have the shapes that are relied on."""
+    x = jax.ShapeDtypeStruct((2, *dataset.x_train.shape[1:]), dtype)
+    params = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), jax.eval_shape(model.init, jax.random.key(0))
+    )
+    scores = jax.eval_shape(model.apply, params, x)
+    wide = scores.ndim == 2 and scores.shape[0] == 2 and scores.shape[1] >= max(2, dataset.n_classes)
+    if not wide and (scores.shape != (2,) or dataset.n_classes != 2):
+        raise InputError(
+            f"the model gives scores of shape {scores.shape} for two samples of {dataset.n_classes} classes",
+            hint="apply returns (samples, classes)" + (", or (samples,)" if dataset.n_classes == 2 else ""),
+        )
+    losses = jax.eval_shape(model.loss, scores, jax.ShapeDtypeStruct((2,), jnp.int32))
+    if losses.shape != (2,):
+        raise InputError(f"the loss of two samples has shape {losses.shape}", hint="loss returns one number a sample")
 
 
 def classification(
@@ -205,11 +279,12 @@ def classification(
 
     Raises:
         DataError: ``batch_size`` negative, or samples too unequal to be taken all at once.
-        InputError: a private name that the model does not have, or nothing left to share.
+        InputError: a private name that the model does not have, nothing left to share, scores or losses of the wrong
+            shape, or a dtype that JAX does not have.
     """
     if batch_size < 0:
         raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
     return Classification(
         dataset, partition, model,
-        batch_size=batch_size, init=init, private=tuple(private), dtype=np.dtype(dtype),
+        batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype),
     )  # fmt: skip

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxgossip.errors import DataError
+from jaxgossip.learning.device import float_type, integers_below
 from jaxgossip.registry import Registry
 from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, Row, Rows
 
@@ -89,7 +90,7 @@ class LeastSquares:
         """Return A_Bᵀ (A_B x − y_B) / |B| of each node's minibatch B, (n, d)."""
         a, y = self.a, self.y
         if self.batch_size:
-            rank = jax.random.randint(key, (self.n_nodes, self.batch_size), 0, self._samples)
+            rank = integers_below(key, self._samples, (self.n_nodes, self.batch_size))
             a = jnp.take_along_axis(a, rank[:, :, None], axis=1)
             y = jnp.take_along_axis(y, rank, axis=1)
         residual = jnp.einsum("nbd,nd->nb", a, x) - y
@@ -138,6 +139,7 @@ def isotropic_quadratic(
 
     Raises:
         DataError: a dimension below one, a curvature that is not positive, or negative spreads.
+        InputError: a dtype that JAX does not have.
     """
     if dimension < 1 or curvature <= 0 or heterogeneity < 0 or noise < 0:
         raise DataError(
@@ -146,7 +148,7 @@ def isotropic_quadratic(
         )
     if targets is None:
         targets = heterogeneity * np.random.default_rng(rng).normal(size=(n_nodes, dimension))
-    placed = jnp.asarray(np.asarray(targets), np.dtype(dtype))
+    placed = jnp.asarray(np.asarray(targets), float_type(dtype))
     return IsotropicQuadratic(placed, curvature, noise, same_start=init == "same")
 
 
@@ -177,6 +179,7 @@ def least_squares(
 
     Raises:
         DataError: sizes below one, negative spreads, or fewer samples in all than dimensions.
+        InputError: a dtype that JAX does not have.
     """
     if dimension < 1 or samples < 1 or heterogeneity < 0 or noise < 0 or batch_size < 0:
         raise DataError(
@@ -191,7 +194,7 @@ def least_squares(
     a = rng.normal(size=(n_nodes, samples, dimension))
     truth = rng.normal(size=dimension) + heterogeneity * rng.normal(size=(n_nodes, dimension))
     y = np.einsum("nmd,nd->nm", a, truth) + noise * rng.normal(size=(n_nodes, samples))
-    kind = np.dtype(dtype)
+    kind = float_type(dtype)
     return LeastSquares(jnp.asarray(a, kind), jnp.asarray(y, kind), batch_size, same_start=init == "same")
 
 

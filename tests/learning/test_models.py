@@ -85,7 +85,7 @@ def test_predictions_are_the_sign_or_the_largest_score() -> None:
 def test_linear_scores_are_their_formula_for_any_shape_of_sample(name: str) -> None:
     model = MODELS[name]((2, 3), 2)
     parameters, x = random_parameters(model), samples(5, 2, 3)
-    expected = x.reshape(5, 6) @ parameters["w"] + parameters["b"]
+    expected = x.reshape(5, 6) @ parameters["w"][:-1] + parameters["w"][-1]  # the bias is the last weight
     np.testing.assert_allclose(apply64(model, parameters, x), expected, rtol=1e-12)
 
 

@@ -10,7 +10,7 @@ from jaxgossip.algorithms.base import TrainState, apply
 from jaxgossip.errors import InputError
 from jaxgossip.learning import OPTIMIZERS, classification, models
 from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.optimizers import pegasos
+from jaxgossip.learning.optimizers import optimizer, pegasos
 from jaxgossip.learning.partitions import one_sample
 
 KEY = jax.random.key(0)
@@ -41,6 +41,14 @@ def test_clip_by_global_norm_clips_each_node_alone() -> None:
     found = apply(optimizer, jnp.asarray(gradient), TrainState(start, jax.vmap(optimizer.init)(start))).x
     norm = np.linalg.norm(gradient, axis=1, keepdims=True)
     np.testing.assert_allclose(found, -0.1 * gradient / np.maximum(1, norm), rtol=1e-6)
+
+
+def test_clipping_takes_four_nodes_for_four_and_not_for_one() -> None:
+    # applied to the stacked array, clip_by_global_norm would give -0.1/sqrt(12) = -0.0289
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(0.1))
+    start = jnp.zeros((4, 3))
+    found = apply(optimizer, jnp.ones((4, 3)), TrainState(start, jax.vmap(optimizer.init)(start))).x
+    np.testing.assert_allclose(found, np.full((4, 3), -0.057735), rtol=1e-5)
 
 
 @EACH
@@ -86,7 +94,7 @@ def test_pegasos_is_its_formula_step_by_step(scale: float) -> None:
         state = TrainState(task.init(KEY), jax.vmap(optimizer.init)(task.init(KEY)))
         advance = jax.jit(lambda state: apply(optimizer, task.gradient(state.x, KEY), state))
         mine = partition.order
-        features = np.concatenate([np.ones((6, 1)), data.x_train.astype(np.float64)], 1)[mine]  # rows are (b, w)
+        features = np.concatenate([data.x_train.astype(np.float64), np.ones((6, 1))], 1)[mine]  # rows are (w, b)
         sign = (2.0 * y - 1)[mine]
         w = np.zeros_like(features)
         for t in range(1, 9):
@@ -115,3 +123,53 @@ def test_pegasos_without_regularization_is_told(regularization: float) -> None:
     with pytest.raises(InputError) as told:
         pegasos(regularization=regularization)
     assert str(told.value) == f"optimizer 'pegasos' needs a positive regularization, not {regularization:g}"
+
+
+def test_an_optimizer_by_its_name_is_that_of_optax() -> None:
+    x, gradient = rows(0), rows(1)
+    for named, own in (
+        (optimizer("sgd", 0.2, momentum=0.9), optax.sgd(0.2, momentum=0.9)),
+        (optimizer("adam", learning_rate=0.01, b1=0.5), optax.adam(0.01, b1=0.5)),
+        (optimizer("pegasos", regularization=0.3), pegasos(regularization=0.3)),
+    ):
+        steps = [apply(o, gradient, TrainState(x, jax.vmap(o.init)(x))).x for o in (named, own)]
+        np.testing.assert_array_equal(*steps)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        ("sgd", {}, "optimizer 'sgd' needs a learning_rate"),
+        (
+            "sgd",
+            {"learning_rate": 0.1, "momentun": 0.9},
+            (
+                "optimizer 'sgd' has no option 'momentun' (did you mean 'momentum'? allowed: accumulator_dtype, "
+                "learning_rate, momentum, nesterov)"
+            ),
+        ),
+        (
+            "pegasos",
+            {"learning_rate": 0.1},
+            "optimizer 'pegasos' has no option 'learning_rate' (allowed: regularization)",
+        ),
+    ],
+)
+def test_unusable_options_are_told(kind: str, options: dict, message: str) -> None:
+    with pytest.raises(InputError) as told:
+        optimizer(kind, **options)
+    assert str(told.value) == message
+
+
+def test_an_unknown_optimizer_is_told() -> None:
+    with pytest.raises(InputError, match="unknown optimizer 'sdg'"):
+        optimizer("sdg", 0.1)
+
+
+@pytest.mark.parametrize("ages", [[0, 1, 7], [4, 4, 4]])
+def test_the_age_of_a_model_decides_its_pegasos_step(ages: list[int]) -> None:
+    optimizer, x = pegasos(regularization=0.5), rows(0)
+    state = optax.tree.set(jax.vmap(optimizer.init)(x), count=jnp.asarray(ages, jnp.int32))
+    found, after = jax.vmap(optimizer.update)(jnp.ones((N, P)), state, x)
+    np.testing.assert_allclose(found, np.tile(-1 / (0.5 * (np.array(ages)[:, None] + 1)), (1, P)), rtol=1e-6)
+    np.testing.assert_array_equal(optax.tree.get(after, "count"), np.array(ages) + 1)

@@ -13,9 +13,10 @@ from jax.flatten_util import ravel_pytree
 from scipy import stats
 
 from jaxgossip.errors import DataError, InputError
-from jaxgossip.learning import classification, models
+from jaxgossip.learning import classification, isotropic_quadratic, least_squares, models
 from jaxgossip.learning import problem as problem_module
 from jaxgossip.learning.datasets import Dataset
+from jaxgossip.learning.device import integers_below
 from jaxgossip.learning.partitions import Partition, fixed_size, one_sample
 from jaxgossip.learning.problem import Classification
 
@@ -57,13 +58,13 @@ EACH_IN_ITS_TYPES = pytest.mark.parametrize(
 def scores_and_gradient(name: str, p: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict]:
     """Write scores, mean loss and its gradient out in NumPy, without the regularisation."""
     if "w" in p:
-        s, sign = x @ p["w"] + p["b"], 2.0 * y - 1
+        s, sign = x @ p["w"][:-1] + p["w"][-1], 2.0 * y - 1
         loss, slope = {
             "logistic": (np.log(1 + np.exp(-sign * s)), -sign / (1 + np.exp(sign * s))),
             "pegasos": (np.maximum(0, 1 - sign * s), -sign * (sign * s < 1)),
             "squared": ((s - sign) ** 2 / 2, s - sign),
         }[name]
-        return s, loss.mean(), {"w": x.T @ slope / len(y), "b": slope.mean()}
+        return s, loss.mean(), {"w": np.append(x.T @ slope / len(y), slope.mean())}
     hidden, inside = x, None
     if "w1" in p:
         inside = x @ p["w0"] + p["b0"]
@@ -153,7 +154,7 @@ def test_evaluation_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     task = classification(dataset(), UNEVEN, models.logistic((D,), 2))
     x, nodes = jnp.asarray(rows(23, task.n_params, np.float32)), jnp.asarray(np.arange(23) % N)
     whole, local = (jax.jit(method)(*of) for method, of in ((task.evaluate, (x,)), (task.evaluate_local, (x, nodes))))
-    monkeypatch.setattr(problem_module, "EVALUATION_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
+    monkeypatch.setattr(problem_module, "BLOCK_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
     # a new function each: what is compiled already must not be used again
     for name, values in jax.jit(lambda x: {**task.evaluate(x)})(x).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-6)
@@ -171,7 +172,7 @@ def test_local_accuracy_is_that_on_the_nodes_own_test_samples() -> None:
     for row, node, accuracy in zip(x, nodes, np.asarray(found), strict=True):
         mine = UNEVEN.test(node)
         p = parameters_of(model, row)
-        right = (data.x_train[mine] @ p["w"] + p["b"] > 0) == data.y_train[mine]
+        right = (data.x_train[mine] @ p["w"][:-1] + p["w"][-1] > 0) == data.y_train[mine]
         assert accuracy == right.mean() if mine.size else np.isnan(accuracy)
 
 
@@ -201,6 +202,28 @@ def test_draws_are_uniform_over_the_nodes_own_training_samples() -> None:
         assert stats.chisquare(drawn[node][mine]).pvalue > 1e-4 if len(mine) > 1 else True
 
 
+def random_words(function: Callable, *arguments) -> int:
+    return str(jax.make_jaxpr(function)(*arguments)).count("random_bits")
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_a_gradient_draws_one_word_a_sample_and_none_where_there_is_no_choice(batch_size: int) -> None:
+    task = drawing_problem(batch_size)
+    assert random_words(task.gradient, jnp.zeros((N, M)), KEY) == 1
+    assert f"shape=({N}, {batch_size})" in str(jax.make_jaxpr(task.gradient)(jnp.zeros((N, M)), KEY))
+    for without in (drawing_problem(0), drawing_problem(1, one_sample(np.arange(M) % 2, N))):
+        assert random_words(without.gradient, jnp.zeros((N, M)), KEY) == 0
+
+
+def test_integers_are_words_modulo_their_bound_whatever_the_number_of_rows() -> None:
+    bound = np.array([[1], [2], [7], [100_003], [2**31 - 1]], np.int32)
+    words = np.asarray(jax.random.bits(KEY, (5, 3), jnp.uint32))
+    found = integers_below(KEY, jnp.asarray(bound), (5, 3))
+    np.testing.assert_array_equal(found, words % bound.astype(np.uint32))
+    assert found.dtype == jnp.int32
+    np.testing.assert_array_equal(integers_below(KEY, 7, (90, 3))[:5], words % 7)
+
+
 def test_single_draws_are_uniform_over_keys_and_independent_between_nodes() -> None:
     partition = Partition(np.tile(np.arange(4), 2).astype(np.int32), np.array([0, 4, 8]), np.array([4, 4], np.int32))
     task = drawing_problem(1, partition)
@@ -228,6 +251,42 @@ def test_the_mean_gradient_is_the_mean_of_the_same_draws(batch_size: int) -> Non
         expected = gradient_of(task, np.tile(x, (N, 1))).mean(0)
     assert found.shape == (1, task.n_params)
     np.testing.assert_allclose(found[0], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_size", [0, 3])
+def test_a_mean_gradient_in_blocks_is_the_same(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with jax.enable_x64(True):
+        model = models.mlp((D,), 3, hidden=(5,), regularization=0.2)
+        task = classification(dataset(3), UNEVEN, model, batch_size=batch_size, dtype=np.float64)
+        x = jnp.asarray(rows(1, task.n_params))
+        whole = task.mean_gradient(x, KEY)
+        monkeypatch.setattr(problem_module, "BLOCK_BYTES", 1000)
+        assert "scan" in str(jax.make_jaxpr(task.mean_gradient)(x, KEY))
+        np.testing.assert_allclose(task.mean_gradient(x, KEY), whole, rtol=1e-12)
+
+
+def scratch(function: Callable, *arguments) -> int:
+    """Return the bytes that a compiled function needs besides its arguments, without running it."""
+    analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    return analysis.temp_size_in_bytes
+
+
+def test_the_mean_gradient_never_holds_a_row_for_each_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problem_module, "BLOCK_BYTES", 2**20)
+    n, data = 200_000, dataset(3)
+    task = classification(data, one_sample(data.y_train, n), models.mlp((D,), 3))
+    assert scratch(task.mean_gradient, jnp.zeros((1, task.n_params)), KEY) < 2**21 + 16 * n < 4 * n * task.n_params / 10
+
+
+@pytest.mark.parametrize("name", ["logistic", "mlp", "cnn"])
+def test_memory_of_an_evaluation_does_not_grow_with_its_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problem_module, "BLOCK_BYTES", 2**18)
+    data = dataset(2, d=16)
+    model = models.MODELS[name]((16,), 2)
+    task = classification(data, one_sample(data.y_train, 5), model)
+    for s in (1000, 50_000):
+        x = jax.ShapeDtypeStruct((s, task.n_params), jnp.float32)
+        assert scratch(task.evaluate, x) < 2 * 2**18 + 16 * s
 
 
 def test_other_names_for_the_nodes_give_other_rows_and_nothing_else() -> None:
@@ -315,9 +374,9 @@ def test_gradients_of_very_many_nodes_are_their_formula(n: int, batch_size: int)
     found = gradient_of(task, x)
     mine = partition.order.reshape(n, -1)
     features, sign, wide = data.x_train.astype(np.float64)[mine], 2.0 * data.y_train[mine] - 1, x.astype(np.float64)
-    s = np.einsum("nbd,nd->nb", features, wide[:, 1:]) + wide[:, :1]
+    s = np.einsum("nbd,nd->nb", features, wide[:, :-1]) + wide[:, -1:]
     slope = -sign / (1 + np.exp(sign * s)) / mine.shape[1]
-    expected = np.concatenate([slope.sum(1, keepdims=True), np.einsum("nbd,nb->nd", features, slope)], 1) + 0.1 * wide
+    expected = np.concatenate([np.einsum("nbd,nb->nd", features, slope), slope.sum(1, keepdims=True)], 1) + 0.1 * wide
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -328,7 +387,7 @@ def test_scores_of_very_many_nodes_are_their_formula(n: int) -> None:
     x = rows(n, 3, np.float32)
     found = jax.jit(task.evaluate)(jnp.asarray(x))
     wide = x.astype(np.float64)
-    s = wide[:, 1:] @ data.x_test.T.astype(np.float64) + wide[:, :1]
+    s = wide[:, :-1] @ data.x_test.T.astype(np.float64) + wide[:, -1:]
     sign = 2.0 * data.y_test - 1
     np.testing.assert_allclose(found["test_loss"], np.log(1 + np.exp(-sign * s)).mean(1), rtol=1e-4)
     clear = (np.abs(s) > 1e-5).all(1)
@@ -342,15 +401,77 @@ def test_scores_of_very_many_nodes_are_their_formula(n: int) -> None:
         (
             {"private": ("v",)},
             InputError,
-            "the model has no parameter 'v' to keep private (allowed: b, w)",
+            "the model has no parameter 'v' to keep private (allowed: w)",
         ),
-        ({"private": ("b", "w")}, InputError, "all parameters are private: nothing is left to exchange"),
+        ({"private": ("w",)}, InputError, "all parameters are private: nothing is left to exchange"),
     ],
 )
 def test_impossible_problems_are_told(options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error) as told:
         classification(dataset(), UNEVEN, models.logistic((D,), 2), **options)
     assert str(told.value) == message
+
+
+@pytest.mark.parametrize(
+    ("init", "apply", "loss", "message"),
+    [
+        (
+            lambda _: jnp.zeros((D, 1)),
+            lambda w, x: x @ w,
+            "squared",
+            "the model gives scores of shape (2, 1) for two samples of 2 classes (apply returns (samples, classes), or (samples,))",
+        ),
+        (
+            lambda _: jnp.zeros(D),
+            lambda w, x: (x @ w).mean(),
+            "squared",
+            "the model gives scores of shape () for two samples of 2 classes (apply returns (samples, classes), or (samples,))",
+        ),
+        (
+            lambda _: jnp.zeros(D),
+            lambda w, x: x @ w,
+            lambda s, y: ((s - y) ** 2).mean(),
+            "the loss of two samples has shape () (loss returns one number a sample)",
+        ),
+        (
+            lambda _: {"w": jnp.zeros(D), "steps": jnp.zeros((), jnp.int32)},
+            lambda p, x: x @ p["w"],
+            "hinge",
+            "the model's parameter ['steps'] is of type int32 (return floats from init)",
+        ),
+        (lambda _: {}, lambda _, x: x.sum(1), "hinge", "the model has no parameters"),
+    ],
+)  # fmt: skip
+def test_functions_of_ones_own_that_do_not_fit_are_told(init, apply, loss, message: str) -> None:
+    with pytest.raises(InputError) as told:
+        classification(dataset(), UNEVEN, models.from_functions(init, apply, loss))
+    assert str(told.value) == message
+
+
+def test_two_scores_for_three_classes_are_told() -> None:
+    with pytest.raises(InputError) as told:
+        classification(dataset(3), UNEVEN, models.softmax((D,), 2))
+    assert str(told.value) == (
+        "the model gives scores of shape (2, 2) for two samples of 3 classes (apply returns (samples, classes))"
+    )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "message"),
+    [
+        (np.float64, "float64 is switched off in JAX (build and run within jax.enable_x64(True))"),
+        (np.int32, "models are of a floating type, not int32 (dtype is float32 or float64)"),
+    ],
+)
+def test_types_that_models_cannot_have_are_told(dtype: type, message: str) -> None:
+    for make in (
+        lambda: classification(dataset(), UNEVEN, models.logistic((D,), 2), dtype=dtype),
+        lambda: isotropic_quadratic(3, dtype=dtype),
+        lambda: least_squares(3, dtype=dtype),
+    ):
+        with pytest.raises(InputError) as told:
+            make()
+        assert str(told.value) == message
 
 
 def test_parameters_without_names_cannot_be_private() -> None:
@@ -361,8 +482,8 @@ def test_parameters_without_names_cannot_be_private() -> None:
 
 
 def test_all_samples_at_once_are_refused_where_padding_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem_module, "MAX_PADDED_SAMPLES", 19)
+    monkeypatch.setattr(problem_module, "MAX_PADDED_BYTES", 19 * D * 4)
     with pytest.raises(DataError) as told:
         classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=0)
-    assert str(told.value) == "batch_size = 0 pads 4 nodes to the 5 samples of node 2 (give a batch_size)"
+    assert str(told.value) == "batch_size = 0 pads 4 nodes to the 5 samples of node 2: 0.0 GiB (give a batch_size)"
     classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=1)
