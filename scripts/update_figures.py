@@ -1,6 +1,6 @@
 """Make the pictures of ``figures/`` anew from the shipped configurations.
 
-    python scripts/update_figures.py [NAME ...]
+Usage: python scripts/update_figures.py [NAME ...]
 """
 
 import sys

@@ -48,7 +48,9 @@ def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Pat
     for baseline in ("isolated", "centralised"):
         assert (folder / "baselines" / f"{baseline}.jsonl").is_file()
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert {"command", "seed", "git", "versions", "device", "dtype", "flags", "started", "finished", "status"} <= set(manifest)
+    assert {"command", "seed", "git", "versions", "device", "dtype", "flags", "started", "finished", "status"} <= set(
+        manifest
+    )
     assert manifest["status"] == "completed"
     scores = np.load(folder / "node_scores.npz")
     name = "test_loss" if config.is_quadratic else "test_accuracy"

@@ -34,7 +34,9 @@ def lowers_everywhere(algorithm: jg.algorithms.Algorithm, **conditions: float) -
 
     def exported(data: list[jax.Array], like, until):
         # keys have no form outside of JAX: they travel as their words
-        return function([jax.random.wrap_key_data(a) if k else a for a, k in zip(data, is_key, strict=True)], like, until)
+        return function(
+            [jax.random.wrap_key_data(a) if k else a for a, k in zip(data, is_key, strict=True)], like, until
+        )
 
     is_key = [jnp.issubdtype(array.dtype, jax.dtypes.prng_key) for array in arrays]
     data = [jax.random.key_data(a) if k else a for a, k in zip(arrays, is_key, strict=True)]
