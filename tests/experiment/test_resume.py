@@ -13,10 +13,10 @@ import pytest
 
 CONFIG = """
 name = "killed"
-rounds = 600
+rounds = 300
 [topology]
 kind = "random_regular"
-nodes = 2000
+nodes = 1000
 degree = 4
 [mixing]
 kind = "matching"
@@ -85,7 +85,13 @@ def resumed_equals_whole(folder: Path, whole: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "moment", ["before the first checkpoint", "during a checkpoint", "between checkpoints", "in a baseline"]
+    "moment",
+    [
+        "during a checkpoint",
+        "between checkpoints",
+        pytest.param("before the first checkpoint", marks=pytest.mark.slow),
+        pytest.param("in a baseline", marks=pytest.mark.slow),
+    ],
 )
 def test_a_killed_run_resumes_exactly(moment: str, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "killed.toml").write_text(CONFIG)
@@ -134,5 +140,5 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(whole: Path, tmp_path: Pa
 def test_a_finished_run_has_nothing_to_resume(whole: Path) -> None:
     before = (whole / "metrics.jsonl").read_bytes()
     done = subprocess.run(command("resume", str(whole)), check=True, capture_output=True, text=True)
-    assert "completed after 600 rounds" in done.stdout
+    assert "completed after 300 rounds" in done.stdout
     assert (whole / "metrics.jsonl").read_bytes() == before

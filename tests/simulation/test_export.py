@@ -52,8 +52,10 @@ def test_every_operator_lowers_for_every_platform(name: str) -> None:
     lowers_everywhere(jg.algorithms.gossip(problem, optax.sgd(0.1), W, weighting="age"), drop=0.1, online=0.9)
 
 
-@pytest.mark.parametrize("model", ["logistic", "pegasos", "softmax", "mlp", "cnn"])
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [*((name, "logistic") for name in ALGORITHMS), *(("dsgd", m) for m in ("pegasos", "softmax", "mlp", "cnn"))],
+)
 def test_every_algorithm_lowers_for_every_platform(name: str, model: str) -> None:
     data = jg.learning.datasets.synthetic(samples=200, features=64, rng=0)
     part = jg.learning.partitions.iid(data.y_train, 16, rng=0)
