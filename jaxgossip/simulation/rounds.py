@@ -16,8 +16,8 @@ from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import Program, RunState
 from jaxgossip.typing import PyTree, Rows
 
-CHUNK_S = 0.25
-"""A chunk aims at this many seconds, so that progress moves and a stop is prompt."""
+CHUNK_S = 1.0
+"""A chunk aims at this many seconds: progress moves, a stop is prompt, and fresh scratch memory is a small part of it."""
 
 Status = Literal["completed", "diverged", "interrupted"]
 
