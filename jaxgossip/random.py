@@ -12,6 +12,12 @@ import numpy as np
 from jaxgossip.typing import PRNGKey
 
 
+def run_key(seed: int) -> PRNGKey:
+    """Return the key of a run, 0 ≤ seed < 2⁶⁴: alike with and without 64-bit mode, and distinct for distinct seeds."""
+    key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
+    return jax.random.fold_in(key, np.uint32(seed >> 32)) if seed >> 32 else key
+
+
 def purpose_key(key: PRNGKey, purpose: str) -> PRNGKey:
     """Return the key for one ``purpose``, named in words; distinct words give independent draws."""
     return jax.random.fold_in(key, zlib.crc32(purpose.encode()))

@@ -63,8 +63,9 @@ class Registry(Mapping[str, Builder]):
         return load_object(name, folder) if ":" in name else self[name]
 
     def summary(self, name: str) -> str:
-        """Return the first line of the docstring of ``name``."""
-        return (self[name].__doc__ or "").strip().split("\n", maxsplit=1)[0]
+        """Return the first line of the docstring of ``name``, as a listing shows it."""
+        line = (self[name].__doc__ or "").strip().split("\n", maxsplit=1)[0].removeprefix("Return ")
+        return line[:1].upper() + line[1:]
 
 
 def nearest(name: str, allowed: Mapping[str, Any] | list[str]) -> str:
@@ -91,7 +92,11 @@ def load_object(spec: str, folder: Path | None = None) -> Builder:
         assert module_spec.loader is not None
         module = importlib.util.module_from_spec(module_spec)
         sys.modules.setdefault(path.stem, module)
-        module_spec.loader.exec_module(module)
+        sys.path.insert(0, str(path.parent))  # the file may import its neighbours, as a script may
+        try:
+            module_spec.loader.exec_module(module)
+        finally:
+            sys.path.remove(str(path.parent))
     else:
         try:
             module = importlib.import_module(where)

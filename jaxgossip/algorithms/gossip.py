@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 
@@ -68,6 +69,7 @@ def gossip(
         weighting: reliability of a sender in merging: all alike, by age, or by its number of samples.
         local_steps: optimizer steps a round on each node.
         scores: n positive reliabilities of your own, one a node, in place of ``weighting``.
+            Like the numbers of samples, they are taken as known to all beforehand: only ages travel and cost bytes.
 
     Raises:
         InputError: options that exclude each other, or scores that are not n positive numbers.
@@ -75,6 +77,11 @@ def gossip(
     at_least_one("local_steps", local_steps)
     own_scores = None if scores is None else jnp.asarray(scores, problem.dtype)
     _check(problem.n_nodes, payload, order, weighting, local_steps, own_scores)
+
+    if (own_scores is not None or weighting != "uniform") and (np.asarray(getattr(W, "self_weight", 0)) < 0).any():
+        raise InputError(
+            "reliabilities need weights that are not negative, and W has some", hint="use metropolis_hastings"
+        )
 
     def learn(x: Rows, opt_state: PyTree, age: NodeInts, round_: Round) -> GossipState:
         opt_state = with_age(opt_state, age)

@@ -2,12 +2,13 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxgossip.cli.output import fail, hint, say
+from jaxgossip.cli.output import fail, hint, say, tell
 
 app = typer.Typer(
     name="jaxgossip",
@@ -171,6 +172,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 a run failed, 2 usage or configuration, 130 interrupted."""
     from jaxgossip.errors import InputError, JaxGossipError
 
+    warnings.showwarning = lambda message, *_: tell(f"warning: {message}")
     try:
         code = app(standalone_mode=False)
     except JaxGossipError as error:
@@ -181,6 +183,12 @@ def main() -> None:
         code = 130
     except BrokenPipeError:
         code = 0
+    except OSError as error:
+        fail(
+            f"{error.filename or 'a file'}: {error.strerror or error}",
+            "is the folder there, writable, and the disk not full?",
+        )
+        code = 1
     except Exception as error:
         # The parser's own complaints, by what they can do: typer's copy of click is not ours to import.
         if not hasattr(error, "format_message"):

@@ -123,7 +123,7 @@ def report(outcome: Outcome) -> None:
         RunError: the run diverged.
     """
     if outcome.status == "interrupted":
-        tell(f"interrupted after round {outcome.rounds:,}; all of it is saved in {outcome.folder}")
+        tell(f"interrupted after round {outcome.rounds:,}; where it stands is saved in {outcome.folder}")
         hint(f"jaxgossip resume {outcome.folder}")
         sys.exit(130)
     _final_table(outcome)
@@ -146,7 +146,8 @@ def _final_table(outcome: Outcome) -> None:
         say(f"  {label:<22}{number(run.get(name))}")
     for name, record in outcome.final.items():
         if name != "run":
-            say(f"  {LABELS.get(name, name):<22}{number(record.get(f'{key}_mean'))}")
+            shown = "diverged" if record.get("diverged") else number(record.get(f"{key}_mean"))
+            say(f"  {LABELS.get(name, name):<22}{shown}")
     say(f"\n  consensus distance    {number(run['consensus_distance'])}")
     say(f"  messages              {run['messages']:,}")
     say(f"  bytes sent            {run['bytes_sent']:,}")

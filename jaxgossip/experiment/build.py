@@ -1,7 +1,8 @@
 """From a configuration to the parts of a run: graph, problem, mixing, optimizer, algorithm, conditions."""
 
+import contextlib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,26 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms import ALGORITHMS, Algorithm
-from jaxgossip.errors import ConfigError, InputError, JaxGossipError
+from jaxgossip.errors import ConfigError, JaxGossipError
 from jaxgossip.experiment.catalogue import find_dataset, standard
 from jaxgossip.experiment.schema import Options, supply
 from jaxgossip.experiment.sections import Classification, Config
-from jaxgossip.learning import MODELS, OPTIMIZERS, PARTITIONS, QUADRATICS, Problem, classification
-from jaxgossip.mixing import MIXINGS, Mixing
+from jaxgossip.learning import (
+    MODELS,
+    OPTIMIZERS,
+    PARTITIONS,
+    QUADRATICS,
+    Dataset,
+    Model,
+    Partition,
+    Problem,
+    classification,
+)
+from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import Conditions
 from jaxgossip.random import host_rng
 from jaxgossip.registry import Registry
-from jaxgossip.topology import TOPOLOGIES, Graph, check_connected
+from jaxgossip.topology import TOPOLOGIES, Graph, check_connected, from_networkx, from_scipy
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,14 @@ class Experiment:
     algorithm: Algorithm
     conditions: Conditions
 
+    @property
+    def own(self) -> list[str]:
+        """The user's own builders that the configuration names."""
+        c = self.config
+        kinds = [c.topology.kind, c.mixing.kind, c.learning.dataset, c.algorithm.kind, c.optimizer.kind]
+        kinds += [c.learning.model] if isinstance(c.learning, Classification) else []
+        return [kind for kind in kinds if ":" in kind]
+
     def baseline(self, name: str) -> Algorithm:
         """Return the baseline called ``name``, with as many local steps a round as the algorithm takes."""
         steps = self.config.algorithm.keywords().get("local_steps", 1)
@@ -56,77 +75,125 @@ def build(config: Config) -> Experiment:
     Raises:
         InputError: a part cannot be built; the message begins with its section.
     """
+    part = _Builder(config.seed)
     graph = build_graph(config)
     problem = build_problem(config, graph.n_nodes)
-    W = _section("mixing", config.mixing, MIXINGS, graph=graph)
-    optimizer = _section("optimizer", config.optimizer, OPTIMIZERS)
-    algorithm = _section(
-        "algorithm", config.algorithm, ALGORITHMS, problem=problem, optimizer=optimizer, W=W, graph=graph
-    )
+    W = part.section("mixing", config.mixing, MIXINGS, (Operator, Schedule), graph=graph)
+    optimizer = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
+    algorithm = part.section(
+        "algorithm", config.algorithm, ALGORITHMS, Algorithm,
+        problem=problem, optimizer=optimizer, W=W, graph=graph,
+    )  # fmt: skip
     conditions = Conditions(config.network.drop, config.network.online)
     return Experiment(config, graph, problem, W, optimizer, algorithm, conditions)
 
 
 def build_graph(config: Config) -> Graph:
-    """Build the graph, and check that it is connected unless the configuration allows otherwise."""
-    graph = _section("topology", config.topology, TOPOLOGIES, rng=host_rng(config.seed, "topology"))
-    try:
+    """Build the graph, and check that it is connected unless the configuration allows otherwise.
+
+    One's own topology may return a networkx graph or a scipy sparse matrix as well.
+    """
+    part = _Builder(config.seed)
+    found = part.section("topology", config.topology, TOPOLOGIES, object, rng=host_rng(config.seed, "topology"))
+    with _errors_of("topology", config.topology.kind):
+        graph = found if isinstance(found, Graph) else as_graph(found)
         check_connected(graph, allow_disconnected=config.topology.allow_disconnected)
-    except InputError as error:
-        raise InputError(f"topology: {error.message}", hint=error.hint) from error
     return graph
+
+
+def as_graph(found: Any) -> Graph:
+    """Return a networkx graph or a sparse or dense matrix as a Graph.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if hasattr(found, "nodes") and hasattr(found, "edges"):
+        return from_networkx(found)
+    if hasattr(found, "shape"):
+        return from_scipy(found)
+    raise ConfigError(
+        f"expected a graph, got {type(found).__name__}", hint="return a Graph, a networkx graph or a matrix"
+    )
 
 
 def build_problem(config: Config, n_nodes: int) -> Problem:
     """Build what the nodes learn: a quadratic, or a data set divided over nodes with a model."""
-    learning, dtype = config.learning, jnp.dtype(config.device.dtype)
+    learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), _Builder(config.seed)
     if not isinstance(learning, Classification):
-        return _call(
-            "learning", QUADRATICS[learning.dataset], learning.dataset_options,
+        return part.call(
+            "learning", learning.dataset, QUADRATICS[learning.dataset], learning.dataset_options, object,
             n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype, batch_size=learning.batch_size, init=learning.init,
         )  # fmt: skip
     assert config.partition is not None
-    common = {"test_fraction": learning.test_fraction, "standardize": learning.standardize}
-    dataset = _call(
-        "learning", find_dataset(standard(), learning.dataset, Path.cwd()).builder, learning.dataset_options,
-        own=":" in learning.dataset,
-        path=learning.dataset, rng=host_rng(config.seed, "data"), **common,
+    reader = find_dataset(standard(), learning.dataset, Path.cwd()).builder
+    path = {} if ":" in learning.dataset else {"path": learning.dataset}
+    dataset = part.call(
+        "learning", learning.dataset, reader, learning.dataset_options, Dataset,
+        test_fraction=learning.test_fraction, standardize=learning.standardize, rng=host_rng(config.seed, "data"), **path,
     )  # fmt: skip
-    partition = _section(
-        "partition", config.partition, PARTITIONS,
+    partition = part.section(
+        "partition", config.partition, PARTITIONS, Partition,
         labels=dataset.y_train, n_nodes=n_nodes, rng=host_rng(config.seed, "partition"),
-        local_test=config.partition.local_test,
     )  # fmt: skip
-    model = _call(
-        "learning", MODELS.resolve(learning.model), learning.model_options, own=":" in learning.model,
+    model = part.call(
+        "learning", learning.model, MODELS.resolve(learning.model), learning.model_options, Model,
         input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes,
     )  # fmt: skip
-    return classification(
-        dataset,
-        partition,
-        model,
-        batch_size=learning.batch_size,
-        init=learning.init,
-        private=learning.private,
-        dtype=dtype,
-    )
+    with _errors_of("learning", learning.model):
+        return classification(
+            dataset, partition, model,
+            batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype,
+        )  # fmt: skip
 
 
-def _section(name: str, section: Any, registry: Registry, **machinery: Any) -> Any:
-    return _call(name, registry.resolve(section.kind), section, own=":" in section.kind, **machinery)
+@dataclass(frozen=True)
+class _Builder:
+    """Calls builders with what a configuration and a run give them.
+
+    Attributes:
+        seed: the run's, for builders that ask for it.
+    """
+
+    seed: int
+
+    def section(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
+        with _errors_of(name, section.kind):
+            builder = registry.resolve(section.kind)
+        return self.call(name, section.kind, builder, section, expected, **machinery)
+
+    def call(self, name: str, kind: str, builder: Any, options: Options, expected: Any, **machinery: Any) -> Any:
+        keywords = options.keywords()
+        given = {key: value for key, value in {"seed": self.seed, **machinery}.items() if key not in keywords}
+        with _errors_of(name, kind):
+            found = supply(builder, keywords, **given)
+            if not isinstance(found, expected):
+                wanted = expected if isinstance(expected, tuple) else (expected,)
+                names = " or ".join(one.__name__ for one in wanted)
+                raise ConfigError(f"{kind} returned {type(found).__name__}", hint=f"return a jaxgossip {names}")
+            return found
 
 
-def _call(name: str, builder: Any, options: Options, *, own: bool = False, **machinery: Any) -> Any:
-    keywords: Mapping[str, Any] = options.keywords()
+@contextlib.contextmanager
+def _errors_of(name: str, kind: str) -> Iterator[None]:
+    """Begin every error with the section's name; what a user's own code raises becomes an error like the others."""
     try:
-        return supply(builder, keywords, **{key: value for key, value in machinery.items() if key not in keywords})
+        yield
     except JaxGossipError as error:
         raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
     except Exception as error:
-        if not own:
+        if ":" not in kind:
             raise
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        raise ConfigError(
-            f"{name}: your {builder.__name__} raised {type(error).__name__}: {error}",
-            hint=f"{place.filename}, line {place.lineno}: {place.line}",
-        ) from error
+        raise ConfigError(f"{name}: {in_own_code(error, [kind])}", hint=place_of(error, [kind])) from error
+
+
+def in_own_code(error: Exception, kinds: Sequence[str]) -> str:
+    """Return a sentence about an error that the user's own code (``kinds``) raised."""
+    return f"{' or '.join(kinds)} raised {type(error).__name__}: {error}".split("\n", maxsplit=1)[0]
+
+
+def place_of(error: Exception, kinds: Sequence[str]) -> str:
+    """Return the last line of the user's own files that led to ``error``."""
+    files = {kind.rpartition(":")[0] for kind in kinds}
+    frames = traceback.extract_tb(error.__traceback__)
+    place = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
+    return f"{place.filename}, line {place.lineno}: {place.line}"

@@ -14,7 +14,7 @@ from jaxgossip.experiment.catalogue import Catalogue
 from jaxgossip.experiment.describe import json_schema, resolved_toml
 from jaxgossip.experiment.problems import Problem, config_error, in_order, shown
 from jaxgossip.experiment.reading import Reading
-from jaxgossip.experiment.sections import Config
+from jaxgossip.experiment.sections import Classification, Config
 
 __all__ = ["Config", "json_schema", "load", "resolved_toml", "validate"]
 
@@ -80,5 +80,34 @@ def _one_sample_keeps_no_test(parts: Mapping[str, Any]) -> list[Problem]:
     return [Problem(("partition", "local_test"), message, hint="set it to 0, or choose another partition")]
 
 
-RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (_one_sample_keeps_no_test,)
+def _own_partition_takes_local_test(parts: Mapping[str, Any]) -> list[Problem]:
+    partition = parts.get("partition")
+    own = partition is not None and ":" in partition.kind
+    if not own or partition.local_test == 0 or "local_test" in partition.keywords():
+        return []
+    message = f"{partition.kind} has no parameter local_test, so it would have no effect"
+    return [Problem(("partition", "local_test"), message, hint="take local_test: float = 0.0 in it, or leave it out")]
+
+
+def _pegasos_has_one_regularization(parts: Mapping[str, Any]) -> list[Problem]:
+    learning, optimizer = parts.get("learning"), parts.get("optimizer")
+    if not isinstance(learning, Classification) or optimizer is None:
+        return []
+    if (learning.model, optimizer.kind) != ("pegasos", "pegasos"):
+        return []
+    model, step = learning.model_options.keywords()["regularization"], optimizer.keywords()["regularization"]
+    if model == step:
+        return []
+    message = (
+        f"{step:g} differs from the model's {model:g}: Pegasos steps by 1/(regularization * age) of one and the same"
+    )
+    hint = "set learning.model_options.regularization and optimizer.regularization alike"
+    return [Problem(("optimizer", "regularization"), message, hint=hint)]
+
+
+RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
+    _one_sample_keeps_no_test,
+    _own_partition_takes_local_test,
+    _pegasos_has_one_regularization,
+)
 """What must hold between keys: from the sections that are in order (None if not) to what is wrong."""

@@ -12,7 +12,6 @@ from jaxgossip.experiment.catalogue import Catalogue
 from jaxgossip.experiment.schema import Options, Section, options_model, section_model
 from jaxgossip.experiment.sections import (
     DEFAULT_KINDS,
-    SUPPLIED,
     AlgorithmSection,
     Classification,
     Config,
@@ -21,6 +20,7 @@ from jaxgossip.experiment.sections import (
     OptimizerSection,
     PartitionSection,
     TopologySection,
+    supplied,
 )
 from jaxgossip.registry import Registry
 
@@ -112,7 +112,10 @@ def _learning_schema(catalogue: Catalogue) -> dict[str, Any]:
         schema["properties"][f"{key}_options"] = {"type": "object"}
         for holder in holders:
             cases.extend(
-                _case({key: {"const": name}}, {f"{key}_options": _table_schema(options_model(holder[name], SUPPLIED))})
+                _case(
+                    {key: {"const": name}},
+                    {f"{key}_options": _table_schema(options_model(holder[name], supplied(key, name)))},
+                )
                 for name in holder
             )
     if quadratics:
@@ -120,6 +123,10 @@ def _learning_schema(catalogue: Catalogue) -> dict[str, Any]:
         cases.append(_case({"dataset": {"enum": quadratics}}, absent, {"required": ["model"]}))
     schema["allOf"] = cases
     return schema
+
+
+def _options(holder: Mapping[str, Any], key: str, name: str) -> type[BaseModel]:
+    return options_model(holder[name], supplied(key, name))
 
 
 def _case(given: dict[str, Any], then: dict[str, Any], otherwise: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -36,13 +36,16 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, out: Path | None, *, name: str, resolved: str, force: bool) -> "RunFolder":
-        """Make a new run folder with its ``config.toml``.
+    def create(
+        cls, out: Path | None, *, name: str, resolved: str, manifest: Mapping[str, Any], force: bool
+    ) -> "RunFolder":
+        """Make a new run folder with its ``manifest.json`` and ``config.toml``.
 
         Args:
             out: where; None: ``runs/<utc>-<name>-<hash of the configuration>``.
             name: the run's name.
             resolved: text of the resolved configuration.
+            manifest: what is known before the run.
             force: empty a run folder that is there.
 
         Raises:
@@ -52,10 +55,11 @@ class RunFolder:
             stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
             out = Path("runs") / f"{stamp}-{name}-{sha256(resolved.encode()).hexdigest()[:8]}"
         cls.check_free(out, force=force)
-        if out.is_dir():
-            shutil.rmtree(out)
+        for old in out.iterdir() if out.is_dir() else ():  # not the folder itself: it may be a mount or a link
+            shutil.rmtree(old) if old.is_dir() and not old.is_symlink() else old.unlink()
         out.mkdir(parents=True, exist_ok=True)
         folder = cls(out)
+        folder.write_manifest(manifest)
         write_atomically(out / "config.toml", resolved)
         return folder
 

@@ -14,7 +14,6 @@ from jaxgossip.experiment.problems import Problem, shown, translate
 from jaxgossip.experiment.schema import Options, Section, options_model, section_model
 from jaxgossip.experiment.sections import (
     DEFAULT_KINDS,
-    SUPPLIED,
     AlgorithmSection,
     Classification,
     Config,
@@ -23,6 +22,7 @@ from jaxgossip.experiment.sections import (
     OptimizerSection,
     PartitionSection,
     TopologySection,
+    supplied,
 )
 from jaxgossip.registry import Registry
 
@@ -99,7 +99,9 @@ class Reading:
         fields: dict[str, Any] = {}
         for key, one in found.items():
             if one is not None:
-                options = self._derive(("learning", key), lambda one=one: options_model(one.builder, SUPPLIED))
+                options = self._derive(
+                    ("learning", key), lambda one=one, key=key: options_model(one.builder, supplied(key, one.name))
+                )
                 table |= {key: one.name, f"{key}_options": table.get(f"{key}_options", {})}
                 fields[f"{key}_options"] = (options or Options, Field(description=f"keywords of the {key}"))
         if self.quadratic and dataset is not None and not catalogues.takes(dataset.builder, "batch_size"):

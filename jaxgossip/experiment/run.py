@@ -10,7 +10,8 @@ from typing import Any, override
 import jax
 
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.experiment.build import Experiment, build
+from jaxgossip.errors import JaxGossipError, RunError
+from jaxgossip.experiment.build import Experiment, build, in_own_code, place_of
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.folder import MetricsLog, RunFolder
 from jaxgossip.experiment.provenance import provenance
@@ -81,7 +82,6 @@ def run(
     with precision(config):
         RunFolder.check_free(out, force=force)  # before minutes of building
         experiment = announced_build(config, reporter)
-        folder = RunFolder.create(out, name=config.name, resolved=resolved_toml(config), force=force)
         manifest = {
             "status": "running",
             "name": config.name,
@@ -94,7 +94,8 @@ def run(
             "parameters": experiment.problem.n_params,
             **provenance(),
         }
-        folder.write_manifest(manifest)
+        resolved = resolved_toml(config)
+        folder = RunFolder.create(out, name=config.name, resolved=resolved, manifest=manifest, force=force)
         return carry_through(experiment, folder, manifest, reporter, began)
 
 
@@ -112,9 +113,19 @@ def resume(path: Path, *, reporter: Reporter | None = None) -> Outcome:
     with precision(config):
         if manifest["status"] in ("completed", "diverged"):
             final = {"run": folder.log().records()[-1]}
+            final |= {name: log[-1] for name in config.evaluation.baselines if (log := folder.log(name).records())}
+            if not (path / "summary.png").is_file():
+                draw_summary(path)
             return Outcome(path, manifest["status"], manifest["rounds"], final, 0.0)
         experiment = announced_build(config, reporter)
-        manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), now()]}
+        for stale in ("error", "finished", "rounds"):
+            manifest.pop(stale, None)
+        today = provenance()
+        for what in ("versions", "device", "flags"):
+            if manifest[what] != today[what]:
+                reporter.note(f"warning: {what} differ from those the run began with: its bits may differ too")
+        session = {"at": now(), **today}
+        manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), session]}
         folder.write_manifest(manifest)
         return carry_through(experiment, folder, manifest, reporter, began)
 
@@ -144,8 +155,8 @@ def carry_through(
         result = simulated(experiment, experiment.algorithm, observer, start=start, start_wall_s=start_wall_s)
         start = None
         status, rounds = result.status, result.rounds
-        observer.save(result.run, result.wall_s)
-        folder.write_scores(result.node_scores)
+        if result.node_scores:
+            folder.write_scores(result.node_scores)
         final["run"] = result.metrics.final if len(result.metrics) else earlier[-1]
         del result  # a million models make room for the baselines
         if status != "interrupted":
@@ -160,6 +171,8 @@ def carry_through(
         folder.write_manifest(
             manifest | {"status": status, "finished": now(), "error": f"{type(error).__name__}: {error}"}
         )
+        if isinstance(error, Exception) and not isinstance(error, JaxGossipError | OSError) and experiment.own:
+            raise RunError(in_own_code(error, experiment.own), hint=place_of(error, experiment.own)) from error
         raise
     return finish(status, rounds)
 
@@ -174,7 +187,7 @@ def run_baseline(
     log.truncate(-1)
     observer = RunObserver(reporter, log, None, 0.0, compiled)
     algorithm = experiment.baseline(name)
-    result = simulated(experiment, algorithm, observer, faultless=True)
+    result = simulated(experiment, algorithm, observer, faultless=name == "centralised")
     if result.status == "interrupted":
         return None
     if result.status == "diverged":
@@ -236,6 +249,10 @@ class RunObserver(Observer):
     def chunk(self, run: RunState, wall_s: float) -> None:
         if self._folder is not None and time.perf_counter() - self._saved >= self._every_s:
             self.save(run, wall_s)
+
+    @override
+    def finished(self, run: RunState, wall_s: float) -> None:
+        self.save(run, wall_s)
 
     def save(self, run: RunState, wall_s: float) -> None:
         """Write a checkpoint now."""

@@ -22,9 +22,7 @@ MACHINERY = frozenset(
     {
         "rng",
         "seed",
-        "key",
         "folder",
-        "dataset",
         "problem",
         "optimizer",
         "W",
@@ -33,7 +31,6 @@ MACHINERY = frozenset(
         "n_nodes",
         "input_shape",
         "n_classes",
-        "n_samples",
     }
 )
 """Parameters that a run supplies itself, known by name: never keys of a configuration."""

@@ -17,8 +17,16 @@ DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
 )
 """What a section means that names no kind; a topology, a data set and a model have to be chosen."""
 
-SUPPLIED = ("path", "test_fraction", "standardize", "batch_size", "init", "dtype", "private")
-"""Parameters of data sets and models that a run takes from elsewhere: never keys of their tables of options."""
+SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype")
+"""Parameters of data sets and quadratics that a run takes from elsewhere: never keys of their tables of options."""
+
+
+def supplied(key: str, name: str) -> tuple[str, ...]:
+    """Return the parameters that a run itself gives to the ``dataset`` or ``model`` called ``name``."""
+    if key == "model":
+        return ()
+    return SUPPLIED if ":" in name else (*SUPPLIED, "path")  # one's own builder may well have a path among its options
+
 
 type Fraction = Annotated[float, Field(ge=0, le=1)]
 

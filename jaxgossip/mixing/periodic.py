@@ -87,4 +87,6 @@ class OnePeer(Schedule):
         node = jnp.arange(self.n_nodes, dtype=jnp.int32)
         source = (node + distance) % self.n_nodes if self.pattern == "exponential" else node ^ distance
         half = jnp.asarray(0.5)
-        return Slots(half, half, settle(source.astype(jnp.int32))[:, None], n_links=self.n_nodes)
+        return Slots(
+            half, half, settle(source.astype(jnp.int32))[:, None], n_links=self.n_nodes if self.n_nodes > 1 else 0
+        )

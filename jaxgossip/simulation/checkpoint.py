@@ -5,6 +5,7 @@ are written under a temporary name, flushed to the disk and renamed; the ``.json
 finds its arrays. The one before is kept until the new one stands.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -63,10 +64,11 @@ def load(folder: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     if not notes:
         raise RunError(f"no checkpoint in {folder}", hint="run it again from the start with 'jaxgossip run'")
     for note in notes:
-        facts = json.loads(note.read_text())
-        arrays = folder / facts["arrays"]
-        if arrays.is_file() and _sha256(arrays) == facts["sha256"]:
-            return _restore(arrays, like), facts
+        arrays = note.with_suffix(".npz")
+        with contextlib.suppress(ValueError, KeyError):  # a damaged note is a damaged checkpoint
+            facts = json.loads(note.read_text(encoding="utf-8"))
+            if arrays.is_file() and _sha256(arrays) == facts["sha256"]:
+                return _restore(arrays, like), facts
         warnings.warn(f"{arrays} is damaged; the checkpoint before it is used", JaxGossipWarning, stacklevel=2)
     raise RunError(f"no checkpoint in {folder} is intact", hint="run it again from the start with 'jaxgossip run'")
 

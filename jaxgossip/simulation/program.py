@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.errors import RunError
 from jaxgossip.network import Conditions, Round, Traffic
-from jaxgossip.random import purpose_key
+from jaxgossip.random import purpose_key, run_key
 from jaxgossip.simulation.hoist import hoist
 from jaxgossip.simulation.metrics import measure
 from jaxgossip.typing import PRNGKey, PyTree
@@ -63,7 +63,7 @@ class Program:
     ) -> None:
         self.algorithm = algorithm
         self.conditions = conditions or Conditions()
-        self.run_key = jax.random.key(seed)
+        self.run_key = run_key(seed)
         self._precision = matmul_precision
         self._start = self._compile(partial(first, algorithm, self.run_key))
         like = initial_shapes(algorithm, seed)
@@ -125,16 +125,16 @@ class Program:
         return scores
 
 
-def first(algorithm: Algorithm, run_key: PRNGKey) -> RunState:
+def first(algorithm: Algorithm, key: PRNGKey) -> RunState:
     """Return the state before the first round."""
-    state = algorithm.init(purpose_key(run_key, "init"))
+    state = algorithm.init(purpose_key(key, "init"))
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
     return RunState(jnp.int32(0), jnp.asarray(False), Traffic.none(), state)
 
 
 def initial_shapes(algorithm: Algorithm, seed: int = 0) -> RunState:
     """Return the shapes and dtypes of a run's state; nothing is computed."""
-    return jax.eval_shape(partial(first, algorithm), jax.random.key(seed))
+    return jax.eval_shape(partial(first, algorithm), run_key(seed))
 
 
 def check_step(algorithm: Algorithm, like: RunState, step: Callable[[RunState], RunState]) -> None:

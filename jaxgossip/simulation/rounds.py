@@ -40,6 +40,9 @@ class Observer:
     def chunk(self, run: RunState, wall_s: float) -> None:
         """The state after a chunk, to be saved or left; it must not be kept, the next chunk consumes it."""
 
+    def finished(self, run: RunState, wall_s: float) -> None:
+        """Rounds are over; the state at the end, before all nodes are scored; it must not be kept."""
+
     def should_stop(self) -> bool:
         """Say whether to end the run here, between two chunks."""
         return False
@@ -53,7 +56,7 @@ class Result:
         metrics: records of all evaluations.
         state: the algorithm's state at the end.
         x: (n, p) models at the end.
-        node_scores: every measurement at the end for all nodes, (n,) NumPy each.
+        node_scores: every measurement at the end for all nodes, (n,) NumPy each; empty if interrupted.
         status: completed, diverged (a model became NaN or infinite in round ``rounds``) or interrupted.
         rounds: rounds done.
         wall_s: seconds of rounds and evaluations, without compilation.
@@ -148,8 +151,11 @@ def simulate(
         observer.chunk(run, clock.seconds())
     if bool(run.diverged):
         status = "diverged"
-    scores = {name: np.asarray(values) for name, values in program.score_all(run).items()}
-    return Result(Metrics(records), run.state, algorithm.models(run.state), scores, status, done, clock.seconds(), run)
+    wall_s = clock.seconds()
+    observer.finished(run, wall_s)
+    scored = {} if status == "interrupted" else program.score_all(run)
+    scores = {name: np.asarray(values) for name, values in scored.items()}
+    return Result(Metrics(records), run.state, algorithm.models(run.state), scores, status, done, wall_s, run)
 
 
 def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:

@@ -202,3 +202,9 @@ def test_a_step_that_changes_its_state_is_named() -> None:
 def test_gossip_refuses_options_that_exclude_each_other(options: dict, message: str) -> None:
     with pytest.raises(jg.errors.InputError, match=message):
         make("gossip", options)
+
+
+def test_reliabilities_refuse_negative_weights() -> None:
+    W = jg.mixing.best_constant(jg.topology.star(N))
+    with pytest.raises(jg.errors.InputError, match="reliabilities need weights that are not negative"):
+        make("gossip", {"weighting": "age"}, W=W)

@@ -72,3 +72,54 @@ def test_the_resolved_config_gives_the_same_run(tmp_path: Path) -> None:
         for folder in (first.folder, again.folder)
     ]
     assert values[0] == values[1]
+
+
+def test_own_builders_in_a_file_are_as_good_as_ours(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("SIDES = (4, 6)\n")
+    (tmp_path / "mine.py").write_text(
+        '''
+"""My own parts."""
+import networkx as nx
+import numpy as np
+from helper import SIDES
+from jaxgossip.learning import from_arrays, from_functions
+
+def lattice(seed: int):
+    """A lattice, as networkx makes it."""
+    assert seed == 5
+    return nx.grid_2d_graph(*SIDES)
+
+def circles(path: str, radius: float = 1.0, *, test_fraction: float, standardize: bool, rng):
+    """Points inside and outside of a circle."""
+    x = rng.normal(size=(300, 2))
+    y = ((x**2).sum(1) < radius).astype(int)
+    return from_arrays(x, y, test_fraction=test_fraction, standardize=standardize, rng=rng)
+
+def squares(input_shape, n_classes, init: str = "zero"):
+    """Quadratic features."""
+    import jax.numpy as jnp
+    start = {"zero": 0.0, "one": 1.0}[init]
+    return from_functions(lambda key: {"w": jnp.full(3, start)}, lambda p, x: (x**2) @ p["w"][:2] + p["w"][2], "logistic")
+'''
+    )
+    (tmp_path / "own.toml").write_text(
+        """
+seed = 5
+rounds = 40
+topology = { kind = "mine.py:lattice" }
+partition = { kind = "iid" }
+algorithm = { kind = "dsgd" }
+optimizer = { kind = "sgd", learning_rate = 0.5 }
+[learning]
+dataset = "mine.py:circles"
+dataset_options = { path = "unused", radius = 1.5 }
+model = "mine.py:squares"
+model_options = { init = "one" }
+batch_size = 4
+[evaluation]
+baselines = []
+"""
+    )
+    outcome = run(load(tmp_path / "own.toml"), out=tmp_path / "run")
+    assert outcome.final["run"]["test_accuracy_mean"] > 0.85
+    assert json.loads((tmp_path / "run" / "manifest.json").read_text())["graph"]["nodes"] == 24

@@ -70,9 +70,25 @@ def folder(tmp_path: Path) -> Path:
     np.savetxt(tmp_path / "own.csv", values, delimiter=",")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("keep me")
-    (tmp_path / "bad.py").write_text("def algorithm(problem, optimizer, W):\n    return 1 / 0\n")
+    (tmp_path / "bad.py").write_text(BAD)
     return tmp_path
 
+
+BAD = """
+from jaxgossip.algorithms import Algorithm
+
+def algorithm(problem, optimizer, W):
+    return 1 / 0
+
+def words():
+    return "ring"
+
+def pair(problem):
+    return problem.init, None
+
+def late(problem):
+    return Algorithm(problem.init, lambda state, round_: (state / (1 // 0), None), problem, models=lambda x: x)
+"""
 
 TABLE = {
     "a misspelt key": (["run", "small.toml", "--set", "topology.nodse=6"], 2, ["topology.nodse: unknown key", "did you mean 'nodes'"]),
@@ -98,6 +114,10 @@ TABLE = {
     "an own function that is missing": (["run", "small.toml", "--set", "algorithm={kind='bad.py:nothing'}"], 2, ["no function 'nothing'"]),
     "an unknown example": (["new", "quickstrat"], 2, ["unknown example 'quickstrat'", "did you mean 'quickstart'"]),
     "an unknown kind to list": (["list", "topologies"], 2, ["unknown kind 'topologies'", "did you mean 'topology'"]),
+    "an own topology that is no graph": (["run", "small.toml", "--set", "topology={kind='bad.py:words'}"], 2, ["topology:", "expected a graph, got str"]),
+    "an own algorithm of another type": (["run", "small.toml", "--set", "algorithm={kind='bad.py:pair'}"], 2, ["returned tuple", "return a jaxgossip Algorithm"]),
+    "an own algorithm whose step fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:late'}"], 1, ["ZeroDivisionError", "bad.py, line"]),
+    "two regularizations for Pegasos": (["run", "classify.toml", "--set", "learning.model=pegasos", "--set", "optimizer={kind='pegasos', regularization=0.1}"], 2, ["optimizer.regularization: 0.1 differs from the model's 0.0001"]),
     "a run that diverges": (["run", "small.toml", "--set", "optimizer.learning_rate=1e9", "--set", "rounds=50"], 1, ["diverged", "in round", "learning_rate"]),
 }  # fmt: skip
 
