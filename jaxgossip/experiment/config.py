@@ -82,8 +82,9 @@ def _one_sample_keeps_no_test(parts: Mapping[str, Any]) -> list[Problem]:
 
 def _own_partition_takes_local_test(parts: Mapping[str, Any]) -> list[Problem]:
     partition = parts.get("partition")
-    own = partition is not None and ":" in partition.kind
-    if not own or partition.local_test == 0 or "local_test" in partition.keywords():
+    if partition is None or ":" not in partition.kind or partition.local_test == 0:
+        return []
+    if "local_test" in partition.keywords():
         return []
     message = f"{partition.kind} has no parameter local_test, so it would have no effect"
     return [Problem(("partition", "local_test"), message, hint="take local_test: float = 0.0 in it, or leave it out")]
