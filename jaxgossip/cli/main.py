@@ -149,13 +149,13 @@ def compare(
     out: Annotated[Path, typer.Option(help="Picture to write (png, svg or pdf).")] = Path("compare.png"),
 ) -> None:
     """Compare runs: a table, and one picture of them all."""
-    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.listing import run_table
     from jaxgossip.experiment.plots import compare as draw
     from jaxgossip.experiment.plots import save_figure
     from jaxgossip.experiment.report import RunData, compare_table
 
     loaded = [RunData.load(folder) for folder in runs]
-    say(table(compare_table(loaded)))
+    say(run_table(compare_table(loaded)))
     save_figure(draw(loaded), out)
     say(f"wrote {out}")
 
