@@ -12,7 +12,6 @@ from jaxgossip.learning.models import MODELS as MODELS
 from jaxgossip.learning.models import Model as Model
 from jaxgossip.learning.models import from_functions as from_functions
 from jaxgossip.learning.optimizers import OPTIMIZERS as OPTIMIZERS
-from jaxgossip.learning.optimizers import optimizer as optimizer
 from jaxgossip.learning.partitions import PARTITIONS as PARTITIONS
 from jaxgossip.learning.partitions import Partition as Partition
 from jaxgossip.learning.problem import Problem as Problem

@@ -4,13 +4,10 @@ A node's model is one row, and the row is all that its optimizer sees: clipping 
 and what works layer by layer (lamb) takes a row for one layer.
 """
 
-import inspect
-from typing import Any
-
 import optax
 
 from jaxgossip.errors import InputError
-from jaxgossip.registry import Registry, nearest
+from jaxgossip.registry import Registry
 
 
 def pegasos(*, regularization: float = 1e-4) -> optax.GradientTransformation:
@@ -52,25 +49,3 @@ OPTIMIZERS = Registry(
 
 Not noisy_sgd: its noise follows from its own seed, so all nodes would draw the same.
 """
-
-
-def optimizer(kind: str, learning_rate: float | None = None, **options: Any) -> optax.GradientTransformation:
-    """Return the optimizer that a configuration calls ``kind``.
-
-    Args:
-        kind: a name of ``OPTIMIZERS``.
-        learning_rate: step size; for all but Pegasos, which has its own.
-        **options: further keywords of that optimizer.
-
-    Raises:
-        InputError: unknown name, a keyword that the optimizer does not have, or no learning rate where one is needed.
-    """
-    builder = OPTIMIZERS[kind]
-    parameters = inspect.signature(builder).parameters
-    given = options if learning_rate is None else {"learning_rate": learning_rate, **options}
-    for name in given:
-        if name not in parameters:
-            raise InputError(f"optimizer '{kind}' has no option '{name}'", hint=nearest(name, list(parameters)))
-    if "learning_rate" in parameters and learning_rate is None:
-        raise InputError(f"optimizer '{kind}' needs a learning_rate")
-    return builder(**given)

@@ -5,6 +5,7 @@ walked along its cycles until the value falls below n. One pass over the numbers
 where a sort-based shuffle of a million takes twenty times as long.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -40,7 +41,7 @@ class Bijection(NamedTuple):
         numbers, n = numbers.astype(jnp.uint32), jnp.uint32(self.n)
         a = int(np.ceil(np.sqrt(self.n)))
         b = -(-self.n // a)
-        once = lambda value: _feistel(value, self.keys, a, b, inverse=inverse)  # noqa: E731 - a name for one line
+        once = functools.partial(_feistel, keys=self.keys, a=a, b=b, inverse=inverse)
         if a * b == self.n:
             return once(numbers)
         return jax.lax.while_loop(
