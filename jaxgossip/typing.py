@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.typing import DTypeLike
 from jaxtyping import Bool, Float, Int, Key
 
 PRNGKey = Key[Array, ""]
@@ -20,3 +23,8 @@ NodeScores = Mapping[str, Float[Array, " s"]]
 """Named measurements, one value an evaluated node."""
 PyTree = Any
 """Any nesting of tuples, lists, dicts and registered classes with arrays as leaves."""
+
+
+def accumulator(dtype: DTypeLike) -> np.dtype:
+    """Return the type in which numbers of ``dtype`` are summed and models computed: float32 for narrower ones."""
+    return np.dtype(jnp.promote_types(dtype, jnp.float32))

@@ -11,7 +11,7 @@ import optax
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey, PyTree, Rows
+from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
 
 def state_x(state: Any) -> Rows:
@@ -53,14 +53,20 @@ class TrainState(NamedTuple):
 
 def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> TrainState:
     """Return the initial models with a fresh optimizer state a node."""
-    x = problem.init(key)
-    return TrainState(x, jax.vmap(optimizer.init)(x))
+    return with_optimizer(problem.init(key), optimizer)
+
+
+def with_optimizer(x: Rows, optimizer: optax.GradientTransformation) -> TrainState:
+    """Return the models x with a fresh optimizer state each, of 32 bits where the models have 16."""
+    return TrainState(x, jax.vmap(optimizer.init)(x.astype(accumulator(x.dtype))))
 
 
 def descend(
     problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, key: PRNGKey, n_steps: int
 ) -> TrainState:
     """Return the state after ``n_steps`` of X ← X + update(G(X; ξ)), each node by itself.
+
+    Models of 16 bits take their steps in float32 and are rounded once, at the end.
 
     Args:
         problem: gives G.
@@ -74,13 +80,18 @@ def descend(
         gradient = problem.gradient(state.x, jax.random.fold_in(key, number))
         return apply(optimizer, gradient, state)
 
-    return one(0, state) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, state)
+    # A gradient reads its model twice: what made the model would otherwise be computed twice, a gather among it.
+    x = jax.lax.optimization_barrier(state.x)
+    wide = state._replace(x=x.astype(accumulator(x.dtype)))
+    done = one(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, wide)
+    return done._replace(x=done.x.astype(x.dtype))
 
 
 def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
     """Return the state after one optimizer step along ``gradient`` (n, p), each node by itself."""
-    updates, opt_state = jax.vmap(optimizer.update)(gradient, state.opt_state, state.x)
-    return TrainState(jnp.asarray(optax.apply_updates(state.x, updates)), opt_state)
+    gradient, x = (rows.astype(accumulator(rows.dtype)) for rows in (gradient, state.x))
+    updates, opt_state = jax.vmap(optimizer.update)(gradient, state.opt_state, x)
+    return TrainState(jnp.asarray(optax.apply_updates(x, updates)).astype(state.x.dtype), opt_state)
 
 
 def at_least_one(name: str, value: int) -> None:

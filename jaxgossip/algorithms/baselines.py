@@ -9,7 +9,7 @@ The centralised learner spends the same gradients a round as the network, on one
 import jax
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start, with_optimizer
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import Round, Traffic
 from jaxgossip.typing import PRNGKey
@@ -52,8 +52,7 @@ def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, lo
     at_least_one("local_steps", local_steps)
 
     def init(key: PRNGKey) -> TrainState:
-        x = problem.init(key)[:1]
-        return TrainState(x, jax.vmap(optimizer.init)(x))
+        return with_optimizer(problem.init(key)[:1], optimizer)
 
     def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
         for number in range(local_steps):

@@ -30,7 +30,7 @@ from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
-from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
 
 
 class GossipState(NamedTuple):
@@ -75,8 +75,10 @@ def gossip(
         InputError: options that exclude each other, or scores that are not n positive numbers.
     """
     at_least_one("local_steps", local_steps)
-    own_scores = None if scores is None else jnp.asarray(scores, problem.dtype)
+    own_scores = None if scores is None else jnp.asarray(scores, accumulator(problem.dtype))
     _check(problem.n_nodes, payload, order, weighting, local_steps, own_scores)
+    if own_scores is not None and problem.order is not None:
+        own_scores = own_scores[problem.order.nodes]
 
     if (own_scores is not None or weighting != "uniform") and (np.asarray(getattr(W, "self_weight", 0)) < 0).any():
         raise InputError(
@@ -94,7 +96,7 @@ def gossip(
         if weighting == "samples":
             return jnp.asarray(problem.sample_counts)
         # A model that never learnt counts next to nothing, yet two of them still merge evenly.
-        return jnp.maximum(age.astype(problem.dtype), 1e-6) if weighting == "age" else None
+        return jnp.maximum(age.astype(accumulator(problem.dtype)), 1e-6) if weighting == "age" else None
 
     def merge(state: GossipState, links: Links) -> GossipState:
         return state._replace(x=links.mix(state.x, reliability(state.age)), age=links.maximum(state.age))
@@ -113,7 +115,8 @@ def gossip(
             new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, reliability(learnt.age)))
         else:
             batch = jax.random.fold_in(round_.key("batch"), 0)
-            gradient = links.mix(problem.gradient(state.x, batch), reliability(state.age))
+            gradient = problem.gradient(state.x, batch)
+            gradient = links.mix(gradient, reliability(state.age))
             x, opt_state = apply(optimizer, gradient, TrainState(state.x, with_age(state.opt_state, state.age)))
             new = GossipState(x, opt_state, state.age + 1)
         carried = (state.x, state.age) if payload == "model" or weighting == "age" else (state.x,)

@@ -30,7 +30,10 @@ from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import Conditions
 from jaxgossip.random import host_rng
 from jaxgossip.registry import Registry
-from jaxgossip.topology import TOPOLOGIES, Graph, check_connected, from_networkx, from_scipy
+from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
+
+LOCALISE_FROM = 2**15
+"""Nodes from which models no longer fit a cache, so that the order of their rows matters."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +79,9 @@ def build(config: Config) -> Experiment:
         InputError: a part cannot be built; the message begins with its section.
     """
     part = _Builder(config.seed)
-    graph = build_graph(config)
-    problem = build_problem(config, graph.n_nodes)
+    graph = in_order(build_graph(config), config)
     W = part.section("mixing", config.mixing, MIXINGS, (Operator, Schedule), graph=graph)
+    problem = build_problem(config, graph.n_nodes, graph.order if W.numbering else None)
     optimizer = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
     algorithm = part.section(
         "algorithm", config.algorithm, ALGORITHMS, Algorithm,
@@ -101,6 +104,16 @@ def build_graph(config: Config) -> Graph:
     return graph
 
 
+def in_order(graph: Graph, config: Config) -> Graph:
+    """Return the graph with its nodes' rows in an order for the cache, where that may pay.
+
+    One's own algorithm or mixing may rely on row i being node i: then it is.
+    """
+    own = any(":" in section.kind for section in (config.mixing, config.algorithm))
+    wanted = config.topology.localise and not own and graph.n_nodes >= LOCALISE_FROM
+    return localised(graph) if wanted else graph
+
+
 def as_graph(found: Any) -> Graph:
     """Return a networkx graph or a sparse or dense matrix as a Graph.
 
@@ -116,13 +129,14 @@ def as_graph(found: Any) -> Graph:
     )
 
 
-def build_problem(config: Config, n_nodes: int) -> Problem:
+def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> Problem:
     """Build what the nodes learn: a quadratic, or a data set divided over nodes with a model."""
     learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), _Builder(config.seed)
     if not isinstance(learning, Classification):
         return part.call(
             "learning", learning.dataset, QUADRATICS[learning.dataset], learning.dataset_options, object,
-            n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype, batch_size=learning.batch_size, init=learning.init,
+            n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype,
+            batch_size=learning.batch_size, init=learning.init, order=order,
         )  # fmt: skip
     assert config.partition is not None
     reader = find_dataset(standard(), learning.dataset, Path.cwd()).builder
@@ -142,7 +156,7 @@ def build_problem(config: Config, n_nodes: int) -> Problem:
     with _errors_of("learning", learning.model):
         return classification(
             dataset, partition, model,
-            batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype,
+            batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype, order=order,
         )  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def carry_through(
         done = int(start.round) if start is not None else -1
         earlier = folder.log().truncate(done)
         log = folder.log()
-        observer = RunObserver(reporter, log, folder, config.checkpoint.every_s, compiled)
+        observer = RunObserver(reporter, log, folder, config.checkpoint.every_s, compiled, numbering_of(experiment))
         result = simulated(experiment, experiment.algorithm, observer, start=start, start_wall_s=start_wall_s)
         start = None
         status, rounds = result.status, result.rounds
@@ -223,13 +223,20 @@ class RunObserver(Observer):
     """Writes records and checkpoints while a simulation goes, and tells the reporter."""
 
     def __init__(
-        self, reporter: Reporter, log: MetricsLog, folder: RunFolder | None, every_s: float, compiled: list[float]
+        self,
+        reporter: Reporter,
+        log: MetricsLog,
+        folder: RunFolder | None,
+        every_s: float,
+        compiled: list[float],
+        numbering: str = "",
     ) -> None:
         self.reporter = reporter
         self._log = log
         self._folder = folder
         self._every_s = every_s
         self._compiled = compiled
+        self._numbering = numbering
         self._saved = time.perf_counter()
 
     @override
@@ -257,7 +264,8 @@ class RunObserver(Observer):
     def save(self, run: RunState, wall_s: float) -> None:
         """Write a checkpoint now."""
         if self._folder is not None:
-            checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts={"wall_s": wall_s})
+            facts = {"wall_s": wall_s, "numbering": self._numbering}
+            checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts=facts)
         self._saved = time.perf_counter()
 
     @override
@@ -270,7 +278,18 @@ def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | None,
     if not any(folder.checkpoints.glob("round-*.json")):
         return None, 0.0
     state, facts = checkpoint.load(folder.checkpoints, initial_shapes(experiment.algorithm, experiment.config.seed))
+    if facts["numbering"] != numbering_of(experiment):
+        raise RunError(
+            f"the checkpoint in {folder.checkpoints} has the nodes in other rows than this version gives them",
+            hint="go on with the version it was made with (manifest.json), or start anew with 'jaxgossip run'",
+        )
     return state, facts["wall_s"]
+
+
+def numbering_of(experiment: Experiment) -> str:
+    """Return in which order the rows of the experiment's models stand."""
+    order = experiment.problem.order
+    return "" if order is None else order.numbering
 
 
 def announced_build(config: Config, reporter: Reporter) -> Experiment:

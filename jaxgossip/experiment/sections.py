@@ -17,7 +17,7 @@ DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
 )
 """What a section means that names no kind; a topology, a data set and a model have to be chosen."""
 
-SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype")
+SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype", "order")
 """Parameters of data sets and quadratics that a run takes from elsewhere: never keys of their tables of options."""
 
 
@@ -41,6 +41,9 @@ class TopologySection(Section):
     """The graph: who hears whom."""
 
     allow_disconnected: bool = Field(default=False, description="accept a graph of several components")
+    localise: bool = Field(
+        default=True, description="let neighbours stand near each other in memory; results keep the nodes' numbers"
+    )
 
 
 class MixingSection(Section):
@@ -116,7 +119,9 @@ class Checkpoint(Table):
 class Device(Table):
     """Numbers and how exactly they are multiplied."""
 
-    dtype: Literal["float32", "float64"] = Field(default="float32", description="type of every model's numbers")
+    dtype: Literal["bfloat16", "float16", "float32", "float64"] = Field(
+        default="float32", description="type in which models are held; those of 16 bits are computed with in float32"
+    )
     matmul_precision: Literal["highest", "high", "default"] = Field(
         default="highest", description="precision of float32 products on accelerators"
     )

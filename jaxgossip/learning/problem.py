@@ -15,11 +15,12 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.errors import DataError, InputError
 from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.device import float_type, integers_below
+from jaxgossip.learning.device import check_order, float_type, integers_below
 from jaxgossip.learning.layout import layout
 from jaxgossip.learning.models import Model, predict
 from jaxgossip.learning.partitions import Partition
-from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows
+from jaxgossip.topology import Order
+from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 
 BLOCK_BYTES = 2**26
 """What is computed in blocks holds about this much at a time: evaluated rows, and the samples of a mean gradient."""
@@ -34,8 +35,9 @@ class Problem(Protocol):
         n_nodes: number of nodes.
         n_params: parameters of one model, the columns of a row.
         n_shared: leading columns that are exchanged; the rest is private to its node.
-        sample_counts: (n,) float32 NumPy, training samples of each node.
-        dtype: of the models.
+        sample_counts: (n,) float32 NumPy, training samples of each row's node.
+        dtype: of the models. Those of 16 bits are computed with in float32.
+        order: in which rows the nodes stand, the graph's own; None where row i is node i.
     """
 
     n_nodes: int
@@ -43,6 +45,7 @@ class Problem(Protocol):
     n_shared: int
     sample_counts: np.ndarray
     dtype: np.dtype
+    order: Order | None
 
     def init(self, key: PRNGKey) -> Rows:
         """Return the initial models (n, p)."""
@@ -61,7 +64,7 @@ class Problem(Protocol):
         ...
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return what row j achieves on data of node ``nodes[j]`` that it does not train on; empty if there is none."""
+        """Return what x[j] achieves on data of the node of row ``nodes[j]`` that it does not train on; empty if none."""
         ...
 
 
@@ -78,24 +81,31 @@ class Classification:
         init: Literal["same", "independent"],
         private: Sequence[str],
         dtype: np.dtype,
+        order: Order | None,
     ) -> None:
-        self.model, self.batch_size, self.dtype = model, batch_size, dtype
+        self.model, self.batch_size, self.dtype, self.order = model, batch_size, dtype, order
+        self._kind = accumulator(dtype)
         self._same_start = init == "same"
         self.n_nodes = partition.n_train.size
         self._layout = layout(model, private, dtype)
         self.n_params, self.n_shared = self._layout.n_params, self._layout.n_shared
-        self.sample_counts = partition.n_train.astype(np.float32)
-        _check_functions(model, dataset, dtype)
-        self._x, self._y = jnp.asarray(dataset.x_train, dtype), jnp.asarray(dataset.y_train, jnp.int32)
-        self._x_test, self._y_test = jnp.asarray(dataset.x_test, dtype), jnp.asarray(dataset.y_test, jnp.int32)
-        self._order = jnp.asarray(partition.order, jnp.int32)
-        self._start = jnp.asarray(partition.offsets[:-1], jnp.int32)
-        self._n_train = jnp.asarray(partition.n_train, jnp.int32)
-        self._most = int(partition.n_train.max())
-        self._one_each = self._most == 1
-        sizes = np.diff(partition.offsets)
-        self._n_test = jnp.asarray(sizes - partition.n_train, jnp.int32)
-        self._most_test = int((sizes - partition.n_train).max())
+        _check_functions(model, dataset, self._kind)
+        self._x, self._y = jnp.asarray(dataset.x_train, self._kind), jnp.asarray(dataset.y_train, jnp.int32)
+        self._x_test, self._y_test = jnp.asarray(dataset.x_test, self._kind), jnp.asarray(dataset.y_test, jnp.int32)
+        nodes = slice(None) if order is None else order.nodes
+        self._nodes = None if order is None else jnp.asarray(order.nodes)
+        start, n_train, n_test = (
+            array[nodes]
+            for array in (partition.offsets[:-1], partition.n_train, np.diff(partition.offsets) - partition.n_train)
+        )
+        self.sample_counts = n_train.astype(np.float32)
+        self._samples = jnp.asarray(partition.order, jnp.int32)
+        self._start = jnp.asarray(start, jnp.int32)
+        self._n_train = jnp.asarray(n_train, jnp.int32)
+        self._n_test = jnp.asarray(n_test, jnp.int32)
+        self._most, self._most_test = int(n_train.max()), int(n_test.max())
+        self._one_each = self._most == 1 and batch_size <= 1
+        self._in_place = order is None and self._samples.size == self.n_nodes
         padded_bytes = self._most * self.n_nodes * self._x[0].nbytes
         if batch_size == 0 and padded_bytes > MAX_PADDED_BYTES:
             raise DataError(
@@ -112,38 +122,41 @@ class Classification:
 
         if self._same_start:
             return jnp.broadcast_to(draw(key), (self.n_nodes, self.n_params))
-        return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(jnp.arange(self.n_nodes))
+        nodes = jnp.arange(self.n_nodes) if self._nodes is None else self._nodes
+        return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(nodes)
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (n, p): the gradient of the mean loss over each node's minibatch, plus regularization · x."""
-        return jax.vmap(jax.grad(self._objective))(x, *self._draw(key))
+        return jax.vmap(jax.grad(self._objective))(x.astype(self._kind), *self._draw(key)).astype(x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p)."""
         samples, used = self._draw(key)
-        shares = 1 / samples.shape[1] if used is None else used.astype(self.dtype) / self._n_train[:, None]
-        shares = jnp.broadcast_to(jnp.asarray(shares, self.dtype) / self.n_nodes, samples.shape)
+        row = x[0].astype(self._kind)
+        shares = 1 / samples.shape[1] if used is None else used.astype(self._kind) / self._n_train[:, None]
+        shares = jnp.broadcast_to(jnp.asarray(shares, self._kind) / self.n_nodes, samples.shape)
 
         # All nodes hold the same model here, so the mean of their gradients is the gradient of one weighted sum over
         # samples, and never takes n rows.
         def gradient(part: tuple[Array, Array]) -> Row:
-            return jax.grad(lambda row: (self._losses(row, part[0]) * part[1]).sum())(x[0])
+            return jax.grad(lambda row: (self._losses(row, part[0]) * part[1]).sum())(row)
 
-        return _sum_of_blocks(gradient, (samples.ravel(), shares.ravel())) + self.model.regularization * x
+        total = _sum_of_blocks(gradient, (samples.ravel(), shares.ravel())) + self.model.regularization * row
+        return total[None].astype(x.dtype)
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_accuracy and test_loss (s,) of every row on the whole common test set."""
 
         def one(row: Row) -> tuple[Array, Array]:
-            scores = self.model.apply(self._layout.unravel(row), self._x_test)
+            scores = self.model.apply(self._params(row), self._x_test)
             loss = self.model.loss(scores, self._y_test).mean()
-            return (predict(scores) == self._y_test).mean(dtype=self.dtype), loss
+            return (predict(scores) == self._y_test).mean(dtype=self._kind), loss
 
         accuracy, loss = _in_blocks(one, x)
         return {"test_accuracy": accuracy, "test_loss": loss}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return local_accuracy (s,): of row j on the test split of node ``nodes[j]``; NaN for nodes without one."""
+        """Return local_accuracy (s,): of x[j] on the test split of the node of row ``nodes[j]``; NaN without one."""
         if self._most_test == 0:
             return {}
         rank = jnp.arange(self._most_test)
@@ -152,9 +165,9 @@ class Classification:
             row, node = row_and_node
             size = self._n_test[node]
             place = self._start[node] + self._n_train[node] + jnp.minimum(rank, jnp.maximum(size - 1, 0))
-            sample = self._order[jnp.minimum(place, self._order.shape[0] - 1)]
-            right = predict(self.model.apply(self._layout.unravel(row), self._x[sample])) == self._y[sample]
-            return jnp.where(size > 0, (right & (rank < size)).sum(dtype=self.dtype) / jnp.maximum(size, 1), jnp.nan)
+            sample = self._samples[jnp.minimum(place, self._samples.shape[0] - 1)]
+            right = predict(self.model.apply(self._params(row), self._x[sample])) == self._y[sample]
+            return jnp.where(size > 0, (right & (rank < size)).sum(dtype=self._kind) / jnp.maximum(size, 1), jnp.nan)
 
         return {"local_accuracy": _in_blocks(one, (x, nodes))}
 
@@ -167,21 +180,26 @@ class Classification:
     def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
         """Return the loss of one model on each sample: the place where a model meets its samples."""
         x, y = (_rows_at(table, samples) for table in (self._x, self._y))
-        return self.model.loss(self.model.apply(self._layout.unravel(row), x), y)
+        return self.model.loss(self.model.apply(self._params(row), x), y)
+
+    def _params(self, row: Row) -> PyTree:
+        return self._layout.unravel(row.astype(self._kind))
 
     def _draw(self, key: PRNGKey) -> tuple[Int[Array, "n b"], Bool[Array, "n b"] | None]:
         """Return (n, b) numbers of samples, and which of them count (None: all)."""
-        if self._one_each and self.batch_size <= 1:  # without local tests, ``order`` itself is one sample a node
-            only = self._order if self._order.size == self.n_nodes else _rows_at(self._order, self._start)
-            return only[:, None], None
+        if self._one_each:
+            only = self._samples if self._in_place else _rows_at(self._samples, self._start)
+            # The numbers are tied to this round: samples that are the same in every round would be gathered before the
+            # first one, as large an array as all models.
+            return jax.lax.optimization_barrier((only[:, None], jax.random.key_data(key)))[0], None
         if self.batch_size == 0:
             rank = jnp.broadcast_to(jnp.arange(self._most), (self.n_nodes, self._most))
             used = rank < self._n_train[:, None]
             rank = jnp.minimum(rank, self._n_train[:, None] - 1)
         else:
-            rank = integers_below(key, self._n_train[:, None], (self.n_nodes, self.batch_size))
+            rank = integers_below(key, self._n_train[:, None], (self.n_nodes, self.batch_size), self._nodes)
             used = None
-        return _rows_at(self._order, self._start[:, None] + rank), used
+        return _rows_at(self._samples, self._start[:, None] + rank), used
 
 
 def _rows_at(table: Array, index: Array) -> Array:
@@ -265,6 +283,7 @@ def classification(
     init: Literal["same", "independent"] = "same",
     private: Sequence[str] = (),
     dtype: DTypeLike = jnp.float32,
+    order: Order | None = None,
 ) -> Classification:
     """Return the problem in which every node fits ``model`` to its own part of ``dataset``.
 
@@ -275,16 +294,18 @@ def classification(
         batch_size: samples of a node in a gradient, drawn with replacement; 0 takes all it has, exactly.
         init: whether all nodes start from one model, or each from a draw of its own.
         private: names of top-level parameters that stay on their node.
-        dtype: of models and samples.
+        dtype: of models; samples are float32 where models have 16 bits, and so is all that is computed of them.
+        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
 
     Raises:
-        DataError: ``batch_size`` negative, or samples too unequal to be taken all at once.
+        DataError: ``batch_size`` negative, an order of other nodes, or samples too unequal to be taken all at once.
         InputError: a private name that the model does not have, nothing left to share, scores or losses of the wrong
             shape, or a dtype that JAX does not have.
     """
     if batch_size < 0:
         raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
+    check_order(order, partition.n_train.size)
     return Classification(
         dataset, partition, model,
-        batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype),
+        batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype), order=order,
     )  # fmt: skip

@@ -6,18 +6,20 @@ least squares   f_i(x) = ‖A_i x − y_i‖² / (2 m),     gradient of a miniba
 measured: test_loss = f(x) − f(x*), f = (1/n) Σ f_i;    distance_to_optimum = ‖x − x*‖²
 """
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxgossip.errors import DataError
-from jaxgossip.learning.device import float_type, integers_below
+from jaxgossip.learning.device import check_order, float_type, integers_below
 from jaxgossip.registry import Registry
-from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, Row, Rows
+from jaxgossip.topology import Order
+from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 
 
 class IsotropicQuadratic:
@@ -28,27 +30,30 @@ class IsotropicQuadratic:
         optimum: (d,) x*, the mean of b_i.
     """
 
-    def __init__(self, targets: Float[Array, "n d"], curvature: float, noise: float, *, same_start: bool) -> None:
-        self.targets, self.curvature, self.noise = targets, curvature, noise
-        self._same_start = same_start
+    def __init__(self, targets: np.ndarray, curvature: float, noise: float, draws: "_Draws") -> None:
+        self.curvature, self.noise, self.dtype, self.order = curvature, noise, draws.dtype, draws.order
+        self._draws = draws
         self.n_nodes, self.n_params = targets.shape
         self.n_shared = self.n_params
-        self.dtype = np.dtype(targets.dtype)
+        self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
         self.sample_counts = np.ones(self.n_nodes, np.float32)
-        self.optimum = targets.mean(0)
+        self.optimum = self.targets.mean(0)
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) standard normal starts, one for all or one each."""
-        return _normal_start(key, self.n_nodes, self.n_params, self.dtype, same=self._same_start)
+        return self._draws.start(key, self.n_nodes, self.n_params)
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return a (x_i − b_i) + s ξ_i, (n, d)."""
         gradient = self.curvature * (x - self.targets)
-        return gradient if self.noise == 0 else gradient + self.noise * jax.random.normal(key, x.shape, self.dtype)
+        if self.noise:
+            gradient = gradient + self.noise * self._draws.normal(key, x.shape)
+        return gradient.astype(x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return the mean over nodes of the same draws at one x, (1, d)."""
-        return self.gradient(jnp.broadcast_to(x, self.targets.shape), key).mean(0, keepdims=True)
+        wide = jnp.broadcast_to(x.astype(self._draws.kind), self.targets.shape)
+        return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_loss and distance_to_optimum of every row, (s,)."""
@@ -70,35 +75,35 @@ class LeastSquares:
         optimum: (d,) x*, the least-squares solution over all nodes.
     """
 
-    def __init__(self, a: Float[Array, "n m d"], y: Float[Array, "n m"], batch_size: int, *, same_start: bool) -> None:
-        self.a, self.y, self.batch_size = a, y, batch_size
-        self._same_start = same_start
+    def __init__(self, a: np.ndarray, y: np.ndarray, batch_size: int, draws: "_Draws") -> None:
+        self.batch_size, self.dtype, self.order, self._draws = batch_size, draws.dtype, draws.order, draws
         self.n_nodes, self._samples, self.n_params = a.shape
         self.n_shared = self.n_params
-        self.dtype = np.dtype(a.dtype)
+        self.a, self.y = (jnp.asarray(draws.by_row(table), draws.kind) for table in (a, y))
         self.sample_counts = np.full(self.n_nodes, self._samples, np.float32)
-        flat = np.asarray(a, np.float64).reshape(-1, self.n_params)
-        optimum = np.linalg.lstsq(flat, np.asarray(y, np.float64).ravel(), rcond=None)[0]
-        self.optimum = jnp.asarray(optimum, self.dtype)
-        self.hessian = jnp.asarray(flat.T @ flat / flat.shape[0], self.dtype)
+        flat = a.reshape(-1, self.n_params)
+        optimum = np.linalg.lstsq(flat, y.ravel(), rcond=None)[0]
+        self.optimum = jnp.asarray(optimum, draws.kind)
+        self.hessian = jnp.asarray(flat.T @ flat / flat.shape[0], draws.kind)
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) standard normal starts, one for all or one each."""
-        return _normal_start(key, self.n_nodes, self.n_params, self.dtype, same=self._same_start)
+        return self._draws.start(key, self.n_nodes, self.n_params)
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return A_Bᵀ (A_B x − y_B) / |B| of each node's minibatch B, (n, d)."""
         a, y = self.a, self.y
         if self.batch_size:
-            rank = integers_below(key, self._samples, (self.n_nodes, self.batch_size))
+            rank = integers_below(key, self._samples, (self.n_nodes, self.batch_size), self._draws.nodes)
             a = jnp.take_along_axis(a, rank[:, :, None], axis=1)
             y = jnp.take_along_axis(y, rank, axis=1)
-        residual = jnp.einsum("nbd,nd->nb", a, x) - y
-        return jnp.einsum("nbd,nb->nd", a, residual) / y.shape[1]
+        residual = jnp.einsum("nbd,nd->nb", a, x.astype(a.dtype)) - y
+        return (jnp.einsum("nbd,nb->nd", a, residual) / y.shape[1]).astype(x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return the mean over nodes of the same draws at one x, (1, d)."""
-        return self.gradient(jnp.broadcast_to(x, (self.n_nodes, self.n_params)), key).mean(0, keepdims=True)
+        wide = jnp.broadcast_to(x.astype(self._draws.kind), (self.n_nodes, self.n_params))
+        return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_loss and distance_to_optimum of every row, (s,)."""
@@ -123,6 +128,7 @@ def isotropic_quadratic(
     init: Literal["same", "independent"] = "same",
     rng: np.random.Generator | int = 0,
     dtype: DTypeLike = jnp.float32,
+    order: Order | None = None,
 ) -> IsotropicQuadratic:
     """Every node pulls towards a point of its own: f_i(x) = (a/2) ‖x − b_i‖², with gradient noise.
 
@@ -136,9 +142,10 @@ def isotropic_quadratic(
         init: whether all nodes start from one point.
         rng: draws b_i.
         dtype: of the models.
+        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
 
     Raises:
-        DataError: a dimension below one, a curvature that is not positive, or negative spreads.
+        DataError: a dimension below one, a curvature that is not positive, negative spreads, or an order of other nodes.
         InputError: a dtype that JAX does not have.
     """
     if dimension < 1 or curvature <= 0 or heterogeneity < 0 or noise < 0:
@@ -146,10 +153,10 @@ def isotropic_quadratic(
             f"an isotropic quadratic needs dimension ≥ 1, curvature > 0, heterogeneity ≥ 0 and noise ≥ 0, "
             f"not {dimension}, {curvature:g}, {heterogeneity:g} and {noise:g}"
         )
+    check_order(order, n_nodes)
     if targets is None:
         targets = heterogeneity * np.random.default_rng(rng).normal(size=(n_nodes, dimension))
-    placed = jnp.asarray(np.asarray(targets), float_type(dtype))
-    return IsotropicQuadratic(placed, curvature, noise, same_start=init == "same")
+    return IsotropicQuadratic(np.asarray(targets), curvature, noise, _Draws(float_type(dtype), init == "same", order))
 
 
 def least_squares(
@@ -163,6 +170,7 @@ def least_squares(
     init: Literal["same", "independent"] = "same",
     rng: np.random.Generator | int = 0,
     dtype: DTypeLike = jnp.float32,
+    order: Order | None = None,
 ) -> LeastSquares:
     """Linear regression with Gaussian features: y_i = A_i (x° + h u_i) + noise, optimum by least squares.
 
@@ -176,9 +184,10 @@ def least_squares(
         init: whether all nodes start from one point.
         rng: draws features and truths.
         dtype: of the models.
+        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
 
     Raises:
-        DataError: sizes below one, negative spreads, or fewer samples in all than dimensions.
+        DataError: sizes below one, negative spreads, fewer samples in all than dimensions, or an order of other nodes.
         InputError: a dtype that JAX does not have.
     """
     if dimension < 1 or samples < 1 or heterogeneity < 0 or noise < 0 or batch_size < 0:
@@ -190,19 +199,52 @@ def least_squares(
         raise DataError(
             f"{n_nodes * samples} samples do not determine {dimension} parameters", hint="more samples or nodes"
         )
+    check_order(order, n_nodes)
     rng = np.random.default_rng(rng)
     a = rng.normal(size=(n_nodes, samples, dimension))
     truth = rng.normal(size=dimension) + heterogeneity * rng.normal(size=(n_nodes, dimension))
     y = np.einsum("nmd,nd->nm", a, truth) + noise * rng.normal(size=(n_nodes, samples))
-    kind = float_type(dtype)
-    return LeastSquares(jnp.asarray(a, kind), jnp.asarray(y, kind), batch_size, same_start=init == "same")
+    return LeastSquares(a, y, batch_size, _Draws(float_type(dtype), init == "same", order))
 
 
-def _normal_start(key: PRNGKey, n_nodes: int, dimension: int, dtype: np.dtype, *, same: bool) -> Rows:
-    if same:
-        row: Row = jax.random.normal(key, (dimension,), dtype)
-        return jnp.broadcast_to(row, (n_nodes, dimension))
-    return jax.random.normal(key, (n_nodes, dimension), dtype)
+@dataclass(frozen=True)
+class _Draws:
+    """How a quadratic draws: each node by its number, wherever its row stands.
+
+    Attributes:
+        dtype: of the models.
+        same: whether all nodes start from one point.
+        order: in which rows the nodes stand.
+    """
+
+    dtype: np.dtype
+    same: bool
+    order: Order | None
+
+    @property
+    def kind(self) -> np.dtype:
+        """The type that is computed in."""
+        return accumulator(self.dtype)
+
+    @property
+    def nodes(self) -> NodeInts | None:
+        """(n,) the node of each row, None where row i is node i."""
+        return None if self.order is None else jnp.asarray(self.order.nodes)
+
+    def by_row(self, drawn: Any) -> Any:
+        """Return an array over nodes as one over rows."""
+        return drawn if self.order is None else drawn[self.order.nodes]
+
+    def normal(self, key: PRNGKey, shape: tuple[int, ...]) -> Array:
+        """Return standard normal numbers, row by row."""
+        return self.by_row(jax.random.normal(key, shape, self.kind))
+
+    def start(self, key: PRNGKey, n_nodes: int, dimension: int) -> Rows:
+        """Return (n, d) standard normal models, one for all or one each."""
+        if self.same:
+            row: Row = jax.random.normal(key, (dimension,), self.kind).astype(self.dtype)
+            return jnp.broadcast_to(row, (n_nodes, dimension))
+        return self.normal(key, (n_nodes, dimension)).astype(self.dtype)
 
 
 QUADRATICS = Registry("quadratic", [isotropic_quadratic, least_squares])

@@ -42,6 +42,9 @@ from jaxgossip.mixing.build import (
     static as static,
 )
 from jaxgossip.mixing.build import (
+    table_operator as table_operator,
+)
+from jaxgossip.mixing.build import (
     uniform as uniform,
 )
 from jaxgossip.mixing.operator import Faults as Faults

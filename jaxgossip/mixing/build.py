@@ -6,11 +6,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.errors import GraphError
+from jaxgossip.mixing.hybrid import Hybrid, rest_of
 from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.peers import Neighbours, RandomMatching, RandomPull, RandomPush
 from jaxgossip.mixing.periodic import OnePeer
 from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.tables import Buckets, Slots, bucket_tables, padded_slots
+from jaxgossip.mixing.tables import Slots, slots, taken_rows
 from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice
@@ -18,6 +19,8 @@ from jaxgossip.topology.weights import Weights
 
 MAX_PADDING = 1.25
 """A single table of slots serves while its padded size is at most this multiple of the links."""
+MAX_REST = 1 / 4
+"""Share of the nodes that may hear more than the slots hold: their sums are what mixing needs besides its result."""
 MAX_DENSE = 2**13
 """Nodes up to which a dense matrix (a quarter gibibyte) is a reasonable operator."""
 
@@ -25,8 +28,7 @@ MAX_DENSE = 2**13
 def operator(weights: Weights) -> Operator:
     """Return W as the quickest operator that the structure of its graph allows.
 
-    Circulants roll, lattices shift, hypercubes flip, the complete graph takes a mean; other graphs gather from slots,
-    or from buckets by degree where degrees are very unequal.
+    Circulants roll, lattices shift, hypercubes flip, the complete graph takes a mean; other graphs gather by index.
     """
     graph, own = weights.graph, jnp.asarray(weights.self_weight)
     n, structure = graph.n_nodes, graph.structure
@@ -34,10 +36,12 @@ def operator(weights: Weights) -> Operator:
     match structure:
         case Circulant(offsets):
             offsets = tuple(dict.fromkeys(offset % n for offset in offsets))
-            slots = [_slot_weight(weights, everyone, (everyone + o) % n) for o in offsets] if _uneven(weights) else None
-            return Roll(own, _device(slots, weights, len(offsets)), offsets, n, graph.n_links)
+            tables = (
+                [_slot_weight(weights, everyone, (everyone + o) % n) for o in offsets] if _uneven(weights) else None
+            )
+            return Roll(own, _device(tables, weights, len(offsets)), offsets, n, graph.n_links)
         case Lattice(shape, periodic):
-            slots = (
+            tables = (
                 None
                 if periodic and not _uneven(weights)
                 else [
@@ -46,14 +50,14 @@ def operator(weights: Weights) -> Operator:
                     for step in (1, -1)
                 ]
             )
-            return LatticeShift(own, _device(slots, weights, 2 * len(shape)), shape, n, graph.n_links)
+            return LatticeShift(own, _device(tables, weights, 2 * len(shape)), shape, n, graph.n_links)
         case Hypercube(dimension):
-            slots = (
+            tables = (
                 [_slot_weight(weights, everyone, everyone ^ (1 << bit)) for bit in range(dimension)]
                 if _uneven(weights)
                 else None
             )
-            return HypercubeFlip(own, _device(slots, weights, dimension), n, graph.n_links)
+            return HypercubeFlip(own, _device(tables, weights, dimension), n, graph.n_links)
         case Complete() if not _uneven(weights) and n > 1:
             return AxisMean(jnp.asarray(float(weights.edge) * n), (1, n, 1))
         case Complete() if n > MAX_DENSE:
@@ -63,20 +67,38 @@ def operator(weights: Weights) -> Operator:
             )
         case Complete():
             return dense(weights)
-    degrees = graph.degrees
-    if degrees.max(initial=0) * n <= MAX_PADDING * max(graph.n_links, 1) or graph.n_links == 0:
-        sources, values = padded_slots(graph.indptr, graph.indices, weights.edge)
-        return Slots(own, jnp.asarray(values), jnp.asarray(sources), graph.n_links)
-    tables, values, position = bucket_tables(
-        graph.indptr, graph.indices, np.broadcast_to(weights.edge, graph.indices.shape)
+    return table_operator(weights)
+
+
+def table_operator(weights: Weights) -> Slots | Hybrid:
+    """Return W of any graph by index: slots, and a rest where some nodes hear many more than most; in the graph's order.
+
+    A row's neighbours keep the sequence of the user's lists, so that the order of the rows changes no bit of a sum.
+    """
+    graph = weights.graph
+    n, order = graph.n_nodes, graph.order
+    nodes = np.arange(n, dtype=np.int32) if order is None else order.nodes
+    numbering = "" if order is None else order.numbering
+    indptr, entries = taken_rows(graph.indptr, nodes)
+    indices = graph.indices[entries] if order is None else order.rows[graph.indices[entries]]
+    values = weights.edge if np.ndim(weights.edge) == 0 else np.asarray(weights.edge)[entries]
+    own = weights.self_weight if np.ndim(weights.self_weight) == 0 else np.asarray(weights.self_weight)[nodes]
+    degrees = np.diff(indptr)
+    longest = int(degrees.max(initial=0))
+    width = max(1, int(np.quantile(degrees, 1 - MAX_REST, method="inverted_cdf")))
+    if longest <= width or longest * n <= MAX_PADDING * graph.n_links:
+        return slots(own, indptr, indices, values, graph.n_links, numbering)
+    values = np.broadcast_to(values, indices.shape)
+    within = np.arange(indices.size) - np.repeat(indptr[:-1], degrees) < width
+    first, last = (
+        np.concatenate([[0], np.cumsum(part)]) for part in (np.minimum(degrees, width), np.maximum(degrees - width, 0))
     )
-    return Buckets(
-        jnp.broadcast_to(own, (n,)),
-        tuple(tuple(jnp.asarray(table) for table in level) for level in tables),
-        tuple(tuple(jnp.asarray(value) for value in level) for level in values),
-        jnp.asarray(position.astype(np.int32)),
-        jnp.asarray(graph.out_degrees.astype(np.int32)),
+    return Hybrid(
+        slots(np.broadcast_to(own, n), first, indices[within], values[within]),
+        rest_of(last, indices[~within], values[~within], nodes),
+        jnp.asarray(graph.out_degrees[nodes].astype(np.int32)),
         graph.n_links,
+        numbering,
     )
 
 
@@ -89,10 +111,10 @@ def _uneven(weights: Weights) -> bool:
     return np.ndim(weights.edge) > 0 and np.ptp(weights.edge) > 0
 
 
-def _device(slots: list[np.ndarray] | None, weights: Weights, n_slots: int) -> tuple:
-    if slots is None:
+def _device(tables: list[np.ndarray] | None, weights: Weights, n_slots: int) -> tuple:
+    if tables is None:
         return (jnp.asarray(float(np.ravel(weights.edge)[0]) if np.size(weights.edge) else 0.0),) * n_slots
-    return tuple(jnp.asarray(slot) for slot in slots)
+    return tuple(jnp.asarray(table) for table in tables)
 
 
 def _slot_weight(weights: Weights, receivers: np.ndarray, sources: np.ndarray) -> np.ndarray:

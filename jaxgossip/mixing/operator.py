@@ -7,15 +7,17 @@ still sum to one; a node that is offline receives nothing, sends nothing, and ke
 """
 
 import abc
+import functools
+import operator
 from typing import NamedTuple, override
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.mixing.counting import Count, count, times, total
-from jaxgossip.typing import NodeFloats, NodeMask, PRNGKey, Rows, SlotMask
+from jaxgossip.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, Rows, SlotMask, accumulator
 
 
 class Faults(NamedTuple):
@@ -24,25 +26,45 @@ class Faults(NamedTuple):
     Attributes:
         key: draws which messages are lost.
         drop: probability that a message that was sent is lost, each by itself.
-        online: (n,) bool, the nodes that take part; None if all do.
+        online: (n,) bool, the nodes that take part, row by row; None if all do.
+        nodes: (n,) int32, the node that each row stands for; None where row i is node i.
     """
 
     key: PRNGKey
     drop: float | Float[Array, ""]
     online: NodeMask | None
+    nodes: NodeInts | None = None
 
-    def survives(self, shape: tuple[int, ...], stream: int = 0) -> Bool[Array, "..."]:
-        """Return bool of ``shape``: the messages that are not dropped."""
-        return jax.random.uniform(jax.random.fold_in(self.key, stream), shape) >= self.drop
+    def survives(
+        self, shape: tuple[int, ...], stream: int = 0, rows: Int[Array, " m"] | None = None
+    ) -> Bool[Array, "..."]:
+        """Return bool of ``shape``: the messages that are not dropped.
+
+        Args:
+            shape: of the mask, its first axis receivers.
+            stream: tells several draws of one round apart.
+            rows: which row of the draw each row of the mask is; ``nodes`` if None. What befalls a node's messages is
+                drawn by its number, wherever its row stands.
+        """
+        drawn = jax.random.uniform(jax.random.fold_in(self.key, stream), shape) >= self.drop
+        rows = self.nodes if rows is None else rows
+        return drawn if rows is None else drawn.at[rows].get(mode="promise_in_bounds")
 
 
 class Operator(abc.ABC):
     """One round's mixing; a pytree, applied to the rows of an array.
 
-    Every operator is also the constant schedule of itself: ``W.at(round, key)`` is ``W``.
+    Every operator is also the constant schedule of itself: ``W.at(round, key)`` is ``W``. Rows of 16-bit numbers are
+    summed in float32 and rounded once.
+
+    Attributes:
+        n_nodes: number of nodes.
+        numbering: which order of the nodes its rows are in; empty where row i is node i (see
+            :class:`jaxgossip.topology.Order`).
     """
 
     n_nodes: int
+    numbering: str = ""
 
     def __call__(self, x: Rows) -> Rows:
         """Return W x, shape (n, p)."""
@@ -99,19 +121,22 @@ class SlotOperator(Operator):
 
     @override
     def mix(self, x: Rows, faults: Faults | None) -> Rows:
+        own, heard = self.hear(x, faults)
+        return (column(own, heard) * x + heard).astype(x.dtype)
+
+    def hear(self, x: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        """Return (weight of a node's own row, scalar or (n,); Σ_k w_k x_source(k), (n, p), not yet rounded)."""
+        kind = accumulator(x.dtype)
         if faults is None:
-            y = column(self.self_weight, x) * x
-            for slot in range(self.n_slots):
-                y = y + column(self.slot_weight(slot), x) * self.take(x, slot)
-            return y
+            parts = (column(self.slot_weight(k), kind) * self.take(x, k) for k in range(self.n_slots))
+            return self.self_weight, functools.reduce(operator.add, parts, jnp.zeros((), kind))
         arrived = self.arrivals(faults)
-        kept = jnp.ones(self.n_nodes, x.dtype)
-        heard = jnp.zeros_like(x)
+        own, heard = jnp.ones(self.n_nodes, kind), jnp.zeros(x.shape, kind)
         for slot in range(self.n_slots):
-            weight = jnp.where(arrived[:, slot], self.slot_weight(slot).astype(x.dtype), 0)
-            kept = kept - weight
+            weight = jnp.where(arrived[:, slot], self.slot_weight(slot).astype(kind), 0)
+            own = own - weight
             heard = heard + weight[:, None] * self.take(x, slot)
-        return kept[:, None] * x + heard
+        return own, heard
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -153,9 +178,15 @@ class SlotOperator(Operator):
 
 
 class Schedule(abc.ABC):
-    """Mixing that changes from round to round; a pytree. What is drawn or periodic is data, never a Python loop."""
+    """Mixing that changes from round to round; a pytree. What is drawn or periodic is data, never a Python loop.
+
+    Attributes:
+        n_nodes: number of nodes.
+        numbering: that of its operators.
+    """
 
     n_nodes: int
+    numbering: str = ""
 
     @abc.abstractmethod
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
@@ -166,9 +197,9 @@ Mixing = Operator | Schedule
 """What an algorithm takes as its W."""
 
 
-def column(weight: Array, x: Array) -> Array:
-    """Return ``weight``, a scalar or (n,), in the dtype of ``x`` (n, p) and ready to multiply its rows."""
-    weight = weight.astype(x.dtype)
+def column(weight: Array, like: Array | np.dtype) -> Array:
+    """Return ``weight``, a scalar or (n,), in the dtype of ``like`` and ready to multiply rows (n, p)."""
+    weight = weight.astype(getattr(like, "dtype", like))
     return weight[:, None] if weight.ndim else weight
 
 
@@ -179,4 +210,4 @@ def regular_messages(n_nodes: int, degree: int, faults: Faults | None) -> Count:
     return times(total(faults.online.astype(jnp.uint32)), degree)
 
 
-__all__ = ["Faults", "Mixing", "Operator", "Schedule", "SlotOperator", "column", "regular_messages"]
+__all__ = ["Faults", "Mixing", "Operator", "Schedule", "SlotOperator", "accumulator", "column", "regular_messages"]

@@ -16,9 +16,9 @@ from jaxgossip.errors import GraphError
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.counting import Count, total
 from jaxgossip.mixing.operator import Faults, Operator, Schedule
-from jaxgossip.mixing.tables import Slots, gather, settle
+from jaxgossip.mixing.tables import Slots, gather, settle, taken_rows
 from jaxgossip.topology.graph import Complete, Graph
-from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -29,16 +29,20 @@ class Neighbours:
     """Whom each node may choose: the lists of a graph on the device, or everybody else.
 
     Attributes:
-        start: (n,) int32, where a node's list starts; None for the complete graph.
-        degree: (n,) int32, its length; None for the complete graph.
-        indices: (m,) int32, the lists; None for the complete graph.
+        start: (n,) int32, where a row's list starts; None for the complete graph.
+        degree: (n,) int32, the length of each node's list, by node; None for the complete graph.
+        indices: (m,) int32, the lists, of rows; None for the complete graph.
+        nodes: (n,) int32, the node that each row stands for; None where row i is node i.
         n_nodes: number of nodes.
+        numbering: which order of the nodes the rows are in (see :class:`jaxgossip.topology.Order`).
     """
 
     start: NodeInts | None
     degree: NodeInts | None
     indices: Int[Array, " m"] | None
+    nodes: NodeInts | None
     n_nodes: int = _static()
+    numbering: str = _static()
 
     @classmethod
     def of(cls, graph: Graph) -> "Neighbours":
@@ -52,17 +56,31 @@ class Neighbours:
         if graph.n_nodes < 2:
             raise GraphError("random peers need at least two nodes")
         if isinstance(graph.structure, Complete):
-            return cls(None, None, None, graph.n_nodes)
+            return cls(None, None, None, None, graph.n_nodes, "")
         if graph.degrees.min() == 0:
             raise GraphError(f"node {int(graph.degrees.argmin())} of {graph.name} has no neighbour to talk to")
-        start, degree = graph.indptr[:-1].astype(np.int32), graph.degrees.astype(np.int32)
-        return cls(jnp.asarray(start), jnp.asarray(degree), jnp.asarray(graph.indices), graph.n_nodes)
+        indptr, indices, order = graph.indptr, graph.indices, graph.order
+        if order is not None:
+            indptr, entries = taken_rows(indptr, order.nodes)
+            indices = order.rows[indices[entries]]
+        return cls(
+            jnp.asarray(indptr[:-1].astype(np.int32)),
+            jnp.asarray(graph.degrees.astype(np.int32)),
+            jnp.asarray(indices),
+            None if order is None else jnp.asarray(order.nodes),
+            graph.n_nodes,
+            "" if order is None else order.numbering,
+        )
+
+    def by_row(self, drawn: Array) -> Array:
+        """Return what was drawn node by node, (n, ...), row by row: a node draws the same wherever its row stands."""
+        return drawn if self.nodes is None else gather(drawn, self.nodes)
 
     def choose(self, key: PRNGKey, fanout: int) -> Int[Array, "n fanout"]:
-        """Draw ``fanout`` distinct neighbours a node, uniformly; a node with fewer names itself in the rest."""
+        """Draw the rows of ``fanout`` distinct neighbours a node; a node with fewer names its own row in the rest."""
         node = jnp.arange(self.n_nodes, dtype=jnp.int32)[:, None]
         choices = self.n_nodes - 1 if self.degree is None else self.degree
-        rank = distinct(key, jnp.broadcast_to(jnp.asarray(choices, jnp.int32), (self.n_nodes,)), fanout)
+        rank = self.by_row(distinct(key, jnp.broadcast_to(jnp.asarray(choices, jnp.int32), (self.n_nodes,)), fanout))
         if self.start is None or self.indices is None:
             return jnp.where(rank < 0, node, rank + (rank >= node))
         return jnp.where(rank < 0, node, gather(self.indices, self.start[:, None] + jnp.maximum(rank, 0)))
@@ -105,12 +123,17 @@ class RandomMatching(Schedule):
     def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.neighbours.n_nodes
 
+    @property
+    @override
+    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.neighbours.numbering
+
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         half = jnp.asarray(0.5)
         everybody = self.neighbours.start is None
         n_links = self.n_nodes - self.n_nodes % 2 if everybody else None
-        return Slots(half, half, settle(self.partners(key))[:, None], n_links)
+        return Slots(half, (half,), (settle(self.partners(key)),), n_links, numbering=self.neighbours.numbering)
 
     def partners(self, key: PRNGKey) -> NodeInts:
         """Draw (n,) int32: whom each node meets; itself if nobody. An involution."""
@@ -130,18 +153,18 @@ class RandomMatching(Schedule):
         """Return ``partner`` with some of the nodes that had none paired up."""
         n = self.n_nodes
         node = jnp.arange(n, dtype=jnp.int32)
-        keys = jax.random.split(key, 3)
+        keys, by_row = jax.random.split(key, 3), self.neighbours.by_row
         free = partner == node
-        calls = free & jax.random.bernoulli(keys[0], 0.5, (n,))
+        calls = free & by_row(jax.random.bernoulli(keys[0], 0.5, (n,)))
         callee = self.neighbours.choose(keys[1], 1)[:, 0]
         listens = gather(free & ~calls, callee)
         callee = jnp.where(calls & listens, callee, n)  # n: nobody
-        # Integer maxima are the same in any order, so these scatters are reproducible on every device.
-        rank = jax.random.bits(keys[2], (n,), jnp.uint32)
+        # Distinct ranks leave one winner a listener, and integer maxima are the same in any order: these scatters are
+        # reproducible on every device.
+        rank = by_row(random_bijection(keys[2], n)(node.astype(jnp.uint32))) + 1
         best = jnp.zeros(n, jnp.uint32).at[callee].max(rank, mode="drop")
-        loudest = (callee < n) & (gather(best, jnp.minimum(callee, n - 1)) == rank)
-        answered = jnp.full(n, -1, jnp.int32).at[jnp.where(loudest, callee, n)].max(node, mode="drop")
-        heard = loudest & (gather(answered, jnp.minimum(callee, n - 1)) == node)
+        heard = (callee < n) & (gather(best, jnp.minimum(callee, n - 1)) == rank)
+        answered = jnp.full(n, -1, jnp.int32).at[jnp.where(heard, callee, n)].set(node, mode="drop")
         return jnp.where(heard, callee, jnp.where(answered >= 0, answered, partner)).astype(jnp.int32)
 
 
@@ -158,12 +181,18 @@ class RandomPull(Schedule):
     def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.neighbours.n_nodes
 
+    @property
+    @override
+    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.neighbours.numbering
+
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         sources = settle(self.neighbours.choose(key, self.fanout))
         heard = sources != jnp.arange(self.n_nodes)[:, None]
         share = 1 / (1 + heard.sum(1).astype(jnp.result_type(float)))
-        return Slots(share, jnp.where(heard, share[:, None], 0), sources, on_request=True)
+        weights = tuple(jnp.where(column, share, 0) for column in heard.T)
+        return Slots(share, weights, tuple(sources.T), on_request=True, numbering=self.neighbours.numbering)
 
 
 @jax.tree_util.register_dataclass
@@ -182,9 +211,14 @@ class RandomPush(Schedule):
     def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
         return self.neighbours.n_nodes
 
+    @property
+    @override
+    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.neighbours.numbering
+
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        return Push(settle(self.neighbours.choose(key, self.fanout)))
+        return Push(settle(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
 @jax.tree_util.register_dataclass
@@ -194,9 +228,11 @@ class Push(Operator):
 
     Attributes:
         targets: (n, k) int32, to whom each node sends; itself where it sends nothing.
+        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
     """
 
     targets: SlotInts
+    numbering: str = _static(default="")
 
     @property
     @override
@@ -207,12 +243,13 @@ class Push(Operator):
     def mix(self, x: Rows, faults: Faults | None) -> Rows:
         arrives = self._arrives(faults)
         # A share is at most one division away from exact; messages are summed sender by sender in index order.
-        heard, number = x, jnp.ones(self.n_nodes, x.dtype)
+        wide = x.astype(accumulator(x.dtype))
+        heard, number = wide, jnp.ones(self.n_nodes, wide.dtype)
         for slot in range(self.targets.shape[1]):
             target = jnp.where(arrives[:, slot], self.targets[:, slot], self.n_nodes)
-            heard = heard.at[target].add(x, mode="drop")
+            heard = heard.at[target].add(wide, mode="drop")
             number = number.at[target].add(1, mode="drop")
-        return heard / number[:, None]
+        return (heard / number[:, None]).astype(x.dtype)
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:

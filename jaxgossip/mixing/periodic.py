@@ -26,23 +26,23 @@ class Periodic(Schedule):
 
     Attributes:
         self_weight: (T, n).
-        weights: (T, n, k).
-        sources: (T, n, k) int32.
+        weights: (T, k, n).
+        sources: (T, k, n) int32.
     """
 
     self_weight: Float[Array, "T n"]
-    weights: Float[Array, "T n k"]
-    sources: Int[Array, "T n k"]
+    weights: Float[Array, "T k n"]
+    sources: Int[Array, "T k n"]
 
     @property
     @override
     def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return self.sources.shape[1]
+        return self.sources.shape[2]
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         now = round_number % self.sources.shape[0]
-        return Slots(self.self_weight[now], self.weights[now], self.sources[now])
+        return Slots(self.self_weight[now], tuple(self.weights[now]), tuple(self.sources[now]))
 
 
 def periodic(sequence: Sequence[Weights]) -> Periodic:
@@ -65,7 +65,8 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
         all_sources[now, :, : sources.shape[1]] = sources
         all_weights[now, :, : sources.shape[1]] = values
     own = np.stack([np.broadcast_to(w.self_weight, n) for w in sequence])
-    return Periodic(jnp.asarray(own), jnp.asarray(all_weights), jnp.asarray(all_sources))
+    by_slot = (np.ascontiguousarray(table.swapaxes(1, 2)) for table in (all_weights, all_sources))
+    return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot))
 
 
 @jax.tree_util.register_dataclass
@@ -88,5 +89,5 @@ class OnePeer(Schedule):
         source = (node + distance) % self.n_nodes if self.pattern == "exponential" else node ^ distance
         half = jnp.asarray(0.5)
         return Slots(
-            half, half, settle(source.astype(jnp.int32))[:, None], n_links=self.n_nodes if self.n_nodes > 1 else 0
+            half, (half,), (settle(source.astype(jnp.int32)),), n_links=self.n_nodes if self.n_nodes > 1 else 0
         )

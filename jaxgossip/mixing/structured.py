@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.operator import Faults, Operator, SlotOperator, column, regular_messages
-from jaxgossip.typing import NodeFloats, Rows
+from jaxgossip.typing import NodeFloats, Rows, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -94,17 +94,18 @@ class AxisMean(Operator):
     @override
     def mix(self, x: Rows, faults: Faults | None) -> Rows:
         boxes = x.reshape((*self.shape, x.shape[1]))
+        kind = accumulator(x.dtype)
         if faults is None:
             means = blocked_mean(boxes.swapaxes(0, 1).reshape(self.shape[1], -1)).reshape(
                 self.shape[0], 1, self.shape[2], -1
             )
-            amount = self.amount.astype(x.dtype)
-            return jnp.where(amount == 1, means, boxes + amount * (means - boxes)).reshape(x.shape)
-        arrived = self._arrivals(faults).astype(x.dtype)
-        weight = self.amount.astype(x.dtype) / self.shape[1]
-        heard = jnp.einsum("bgah,bhap->bgap", arrived, boxes)
+            amount = self.amount.astype(kind)
+            return jnp.where(amount == 1, means, boxes + amount * (means - boxes)).astype(x.dtype).reshape(x.shape)
+        arrived = self._arrivals(faults).astype(kind)
+        weight = self.amount.astype(kind) / self.shape[1]
+        heard = jnp.einsum("bgah,bhap->bgap", arrived, boxes.astype(kind))
         kept = 1 - weight * arrived.sum(-1)
-        return (kept[..., None] * boxes + weight * heard).reshape(x.shape)
+        return (kept[..., None] * boxes + weight * heard).astype(x.dtype).reshape(x.shape)
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -155,11 +156,11 @@ class Dense(Operator):
 
     @override
     def mix(self, x: Rows, faults: Faults | None) -> Rows:
-        matrix = self.matrix.astype(x.dtype)
+        matrix, wide = (array.astype(accumulator(x.dtype)) for array in (self.matrix, x))
         if faults is None:
-            return matrix @ x
+            return (matrix @ wide).astype(x.dtype)
         heard = jnp.where(self._arrivals(faults), matrix, 0)
-        return column(1 - heard.sum(1), x) * x + heard @ x
+        return (column(1 - heard.sum(1), wide) * wide + heard @ wide).astype(x.dtype)
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -185,8 +186,11 @@ class Dense(Operator):
 
 
 def blocked_mean(x: Float[Array, "n ..."]) -> Float[Array, "..."]:
-    """Return the mean over axis 0, summed in blocks of about √n: one long float32 sum of 10⁶ rows loses four digits."""
-    n = x.shape[0]
+    """Return the mean over axis 0, summed in blocks of about √n: one long float32 sum of 10⁶ rows loses four digits.
+
+    The mean of 16-bit numbers is float32.
+    """
+    n, x = x.shape[0], x.astype(accumulator(x.dtype))
     block = max(1, int(np.sqrt(n)))
     whole = n // block * block
     sums = x[:whole].reshape((n // block, block, *x.shape[1:])).sum(1).sum(0)

@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgossip.errors import InputError
 from jaxgossip.mixing import Faults, Mixing, Operator, counting
 from jaxgossip.network.conditions import FAULTLESS, Conditions
 from jaxgossip.network.traffic import Traffic
 from jaxgossip.random import purpose_key
-from jaxgossip.typing import NodeMask, PRNGKey, PyTree, Rows
+from jaxgossip.topology import Order
+from jaxgossip.typing import NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ class Links:
         if weights is None:
             mixed = self.operator.mix(shared, self.faults)
         else:
-            r = weights.astype(x.dtype)[:, None]
+            r = weights.astype(accumulator(x.dtype))[:, None]
             mixed = self.operator.mix(r * shared, self.faults) / self.operator.mix(r, self.faults)
+            mixed = mixed.astype(x.dtype)
         return mixed if every else jnp.concatenate([mixed, x[:, self.n_shared :]], axis=1)
 
     def maximum(self, values: Int[Array, " n"]) -> Int[Array, " n"]:
@@ -68,12 +71,14 @@ class Round:
         run_key: the key of the run.
         n_nodes: number of nodes.
         conditions: what the network does to messages and nodes.
+        order: in which rows the nodes stand; None where row i is node i.
     """
 
     number: Int[Array, ""]
     run_key: PRNGKey
     n_nodes: int
     conditions: Conditions = FAULTLESS
+    order: Order | None = None
 
     def key(self, purpose: str) -> PRNGKey:
         """Return this round's key for ``purpose``; the same purpose gives the same key."""
@@ -81,10 +86,15 @@ class Round:
 
     @cached_property
     def online(self) -> NodeMask | None:
-        """(n,) bool: the nodes that take part; None if all do."""
+        """(n,) bool, row by row: the nodes that take part; None if all do."""
         if self.conditions.online == 1:
             return None
-        return jax.random.uniform(self.key("online"), (self.n_nodes,)) < self.conditions.online
+        online = jax.random.uniform(self.key("online"), (self.n_nodes,)) < self.conditions.online
+        return online if self._nodes is None else online[self._nodes]
+
+    @property
+    def _nodes(self) -> NodeInts | None:
+        return None if self.order is None else jnp.asarray(self.order.nodes)
 
     def links(self, W: Mixing, n_shared: int | None = None, purpose: str = "mix") -> Links:
         """Return this round's links under ``W``.
@@ -93,11 +103,20 @@ class Round:
             W: an operator or a schedule of them.
             n_shared: leading columns of a row that travel (``problem.n_shared``); None: the whole row.
             purpose: names the exchange, where a round has several with losses of their own.
+
+        Raises:
+            InputError: W and the problem have the nodes in different rows.
         """
+        if W.numbering != ("" if self.order is None else self.order.numbering):
+            raise InputError(
+                "the mixing and the problem have the nodes in different rows",
+                hint="give the problem order=graph.order, of the graph that W was made of",
+            )
         operator = W.at(self.number, self.key(f"{purpose} peers"))
         if self.conditions.faultless:
             return Links(operator, None, n_shared)
-        return Links(operator, Faults(self.key(f"{purpose} drop"), self.conditions.drop, self.online), n_shared)
+        faults = Faults(self.key(f"{purpose} drop"), self.conditions.drop, self.online, self._nodes)
+        return Links(operator, faults, n_shared)
 
     def keep_offline(self, new: PyTree, old: PyTree) -> PyTree:
         """Return ``new`` with the rows of offline nodes as in ``old``; every leaf has the node axis first."""

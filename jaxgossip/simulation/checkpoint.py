@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.errors import JaxGossipWarning, RunError
@@ -34,7 +35,7 @@ def save(folder: Path, tree: PyTree, *, round_number: int, facts: Mapping[str, A
     """
     folder.mkdir(parents=True, exist_ok=True)
     arrays, note = folder / f"round-{round_number:09d}.npz", folder / f"round-{round_number:09d}.json"
-    leaves = {f"leaf{i:04d}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+    leaves = {f"leaf{i:04d}": _storable(np.asarray(leaf)) for i, leaf in enumerate(jax.tree.leaves(tree))}
     temporary = arrays.with_suffix(".npz.tmp")
     with temporary.open("wb") as file:
         np.savez(file, **leaves)  # pyright: ignore[reportArgumentType] - a mapping of arrays
@@ -73,15 +74,25 @@ def load(folder: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
     raise RunError(f"no checkpoint in {folder} is intact", hint="run it again from the start with 'jaxgossip run'")
 
 
+def _storable(array: np.ndarray) -> np.ndarray:
+    """Return the array as NumPy's own files know it: bfloat16 as the 16 bits that it is."""
+    return array.view(np.uint16) if array.dtype == jnp.bfloat16 else array
+
+
 def _restore(path: Path, like: PyTree) -> PyTree:
     leaves, structure = jax.tree.flatten(like)
     with np.load(path) as stored:
         arrays = [stored[name] for name in sorted(stored.files)]
+    if len(arrays) == len(leaves):
+        arrays = [
+            array.view(leaf.dtype) if (array.dtype, leaf.dtype) == (np.uint16, jnp.bfloat16) else array
+            for array, leaf in zip(arrays, leaves, strict=True)
+        ]
     expected = [(leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves]
     found = [(array.shape, array.dtype) for array in arrays]
     if expected != found:
         raise RunError(f"{path} holds a state of another shape than the configuration makes: {found}, not {expected}")
-    return jax.tree.unflatten(structure, [jax.numpy.asarray(array) for array in arrays])
+    return jax.tree.unflatten(structure, [jnp.asarray(array) for array in arrays])
 
 
 def write_atomically(path: Path, text: str) -> None:

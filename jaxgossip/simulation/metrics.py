@@ -36,6 +36,8 @@ def measure(algorithm: Algorithm, state: PyTree, run_key: PRNGKey, sampled_nodes
     """
     problem, x = algorithm.problem, algorithm.models(state)
     nodes = sample_nodes(run_key, x.shape[0], sampled_nodes)
+    if problem.order is not None and x.shape[0] == problem.n_nodes:
+        nodes = jnp.asarray(problem.order.rows)[nodes]
     rows = x.at[nodes].get(mode="promise_in_bounds") if nodes.shape[0] < x.shape[0] else x
     x_mean = blocked_mean(x)
     scores = dict(problem.evaluate(rows))

@@ -20,7 +20,8 @@ from jaxgossip.network import Conditions, Round, Traffic
 from jaxgossip.random import purpose_key, run_key
 from jaxgossip.simulation.hoist import hoist
 from jaxgossip.simulation.metrics import measure
-from jaxgossip.typing import PRNGKey, PyTree
+from jaxgossip.topology import Order
+from jaxgossip.typing import PRNGKey, PyTree, accumulator
 
 
 @jax.tree_util.register_dataclass
@@ -86,8 +87,8 @@ class Program:
         return self._measure(run)
 
     def score_all(self, run: RunState) -> dict[str, jax.Array]:
-        """Return every measurement for all nodes, each (n,)."""
-        return self._score()(run)
+        """Return every measurement for all nodes, each (n,), by node."""
+        return by_node(self._score()(run), self.algorithm.problem.order)
 
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
@@ -105,10 +106,11 @@ class Program:
         return partial(compiled, arrays)
 
     def _step(self, run: RunState) -> RunState:
-        round_ = Round(run.round, self.run_key, self.algorithm.problem.n_nodes, self.conditions)
+        problem = self.algorithm.problem
+        round_ = Round(run.round, self.run_key, problem.n_nodes, self.conditions, problem.order)
         state, traffic = self.algorithm.step(run.state, round_)
         # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
-        finite = jnp.isfinite(self.algorithm.models(state).sum())
+        finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
         return RunState(run.round + 1, ~finite, run.traffic + traffic, state)
 
     def _rounds(self, run: RunState, until: jax.Array) -> RunState:
@@ -123,6 +125,17 @@ class Program:
         if x.shape[0] == problem.n_nodes:
             scores |= problem.evaluate_local(x, jnp.arange(x.shape[0], dtype=jnp.int32))
         return scores
+
+
+def by_node(tree: PyTree, order: Order | None) -> PyTree:
+    """Return ``tree`` with what it holds for each row, node by node: as the user numbers them."""
+    if order is None:
+        return tree
+
+    def one(leaf: jax.Array) -> jax.Array:
+        return leaf[order.rows] if leaf.ndim and leaf.shape[0] == order.nodes.size else leaf
+
+    return jax.tree.map(one, tree)
 
 
 def first(algorithm: Algorithm, key: PRNGKey) -> RunState:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import jax
@@ -13,7 +14,7 @@ from jaxgossip.errors import InputError
 from jaxgossip.mixing.counting import to_int
 from jaxgossip.network import Conditions
 from jaxgossip.simulation.metrics import Metrics
-from jaxgossip.simulation.program import Program, RunState
+from jaxgossip.simulation.program import Program, RunState, by_node
 from jaxgossip.typing import PyTree, Rows
 
 CHUNK_S = 1.0
@@ -54,23 +55,31 @@ class Result:
 
     Attributes:
         metrics: records of all evaluations.
-        state: the algorithm's state at the end.
-        x: (n, p) models at the end.
+        algorithm: what ran.
         node_scores: every measurement at the end for all nodes, (n,) NumPy each; empty if interrupted.
         status: completed, diverged (a model became NaN or infinite in round ``rounds``) or interrupted.
         rounds: rounds done.
         wall_s: seconds of rounds and evaluations, without compilation.
-        run: the whole run state, to be continued from.
+        run: the whole run state, to be continued from, in rows as the problem orders them.
     """
 
     metrics: Metrics
-    state: PyTree
-    x: Rows
+    algorithm: Algorithm
     node_scores: Mapping[str, np.ndarray]
     status: Status
     rounds: int
     wall_s: float
     run: RunState
+
+    @cached_property
+    def state(self) -> PyTree:
+        """The algorithm's state at the end, node by node."""
+        return by_node(self.run.state, self.algorithm.problem.order)
+
+    @cached_property
+    def x(self) -> Rows:
+        """(n, p) models at the end, node by node."""
+        return self.algorithm.models(self.state)
 
 
 def simulate(
@@ -155,7 +164,7 @@ def simulate(
     observer.finished(run, wall_s)
     scored = {} if status == "interrupted" else program.score_all(run)
     scores = {name: np.asarray(values) for name, values in scored.items()}
-    return Result(Metrics(records), run.state, algorithm.models(run.state), scores, status, done, wall_s, run)
+    return Result(Metrics(records), algorithm, scores, status, done, wall_s, run)
 
 
 def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from jaxgossip.topology.lattices import k_nearest_ring as k_nearest_ring
 from jaxgossip.topology.lattices import path as path
 from jaxgossip.topology.lattices import ring as ring
 from jaxgossip.topology.lattices import torus as torus
+from jaxgossip.topology.locality import localised as localised
+from jaxgossip.topology.order import Order as Order
 from jaxgossip.topology.random_degrees import barabasi_albert as barabasi_albert
 from jaxgossip.topology.random_degrees import random_regular as random_regular
 from jaxgossip.topology.random_degrees import watts_strogatz as watts_strogatz

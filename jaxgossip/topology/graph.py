@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 
 from jaxgossip.errors import GraphError
+from jaxgossip.topology.order import Order
 from jaxgossip.topology.structures import Circulant, Complete, Hypercube, Lattice, Star, Structure
 
 
@@ -29,6 +30,7 @@ class Graph:
         lists: (indptr (n+1,) int64, indices (m,) int32) in CSR form; None where the structure can make them.
         labels: the user's names of the nodes, where they are not 0..n-1; node i is ``labels[i]``.
         positions: (n, D) float64, where the nodes lie in space, for graphs that have one.
+        order: in which rows of memory the nodes' models stand; None where node i has row i.
     """
 
     n_nodes: int
@@ -38,6 +40,7 @@ class Graph:
     lists: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
     labels: tuple[str, ...] | None = field(default=None, repr=False)
     positions: np.ndarray | None = field(default=None, repr=False)
+    order: Order | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.n_nodes < 1:

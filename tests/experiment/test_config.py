@@ -191,7 +191,7 @@ def test_own_builders_are_checked_like_ours(tmp_path):
     assert read(text, folder=tmp_path).topology.kind == f"{tmp_path}/own.py:pairs"
     message, hint = wrong(text + "[topology.x]", folder=tmp_path)
     assert message == "<text>: topology.x: unknown key"
-    assert hint == "allowed: allow_disconnected, kind, nodes, step"
+    assert hint == "allowed: allow_disconnected, kind, localise, nodes, step"
     assert "topology.step: expected an integer, got 'a'" in wrong(text, ["topology.step=a"], folder=tmp_path)[0]
     message, _ = wrong(text.replace("pairs", "odd"), folder=tmp_path)
     assert "topology.kind: odd: no configuration can give its parameter 'f'" in message
@@ -226,8 +226,8 @@ def test_own_builders_are_checked_like_ours(tmp_path):
         (["seed=-1"], "seed: must be at least 0, got -1", ""),
         (["name='a/b'"], "name: 'a/b' does not fit", "letters, digits"),
         (
-            ["device.dtype=float16"],
-            "device.dtype: expected 'float32' or 'float64', got 'float16'",
+            ["device.dtype=float8"],
+            "device.dtype: expected 'bfloat16', 'float16', 'float32' or 'float64', got 'float8'",
             "did you mean 'float",
         ),
         (
@@ -335,7 +335,10 @@ local_test = 0.1
         f"{path}: partition.local_test: a node with one sample has none to keep for its own test, got 0.1",
         f"{path}: optimizer.learning_rate: missing",
     ]
-    assert "topology.degree: allowed: allow_disconnected, kind, nodes; 'degree' is a key of random_regular" in hint
+    assert (
+        "topology.degree: allowed: allow_disconnected, kind, localise, nodes; 'degree' is a key of random_regular"
+        in hint
+    )
 
 
 def test_a_union_is_one_complaint_without_tags():

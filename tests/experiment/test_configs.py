@@ -52,9 +52,9 @@ def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Pat
         manifest
     )
     assert manifest["status"] == "completed"
-    scores = np.load(folder / "node_scores.npz")
     name = "test_loss" if config.is_quadratic else "test_accuracy"
-    assert scores[name].shape == (manifest["graph"]["nodes"],)
+    with np.load(folder / "node_scores.npz") as scores:
+        assert scores[name].shape == (manifest["graph"]["nodes"],)
     assert (folder / "summary.png").stat().st_size > 10_000
     assert not list(folder.rglob("*.tmp"))
     resolved = tomllib.loads((folder / "config.toml").read_text())

@@ -460,7 +460,7 @@ def test_two_scores_for_three_classes_are_told() -> None:
     ("dtype", "message"),
     [
         (np.float64, "float64 is switched off in JAX (build and run within jax.enable_x64(True))"),
-        (np.int32, "models are of a floating type, not int32 (dtype is float32 or float64)"),
+        (np.int32, "models are of a floating type, not int32 (dtype is bfloat16, float16, float32 or float64)"),
     ],
 )
 def test_types_that_models_cannot_have_are_told(dtype: type, message: str) -> None:

@@ -7,9 +7,10 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.mixing import counting
+from jaxgossip.mixing.hybrid import Hybrid
 from jaxgossip.mixing.operator import Faults
 from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.tables import Buckets, Slots
+from jaxgossip.mixing.tables import Slots
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights, weights
 
 t = jg.topology
@@ -106,8 +107,8 @@ def test_operator_equals_its_matrix_beyond_32768_rows(name: str, n: int) -> None
         (t.hypercube(16), HypercubeFlip),
         (t.complete(12), AxisMean),
         (t.random_regular(12, degree=4, rng=0), Slots),
-        (t.star(100), Buckets),
-        (t.barabasi_albert(200, m=2, rng=0), Buckets),
+        (t.star(100), Hybrid),
+        (t.barabasi_albert(200, m=2, rng=0), Hybrid),
     ],
     ids=lambda value: getattr(value, "name", getattr(value, "__name__", "")),
 )
@@ -116,12 +117,14 @@ def test_the_structure_chooses_the_operator(graph: Graph, expected: type) -> Non
 
 
 @pytest.mark.parametrize("graph", [t.star(100_000), t.barabasi_albert(100_000, m=8, rng=0)], ids=["star", "power law"])
-def test_buckets_cost_in_proportion_to_their_edges(graph: Graph) -> None:
+def test_hybrids_cost_in_proportion_to_their_edges(graph: Graph) -> None:
     W = jg.mixing.metropolis_hastings(graph)
-    assert isinstance(W, Buckets)
-    entries = sum(table.size for level in W.tables for table in level)
-    assert entries < 1.3 * graph.n_links
-    assert len(W.tables) <= 4
+    assert isinstance(W, Hybrid)
+    entries = sum(source.size for source in W.slots.sources) + sum(
+        table.size for level in W.rest.tables for table in level
+    )
+    assert entries < 1.45 * graph.n_links
+    assert len(W.rest.tables) <= 4
 
 
 def random_faults(n: int, drop: float, online: float, seed: int = 0) -> Faults:
@@ -135,7 +138,7 @@ FAULTY = {
     "flip": lambda: jg.mixing.metropolis_hastings(t.hypercube(16)),
     "mean": lambda: jg.mixing.metropolis_hastings(t.complete(13)),
     "slots": lambda: jg.mixing.metropolis_hastings(t.random_regular(12, degree=4, rng=0)),
-    "buckets": lambda: jg.mixing.metropolis_hastings(t.star(100)),
+    "hybrid": lambda: jg.mixing.metropolis_hastings(t.star(100)),
     "dense": lambda: jg.mixing.dense(weights.metropolis_hastings(t.ring(13))),
     "matching": lambda: jg.mixing.matching(t.complete(13)).at(jnp.int32(0), jax.random.key(1)),
     "pull": lambda: jg.mixing.pull(t.complete(13), fanout=2).at(jnp.int32(0), jax.random.key(1)),

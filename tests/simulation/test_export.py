@@ -20,7 +20,7 @@ OPERATORS = {
     "flip": lambda: jg.mixing.metropolis_hastings(t.hypercube(16)),
     "mean": lambda: jg.mixing.metropolis_hastings(t.complete(16)),
     "slots": lambda: jg.mixing.metropolis_hastings(t.random_regular(16, degree=4, rng=0)),
-    "buckets": lambda: jg.mixing.metropolis_hastings(t.star(100)),
+    "hybrid": lambda: jg.mixing.metropolis_hastings(t.star(100)),
     "dense": lambda: jg.mixing.dense(weights.metropolis_hastings(t.ring(16))),
     "periodic": lambda: jg.mixing.periodic([weights.uniform(t.ring(16)), weights.uniform(t.star(16))]),
     **{kind: (lambda kind=kind: MIXINGS[kind](t.complete(16))) for kind in MIXINGS},

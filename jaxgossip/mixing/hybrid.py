@@ -1,0 +1,241 @@
+"""W of graphs with very unequal degrees: a table of slots for what most nodes hear, and a rest for the few that hear more.
+
+The rest of a list is cut into pieces of at most ``WIDTHS[-1]``; the sums of a node's pieces are summed in the same way,
+level by level, so that a hub with 10⁶ neighbours takes four small levels. The split is that of the hybrid format of Bell
+and Garland 2009, "Implementing sparse matrix-vector multiplication on throughput-oriented processors", without scatter.
+"""
+
+import functools
+from dataclasses import dataclass, field
+from typing import override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgossip.mixing.counting import Count, count, total
+from jaxgossip.mixing.operator import Faults, Operator, column
+from jaxgossip.mixing.tables import Slots, gather, settle
+from jaxgossip.typing import NodeFloats, NodeInts, Rows, accumulator
+
+_static = functools.partial(field, metadata={"static": True})
+
+WIDTHS = (1, 2, 4, 8, 16, 32)
+"""Pieces are padded to the next of these; longer lists are cut into pieces of the last."""
+Masks = tuple[Bool[Array, "m k"], ...]
+Levels = tuple[tuple[Float[Array, "m k"], ...], ...]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Rest:
+    """Sums over the neighbours that have no slot.
+
+    Attributes:
+        tables: for every level a tuple of (m, k) int32; level 0 points into the rows of x, every other one into the sums
+            of the level below. Padding points at row 0 and has weight 0.
+        weights: (m, k) of every table; only level 0 has others than 0 and 1.
+        owners: (m,) int32 of every table of level 0, whose row each piece belongs to.
+        drawn: (m,) int32 of every table of level 0, the place of each piece when pieces stand by node number.
+        position: (n,) int32, which of all sums, level after level, is the node's; the last one is a row of zeros.
+    """
+
+    tables: tuple[tuple[Int[Array, "m k"], ...], ...]
+    weights: Levels
+    owners: tuple[Int[Array, " m"], ...]
+    drawn: tuple[Int[Array, " m"], ...]
+    position: NodeInts
+
+    def sums(self, x: Rows, masks: Masks | None) -> Rows:
+        """Return (n, p): the weighted sum of the rows of x that each node hears here, of those in ``masks`` if given."""
+        kind = accumulator(x.dtype)
+        level0 = self.weights[0]
+        if masks is not None:
+            level0 = tuple(jnp.where(mask, weight, 0) for mask, weight in zip(masks, level0, strict=True))
+        n_sums = sum(table.shape[0] for level in self.tables for table in level)
+        sums, start, below = jnp.zeros((n_sums + 1, x.shape[1]), kind), 0, x
+        for level, weights in zip(self.tables, (level0, *self.weights[1:]), strict=True):
+            first = start
+            for table, weight in zip(level, weights, strict=True):
+                parts = (column(weight[:, k], kind) * gather(below, table[:, k]) for k in range(table.shape[1]))
+                # Each part is written where it belongs: a concatenation would hold all of them twice.
+                sums = jax.lax.dynamic_update_slice(sums, functools.reduce(jnp.add, parts), (start, 0))
+                start += table.shape[0]
+            below = settle(sums[first:start])
+        return gather(sums, self.position)
+
+    def maximum(self, values: NodeFloats, masks: Masks | None) -> NodeFloats:
+        """Return (n,): the largest value each node hears here, the lowest number if none."""
+        lowest = jnp.finfo(values.dtype).min
+        reaches = [[weight != 0 for weight in weights] for weights in self.weights]
+        if masks is not None:
+            reaches[0] = [there & mask for there, mask in zip(reaches[0], masks, strict=True)]
+        outputs, below = [], values
+        for level, there in zip(self.tables, reaches, strict=True):
+            parts = [
+                jnp.where(one, gather(below, table), lowest).max(1) for table, one in zip(level, there, strict=True)
+            ]
+            below = jnp.concatenate(parts)
+            outputs.append(below)
+        return gather(jnp.concatenate([*outputs, jnp.full(1, lowest)]), self.position)
+
+    def arrivals(self, faults: Faults) -> Masks:
+        """Return, for the tables of level 0, which messages arrive."""
+        masks = []
+        for stream, (table, owner, drawn) in enumerate(zip(self.tables[0], self.owners, self.drawn, strict=True)):
+            arrived = faults.survives(table.shape, stream + 1, drawn)
+            if faults.online is not None:
+                arrived = arrived & gather(faults.online, table) & gather(faults.online, owner)[:, None]
+            masks.append(arrived)
+        return tuple(masks)
+
+    def as_matrix(self) -> sp.csr_array:
+        """Return the weights of the rest as a sparse (n, n) matrix of float64."""
+        n, blocks = self.position.shape[0], []
+        below, width = sp.eye_array(n, format="csr"), n
+        for level, weights in zip(self.tables, self.weights, strict=True):
+            rows = []
+            for table, weight in zip(level, weights, strict=True):
+                index, value = np.asarray(table), np.asarray(weight, np.float64)
+                pointer = np.arange(index.shape[0] + 1) * index.shape[1]
+                picks = sp.csr_array((value.ravel(), index.ravel(), pointer), shape=(index.shape[0], width))
+                rows.append(picks @ below)
+            below, width = sp.vstack(rows, format="csr"), sum(table.shape[0] for table in level)
+            blocks.append(below)
+        sums = sp.csr_array(sp.vstack([*blocks, sp.csr_array((1, n))], format="csr"))
+        return sums[np.asarray(self.position)]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Hybrid(Operator):
+    """W as slots for the first neighbours of every node and a rest, at a cost in proportion to its edges.
+
+    Attributes:
+        slots: the first k neighbours of every node, and its own weight.
+        rest: the others.
+        out_degrees: (n,) int32, messages that each node sends.
+        n_links: messages a round when all are online.
+        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+    """
+
+    slots: Slots
+    rest: Rest
+    out_degrees: NodeInts
+    n_links: int = _static()
+    numbering: str = _static(default="")
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.slots.n_nodes
+
+    @property
+    def self_weight(self) -> Array:
+        """(n,), what each node keeps of its own row."""
+        return self.slots.self_weight
+
+    @override
+    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+        own, heard = self.slots.hear(x, faults)
+        masks = None if faults is None else self.rest.arrivals(faults)
+        if masks is not None:
+            own = own - self.rest.sums(jnp.ones((self.n_nodes, 1), heard.dtype), masks)[:, 0]
+        heard = heard + self.rest.sums(x, masks)
+        return (column(own, heard) * x + heard).astype(x.dtype)
+
+    @override
+    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        masks = None if faults is None else self.rest.arrivals(faults)
+        return jnp.maximum(self.slots.maximum(values, faults), self.rest.maximum(values, masks))
+
+    @override
+    def messages(self, faults: Faults | None) -> Count:
+        if faults is None or faults.online is None:
+            return count(self.n_links)
+        return total(jnp.where(faults.online, self.out_degrees, 0))
+
+    @override
+    def as_matrix(self) -> np.ndarray:
+        return self.slots.as_matrix() + self.rest.as_matrix().toarray()
+
+
+def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, nodes: np.ndarray) -> Rest:
+    """Return the rest for CSR lists, most of them empty.
+
+    Args:
+        indptr: (n+1,), row i hears ``indices[indptr[i]:indptr[i+1]]``.
+        indices: (m,) rows heard.
+        values: (m,) their weights.
+        nodes: (n,) the node that each row stands for.
+    """
+    n = indptr.size - 1
+    tables: list[tuple[Array, ...]] = []
+    weights: list[tuple[Array, ...]] = []
+    piece_owners: list[np.ndarray] = []
+    position = np.full(n, -1, np.int64)
+    owners, base = np.arange(n), 0
+    while True:
+        heads, lengths, piece_owner = _pieces(indptr)
+        groups, level_tables, level_weights = _level(heads, lengths, indices, values)
+        tables.append(tuple(jnp.asarray(table) for table in level_tables))
+        weights.append(tuple(jnp.asarray(weight) for weight in level_weights))
+        if base == 0:
+            piece_owners = [owners[piece_owner[group]] for group in groups]
+        order = np.concatenate(groups)
+        place = np.empty(order.size, np.int64)
+        place[order] = np.arange(order.size)  # piece -> row in this level's output
+        per_owner = np.bincount(piece_owner, minlength=owners.size)
+        single = per_owner[piece_owner] == 1
+        position[owners[piece_owner[single]]] = base + place[single]
+        base += order.size
+        if single.all():
+            break
+        many = per_owner > 1
+        owners = owners[many]
+        indptr = np.concatenate([[0], np.cumsum(per_owner[many])])
+        indices = place[~single]
+        values = np.ones(indices.size)
+    position[position < 0] = base
+    return Rest(
+        tuple(tables),
+        tuple(weights),
+        tuple(jnp.asarray(owner.astype(np.int32)) for owner in piece_owners),
+        tuple(jnp.asarray(_ranks(nodes[owner])) for owner in piece_owners),
+        jnp.asarray(position.astype(np.int32)),
+    )
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Return (m,) int32: the place of each value in ascending order, equal ones as they come."""
+    ranks = np.empty(values.size, np.int32)
+    ranks[np.argsort(values, kind="stable")] = np.arange(values.size, dtype=np.int32)
+    return ranks
+
+
+def _pieces(indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cut lists into pieces of at most WIDTHS[-1]: (start of each piece, its length, its list); empty lists have none."""
+    widest, degrees = WIDTHS[-1], np.diff(indptr)
+    n_pieces = -(-degrees // widest)
+    owner = np.repeat(np.arange(degrees.size), n_pieces)
+    rank = np.arange(owner.size) - np.repeat(np.cumsum(n_pieces) - n_pieces, n_pieces)
+    heads = indptr[owner] + rank * widest
+    return heads, np.minimum(widest, indptr[owner + 1] - heads), owner
+
+
+def _level(
+    heads: np.ndarray, lengths: np.ndarray, indices: np.ndarray, values: np.ndarray
+) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Sort pieces into tables by width: (numbers of the pieces of each table, tables, weights)."""
+    width_of = np.searchsorted(WIDTHS, lengths)
+    groups, tables, weights = [], [], []
+    for number in np.unique(width_of):
+        pieces, width = np.flatnonzero(width_of == number), WIDTHS[number]
+        filled = np.arange(width) < lengths[pieces, None]
+        entries = np.where(filled, heads[pieces, None] + np.arange(width), 0)
+        groups.append(pieces)
+        tables.append(np.where(filled, indices[entries], 0).astype(np.int32))
+        weights.append(np.where(filled, values[entries], 0.0))
+    return groups, tables, weights

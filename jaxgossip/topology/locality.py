@@ -1,0 +1,84 @@
+"""In which order the nodes' rows stand in memory: near nodes near each other, so that a neighbour is often in cache.
+
+A graph keeps the user's numbers throughout; its ``order`` only says which row each node's model has. Mixing on a million
+nodes whose neighbours are near in memory takes a third of the time of one whose neighbours are anywhere.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse import csgraph
+
+from jaxgossip.topology.graph import Graph
+from jaxgossip.topology.order import Order
+
+WINDOW = 4096
+"""Rows that a cache holds, roughly (a mebibyte of 64 float32): a link between rows nearer than this is near."""
+WORTHWHILE = 0.2
+"""An order is kept if it makes at least this share of all links near that were far."""
+BLOCK = 2**17
+"""Rows of a sparse product at a time, to bound its memory."""
+
+
+def localised(graph: Graph) -> Graph:
+    """Return the graph with an order of its rows that puts neighbours near each other, or as it is if none helps.
+
+    Nodes with positions are strung along a space-filling curve; others by reverse Cuthill and McKee (1969), without the
+    links that close no triangle, if most do: these are the short cuts of a small world, along which a breadth-first
+    search would run away. Graphs with a structure need no order: their neighbours are found without an index.
+
+    Args:
+        graph: any.
+    """
+    if graph.structure is not None or graph.n_nodes <= WINDOW or graph.n_links == 0:
+        return graph
+    order = Order(_curve(graph.positions) if graph.positions is not None else _cuthill_mckee(graph))
+    gained = share_near(graph, order) - share_near(graph)
+    return replace(graph, order=order) if gained >= WORTHWHILE else graph
+
+
+def share_near(graph: Graph, order: Order | None = None) -> float:
+    """Return the share of links between rows nearer than WINDOW, in ``order`` or, without one, by node numbers."""
+    rows = np.arange(graph.n_nodes, dtype=np.int32) if order is None else order.rows
+    distance = np.repeat(rows, graph.degrees)
+    distance -= rows[graph.indices]
+    return float((np.abs(distance, out=distance) < WINDOW).mean())
+
+
+def _curve(positions: np.ndarray) -> np.ndarray:
+    """Return (n,) int32: the nodes in the order of a Z-curve through their positions (n, D), 16 bits an axis."""
+    low, high = positions.min(0), positions.max(0)
+    cells = ((positions - low) / np.where(high > low, high - low, 1) * (2**16 - 1)).astype(np.uint64)
+    dimension = cells.shape[1]
+    key = np.zeros(cells.shape[0], np.uint64)
+    for bit in range(min(16, 64 // dimension)):
+        for axis in range(dimension):
+            key |= ((cells[:, axis] >> np.uint64(15 - bit)) & np.uint64(1)) << np.uint64(63 - bit * dimension - axis)
+    return np.argsort(key, kind="stable").astype(np.int32)
+
+
+def _cuthill_mckee(graph: Graph) -> np.ndarray:
+    ones = np.ones(graph.indices.size, np.int32)
+    links = sp.csr_array((ones, graph.indices, graph.indptr.astype(np.int32)), shape=(graph.n_nodes,) * 2)
+    if graph.directed:
+        links = sp.csr_array(links + links.T)
+    local = _triangular(links)
+    return csgraph.reverse_cuthill_mckee(links if local is None else local, symmetric_mode=True).astype(np.int32)
+
+
+def _triangular(links: sp.csr_array) -> sp.csr_array | None:
+    """Return the links whose ends have a common neighbour, if they are most of them; else None.
+
+    A sample of the rows decides first: products of sparse matrices cost the square of the degree.
+    """
+    n = links.indptr.size - 1
+    sample = np.random.default_rng(0).integers(n, size=min(n, 1000))
+    some = links[sample]
+    if (some @ links).multiply(some).count_nonzero() < some.nnz / 2:
+        return None
+    blocks = []
+    for start in range(0, n, BLOCK):
+        block = links[start : start + BLOCK]
+        blocks.append((block @ links).multiply(block))
+    return sp.csr_array(sp.vstack(blocks, format="csr"))

@@ -1,0 +1,36 @@
+"""In which rows of memory the nodes' models stand."""
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from jaxgossip.errors import GraphError
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """A permutation between nodes and rows.
+
+    Attributes:
+        nodes: (n,) int32, the number of the node in each row.
+    """
+
+    nodes: np.ndarray
+
+    def __post_init__(self) -> None:
+        if not np.array_equal(np.sort(self.nodes), np.arange(self.nodes.size)):
+            raise GraphError(f"an order of {self.nodes.size} nodes names each of them once")
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """(n,) int32: the row of each node."""
+        rows = np.empty(self.nodes.size, np.int32)
+        rows[self.nodes] = np.arange(self.nodes.size, dtype=np.int32)
+        return rows
+
+    @cached_property
+    def numbering(self) -> str:
+        """A digest: two orders are the same exactly when their numberings are."""
+        return hashlib.sha256(np.ascontiguousarray(self.nodes, np.int32).tobytes()).hexdigest()[:16]
