@@ -19,7 +19,7 @@ from jaxgossip.topology.weights import Weights
 
 MAX_PADDING = 1.25
 """A single table of slots serves while its padded size is at most this multiple of the links."""
-MAX_REST = 1 / 4
+MAX_REST = 1 / 6
 """Share of the nodes that may hear more than the slots hold: their sums are what mixing needs besides its result."""
 MAX_DENSE = 2**13
 """Nodes up to which a dense matrix (a quarter gibibyte) is a reasonable operator."""

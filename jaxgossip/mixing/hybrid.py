@@ -39,7 +39,8 @@ class Rest:
         weights: (m, k) of every table; only level 0 has others than 0 and 1.
         owners: (m,) int32 of every table of level 0, whose row each piece belongs to.
         drawn: (m,) int32 of every table of level 0, the place of each piece when pieces stand by node number.
-        position: (n,) int32, which of all sums, level after level, is the node's; the last one is a row of zeros.
+        position: (n,) int32, which of the sums of level 0 is the node's; the last one is a row of zeros.
+        position_above: (n,) int32, which of those of all levels above, one level after the other; likewise.
     """
 
     tables: tuple[tuple[Int[Array, "m k"], ...], ...]
@@ -47,24 +48,30 @@ class Rest:
     owners: tuple[Int[Array, " m"], ...]
     drawn: tuple[Int[Array, " m"], ...]
     position: NodeInts
+    position_above: NodeInts
 
     def sums(self, x: Rows, masks: Masks | None) -> Rows:
         """Return (n, p): the weighted sum of the rows of x that each node hears here, of those in ``masks`` if given."""
         kind = accumulator(x.dtype)
-        level0 = self.weights[0]
+        weights = self.weights
         if masks is not None:
-            level0 = tuple(jnp.where(mask, weight, 0) for mask, weight in zip(masks, level0, strict=True))
-        n_sums = sum(table.shape[0] for level in self.tables for table in level)
-        sums, start, below = jnp.zeros((n_sums + 1, x.shape[1]), kind), 0, x
-        for level, weights in zip(self.tables, (level0, *self.weights[1:]), strict=True):
-            first = start
-            for table, weight in zip(level, weights, strict=True):
+            weights = (tuple(jnp.where(m, w, 0) for m, w in zip(masks, weights[0], strict=True)), *weights[1:])
+        zero = jnp.zeros((1, x.shape[1]), kind)
+        levels, below = [], x
+        for level, level_weights in zip(self.tables, weights, strict=True):
+            sums, start = jnp.zeros((sum(table.shape[0] for table in level) + 1, x.shape[1]), kind), 0
+            for table, weight in zip(level, level_weights, strict=True):
                 parts = (column(weight[:, k], kind) * gather(below, table[:, k]) for k in range(table.shape[1]))
                 # Each part is written where it belongs: a concatenation would hold all of them twice.
                 sums = jax.lax.dynamic_update_slice(sums, functools.reduce(jnp.add, parts), (start, 0))
                 start += table.shape[0]
-            below = settle(sums[first:start])
-        return gather(sums, self.position)
+            below = settle(sums)
+            levels.append(below)
+        heard = gather(levels[0], self.position)
+        if len(levels) == 1:
+            return heard
+        above = settle(jnp.concatenate([*(sums[:-1] for sums in levels[1:]), zero]))
+        return heard + gather(above, self.position_above)
 
     def maximum(self, values: NodeFloats, masks: Masks | None) -> NodeFloats:
         """Return (n,): the largest value each node hears here, the lowest number if none."""
@@ -77,9 +84,10 @@ class Rest:
             parts = [
                 jnp.where(one, gather(below, table), lowest).max(1) for table, one in zip(level, there, strict=True)
             ]
-            below = jnp.concatenate(parts)
+            below = jnp.concatenate([*parts, jnp.full(1, lowest)])
             outputs.append(below)
-        return gather(jnp.concatenate([*outputs, jnp.full(1, lowest)]), self.position)
+        above = jnp.concatenate([*(output[:-1] for output in outputs[1:]), jnp.full(1, lowest)])
+        return jnp.maximum(gather(outputs[0], self.position), gather(above, self.position_above))
 
     def arrivals(self, faults: Faults) -> Masks:
         """Return, for the tables of level 0, which messages arrive."""
@@ -93,7 +101,7 @@ class Rest:
 
     def as_matrix(self) -> sp.csr_array:
         """Return the weights of the rest as a sparse (n, n) matrix of float64."""
-        n, blocks = self.position.shape[0], []
+        n, levels = self.position.shape[0], []
         below, width = sp.eye_array(n, format="csr"), n
         for level, weights in zip(self.tables, self.weights, strict=True):
             rows = []
@@ -103,9 +111,10 @@ class Rest:
                 picks = sp.csr_array((value.ravel(), index.ravel(), pointer), shape=(index.shape[0], width))
                 rows.append(picks @ below)
             below, width = sp.vstack(rows, format="csr"), sum(table.shape[0] for table in level)
-            blocks.append(below)
-        sums = sp.csr_array(sp.vstack([*blocks, sp.csr_array((1, n))], format="csr"))
-        return sums[np.asarray(self.position)]
+            levels.append(below)
+        nothing = sp.csr_array((1, n))
+        first, above = (sp.csr_array(sp.vstack([*some, nothing], format="csr")) for some in (levels[:1], levels[1:]))
+        return first[np.asarray(self.position)] + above[np.asarray(self.position_above)]
 
 
 @jax.tree_util.register_dataclass
@@ -175,22 +184,25 @@ def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, nodes: 
     tables: list[tuple[Array, ...]] = []
     weights: list[tuple[Array, ...]] = []
     piece_owners: list[np.ndarray] = []
-    position = np.full(n, -1, np.int64)
+    position = np.full((2, n), -1, np.int64)  # among the sums of level 0, and of the levels above
     owners, base = np.arange(n), 0
     while True:
         heads, lengths, piece_owner = _pieces(indptr)
         groups, level_tables, level_weights = _level(heads, lengths, indices, values)
         tables.append(tuple(jnp.asarray(table) for table in level_tables))
         weights.append(tuple(jnp.asarray(weight) for weight in level_weights))
-        if base == 0:
+        above = len(tables) > 1
+        if not above:
             piece_owners = [owners[piece_owner[group]] for group in groups]
         order = np.concatenate(groups)
         place = np.empty(order.size, np.int64)
         place[order] = np.arange(order.size)  # piece -> row in this level's output
         per_owner = np.bincount(piece_owner, minlength=owners.size)
         single = per_owner[piece_owner] == 1
-        position[owners[piece_owner[single]]] = base + place[single]
-        base += order.size
+        position[int(above), owners[piece_owner[single]]] = base + place[single]
+        base = base + order.size if above else 0
+        if not above:
+            position[0, position[0] < 0] = order.size
         if single.all():
             break
         many = per_owner > 1
@@ -198,13 +210,13 @@ def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, nodes: 
         indptr = np.concatenate([[0], np.cumsum(per_owner[many])])
         indices = place[~single]
         values = np.ones(indices.size)
-    position[position < 0] = base
+    position[1, position[1] < 0] = base
     return Rest(
         tuple(tables),
         tuple(weights),
         tuple(jnp.asarray(owner.astype(np.int32)) for owner in piece_owners),
         tuple(jnp.asarray(_ranks(nodes[owner])) for owner in piece_owners),
-        jnp.asarray(position.astype(np.int32)),
+        *(jnp.asarray(places.astype(np.int32)) for places in position),
     )
 
 

@@ -17,8 +17,8 @@ _static = functools.partial(field, metadata={"static": True})
 
 
 def gather(x: Array, index: Int[Array, "..."]) -> Array:
-    """Return x[index] for indices known to be valid, which spares the clamping pass."""
-    return x.at[index].get(mode="promise_in_bounds")
+    """Return x[index] for indices known to be valid, which spares what would clamp them and count from the end."""
+    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
 def settle(index: Int[Array, "..."]) -> Int[Array, "..."]:
