@@ -64,6 +64,8 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
         leaves: list[PyTree] = [None] * len(order)
         for leaf, (start, end) in zip(order, itertools.pairwise(ends), strict=True):
             leaves[leaf] = jax.lax.slice(row, (start,), (end,)).reshape(shapes[leaf])
+        # Each leaf's gradient is finished before those sums: XLA on CPU else computes products of matrices inside them.
+        leaves = jax.lax.optimization_barrier(leaves) if len(leaves) > 1 else leaves
         return jax.tree.unflatten(tree, leaves)
 
     return Layout(ravel, unravel, ends[-1], n_shared)

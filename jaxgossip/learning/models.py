@@ -12,7 +12,6 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.errors import InputError
@@ -25,6 +24,11 @@ Labels = Int[Array, " b"]
 Loss = Callable[[Scores, Labels], PerSample]
 
 
+def as_it_is(x: Array) -> Array:
+    """Return x."""
+    return x
+
+
 @dataclass(frozen=True)
 class Model:
     """What one node trains.
@@ -34,12 +38,14 @@ class Model:
         apply: (params, x (b, …)) -> scores: (b,) for two classes, positive means class 1, or (b, classes).
         loss: (scores, labels (b,) int) -> (b,), one loss a sample.
         regularization: weight of ‖params‖²/2 in the objective.
+        prepare: x (b, …) -> what ``apply`` takes as its x: what needs no parameters is computed once for all samples.
     """
 
     init: Callable[[PRNGKey], PyTree]
     apply: Callable[[PyTree, Array], Scores]
     loss: Loss
     regularization: float = 0.0
+    prepare: Callable[[Array], Array] = as_it_is
 
 
 def logistic_loss(scores: Scores, labels: Labels) -> PerSample:
@@ -60,7 +66,10 @@ def squared_loss(scores: Scores, labels: Labels) -> PerSample:
 
 def cross_entropy_loss(scores: Scores, labels: Labels) -> PerSample:
     """Return −log softmax(scores) at the label."""
-    return optax.losses.softmax_cross_entropy_with_integer_labels(scores, labels)
+    # Picked by comparison, as the gradient of indexing is a scatter; samples are columns, see _dense.
+    scores = scores.T
+    at_label = jnp.arange(scores.shape[0])[:, None] == labels
+    return jax.nn.logsumexp(scores, 0) - jnp.where(at_label, scores, 0).sum(0)
 
 
 def sign(labels: Labels, like: Array) -> PerSample:
@@ -78,6 +87,7 @@ def from_functions(
     apply: Callable[[PyTree, Array], Scores],
     loss: Literal["logistic", "hinge", "squared", "cross_entropy"] | Loss = "cross_entropy",
     regularization: float = 0.0,
+    prepare: Callable[[Array], Array] = as_it_is,
 ) -> Model:
     """Make a model of your own two functions.
 
@@ -86,6 +96,7 @@ def from_functions(
         apply: (params, x (b, …)) -> scores, (b,) or (b, classes).
         loss: a name, or (scores, labels) -> (b,).
         regularization: weight of ‖params‖²/2 in the objective.
+        prepare: x (b, …) -> what ``apply`` takes as its x, computed once for all samples.
 
     Raises:
         InputError: unknown loss, or a negative regularization.
@@ -100,7 +111,7 @@ def from_functions(
         raise InputError(f"unknown loss '{loss}'", hint=f"allowed: {', '.join(named)}")
     if regularization < 0:
         raise InputError(f"regularization must not be negative: {regularization}")
-    return Model(init, apply, named[loss] if isinstance(loss, str) else loss, regularization)
+    return Model(init, apply, named[loss] if isinstance(loss, str) else loss, regularization, prepare)
 
 
 def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
@@ -144,13 +155,15 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
         # One vector, bias last: a row is then the parameters as they are, with nothing to split or to join.
         return {"w": jnp.zeros(size + 1)}
 
-    def apply(params: PyTree, x: Array) -> Scores:
+    def prepare(x: Array) -> Array:
         x = x.reshape(x.shape[0], -1)
-        x = jnp.concatenate([x, jnp.ones((x.shape[0], 1), x.dtype)], axis=1)
+        return jnp.concatenate([x, jnp.ones((x.shape[0], 1), x.dtype)], axis=1)
+
+    def apply(params: PyTree, x: Array) -> Scores:
         # One sample: a sum of products fuses with the gather of the sample, where a product of matrices stands alone.
         return (x * params["w"]).sum(-1) if x.shape[0] == 1 else x @ params["w"]
 
-    return from_functions(init, apply, loss, regularization)
+    return from_functions(init, apply, loss, regularization, prepare)
 
 
 def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
@@ -189,11 +202,11 @@ def mlp(
         return layers
 
     def apply(params: PyTree, x: Array) -> Scores:
-        x = x.reshape(x.shape[0], -1)
+        x = x.reshape(x.shape[0], -1).T
         for number in range(len(sizes) - 1):
             x = jax.nn.relu(x) if number else x
-            x = x @ params[f"w{number}"] + params[f"b{number}"]
-        return x
+            x = _dense(params, number, x)
+        return x.T
 
     return from_functions(init, apply, "cross_entropy", regularization)
 
@@ -230,29 +243,53 @@ def cnn(
         params, before = {}, colours
         for number, after in enumerate(channels):
             scale = jnp.sqrt(2 / (kernel * kernel * before))
-            shape = (kernel, kernel, before, after)
+            shape = (after, kernel, kernel, before)
             params[f"k{number}"] = scale * jax.random.normal(jax.random.fold_in(key, number), shape)
             params[f"c{number}"] = jnp.zeros(after)
             before = after
         return params | _dense_layer(jax.random.fold_in(key, len(channels)), 0, features, n_classes)
 
     def apply(params: PyTree, x: Array) -> Scores:
-        x = x.reshape(x.shape[0], height, width, colours)
+        x = x.reshape(x.shape[0], height, width, colours).T.swapaxes(1, 2)
         for number in range(len(channels)):
             kernels, bias = params[f"k{number}"], params[f"c{number}"]
-            x = jax.lax.conv_general_dilated(x, kernels, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-            x = jax.nn.relu(x + bias)
+            x = jax.nn.relu(jnp.tensordot(kernels, _patches(x, kernel), 3) + bias[:, None, None, None])
             h, w = x.shape[1] // 2, x.shape[2] // 2
-            x = x[:, : 2 * h, : 2 * w].reshape(x.shape[0], h, 2, w, 2, -1).mean((2, 4))
-        return x.reshape(x.shape[0], -1) @ params["w0"] + params["b0"]
+            x = x[:, : 2 * h, : 2 * w].reshape(-1, h, 2, w, 2, x.shape[3]).mean((2, 4))
+        return _dense(params, 0, x.reshape(-1, x.shape[3])).T
 
     return from_functions(init, apply, "cross_entropy", regularization)
 
 
 def _dense_layer(key: PRNGKey, number: int, fan_in: int, fan_out: int, *, zero: bool = False) -> dict[str, Array]:
-    """Return weights by He et al. 2015, or zeros where the task is convex, and zero biases."""
-    weights = jnp.zeros((fan_in, fan_out)) if zero else jnp.sqrt(2 / fan_in) * jax.random.normal(key, (fan_in, fan_out))
+    """Return weights (out, in) by He et al. 2015, or zeros where the task is convex, and zero biases."""
+    shape = (fan_out, fan_in)
+    weights = jnp.zeros(shape) if zero else jnp.sqrt(2 / fan_in) * jax.random.normal(key, shape)
     return {f"w{number}": weights, f"b{number}": jnp.zeros(fan_out)}
+
+
+def _dense(params: PyTree, number: int, x: Float[Array, "in b"]) -> Float[Array, "out b"]:
+    """Return W x + b of layer ``number``, samples being columns.
+
+    The gradient of W is then dy xᵀ, of a left factor whose rows are summed over: batched over nodes, XLA's CPU has a
+    fast product for that and a slow one for dWᵀ = x dyᵀ of samples in rows. And many samples fill vectors better than
+    few classes.
+    """
+    return params[f"w{number}"] @ x + params[f"b{number}"][:, None]
+
+
+def _patches(x: Float[Array, "c h w b"], kernel: int) -> Float[Array, "k k c h w b"]:
+    """Return what each entry of a kernel meets, zeros around the image: convolution becomes a product of matrices.
+
+    A convolution with kernels of its own for each node is a grouped one, which XLA computes slowly on CPU.
+    """
+    before = (kernel - 1) // 2
+    around = (before, kernel - 1 - before)
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+    places = itertools.product(range(kernel), repeat=2)
+    stacked = jnp.stack([padded[:, i : i + height, j : j + width] for i, j in places])
+    return stacked.reshape(kernel, kernel, *x.shape)
 
 
 def _size(shape: Sequence[int]) -> int:

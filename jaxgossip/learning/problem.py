@@ -5,6 +5,7 @@ loss. Columns that stay on their node (private parameters) come last. The sample
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import jax
@@ -22,8 +23,9 @@ from jaxgossip.learning.partitions import Partition
 from jaxgossip.topology import Order
 from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 
-BLOCK_BYTES = 2**26
-"""What is computed in blocks holds about this much at a time: evaluated rows, and the samples of a mean gradient."""
+BLOCK_BYTES = 2**25
+"""What is computed in blocks holds about this much at a time, a shared cache: minibatch gradients, evaluated rows, and
+the samples of a mean gradient."""
 MAX_PADDED_BYTES = 2**32
 """``batch_size=0`` pads every node's samples to the largest node's number: up to this size in all."""
 
@@ -90,8 +92,8 @@ class Classification:
         self._layout = layout(model, private, dtype)
         self.n_params, self.n_shared = self._layout.n_params, self._layout.n_shared
         _check_functions(model, dataset, self._kind)
-        self._x, self._y = jnp.asarray(dataset.x_train, self._kind), jnp.asarray(dataset.y_train, jnp.int32)
-        self._x_test, self._y_test = jnp.asarray(dataset.x_test, self._kind), jnp.asarray(dataset.y_test, jnp.int32)
+        self._x, self._x_test = (model.prepare(jnp.asarray(x, self._kind)) for x in (dataset.x_train, dataset.x_test))
+        self._y, self._y_test = (jnp.asarray(y, jnp.int32) for y in (dataset.y_train, dataset.y_test))
         nodes = slice(None) if order is None else order.nodes
         self._nodes = None if order is None else jnp.asarray(order.nodes)
         start, n_train, n_test = (
@@ -105,7 +107,6 @@ class Classification:
         self._n_test = jnp.asarray(n_test, jnp.int32)
         self._most, self._most_test = int(n_train.max()), int(n_test.max())
         self._one_each = self._most == 1 and batch_size <= 1
-        self._in_place = order is None and self._samples.size == self.n_nodes
         padded_bytes = self._most * self.n_nodes * self._x[0].nbytes
         if batch_size == 0 and padded_bytes > MAX_PADDED_BYTES:
             raise DataError(
@@ -127,7 +128,16 @@ class Classification:
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (n, p): the gradient of the mean loss over each node's minibatch, plus regularization · x."""
-        return jax.vmap(jax.grad(self._objective))(x.astype(self._kind), *self._draw(key)).astype(x.dtype)
+        gradient, wide = jax.grad(self._objective), x.astype(self._kind)
+        samples, used = self._draw(key)
+        # Blocks keep what a minibatch holds in the cache. A single sample holds little more than its row, and its
+        # gradient fuses with the step that takes it.
+        if samples.shape[1] == 1:
+            # Scores and gradient look the sample up, each for itself: kept in between, the samples of all nodes would
+            # be an array as large as their models.
+            gradient = jax.grad(jax.checkpoint(self._objective, policy=_keep_sums))
+            return jax.vmap(gradient)(wide, samples, used).astype(x.dtype)
+        return _in_blocks(lambda node: gradient(*node), (wide, samples, used)).astype(x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p)."""
@@ -188,10 +198,11 @@ class Classification:
     def _draw(self, key: PRNGKey) -> tuple[Int[Array, "n b"], Bool[Array, "n b"] | None]:
         """Return (n, b) numbers of samples, and which of them count (None: all)."""
         if self._one_each:
-            only = self._samples if self._in_place else _rows_at(self._samples, self._start)
-            # The numbers are tied to this round: samples that are the same in every round would be gathered before the
-            # first one, as large an array as all models.
-            return jax.lax.optimization_barrier((only[:, None], jax.random.key_data(key)))[0], None
+            # A word modulo 1: always 0, but not before the round, so that the samples of all nodes, the same in every
+            # round, are not copied out before the first one: that would be an array as large as all models.
+            word = jax.random.key_data(key)[0]
+            rank = (word % self._n_train.astype(jnp.uint32)).astype(jnp.int32)[:, None]
+            return _rows_at(self._samples, self._start[:, None] + rank), None
         if self.batch_size == 0:
             rank = jnp.broadcast_to(jnp.arange(self._most), (self.n_nodes, self._most))
             used = rank < self._n_train[:, None]
@@ -202,23 +213,31 @@ class Classification:
         return _rows_at(self._samples, self._start[:, None] + rank), used
 
 
+def _keep_sums(primitive: Any, *_: Any, **__: Any) -> bool:
+    """Say which results a gradient keeps from the way forward: those that took many numbers to make."""
+    return primitive.name.startswith(("reduce", "dot", "conv", "arg", "cum"))
+
+
 def _rows_at(table: Array, index: Array) -> Array:
     return table.at[index].get(mode="promise_in_bounds")
 
 
 def _in_blocks(one: Callable[[Any], PyTree], rows: PyTree) -> PyTree:
-    """Return vmap(one)(rows), one number a row, so many rows at a time that memory stays bounded."""
+    """Return vmap(one)(rows), so many rows at a time that what is held stays bounded, and in the cache."""
     every = jax.vmap(one)
     length, block = _length(rows), _block(every, rows)
     if length <= block:
         return every(rows)
+
+    def fill(found: PyTree, start: Array) -> tuple[PyTree, None]:
+        part = every(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block), rows))
+        put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=0)
+        return jax.tree.map(put, found, part), None
+
     # The last block reaches back over its predecessor: jax.lax.map's own batches copy all rows, and compile twice.
     starts = jnp.minimum(jnp.arange(0, length, block), length - block)
-    found = jax.lax.map(
-        lambda start: every(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block), rows)), starts
-    )
-    fresh = (length - 1) % block + 1
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf[:-1].ravel(), leaf[-1, block - fresh :]]), found)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(every, rows))
+    return jax.lax.scan(fill, empty, starts)[0]
 
 
 def _sum_of_blocks(program: Callable[[Any], Array], rows: PyTree) -> Array:
@@ -262,7 +281,7 @@ def _check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
     params = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), jax.eval_shape(model.init, jax.random.key(0))
     )
-    scores = jax.eval_shape(model.apply, params, x)
+    scores = jax.eval_shape(lambda params, x: model.apply(params, model.prepare(x)), params, x)
     wide = scores.ndim == 2 and scores.shape[0] == 2 and scores.shape[1] >= max(2, dataset.n_classes)
     if not wide and (scores.shape != (2,) or dataset.n_classes != 2):
         raise InputError(

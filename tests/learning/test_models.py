@@ -31,7 +31,7 @@ def random_parameters(model: m.Model) -> dict[str, np.ndarray]:
 
 def apply64(model: m.Model, parameters: dict, x: np.ndarray) -> np.ndarray:
     with jax.enable_x64(True):
-        return np.asarray(jax.jit(model.apply)(jax.tree.map(jnp.asarray, parameters), jnp.asarray(x)))
+        return np.asarray(jax.jit(model.apply)(jax.tree.map(jnp.asarray, parameters), model.prepare(jnp.asarray(x))))
 
 
 def test_the_cases_cover_the_registry() -> None:
@@ -59,6 +59,14 @@ def test_cross_entropy_is_its_formula() -> None:
     with jax.enable_x64(True):
         found = m.cross_entropy_loss(jnp.asarray(scores), jnp.asarray(labels))
     np.testing.assert_allclose(found, -np.log(shares[np.arange(7), labels]), rtol=1e-12)
+
+
+def test_the_slope_of_cross_entropy_is_its_formula() -> None:
+    scores, labels = samples(7, 3), np.arange(7) % 3
+    shares = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    with jax.enable_x64(True):
+        found = jax.grad(lambda s: m.cross_entropy_loss(s, jnp.asarray(labels)).sum())(jnp.asarray(scores))
+    np.testing.assert_allclose(found, shares - np.eye(3)[labels], rtol=1e-12, atol=1e-15)
 
 
 @pytest.mark.parametrize("loss", [m.logistic_loss, m.hinge_loss, m.cross_entropy_loss])
@@ -93,28 +101,28 @@ def test_softmax_scores_are_their_formula() -> None:
     model = m.softmax((4,), 3)
     parameters, x = random_parameters(model), samples(5, 4)
     np.testing.assert_allclose(
-        apply64(model, parameters, x), x @ parameters["w0"] + parameters["b0"], rtol=1e-12, atol=1e-13
+        apply64(model, parameters, x), x @ parameters["w0"].T + parameters["b0"], rtol=1e-12, atol=1e-13
     )
 
 
 def test_mlp_scores_are_their_formula() -> None:
     model = m.mlp((4,), 3, hidden=(5, 6))
     p, x = random_parameters(model), samples(7, 4)
-    hidden = np.maximum(0, x @ p["w0"] + p["b0"])
-    hidden = np.maximum(0, hidden @ p["w1"] + p["b1"])
-    np.testing.assert_allclose(apply64(model, p, x), hidden @ p["w2"] + p["b2"], rtol=1e-12, atol=1e-12)
+    hidden = np.maximum(0, x @ p["w0"].T + p["b0"])
+    hidden = np.maximum(0, hidden @ p["w1"].T + p["b1"])
+    np.testing.assert_allclose(apply64(model, p, x), hidden @ p["w2"].T + p["b2"], rtol=1e-12, atol=1e-12)
 
 
 def convolution(x: np.ndarray, kernels: np.ndarray, bias: np.ndarray) -> np.ndarray:
     """Write the convolution with zeros around the image out in loops."""
     b, height, width, _ = x.shape
-    size = kernels.shape[0]
+    size = kernels.shape[1]
     before = (size - 1) // 2
     padded = np.pad(x, ((0, 0), (before, size - 1 - before), (before, size - 1 - before), (0, 0)))
-    found = np.zeros((b, height, width, kernels.shape[-1]))
+    found = np.zeros((b, height, width, len(kernels)))
     for i in range(height):
         for j in range(width):
-            found[:, i, j] = np.einsum("bhwc,hwcd->bd", padded[:, i : i + size, j : j + size], kernels) + bias
+            found[:, i, j] = np.einsum("bhwc,dhwc->bd", padded[:, i : i + size, j : j + size], kernels) + bias
     return found
 
 
@@ -130,8 +138,32 @@ def test_cnn_scores_are_their_formula(shape: tuple[int, ...], image: tuple[int, 
         now = np.maximum(0, convolution(now, p[f"k{number}"], p[f"c{number}"]))
         h, w = now.shape[1] // 2, now.shape[2] // 2
         now = (now[:, : 2 * h, : 2 * w].reshape(2, h, 2, w, 2, -1)).mean((2, 4))
-    expected = now.reshape(2, -1) @ p["w0"] + p["b0"]
+    expected = now.transpose(0, 3, 1, 2).reshape(2, -1) @ p["w0"].T + p["b0"]
     np.testing.assert_allclose(apply64(model, p, x), expected, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_gradients_of_cnn_are_those_of_plain_convolutions(kernel: int) -> None:
+    model = m.cnn((5, 7, 2), 3, channels=(2, 3), kernel=kernel)
+    before = (kernel - 1) // 2
+    around = [(before, kernel - 1 - before)] * 2
+
+    def plain(p: dict, x: jax.Array) -> jax.Array:
+        x = x.transpose(0, 3, 1, 2)
+        for number in range(2):
+            kernels = p[f"k{number}"].transpose(0, 3, 1, 2)
+            x = jax.lax.conv_general_dilated(x, kernels, (1, 1), around) + p[f"c{number}"][:, None, None]
+            x = jax.lax.reduce_window(jnp.maximum(x, 0), 0.0, jax.lax.add, (1, 1, 2, 2), (1, 1, 2, 2), "VALID") / 4
+        return x.reshape(x.shape[0], -1) @ p["w0"].T + p["b0"]
+
+    with jax.enable_x64(True):
+        p = jax.tree.map(jnp.asarray, random_parameters(model))
+        x, weights = jnp.asarray(samples(4, 5, 7, 2)), jnp.asarray(samples(4, 3))
+        found, expected = (
+            jax.grad(lambda p, apply=apply: (apply(p, x) * weights).sum())(p) for apply in (model.apply, plain)
+        )
+    for name in p:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ONE_OF_EACH)

@@ -39,7 +39,7 @@ def dataset(classes: int = 2, m: int = M, d: int = D) -> Dataset:
 
 def linear_squared(regularization: float = 0.0) -> models.Model:
     logistic = models.logistic((D,), 2)
-    return models.from_functions(logistic.init, logistic.apply, "squared", regularization)
+    return models.from_functions(logistic.init, logistic.apply, "squared", regularization, logistic.prepare)
 
 
 MODELS: dict[str, tuple[int, Callable[..., models.Model]]] = {
@@ -67,17 +67,17 @@ def scores_and_gradient(name: str, p: dict, x: np.ndarray, y: np.ndarray) -> tup
         return s, loss.mean(), {"w": np.append(x.T @ slope / len(y), slope.mean())}
     hidden, inside = x, None
     if "w1" in p:
-        inside = x @ p["w0"] + p["b0"]
+        inside = x @ p["w0"].T + p["b0"]
         hidden = np.maximum(0, inside)
     last = "1" if "w1" in p else "0"
-    s = hidden @ p["w" + last] + p["b" + last]
+    s = hidden @ p["w" + last].T + p["b" + last]
     shares = np.exp(s) / np.exp(s).sum(1, keepdims=True)
     loss = -np.log(shares[np.arange(len(y)), y]).mean()
     slope = (shares - np.eye(3)[y]) / len(y)
-    gradient = {"w" + last: hidden.T @ slope, "b" + last: slope.sum(0)}
+    gradient = {"w" + last: slope.T @ hidden, "b" + last: slope.sum(0)}
     if inside is not None:
-        back = slope @ p["w1"].T * (inside > 0)
-        gradient |= {"w0": x.T @ back, "b0": back.sum(0)}
+        back = slope @ p["w1"] * (inside > 0)
+        gradient |= {"w0": back.T @ x, "b0": back.sum(0)}
     return s, loss, gradient
 
 
@@ -265,6 +265,25 @@ def test_a_mean_gradient_in_blocks_is_the_same(batch_size: int, monkeypatch: pyt
         np.testing.assert_allclose(task.mean_gradient(x, KEY), whole, rtol=1e-12)
 
 
+@pytest.mark.parametrize("batch_size", [0, 5])
+def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    n, data = 23, dataset(3)
+    sizes = np.arange(n) % 4 + 1
+    order = np.random.default_rng(1).integers(0, M, sizes.sum()).astype(np.int32)
+    partition = Partition(order, np.concatenate([[0], sizes.cumsum()]), sizes.astype(np.int32))
+    with jax.enable_x64(True):
+        model = models.mlp((D,), 3, hidden=(5,), regularization=0.2)
+        task = classification(data, partition, model, batch_size=batch_size, dtype=np.float64)
+        x = rows(n, task.n_params)
+        whole = gradient_of(task, x)
+        monkeypatch.setattr(problem_module, "BLOCK_BYTES", 2**16)
+        # a new function: what is compiled already must not be used again
+        divided = jax.jit(lambda x: task.gradient(x, KEY))
+        assert "scan" in str(divided.trace(x).jaxpr)
+        np.testing.assert_allclose(divided(x), whole, rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal(divided(x), divided(x))
+
+
 def scratch(function: Callable, *arguments) -> int:
     """Return the bytes that a compiled function needs besides its arguments, without running it."""
     analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
@@ -348,8 +367,8 @@ def test_a_million_nodes_share_one_table_of_samples() -> None:
     n, data = 1_000_000, dataset()
     task = classification(data, one_sample(data.y_train, n), models.logistic((D,), 2))
     held = sum(array.nbytes for array in vars(task).values() if isinstance(array, jax.Array | np.ndarray))
-    table = data.x_train.nbytes + data.y_train.nbytes + data.x_test.nbytes + data.y_test.nbytes
-    assert held <= table + 20 * n
+    samples = data.y_train.size + data.y_test.size
+    assert held <= samples * (D + 1 + 1) * 4 + 20 * n  # features, the constant one of the bias, and the label
 
 
 # The canary: N beyond 32,768 and odd, three parameters.
