@@ -1,5 +1,5 @@
 """``python -m jaxgossip`` is the command line."""
 
-from jaxgossip.cli.main import main
+from jaxgossip.cli.start import start
 
-main()
+start()

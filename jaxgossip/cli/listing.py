@@ -1,16 +1,17 @@
 """Tables for the terminal."""
 
 import importlib.util
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from jaxgossip.errors import ConfigError
 from jaxgossip.registry import nearest
+
+if TYPE_CHECKING:
+    from jaxgossip.experiment.plan import Plan
 
 FEW_RUNS = 3
 """So many runs stand side by side; more stand below each other."""
@@ -90,6 +91,26 @@ def listing(kind: str | None) -> str:
     return "\n\n".join(blocks)
 
 
+def plan_table(plan: "Plan", rounds: int) -> str:
+    """Return what a run takes: memory part by part, and time."""
+    from jaxgossip.experiment.units import bytes_text, count_text, duration
+
+    links = "" if plan.links is None else f", {count_text(plan.links)} links"
+    lines = [f"{plan.nodes:,} nodes{links}, {plan.parameters:,} parameters each", "", "memory"]
+    lines += [f"  {name:<28}{bytes_text(size):>10}" for name, size in plan.parts.items()]
+    lines += [f"  {'at its peak':<28}{bytes_text(plan.peak):>10}", f"  {'free':<28}{bytes_text(plan.free):>10}", ""]
+    if plan.links is None:
+        lines += ["by a network of few nodes of the same kind: this one is too large to be built", ""]
+    if not plan.fits:
+        lines.append(f"it does not fit; about {plan.largest:,} nodes would")
+    elif plan.round_s is not None:
+        total = duration(rounds * plan.round_s)
+        speed = count_text(plan.nodes / plan.round_s)
+        lines.append(f"time: {duration(plan.round_s)} a round, {speed} node-updates/s; {rounds:,} rounds in {total},")
+        lines.append("compilation, evaluations and baselines not counted")
+    return "\n".join(lines)
+
+
 def machine() -> str:
     """Return versions, devices, cores and memory."""
     from jaxgossip.experiment.provenance import provenance
@@ -100,16 +121,13 @@ def machine() -> str:
     lines.append(f"{'device':<12} {device['count']} x {device['kind']} ({device['platform']})")
     lines.append(f"{'machine':<12} {device['system']} {device['machine']}, {device['cores']} cores, {_memory()}")
     lines += [f"{name:<12} {value}" for name, value in facts["flags"].items() if name.isupper() and value]
+    lines.append(f"{'allocator':<12} {facts['allocator'] or 'as it is'}")
     extra = "installed" if importlib.util.find_spec("sklearn") else "missing: pip install 'jaxgossip[data]'"
     lines.append(f"{'extra data':<12} {extra}")
     return "\n".join(lines)
 
 
 def _memory() -> str:
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    text = f"{pages / 2**30:.1f} GiB memory"
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        free = next(line for line in meminfo.read_text().splitlines() if line.startswith("MemAvailable"))
-        text += f", {int(free.split()[1]) / 2**20:.1f} GiB available"
-    return text
+    from jaxgossip.experiment.memory import available_bytes, total_bytes
+
+    return f"{total_bytes() / 2**30:.1f} GiB memory, {available_bytes() / 2**30:.1f} GiB available"

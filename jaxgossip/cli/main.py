@@ -86,6 +86,29 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
 
 
 @app.command()
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Tell what a run will take: memory by the compiler's account, time by a short calibration."""
+    from jaxgossip.cli.listing import plan_table
+    from jaxgossip.experiment.config import load
+
+    loaded = load(config, overrides or [])
+    tell(f"building {loaded.name}, compiling its programs and timing some rounds; nothing of the run is allocated")
+    from jaxgossip.experiment.plan import plan as plan_run
+    from jaxgossip.experiment.run import precision
+
+    with precision(loaded):
+        found = plan_run(loaded)
+    say(json.dumps(found.record(), indent=2) if as_json else plan_table(found, loaded.rounds))
+    if not as_json and found.fits:
+        hint(f"jaxgossip run {config}")
+
+
+@app.command()
 def new(
     name: Annotated[
         str, typer.Argument(help="Which example; see the choices with 'jaxgossip list examples'.")
@@ -158,6 +181,30 @@ def compare(
     say(run_table(compare_table(loaded)))
     save_figure(draw(loaded), out)
     say(f"wrote {out}")
+
+
+@app.command()
+def bench(
+    nodes: Annotated[int, typer.Option(help="Nodes of the networks.")] = 1_000_000,
+    params: Annotated[int, typer.Option(help="Parameters of a model in the mixing cases.")] = 64,
+    only: Annotated[str, typer.Option(metavar="NAME,...", help="Only these cases.")] = "",
+    repeats: Annotated[int, typer.Option(help="Samples a case; the median counts.")] = 3,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Also measure from 1,000 to ten times --nodes, and draw it (png, svg or pdf); takes minutes.",
+        ),
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Measure how fast this machine mixes, learns and gossips, in copies of the state."""
+    from jaxgossip.cli.bench import show
+    from jaxgossip.experiment.bench.case import Setting
+
+    show(Setting(nodes, params), only, repeats, picture, as_json=as_json)
 
 
 @app.command()

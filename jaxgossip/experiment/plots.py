@@ -37,12 +37,17 @@ def save_figure(figure: Figure, path: Path) -> None:
     Raises:
         ConfigError: matplotlib knows no such kind.
     """
-    known = FigureCanvasAgg(figure).get_supported_filetypes()
-    if path.suffix.removeprefix(".") not in known:
-        raise ConfigError(f"{path}: no picture can be written as '{path.suffix}'", hint=f"known: {', '.join(known)}")
+    check_picture(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with style():
         figure.savefig(path)
+
+
+def check_picture(path: Path) -> None:
+    """Raise ConfigError unless the suffix of ``path`` is a kind of picture that can be written."""
+    known = FigureCanvasAgg(Figure()).get_supported_filetypes()
+    if path.suffix.removeprefix(".") not in known:
+        raise ConfigError(f"{path}: no picture can be written as '{path.suffix}'", hint=f"known: {', '.join(known)}")
 
 
 def summary(run: RunData) -> Figure:

@@ -35,6 +35,7 @@ def provenance() -> dict[str, Any]:
             "jax_enable_x64": bool(jax.config.jax_enable_x64),
             "jax_threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
         },
+        "allocator": os.environ.get("GLIBC_TUNABLES", ""),
         "git": git_state(Path(__file__).parent),
     }
 

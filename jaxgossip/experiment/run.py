@@ -14,6 +14,7 @@ from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, build, in_own_code, place_of
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.folder import MetricsLog, RunFolder
+from jaxgossip.experiment.plan import check_fits
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.sections import Config
 from jaxgossip.simulation import Observer, Result, RunState, checkpoint, simulate
@@ -70,17 +71,19 @@ def run(
     Args:
         config: the configuration.
         out: the folder; None makes one under ``runs/``.
-        force: overwrite a run that is there.
+        force: overwrite a run that is there, and run what does not seem to fit into memory.
         command: what the user typed, for the manifest.
         reporter: listens.
 
     Raises:
-        InputError: the configuration cannot be built, or the folder is in use.
+        InputError: the configuration cannot be built or does not fit into memory, or the folder is in use.
         RunError: the run failed.
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     with precision(config):
         RunFolder.check_free(out, force=force)  # before minutes of building
+        if not force:
+            check_fits(config)
         experiment = announced_build(config, reporter)
         manifest = {
             "status": "running",

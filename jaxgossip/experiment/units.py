@@ -29,9 +29,11 @@ def count_text(value: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds: ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    """Return seconds: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.2g} ms" if seconds < 9.95e-3 else f"{1000 * seconds:.1f} ms"
     if seconds < 59.95:
         return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.1f} s"
     whole = round(seconds)

@@ -66,6 +66,7 @@ class Program:
         self.conditions = conditions or Conditions()
         self.run_key = run_key(seed)
         self._precision = matmul_precision
+        self._scratch: list[int] = []
         self._start = self._compile(partial(first, algorithm, self.run_key))
         like = initial_shapes(algorithm, seed)
         check_step(algorithm, like, self._step)
@@ -103,7 +104,16 @@ class Program:
     def _compile(self, function: Callable[..., Any], *example: Any, donate: bool = False) -> Callable[..., Any]:
         arrays, pure = self._trace(function, *example)
         compiled = jax.jit(pure, donate_argnums=(1,) if donate else ()).lower(arrays, *example).compile()
+        analysis = compiled.memory_analysis()
+        if analysis is not None:
+            fresh = analysis.output_size_in_bytes - analysis.alias_size_in_bytes if donate else 0
+            self._scratch.append(int(analysis.temp_size_in_bytes + fresh))
         return partial(compiled, arrays)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What the hungriest program takes besides its arguments and the state, by the compiler's account."""
+        return max(self._scratch, default=0)
 
     def _step(self, run: RunState) -> RunState:
         problem = self.algorithm.problem

@@ -1,6 +1,7 @@
 """The commands that need no error: new, validate, run, plot, compare, list, schema, info, --help."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from jaxgossip.cli.main import main
+from jaxgossip.experiment.bench import scaling
+from jaxgossip.experiment.bench.case import Measured
 
 
 @pytest.fixture
@@ -71,9 +74,46 @@ def test_info_tells_versions_and_devices(call: Callable[..., str]) -> None:
         assert word in text
 
 
-@pytest.mark.parametrize("command", ["run", "resume", "validate", "new", "schema", "list", "plot", "compare", "info"])
+@pytest.mark.parametrize(
+    "command", ["run", "resume", "validate", "new", "schema", "list", "plot", "compare", "bench", "info"]
+)
 def test_every_command_explains_itself(command: str, call: Callable[..., str]) -> None:
     assert "Usage:" in call(command, "--help")
+
+
+def test_bench_prints_a_table_or_json_and_draws(
+    call: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = ["--nodes", "200", "--params", "4", "--repeats", "1", "--only", "star,ring"]
+    text = call("bench", *small)
+    assert text.startswith("200 nodes, 4 float32 parameters: one copy of the state (3.2 kB) takes")
+    assert [line.split()[0] for line in text.splitlines()[2:5]] == ["case", "ring", "star"]
+    assert "next: jaxgossip bench --plot" in text
+
+    point = Measured("any", (1000, 4), 1e-6, 1e-5, 5.0, 8000, "edge", 1.0, "scipy CSR @ X", 1e-4)
+    series = dict.fromkeys(scaling.SERIES, scaling.Scaling((point,), ()))
+    asked: list[int] = []
+    monkeypatch.setattr(scaling, "scale", lambda _, largest, **__: asked.append(largest) or series)
+    found = json.loads(call("bench", *small, "--json", "--plot", "bench.svg"))  # nothing else on stdout
+    assert [case["name"] for case in found["cases"]] == ["ring", "star"]
+    assert found["machine"]["versions"]["jax"]
+    assert found["scaling"]["random_8_regular"]["points"][0]["round_s"] == 1e-5
+    assert asked == [2000]
+    assert (tmp_path / "bench.svg").read_text().startswith("<?xml")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--only", "ring,rign"), "unknown benchmark case 'rign'"),
+        (("--nodes", "10"), "the benchmark needs at least 100 nodes, not 10"),
+        (("--plot", "bench.txt"), "bench.txt: no picture can be written as '.txt'"),
+    ],
+)
+def test_bench_refuses_before_it_measures(words: tuple[str, ...], message: str, call: Callable[..., str]) -> None:
+    with pytest.raises(AssertionError, match=re.escape(f"error: {message}")) as told:
+        call("bench", *words)
+    assert "assert 2 == 0" in str(told.value)
 
 
 def test_an_example_is_not_overwritten_unless_forced(call: Callable[..., str], tmp_path: Path) -> None:

@@ -1,0 +1,111 @@
+"""The benchmark on a terminal: a bar or a line a case meanwhile, then the table, the JSON and the chart."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.experiment.bench.case import Measured, Setting
+from jaxgossip.experiment.bench.report import Report, bench, chosen, load_average
+
+
+def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_json: bool) -> None:
+    """Measure, and print what was found.
+
+    Args:
+        setting: the size.
+        only: names of cases, separated by commas; all if empty.
+        repeats: samples a case.
+        picture: file of the scaling chart; None: it is not measured.
+        as_json: print one JSON object and nothing else.
+
+    Raises:
+        InputError: an unknown case, an impossible size, or no kind of picture.
+    """
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    if picture is not None:
+        from jaxgossip.experiment.plots import check_picture
+
+        check_picture(picture)
+    load, cores = load_average(), os.cpu_count() or 1
+    if load is not None and load > cores / 2:
+        tell(
+            f"the machine is busy (load {load:.1f} on {cores} cores): programs on all cores suffer more than a copy on one"
+        )
+    progress = CaseProgress(len(chosen(names)))
+    try:
+        report = bench(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
+    finally:
+        progress.stop()
+    record = report.record()
+    if not as_json:
+        from jaxgossip.experiment.bench.table import table
+
+        say(table(report))
+    if picture is not None:
+        record["scaling"] = _draw(report, picture)
+    if as_json:
+        say(json.dumps(record, indent=2))
+    elif picture is None:
+        hint("jaxgossip bench --plot bench.png")
+    else:
+        say(f"\nwrote {picture}")
+
+
+def _draw(report: Report, picture: Path) -> dict[str, object]:
+    from jaxgossip.experiment.bench.chart import chart
+    from jaxgossip.experiment.bench.scaling import scale
+    from jaxgossip.experiment.plots import save_figure
+
+    largest = 10 * report.setting.nodes
+    tell(f"scaling, from 1,000 to {largest:,} nodes")
+    found = scale(report.setting, largest, note=lambda text: tell(f"  {text}"))
+    save_figure(chart(found, report.setting.params, report.machine), picture)
+    return {name: series.record() for name, series in found.items()}
+
+
+class CaseProgress:
+    """Progress on stderr: a bar in a terminal, a line a case elsewhere.
+
+    Args:
+        cases: how many there are.
+    """
+
+    def __init__(self, cases: int) -> None:
+        self._cases, self._done = cases, 0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("benchmark"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task("", total=cases)
+            self._bar.start()
+
+    def begun(self, name: str) -> None:
+        """Show which case is being built and measured."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=name)
+
+    def done(self, found: Measured) -> None:
+        """Show what was found."""
+        self._done += 1
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, description="")
+        else:
+            tell(f"  {self._done} of {self._cases}  {found.name}: {1e3 * found.round_s:.3g} ms a round")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

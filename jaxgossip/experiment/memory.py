@@ -1,0 +1,40 @@
+"""The machine's memory: what is free, what this process holds and has held."""
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+MEMINFO = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def total_bytes() -> int:
+    """Return the memory of the machine."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def available_bytes() -> int:
+    """Return how much this process may still take: what the system can give, or what its container has left."""
+    free = _kilobytes(MEMINFO, "MemAvailable") if MEMINFO.is_file() else total_bytes()
+    limit, used = (CGROUP / "memory.max", CGROUP / "memory.current")
+    if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
+        free = min(free, int(limit.read_text()) - int(used.read_text()))
+    return max(free, 0)
+
+
+def resident_bytes() -> int:
+    """Return what this process holds in memory now; at systems that do not tell, the most that it has held."""
+    status = Path("/proc/self/status")
+    return _kilobytes(status, "VmRSS") if status.is_file() else peak_bytes()
+
+
+def peak_bytes() -> int:
+    """Return the most that this process has held in memory."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
+
+
+def _kilobytes(path: Path, name: str) -> int:
+    line = next(line for line in path.read_text().splitlines() if line.startswith(f"{name}:"))
+    return 1024 * int(line.split()[1])

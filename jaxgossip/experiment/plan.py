@@ -1,0 +1,237 @@
+"""What a run will take, before it takes it: memory by the compiler's account, time by a short calibration.
+
+    peak = what the process holds once all is built + models and optimizer state + the largest scratch of a program
+
+Nothing of the run is allocated for it: the programs are compiled for shapes. Seconds are those of a network of the same
+kind with fewer nodes, but too many for the cache, times the number of nodes.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgossip.errors import InputError, JaxGossipError
+from jaxgossip.experiment.build import Experiment, build
+from jaxgossip.experiment.memory import available_bytes, peak_bytes, resident_bytes
+from jaxgossip.experiment.sections import Config
+from jaxgossip.experiment.units import bytes_text
+from jaxgossip.simulation.program import Program, initial_shapes
+
+SMALL_NODES = 2**10
+"""Nodes of the network that tells what a node takes, before one of full size is built."""
+CALIBRATION_BYTES = 2**26
+"""Models of a calibration: more than caches hold, so that a node takes as long as it does among millions."""
+CALIBRATION_S = 1.0
+SURE = 0.4
+"""A run whose models and indices take less than this share of the free memory fits, scratch and all."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run takes.
+
+    Attributes:
+        nodes: number of nodes.
+        links: messages a round if all links were used; None if the graph was not built, for it could not fit.
+        parameters: of one model.
+        parts: what memory is for, in bytes, by name.
+        peak: the most that the process will hold, in bytes.
+        free: what it may hold, in bytes: what it holds already, and what the system can give.
+        largest: about how many nodes would fit.
+        round_s: seconds a round; None if not calibrated.
+    """
+
+    nodes: int
+    links: int | None
+    parameters: int
+    parts: Mapping[str, int]
+    peak: int
+    free: int
+    largest: int
+    round_s: float | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the run fits into the free memory."""
+        return self.peak <= self.free
+
+    def record(self) -> dict[str, Any]:
+        """Return the plan as JSON values: bytes and seconds."""
+        return {
+            "nodes": self.nodes,
+            "links": self.links,
+            "parameters": self.parameters,
+            "bytes": dict(self.parts),
+            "peak_bytes": self.peak,
+            "free_bytes": self.free,
+            "fits": self.fits,
+            "largest_nodes": self.largest,
+            "round_s": self.round_s,
+        }
+
+
+def plan(config: Config, *, calibrate: bool = True) -> Plan:
+    """Return what running ``config`` takes.
+
+    Args:
+        config: the configuration.
+        calibrate: whether to measure how long a round takes.
+
+    Raises:
+        InputError: a part cannot be built.
+    """
+    outline = _outline(config)
+    if outline is not None and not outline.fits:
+        return outline
+    experiment = build(config)
+    found = memory_plan(experiment)
+    if not calibrate or not found.fits:
+        return found
+    return Plan(**{**vars(found), "round_s": _seconds_a_round(config, experiment)})
+
+
+def check_fits(config: Config) -> None:
+    """Raise InputError if ``config`` needs more memory than is free, with what it needs it for.
+
+    Most runs are small, which an outline shows at once; only a large one is planned to the end.
+    """
+    outline = _outline(config)
+    if outline is None or outline.peak < SURE * outline.free:
+        return
+    found = outline if not outline.fits else memory_plan(build(config))
+    if found.fits:
+        return
+    parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in found.parts.items())
+    raise InputError(
+        f"{config.name}: {found.nodes:,} nodes need about {bytes_text(found.peak)} of memory, and "
+        f"{bytes_text(found.free)} can be had ({parts})",
+        hint=f"about {found.largest:,} nodes fit; a device.dtype of 16 bits halves the models; --force runs it all the same",
+    )
+
+
+def memory_plan(experiment: Experiment) -> Plan:
+    """Return the plan of an experiment that is built, without its times."""
+    config, problem, algorithm = experiment.config, experiment.problem, experiment.algorithm
+    before = resident_bytes()
+    program = Program(
+        algorithm,
+        seed=config.seed,
+        conditions=experiment.conditions,
+        sampled_nodes=config.evaluation.sampled_nodes,
+        matmul_precision=config.device.matmul_precision,
+    )
+    state, scratch = _bytes(program.like), program.scratch_bytes
+    tables = _bytes(experiment.W)
+    graph = sum(array.nbytes for array in _arrays_of(experiment.graph))
+    samples = sum(array.nbytes for array in _arrays_of(problem))
+    now = resident_bytes()
+    parts = {
+        "models and optimizer state": state,
+        "scratch of a round": scratch,
+        "graph and mixing tables": graph + tables,
+        "samples and their numbers": samples,
+        "programs and libraries": max(0, now - graph - tables - samples),
+    }
+    peak = max(peak_bytes(), now + state + scratch)
+    fixed = parts["programs and libraries"] + min(samples, 2**28)
+    free = available_bytes() + before
+    return Plan(
+        nodes=problem.n_nodes,
+        links=experiment.graph.n_links,
+        parameters=problem.n_params,
+        parts=parts,
+        peak=peak,
+        free=free,
+        largest=_rounded(problem.n_nodes * max(0, free - fixed) / max(1, peak - fixed)),
+    )
+
+
+def _outline(config: Config) -> Plan | None:
+    """Return what the models and indices of a run take, by those of a network with few nodes; None if it has no size.
+
+    Scratch is counted as one more copy of the models, about what every algorithm here needs.
+    """
+    nodes = getattr(config.topology, "nodes", None)
+    small = _resized(config, SMALL_NODES)
+    if small is None or nodes is None:
+        return None
+    held = resident_bytes()
+    try:
+        experiment = build(small)
+    except JaxGossipError:
+        return None  # whatever is wrong with so few nodes need not be wrong with many
+    problem = experiment.problem
+    grown = nodes / problem.n_nodes
+    state = round(grown * _bytes(initial_shapes(experiment.algorithm, config.seed)))
+    graph = sum(array.nbytes for array in _arrays_of(experiment.graph)) + _bytes(experiment.W)
+    samples = 4 * 4 * nodes  # a start, two counts and a number a node, and the table of samples once
+    parts = {
+        "models and optimizer state": state,
+        "scratch of a round": round(grown * problem.n_nodes * problem.n_params * problem.dtype.itemsize),
+        "graph and mixing tables": round(grown * graph),
+        "samples and their numbers": samples + sum(array.nbytes for array in _arrays_of(problem)),
+        "programs and libraries": held,
+    }
+    peak, free = sum(parts.values()), available_bytes() + held
+    return Plan(nodes, None, problem.n_params, parts, peak, free, _rounded(nodes * max(0, free - held) / (peak - held)))
+
+
+def _resized(config: Config, nodes: int) -> Config | None:
+    """Return the configuration with at most so many nodes; None if its topology has no number to change."""
+    topology = config.topology
+    if not isinstance(getattr(topology, "nodes", None), int) or getattr(topology, "shape", None) is not None:
+        return None
+    changed = topology.model_copy(update={"nodes": min(nodes, topology.nodes), "allow_disconnected": True})
+    return config.model_copy(update={"topology": changed})
+
+
+def _seconds_a_round(config: Config, experiment: Experiment) -> float:
+    """Return the seconds of a round, measured on a smaller network of the same kind where there is one."""
+    row = experiment.problem.n_params * experiment.problem.dtype.itemsize
+    few = 1 << (CALIBRATION_BYTES // row).bit_length()  # a power of two suits every topology
+    small = _resized(config, few) if few < experiment.problem.n_nodes else None
+    grown = 1.0
+    if small is not None:
+        try:
+            grown = experiment.problem.n_nodes / few
+            experiment = build(small)
+        except JaxGossipError:
+            grown = 1.0
+    program = Program(experiment.algorithm, seed=config.seed, conditions=experiment.conditions)
+    run, done, chunk, seconds = program.start(), 0, 1, 0.0
+    run = jax.block_until_ready(program.advance(run, 1))
+    while seconds < CALIBRATION_S / 2 and not bool(run.diverged):
+        chunk = max(1, round(chunk * CALIBRATION_S / seconds)) if seconds > CALIBRATION_S / 100 else 4 * chunk
+        done, began = int(run.round), time.perf_counter()
+        run = jax.block_until_ready(program.advance(run, done + chunk))
+        seconds = time.perf_counter() - began
+    return grown * seconds / max(1, int(run.round) - done)
+
+
+def _bytes(tree: Any) -> int:
+    return sum(leaf.size * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype"))
+
+
+def _arrays_of(owner: Any) -> list[Any]:
+    """Return the arrays that an object holds, each once, those in its tuples and parts too."""
+    found: dict[int, Any] = {}
+    waiting = list(vars(owner).values())
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, np.ndarray | jax.Array):
+            found[id(value)] = value
+        elif isinstance(value, tuple):
+            waiting.extend(value)
+        elif hasattr(value, "nodes") and hasattr(value, "__dict__"):  # an order
+            waiting.extend(vars(value).values())
+    return list(found.values())
+
+
+def _rounded(nodes: float) -> int:
+    """Return a number of nodes with two digits, rounded down."""
+    digits = 10 ** max(0, len(str(int(nodes))) - 2)
+    return int(nodes) // digits * digits

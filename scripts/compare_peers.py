@@ -1,0 +1,237 @@
+"""The same work side by side: gossip learning, Pegasos, one sample a node, by jaxgossip and by other simulators.
+
+Usage: python scripts/compare_peers.py [--nodes N] [--rounds R] [--seed S] [--peer FILE.py:FUNCTION]...
+
+Every node holds one e-mail of Spambase, meets random peers, merges and takes one Pegasos step a round; nothing is
+evaluated. Reported are node-updates a second, without building and compiling.
+
+gossipy (https://github.com/makgyver/gossipy, on PyPI as ``gossipy-dfl``) is run if it is installed beside jaxgossip. A
+plain event loop over one Python object a node always runs: it is no product of anybody, and stands for what such a loop
+costs at least. Any other simulator enters by ``--peer``: the function takes (x, y, n_nodes, rounds, seed), x (n, d)
+float32 and y (n,) ±1 being each node's own sample, and returns when the rounds are done. If it returns a number, that
+is taken for the seconds of its rounds; otherwise its whole time counts, set-up included.
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import logging
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgossip import mixing, topology
+from jaxgossip.algorithms import gossip
+from jaxgossip.errors import JaxGossipError
+from jaxgossip.learning import datasets, models, optimizers, partitions
+from jaxgossip.learning.problem import classification
+from jaxgossip.registry import load_object
+from jaxgossip.simulation.program import Program
+
+REGULARIZATION = 1e-4
+LEAST_S = 1.0
+"""jaxgossip does as many rounds as take at least so long: a handful would be over before a clock could tell."""
+
+GOSSIPY = (
+    "get it with: pip install gossipy-dfl torch torchvision pandas dill scikit-learn "
+    "(or put the sources of https://github.com/makgyver/gossipy on PYTHONPATH)"
+)
+
+Peer = Callable[[np.ndarray, np.ndarray, int, int, int], float | None]
+
+
+class MissingPeerError(Exception):
+    """A peer is not installed; the message says how to get it."""
+
+
+class Speed(NamedTuple):
+    """What one simulator did."""
+
+    name: str
+    updates: int
+    seconds: float
+
+
+def one_sample_each(n_nodes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return x (n, 58) float32 with a last column of ones, and y (n,) float32 ±1: the sample of each node."""
+    data = datasets.spambase(rng=seed)
+    held = partitions.one_sample(data.y_train, n_nodes, rng=seed).order
+    x = np.concatenate([data.x_train[held], np.ones((n_nodes, 1), np.float32)], axis=1)
+    return x.astype(np.float32), (2.0 * data.y_train[held] - 1).astype(np.float32)
+
+
+def run_jaxgossip(n_nodes: int, rounds: int, seed: int, order: str) -> Speed:
+    """Run at least ``rounds`` rounds on a random matching over everybody, and at least a second of them."""
+    data = datasets.spambase(rng=seed)
+    deal = partitions.one_sample(data.y_train, n_nodes, rng=seed)
+    problem = classification(data, deal, models.pegasos((57,), 2, regularization=REGULARIZATION))
+    W, optimizer = mixing.matching(topology.complete(n_nodes)), optimizers.pegasos(regularization=REGULARIZATION)
+    program = Program(gossip(problem, optimizer, W, order=order), seed=seed)
+    run = jax.block_until_ready(program.advance(program.start(), 2))
+    begin = done = 2
+    began = time.perf_counter()
+    while done < begin + rounds or time.perf_counter() - began < LEAST_S:
+        done += rounds
+        run = jax.block_until_ready(program.advance(run, done))
+    return Speed(f"jaxgossip, {order}", n_nodes * (done - begin), time.perf_counter() - began)
+
+
+class Node:
+    """One node as an object, the way event simulators keep it."""
+
+    def __init__(self, sample: np.ndarray, label: float) -> None:
+        self.sample, self.label = sample, label
+        self.model, self.age = np.zeros_like(sample), 0
+
+    def send(self) -> tuple[np.ndarray, int]:
+        """Return a copy of the model as a message, and its age."""
+        return self.model.copy(), self.age
+
+    def receive(self, model: np.ndarray, age: int) -> None:
+        """Merge the model that arrived, then take a Pegasos step."""
+        self.model = (self.model + model) / 2
+        self.age = max(self.age, age) + 1
+        rate = 1 / (REGULARIZATION * self.age)
+        inside = self.label * (self.model @ self.sample) < 1
+        self.model *= 1 - rate * REGULARIZATION
+        if inside:
+            self.model += (rate * self.label) * self.sample
+
+
+def object_loop(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) -> float:
+    """Run a queue of messages between one Python object a node: each node pushes to a random peer once a round."""
+    rng = np.random.default_rng(seed)
+    nodes = [Node(sample, label) for sample, label in zip(x, y.tolist(), strict=True)]
+    queue: dict[int, list[tuple[int, tuple[np.ndarray, int]]]] = defaultdict(list)
+    began = time.perf_counter()
+    for tick in range(rounds):
+        for sender in rng.permutation(n_nodes).tolist():
+            receiver = int(rng.integers(n_nodes - 1))
+            queue[tick].append((receiver + (receiver >= sender), nodes[sender].send()))
+        for receiver, message in queue.pop(tick):
+            nodes[receiver].receive(*message)
+    return time.perf_counter() - began
+
+
+def gossipy(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) -> float:
+    """Run gossipy: push, merge then update, Pegasos, everybody a peer of everybody, no delay, no test set.
+
+    A round is one tick, the least that its loop over ticks and nodes can do. Its own complete graph lists n² peers; a
+    network of ours that answers the same question without that list takes its place.
+
+    Raises:
+        MissingPeerError: gossipy, or what it needs, is not installed.
+    """
+    if importlib.util.find_spec("gossipy") is None:
+        raise MissingPeerError(f"not installed; {GOSSIPY}")
+    try:
+        import torch  # noqa: PLC0415 - optional, like all that follows
+        from gossipy import LOG, set_seed  # noqa: PLC0415
+        from gossipy.core import AntiEntropyProtocol, CreateModelMode, StaticP2PNetwork  # noqa: PLC0415
+        from gossipy.data import DataDispatcher  # noqa: PLC0415
+        from gossipy.data.handler import ClassificationDataHandler  # noqa: PLC0415
+        from gossipy.model.handler import PegasosHandler  # noqa: PLC0415
+        from gossipy.model.nn import AdaLine  # noqa: PLC0415
+        from gossipy.node import GossipNode  # noqa: PLC0415
+        from gossipy.simul import GossipSimulator  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise MissingPeerError(f"there, but not the module '{error.name}' that it needs; {GOSSIPY}") from error
+
+    class Others:
+        """All nodes but one, as the sequence that a peer is drawn from."""
+
+        def __init__(self, node: int) -> None:
+            self.node = node
+
+        def __len__(self) -> int:
+            return n_nodes - 1
+
+        def __getitem__(self, rank: int) -> int:
+            return rank + (rank >= self.node)
+
+    class Everybody(StaticP2PNetwork):
+        """The complete graph without its lists."""
+
+        def __init__(self) -> None:
+            super().__init__(n_nodes, np.zeros((n_nodes, 1)))
+
+        def get_peers(self, node_id: int) -> Others:
+            return Others(node_id)
+
+    LOG.setLevel(logging.ERROR)
+    set_seed(seed)
+    torch.set_num_threads(1)  # models of 58 numbers: threads would only get in each other's way
+    handler = ClassificationDataHandler(torch.tensor(x), torch.tensor(y), test_size=0)
+    dispatcher = DataDispatcher(handler, n=n_nodes, eval_on_user=False, auto_assign=False)
+    dispatcher.set_assignments([[node] for node in range(n_nodes)], None)
+    nodes = GossipNode.generate(
+        data_dispatcher=dispatcher,
+        p2p_net=Everybody(),
+        model_proto=PegasosHandler(AdaLine(x.shape[1]), REGULARIZATION, CreateModelMode.MERGE_UPDATE),
+        round_len=1,
+        sync=True,
+    )
+    simulator = GossipSimulator(nodes, dispatcher, delta=1, protocol=AntiEntropyProtocol.PUSH)
+    simulator.init_nodes(seed=seed)
+    began = time.perf_counter()
+    simulator.start(n_rounds=rounds)
+    return time.perf_counter() - began
+
+
+def run_peer(name: str, peer: Peer, arguments: tuple[np.ndarray, np.ndarray, int, int, int]) -> Speed:
+    """Run a peer; the seconds it returns count, or else all it took."""
+    began = time.perf_counter()
+    seconds = peer(*arguments)
+    taken = float(seconds) if isinstance(seconds, int | float) else time.perf_counter() - began
+    return Speed(name, arguments[2] * arguments[3], taken)
+
+
+def table(speeds: list[Speed]) -> str:
+    """Return the speeds, and by how much jaxgossip's fastest exceeds each."""
+    best = max(speed.updates / speed.seconds for speed in speeds if speed.name.startswith("jaxgossip"))
+    lines = [f"{'':<44}{'node-updates/s':>16}{'seconds':>10}{'jaxgossip is x faster':>24}"]
+    for name, updates, seconds in speeds:
+        ratio = "" if name.startswith("jaxgossip") else f"{best * seconds / updates:,.0f}"
+        lines.append(f"{name:<44}{updates / seconds:>16,.0f}{seconds:>10.2f}{ratio:>24}".rstrip())
+    return "\n".join(lines)
+
+
+def main(words: list[str]) -> int:
+    """Run jaxgossip and every peer that is there; return the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--nodes", type=int, default=1000, help="number of nodes (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds of each peer (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--peer", action="append", default=[], metavar="FILE.py:FUNCTION", help="another simulator")
+    options = parser.parse_args(words)
+    if options.nodes < 2 or options.rounds < 1:
+        parser.error("at least 2 nodes and 1 round")
+    peers: dict[str, Peer] = {"one Python object a node (built-in stand-in)": object_loop, "gossipy": gossipy}
+    try:
+        peers |= {spec: load_object(spec) for spec in options.peer}
+    except JaxGossipError as error:
+        parser.error(str(error))
+    x, y = one_sample_each(options.nodes, options.seed)
+    speeds = []
+    for order in ("update_merge", "merge_update"):
+        print(f"jaxgossip, {order} …", file=sys.stderr)
+        speeds.append(run_jaxgossip(options.nodes, options.rounds, options.seed, order))
+    for name, peer in peers.items():
+        print(f"{name} …", file=sys.stderr)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # whatever a peer prints is no result of ours
+                speeds.append(run_peer(name, peer, (x, y, options.nodes, options.rounds, options.seed)))
+        except MissingPeerError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+    print(f"{options.nodes:,} nodes, Pegasos, one sample a node (Spambase), {options.rounds:,} rounds of each peer\n")
+    print(table(speeds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
