@@ -28,6 +28,7 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key of the configuration; can be repeated."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Cache = Annotated[bool, typer.Option("--cache", help="Keep compiled programs on disk, and use those of earlier runs.")]
 
 
 @app.command()
@@ -37,9 +38,13 @@ def run(
     seed: Annotated[int | None, typer.Option(help="Seed, in place of the configuration's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; by default a new one under runs/.")] = None,
     *,
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite what is there, and run what does not seem to fit into memory.")
+    ] = False,
+    cache: Cache = False,
 ) -> None:
     """Run a configuration, and its baselines, into a folder."""
+    from jaxgossip.cli.cache import keep_compiled
     from jaxgossip.cli.progress import TerminalReporter, report, stoppable
     from jaxgossip.experiment.config import load
 
@@ -47,6 +52,8 @@ def run(
     with stoppable() as stop:
         reporter = TerminalReporter(stop)
         loaded = load(config, settings)
+        if cache:
+            tell(f"compiled programs are kept in {keep_compiled()}")
         from jaxgossip.experiment.run import run as run_experiment
 
         command = " ".join(["jaxgossip", *sys.argv[1:]])
@@ -54,12 +61,19 @@ def run(
 
 
 @app.command()
-def resume(folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an interrupted run.")]) -> None:
+def resume(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an interrupted run.")],
+    *,
+    cache: Cache = False,
+) -> None:
     """Go on with an interrupted run; it ends exactly as if it had never stopped."""
+    from jaxgossip.cli.cache import keep_compiled
     from jaxgossip.cli.progress import TerminalReporter, report, stoppable
     from jaxgossip.experiment.run import resume as resume_experiment
 
     with stoppable() as stop:
+        if cache:
+            tell(f"compiled programs are kept in {keep_compiled()}")
         report(resume_experiment(folder, reporter=TerminalReporter(stop)))
 
 

@@ -14,6 +14,7 @@ from jaxgossip.experiment.run import run
 SMALL = {
     "quickstart": [],
     "million": ["topology.nodes=2001"],
+    "ten_million": ["topology.nodes=2001"],
     "digits_noniid": ["topology.nodes=20"],
     "ring_sgd": [],
     "own_graph": [],
@@ -45,7 +46,7 @@ def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Pat
     assert [record["round"] for record in records] == [0, 3, 6]
     promised = PROMISED | (ACCURACY | {"mean_model_test_accuracy"} if not config.is_quadratic else set())
     assert all(promised <= set(record) for record in records)
-    for baseline in ("isolated", "centralised"):
+    for baseline in config.evaluation.baselines:
         assert (folder / "baselines" / f"{baseline}.jsonl").is_file()
     manifest = json.loads((folder / "manifest.json").read_text())
     assert {"command", "seed", "git", "versions", "device", "dtype", "flags", "started", "finished", "status"} <= set(
@@ -123,3 +124,28 @@ baselines = []
     outcome = run(load(tmp_path / "own.toml"), out=tmp_path / "run")
     assert outcome.final["run"]["test_accuracy_mean"] > 0.85
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["graph"]["nodes"] == 24
+
+
+def test_the_order_of_rows_is_invisible_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jaxgossip.experiment import build as builder
+
+    monkeypatch.setattr(builder, "LOCALISE_FROM", 100)
+    monkeypatch.setattr("jaxgossip.topology.locality.WINDOW", 64)
+    settings = [
+        "topology={kind='random_geometric', nodes=2000, mean_degree=12.0, allow_disconnected=true}",
+        "mixing={kind='static'}", "rounds=10", "evaluation={every=5, sampled_nodes=50, baselines=[]}",
+    ]  # fmt: skip
+    scores, logs = [], []
+    for localise in ("true", "false"):
+        config = load(examples_folder() / "quickstart.toml", [*settings, f"topology.localise={localise}"])
+        experiment = builder.build(config)
+        assert (experiment.problem.order is not None) is (localise == "true")
+        run(config, out=tmp_path / localise)
+        with np.load(tmp_path / localise / "node_scores.npz") as stored:
+            scores.append(stored["test_accuracy"])
+        log = [json.loads(line) for line in (tmp_path / localise / "metrics.jsonl").read_text().splitlines()]
+        logs.append([{key: value for key, value in record.items() if key != "wall_s"} for record in log])
+    np.testing.assert_allclose(*scores, atol=2 / 461)
+    assert np.ptp(scores[0]) > 0.1
+    for ours, plain in zip(*logs, strict=True):
+        assert ours == pytest.approx(plain, rel=2e-3)

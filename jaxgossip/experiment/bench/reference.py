@@ -102,8 +102,8 @@ class Layers(NamedTuple):
     Attributes:
         b0: (n, h).
         b1: (n, c).
-        w0: (n, d, h).
-        w1: (n, h, c).
+        w0: (n, h, d).
+        w1: (n, c, h).
     """
 
     b0: np.ndarray
@@ -116,7 +116,7 @@ class Layers(NamedTuple):
         """Return views of x (n, p) for layers of ``sizes`` (d, h, c)."""
         n, (d, h, c) = len(x), sizes
         b0, b1, w0, w1 = np.split(x, np.cumsum([h, c, d * h]), axis=1)
-        return cls(b0, b1, w0.reshape(n, d, h), w1.reshape(n, h, c))
+        return cls(b0, b1, w0.reshape(n, h, d), w1.reshape(n, c, h))
 
 
 def mlp_step(x: np.ndarray, z: np.ndarray, labels: np.ndarray, sizes: tuple[int, int, int], rate: float) -> None:
@@ -130,13 +130,13 @@ def mlp_step(x: np.ndarray, z: np.ndarray, labels: np.ndarray, sizes: tuple[int,
         rate: learning rate.
     """
     layers = Layers.of(x, sizes)
-    hidden = np.maximum(z @ layers.w0 + layers.b0[:, None], 0)
-    scores = hidden @ layers.w1 + layers.b1[:, None]
+    hidden = np.maximum(z @ layers.w0.swapaxes(1, 2) + layers.b0[:, None], 0)
+    scores = hidden @ layers.w1.swapaxes(1, 2) + layers.b1[:, None]
     scores -= scores.max(-1, keepdims=True)
     np.exp(scores, out=scores)
     error = scores / scores.sum(-1, keepdims=True)
     np.put_along_axis(error, labels[..., None], np.take_along_axis(error, labels[..., None], -1) - 1, -1)
     error *= x.dtype.type(rate / z.shape[1])
-    below = (error @ layers.w1.swapaxes(1, 2)) * (hidden > 0)
-    gradients = (below.sum(1), error.sum(1), z.swapaxes(1, 2) @ below, hidden.swapaxes(1, 2) @ error)
+    below = (error @ layers.w1) * (hidden > 0)
+    gradients = (below.sum(1), error.sum(1), below.swapaxes(1, 2) @ z, error.swapaxes(1, 2) @ hidden)
     x -= np.concatenate([part.reshape(len(x), -1) for part in gradients], axis=1)

@@ -1,0 +1,101 @@
+"""A plan is exact where it can be, near where it must guess, and in the way of what cannot fit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import pytest
+
+from jaxgossip.errors import InputError
+from jaxgossip.experiment import plan as plans
+from jaxgossip.experiment.build import build
+from jaxgossip.experiment.config import Config, load
+from jaxgossip.experiment.plan import check_fits, memory_plan, plan
+from jaxgossip.experiment.run import run
+from jaxgossip.simulation.program import Program
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def config(*settings: str) -> Config:
+    common = ["rounds=2", "evaluation.every=2", "evaluation.baselines=[]"]
+    return load(CONFIGS / "million.toml", ["topology.nodes=3000", *common, *settings])
+
+
+def test_models_and_scratch_are_those_of_the_compiled_programs() -> None:
+    experiment = build(config())
+    found = memory_plan(experiment)
+    program = Program(experiment.algorithm, sampled_nodes=1000)
+    compiled = program._advance.func.memory_analysis()
+    assert found.parts["models and optimizer state"] == sum(
+        leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(program.like)
+    )
+    assert 3000 * (58 * 4 + 4 + 4) <= found.parts["models and optimizer state"] <= 3000 * (58 * 4 + 4 + 4) + 100
+    assert found.parts["scratch of a round"] >= compiled.temp_size_in_bytes
+    assert found.parts["scratch of a round"] < 2 * 3000 * 58 * 4 + 2**23
+    assert found.fits
+    assert found.peak >= sum(found.parts.values()) - found.parts["scratch of a round"]
+    assert (found.nodes, found.parameters, found.links) == (3000, 58, 3000 * 2999)
+
+
+def test_rounds_are_timed_on_the_device_at_hand() -> None:
+    found = plan(config())
+    assert found.round_s is not None
+    assert 0 < found.round_s < 1
+    assert json.loads(json.dumps(found.record()))["fits"] is True
+
+
+def test_a_larger_network_is_timed_by_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "CALIBRATION_BYTES", 2**17)
+    small = plans._resized(config(), 512)
+    assert small is not None
+    assert small.topology.nodes == 512  # pyright: ignore[reportAttributeAccessIssue]
+    assert plan(config()).round_s is not None
+
+
+@pytest.mark.parametrize("nodes", [10**9, 10**12])
+def test_what_cannot_be_built_is_refused_by_an_outline(nodes: int) -> None:
+    huge = config(f"topology.nodes={nodes}")
+    with pytest.raises(InputError) as told:
+        check_fits(huge)
+    assert f"million: {nodes:,} nodes need about" in told.value.message
+    assert "models and optimizer state" in told.value.message
+    assert "nodes fit" in told.value.hint
+    found = plan(huge)
+    assert not found.fits
+    assert found.links is None
+    assert 10**5 < found.largest < 10**9
+
+
+def test_a_run_is_refused_with_its_breakdown_unless_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(plans, "resident_bytes", lambda: 0)
+    with pytest.raises(InputError, match=r"3,000 nodes need about .* and 1 kB can be had \(models and optimizer state"):
+        run(config(), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert run(config(), out=tmp_path / "run", force=True).status == "completed"
+
+
+def test_a_graph_from_a_file_needs_no_outline() -> None:
+    own = load(CONFIGS / "own_graph.toml", ["rounds=1"])
+    check_fits(own)
+    assert plan(own, calibrate=False).nodes == 34
+
+
+@pytest.mark.slow
+def test_a_run_stays_within_its_plan(tmp_path: Path) -> None:
+    nodes = ["--set", "topology.nodes=2_000_000", "--set", "rounds=3"]
+    module = [sys.executable, "-m", "jaxgossip"]
+    planned = subprocess.run(
+        [*module, "plan", str(CONFIGS / "million.toml"), *nodes, "--json"], capture_output=True, text=True, check=True
+    )
+    predicted = json.loads(planned.stdout)["peak_bytes"]
+    code = (
+        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2);"
+        "print(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    words = [*module, "run", str(CONFIGS / "million.toml"), *nodes, "--out", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert abs(predicted / int(done.stdout) - 1) < 0.1
