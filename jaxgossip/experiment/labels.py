@@ -22,7 +22,7 @@ def facts(run: RunData) -> list[str]:
     """Return what a run is, a phrase each: nodes, topology, mixing, algorithm, optimizer, task, faults, seed."""
     nodes = run.n_nodes
     found = [] if nodes is None else [f"{nodes:,} node{'s' if nodes != 1 else ''}"]
-    found.append(_kind(run, "topology", hidden=("nodes", "allow_disconnected")))
+    found.append(_kind(run, "topology", hidden=("nodes", "allow_disconnected", "localise")))
     mixing = run.setting("mixing", "kind")
     found.append(f"{mixing} mixing" if mixing else "")
     found.append(_short(run.setting("algorithm", "kind")))

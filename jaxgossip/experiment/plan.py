@@ -7,7 +7,7 @@ kind with fewer nodes, but too many for the cache, times the number of nodes.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,14 +94,21 @@ def plan(config: Config, *, calibrate: bool = True) -> Plan:
     return Plan(**{**vars(found), "round_s": _seconds_a_round(config, experiment)})
 
 
-def check_fits(config: Config) -> None:
+def check_fits(config: Config, note: Callable[[str], None] = lambda _: None) -> None:
     """Raise InputError if ``config`` needs more memory than is free, with what it needs it for.
 
     Most runs are small, which an outline shows at once; only a large one is planned to the end.
+
+    Args:
+        config: the configuration.
+        note: told what takes a while.
     """
     outline = _outline(config)
     if outline is None or outline.peak < SURE * outline.free:
         return
+    note(
+        f"about {bytes_text(outline.peak)} of {bytes_text(outline.free)} memory: compiling once more to see if it fits"
+    )
     found = outline if not outline.fits else memory_plan(build(config))
     if found.fits:
         return

@@ -83,7 +83,7 @@ def run(
     with precision(config):
         RunFolder.check_free(out, force=force)  # before minutes of building
         if not force:
-            check_fits(config)
+            check_fits(config, reporter.note)
         experiment = announced_build(config, reporter)
         manifest = {
             "status": "running",

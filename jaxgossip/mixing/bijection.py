@@ -6,16 +6,18 @@ where a sort-based shuffle of a million takes twenty times as long.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, UInt32
 
 from jaxgossip.typing import PRNGKey
 
 ROUNDS = 6
+FREE_SIDES = 10_000
+"""From so many numbers on, one side may be up to half as long again as the root: it still has enough values to mix."""
 
 
 class Bijection(NamedTuple):
@@ -39,21 +41,32 @@ class Bijection(NamedTuple):
 
     def _walk(self, numbers: Array, *, inverse: bool) -> Array:
         numbers, n = numbers.astype(jnp.uint32), jnp.uint32(self.n)
-        a = int(np.ceil(np.sqrt(self.n)))
-        b = -(-self.n // a)
+        a, b = _sides(self.n)
         once = functools.partial(_feistel, keys=self.keys, a=a, b=b, inverse=inverse)
-        if a * b == self.n:
-            return once(numbers)
-        return jax.lax.while_loop(
-            lambda value: jnp.any(value >= n),
-            lambda value: jnp.where(value >= n, once(value), value),
-            once(numbers),
+        images, excess = once(numbers), a * b - self.n
+        if excess == 0:
+            return images
+        # Whoever lands above n walks on. Where to depends on where it landed alone, and these are few places. Cycles
+        # that stay among them are walked in vain, for nobody enters one: so many steps as places are enough.
+        landed, _ = jax.lax.while_loop(
+            lambda walk: jnp.any(walk[0] >= n) & (walk[1] < excess),
+            lambda walk: (jnp.where(walk[0] >= n, once(walk[0]), walk[0]), walk[1] + 1),
+            (once(n + jnp.arange(excess, dtype=jnp.uint32)), jnp.int32(0)),
         )
+        images, landed = jax.lax.optimization_barrier((images, landed))
+        return jnp.where(images < n, images, landed[jnp.minimum(images - n, excess - 1)])
 
 
 def random_bijection(key: PRNGKey, n: int) -> Bijection:
     """Draw a permutation of 0..n-1, 1 ≤ n < 2³¹."""
     return Bijection(jax.random.bits(key, (ROUNDS,), jnp.uint32), n)
+
+
+def _sides(n: int) -> tuple[int, int]:
+    """Return (a, b) with a·b ≥ n, as little above as near-square sides allow; small n keep the squarest."""
+    root = math.isqrt(n - 1) + 1
+    sides = ((a, -(-n // a)) for a in range(root, root + (root // 2 if n >= FREE_SIDES else 1)))
+    return min(sides, key=lambda sides: sides[0] * sides[1])
 
 
 def _feistel(value: Array, keys: Array, a: int, b: int, *, inverse: bool) -> Array:
@@ -62,11 +75,16 @@ def _feistel(value: Array, keys: Array, a: int, b: int, *, inverse: bool) -> Arr
     for step in reversed(range(ROUNDS)) if inverse else range(ROUNDS):
         if step % 2 == 0:
             shift = _hash(right, keys[step]) % a
-            left = (left + (a - shift if inverse else shift)) % a
+            left = _below(left + (a - shift if inverse else shift), a)
         else:
             shift = _hash(left, keys[step]) % b
-            right = (right + (b - shift if inverse else shift)) % b
+            right = _below(right + (b - shift if inverse else shift), b)
     return left * b + right
+
+
+def _below(sum_: Array, bound: int) -> Array:
+    """Return ``sum_`` modulo ``bound``, for sums below twice the bound: a comparison in place of a division."""
+    return jnp.where(sum_ >= bound, sum_ - bound, sum_)
 
 
 def _hash(value: Array, key: Array) -> Array:

@@ -18,7 +18,11 @@ from jaxgossip.simulation.program import Program, RunState, by_node
 from jaxgossip.typing import PyTree, Rows
 
 CHUNK_S = 1.0
-"""A chunk aims at this many seconds: progress moves, a stop is prompt, and fresh scratch memory is a small part of it."""
+"""A chunk aims at this many seconds: progress moves, and a stop is prompt."""
+CHUNK_ROUNDS = 4
+"""Long rounds come at least so many a chunk, for every chunk takes fresh scratch memory, as large as all models …"""
+MOST_CHUNK_S = 5.0
+"""… but no more than last this long."""
 
 Status = Literal["completed", "diverged", "interrupted"]
 
@@ -148,8 +152,7 @@ def simulate(
             status = "interrupted"
             break
         goal = min(rounds, done - done % evaluate_every + evaluate_every)
-        chunk = 1 if seconds_a_round is None else max(1, int(CHUNK_S / max(seconds_a_round, 1e-9)))
-        until = min(goal, done + chunk)
+        until = min(goal, done + rounds_of_a_chunk(seconds_a_round))
         began = time.perf_counter()
         run = jax.block_until_ready(program.advance(run, until))
         seconds_a_round = (time.perf_counter() - began) / max(1, int(run.round) - done)
@@ -165,6 +168,14 @@ def simulate(
     scored = {} if status == "interrupted" else program.score_all(run)
     scores = {name: np.asarray(values) for name, values in scored.items()}
     return Result(Metrics(records), algorithm, scores, status, done, wall_s, run)
+
+
+def rounds_of_a_chunk(seconds_a_round: float | None) -> int:
+    """Return how many rounds to do at a time; one while nobody knows how long it takes."""
+    if seconds_a_round is None:
+        return 1
+    seconds = max(seconds_a_round, 1e-9)
+    return max(1, int(CHUNK_S / seconds), min(CHUNK_ROUNDS, int(MOST_CHUNK_S / seconds)))
 
 
 def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from jaxgossip.mixing.bijection import random_bijection
 
-SIZES = [1, 2, 3, 5, 7, 16, 17, 100, 1000, 1023, 32_769, 40_001]
+SIZES = [1, 2, 3, 5, 7, 16, 17, 100, 1000, 1023, 10_007, 32_769, 40_001, 999_983]
 
 
 @pytest.mark.parametrize("n", SIZES)
@@ -27,3 +27,16 @@ def test_every_image_is_equally_likely() -> None:
     chi_square = ((counts - draws / n) ** 2 / (draws / n)).sum()
     degrees_of_freedom = (n - 1) ** 2
     assert chi_square < degrees_of_freedom + 5 * np.sqrt(2 * degrees_of_freedom)
+
+
+@pytest.mark.parametrize("n", [10_007, 12_288])
+def test_large_sizes_mix_every_pair_of_places(n: int) -> None:
+    """Neighbours are sent anywhere: displacement and distance of images are those of a uniform permutation."""
+    keys = jax.random.split(jax.random.key(2), 40)
+    images = np.asarray(jax.jit(jax.vmap(lambda key: random_bijection(key, n)(jnp.arange(n, dtype=jnp.uint32))))(keys))
+    for moved in (images, np.diff(images.astype(np.int64), axis=1) % n):
+        counts = np.bincount(moved.ravel() * 64 // n, minlength=64)
+        expected = np.bincount(np.arange(n) * 64 // n, minlength=64) * (moved.size / n)
+        assert ((counts - expected) ** 2 / expected).sum() < 64 + 6 * np.sqrt(2 * 64)
+    fixed = (images == np.arange(n)).sum(1)  # one fixed point a permutation, on average
+    assert 0.4 < fixed.mean() < 1.7
