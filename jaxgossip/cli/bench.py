@@ -63,7 +63,7 @@ def _draw(report: Report, picture: Path) -> dict[str, object]:
 
     largest = 10 * report.setting.nodes
     tell(f"scaling, from 1,000 to {largest:,} nodes")
-    found = scale(report.setting, largest, note=lambda text: tell(f"  {text}"))
+    found = scale(report.setting, largest, repeats=report.repeats, note=lambda text: tell(f"  {text}"))
     save_figure(chart(found, report.setting.params, report.machine), picture)
     return {name: series.record() for name, series in found.items()}
 

@@ -17,6 +17,8 @@ WINDOW = 4096
 """Rows that a cache holds, roughly (a mebibyte of 64 float32): a link between rows nearer than this is near."""
 WORTHWHILE = 0.2
 """An order is kept if it makes at least this share of all links near that were far."""
+MAX_PRODUCT = 2e9
+"""Steps of a sparse product that are worth while: some ten seconds."""
 BLOCK = 2**17
 """Rows of a sparse product at a time, to bound its memory."""
 
@@ -70,9 +72,12 @@ def _cuthill_mckee(graph: Graph) -> np.ndarray:
 def _triangular(links: sp.csr_array) -> sp.csr_array | None:
     """Return the links whose ends have a common neighbour, if they are most of them; else None.
 
-    A sample of the rows decides first: products of sparse matrices cost the square of the degree.
+    A sample of the rows decides first: products of sparse matrices cost the square of the degree. Where that is too much,
+    in graphs so dense that an order would hardly help, the answer is None as well.
     """
-    n = links.indptr.size - 1
+    n, degrees = links.indptr.size - 1, np.diff(links.indptr).astype(np.float64)
+    if np.square(degrees).sum() > MAX_PRODUCT:
+        return None
     sample = np.random.default_rng(0).integers(n, size=min(n, 1000))
     some = links[sample]
     if (some @ links).multiply(some).count_nonzero() < some.nnz / 2:
