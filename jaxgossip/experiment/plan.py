@@ -23,11 +23,13 @@ from jaxgossip.simulation.program import Program, initial_shapes
 
 SMALL_NODES = 2**10
 """Nodes of the network that tells what a node takes, before one of full size is built."""
+OUTLINE_FROM = 100_000
+"""Nodes from which building a network is worth a look beforehand; smaller ones are built, and judged by their shapes."""
 CALIBRATION_BYTES = 2**26
 """Models of a calibration: more than caches hold, so that a node takes as long as it does among millions."""
 CALIBRATION_S = 1.0
 SURE = 0.4
-"""A run whose models and indices take less than this share of the free memory fits, scratch and all."""
+"""A run whose models, held twice, take less than this share of the free memory fits, scratch and all."""
 
 
 @dataclass(frozen=True)
@@ -94,26 +96,35 @@ def plan(config: Config, *, calibrate: bool = True) -> Plan:
     return Plan(**{**vars(found), "round_s": _seconds_a_round(config, experiment)})
 
 
-def check_fits(config: Config, note: Callable[[str], None] = lambda _: None) -> None:
-    """Raise InputError if ``config`` needs more memory than is free, with what it needs it for.
+def check_outline(config: Config) -> None:
+    """Raise InputError if ``config`` needs so much memory that it need not even be built."""
+    outline = _outline(config)
+    if outline is not None and not outline.fits:
+        raise _refusal(config, outline)
 
-    Most runs are small, which an outline shows at once; only a large one is planned to the end.
+
+def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
+    """Raise InputError if an experiment needs more memory than is free, with what it needs it for.
+
+    Most are small, which the shapes of their state show at once; only a large one is compiled to see.
 
     Args:
-        config: the configuration.
+        experiment: built, and not yet run.
         note: told what takes a while.
     """
-    outline = _outline(config)
-    if outline is None or outline.peak < SURE * outline.free:
+    held = resident_bytes()
+    state = _bytes(initial_shapes(experiment.algorithm, experiment.config.seed))
+    if held + 2 * state < SURE * (held + available_bytes()):
         return
-    note(
-        f"about {bytes_text(outline.peak)} of {bytes_text(outline.free)} memory: compiling once more to see if it fits"
-    )
-    found = outline if not outline.fits else memory_plan(build(config))
-    if found.fits:
-        return
+    note(f"models of {bytes_text(state)}: compiling once beforehand, to see if they fit")
+    found = memory_plan(experiment)
+    if not found.fits:
+        raise _refusal(experiment.config, found)
+
+
+def _refusal(config: Config, found: Plan) -> InputError:
     parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in found.parts.items())
-    raise InputError(
+    return InputError(
         f"{config.name}: {found.nodes:,} nodes need about {bytes_text(found.peak)} of memory, and "
         f"{bytes_text(found.free)} can be had ({parts})",
         hint=f"about {found.largest:,} nodes fit; a device.dtype of 16 bits halves the models; --force runs it all the same",
@@ -158,13 +169,13 @@ def memory_plan(experiment: Experiment) -> Plan:
 
 
 def _outline(config: Config) -> Plan | None:
-    """Return what the models and indices of a run take, by those of a network with few nodes; None if it has no size.
+    """Return what the models and indices of a run take, by those of a network with few nodes; None where none is needed.
 
     Scratch is counted as one more copy of the models, about what every algorithm here needs.
     """
     nodes = getattr(config.topology, "nodes", None)
     small = _resized(config, SMALL_NODES)
-    if small is None or nodes is None:
+    if small is None or nodes is None or nodes < OUTLINE_FROM:
         return None
     held = resident_bytes()
     try:

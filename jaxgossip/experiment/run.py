@@ -14,7 +14,7 @@ from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, build, in_own_code, place_of
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.folder import MetricsLog, RunFolder
-from jaxgossip.experiment.plan import check_fits
+from jaxgossip.experiment.plan import check_fits, check_outline
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.sections import Config
 from jaxgossip.simulation import Observer, Result, RunState, checkpoint, simulate
@@ -83,8 +83,10 @@ def run(
     with precision(config):
         RunFolder.check_free(out, force=force)  # before minutes of building
         if not force:
-            check_fits(config, reporter.note)
+            check_outline(config)
         experiment = announced_build(config, reporter)
+        if not force:
+            check_fits(experiment, reporter.note)
         manifest = {
             "status": "running",
             "name": config.name,

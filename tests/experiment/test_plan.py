@@ -12,7 +12,7 @@ from jaxgossip.errors import InputError
 from jaxgossip.experiment import plan as plans
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import Config, load
-from jaxgossip.experiment.plan import check_fits, memory_plan, plan
+from jaxgossip.experiment.plan import check_fits, check_outline, memory_plan, plan
 from jaxgossip.experiment.run import run
 from jaxgossip.simulation.program import Program
 
@@ -59,7 +59,7 @@ def test_a_larger_network_is_timed_by_a_smaller_one(monkeypatch: pytest.MonkeyPa
 def test_what_cannot_be_built_is_refused_by_an_outline(nodes: int) -> None:
     huge = config(f"topology.nodes={nodes}")
     with pytest.raises(InputError) as told:
-        check_fits(huge)
+        check_outline(huge)
     assert f"million: {nodes:,} nodes need about" in told.value.message
     assert "models and optimizer state" in told.value.message
     assert "nodes fit" in told.value.hint
@@ -80,7 +80,8 @@ def test_a_run_is_refused_with_its_breakdown_unless_forced(tmp_path: Path, monke
 
 def test_a_graph_from_a_file_needs_no_outline() -> None:
     own = load(CONFIGS / "own_graph.toml", ["rounds=1"])
-    check_fits(own)
+    check_outline(own)
+    check_fits(build(own), note=pytest.fail)
     assert plan(own, calibrate=False).nodes == 34
 
 
