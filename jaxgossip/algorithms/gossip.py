@@ -115,8 +115,7 @@ def gossip(
             new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, reliability(learnt.age)))
         else:
             batch = jax.random.fold_in(round_.key("batch"), 0)
-            gradient = problem.gradient(state.x, batch)
-            gradient = links.mix(gradient, reliability(state.age))
+            gradient = links.mix(problem.gradient(state.x, batch), reliability(state.age))
             x, opt_state = apply(optimizer, gradient, TrainState(state.x, with_age(state.opt_state, state.age)))
             new = GossipState(x, opt_state, state.age + 1)
         carried = (state.x, state.age) if payload == "model" or weighting == "age" else (state.x,)

@@ -6,6 +6,7 @@ Nothing of the run is allocated for it: the programs are compiled for shapes. Se
 kind with fewer nodes, but too many for the cache, times the number of nodes.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from jaxgossip.experiment.memory import available_bytes, peak_bytes, resident_by
 from jaxgossip.experiment.sections import Config
 from jaxgossip.experiment.units import bytes_text
 from jaxgossip.simulation.program import Program, initial_shapes
+from jaxgossip.topology.graph import Complete, Graph
 
 SMALL_NODES = 2**10
 """Nodes of the network that tells what a node takes, before one of full size is built."""
@@ -28,6 +30,8 @@ OUTLINE_FROM = 100_000
 CALIBRATION_BYTES = 2**26
 """Models of a calibration: more than caches hold, so that a node takes as long as it does among millions."""
 CALIBRATION_S = 1.0
+SAME_DEGREE = 0.1
+"""Networks whose mean degrees differ by less than this share take as long a node."""
 SURE = 0.4
 """A run whose models, held twice, take less than this share of the free memory fits, scratch and all."""
 
@@ -208,17 +212,20 @@ def _resized(config: Config, nodes: int) -> Config | None:
 
 
 def _seconds_a_round(config: Config, experiment: Experiment) -> float:
-    """Return the seconds of a round, measured on a smaller network of the same kind where there is one."""
+    """Return the seconds of a round, measured on a smaller network of the same kind where there is one.
+
+    Of the same kind are networks whose nodes have as many neighbours: links of probability p, or within a radius, become
+    fewer with the nodes, and such a network is timed as it is.
+    """
     row = experiment.problem.n_params * experiment.problem.dtype.itemsize
     few = 1 << (CALIBRATION_BYTES // row).bit_length()  # a power of two suits every topology
     small = _resized(config, few) if few < experiment.problem.n_nodes else None
     grown = 1.0
     if small is not None:
-        try:
-            grown = experiment.problem.n_nodes / few
-            experiment = build(small)
-        except JaxGossipError:
-            grown = 1.0
+        with contextlib.suppress(JaxGossipError):  # what is wrong with fewer nodes need not be wrong with many
+            fewer = build(small)
+            if _alike(fewer.graph, experiment.graph):
+                grown, experiment = experiment.problem.n_nodes / few, fewer
     program = Program(experiment.algorithm, seed=config.seed, conditions=experiment.conditions)
     run, done, chunk, seconds = program.start(), 0, 1, 0.0
     run = jax.block_until_ready(program.advance(run, 1))
@@ -228,6 +235,13 @@ def _seconds_a_round(config: Config, experiment: Experiment) -> float:
         run = jax.block_until_ready(program.advance(run, done + chunk))
         seconds = time.perf_counter() - began
     return grown * seconds / max(1, int(run.round) - done)
+
+
+def _alike(few: Graph, many: Graph) -> bool:
+    """Return whether nodes have about as many neighbours in both; on the complete graph nobody counts them."""
+    complete = isinstance(many.structure, Complete)
+    expected = many.n_links * few.n_nodes
+    return complete or abs(few.n_links * many.n_nodes - expected) <= SAME_DEGREE * expected
 
 
 def _bytes(tree: Any) -> int:

@@ -210,4 +210,4 @@ def regular_messages(n_nodes: int, degree: int, faults: Faults | None) -> Count:
     return times(total(faults.online.astype(jnp.uint32)), degree)
 
 
-__all__ = ["Faults", "Mixing", "Operator", "Schedule", "SlotOperator", "accumulator", "column", "regular_messages"]
+__all__ = ["Faults", "Mixing", "Operator", "Schedule", "SlotOperator", "column", "regular_messages"]

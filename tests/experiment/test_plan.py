@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import pytest
 
+import jaxgossip as jg
 from jaxgossip.errors import InputError
 from jaxgossip.experiment import plan as plans
 from jaxgossip.experiment.build import build
@@ -53,6 +54,14 @@ def test_a_larger_network_is_timed_by_a_smaller_one(monkeypatch: pytest.MonkeyPa
     assert small is not None
     assert small.topology.nodes == 512  # pyright: ignore[reportAttributeAccessIssue]
     assert plan(config()).round_s is not None
+
+
+def test_only_a_network_of_the_same_degrees_stands_for_a_larger_one() -> None:
+    t = jg.topology
+    assert plans._alike(t.random_regular(100, 8, rng=0), t.random_regular(400, 8, rng=0))
+    assert plans._alike(t.complete(10), t.complete(1000))
+    assert not plans._alike(t.erdos_renyi(100, p=0.1, rng=0), t.erdos_renyi(400, p=0.1, rng=0))
+    assert plans._alike(t.erdos_renyi(1000, mean_degree=20, rng=0), t.erdos_renyi(4000, mean_degree=20, rng=0))
 
 
 @pytest.mark.parametrize("nodes", [10**9, 10**12])
