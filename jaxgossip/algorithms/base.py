@@ -10,8 +10,13 @@ import optax
 
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
-from jaxgossip.network import Round, Traffic
+from jaxgossip.mixing import Mixing, Operator
+from jaxgossip.network import Round, Traffic, chosen
 from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
+
+
+SYMMETRY = 1e-6
+"""Weights of a symmetric W, held in float32, agree to this."""
 
 
 def state_x(state: Any) -> Rows:
@@ -30,6 +35,7 @@ class Algorithm:
         problem: what is learnt.
         models: state -> (n, p), the models that are evaluated.
         name: what reports call it.
+        mixings: how many times a round mixes rows as wide as a model: what it costs beside its gradients.
     """
 
     init: Callable[[PRNGKey], PyTree]
@@ -37,6 +43,7 @@ class Algorithm:
     problem: Problem
     models: Callable[[PyTree], Rows] = state_x
     name: str = "algorithm"
+    mixings: int = 1
 
 
 class TrainState(NamedTuple):
@@ -62,9 +69,9 @@ def with_optimizer(x: Rows, optimizer: optax.GradientTransformation) -> TrainSta
 
 
 def descend(
-    problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, key: PRNGKey, n_steps: int
+    problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, round_: Round, n_steps: int = 1
 ) -> TrainState:
-    """Return the state after ``n_steps`` of X ← X + update(G(X; ξ)), each node by itself.
+    """Return the state after ``n_steps`` of X ← X + update(G(X; ξ)), each node by itself; stragglers stay as they are.
 
     Models of 16 bits take their steps in float32 and are rounded once, at the end.
 
@@ -72,19 +79,46 @@ def descend(
         problem: gives G.
         optimizer: any optax transformation; it is vmapped, so that each node is clipped, scaled and decayed alone.
         state: models and optimizer states.
-        key: draws the minibatches; step s uses ``fold_in(key, s)``.
+        round_: draws the minibatches, by its key "batch": step s uses ``fold_in(key, s)``; and says who straggles.
         n_steps: local steps τ.
     """
 
     def one(number: Any, state: TrainState) -> TrainState:
-        gradient = problem.gradient(state.x, jax.random.fold_in(key, number))
+        gradient = problem.gradient(state.x, jax.random.fold_in(round_.key("batch"), number))
         return apply(optimizer, gradient, state)
 
     # A gradient reads its model twice: what made the model would otherwise be computed twice, a gather among it.
     x = jax.lax.optimization_barrier(state.x)
     wide = state._replace(x=x.astype(accumulator(x.dtype)))
     done = one(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, wide)
-    return done._replace(x=done.x.astype(x.dtype))
+    return chosen(round_.works, done._replace(x=done.x.astype(x.dtype)), state)
+
+
+def displacement(
+    problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, round_: Round, n_steps: int = 1
+) -> tuple[Rows, PyTree]:
+    """Return (U, optimizer states): by what ``n_steps`` local steps would move the models, (n, p); for SGD U = −η G.
+
+    Methods that add something of their own to a step write U where their papers write −η G, and take any optimizer.
+    """
+    wide = state._replace(x=state.x.astype(accumulator(state.x.dtype)))
+    after = descend(problem, optimizer, wide, round_, n_steps)
+    return after.x - wide.x, after.opt_state
+
+
+def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows:
+    """Return G(X; ξ) (n, p) of this round; of stragglers, the ``last`` one."""
+    batch = jax.random.fold_in(round_.key("batch"), 0)
+    return chosen(round_.works, problem.gradient(jax.lax.optimization_barrier(x), batch), last)
+
+
+def along(
+    optimizer: optax.GradientTransformation, direction: Rows, x: Rows, opt_state: PyTree, round_: Round
+) -> tuple[Rows, PyTree]:
+    """Return (U, optimizer states): the optimizer's step along ``direction`` (n, p) in the place of a gradient."""
+    direction, wide = (rows.astype(accumulator(rows.dtype)) for rows in (direction, x))
+    update, opt_new = jax.vmap(optimizer.update)(direction, opt_state, wide)
+    return chosen(round_.works, (jnp.asarray(update), opt_new), (jnp.zeros_like(wide), opt_state))
 
 
 def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
@@ -98,3 +132,40 @@ def at_least_one(name: str, value: int) -> None:
     """Raise InputError unless ``value`` is 1 or more."""
     if value < 1:
         raise InputError(f"{name} must be at least 1, not {value}")
+
+
+def between(name: str, value: float, low: float, high: float) -> None:
+    """Raise InputError unless low < value ≤ high."""
+    if not low < value <= high:
+        raise InputError(f"{name} must be above {low:g} and at most {high:g}, not {value}")
+
+
+def needs_mass(name: str, W: Mixing) -> None:
+    """Raise InputError unless W keeps mass: push-sum methods divide by the weight that mixes along."""
+    if W.conserves != "mass":
+        raise InputError(f"{name} needs mixing that keeps mass", hint="mixing.kind = 'push_sum'")
+
+
+def needs_agreement(name: str, W: Mixing) -> None:
+    """Raise InputError if the rows of W do not sum to one, as those of push-sum mixing do not."""
+    if W.conserves != "agreement":
+        raise InputError(
+            f"{name} needs weights whose rows sum to one, not push-sum mixing",
+            hint="mixing.kind = 'static', or algorithm.kind = 'sgp'",
+        )
+
+
+def fixed(name: str, W: Mixing, *, symmetric: bool = True) -> Operator:
+    """Return W if it is the same in every round.
+
+    Raises:
+        InputError: it is a schedule, or not symmetric where it has to be.
+    """
+    needs_agreement(name, W)
+    if not isinstance(W, Operator):
+        raise InputError(f"{name} needs the same weights in every round", hint="mixing.kind = 'static'")
+    if symmetric:
+        matrix = W.to_scipy()
+        if abs(matrix - matrix.T).max() > SYMMETRY:
+            raise InputError(f"{name} needs symmetric weights", hint="weights = 'metropolis_hastings'")
+    return W

@@ -32,10 +32,10 @@ def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local
         return start(problem, optimizer, key)
 
     def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
-        new = descend(problem, optimizer, state, round_.key("batch"), local_steps)
+        new = descend(problem, optimizer, state, round_, local_steps)
         return round_.keep_offline(new, state), Traffic.none()
 
-    return Algorithm(init, step, problem, name="isolated nodes")
+    return Algorithm(init, step, problem, name="isolated nodes", mixings=0)
 
 
 def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
@@ -60,4 +60,4 @@ def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, lo
             state = apply(optimizer, gradient, state)
         return state, Traffic.none()
 
-    return Algorithm(init, step, problem, name="centralised learner")
+    return Algorithm(init, step, problem, name="centralised learner", mixings=0)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, descend, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, descend, needs_agreement, start
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -43,20 +43,20 @@ def dsgd(
         InputError: fewer than one local step.
     """
     at_least_one("local_steps", local_steps)
+    needs_agreement("dsgd", W)
 
     def init(key: PRNGKey) -> TrainState:
         return start(problem, optimizer, key)
 
     def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
         links = round_.links(W, problem.n_shared)
-        batch = round_.key("batch")
         if form == "atc":
-            adapted = descend(problem, optimizer, state, batch, local_steps)
+            adapted = descend(problem, optimizer, state, round_, local_steps)
             new = adapted._replace(x=links.mix(adapted.x))
         elif form == "cta":
-            new = descend(problem, optimizer, state._replace(x=links.mix(state.x)), batch, local_steps)
+            new = descend(problem, optimizer, state._replace(x=links.mix(state.x)), round_, local_steps)
         else:
-            adapted = descend(problem, optimizer, state, batch, local_steps)
+            adapted = descend(problem, optimizer, state, round_, local_steps)
             new = adapted._replace(x=links.mix(state.x) + (adapted.x - state.x))
         return round_.keep_offline(new, state), links.sent(state.x)
 

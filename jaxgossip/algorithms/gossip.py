@@ -25,7 +25,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, fresh_gradient, needs_agreement, start
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -75,6 +75,7 @@ def gossip(
         InputError: options that exclude each other, or scores that are not n positive numbers.
     """
     at_least_one("local_steps", local_steps)
+    needs_agreement("gossip", W)
     own_scores = None if scores is None else jnp.asarray(scores, accumulator(problem.dtype))
     _check(problem.n_nodes, payload, order, weighting, local_steps, own_scores)
     if own_scores is not None and problem.order is not None:
@@ -87,8 +88,9 @@ def gossip(
 
     def learn(x: Rows, opt_state: PyTree, age: NodeInts, round_: Round) -> GossipState:
         opt_state = with_age(opt_state, age)
-        x, opt_state = descend(problem, optimizer, TrainState(x, opt_state), round_.key("batch"), local_steps)
-        return GossipState(x, opt_state, age + local_steps)
+        x, opt_state = descend(problem, optimizer, TrainState(x, opt_state), round_, local_steps)
+        grown = age + local_steps
+        return GossipState(x, opt_state, grown if round_.works is None else jnp.where(round_.works, grown, age))
 
     def reliability(age: NodeInts) -> NodeFloats | None:
         if own_scores is not None:
@@ -114,12 +116,12 @@ def gossip(
             learnt = learn(*state, round_)
             new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, reliability(learnt.age)))
         else:
-            batch = jax.random.fold_in(round_.key("batch"), 0)
-            gradient = links.mix(problem.gradient(state.x, batch), reliability(state.age))
-            x, opt_state = apply(optimizer, gradient, TrainState(state.x, with_age(state.opt_state, state.age)))
+            gradient = fresh_gradient(problem, state.x, round_, jnp.zeros_like(state.x))
+            heard = links.mix(gradient, reliability(state.age))
+            x, opt_state = apply(optimizer, heard, TrainState(state.x, with_age(state.opt_state, state.age)))
             new = GossipState(x, opt_state, state.age + 1)
-        carried = (state.x, state.age) if payload == "model" or weighting == "age" else (state.x,)
-        return round_.keep_offline(new, state), links.sent(*carried)
+        about = (state.age,) if payload == "model" or weighting == "age" else ()
+        return round_.keep_offline(new, state), links.sent(state.x, metadata=about)
 
     return Algorithm(init, step, problem, name="gossip learning")
 

@@ -3,6 +3,7 @@
 from jaxgossip.learning import datasets as datasets
 from jaxgossip.learning import models as models
 from jaxgossip.learning import partitions as partitions
+from jaxgossip.learning import privacy as privacy
 from jaxgossip.learning.datasets import DATAFILES as DATAFILES
 from jaxgossip.learning.datasets import DATASETS as DATASETS
 from jaxgossip.learning.datasets import Dataset as Dataset
@@ -14,8 +15,10 @@ from jaxgossip.learning.models import from_functions as from_functions
 from jaxgossip.learning.optimizers import OPTIMIZERS as OPTIMIZERS
 from jaxgossip.learning.partitions import PARTITIONS as PARTITIONS
 from jaxgossip.learning.partitions import Partition as Partition
+from jaxgossip.learning.privacy import DifferentialPrivacy as DifferentialPrivacy
 from jaxgossip.learning.problem import Problem as Problem
 from jaxgossip.learning.problem import classification as classification
 from jaxgossip.learning.quadratics import QUADRATICS as QUADRATICS
+from jaxgossip.learning.quadratics import averaging as averaging
 from jaxgossip.learning.quadratics import isotropic_quadratic as isotropic_quadratic
 from jaxgossip.learning.quadratics import least_squares as least_squares

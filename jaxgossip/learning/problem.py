@@ -20,6 +20,8 @@ from jaxgossip.learning.device import check_order, float_type, integers_below
 from jaxgossip.learning.layout import layout
 from jaxgossip.learning.models import Model, predict
 from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.privacy import DifferentialPrivacy
+from jaxgossip.random import purpose_key
 from jaxgossip.topology import Order
 from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 
@@ -84,8 +86,9 @@ class Classification:
         private: Sequence[str],
         dtype: np.dtype,
         order: Order | None,
+        privacy: DifferentialPrivacy | None,
     ) -> None:
-        self.model, self.batch_size, self.dtype, self.order = model, batch_size, dtype, order
+        self.model, self.batch_size, self.dtype, self.order, self.privacy = model, batch_size, dtype, order, privacy
         self._kind = accumulator(dtype)
         self._same_start = init == "same"
         self.n_nodes = partition.n_train.size
@@ -123,13 +126,19 @@ class Classification:
 
         if self._same_start:
             return jnp.broadcast_to(draw(key), (self.n_nodes, self.n_params))
-        nodes = jnp.arange(self.n_nodes) if self._nodes is None else self._nodes
-        return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(nodes)
+        return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(self._numbers())
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (n, p): the gradient of the mean loss over each node's minibatch, plus regularization · x."""
+        """Return (n, p): the gradient of the mean loss over each node's minibatch, plus regularization · x.
+
+        With ``privacy``, the gradient of every sample is clipped and their mean is noisy; the noise of a node is a
+        function of (key, node number). The regularization says nothing of the data and is added as it is.
+        """
         gradient, wide = jax.grad(self._objective), x.astype(self._kind)
         samples, used = self._draw(key)
+        if self.privacy is not None:
+            private = partial(self._private_gradient, self.privacy, purpose_key(key, "privacy noise"))
+            return _in_blocks(lambda node: private(*node), (wide, samples, used, self._numbers())).astype(x.dtype)
         # Blocks keep what a minibatch holds in the cache. A single sample holds little more than its row, and its
         # gradient fuses with the step that takes it.
         if samples.shape[1] == 1:
@@ -140,7 +149,10 @@ class Classification:
         return _in_blocks(lambda node: gradient(*node), (wide, samples, used)).astype(x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p)."""
+        """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p).
+
+        The centralised reference, which trusts whoever takes the mean: never clipped nor noisy, whatever ``privacy``.
+        """
         samples, used = self._draw(key)
         row = x[0].astype(self._kind)
         shares = 1 / samples.shape[1] if used is None else used.astype(self._kind) / self._n_train[:, None]
@@ -187,10 +199,27 @@ class Classification:
         loss = losses.mean() if used is None else jnp.where(used, losses, 0).sum() / used.sum()
         return loss + self.model.regularization / 2 * (row @ row) if self.model.regularization else loss
 
+    def _private_gradient(
+        self,
+        privacy: DifferentialPrivacy,
+        key: PRNGKey,
+        row: Row,
+        samples: Int[Array, " b"],
+        used: Bool[Array, " b"] | None,
+        node: Int[Array, ""],
+    ) -> Row:
+        """Return one node's private gradient: b rows of gradients at a time, and noise by the node's number."""
+        each = jax.vmap(jax.grad(lambda row, sample: self._losses(row, sample[None])[0]), (None, 0))(row, samples)
+        return privacy.mean(each, used, jax.random.fold_in(key, node)) + self.model.regularization * row
+
     def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
         """Return the loss of one model on each sample: the place where a model meets its samples."""
         x, y = (_rows_at(table, samples) for table in (self._x, self._y))
         return self.model.loss(self.model.apply(self._params(row), x), y)
+
+    def _numbers(self) -> NodeInts:
+        """Return (n,) which node each row stands for."""
+        return jnp.arange(self.n_nodes) if self._nodes is None else self._nodes
 
     def _params(self, row: Row) -> PyTree:
         return self._layout.unravel(row.astype(self._kind))
@@ -303,6 +332,7 @@ def classification(
     private: Sequence[str] = (),
     dtype: DTypeLike = jnp.float32,
     order: Order | None = None,
+    privacy: DifferentialPrivacy | None = None,
 ) -> Classification:
     """Return the problem in which every node fits ``model`` to its own part of ``dataset``.
 
@@ -315,6 +345,8 @@ def classification(
         private: names of top-level parameters that stay on their node.
         dtype: of models; samples are float32 where models have 16 bits, and so is all that is computed of them.
         order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
+        privacy: clips and noises the gradients (DP-SGD); :func:`jaxgossip.learning.privacy.epsilon` says what it buys.
+            A node then holds the gradients of all samples of its minibatch at once.
 
     Raises:
         DataError: ``batch_size`` negative, an order of other nodes, or samples too unequal to be taken all at once.
@@ -326,5 +358,5 @@ def classification(
     check_order(order, partition.n_train.size)
     return Classification(
         dataset, partition, model,
-        batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype), order=order,
+        batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype), order=order, privacy=privacy,
     )  # fmt: skip

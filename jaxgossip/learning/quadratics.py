@@ -1,6 +1,7 @@
 """Problems whose optimum is known, for theory: every prediction about them can be checked to the digit.
 
 isotropic       f_i(x) = (a/2) ‖x − b_i‖²,           gradient a (x − b_i) + s ξ,  ξ ~ N(0, I)
+averaging       f_i(x) = ½ ‖x − b_i‖², and node i starts at b_i: x* is the mean of the starts
 least squares   f_i(x) = ‖A_i x − y_i‖² / (2 m),     gradient of a minibatch of the node's m rows
 
 measured: test_loss = f(x) − f(x*), f = (1/n) Σ f_i;    distance_to_optimum = ‖x − x*‖²
@@ -30,9 +31,11 @@ class IsotropicQuadratic:
         optimum: (d,) x*, the mean of b_i.
     """
 
-    def __init__(self, targets: np.ndarray, curvature: float, noise: float, draws: "_Draws") -> None:
+    def __init__(
+        self, targets: np.ndarray, curvature: float, noise: float, draws: "_Draws", *, at_targets: bool = False
+    ) -> None:
         self.curvature, self.noise, self.dtype, self.order = curvature, noise, draws.dtype, draws.order
-        self._draws = draws
+        self._draws, self._at_targets = draws, at_targets
         self.n_nodes, self.n_params = targets.shape
         self.n_shared = self.n_params
         self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
@@ -40,7 +43,9 @@ class IsotropicQuadratic:
         self.optimum = self.targets.mean(0)
 
     def init(self, key: PRNGKey) -> Rows:
-        """Return (n, d) standard normal starts, one for all or one each."""
+        """Return (n, d) starts: standard normal, one for all or one each, or each node's target."""
+        if self._at_targets:
+            return self.targets.astype(self.dtype)
         return self._draws.start(key, self.n_nodes, self.n_params)
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
@@ -159,6 +164,38 @@ def isotropic_quadratic(
     return IsotropicQuadratic(np.asarray(targets), curvature, noise, _Draws(float_type(dtype), init == "same", order))
 
 
+def averaging(
+    n_nodes: int,
+    *,
+    dimension: int = 20,
+    values: np.ndarray | None = None,
+    rng: np.random.Generator | int = 0,
+    dtype: DTypeLike = jnp.float32,
+    order: Order | None = None,
+) -> IsotropicQuadratic:
+    """Every node holds a vector, and the mean of all is sought: each starts at its own, and pulls towards it.
+
+    For algorithms that only mix, distance_to_optimum is the error of the average.
+
+    Args:
+        n_nodes: number of nodes.
+        dimension: d, the number of parameters.
+        values: (n, d) vectors of your own, in place of standard normal ones.
+        rng: draws them.
+        dtype: of the models.
+        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
+
+    Raises:
+        DataError: a dimension below one, or an order of other nodes.
+        InputError: a dtype that JAX does not have.
+    """
+    if dimension < 1:
+        raise DataError(f"averaging needs dimension ≥ 1, not {dimension}")
+    check_order(order, n_nodes)
+    values = np.random.default_rng(rng).normal(size=(n_nodes, dimension)) if values is None else np.asarray(values)
+    return IsotropicQuadratic(values, 1.0, 0.0, _Draws(float_type(dtype), same=False, order=order), at_targets=True)
+
+
 def least_squares(
     n_nodes: int,
     *,
@@ -247,5 +284,5 @@ class _Draws:
         return self.normal(key, (n_nodes, dimension)).astype(self.dtype)
 
 
-QUADRATICS = Registry("quadratic", [isotropic_quadratic, least_squares])
+QUADRATICS = Registry("quadratic", [isotropic_quadratic, least_squares, averaging])
 """What ``learning.dataset`` can name besides data sets: tasks that need neither model nor partition."""

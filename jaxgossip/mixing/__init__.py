@@ -12,6 +12,9 @@ from jaxgossip.mixing.build import (
     dense as dense,
 )
 from jaxgossip.mixing.build import (
+    fresh_regular as fresh_regular,
+)
+from jaxgossip.mixing.build import (
     matching as matching,
 )
 from jaxgossip.mixing.build import (
@@ -30,10 +33,16 @@ from jaxgossip.mixing.build import (
     operator as operator,
 )
 from jaxgossip.mixing.build import (
+    pairwise as pairwise,
+)
+from jaxgossip.mixing.build import (
     pull as pull,
 )
 from jaxgossip.mixing.build import (
     push as push,
+)
+from jaxgossip.mixing.build import (
+    push_sum as push_sum,
 )
 from jaxgossip.mixing.build import (
     sinkhorn as sinkhorn,
@@ -47,12 +56,25 @@ from jaxgossip.mixing.build import (
 from jaxgossip.mixing.build import (
     uniform as uniform,
 )
-from jaxgossip.mixing.operator import Faults as Faults
+from jaxgossip.mixing.faults import Faults as Faults
 from jaxgossip.mixing.operator import Mixing as Mixing
 from jaxgossip.mixing.operator import Operator as Operator
 from jaxgossip.mixing.operator import Schedule as Schedule
 from jaxgossip.mixing.periodic import periodic as periodic
 from jaxgossip.registry import Registry
 
-MIXINGS = Registry("mixing", [static, matching, push, pull, one_peer_exponential, one_peer_hypercube])
+MIXINGS = Registry(
+    "mixing",
+    [
+        static,
+        matching,
+        pairwise,
+        push,
+        pull,
+        push_sum,
+        fresh_regular,
+        one_peer_exponential,
+        one_peer_hypercube,
+    ],
+)
 """What ``mixing.kind`` can name."""

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.errors import GraphError
+from jaxgossip.mixing.fresh import FreshRegular, RandomPair
 from jaxgossip.mixing.hybrid import Hybrid, rest_of
+from jaxgossip.mixing.mass import Mass, PushSum, PushSumExponential
 from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.peers import Neighbours, RandomMatching, RandomPull, RandomPush
 from jaxgossip.mixing.periodic import OnePeer
@@ -14,7 +16,7 @@ from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeS
 from jaxgossip.mixing.tables import Slots, slots, taken_rows
 from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
-from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice
+from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, turned
 from jaxgossip.topology.weights import Weights
 
 MAX_PADDING = 1.25
@@ -95,7 +97,7 @@ def table_operator(weights: Weights) -> Slots | Hybrid:
     )
     return Hybrid(
         slots(np.broadcast_to(own, n), first, indices[within], values[within]),
-        rest_of(last, indices[~within], values[~within], nodes),
+        rest_of(last, indices[~within], values[~within]),
         jnp.asarray(graph.out_degrees[nodes].astype(np.int32)),
         graph.n_links,
         numbering,
@@ -220,6 +222,60 @@ def pull(graph: Graph, *, fanout: int = 1) -> Schedule:
         GraphError: fanout below one.
     """
     return RandomPull(Neighbours.of(graph), _at_least_one("fanout", fanout))
+
+
+def pairwise(graph: Graph) -> Schedule:
+    """Let one random node average with one random neighbour each round; all others rest.
+
+    Args:
+        graph: the topology.
+    """
+    return RandomPair(Neighbours.of(graph))
+
+
+def fresh_regular(graph: Graph, *, degree: int = 7) -> Schedule:
+    """Average over a fresh random regular graph each round; the topology gives only the number of nodes.
+
+    Args:
+        graph: the topology.
+        degree: how many others each node hears, and is heard by.
+
+    Raises:
+        GraphError: degree below one, or as many as there are nodes.
+    """
+    if not 1 <= degree < graph.n_nodes:
+        raise GraphError(f"degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}")
+    return FreshRegular(graph.n_nodes, degree)
+
+
+def push_sum(
+    graph: Graph, *, peers: Literal["all", "random", "exponential"] = "all", fanout: int = 1
+) -> Operator | Schedule:
+    """Split models among oneself and others so that the sum over all nodes is kept: for sgp, push_diging, push_sum.
+
+    Args:
+        graph: the topology, directed or not.
+        peers: to whom a node sends each round: all who hear it, ``fanout`` random neighbours, or the one at distance
+            1, 2, 4, … in turn (the topology then gives only the number of nodes).
+        fanout: how many random neighbours; for ``peers = "random"`` only.
+
+    Raises:
+        GraphError: fanout below one, or given where it says nothing.
+    """
+    if peers != "random" and fanout != 1:
+        raise GraphError(f"fanout = {fanout} says nothing for peers = '{peers}'", hint="leave it out, or peers = 'random'")
+    if peers == "random":
+        return PushSum(Neighbours.of(graph), _at_least_one("fanout", fanout))
+    if peers == "exponential":
+        return PushSumExponential(graph.n_nodes)
+    inward, outward = (rules.equal_links(one) for one in (graph, turned(graph)))
+    if inward.edge != outward.edge:  # a directed graph whose largest in- and out-degrees differ
+        edge = 1 / (1 + max(graph.degrees.max(), graph.out_degrees.max()))
+        inward, outward = (Weights(one.graph, edge, 1 - edge * one.graph.degrees, one.rule) for one in (inward, outward))
+    listeners = graph.out_degrees if graph.order is None else graph.out_degrees[graph.order.nodes]
+    regular = graph.regular_degree is not None and not np.ptp(listeners)
+    share = 1 / (1 + (listeners[0] if regular else listeners))
+    return Mass(operator(inward), operator(outward), jnp.asarray(share), jnp.asarray(float(inward.edge)))
 
 
 def _at_least_one(name: str, value: int) -> int:

@@ -45,6 +45,12 @@ def _shifted(product: Array, shift: int) -> Count:
     return jnp.stack([product >> (32 - shift), product << shift])
 
 
+def exceeds(a: Count, bound: int) -> Array:
+    """Return bool: a > bound, 0 ≤ bound < 2⁶⁴."""
+    high, low = jnp.uint32(bound >> 32), jnp.uint32(bound & 0xFFFFFFFF)
+    return (a[0] > high) | ((a[0] == high) & (a[1] > low))
+
+
 def total(counts: Int[Array, " n"] | UInt32[Array, " n"]) -> Count:
     """Return the exact sum of (n,) non-negative counts below 2³²."""
     low = counts.astype(jnp.uint32)

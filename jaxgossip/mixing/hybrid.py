@@ -16,8 +16,9 @@ import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.mixing.counting import Count, count, total
-from jaxgossip.mixing.operator import Faults, Operator, column
-from jaxgossip.mixing.tables import Slots, gather, settle
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.operator import Operator, SlotOperator, column
+from jaxgossip.mixing.tables import Slots, gather, settle, slots_of
 from jaxgossip.typing import NodeFloats, NodeInts, Rows, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
@@ -38,7 +39,6 @@ class Rest:
             of the level below. Padding points at row 0 and has weight 0.
         weights: (m, k) of every table; only level 0 has others than 0 and 1.
         owners: (m,) int32 of every table of level 0, whose row each piece belongs to.
-        drawn: (m,) int32 of every table of level 0, the place of each piece when pieces stand by node number.
         position: (n,) int32, which of the sums of level 0 is the node's; the last one is a row of zeros.
         position_above: (n,) int32, which of those of all levels above, one level after the other; likewise.
     """
@@ -46,7 +46,6 @@ class Rest:
     tables: tuple[tuple[Int[Array, "m k"], ...], ...]
     weights: Levels
     owners: tuple[Int[Array, " m"], ...]
-    drawn: tuple[Int[Array, " m"], ...]
     position: NodeInts
     position_above: NodeInts
 
@@ -91,15 +90,11 @@ class Rest:
 
     def arrivals(self, faults: Faults) -> Masks:
         """Return, for the tables of level 0, which messages arrive."""
-        masks = []
-        for stream, (table, owner, drawn) in enumerate(zip(self.tables[0], self.owners, self.drawn, strict=True)):
-            arrived = faults.survives(table.shape, stream + 1, drawn)
-            if faults.online is not None:
-                arrived = arrived & gather(faults.online, table) & gather(faults.online, owner)[:, None]
-            masks.append(arrived)
-        return tuple(masks)
+        return tuple(
+            faults.arrive(owner[:, None], table) for table, owner in zip(self.tables[0], self.owners, strict=True)
+        )
 
-    def as_matrix(self) -> sp.csr_array:
+    def to_scipy(self) -> sp.csr_array:
         """Return the weights of the rest as a sparse (n, n) matrix of float64."""
         n, levels = self.position.shape[0], []
         below, width = sp.eye_array(n, format="csr"), n
@@ -114,7 +109,7 @@ class Rest:
             levels.append(below)
         nothing = sp.csr_array((1, n))
         first, above = (sp.csr_array(sp.vstack([*some, nothing], format="csr")) for some in (levels[:1], levels[1:]))
-        return first[np.asarray(self.position)] + above[np.asarray(self.position_above)]
+        return sp.csr_array(first[np.asarray(self.position)] + above[np.asarray(self.position_above)])
 
 
 @jax.tree_util.register_dataclass
@@ -147,13 +142,12 @@ class Hybrid(Operator):
         return self.slots.self_weight
 
     @override
-    def mix(self, x: Rows, faults: Faults | None) -> Rows:
-        own, heard = self.slots.hear(x, faults)
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        own, heard = self.slots.hear(sent, faults)
         masks = None if faults is None else self.rest.arrivals(faults)
         if masks is not None:
             own = own - self.rest.sums(jnp.ones((self.n_nodes, 1), heard.dtype), masks)[:, 0]
-        heard = heard + self.rest.sums(x, masks)
-        return (column(own, heard) * x + heard).astype(x.dtype)
+        return own, heard + self.rest.sums(sent, masks)
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -167,18 +161,21 @@ class Hybrid(Operator):
         return total(jnp.where(faults.online, self.out_degrees, 0))
 
     @override
-    def as_matrix(self) -> np.ndarray:
-        return self.slots.as_matrix() + self.rest.as_matrix().toarray()
+    def to_scipy(self) -> sp.csr_array:
+        return sp.csr_array(self.slots.to_scipy() + self.rest.to_scipy())
+
+    @override
+    def by_slots(self) -> SlotOperator:
+        return slots_of(self.to_scipy(), self.numbering)
 
 
-def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, nodes: np.ndarray) -> Rest:
+def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Rest:
     """Return the rest for CSR lists, most of them empty.
 
     Args:
         indptr: (n+1,), row i hears ``indices[indptr[i]:indptr[i+1]]``.
         indices: (m,) rows heard.
         values: (m,) their weights.
-        nodes: (n,) the node that each row stands for.
     """
     n = indptr.size - 1
     tables: list[tuple[Array, ...]] = []
@@ -215,16 +212,8 @@ def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray, nodes: 
         tuple(tables),
         tuple(weights),
         tuple(jnp.asarray(owner.astype(np.int32)) for owner in piece_owners),
-        tuple(jnp.asarray(_ranks(nodes[owner])) for owner in piece_owners),
         *(jnp.asarray(places.astype(np.int32)) for places in position),
     )
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Return (m,) int32: the place of each value in ascending order, equal ones as they come."""
-    ranks = np.empty(values.size, np.int32)
-    ranks[np.argsort(values, kind="stable")] = np.arange(values.size, dtype=np.int32)
-    return ranks
 
 
 def _pieces(indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

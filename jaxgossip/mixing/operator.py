@@ -4,51 +4,28 @@
 
 Under faults the sum runs over the messages that arrived. **A lost message leaves its weight with the receiver**, so rows
 still sum to one; a node that is offline receives nothing, sends nothing, and keeps its row.
+
+What a node says may differ from what it holds (noise on the channel, a lie): then y_i = W_ii x_i + Σ_j W_ij s_j.
 """
 
 import abc
 import functools
 import operator
-from typing import NamedTuple, override
+from typing import ClassVar, Literal, override
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+import scipy.sparse as sp
+from jaxtyping import Array
 
+from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, times, total
-from jaxgossip.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, Rows, SlotMask, accumulator
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.typing import NodeFloats, PRNGKey, Rows, SlotMask, accumulator
 
 
-class Faults(NamedTuple):
-    """What befalls this round's messages.
-
-    Attributes:
-        key: draws which messages are lost.
-        drop: probability that a message that was sent is lost, each by itself.
-        online: (n,) bool, the nodes that take part, row by row; None if all do.
-        nodes: (n,) int32, the node that each row stands for; None where row i is node i.
-    """
-
-    key: PRNGKey
-    drop: float | Float[Array, ""]
-    online: NodeMask | None
-    nodes: NodeInts | None = None
-
-    def survives(
-        self, shape: tuple[int, ...], stream: int = 0, rows: Int[Array, " m"] | None = None
-    ) -> Bool[Array, "..."]:
-        """Return bool of ``shape``: the messages that are not dropped.
-
-        Args:
-            shape: of the mask, its first axis receivers.
-            stream: tells several draws of one round apart.
-            rows: which row of the draw each row of the mask is; ``nodes`` if None. What befalls a node's messages is
-                drawn by its number, wherever its row stands.
-        """
-        drawn = jax.random.uniform(jax.random.fold_in(self.key, stream), shape) >= self.drop
-        rows = self.nodes if rows is None else rows
-        return drawn if rows is None else drawn.at[rows].get(mode="promise_in_bounds")
+Conserved = Literal["agreement", "mass"]
 
 
 class Operator(abc.ABC):
@@ -61,10 +38,12 @@ class Operator(abc.ABC):
         n_nodes: number of nodes.
         numbering: which order of the nodes its rows are in; empty where row i is node i (see
             :class:`jaxgossip.topology.Order`).
+        conserves: what stays whatever gets lost: "agreement" (rows sum to one) or "mass" (columns do).
     """
 
     n_nodes: int
     numbering: str = ""
+    conserves: ClassVar[Conserved] = "agreement"
 
     def __call__(self, x: Rows) -> Rows:
         """Return W x, shape (n, p)."""
@@ -74,9 +53,20 @@ class Operator(abc.ABC):
         """Return this round's operator; schedules return another each round."""
         return self
 
+    def mix(self, x: Rows, faults: Faults | None, sent: Rows | None = None) -> Rows:
+        """Return W x under ``faults``, shape (n, p).
+
+        Args:
+            x: (n, p), what the nodes hold.
+            faults: what befalls messages; None: every one arrives.
+            sent: (n, p), what they say, if it is not what they hold.
+        """
+        own, heard = self.hear(x if sent is None else sent, faults)
+        return (column(own, heard) * x + heard).astype(x.dtype)
+
     @abc.abstractmethod
-    def mix(self, x: Rows, faults: Faults | None) -> Rows:
-        """Return W x under ``faults`` (None: every message arrives), shape (n, p)."""
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        """Return (weight of a node's own row, scalar or (n,); Σ_j W_ij sent_j, (n, p), not yet rounded)."""
 
     @abc.abstractmethod
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -87,8 +77,23 @@ class Operator(abc.ABC):
         """Return how many messages are sent in this round; a message that gets lost was sent all the same."""
 
     @abc.abstractmethod
+    def to_scipy(self) -> sp.csr_array:
+        """Return W as a scipy CSR array (n, n) of float64, row by row, made from this operator's own tables."""
+
     def as_matrix(self) -> np.ndarray:
         """Return W as an (n, n) float64 NumPy array, made from this operator's own tables."""
+        return self.to_scipy().toarray()
+
+    def by_slots(self) -> "SlotOperator":
+        """Return the same W as one that hears its senders one by one.
+
+        Raises:
+            GraphError: it cannot, or would need too large a table.
+        """
+        raise GraphError(
+            f"{type(self).__name__.lower()} mixing does not tell one sender from another",
+            hint="use static weights, a matching or a pull",
+        )
 
 
 class SlotOperator(Operator):
@@ -120,22 +125,17 @@ class SlotOperator(Operator):
         return len(self.weights)
 
     @override
-    def mix(self, x: Rows, faults: Faults | None) -> Rows:
-        own, heard = self.hear(x, faults)
-        return (column(own, heard) * x + heard).astype(x.dtype)
-
-    def hear(self, x: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        """Return (weight of a node's own row, scalar or (n,); Σ_k w_k x_source(k), (n, p), not yet rounded)."""
-        kind = accumulator(x.dtype)
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        kind = accumulator(sent.dtype)
         if faults is None:
-            parts = (column(self.slot_weight(k), kind) * self.take(x, k) for k in range(self.n_slots))
+            parts = (column(self.slot_weight(k), kind) * self.take(sent, k) for k in range(self.n_slots))
             return self.self_weight, functools.reduce(operator.add, parts, jnp.zeros((), kind))
         arrived = self.arrivals(faults)
-        own, heard = jnp.ones(self.n_nodes, kind), jnp.zeros(x.shape, kind)
+        own, heard = jnp.ones(self.n_nodes, kind), jnp.zeros(sent.shape, kind)
         for slot in range(self.n_slots):
             weight = jnp.where(arrived[:, slot], self.slot_weight(slot).astype(kind), 0)
             own = own - weight
-            heard = heard + weight[:, None] * self.take(x, slot)
+            heard = heard + weight[:, None] * self.take(sent, slot)
         return own, heard
 
     @override
@@ -151,11 +151,8 @@ class SlotOperator(Operator):
 
     def arrivals(self, faults: Faults) -> SlotMask:
         """Return which slots bring a message to which node."""
-        arrived = faults.survives((self.n_nodes, self.n_slots))
-        if faults.online is None:
-            return arrived
-        senders = jnp.stack([self.take(faults.online, slot) for slot in range(self.n_slots)], axis=1)
-        return arrived & senders & faults.online[:, None]
+        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        return jnp.stack([faults.arrive(rows, self.take(rows, slot)) for slot in range(self.n_slots)], axis=1)
 
     @override
     def messages(self, faults: Faults | None) -> Count:
@@ -167,13 +164,17 @@ class SlotOperator(Operator):
         return total(sent)
 
     @override
-    def as_matrix(self) -> np.ndarray:
-        nodes = np.arange(self.n_nodes)
-        matrix = np.zeros((self.n_nodes, self.n_nodes))
-        matrix[nodes, nodes] = np.asarray(self.self_weight, np.float64)
-        for slot in range(self.n_slots):
-            sources = np.asarray(self.take(jnp.arange(self.n_nodes), slot))
-            np.add.at(matrix, (nodes, sources), np.asarray(self.slot_weight(slot), np.float64))
+    def by_slots(self) -> "SlotOperator":
+        return self
+
+    @override
+    def to_scipy(self) -> sp.csr_array:
+        n, rows = self.n_nodes, np.arange(self.n_nodes)
+        sources = [rows, *(np.asarray(self.take(jnp.arange(n), slot)) for slot in range(self.n_slots))]
+        weights = [self.self_weight, *(self.slot_weight(slot) for slot in range(self.n_slots))]
+        values = np.concatenate([np.broadcast_to(np.asarray(weight, np.float64), n) for weight in weights])
+        matrix = sp.csr_array((values, (np.tile(rows, len(sources)), np.concatenate(sources))), shape=(n, n))
+        matrix.eliminate_zeros()
         return matrix
 
 
@@ -183,10 +184,12 @@ class Schedule(abc.ABC):
     Attributes:
         n_nodes: number of nodes.
         numbering: that of its operators.
+        conserves: likewise.
     """
 
     n_nodes: int
     numbering: str = ""
+    conserves: ClassVar[Conserved] = "agreement"
 
     @abc.abstractmethod
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:

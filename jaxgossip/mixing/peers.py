@@ -10,12 +10,14 @@ from typing import override
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.counting import Count, total
-from jaxgossip.mixing.operator import Faults, Operator, Schedule
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.tables import Slots, gather, settle, taken_rows
 from jaxgossip.topology.graph import Complete, Graph
 from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator
@@ -240,16 +242,12 @@ class Push(Operator):
         return self.targets.shape[0]
 
     @override
-    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
         arrives = self._arrives(faults)
-        # A share is at most one division away from exact; messages are summed sender by sender in index order.
-        wide = x.astype(accumulator(x.dtype))
-        heard, number = wide, jnp.ones(self.n_nodes, wide.dtype)
-        for slot in range(self.targets.shape[1]):
-            target = jnp.where(arrives[:, slot], self.targets[:, slot], self.n_nodes)
-            heard = heard.at[target].add(wide, mode="drop")
-            number = number.at[target].add(1, mode="drop")
-        return (heard / number[:, None]).astype(x.dtype)
+        wide = sent.astype(accumulator(sent.dtype))
+        number = 1 + scattered(jnp.ones((self.n_nodes, 1), wide.dtype), self.targets, arrives)
+        # Messages are summed sender by sender in index order.
+        return 1 / number[:, 0], scattered(wide, self.targets, arrives) / number
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -257,24 +255,45 @@ class Push(Operator):
         return values.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop")
 
     def _arrives(self, faults: Faults | None) -> SlotMask:
-        sent = self._sent(faults)
-        if faults is None:
-            return sent
-        sent = sent & faults.survives(self.targets.shape)
-        return sent if faults.online is None else sent & gather(faults.online, self.targets)
-
-    def _sent(self, faults: Faults | None) -> SlotMask:
-        sent = self.targets != jnp.arange(self.n_nodes)[:, None]
-        return sent if faults is None or faults.online is None else sent & faults.online[:, None]
+        return pushed(self.targets, faults)
 
     @override
     def messages(self, faults: Faults | None) -> Count:
-        return total(self._sent(faults).sum(1, dtype=jnp.uint32))
+        return pushes(self.targets, faults)
 
     @override
-    def as_matrix(self) -> np.ndarray:
-        matrix, targets = np.eye(self.n_nodes), np.asarray(self.targets)
-        for sender, row in enumerate(targets):
-            for target in row[row != sender]:
-                matrix[target, sender] += 1
-        return matrix / matrix.sum(1, keepdims=True)
+    def to_scipy(self) -> sp.csr_array:
+        links = link_matrix(np.asarray(self.targets))
+        share = sp.diags_array(1 / (1 + links.sum(1)))
+        return sp.csr_array(share @ (links + sp.eye_array(self.n_nodes)))
+
+
+def pushed(targets: SlotInts, faults: Faults | None) -> SlotMask:
+    """Return (n, k): which of the messages to ``targets`` arrive; a node that names itself sends nothing."""
+    rows = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None]
+    sent = targets != rows
+    return sent if faults is None else sent & faults.arrive(targets, rows)
+
+
+def pushes(targets: SlotInts, faults: Faults | None) -> Count:
+    """Return how many messages are sent to ``targets``, arriving or not."""
+    sent = targets != jnp.arange(targets.shape[0])[:, None]
+    if faults is not None and faults.online is not None:
+        sent = sent & faults.online[:, None]
+    return total(sent.sum(1, dtype=jnp.uint32))
+
+
+def scattered(rows: Rows, targets: SlotInts, arrives: SlotMask) -> Rows:
+    """Return (n, p): the sum of the rows that reach each node, sender by sender in index order."""
+    heard = jnp.zeros_like(rows)
+    for slot in range(targets.shape[1]):
+        heard = heard.at[jnp.where(arrives[:, slot], targets[:, slot], rows.shape[0])].add(rows, mode="drop")
+    return heard
+
+
+def link_matrix(targets: np.ndarray) -> sp.csr_array:
+    """Return (n, n): 1 where row's node hears column's, by whom each node sends to."""
+    n, k = targets.shape
+    senders = np.repeat(np.arange(n), k)
+    real = targets.ravel() != senders
+    return sp.csr_array((np.ones(real.sum()), (targets.ravel()[real], senders[real])), shape=(n, n))

@@ -7,11 +7,14 @@ from typing import override
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, total
-from jaxgossip.mixing.operator import Faults, Operator, SlotOperator, column, regular_messages
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.operator import Operator, SlotOperator, regular_messages
+from jaxgossip.mixing.tables import slots_of
 from jaxgossip.typing import NodeFloats, Rows, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
@@ -92,20 +95,30 @@ class AxisMean(Operator):
         return int(np.prod(self.shape))
 
     @override
-    def mix(self, x: Rows, faults: Faults | None) -> Rows:
-        boxes = x.reshape((*self.shape, x.shape[1]))
-        kind = accumulator(x.dtype)
+    def mix(self, x: Rows, faults: Faults | None, sent: Rows | None = None) -> Rows:
+        if faults is not None or sent is not None:
+            return super().mix(x, faults, sent)
+        amount, means = self.amount.astype(accumulator(x.dtype)), self._means(x)
+        return jnp.where(amount == 1, means, x + amount * (means - x)).astype(x.dtype)
+
+    @override
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        kind = accumulator(sent.dtype)
+        amount = self.amount.astype(kind)
+        weight = amount / self.shape[1]
         if faults is None:
-            means = blocked_mean(boxes.swapaxes(0, 1).reshape(self.shape[1], -1)).reshape(
-                self.shape[0], 1, self.shape[2], -1
-            )
-            amount = self.amount.astype(kind)
-            return jnp.where(amount == 1, means, boxes + amount * (means - boxes)).astype(x.dtype).reshape(x.shape)
+            return 1 - amount + weight, amount * self._means(sent) - weight * sent
         arrived = self._arrivals(faults).astype(kind)
-        weight = self.amount.astype(kind) / self.shape[1]
-        heard = jnp.einsum("bgah,bhap->bgap", arrived, boxes.astype(kind))
-        kept = 1 - weight * arrived.sum(-1)
-        return (kept[..., None] * boxes + weight * heard).astype(x.dtype).reshape(x.shape)
+        boxes = sent.reshape((*self.shape, sent.shape[1])).astype(kind)
+        heard = jnp.einsum("bgah,bhap->bgap", arrived, boxes)
+        return (1 - weight * arrived.sum(-1)).reshape(-1), weight * heard.reshape(sent.shape)
+
+    def _means(self, x: Rows) -> Rows:
+        """Return (n, p): the mean over each row's group, its own row included."""
+        before, group, after = self.shape
+        boxes = x.reshape((*self.shape, x.shape[1]))
+        means = blocked_mean(boxes.swapaxes(0, 1).reshape(group, -1)).reshape(before, 1, after, -1)
+        return jnp.broadcast_to(means, boxes.shape).reshape(x.shape)
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -123,10 +136,8 @@ class AxisMean(Operator):
                 f"faults on a complete graph of {self.n_nodes:,} nodes need {self.n_nodes * group:,} link states",
                 hint="use a sparser topology, or random peers (mixing 'push', 'pull' or 'matching') on the complete one",
             )
-        arrived = faults.survives((before, group, after, group))
-        if faults.online is not None:
-            online = faults.online.reshape(self.shape)
-            arrived = arrived & online[..., None] & online.swapaxes(1, 2)[:, None]
+        rows = jnp.arange(self.n_nodes, dtype=jnp.int32).reshape(self.shape)
+        arrived = faults.arrive(rows[..., None], rows.swapaxes(1, 2)[:, None])
         return arrived & ~jnp.eye(group, dtype=bool)[:, None, :]
 
     @override
@@ -134,11 +145,17 @@ class AxisMean(Operator):
         return regular_messages(self.n_nodes, self.shape[1] - 1, faults)
 
     @override
-    def as_matrix(self) -> np.ndarray:
+    def to_scipy(self) -> sp.csr_array:
         before, group, after = self.shape
-        mean = np.kron(np.kron(np.eye(before), np.full((group, group), 1 / group)), np.eye(after))
+        if self.n_nodes * group > MAX_MASK:
+            raise GraphError(f"a complete graph of {self.n_nodes:,} nodes has too many links for a matrix")
+        mean = sp.kron(sp.kron(sp.eye_array(before), np.full((group, group), 1 / group)), sp.eye_array(after))
         amount = float(self.amount)
-        return (1 - amount) * np.eye(self.n_nodes) + amount * mean
+        return sp.csr_array((1 - amount) * sp.eye_array(self.n_nodes) + amount * mean)
+
+    @override
+    def by_slots(self) -> SlotOperator:
+        return slots_of(self.to_scipy())
 
 
 @jax.tree_util.register_dataclass
@@ -155,12 +172,18 @@ class Dense(Operator):
         return self.matrix.shape[0]
 
     @override
-    def mix(self, x: Rows, faults: Faults | None) -> Rows:
+    def mix(self, x: Rows, faults: Faults | None, sent: Rows | None = None) -> Rows:
+        if faults is not None or sent is not None:
+            return super().mix(x, faults, sent)
         matrix, wide = (array.astype(accumulator(x.dtype)) for array in (self.matrix, x))
-        if faults is None:
-            return (matrix @ wide).astype(x.dtype)
-        heard = jnp.where(self._arrivals(faults), matrix, 0)
-        return (column(1 - heard.sum(1), wide) * wide + heard @ wide).astype(x.dtype)
+        return (matrix @ wide).astype(x.dtype)
+
+    @override
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        matrix, wide = (array.astype(accumulator(sent.dtype)) for array in (self.matrix, sent))
+        heard = jnp.where(self._links() if faults is None else self._arrivals(faults), matrix, 0)
+        own = jnp.diagonal(matrix) if faults is None else 1 - heard.sum(1)
+        return own, heard @ wide
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
@@ -171,8 +194,8 @@ class Dense(Operator):
         return (self.matrix != 0) & ~jnp.eye(self.n_nodes, dtype=bool)
 
     def _arrivals(self, faults: Faults) -> Bool[Array, "n n"]:
-        arrived = faults.survives(self.matrix.shape) & self._links()
-        return arrived if faults.online is None else arrived & faults.online[None] & faults.online[:, None]
+        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        return faults.arrive(rows[:, None], rows[None]) & self._links()
 
     @override
     def messages(self, faults: Faults | None) -> Count:
@@ -181,8 +204,12 @@ class Dense(Operator):
         return total((self._links() & faults.online[None]).sum(1, dtype=jnp.uint32))
 
     @override
-    def as_matrix(self) -> np.ndarray:
-        return np.asarray(self.matrix, np.float64)
+    def to_scipy(self) -> sp.csr_array:
+        return sp.csr_array(np.asarray(self.matrix, np.float64))
+
+    @override
+    def by_slots(self) -> SlotOperator:
+        return slots_of(self.to_scipy())
 
 
 def blocked_mean(x: Float[Array, "n ..."]) -> Float[Array, "..."]:

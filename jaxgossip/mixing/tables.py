@@ -7,13 +7,20 @@ from typing import override
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Array, Int
 
+from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, total
-from jaxgossip.mixing.operator import Faults, SlotOperator
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.operator import SlotOperator
 from jaxgossip.typing import NodeInts
 
 _static = functools.partial(field, metadata={"static": True})
+
+
+MAX_SLOTS = 128
+"""Senders that a node may have where they are heard one by one: each is a pass over all rows."""
 
 
 def gather(x: Array, index: Int[Array, "..."]) -> Array:
@@ -90,6 +97,24 @@ def slots(
     else:
         by_slot = (jnp.asarray(weights),) * len(columns)
     return Slots(jnp.asarray(self_weight), by_slot, columns, n_links, numbering=numbering)
+
+
+def slots_of(matrix: sp.csr_array, numbering: str = "") -> Slots:
+    """Return the slots of any W, its diagonal included, all nodes padded to the longest list.
+
+    Raises:
+        GraphError: a node hears more than ``MAX_SLOTS`` others.
+    """
+    links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
+    links.eliminate_zeros()
+    links.sort_indices()
+    longest = int(np.diff(links.indptr).max(initial=0))
+    if longest > MAX_SLOTS:
+        raise GraphError(
+            f"a node hears {longest:,} others, too many to hear them one by one",
+            hint=f"a topology of degree {MAX_SLOTS} at most",
+        )
+    return slots(matrix.diagonal(), links.indptr, links.indices, links.data, int(links.nnz), numbering)
 
 
 def padded_slots(

@@ -1,6 +1,13 @@
-"""Message conditions: what arrives, who takes part, what it costs."""
+"""Message conditions: what arrives, who takes part, who lies, what it costs."""
 
+from jaxgossip.network import adversaries as adversaries
+from jaxgossip.network import aggregation as aggregation
+from jaxgossip.network.adversaries import ADVERSARIES as ADVERSARIES
+from jaxgossip.network.adversaries import Adversary as Adversary
+from jaxgossip.network.aggregation import AGGREGATIONS as AGGREGATIONS
+from jaxgossip.network.aggregation import Aggregation as Aggregation
 from jaxgossip.network.conditions import Conditions as Conditions
 from jaxgossip.network.round import Links as Links
 from jaxgossip.network.round import Round as Round
+from jaxgossip.network.round import chosen as chosen
 from jaxgossip.network.traffic import Traffic as Traffic

@@ -1,7 +1,7 @@
 """One round as an algorithm sees it: its number, its random keys, and the links that hold in it."""
 
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,13 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.errors import InputError
 from jaxgossip.mixing import Faults, Mixing, Operator, counting
+from jaxgossip.network.adversaries import Scene
+from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import FAULTLESS, Conditions
 from jaxgossip.network.traffic import Traffic
-from jaxgossip.random import purpose_key
+from jaxgossip.random import pair_words, purpose_key, to_unit
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator
 
 
 @dataclass(frozen=True)
@@ -21,40 +23,84 @@ class Links:
     """This round's mixing operator under this round's faults.
 
     Every call on one ``Links`` meets the same peers and the same losses: arrays that travel together fare alike.
+
+    Attributes:
+        operator: W of this round.
+        faults: what befalls messages; None if all arrive.
+        n_shared: leading columns of a row that travel; None: the whole row.
+        round: the round they hold in.
+        purpose: what the exchange is for.
     """
 
     operator: Operator
     faults: Faults | None
     n_shared: int | None
+    round: "Round"
+    purpose: str = "mix"
 
-    def mix(self, x: Rows, weights: Float[Array, " n"] | None = None) -> Rows:
+    def mix(self, x: Rows, weights: NodeFloats | None = None, *, payload: str = "model") -> Rows:
         """Return W x of the shared columns; private columns stay as they are.
 
         Args:
             x: (n, p).
             weights: (n,) positive reliabilities r of the senders: y_i = Σ_j W_ij r_j x_j / Σ_j W_ij r_j.
+            payload: names what travels, where an exchange carries several rows: each has channel noise of its own.
+
+        Raises:
+            InputError: reliabilities together with an aggregation that has no weighted mean.
         """
         # Rows are settled before they are gathered: fused into the gather, whatever made them would run once a neighbour.
         x = jax.lax.optimization_barrier(x)
         every = self.n_shared is None or self.n_shared == x.shape[1]
         shared = x if every else x[:, : self.n_shared]
-        if weights is None:
-            mixed = self.operator.mix(shared, self.faults)
-        else:
-            r = weights.astype(accumulator(x.dtype))[:, None]
-            mixed = self.operator.mix(r * shared, self.faults) / self.operator.mix(r, self.faults)
-            mixed = mixed.astype(x.dtype)
+        mixed = self._mix(shared, weights, payload)
         return mixed if every else jnp.concatenate([mixed, x[:, self.n_shared :]], axis=1)
+
+    def _mix(self, x: Rows, weights: NodeFloats | None, payload: str) -> Rows:
+        conditions, kind = self.round.conditions, accumulator(x.dtype)
+        if conditions.noise == 0 and conditions.adversary is None and conditions.aggregation is None:
+            if weights is None:
+                return self.operator.mix(x, self.faults)
+            r = weights.astype(kind)[:, None]
+            return (self.operator.mix(r * x, self.faults) / self.operator.mix(r, self.faults)).astype(x.dtype)
+        sent = x
+        if conditions.noise:
+            sent = sent + conditions.noise * self.round.normal(f"{self.purpose} {payload} noise", x.shape, kind)
+        scene = self.round.scene(x, sent.astype(kind), self.operator, self.faults)
+        if conditions.aggregation is None:
+            return scene.mean(weights).astype(x.dtype)
+        if weights is not None or self.operator.conserves == "mass":
+            raise InputError(
+                f"aggregation '{conditions.aggregation.name}' does not go with "
+                + ("reliabilities of senders" if weights is not None else "push-sum"),
+                hint="leave out the section [aggregation]"
+                + (", or weighting = 'uniform'" if weights is not None else ", or choose a method that mixes by rows"),
+            )
+        return conditions.aggregation.combine(Heard.of(scene)).astype(x.dtype)
+
+    def kept(self) -> Float[Array, "n 1"]:
+        """Return (n, 1) float32: the weight that each node's own row has in this round."""
+        own, _ = self.operator.hear(jnp.zeros((self.operator.n_nodes, 1), jnp.result_type(float)), self.faults)
+        return jnp.broadcast_to(own, (self.operator.n_nodes,))[:, None]
 
     def maximum(self, values: Int[Array, " n"]) -> Int[Array, " n"]:
         """Return (n,): the largest of a node's own value and those it hears; exact below 2²⁴."""
         return self.operator.maximum(values.astype(jnp.float32), self.faults).astype(values.dtype)
 
-    def sent(self, *arrays: Rows | Float[Array, " n"]) -> Traffic:
-        """Return the traffic of one message a link that carries a row (or a number) of each of ``arrays``."""
+    def sent(self, *arrays: Rows | Array, metadata: tuple[Array, ...] = ()) -> Traffic:
+        """Return the traffic of one message a link.
+
+        Args:
+            arrays: each message carries a row (or a number) of each of them.
+            metadata: likewise, but not of the model: ages, weights, scales.
+        """
+        data, about = (sum(self._width(one) * one.dtype.itemsize for one in some) for some in (arrays, metadata))
+        return self.sent_bytes(data, about)
+
+    def sent_bytes(self, data: int, metadata: int = 0) -> Traffic:
+        """Return the traffic of one message a link of so many bytes, ``metadata`` of them beside the model's values."""
         messages = self.operator.messages(self.faults)
-        row_bytes = sum(self._width(array) * array.dtype.itemsize for array in arrays)
-        return Traffic(messages, counting.times(messages, row_bytes))
+        return Traffic(messages, counting.times(messages, data + metadata), counting.times(messages, metadata))
 
     def _width(self, array: Array) -> int:
         if array.ndim == 1:
@@ -84,25 +130,56 @@ class Round:
         """Return this round's key for ``purpose``; the same purpose gives the same key."""
         return purpose_key(jax.random.fold_in(self.run_key, self.number), purpose)
 
-    @cached_property
+    @property
     def online(self) -> NodeMask | None:
         """(n,) bool, row by row: the nodes that take part; None if all do."""
         if self.conditions.online == 1:
             return None
-        online = jax.random.uniform(self.key("online"), (self.n_nodes,)) < self.conditions.online
-        return online if self._nodes is None else online[self._nodes]
+        if self.conditions.session == 1:
+            return self.by_row(jax.random.uniform(self.key("online"), (self.n_nodes,))) < self.conditions.online
+        # A node's draw holds for a session. Sessions of different nodes begin in different rounds.
+        length, node = self.conditions.session, jnp.arange(self.n_nodes, dtype=jnp.uint32)
+        key = purpose_key(self.run_key, "online")
+        phase, _ = pair_words(key, node, jnp.full_like(node, 0xFFFFFFFF))
+        session = (self.number.astype(jnp.uint32) + phase % jnp.uint32(length)) // jnp.uint32(length)
+        return self.by_row(to_unit(pair_words(key, node, session)[0])) < self.conditions.online
 
     @property
-    def _nodes(self) -> NodeInts | None:
+    def works(self) -> NodeMask | None:
+        """(n,) bool, row by row: the nodes that do their local work in this round; None if all do."""
+        if self.conditions.straggle == 0:
+            return None
+        return self.by_row(jax.random.uniform(self.key("straggle"), (self.n_nodes,))) >= self.conditions.straggle
+
+    @property
+    def nodes(self) -> NodeInts | None:
+        """(n,) int32, the node that each row stands for; None where row i is node i."""
         return None if self.order is None else jnp.asarray(self.order.nodes)
 
-    def links(self, W: Mixing, n_shared: int | None = None, purpose: str = "mix") -> Links:
+    def by_row(self, drawn: Array) -> Array:
+        """Return what was drawn node by node, (n, ...), row by row."""
+        return drawn if self.order is None else drawn[self.order.nodes]
+
+    def normal(self, purpose: str, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        """Return standard normal numbers of ``shape`` (n, ...), drawn by node for ``purpose``."""
+        return self.by_row(jax.random.normal(self.key(purpose), shape, dtype))
+
+    @property
+    def _side(self) -> NodeInts | None:
+        if self.conditions.split == 1:
+            return None
+        side = self.by_row(jnp.arange(self.n_nodes) * self.conditions.split // self.n_nodes).astype(jnp.int32)
+        now = (self.number >= self.conditions.split_at) & (self.number < self.conditions.heal_at)
+        return jnp.where(now, side, 0)
+
+    def links(self, W: Mixing, n_shared: int | None = None, purpose: str = "mix", exchange: Any = 0) -> Links:
         """Return this round's links under ``W``.
 
         Args:
             W: an operator or a schedule of them.
             n_shared: leading columns of a row that travel (``problem.n_shared``); None: the whole row.
             purpose: names the exchange, where a round has several with losses of their own.
+            exchange: its number, where a round has many of one purpose; may be traced.
 
         Raises:
             InputError: W and the problem have the nodes in different rows.
@@ -112,15 +189,30 @@ class Round:
                 "the mixing and the problem have the nodes in different rows",
                 hint="give the problem order=graph.order, of the graph that W was made of",
             )
-        operator = W.at(self.number, self.key(f"{purpose} peers"))
-        if self.conditions.faultless:
-            return Links(operator, None, n_shared)
-        faults = Faults(self.key(f"{purpose} drop"), self.conditions.drop, self.online, self._nodes)
-        return Links(operator, faults, n_shared)
+        peers, drop = (self.key(f"{purpose} {what}") for what in ("peers", "drop"))
+        if not (isinstance(exchange, int) and exchange == 0):
+            peers, drop = (jax.random.fold_in(key, exchange) for key in (peers, drop))
+        operator = W.at(self.number, peers)
+        if self.conditions.lossless:
+            return Links(operator, None, n_shared, self, purpose)
+        faults = Faults(
+            drop, self.conditions.drop, self.online, self.nodes, self.conditions.link_drop, self._side
+        )
+        return Links(operator, faults, n_shared, self, purpose)
+
+    def scene(self, x: Rows, sent: Rows, operator: Operator, faults: Faults | None) -> Scene:
+        """Return an exchange as adversaries and aggregations see it, ``sent`` being what honest nodes would send."""
+        adversary = self.conditions.adversary
+        liars = None if adversary is None else self.by_row(adversary.mask(self.n_nodes))
+        return Scene.of(x.astype(sent.dtype), sent, operator, faults, adversary, liars)
 
     def keep_offline(self, new: PyTree, old: PyTree) -> PyTree:
         """Return ``new`` with the rows of offline nodes as in ``old``; every leaf has the node axis first."""
-        online = self.online
-        if online is None:
-            return new
-        return jax.tree.map(lambda a, b: jnp.where(online.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), new, old)
+        return chosen(self.online, new, old)
+
+
+def chosen(mask: NodeMask | None, new: PyTree, old: PyTree) -> PyTree:
+    """Return ``new`` where ``mask`` (n,) holds, ``old`` elsewhere; None: ``new``. Every leaf has the node axis first."""
+    if mask is None:
+        return new
+    return jax.tree.map(lambda a, b: jnp.where(mask.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), new, old)

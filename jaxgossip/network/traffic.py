@@ -15,16 +15,18 @@ class Traffic:
 
     Attributes:
         messages: how many (see :mod:`jaxgossip.mixing.counting`).
-        bytes_sent: their payload, in bytes.
+        bytes_sent: their payload, in bytes, all of it.
+        metadata_bytes: how many of these bytes are no values of a model: indices, scales, ages, weights.
     """
 
     messages: Count
     bytes_sent: Count
+    metadata_bytes: Count
 
     @classmethod
     def none(cls) -> "Traffic":
         """Return the traffic of a round in which nobody sends."""
-        return cls(counting.count(0), counting.count(0))
+        return cls(counting.count(0), counting.count(0), counting.count(0))
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        return Traffic(counting.add(self.messages, other.messages), counting.add(self.bytes_sent, other.bytes_sent))
+        return jax.tree.map(counting.add, self, other)

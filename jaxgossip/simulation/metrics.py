@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm
+from jaxgossip.learning import Problem
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.structured import blocked_mean
 from jaxgossip.random import purpose_key
@@ -16,30 +17,47 @@ from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Rows
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int) -> NodeInts:
+def sample_nodes(
+    run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: np.ndarray | None = None
+) -> NodeInts:
     """Return the nodes that are evaluated: all, or ``sampled_nodes`` of them, drawn once a run, in ascending order.
 
     The same nodes throughout make a curve comparable with itself; the worst node is the worst of these.
+
+    Args:
+        run_key: the run's key.
+        n_nodes: number of nodes.
+        sampled_nodes: how many are evaluated at most.
+        honest: (n,) bool NumPy, the nodes that may be drawn; None: all.
     """
+    if honest is not None:
+        among = jnp.asarray(np.flatnonzero(honest), jnp.int32)
+        return among[sample_nodes(run_key, among.size, sampled_nodes)]
     if sampled_nodes >= n_nodes:
         return jnp.arange(n_nodes, dtype=jnp.int32)
     seats = jnp.arange(sampled_nodes, dtype=jnp.uint32)
     return jnp.sort(random_bijection(purpose_key(run_key, "evaluated nodes"), n_nodes)(seats)).astype(jnp.int32)
 
 
-def measure(algorithm: Algorithm, state: PyTree, run_key: PRNGKey, sampled_nodes: int) -> dict[str, jax.Array]:
+def measure(
+    algorithm: Algorithm, state: PyTree, run_key: PRNGKey, sampled_nodes: int, honest: np.ndarray | None = None
+) -> dict[str, jax.Array]:
     """Return scalars: statistics over evaluated nodes, of the mean model, and the consensus distance.
+
+    Where some nodes lie, only those that are ``honest`` ((n,) bool NumPy, by node) count, in all of them.
 
     ``consensus_distance`` is (1/n) Σ_i ‖x_i − x̄‖² over the shared columns of all n nodes; every measurement ``m`` of the
     problem becomes m_mean, m_std, m_min, m_max, m_q05 … m_q95 over the evaluated nodes and, on common data,
     mean_model_m of the single model x̄ = (1/n) Σ_i x_i. Nodes without a local test split are left out of its statistics.
     """
     problem, x = algorithm.problem, algorithm.models(state)
-    nodes = sample_nodes(run_key, x.shape[0], sampled_nodes)
+    honest = honest if x.shape[0] == problem.n_nodes else None
+    nodes = sample_nodes(run_key, x.shape[0], sampled_nodes, honest)
     if problem.order is not None and x.shape[0] == problem.n_nodes:
         nodes = jnp.asarray(problem.order.rows)[nodes]
     rows = x.at[nodes].get(mode="promise_in_bounds") if nodes.shape[0] < x.shape[0] else x
-    x_mean = blocked_mean(x)
+    everyone = x if honest is None else x[_rows_of(honest, problem)]
+    x_mean = blocked_mean(everyone)
     scores = dict(problem.evaluate(rows))
     if x.shape[0] == problem.n_nodes:
         scores |= problem.evaluate_local(rows, nodes)
@@ -47,8 +65,14 @@ def measure(algorithm: Algorithm, state: PyTree, run_key: PRNGKey, sampled_nodes
     for name, values in scores.items():
         record |= statistics(name, values)
     record |= {f"mean_model_{name}": value[0] for name, value in problem.evaluate(x_mean[None]).items()}
-    record["consensus_distance"] = consensus_distance(x[:, : problem.n_shared], x_mean[: problem.n_shared])
+    record["consensus_distance"] = consensus_distance(
+        everyone[:, : problem.n_shared], x_mean[: problem.n_shared]
+    )
     return record
+
+
+def _rows_of(honest: np.ndarray, problem: Problem) -> np.ndarray:
+    return np.flatnonzero(honest if problem.order is None else honest[problem.order.nodes])
 
 
 def statistics(name: str, values: jax.Array) -> dict[str, jax.Array]:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.errors import RunError
+from jaxgossip.mixing import counting
 from jaxgossip.network import Conditions, Round, Traffic
 from jaxgossip.random import purpose_key, run_key
 from jaxgossip.simulation.hoist import hoist
@@ -32,12 +33,14 @@ class RunState:
     Attributes:
         round: int32, rounds done.
         diverged: bool, a model became NaN or infinite in the last round done.
+        spent: bool, another round like the last one would exceed the budget of bytes.
         traffic: messages and bytes so far.
         state: the algorithm's state.
     """
 
     round: jax.Array
     diverged: jax.Array
+    spent: jax.Array
     traffic: Traffic
     state: PyTree
 
@@ -50,6 +53,7 @@ class Program:
         seed: determines, with the algorithm, every bit of the run.
         conditions: faults.
         sampled_nodes: how many nodes an evaluation looks at.
+        byte_budget: the run ends before all nodes together have sent more than so many bytes; 0: no limit.
         matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
     """
 
@@ -60,11 +64,15 @@ class Program:
         seed: int = 0,
         conditions: Conditions | None = None,
         sampled_nodes: int = 1000,
+        byte_budget: int = 0,
         matmul_precision: str = "highest",
     ) -> None:
         self.algorithm = algorithm
         self.conditions = conditions or Conditions()
         self.run_key = run_key(seed)
+        self._budget = byte_budget
+        adversary = self.conditions.adversary
+        self._honest = None if adversary is None else adversary.honest(algorithm.problem.n_nodes)
         self._precision = matmul_precision
         self._scratch: list[int] = []
         self._start = self._compile(partial(first, algorithm, self.run_key))
@@ -89,7 +97,13 @@ class Program:
 
     def score_all(self, run: RunState) -> dict[str, jax.Array]:
         """Return every measurement for all nodes, each (n,), by node."""
-        return by_node(self._score()(run), self.algorithm.problem.order)
+        scores = by_node(self._score()(run), self.algorithm.problem.order)
+        if self._honest is None:
+            return scores
+        return {
+            name: jnp.where(self._honest, values, jnp.nan) if values.shape == self._honest.shape else values
+            for name, values in scores.items()
+        }
 
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
@@ -121,13 +135,17 @@ class Program:
         state, traffic = self.algorithm.step(run.state, round_)
         # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
         finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
-        return RunState(run.round + 1, ~finite, run.traffic + traffic, state)
+        total = run.traffic + traffic
+        spent = jnp.asarray(False)
+        if self._budget:
+            spent = counting.exceeds((total + traffic).bytes_sent, self._budget)
+        return RunState(run.round + 1, ~finite, spent, total, state)
 
     def _rounds(self, run: RunState, until: jax.Array) -> RunState:
-        return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged, self._step, run)
+        return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self._step, run)
 
     def _measured(self, sampled_nodes: int, run: RunState) -> dict[str, jax.Array]:
-        return measure(self.algorithm, run.state, self.run_key, sampled_nodes)
+        return measure(self.algorithm, run.state, self.run_key, sampled_nodes, self._honest)
 
     def _scores(self, run: RunState) -> dict[str, jax.Array]:
         problem, x = self.algorithm.problem, self.algorithm.models(run.state)
@@ -152,7 +170,7 @@ def first(algorithm: Algorithm, key: PRNGKey) -> RunState:
     """Return the state before the first round."""
     state = algorithm.init(purpose_key(key, "init"))
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
-    return RunState(jnp.int32(0), jnp.asarray(False), Traffic.none(), state)
+    return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state)
 
 
 def initial_shapes(algorithm: Algorithm, seed: int = 0) -> RunState:

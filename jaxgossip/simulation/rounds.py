@@ -62,7 +62,7 @@ class Result:
         algorithm: what ran.
         node_scores: every measurement at the end for all nodes, (n,) NumPy each; empty if interrupted.
         status: completed, diverged (a model became NaN or infinite in round ``rounds``) or interrupted.
-        rounds: rounds done.
+        rounds: rounds done; fewer than asked for where it diverged, was interrupted, or its bytes were spent.
         wall_s: seconds of rounds and evaluations, without compilation.
         run: the whole run state, to be continued from, in rows as the problem orders them.
     """
@@ -94,6 +94,7 @@ def simulate(
     evaluate_every: int = 10,
     conditions: Conditions | None = None,
     sampled_nodes: int = 1000,
+    byte_budget: int = 0,
     matmul_precision: str = "highest",
     start: RunState | None = None,
     start_wall_s: float = 0.0,
@@ -108,6 +109,7 @@ def simulate(
         evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
         conditions: faults of network and nodes; none by default.
         sampled_nodes: how many nodes an evaluation looks at, drawn once; at the end all are scored.
+        byte_budget: end before all nodes together have sent more than so many bytes; 0: no limit.
         matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
         start: a run state to continue from (a checkpoint's); consumed. Round 0 or its own round is not evaluated again.
         start_wall_s: seconds spent before ``start``.
@@ -123,6 +125,7 @@ def simulate(
         ("rounds", rounds, 0),
         ("evaluate_every", evaluate_every, 1),
         ("sampled_nodes", sampled_nodes, 1),
+        ("byte_budget", byte_budget, 0),
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, not {value}")
@@ -130,8 +133,9 @@ def simulate(
     observer.compiling()
     began = time.perf_counter()
     program = Program(
-        algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
-    )
+        algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
+        byte_budget=byte_budget, matmul_precision=matmul_precision,
+    )  # fmt: skip
     observer.compiled(time.perf_counter() - began)
 
     clock = _Clock(start_wall_s)
@@ -147,7 +151,7 @@ def simulate(
     else:
         run = start
     done, seconds_a_round, status = int(run.round), None, "completed"
-    while done < rounds and not bool(run.diverged):
+    while done < rounds and not bool(run.diverged) and not bool(run.spent):
         if observer.should_stop():
             status = "interrupted"
             break
@@ -158,7 +162,7 @@ def simulate(
         seconds_a_round = (time.perf_counter() - began) / max(1, int(run.round) - done)
         done = int(run.round)
         observer.advanced(done)
-        if not bool(run.diverged) and done == goal:
+        if not bool(run.diverged) and (done == goal or bool(run.spent)):
             evaluate(run)
         observer.chunk(run, clock.seconds())
     if bool(run.diverged):
@@ -186,6 +190,7 @@ def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any
         **measured,
         "messages": to_int(run.traffic.messages),
         "bytes_sent": to_int(run.traffic.bytes_sent),
+        "metadata_bytes": to_int(run.traffic.metadata_bytes),
         "wall_s": round(wall_s, 6),
     }
 

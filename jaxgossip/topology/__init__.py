@@ -32,6 +32,7 @@ from jaxgossip.topology.random_graphs import stochastic_block as stochastic_bloc
 from jaxgossip.topology.spectrum import eigenvalues as eigenvalues
 from jaxgossip.topology.spectrum import second_largest_modulus as second_largest_modulus
 from jaxgossip.topology.spectrum import spectral_gap as spectral_gap
+from jaxgossip.topology.structured import binary_tree as binary_tree
 from jaxgossip.topology.structured import complete as complete
 from jaxgossip.topology.structured import hypercube as hypercube
 from jaxgossip.topology.structured import star as star
@@ -54,6 +55,7 @@ TOPOLOGIES = Registry(
         grid,
         torus,
         star,
+        binary_tree,
         hypercube,
         complete,
         static_exponential,

@@ -156,6 +156,18 @@ class Graph:
         }
 
 
+def turned(graph: Graph) -> Graph:
+    """Return the graph with every link turned around: who heard, is heard. An undirected graph is its own."""
+    if not graph.directed:
+        return graph
+    if isinstance(graph.structure, Circulant):
+        back = Circulant(tuple(-offset for offset in graph.structure.offsets))
+        return Graph(graph.n_nodes, graph.name, back, directed=True)
+    receivers = np.repeat(np.arange(graph.n_nodes), graph.degrees)
+    lists = csr_lists(graph.n_nodes, graph.indices, receivers)
+    return Graph(graph.n_nodes, graph.name, directed=True, lists=lists, order=graph.order)
+
+
 def csr_lists(n_nodes: int, receivers: np.ndarray, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return sorted CSR lists without duplicates from link arrays (m,): ``receivers[e]`` hears ``sources[e]``."""
     matrix = sp.csr_array((np.ones(receivers.size, np.int8), (receivers, sources)), shape=(n_nodes, n_nodes))

@@ -1,8 +1,10 @@
-"""Star, hypercube, complete and exponential graphs: the shapes of theory, each with a spectrum in closed form."""
+"""Star, hypercube, complete and exponential graphs: the shapes of theory, each with a spectrum in closed form; and trees."""
+
+import numpy as np
 
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.checks import node_count
-from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Star
+from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Star, from_links
 
 
 def star(nodes: int) -> Graph:
@@ -17,6 +19,23 @@ def star(nodes: int) -> Graph:
         GraphError: fewer than 2 nodes.
     """
     return Graph(node_count("star", nodes, 2, hint="one node is a complete graph"), "star", Star())
+
+
+def binary_tree(nodes: int, *, branching: int = 2) -> Graph:
+    """Return the complete tree in level order: node i > 0 is linked to its parent (i − 1) // branching.
+
+    Args:
+        nodes: number of nodes.
+        branching: children of every inner node; 2 makes a binary tree.
+
+    Raises:
+        GraphError: fewer than one node, or fewer than one child.
+    """
+    node_count("binary_tree", nodes, 1)
+    if branching < 1:
+        raise GraphError(f"binary_tree: branching must be at least 1, not {branching}")
+    child = np.arange(1, nodes)
+    return from_links(nodes, child, (child - 1) // branching, name="binary_tree")
 
 
 def hypercube(nodes: int) -> Graph:

@@ -191,6 +191,18 @@ def sinkhorn(graph: Graph) -> Weights:
     return _with_own(graph, rows[receivers] * columns[graph.indices], "sinkhorn", doubly_stochastic=True)
 
 
+def equal_links(graph: Graph) -> Weights:
+    """Return W_ij = 1/(1 + d_max) on every link, on any graph: a table of links, all of one weight.
+
+    On directed graphs it is row-stochastic; :func:`max_degree` is the same rule with the claim to keep the mean.
+
+    Args:
+        graph: any.
+    """
+    largest = graph.regular_degree if graph.regular_degree is not None else int(graph.degrees.max())
+    return _with_own(graph, 1 / (1 + largest), "equal_links")
+
+
 def lazy(weights: Weights) -> Weights:
     """Return (I + W)/2: its eigenvalues are (1 + λ)/2, none negative where W is symmetric.
 

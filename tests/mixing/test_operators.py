@@ -8,7 +8,7 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.mixing import counting
 from jaxgossip.mixing.hybrid import Hybrid
-from jaxgossip.mixing.operator import Faults
+from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
 from jaxgossip.mixing.tables import Slots
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights, weights

@@ -1,0 +1,81 @@
+"""Decentralised ADMM, X (n, p), duals α (n, p), symmetric W:
+
+    α⁺ = α + ρ (X − W X)                                                             Σ_i α_i = 0 in every round
+    x⁺_i = argmin_x f_i(x) + ⟨α⁺_i, x⟩ + ρ Σ_j W_ij ‖x − (x_i + x_j)/2‖²              by so many optimizer steps from x_i
+
+Where all links weigh the same, w, this is decentralised consensus ADMM with the penalty ρ w. The gradient of what is
+minimised is G(x) + α⁺ + ρ [(X − W X)_i + 2 (1 − W_ii)(x − x_i)].
+
+Shi, Ling, Yuan, Wu and Yin 2014, "On the linear convergence of the ADMM in decentralized consensus optimization",
+equations (9) and (10); its inexact form: Ling, Shi, Wu and Ribeiro 2015, "DLM".
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, needs_agreement, start
+from jaxgossip.errors import InputError
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic, chosen
+from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
+
+
+class DualState(NamedTuple):
+    """State of ADMM: models x (n, p), optimizer states, and duals (n, p)."""
+
+    x: Rows
+    opt_state: PyTree
+    dual: Rows
+
+
+def admm(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    *,
+    penalty: float = 1.0,
+    local_steps: int = 5,
+) -> Algorithm:
+    """Run decentralised ADMM: each node solves its own problem, held to its neighbours by a penalty; exact.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, for the steps towards a node's own minimum.
+        W: mixing operator or schedule, symmetric.
+        penalty: ρ.
+        local_steps: optimizer steps a round; the more, the nearer to the minimum.
+
+    Raises:
+        InputError: a penalty that is not positive, fewer than one local step, or W keeps mass instead of agreement.
+    """
+    at_least_one("local_steps", local_steps)
+    if penalty <= 0:
+        raise InputError(f"admm: penalty must be positive, not {penalty}")
+    needs_agreement("admm", W)
+
+    def init(key: PRNGKey) -> DualState:
+        begun = start(problem, optimizer, key)
+        return DualState(*begun, jnp.zeros_like(begun.x))
+
+    def step(state: DualState, round_: Round) -> tuple[DualState, Traffic]:
+        links, dtype = round_.links(W, problem.n_shared), state.x.dtype
+        x = state.x.astype(accumulator(dtype))
+        apart = x - links.mix(state.x)
+        dual = state.dual + penalty * apart
+        held = jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, 2 * penalty * (1 - links.kept()), 0).astype(x.dtype)
+        slope = dual + penalty * apart
+
+        def local(number: Any, now: TrainState) -> TrainState:
+            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
+            return apply(optimizer, gradient + slope + held * (now.x - x), now)
+
+        begun = TrainState(x, state.opt_state)
+        after = chosen(round_.works, jax.lax.fori_loop(0, local_steps, local, begun), begun)
+        new = DualState(after.x.astype(dtype), after.opt_state, dual.astype(dtype))
+        return round_.keep_offline(new, state), links.sent(state.x)
+
+    return Algorithm(init, step, problem, name="decentralised ADMM")

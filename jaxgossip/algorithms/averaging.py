@@ -1,0 +1,158 @@
+"""Pure averaging, X (n, p), nobody learns: the quickest way from what each node holds to the mean of all.
+
+    averaging        X⁺ = W X                                  W fixed, or random pairs: randomised gossip
+    shift_register   X⁺ = ω W X + (1 − ω) X₋,                  ω = 2/(1 + √(1 − ρ²))
+    chebyshev        X⁺ = 2 r M X − r r₋ X₋,  M = (W − c I)/h,  r = 1/(2 μ − r₋),  μ = (1 − c)/h
+                     with c = (λ₂ + λ_min)/2, h = (λ₂ − λ_min)/2;  X⁺ = M X/μ and r = 1/μ in the first round
+
+ρ, λ₂ and λ_min are those of W beside the eigenvalue 1. After K rounds Chebyshev leaves at most 1/T_K(μ) of the distance
+to the mean, the least that any polynomial in W can; the shift register contracts at the rate √(ω − 1) without knowing K.
+
+Randomised gossip: Boyd, Ghosh, Prabhakar and Shah 2006. Shift register: Muthukrishnan, Ghosh and Schultz 1998, "First- and
+second-order diffusive methods for rapid, coarse, distributed load balancing". Chebyshev: Golub and Varga 1961; Scaman et
+al. 2017, "Optimal algorithms for smooth and strongly convex distributed optimization in networks", algorithm 2.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, fixed, needs_agreement, start
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.mixing.extremes import extreme_eigenvalues
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, Rows
+
+
+class TwoTermState(NamedTuple):
+    """State of averaging with memory.
+
+    Attributes:
+        x: (n, p).
+        last: (n, p) X₋, the round before.
+        r: scalar, Chebyshev's ratio T_{k−1}(μ)/T_k(μ) of the round before; 0 at first.
+    """
+
+    x: Rows
+    last: Rows
+    r: Float[Array, ""]
+
+
+def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+    """Average the initial models by mixing them over and over; with ``pairwise`` mixing, randomised gossip.
+
+    Args:
+        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: is not used.
+        W: mixing operator or schedule.
+
+    Raises:
+        InputError: W keeps mass instead of agreement.
+    """
+    del optimizer
+    needs_agreement("averaging", W)
+
+    def init(key: PRNGKey) -> TrainState:
+        return start(problem, optax.identity(), key)
+
+    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        return state._replace(x=links.mix(state.x)), links.sent(state.x)
+
+    return Algorithm(init, step, problem, name="averaging")
+
+
+def shift_register(
+    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rho: float | None = None
+) -> Algorithm:
+    """Average the initial models by second-order diffusion: one round of memory, the square root of the time.
+
+    Args:
+        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: is not used.
+        W: mixing operator, the same in every round, symmetric.
+        rho: ρ, the second largest modulus of W's eigenvalues; found if left out.
+
+    Raises:
+        InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
+    """
+    del optimizer
+    operator = fixed("shift_register", W)
+    omega = register_weight(max(map(abs, extreme_eigenvalues(operator))) if rho is None else rho)
+
+    def step(state: TwoTermState, round_: Round) -> tuple[TwoTermState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        mixed = links.mix(state.x)
+        x = jnp.where(state.r == 0, mixed, omega * mixed + (1 - omega) * state.last)
+        new = TwoTermState(_shared(x, mixed, problem), state.x, jnp.ones_like(state.r))
+        return _online(new, state, round_), links.sent(state.x)
+
+    return Algorithm(_two_term(problem), step, problem, name="shift register")
+
+
+def chebyshev(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    *,
+    lambda_min: float | None = None,
+    lambda_2: float | None = None,
+) -> Algorithm:
+    """Average the initial models by Chebyshev polynomials of W: the best that so many mixings can do.
+
+    Args:
+        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: is not used.
+        W: mixing operator, the same in every round, symmetric.
+        lambda_min: smallest eigenvalue of W; found if left out.
+        lambda_2: second largest eigenvalue of W; found if left out.
+
+    Raises:
+        InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
+    """
+    del optimizer
+    low, high = lambda_min, lambda_2
+    operator = fixed("chebyshev", W)
+    if low is None or high is None:
+        found = extreme_eigenvalues(operator)
+        low, high = found[0] if low is None else low, found[1] if high is None else high
+    c, h = (high + low) / 2, max((high - low) / 2, 1e-6)
+    mu = (1 - c) / h
+
+    def step(state: TwoTermState, round_: Round) -> tuple[TwoTermState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        mixed = links.mix(state.x)
+        r = 1 / (jnp.where(state.r == 0, mu, 2 * mu) - state.r)
+        moved = (mixed - c * state.x) / h
+        x = jnp.where(state.r == 0, moved * r, 2 * r * moved - r * state.r * state.last).astype(mixed.dtype)
+        return _online(TwoTermState(_shared(x, mixed, problem), state.x, r), state, round_), links.sent(state.x)
+
+    return Algorithm(_two_term(problem), step, problem, name="Chebyshev averaging")
+
+
+def register_weight(rho: float) -> float:
+    """Return ω = 2/(1 + √(1 − ρ²)), the weight of the shift register on W of second largest modulus ρ."""
+    return 2 / (1 + max(0.0, 1 - rho**2) ** 0.5)
+
+
+def _two_term(problem: Problem):  # noqa: ANN202 - a function of the key to a TwoTermState
+    def init(key: PRNGKey) -> TwoTermState:
+        x = problem.init(key)
+        return TwoTermState(x, x, jnp.zeros((), jnp.result_type(float)))
+
+    return init
+
+
+def _shared(x: Rows, mixed: Rows, problem: Problem) -> Rows:
+    """Return x in the shared columns and what mixing left alone in the private ones."""
+    x = x.astype(mixed.dtype)
+    return x if problem.n_shared == x.shape[1] else jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, x, mixed)
+
+
+def _online(new: TwoTermState, old: TwoTermState, round_: Round) -> TwoTermState:
+    rows = round_.keep_offline((new.x, new.last), (old.x, old.last))
+    return TwoTermState(*rows, jax.lax.convert_element_type(new.r, old.r.dtype))

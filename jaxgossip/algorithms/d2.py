@@ -1,0 +1,84 @@
+"""D² and exact diffusion: D-SGD without the bias that different data leave, X (n, p), G stochastic gradients:
+
+    X½ = X − η G(X) + C,   X⁺ = W X½,   C⁺ = X⁺ − X + η G(X),   C₀ = 0          one correction C (n, p), its sum stays 0
+
+which is X⁺ = W (2X − X₋ − η (G − G₋)) from the second round on. D² takes W itself, which needs λ_min(W) > −1/3; exact
+diffusion takes (I + W)/2, which has no such limit, and with one step size for all nodes is NIDS as well.
+
+D²: Tang, Lian, Yan, Zhang and Liu 2018, "D²: decentralized training over decentralized data", algorithm 1. Exact
+diffusion: Yuan, Ying, Zhao and Sayed 2019, "Exact diffusion for distributed optimization and learning, part I",
+algorithm 1. NIDS: Li, Shi and Yan 2019, equation (2a).
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, start
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, PyTree, Rows
+
+
+class CorrectedState(NamedTuple):
+    """State of methods that carry a correction.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: the optimizer's state of each node.
+        c: (n, p) correction, as a displacement.
+    """
+
+    x: Rows
+    opt_state: PyTree
+    c: Rows
+
+
+def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+    """Run D²: D-SGD whose correction cancels what differs between the nodes' data. Needs λ_min(W) > −1/3.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself; the theory is that of constant steps.
+        W: mixing operator or schedule, symmetric.
+
+    Raises:
+        InputError: W keeps mass instead of agreement.
+    """
+    return _corrected(problem, optimizer, W, lazy=False)
+
+
+def exact_diffusion(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+    """Run exact diffusion: D² with (I + W)/2, for symmetric W of any smallest eigenvalue. Also NIDS.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself; the theory is that of constant steps.
+        W: mixing operator or schedule, symmetric.
+
+    Raises:
+        InputError: W keeps mass instead of agreement.
+    """
+    return _corrected(problem, optimizer, W, lazy=True)
+
+
+def _corrected(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, lazy: bool) -> Algorithm:
+    name = "exact diffusion" if lazy else "D²"
+    needs_agreement(name, W)
+
+    def init(key: PRNGKey) -> CorrectedState:
+        begun = start(problem, optimizer, key)
+        return CorrectedState(*begun, jnp.zeros_like(begun.x))
+
+    def step(state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
+        half = (state.x + u + state.c).astype(state.x.dtype)
+        x = links.mix(half)
+        x = (half + x) / 2 if lazy else x
+        new = CorrectedState(x, opt_state, (x - state.x - u).astype(x.dtype))
+        return round_.keep_offline(new, state), links.sent(half)
+
+    return Algorithm(init, step, problem, name=name)

@@ -1,0 +1,77 @@
+"""DeepSqueeze: D-SGD whose compressed messages make up for their errors, X, memory E (n, p), Q a compressor:
+
+    X½ = X − η G(X),   V = X½ + E,   M = Q(V),   E⁺ = V − M,   X⁺ = X½ + γ (W − I) M,   E₀ = 0
+
+Tang, Lian, Qiu, Yuan, Zhang, Zhang and Liu 2019, "DeepSqueeze: decentralization meets error-compensated compression",
+algorithm 1. It needs no copies of the neighbours, where CHOCO keeps one.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, start
+from jaxgossip.algorithms.choco import sent_compressed
+from jaxgossip.compression import Compressor, error_feedback
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, PyTree, Rows
+
+
+class SqueezeState(NamedTuple):
+    """State of DeepSqueeze.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: the optimizer's state of each node.
+        memory: (n, s) E, what compression has kept back of the s shared columns.
+    """
+
+    x: Rows
+    opt_state: PyTree
+    memory: Rows
+
+
+def deep_squeeze(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    compressor: Compressor,
+    *,
+    consensus_rate: float = 0.2,
+) -> Algorithm:
+    """Run DeepSqueeze: whole models are compressed, with error feedback.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: mixing operator or schedule, symmetric.
+        compressor: Q, what travels.
+        consensus_rate: γ, the smaller the more is compressed; 1 without compression.
+
+    Raises:
+        InputError: a consensus rate outside (0, 1], or W keeps mass instead of agreement.
+    """
+    between("consensus_rate", consensus_rate, 0, 1)
+    needs_agreement("deep_squeeze", W)
+    shared = problem.n_shared
+
+    def init(key: PRNGKey) -> SqueezeState:
+        begun = start(problem, optimizer, key)
+        return SqueezeState(*begun, jnp.zeros_like(begun.x[:, :shared]))
+
+    def step(state: SqueezeState, round_: Round) -> tuple[SqueezeState, Traffic]:
+        links, dtype = round_.links(W), state.x.dtype
+        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
+        half = (state.x + u).astype(dtype)
+        message, memory = error_feedback(
+            compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes
+        )
+        pull = consensus_rate * (links.mix(message) - message)
+        x = (half + jnp.pad(pull, ((0, 0), (0, half.shape[1] - shared)))).astype(dtype)
+        new = SqueezeState(x, opt_state, memory)
+        return round_.keep_offline(new, state), sent_compressed(compressor, links, problem)
+
+    return Algorithm(init, step, problem, name=f"DeepSqueeze ({compressor.name})")

@@ -1,0 +1,48 @@
+"""Epidemic learning: a local step, then mixing on a graph that is new in every round, X (n, p):
+
+    X½ = X − η G(X),   X⁺ = W_t X½
+
+    oracle   W_t averages over a fresh s-regular graph:            a round leaves β = (1 − s/(n−1))/(s + 1) of E‖X − X̄‖²
+    local    each node sends to s random others, and averages with what arrives:    β = (1 − (1 − s/(n−1))ⁿ)/s − 1/(n−1)
+
+No communication is coordinated in the local form, and its mean drifts; both mix better than any fixed graph of degree s.
+
+De Vos, Farhadkhani, Guerraoui, Kermarrec, Pires and Sharma 2023, "Epidemic learning: boosting decentralized learning with
+randomized communication", algorithms 1 and 2.
+"""
+
+import dataclasses
+
+import optax
+
+from jaxgossip.algorithms.base import Algorithm
+from jaxgossip.algorithms.dsgd import dsgd
+from jaxgossip.errors import InputError
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.mixing.fresh import FreshRegular
+from jaxgossip.mixing.peers import RandomPush
+
+
+def epidemic(
+    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1
+) -> Algorithm:
+    """Run epidemic learning: D-SGD whose peers are new in every round.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: ``push`` on the complete graph (the local form), or ``fresh_regular`` (the oracle form).
+        local_steps: optimizer steps a round on each node.
+
+    Raises:
+        InputError: fewer than one local step, or W is neither.
+    """
+    if not isinstance(W, FreshRegular | RandomPush):
+        raise InputError(
+            "epidemic learning needs peers that are new in every round",
+            hint="mixing.kind = 'push' (local) or 'fresh_regular' (oracle)",
+        )
+    form = "oracle" if isinstance(W, FreshRegular) else "local"
+    algorithm = dsgd(problem, optimizer, W, local_steps=local_steps)
+    return dataclasses.replace(algorithm, name=f"epidemic learning ({form})")

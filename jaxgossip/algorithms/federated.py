@@ -1,0 +1,81 @@
+"""Federated averaging, the baseline with a server, x̂ (p,) its model, C of the n nodes sampled a round, τ local steps:
+
+    x_i = x̂ after τ steps of its own, for the sampled nodes i;   x̂⁺ = Σ_i m_i x_i / Σ_i m_i,   m_i samples of node i
+                                                                  (in stacked form X⁺ = 1 x̂⁺ᵀ)
+Each sampled node receives the model and sends one back; an upload that is lost, or a node that is offline, is left out,
+and if nothing arrives the server keeps its model.
+
+McMahan, Moore, Ramage, Hampson and Agüera y Arcas 2017, "Communication-efficient learning of deep networks from
+decentralized data", algorithm 1.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, between, descend, with_optimizer
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import counting
+from jaxgossip.mixing.bijection import random_bijection
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, Rows, accumulator
+
+
+class ServerState(NamedTuple):
+    """State of federated averaging.
+
+    Attributes:
+        x: (1, p) the server's model.
+        private: (n, q) private columns of the nodes.
+    """
+
+    x: Rows
+    private: Rows
+
+
+def federated_averaging(
+    problem: Problem, optimizer: optax.GradientTransformation, *, fraction: float = 1.0, local_steps: int = 1
+) -> Algorithm:
+    """Train one model at a server that averages what sampled nodes make of it: FedAvg.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, fresh on each sampled node in every round.
+        fraction: C/n, part of the nodes sampled each round.
+        local_steps: τ, optimizer steps a round on each sampled node.
+
+    Raises:
+        InputError: a fraction outside (0, 1], or fewer than one local step.
+    """
+    between("fraction", fraction, 0, 1)
+    at_least_one("local_steps", local_steps)
+    n, s = problem.n_nodes, problem.n_shared
+    sampled = max(1, round(fraction * n))
+    row_bytes = s * np.dtype(problem.dtype).itemsize
+
+    def init(key: PRNGKey) -> ServerState:
+        x = problem.init(key)
+        return ServerState(x[:1], x[:, s:])
+
+    def step(state: ServerState, round_: Round) -> tuple[ServerState, Traffic]:
+        given = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
+        begun: TrainState = with_optimizer(given, optimizer)
+        after = descend(problem, optimizer, begun, round_, local_steps).x.astype(accumulator(given.dtype))
+        node = jnp.arange(n, dtype=jnp.uint32)
+        chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < sampled
+        reached = chosen if round_.online is None else chosen & round_.online
+        lost = round_.by_row(jax.random.uniform(round_.key("upload drop"), (n,))) < round_.conditions.drop
+        arrives = reached & ~lost if round_.conditions.drop else reached
+        weight = jnp.where(arrives, jnp.asarray(problem.sample_counts), 0).astype(after.dtype)[:, None]
+        total = weight.sum()
+        mean = (weight * after[:, :s]).sum(0, keepdims=True) / jnp.where(total > 0, total, 1)
+        shared = jnp.where(total > 0, mean, state.x[:, :s].astype(mean.dtype)).astype(given.dtype)
+        private = jnp.where(reached[:, None], after[:, s:].astype(given.dtype), state.private)
+        x = jnp.concatenate([shared, private[:1]], axis=1)
+        messages = counting.add(counting.count(sampled), counting.total(reached.astype(jnp.uint32)))
+        return ServerState(x, private), Traffic(messages, counting.times(messages, row_bytes), counting.count(0))
+
+    return Algorithm(init, step, problem, name="federated averaging", mixings=0)

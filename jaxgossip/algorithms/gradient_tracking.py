@@ -1,0 +1,79 @@
+"""Gradient tracking: every node follows the mean gradient of all, X, Y (n, p), G stochastic gradients:
+
+    DIGing     Y⁺ = W Y + G(X) − G₋       X⁺ = W X − η Y⁺           Σ_i y_i = Σ_i g_i in every round
+    ATC        Y⁺ = W (Y + G(X) − G₋)     X⁺ = W (X − η Y⁺)
+
+with Y₀ = G₋ = 0, so that the first Y is G (ATC: W G). Both rows travel in one message.
+
+DIGing: Nedić, Olshevsky and Shi 2017, "Achieving geometric convergence for distributed optimization over time-varying
+graphs", algorithm 1; Qu and Li 2018, "Harnessing smoothness to accelerate distributed optimization". ATC: Xu, Zhu, Soh
+and Xie 2015, "Augmented distributed gradient methods for multi-agent optimization under uncoordinated constant stepsizes";
+Di Lorenzo and Scutari 2016, "NEXT".
+"""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, along, fresh_gradient, needs_agreement, start
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, PyTree, Rows
+
+
+class TrackingState(NamedTuple):
+    """State of gradient tracking.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: the optimizer's state of each node.
+        y: (n, p) trackers of the mean gradient.
+        g: (n, p) the gradients of the round before.
+    """
+
+    x: Rows
+    opt_state: PyTree
+    y: Rows
+    g: Rows
+
+
+def gradient_tracking(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    *,
+    form: Literal["diging", "atc"] = "diging",
+) -> Algorithm:
+    """Run gradient tracking, as DIGing or adapt-then-combine: exact for different data, two mixings a round.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation; it is given the tracker as its gradient.
+        W: mixing operator or schedule, doubly stochastic.
+        form: DIGing mixes before the step, atc after it, which allows larger steps.
+
+    Raises:
+        InputError: W keeps mass instead of agreement.
+    """
+    needs_agreement("gradient_tracking", W)
+
+    def init(key: PRNGKey) -> TrackingState:
+        begun = start(problem, optimizer, key)
+        return TrackingState(*begun, jnp.zeros_like(begun.x), jnp.zeros_like(begun.x))
+
+    def step(state: TrackingState, round_: Round) -> tuple[TrackingState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        g = fresh_gradient(problem, state.x, round_, state.g)
+        if form == "diging":
+            y = links.mix(state.y, payload="tracker") + g - state.g
+            u, opt_state = along(optimizer, y, state.x, state.opt_state, round_)
+            x = links.mix(state.x) + u.astype(g.dtype)
+        else:
+            y = links.mix(state.y + g - state.g, payload="tracker")
+            u, opt_state = along(optimizer, y, state.x, state.opt_state, round_)
+            x = links.mix((state.x + u).astype(g.dtype))
+        return round_.keep_offline(TrackingState(x, opt_state, y, g), state), links.sent(state.x, state.y)
+
+    return Algorithm(init, step, problem, name="DIGing" if form == "diging" else "ATC gradient tracking", mixings=2)

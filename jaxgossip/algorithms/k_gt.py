@@ -1,0 +1,71 @@
+"""K-GT: gradient tracking with local steps, X (n, p), corrections C (n, p), G stochastic gradients, K local steps:
+
+    X₀ = X,   X_{k+1} = X_k − η (G(X_k) + C),   Δ = X_K − X                       on each node
+    X⁺ = W (X + η_s Δ),   C⁺ = C + (Δ − W Δ)/(K η)                                Σ_i c_i = 0 in every round
+
+The correction is held as the displacement −η C, so that any optimizer makes the steps.
+
+Liu, Lin, Koloskova and Stich 2024, "Decentralized gradient tracking with local steps", algorithm 1, with C₀ = 0.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, between, needs_agreement, start
+from jaxgossip.algorithms.d2 import CorrectedState
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic, chosen
+from jaxgossip.typing import PRNGKey, accumulator
+
+
+def k_gt(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    *,
+    local_steps: int = 4,
+    outer_rate: float = 1.0,
+) -> Algorithm:
+    """Run K-GT: gradient tracking that talks once in several local steps, and still has no bias.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, for the local steps; the theory is that of constant steps.
+        W: mixing operator or schedule, doubly stochastic.
+        local_steps: K, optimizer steps a round on each node.
+        outer_rate: η_s, how much of the local steps is taken over.
+
+    Raises:
+        InputError: fewer than one local step, an outer rate outside (0, 1], or W keeps mass instead of agreement.
+    """
+    at_least_one("local_steps", local_steps)
+    between("outer_rate", outer_rate, 0, 1)
+    needs_agreement("k_gt", W)
+
+    def init(key: PRNGKey) -> CorrectedState:
+        begun = start(problem, optimizer, key)
+        return CorrectedState(*begun, jnp.zeros_like(begun.x))
+
+    def step(state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
+        dtype, links = state.x.dtype, round_.links(W, problem.n_shared)
+        correction = state.c.astype(accumulator(dtype))
+
+        def local(number: Any, now: TrainState) -> TrainState:
+            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
+            after = apply(optimizer, gradient, now)
+            return after._replace(x=after.x + correction)
+
+        begun = TrainState(state.x.astype(accumulator(dtype)), state.opt_state)
+        moved = chosen(round_.works, jax.lax.fori_loop(0, local_steps, local, begun), begun)
+        delta = moved.x - begun.x
+        x = links.mix((begun.x + outer_rate * delta).astype(dtype))
+        drift = (delta / local_steps).astype(dtype)
+        c = (correction - drift + links.mix(drift, payload="drift")).astype(dtype)
+        new = CorrectedState(x, moved.opt_state, c)
+        return round_.keep_offline(new, state), links.sent(x, drift)
+
+    return Algorithm(init, step, problem, name="K-GT", mixings=2)

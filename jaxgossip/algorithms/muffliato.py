@@ -1,0 +1,79 @@
+"""Muffliato: noise on each node's own model, then accelerated gossip that averages it away, X (n, p), K mixings a round:
+
+    X_0 = X − η clip(G(X), c) + σ ξ,   ξ ~ N(0, I),   X_1 = W X_0,   X_{k+1} = ω W X_k + (1 − ω) X_{k−1},   X⁺ = X_K
+
+What one node learns of another, far away, is little: see :func:`jaxgossip.network.privacy.pairwise_privacy`. Clipping is
+the optimizer's (optax.clip_by_global_norm, or per sample by the privacy of the problem). With a problem that has no
+gradient ("averaging") and ``noise_once`` it is Muffliato for averaging.
+
+Cyffers, Even, Bellet and Massoulié 2022, "Muffliato: peer-to-peer privacy amplification for decentralized optimization
+and averaging", algorithms 1 and 3; K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉ after its theorem 2.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgossip.algorithms.averaging import register_weight
+from jaxgossip.algorithms.base import Algorithm, TrainState, descend, fixed, start
+from jaxgossip.errors import InputError
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.mixing.extremes import extreme_eigenvalues
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, Rows, accumulator
+
+
+def muffliato(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    W: Mixing,
+    *,
+    noise: float = 0.1,
+    gossip_steps: int = 0,
+) -> Algorithm:
+    """Run Muffliato: every round adds noise to all models, then averages them by accelerated gossip.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: mixing operator, the same in every round, symmetric.
+        noise: σ, standard deviation of what each node adds to every parameter.
+        gossip_steps: K, mixings a round; 0 takes as many as bring the noise of the mean alone.
+
+    Raises:
+        InputError: noise that is not positive, a negative number of mixings, or W changes or is not symmetric.
+    """
+    if noise <= 0 or gossip_steps < 0:
+        raise InputError(f"muffliato needs noise > 0 and gossip_steps ≥ 0, not {noise} and {gossip_steps}")
+    rho = max(map(abs, extreme_eigenvalues(fixed("muffliato", W))))
+    omega = register_weight(rho)
+    steps = gossip_steps or muffliato_steps(problem.n_nodes, noise, 1 - rho)
+
+    def init(key: PRNGKey) -> TrainState:
+        return start(problem, optimizer, key)
+
+    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        shared = jnp.arange(state.x.shape[1]) < problem.n_shared
+        learnt = descend(problem, optimizer, state, round_)
+        drawn = round_.normal("privacy noise", state.x.shape, accumulator(state.x.dtype))
+        begun = (learnt.x + jnp.where(shared, noise * drawn, 0)).astype(state.x.dtype)
+
+        def gossip(k: jax.Array, carried: tuple[Rows, Rows, Traffic]) -> tuple[Rows, Rows, Traffic]:
+            x, last, traffic = carried
+            links = round_.links(W, problem.n_shared, exchange=k)
+            mixed = links.mix(x)
+            after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last).astype(x.dtype)
+            return after, x, traffic + links.sent(x)
+
+        x, _, traffic = jax.lax.fori_loop(0, steps, gossip, (begun, begun, Traffic.none()))
+        return round_.keep_offline(TrainState(x, learnt.opt_state), state), traffic
+
+    return Algorithm(init, step, problem, name="Muffliato", mixings=steps)
+
+
+def muffliato_steps(n_nodes: int, noise: float, gap: float) -> int:
+    """Return K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉, at least 1: then the error is at most three times that of the mean."""
+    return max(1, math.ceil(math.log(n_nodes / noise**2 * max(0.25, noise**2)) / math.sqrt(max(gap, 1e-12))))

@@ -1,0 +1,140 @@
+"""PowerGossip: on every edge, a step of power iteration on the difference of two models, seen as a × b matrices:
+
+    X½ = X − η G(X);   on each edge (i, j):   D = X½_i − X½_j
+    p = orth(D q),   q⁺ = Dᵀ p                       nodes send D's two parts: X½ q (a numbers), then X½ᵀ p (b numbers)
+    X⁺_i = X½_i − Σ_j W_ij p q⁺ᵀ,   X⁺_j = X½_j + …                                      q⁺ is where the next round starts
+
+p q⁺ᵀ is the best rank-1 (rank r) approximation of D in the limit; the mean of the models is kept exactly. A row of p
+numbers is seen as the squarest matrix that holds it, padded with zeros. An edge whose messages are lost in either
+direction rests, for both ends.
+
+Vogels, Karimireddy and Jaggi 2020, "Practical low-rank communication compression in decentralized deep learning",
+algorithm 1.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import scipy.sparse as sp
+from jaxtyping import Array, Float
+
+from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, displacement, fixed, start
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
+
+
+class PowerState(NamedTuple):
+    """State of PowerGossip.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: the optimizer's state of each node.
+        q: rank of (m, b), one vector an edge.
+    """
+
+    x: Rows
+    opt_state: PyTree
+    q: tuple[Float[Array, "m b"], ...]
+
+
+def power_gossip(
+    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1
+) -> Algorithm:
+    """Run PowerGossip: every edge exchanges the leading part of what its ends differ by; nothing to tune.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: mixing operator, the same in every round, symmetric.
+        rank: of the approximation.
+
+    Raises:
+        InputError: a rank below one, or W changes or is not symmetric.
+    """
+    at_least_one("rank", rank)
+    operator, kind, s = fixed("power_gossip", W), accumulator(problem.dtype), problem.n_shared
+    a = int(np.ceil(np.sqrt(s)))
+    b = -(-s // a)
+    edges = _Edges(operator.to_scipy())
+
+    def init(key: PRNGKey) -> PowerState:
+        begun = start(problem, optimizer, key)
+        # All edges begin with the same vectors, so that their numbers do not matter.
+        q = jax.random.normal(jax.random.fold_in(key, 1), (rank, 1, b), kind)
+        return PowerState(*begun, tuple(jnp.broadcast_to(one, (edges.first.size, b)) for one in q))
+
+    def step(state: PowerState, round_: Round) -> tuple[PowerState, Traffic]:
+        links = round_.links(W, s)
+        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
+        half = jax.lax.optimization_barrier((state.x + u).astype(kind))
+        matrices = jnp.pad(half[:, :s], ((0, 0), (0, a * b - s))).reshape(-1, a, b)
+        difference = matrices[edges.first] - matrices[edges.second]
+        left: list[Array] = []
+        for q in state.q:  # products with single vectors: XLA on CPU is slow at many small products of matrices
+            p = (difference * q[:, None]).sum(2)
+            for other in left:
+                p = p - (other * p).sum(1, keepdims=True) * other
+            norm = jnp.linalg.norm(p, axis=1, keepdims=True)
+            left.append(p / jnp.where(norm > TINY, norm, jnp.inf))
+        right = [(difference * p[:, :, None]).sum(1) for p in left]
+        alive = jnp.ones((), bool)
+        if links.faults is not None:
+            alive = links.faults.arrive(edges.first, edges.second) & links.faults.arrive(edges.second, edges.first)
+        pulls = zip(left, (jnp.where(alive[..., None], one, 0) for one in right), strict=True)
+        change = sum((edges.pulled(p, q) for p, q in pulls), jnp.zeros((), kind)).reshape(-1, a * b)[:, :s]
+        x = half - jnp.pad(change, ((0, 0), (0, half.shape[1] - s)))
+        # Where the ends agree, or an edge rests, the vector stays where it was.
+        kept = tuple(
+            jnp.where(alive[..., None] & (jnp.abs(new).sum(1, keepdims=True) > TINY), new, old)
+            for new, old in zip(right, state.q, strict=True)
+        )
+        traffic = links.sent_bytes(rank * a * np.dtype(problem.dtype).itemsize)
+        traffic = traffic + links.sent_bytes(rank * b * np.dtype(problem.dtype).itemsize)
+        after = round_.keep_offline(TrainState(x.astype(state.x.dtype), opt_state), TrainState(state.x, state.opt_state))
+        return PowerState(*after, kept), traffic
+
+    return Algorithm(init, step, problem, name="PowerGossip", mixings=2)
+
+
+TINY = 1e-30
+"""Below, the difference of two models is none."""
+
+
+class _Edges:
+    """The edges of a symmetric W, and where each node finds its own.
+
+    Attributes:
+        first: (m,) int32, the lower row of each edge; second: the higher one.
+    """
+
+    def __init__(self, matrix: sp.csr_array) -> None:
+        links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
+        links.eliminate_zeros()
+        upper = sp.triu(links, 1).tocoo()
+        n, m = links.shape[0], upper.row.size
+        self.first, self.second = (np.asarray(ends, np.int32) for ends in (upper.row, upper.col))
+        numbered = sp.csr_array((np.arange(1, m + 1), (upper.row, upper.col)), shape=(n, n))
+        numbered = sp.csr_array(numbered + numbered.T)
+        numbered.sort_indices()
+        links.sort_indices()
+        degrees = np.diff(links.indptr)
+        width = max(1, int(degrees.max(initial=0)))
+        filled = np.arange(width) < degrees[:, None]
+        edge, weight = np.zeros((n, width), np.int32), np.zeros((n, width))
+        receivers = np.repeat(np.arange(n), degrees)
+        edge[filled] = numbered.data - 1
+        weight[filled] = links.data * np.where(receivers < links.indices, 1, -1)
+        self._slots = [(jnp.asarray(edge[:, k]), jnp.asarray(weight[:, k])) for k in range(width)] if m else []
+
+    def pulled(self, p: Float[Array, "m a"], q: Float[Array, "m b"]) -> Float[Array, "n a b"] | Array:
+        """Return Σ over each node's edges of ± W_ij p qᵀ: what it gives up."""
+        p, q = jax.lax.optimization_barrier((p, q))
+        total = jnp.zeros((), p.dtype)
+        for edge, weight in self._slots:
+            total = total + weight[:, None, None].astype(p.dtype) * p[edge][:, :, None] * q[edge][:, None, :]
+        return total

@@ -1,0 +1,156 @@
+"""Push-sum methods, for directed and time-varying graphs: column-stochastic A, mass U (n, p), weights w (n, 1):
+
+    push_sum       U⁺ = A U,                   w⁺ = A w,    X = U/w                         averaging
+    sgp            U⁺ = A (U − η G(X)),        w⁺ = A w,    X = U/w                         stochastic gradient push
+    push_diging    Y⁺ = A Y + G(X) − G₋,  U⁺ = A (U − η Y⁺),  w⁺ = A w,  X = U/w            gradient tracking on it
+
+Every node splits what it has among those it sends to; what it cannot know, how much it is sent, the weight w tells. Mass
+is kept in every round, also when messages are lost (see :mod:`jaxgossip.mixing.mass`). w = 1 and Y = G₋ = 0 at first.
+
+push_sum: Kempe, Dobra and Gehrke 2003, protocol push-sum. sgp: Nedić and Olshevsky 2016, "Stochastic gradient-push for
+strongly convex functions on time-varying directed graphs"; Assran, Loizou, Ballas and Rabbat 2019, algorithm 1.
+push_diging: Nedić, Olshevsky and Shi 2017, algorithm 2.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float
+
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    TrainState,
+    along,
+    at_least_one,
+    displacement,
+    fresh_gradient,
+    needs_mass,
+    start,
+)
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic
+from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
+
+
+class PushState(NamedTuple):
+    """State of push-sum methods.
+
+    Attributes:
+        u: (n, p) mass; private columns hold the model itself.
+        w: (n, 1) weights.
+        opt_state: the optimizer's state of each node.
+    """
+
+    u: Rows
+    w: Float[Array, "n 1"]
+    opt_state: PyTree
+
+
+class PushTrackingState(NamedTuple):
+    """State of push-DIGing: that of push-sum, trackers y and last gradients g, (n, p) each."""
+
+    u: Rows
+    w: Float[Array, "n 1"]
+    opt_state: PyTree
+    y: Rows
+    g: Rows
+
+
+def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+    """Average the initial models by push-sum; nobody learns.
+
+    Args:
+        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: is not used.
+        W: mixing that keeps mass: ``push_sum``.
+
+    Raises:
+        InputError: W keeps agreement instead of mass.
+    """
+    del optimizer
+    return _pushed("push_sum", problem, optax.identity(), W, local_steps=0)
+
+
+def sgp(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
+    """Run stochastic gradient push: D-SGD on directed graphs, whose nodes know only to how many they send.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: mixing that keeps mass: ``push_sum``.
+        local_steps: optimizer steps a round on each node.
+
+    Raises:
+        InputError: fewer than one local step, or W keeps agreement instead of mass.
+    """
+    at_least_one("local_steps", local_steps)
+    return _pushed("sgp", problem, optimizer, W, local_steps=local_steps)
+
+
+def _pushed(
+    name: str, problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int
+) -> Algorithm:
+    needs_mass(name, W)
+
+    def init(key: PRNGKey) -> PushState:
+        begun = start(problem, optimizer, key)
+        return PushState(begun.x, _ones(problem), begun.opt_state)
+
+    def step(state: PushState, round_: Round) -> tuple[PushState, Traffic]:
+        links, mass, opt_state = round_.links(W, problem.n_shared), state.u, state.opt_state
+        if local_steps:
+            now = TrainState(models(state), opt_state)
+            u, opt_state = displacement(problem, optimizer, now, round_, local_steps)
+            mass = (mass + u).astype(mass.dtype)
+        new = PushState(links.mix(mass), links.mix(state.w, payload="weight"), opt_state)
+        return round_.keep_offline(new, state), links.sent(mass, metadata=(state.w,))
+
+    def models(state: PushState) -> Rows:
+        return ratio(state.u, state.w, problem.n_shared)
+
+    return Algorithm(init, step, problem, models, name=name)
+
+
+def push_diging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+    """Run push-DIGing: gradient tracking on directed, time-varying graphs, exact for different data.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation; it is given the tracker as its gradient.
+        W: mixing that keeps mass: ``push_sum``.
+
+    Raises:
+        InputError: W keeps agreement instead of mass.
+    """
+    needs_mass("push_diging", W)
+
+    def init(key: PRNGKey) -> PushTrackingState:
+        begun = start(problem, optimizer, key)
+        nothing = jnp.zeros_like(begun.x)
+        return PushTrackingState(begun.x, _ones(problem), begun.opt_state, nothing, nothing)
+
+    def step(state: PushTrackingState, round_: Round) -> tuple[PushTrackingState, Traffic]:
+        links, x = round_.links(W, problem.n_shared), models(state)
+        g = fresh_gradient(problem, x, round_, state.g)
+        y = links.mix(state.y, payload="tracker") + g - state.g
+        u, opt_state = along(optimizer, y, x, state.opt_state, round_)
+        mass = links.mix((state.u + u).astype(x.dtype))
+        new = PushTrackingState(mass, links.mix(state.w, payload="weight"), opt_state, y, g)
+        return round_.keep_offline(new, state), links.sent(state.u, state.y, metadata=(state.w,))
+
+    def models(state: PushTrackingState) -> Rows:
+        return ratio(state.u, state.w, problem.n_shared)
+
+    return Algorithm(init, step, problem, models, name="push-DIGing", mixings=2)
+
+
+def ratio(u: Rows, w: Float[Array, "n 1"], n_shared: int) -> Rows:
+    """Return the models of masses u (n, p) and weights w (n, 1): u/w in shared columns, u itself in private ones."""
+    divisor = w if n_shared == u.shape[1] else jnp.where(jnp.arange(u.shape[1]) < n_shared, w, 1)
+    return (u / divisor).astype(u.dtype)
+
+
+def _ones(problem: Problem) -> Float[Array, "n 1"]:
+    return jnp.ones((problem.n_nodes, 1), accumulator(problem.dtype))

@@ -1,0 +1,35 @@
+"""Q(x): what nodes send in place of their rows, and its bytes; knows nothing of graphs or of learning.
+
+>>> Q = jaxgossip.compression.top_k(fraction=0.1)
+>>> Q(x, key)                      # (n, p) -> (n, p), at the receiver
+>>> Q.size(64, x.dtype)            # Size(data=24, metadata=5), bytes of one message
+"""
+
+from jaxgossip.compression.casts import bfloat16 as bfloat16
+from jaxgossip.compression.casts import float16 as float16
+from jaxgossip.compression.casts import identity as identity
+from jaxgossip.compression.compressor import Compressor as Compressor
+from jaxgossip.compression.compressor import Size as Size
+from jaxgossip.compression.error_feedback import empty_memory as empty_memory
+from jaxgossip.compression.error_feedback import feedback as feedback
+from jaxgossip.compression.quantizers import qsgd as qsgd
+from jaxgossip.compression.quantizers import sign as sign
+from jaxgossip.compression.sparsifiers import random_k as random_k
+from jaxgossip.compression.sparsifiers import top_k as top_k
+from jaxgossip.compression.subspace import low_rank as low_rank
+from jaxgossip.registry import Registry
+
+COMPRESSORS = Registry(
+    "compressor",
+    {
+        "none": identity,
+        "top_k": top_k,
+        "random_k": random_k,
+        "qsgd": qsgd,
+        "sign": sign,
+        "low_rank": low_rank,
+        "float16": float16,
+        "bfloat16": bfloat16,
+    },
+)
+"""Compressors by name."""

@@ -1,0 +1,66 @@
+"""Quantisers: a node sends every column, in few bits."""
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip.compression.compressor import Compressor, Size, bytes_of_bits, check_count
+from jaxgossip.compression.reduce import row_sums
+from jaxgossip.random import hashed_uniform
+from jaxgossip.typing import NodeInts, PRNGKey, Rows
+
+
+def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
+    """Stochastic rounding of each entry to one of s levels of the row's norm.
+
+        Q(x)_c = ‖x‖ sign(x_c) ℓ_c / s / τ,   ℓ_c = ⌊s|x_c|/‖x‖ + u_c⌋,   u_c uniform on [0, 1)
+
+    Alistarh, Grubic, Li, Tomioka and Vojnovic 2017, "QSGD: communication-efficient SGD via gradient quantization and
+    encoding", equation 4 and lemma 3.1. With τ = 1 + min(p/s², √p/s) it is a contraction with δ = 1/τ, as in
+    Koloskova, Stich and Jaggi 2019, section 3.1; without ``rescale`` τ = 1, and it is unbiased (to 2⁻²⁴, the grain of
+    u) with E‖Q(x) − x‖² ≤ min(p/s², √p/s)‖x‖². A message holds ⌈log₂(2s + 1)⌉ bits an entry, and the norm.
+
+    Args:
+        levels: s, how many levels above zero.
+        rescale: divide by τ.
+
+    Raises:
+        InputError: less than one level.
+    """
+    check_count("qsgd", "levels", levels)
+
+    def apply(x: Rows, key: PRNGKey, nodes: NodeInts) -> Rows:
+        p = x.shape[1]
+        tau = 1 + min(p / levels**2, math.sqrt(p) / levels) if rescale else 1.0
+        norm = jnp.sqrt(row_sums(jnp.square(x)))
+        exact = jnp.abs(x) * (levels / jnp.where(norm > 0, norm, 1))
+        lower = jnp.floor(exact)
+        # Compared with what is left, not added to it: a sum near s would be rounded up to a level that does not exist.
+        up = hashed_uniform(key, nodes, p).astype(x.dtype) < exact - lower
+        level = jnp.minimum(lower + up.astype(x.dtype), levels)
+        return jnp.sign(x) * level * (norm / (levels * tau))
+
+    def size(p: int, dtype: np.dtype) -> Size:
+        return Size(bytes_of_bits(p * (2 * levels).bit_length()), dtype.itemsize)
+
+    return Compressor("qsgd", apply, size)
+
+
+def sign() -> Compressor:
+    """Signs, scaled by the mean magnitude of the row: Q(x) = ‖x‖₁ sign(x)/p.
+
+    Karimireddy, Rebjock, Stich and Jaggi 2019, "Error feedback fixes SignSGD and other gradient compression schemes",
+    section 4. Contraction with δ = ‖x‖₁²/(p‖x‖₂²), exactly, between 1/p and 1; biased. A message holds one bit an
+    entry, so that zero has a sign too, +1, and the scale.
+    """
+
+    def apply(x: Rows, key: PRNGKey, nodes: NodeInts) -> Rows:
+        del key, nodes  # nothing is drawn
+        scale = row_sums(jnp.abs(x)) / x.shape[1]
+        return jnp.where(x >= 0, scale, -scale)
+
+    def size(p: int, dtype: np.dtype) -> Size:
+        return Size(bytes_of_bits(p), dtype.itemsize)
+
+    return Compressor("sign", apply, size)

@@ -1,0 +1,39 @@
+"""The eigenvalues of a fixed W beside that of agreement, by Lanczos iteration on its links."""
+
+import numpy as np
+from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
+
+from jaxgossip.errors import GraphError
+from jaxgossip.mixing.operator import Operator
+
+DENSE_NODES = 500
+"""Up to here all eigenvalues are found at once, and exactly."""
+
+
+def extreme_eigenvalues(W: Operator) -> tuple[float, float]:
+    """Return (λ_min, λ₂) of a symmetric W whose rows sum to one: its extreme eigenvalues on what sums to zero.
+
+    Raises:
+        GraphError: no convergence.
+    """
+    n = W.n_nodes
+    if n == 1:
+        return 0.0, 0.0
+    matrix = W.to_scipy()
+    if n <= DENSE_NODES:
+        values = np.linalg.eigvalsh(matrix.toarray() - 1 / n)
+        # The mean has become an eigenvalue 0, which is one of W's only if it is there twice.
+        values = np.delete(values, np.abs(values).argmin())
+        return float(values[0]), float(values[-1])
+
+    def centred(x: np.ndarray) -> np.ndarray:
+        x = x - x.mean()
+        return matrix @ x
+
+    try:
+        low, high = eigsh(
+            LinearOperator((n, n), matvec=centred, dtype=np.float64), k=2, which="BE", tol=1e-9, return_eigenvectors=False
+        )
+    except ArpackError as error:
+        raise GraphError(f"the eigenvalues of W on {n:,} nodes were not found: {error}", hint="give them") from error
+    return float(low), float(high)

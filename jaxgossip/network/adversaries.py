@@ -1,0 +1,298 @@
+"""Nodes that lie: what a Byzantine node tells its neighbours in the place of what it holds.
+
+Liars know everything (all rows, who is honest, the weights) and follow the protocol otherwise; what they hold themselves
+goes on as if they were honest, so that μ and σ below are of the honest nodes' rows. With H honest nodes:
+
+    bit_flip    s_j = −x_j
+    constant    s_j = c in every entry
+    alie        s_j = μ − z σ,  column by column,  z = Φ⁻¹((n − m − s)/(n − m)),  s = ⌊n/2 + 1⌋ − m
+    ipm         s_j = −ε μ
+    dissensus   to node i:  x_i − ε Σ_{j∈H} W_ij (x_j − x_i) / Σ_{j∉H} W_ij
+    label_flip  sends what it holds, and learns it from labels turned around: class c becomes C − 1 − c
+
+Bit flip and label flip: Karimireddy, He and Jaggi 2021, "Learning from history for Byzantine robust optimization".
+ALIE: Baruch, Baruch and Goldberg 2019, "A little is enough". IPM: Xie, Koyejo and Gupta 2019, "Fall of empires".
+Dissensus: He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via ClippedGossip", section 6.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxgossip.errors import InputError
+from jaxgossip.mixing import Faults, Operator
+from jaxgossip.registry import Registry
+from jaxgossip.typing import NodeFloats, NodeMask, Rows
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """Who lies, and how.
+
+    Attributes:
+        name: of the attack.
+        liars: numbers of the Byzantine nodes, ascending.
+        broadcast: scene -> (n, p), row j what liar j tells everybody; None if it is honest in what it sends.
+        targeted: scene -> (n, p), row i what every liar tells node i, in the place of ``broadcast``.
+        flips_labels: whether liars learn from labels turned around; the problem has to be made so
+            (:func:`jaxgossip.learning.partitions.flip_labels`).
+    """
+
+    name: str
+    liars: tuple[int, ...]
+    broadcast: "Callable[[Scene], Rows] | None" = None
+    targeted: "Callable[[Scene], Rows] | None" = None
+    flips_labels: bool = False
+
+    def mask(self, n_nodes: int) -> NodeMask:
+        """Return (n,) bool by node: the liars.
+
+        Raises:
+            InputError: a liar that does not exist, or nobody honest.
+        """
+        return jnp.asarray(~self.honest(n_nodes))
+
+    def honest(self, n_nodes: int) -> np.ndarray:
+        """Return (n,) bool NumPy by node: all but the liars.
+
+        Raises:
+            InputError: a liar that does not exist, or nobody honest.
+        """
+        honest = np.ones(n_nodes, bool)
+        for liar in self.liars:
+            if not 0 <= liar < n_nodes:
+                raise InputError(f"adversary: node {liar} does not exist", hint=f"nodes are numbered 0 to {n_nodes - 1}")
+            honest[liar] = False
+        if not honest.any():
+            raise InputError("adversary: no node is honest", hint="a smaller fraction")
+        return honest
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One exchange, as its adversary sees it.
+
+    Attributes:
+        x: (n, p) what the nodes hold.
+        sent: (n, p) what is said to everybody, lies and noise included; rows of targeted liars are zero.
+        told: (n, p) what targeted liars tell each node; None without them.
+        liars: (n,) bool by row; None if nobody lies.
+        operator: W.
+        faults: what befalls messages.
+    """
+
+    x: Rows
+    sent: Rows
+    told: Rows | None
+    liars: NodeMask | None
+    operator: Operator
+    faults: Faults | None
+
+    @classmethod
+    def of(
+        cls,
+        x: Rows,
+        sent: Rows,
+        operator: Operator,
+        faults: Faults | None,
+        adversary: Adversary | None,
+        liars: NodeMask | None,
+    ) -> "Scene":
+        """Return the exchange in which honest nodes send ``sent``, and ``liars`` what their attack makes up."""
+        truth = cls(x, sent, None, liars, operator, faults)
+        if adversary is None or liars is None:
+            return truth
+        if adversary.targeted is not None:
+            silent = cls(x, jnp.where(liars[:, None], 0, sent), None, liars, operator, faults)
+            return cls(x, silent.sent, adversary.targeted(silent), liars, operator, faults)
+        if adversary.broadcast is not None:
+            return cls(x, jnp.where(liars[:, None], adversary.broadcast(truth), sent), None, liars, operator, faults)
+        return truth
+
+    def mean(self, weights: NodeFloats | None) -> Rows:
+        """Return (n, p): the plain weighted mean of what is heard, of senders of reliabilities ``weights`` if given."""
+        r = None if weights is None else weights.astype(self.x.dtype)[:, None]
+
+        def weighed(rows: Array) -> Array:
+            return rows if r is None else r * rows
+
+        mixed = self.operator.mix(weighed(self.x), self.faults, weighed(self.sent))
+        if self.told is not None:
+            mixed = mixed + self.heard(weighed(self._lying())) * self.told
+        return mixed if r is None else mixed / self.operator.mix(r, self.faults)
+
+    def heard(self, rows: Rows) -> Rows:
+        """Return Σ_j W_ij rows_j over what arrives from others, (n, q)."""
+        return self.operator.hear(rows, self.faults)[1]
+
+    def honest_mean(self) -> tuple[Float[Array, "1 p"], Float[Array, "1 p"]]:
+        """Return mean and standard deviation of what the honest nodes send, column by column, (1, p) each."""
+        honest = 1 - self._lying()
+        mean = (honest * self.sent).sum(0, keepdims=True) / honest.sum()
+        return mean, jnp.sqrt((honest * jnp.square(self.sent - mean)).sum(0, keepdims=True) / honest.sum())
+
+    def _lying(self) -> Float[Array, "n 1"]:
+        assert self.liars is not None
+        return self.liars.astype(self.x.dtype)[:, None]
+
+
+def chosen_liars(n_nodes: int, fraction: float, nodes: Sequence[int] | None, rng: np.random.Generator | int) -> tuple[int, ...]:
+    """Return the liars: ``nodes`` if given, else round(fraction · n) nodes drawn at random, at least one.
+
+    Raises:
+        InputError: a fraction outside 0..1, or none or all of the nodes.
+    """
+    if nodes is not None:
+        if not nodes:
+            raise InputError("adversary: nodes names nobody", hint="give node numbers, or leave the section out")
+        return tuple(sorted(set(map(int, nodes))))
+    if not 0 < fraction < 1:
+        raise InputError(f"adversary: fraction is between 0 and 1, not {fraction}")
+    number = max(1, round(fraction * n_nodes))
+    return tuple(sorted(np.random.default_rng(rng).choice(n_nodes, number, replace=False).tolist()))
+
+
+def bit_flip(
+    *, n_nodes: int, fraction: float = 0.1, nodes: list[int] | None = None, rng: np.random.Generator | int = 0
+) -> Adversary:
+    """Send the negative of what one holds.
+
+    Args:
+        n_nodes: number of nodes.
+        fraction: part of the nodes that lie, drawn at random.
+        nodes: the liars' numbers, in place of ``fraction``.
+        rng: draws them.
+    """
+    return Adversary("bit_flip", chosen_liars(n_nodes, fraction, nodes, rng), broadcast=lambda scene: -scene.sent)
+
+
+def constant(
+    *,
+    n_nodes: int,
+    value: float = 1e3,
+    fraction: float = 0.1,
+    nodes: list[int] | None = None,
+    rng: np.random.Generator | int = 0,
+) -> Adversary:
+    """Send one number in the place of every parameter.
+
+    Args:
+        n_nodes: number of nodes.
+        value: the number.
+        fraction: part of the nodes that lie, drawn at random.
+        nodes: the liars' numbers, in place of ``fraction``.
+        rng: draws them.
+    """
+    liars = chosen_liars(n_nodes, fraction, nodes, rng)
+    return Adversary("constant", liars, broadcast=lambda scene: jnp.full_like(scene.sent, value))
+
+
+def alie(
+    *,
+    n_nodes: int,
+    z: float | None = None,
+    fraction: float = 0.1,
+    nodes: list[int] | None = None,
+    rng: np.random.Generator | int = 0,
+) -> Adversary:
+    """Send what lies just within the spread of the honest nodes: μ − zσ.
+
+    Args:
+        n_nodes: number of nodes.
+        z: deviations from the mean; by default such that a majority of honest nodes lies farther out.
+        fraction: part of the nodes that lie, drawn at random.
+        nodes: the liars' numbers, in place of ``fraction``.
+        rng: draws them.
+
+    Raises:
+        InputError: so few honest nodes that z has no default.
+    """
+    liars = chosen_liars(n_nodes, fraction, nodes, rng)
+    if z is None:
+        m = len(liars)
+        needed = n_nodes // 2 + 1 - m
+        if not 0 < needed < n_nodes - m:
+            raise InputError(f"adversary: alie has no z for {m} liars among {n_nodes} nodes", hint="give z")
+        z = NormalDist().inv_cdf((n_nodes - m - needed) / (n_nodes - m))
+    deviations = float(z)
+
+    def lie(scene: Scene) -> Rows:
+        mean, deviation = scene.honest_mean()
+        return jnp.broadcast_to(mean - deviations * deviation, scene.sent.shape)
+
+    return Adversary("alie", liars, broadcast=lie)
+
+
+def ipm(
+    *,
+    n_nodes: int,
+    epsilon: float = 0.1,
+    fraction: float = 0.1,
+    nodes: list[int] | None = None,
+    rng: np.random.Generator | int = 0,
+) -> Adversary:
+    """Send a negative multiple of the honest nodes' mean: inner product manipulation.
+
+    Args:
+        n_nodes: number of nodes.
+        epsilon: the multiple.
+        fraction: part of the nodes that lie, drawn at random.
+        nodes: the liars' numbers, in place of ``fraction``.
+        rng: draws them.
+    """
+    liars = chosen_liars(n_nodes, fraction, nodes, rng)
+
+    def lie(scene: Scene) -> Rows:
+        return jnp.broadcast_to(-epsilon * scene.honest_mean()[0], scene.sent.shape)
+
+    return Adversary("ipm", liars, broadcast=lie)
+
+
+def dissensus(
+    *,
+    n_nodes: int,
+    epsilon: float = 1.0,
+    fraction: float = 0.1,
+    nodes: list[int] | None = None,
+    rng: np.random.Generator | int = 0,
+) -> Adversary:
+    """Tell each node what keeps it where it is, or drives it away from its honest neighbours.
+
+    Args:
+        n_nodes: number of nodes.
+        epsilon: 1 undoes what honest neighbours pull by; more drives apart.
+        fraction: part of the nodes that lie, drawn at random.
+        nodes: the liars' numbers, in place of ``fraction``.
+        rng: draws them.
+    """
+    liars = chosen_liars(n_nodes, fraction, nodes, rng)
+
+    def lie(scene: Scene) -> Rows:
+        share = scene.heard(scene._lying())  # noqa: SLF001 - a scene is this module's own
+        honest = scene.heard(1 - scene._lying())  # noqa: SLF001
+        pull = scene.heard(scene.sent) - honest * scene.x
+        return scene.x - epsilon * pull / jnp.where(share > 0, share, 1)
+
+    return Adversary("dissensus", liars, targeted=lie)
+
+
+def label_flip(
+    *, n_nodes: int, fraction: float = 0.1, nodes: list[int] | None = None, rng: np.random.Generator | int = 0
+) -> Adversary:
+    """Learn from labels turned around, class c as C − 1 − c, and send the model honestly.
+
+    Args:
+        n_nodes: number of nodes.
+        fraction: part of the nodes that do so, drawn at random.
+        nodes: their numbers, in place of ``fraction``.
+        rng: draws them.
+    """
+    return Adversary("label_flip", chosen_liars(n_nodes, fraction, nodes, rng), flips_labels=True)
+
+
+ADVERSARIES = Registry("adversary", [bit_flip, label_flip, alie, ipm, dissensus, constant])
+"""What ``adversary.kind`` can name."""

@@ -1,0 +1,261 @@
+"""Robust aggregation: how a node takes in what it hears when some of its neighbours may lie.
+
+A node i holds x_i and hears rows h_1 … h_m, those that arrived, of weights w_k; w_0 = 1 − Σ w_k is its own.
+
+    clipped        x_i + Σ_k w_k clip(h_k − x_i, τ_i),   clip(v, τ) = min(1, τ/‖v‖) v
+    median         median of x_i, h_1 … h_m, column by column
+    trimmed_mean   mean of them without the b smallest and the b largest, column by column
+    krum           the one of them whose m − b − 1 nearest others are nearest to it, in squared distances
+    nearest        mean of x_i and the m − b heard rows nearest to x_i
+
+clipped is ClippedGossip (He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via ClippedGossip",
+algorithm 1); krum: Blanchard et al. 2017; median and trimmed mean: Yin et al. 2018; nearest: nearest neighbour averaging,
+Farhadkhani et al. 2023, "Robust collaborative learning with linear gradient overhead" (MoNNA), algorithm 1.
+
+Messages that are lost are not there: every rule works on what arrived.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxgossip.errors import InputError
+from jaxgossip.registry import Registry
+from jaxgossip.typing import NodeFloats, Rows
+
+if TYPE_CHECKING:
+    from jaxgossip.network.adversaries import Scene
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What every node hears, sender by sender.
+
+    Attributes:
+        x: (n, p) what the nodes hold.
+        rows: n_slots of (n, p), one heard row a node each.
+        weights: (n, n_slots), 0 where nothing arrived.
+        lying: (n, n_slots) bool, which of them lie; None if nobody does. For oracles alone.
+    """
+
+    x: Rows
+    rows: tuple[Rows, ...]
+    weights: Float[Array, "n k"]
+    lying: Bool[Array, "n k"] | None
+
+    @classmethod
+    def of(cls, scene: "Scene") -> "Heard":
+        """Return an exchange sender by sender.
+
+        Raises:
+            GraphError: W does not tell senders apart, or a node has too many.
+        """
+        slots, n, kind = scene.operator.by_slots(), scene.operator.n_nodes, scene.x.dtype
+        rows, lying = [slots.take(scene.sent, k) for k in range(slots.n_slots)], None
+        weights = jnp.stack(
+            [jnp.broadcast_to(slots.slot_weight(k), (n,)).astype(kind) for k in range(slots.n_slots)], axis=1
+        )
+        if scene.faults is not None:
+            weights = jnp.where(slots.arrivals(scene.faults), weights, 0)
+        if scene.liars is not None:
+            lying = jnp.stack([slots.take(scene.liars, k) for k in range(slots.n_slots)], axis=1)
+            if scene.told is not None:
+                rows = [jnp.where(lying[:, k, None], scene.told, row) for k, row in enumerate(rows)]
+        return cls(scene.x, tuple(rows), weights, lying)
+
+    @property
+    def arrived(self) -> Bool[Array, "n k"]:
+        """(n, n_slots): which rows are there."""
+        return self.weights != 0
+
+    def squared_distances(self) -> Float[Array, "n k"]:
+        """Return (n, n_slots): ‖h_k − x_i‖²."""
+        return jnp.stack([jnp.square(row - self.x).sum(1) for row in self.rows], axis=1)
+
+    def pulled(self, factors: Float[Array, "n k"]) -> Rows:
+        """Return x_i + Σ_k factor_k (h_k − x_i)."""
+        parts = (factors[:, k, None] * (row - self.x) for k, row in enumerate(self.rows))
+        return self.x + functools.reduce(operator.add, parts)
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """A rule.
+
+    Attributes:
+        name: of the rule.
+        combine: what is heard -> (n, p), what the nodes make of it.
+    """
+
+    name: str
+    combine: Callable[[Heard], Rows]
+
+
+def clipped(
+    *, radius: Literal["adaptive", "oracle"] | float = "adaptive", tolerance: float = 0.25
+) -> Aggregation:
+    """Clip each neighbour's difference to a radius before it is weighed in: ClippedGossip.
+
+    Args:
+        radius: τ: "adaptive" takes the nearest rows, own one included, of weight 1 − δ for honest:
+            τ² = (1/δ) Σ w_k ‖h_k − x_i‖² over them; "oracle" knows who is honest and takes δ from their weights; or a
+            number.
+        tolerance: δ of "adaptive": the weight of liars among a node's neighbours that is reckoned with.
+
+    Raises:
+        InputError: a radius that is not positive, or a tolerance outside (0, 1).
+    """
+    if not isinstance(radius, str) and radius <= 0:
+        raise InputError(f"aggregation clipped: radius must be positive, not {radius}")
+    if not 0 < tolerance < 1:
+        raise InputError(f"aggregation clipped: tolerance is between 0 and 1, not {tolerance}")
+
+    def squared_radius(heard: Heard, distances: Array) -> Array:
+        if not isinstance(radius, str):
+            return jnp.full(distances.shape[0], radius**2, distances.dtype)
+        if radius == "adaptive":
+            by_distance = jnp.argsort(jnp.where(heard.arrived, distances, jnp.inf), axis=1)
+            weight, distance = (jnp.take_along_axis(one, by_distance, 1) for one in (heard.weights, distances))
+            own = 1 - heard.weights.sum(1, keepdims=True)
+            before = own + jnp.cumsum(weight, axis=1) - weight
+            taken = jnp.where(before < 1 - tolerance - 1e-6, weight, 0)  # rounding must not ask for one more
+            return (taken * distance).sum(1) / tolerance
+        lying = jnp.zeros_like(heard.arrived) if heard.lying is None else heard.lying
+        share = jnp.where(lying, heard.weights, 0).sum(1)
+        honest = jnp.where(lying, 0, heard.weights)
+        return jnp.where(share > 0, (honest * distances).sum(1) / jnp.where(share > 0, share, 1), jnp.inf)
+
+    def combine(heard: Heard) -> Rows:
+        distances = heard.squared_distances()
+        limit = squared_radius(heard, distances)[:, None]
+        factor = jnp.where(distances > limit, jnp.sqrt(limit / jnp.where(distances > 0, distances, 1)), 1)
+        return heard.pulled(heard.weights * factor)
+
+    return Aggregation("clipped", combine)
+
+
+def median() -> Aggregation:
+    """Take the median of one's own and all heard rows, column by column."""
+
+    def combine(heard: Heard) -> Rows:
+        columns, number = ascending(heard)
+        low, high = (number - 1) // 2, number // 2
+        return (picked(columns, lambda rank: rank == low) + picked(columns, lambda rank: rank == high)) / 2
+
+    return Aggregation("median", combine)
+
+
+def trimmed_mean(*, trim: int = 1) -> Aggregation:
+    """Average one's own and all heard rows, column by column, without the extremes.
+
+    Args:
+        trim: b, how many are left out at either end; nodes that hear too few leave out as many as they can.
+
+    Raises:
+        InputError: a negative trim.
+    """
+    if trim < 0:
+        raise InputError(f"aggregation trimmed_mean: trim must not be negative, not {trim}")
+
+    def combine(heard: Heard) -> Rows:
+        columns, number = ascending(heard)
+        left_out = jnp.minimum(trim, (number - 1) // 2)
+        kept = picked(columns, lambda rank: (rank >= left_out) & (rank < number - left_out))
+        return kept / (number - 2 * left_out).astype(kept.dtype)[:, None]
+
+    return Aggregation("trimmed_mean", combine)
+
+
+def krum(*, liars: int = 1) -> Aggregation:
+    """Take the one of one's own and all heard rows that lies closest among its nearest others.
+
+    Args:
+        liars: b, how many liars among a node's neighbours are reckoned with.
+
+    Raises:
+        InputError: a negative number of liars.
+    """
+    if liars < 0:
+        raise InputError(f"aggregation krum: liars must not be negative, not {liars}")
+
+    def combine(heard: Heard) -> Rows:
+        rows = (heard.x, *heard.rows)
+        there = jnp.concatenate([jnp.ones((heard.x.shape[0], 1), bool), heard.arrived], axis=1)
+        k = len(rows)
+        distance = [[jnp.full(heard.x.shape[0], jnp.inf, heard.x.dtype) for _ in range(k)] for _ in range(k)]
+        for a in range(k):
+            for b in range(a):
+                between = jnp.square(rows[a] - rows[b]).sum(1)
+                distance[a][b] = distance[b][a] = jnp.where(there[:, a] & there[:, b], between, jnp.inf)
+        near = jnp.sort(jnp.stack([jnp.stack(row, axis=1) for row in distance], axis=1), axis=2)
+        counted = jnp.maximum(there.sum(1) - 1 - liars - 1, 1)[:, None, None]  # m + 1 rows, itself and b and one left out
+        scores = jnp.where((jnp.arange(k) < counted) & jnp.isfinite(near), near, 0).sum(2)
+        best = jnp.argmin(jnp.where(there, scores, jnp.inf), axis=1)
+        return functools.reduce(operator.add, (jnp.where((best == j)[:, None], row, 0) for j, row in enumerate(rows)))
+
+    return Aggregation("krum", combine)
+
+
+def nearest(*, liars: int = 1) -> Aggregation:
+    """Average one's own row and the heard ones nearest to it: nearest neighbour averaging.
+
+    Args:
+        liars: b, how many of the heard rows, the farthest, are left out.
+
+    Raises:
+        InputError: a negative number of liars.
+    """
+    if liars < 0:
+        raise InputError(f"aggregation nearest: liars must not be negative, not {liars}")
+
+    def combine(heard: Heard) -> Rows:
+        distances = jnp.where(heard.arrived, heard.squared_distances(), jnp.inf)
+        rank = jnp.argsort(jnp.argsort(distances, axis=1), axis=1)
+        number = jnp.maximum(heard.arrived.sum(1, keepdims=True) - liars, 0)
+        return heard.pulled(jnp.where(rank < number, 1 / (1 + number.astype(heard.x.dtype)), 0))
+
+    return Aggregation("nearest", combine)
+
+
+def ascending(heard: Heard) -> tuple[list[Rows], NodeFloats]:
+    """Return (k + 1 of (n, p), each column of a node ascending over them, missing ones infinite at the end; (n,) how many).
+
+    A sorting network: comparisons of whole arrays, which XLA fuses, where a sort along an axis takes each on its own.
+    """
+    arrived = heard.arrived
+    columns = [heard.x, *(jnp.where(arrived[:, k, None], row, jnp.inf) for k, row in enumerate(heard.rows))]
+    for a, b in comparators(len(columns)):
+        columns[a], columns[b] = jnp.minimum(columns[a], columns[b]), jnp.maximum(columns[a], columns[b])
+    return columns, 1 + arrived.sum(1)
+
+
+def picked(columns: list[Rows], which: Callable[[int], Bool[Array, " n"]]) -> Rows:
+    """Return the sum over ranks of the columns that ``which`` picks, rank by rank, (n, p)."""
+    return functools.reduce(
+        operator.add, (jnp.where(which(rank)[:, None], column, 0) for rank, column in enumerate(columns))
+    )
+
+
+def comparators(n: int) -> list[tuple[int, int]]:
+    """Return the comparators (a, b), a < b, of Batcher's odd-even merge sort on n wires (Knuth, TAOCP 3, 5.2.2 M)."""
+    found, top = [], 1 << max(0, (n - 1).bit_length() - 1)
+    p = top
+    while p > 0:
+        q, r, d = top, 0, p
+        while True:
+            found += [(i, i + d) for i in range(n - d) if i & p == r]
+            if q == p:
+                break
+            q, d, r = q // 2, q - p, p
+        p //= 2
+    return found
+
+
+AGGREGATIONS = Registry("aggregation", [clipped, median, trimmed_mean, krum, nearest])
+"""What ``aggregation.kind`` can name; without the section nodes take the weighted mean."""
+
