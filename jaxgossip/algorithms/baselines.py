@@ -4,6 +4,9 @@
     centralised    x̂⁺ = x̂ − η (1/n) Σ_i G_i(x̂)         one model, the gradient of all nodes' minibatches
 
 The centralised learner spends the same gradients a round as the network, on one shared model: D-SGD on the complete graph.
+
+isolated: Robbins and Monro 1951, "A stochastic approximation method". centralised: Dekel, Gilad-Bachrach, Shamir and Xiao
+2012, "Optimal distributed online prediction using mini-batches".
 """
 
 import jax

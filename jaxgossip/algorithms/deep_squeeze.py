@@ -13,7 +13,7 @@ import optax
 
 from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, start
 from jaxgossip.algorithms.choco import sent_compressed
-from jaxgossip.compression import Compressor, error_feedback
+from jaxgossip.compression import Compressor, empty_memory, feedback
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -60,13 +60,13 @@ def deep_squeeze(
 
     def init(key: PRNGKey) -> SqueezeState:
         begun = start(problem, optimizer, key)
-        return SqueezeState(*begun, jnp.zeros_like(begun.x[:, :shared]))
+        return SqueezeState(*begun, empty_memory(begun.x[:, :shared]))
 
     def step(state: SqueezeState, round_: Round) -> tuple[SqueezeState, Traffic]:
         links, dtype = round_.links(W), state.x.dtype
         u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
         half = (state.x + u).astype(dtype)
-        message, memory = error_feedback(
+        message, memory = feedback(
             compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes
         )
         pull = consensus_rate * (links.mix(message) - message)

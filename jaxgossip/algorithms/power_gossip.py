@@ -86,7 +86,7 @@ def power_gossip(
         if links.faults is not None:
             alive = links.faults.arrive(edges.first, edges.second) & links.faults.arrive(edges.second, edges.first)
         pulls = zip(left, (jnp.where(alive[..., None], one, 0) for one in right), strict=True)
-        change = sum((edges.pulled(p, q) for p, q in pulls), jnp.zeros((), kind)).reshape(-1, a * b)[:, :s]
+        change = sum((edges.pulled(p, q) for p, q in pulls), jnp.zeros(matrices.shape, kind)).reshape(-1, a * b)[:, :s]
         x = half - jnp.pad(change, ((0, 0), (0, half.shape[1] - s)))
         # Where the ends agree, or an edge rests, the vector stays where it was.
         kept = tuple(

@@ -4,12 +4,13 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jaxgossip.cli.output import hint, say, tell
-from jaxgossip.experiment.bench.case import Measured, Setting
+from jaxgossip.experiment.bench.case import Setting
 from jaxgossip.experiment.bench.report import Report, bench, chosen, load_average
 
 
@@ -56,6 +57,48 @@ def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_
         say(f"\nwrote {picture}")
 
 
+def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) -> None:
+    """Measure every method beside D-SGD, and print what was found.
+
+    Args:
+        setting: the size.
+        only: names of algorithms, separated by commas; all if empty.
+        repeats: samples a method.
+        as_json: print one JSON object and nothing else.
+
+    Raises:
+        InputError: an unknown method, or an impossible size.
+    """
+    from jaxgossip.cli.listing import table
+    from jaxgossip.experiment.bench.methods import bench_methods, method_names
+    from jaxgossip.experiment.provenance import provenance
+
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    cases = [name for name in method_names() if not names or name in names or name.split()[0] in names]
+    progress = CaseProgress(len(cases))
+    try:
+        found = bench_methods(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
+    finally:
+        progress.stop()
+    if as_json:
+        size = {"nodes": setting.nodes, "params": setting.params}
+        say(json.dumps({"machine": provenance(), **size, "methods": [one.record() for one in found]}, indent=2))
+        return
+    say(f"{setting.nodes:,} nodes, {setting.params} parameters, logistic regression on one sample a node\n")
+    rows = [
+        {
+            "method": one.name,
+            "ms a round": f"{1e3 * one.round_s:.3g}",
+            "D-SGD": f"{1e3 * one.dsgd_s:.3g}",
+            "mixings": str(one.mixings),
+            "x D-SGD": f"{one.ratio:.2f}",
+            "a mixing": f"{one.per_mixing:.2f}",
+        }
+        for one in found
+    ]
+    say(table(rows))
+
+
 def _draw(report: Report, picture: Path) -> dict[str, object]:
     from jaxgossip.experiment.bench.chart import chart
     from jaxgossip.experiment.bench.scaling import scale
@@ -96,7 +139,7 @@ class CaseProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=name)
 
-    def done(self, found: Measured) -> None:
+    def done(self, found: Any) -> None:
         """Show what was found."""
         self._done += 1
         if self._bar is not None and self._task is not None:

@@ -71,6 +71,9 @@ def listing(kind: str | None) -> str:
         "model": (found.model,),
         "algorithm": (found.algorithm,),
         "optimizer": (found.optimizer,),
+        "compression": (found.compression,),
+        "adversary": (found.adversary,),
+        "aggregation": (found.aggregation,),
     }
     kinds |= {
         name: {entry: registry.summary(entry) for registry in registries for entry in registry}

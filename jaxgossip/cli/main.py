@@ -4,11 +4,15 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jaxgossip.cli.output import fail, hint, say, tell
+
+if TYPE_CHECKING:
+    from jaxgossip.experiment.build import Experiment
+    from jaxgossip.experiment.sections import Config
 
 app = typer.Typer(
     name="jaxgossip",
@@ -78,16 +82,76 @@ def resume(
 
 
 @app.command()
+def sweep(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the sweep; by default runs/NAME.")] = None,
+    *,
+    force: Annotated[bool, typer.Option("--force", help="Run again what is complete.")] = False,
+    cache: Cache = False,
+) -> None:
+    """Run all variants of a configuration: one table, one picture. A sweep that was stopped goes on."""
+    from jaxgossip.cli.cache import keep_compiled
+    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.progress import TerminalReporter, stoppable
+    from jaxgossip.experiment.plots import FEW_LINES, save_figure
+    from jaxgossip.experiment.plots import compare as draw
+    from jaxgossip.experiment.report import RunData, compare_table, final_numbers
+    from jaxgossip.experiment.standings import standings
+    from jaxgossip.experiment.sweep import is_run, variants, write_table
+    from jaxgossip.experiment.sweep import sweep as run_variants
+
+    found = variants(config, overrides or [])
+    out = out or Path("runs") / config.stem
+    with stoppable() as stop:
+        if cache:
+            tell(f"compiled programs are kept in {keep_compiled()}")
+        command = " ".join(["jaxgossip", *sys.argv[1:]])
+        outcomes = run_variants(found, out, force=force, command=command, reporter=TerminalReporter(stop))
+    there = {variant.name: out / variant.folder for variant in found}
+    loaded = {name: RunData.load(path) for name, path in there.items() if is_run(path)}
+    rows = [{"variant": name, **row} for name, row in zip(loaded, compare_table(list(loaded.values())), strict=True)]
+    told = [key for key in rows[0] if key != "run" and any(row[key] != "–" for row in rows)] if rows else []
+    say(table([{key: row[key] for key in told} for row in rows]))
+    numbers = [{"variant": name, **final_numbers(run)} for name, run in loaded.items()]
+    written = [*write_table(numbers, out), out / "compare.png"]
+    few = len(loaded) <= FEW_LINES
+    runs, names = list(loaded.values()), list(loaded)
+    save_figure(draw(runs, names) if few else standings(runs, names, config.stem), written[-1])
+    say(f"\nwrote {', '.join(map(str, written))}")
+    if any(outcome.status == "interrupted" for outcome in outcomes):
+        hint(f"{' '.join(['jaxgossip', *sys.argv[1:]])}   (goes on where it was stopped)")
+        sys.exit(130)
+    hint(f"jaxgossip plot {out / found[0].folder}")
+
+
+@app.command()
 def validate(config: ConfigFile, overrides: Overrides = None) -> None:
     """Check a configuration and build everything it names, without running it."""
-    from jaxgossip.experiment.config import load
+    from jaxgossip.experiment.sweep import variants
 
-    loaded = load(config, overrides or [])
+    found = variants(config, overrides or [])
+    if len(found) == 1:
+        _show_parts(config, found[0].config)
+        hint(f"jaxgossip run {config}")
+        return
+    for variant in found:
+        tell(f"building {variant.name}")
+        _built(variant.config)
+    say(f"{config} is valid: {len(found)} variants")
+    hint(f"jaxgossip sweep {config}")
+
+
+def _built(loaded: "Config") -> "Experiment":
     from jaxgossip.experiment.build import build
     from jaxgossip.experiment.run import precision
 
     with precision(loaded):
-        parts = build(loaded)
+        return build(loaded)
+
+
+def _show_parts(config: Path, loaded: "Config") -> None:
+    parts = _built(loaded)
     graph = parts.graph.describe()
     degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
     say(f"{config} is valid")
@@ -96,7 +160,6 @@ def validate(config: ConfigFile, overrides: Overrides = None) -> None:
         f"  learning     {parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held"
     )
     say(f"  algorithm    {parts.algorithm.name}, {loaded.rounds:,} rounds")
-    hint(f"jaxgossip run {config}")
 
 
 @app.command()
@@ -212,12 +275,21 @@ def bench(
         ),
     ] = None,
     *,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Measure every algorithm beside D-SGD instead; --nodes 100000 is usual.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Measure how fast this machine mixes, learns and gossips, in copies of the state."""
-    from jaxgossip.cli.bench import show
+    from jaxgossip.cli.bench import show, show_methods
+    from jaxgossip.errors import ConfigError
     from jaxgossip.experiment.bench.case import Setting
 
+    if methods:
+        if picture is not None:
+            raise ConfigError("--plot goes with the cases, not with --methods", hint="leave one of them out")
+        show_methods(Setting(nodes, params), only, repeats, as_json=as_json)
+        return
     show(Setting(nodes, params), only, repeats, picture, as_json=as_json)
 
 

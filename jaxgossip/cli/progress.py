@@ -150,10 +150,17 @@ def _final_table(outcome: Outcome) -> None:
             say(f"  {LABELS.get(name, name):<22}{shown}")
     say(f"\n  consensus distance    {number(run['consensus_distance'])}")
     say(f"  messages              {run['messages']:,}")
-    say(f"  bytes sent            {run['bytes_sent']:,}")
+    beside = f", {run['metadata_bytes']:,} of them beside the models" if run.get("metadata_bytes") else ""
+    say(f"  bytes sent            {run['bytes_sent']:,}{beside}")
 
 
-LABELS = MappingProxyType({"isolated": "isolated nodes, mean", "centralised": "centralised learner"})
+LABELS = MappingProxyType(
+    {
+        "isolated": "isolated nodes, mean",
+        "centralised": "centralised learner",
+        "federated_averaging": "federated averaging",
+    }
+)
 
 
 def number(value: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -43,10 +44,10 @@ def identity() -> Compressor:
 def _cast(x: Rows, key: PRNGKey, nodes: NodeInts, dtype: DTypeLike) -> Rows:
     del key, nodes  # nothing is drawn
     largest = float(jnp.finfo(dtype).max)
-    # Cut off, for an infinity would never leave the network; an infinity that came in stays one, and NaN stays NaN.
-    # reduce_precision, as XLA may drop a cast there and back: it is allowed more precision than was asked for.
-    cut = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x)
-    return cut.astype(dtype).astype(x.dtype)
+    # Cut off, for an infinity would never leave the network; one that came in stays one, and NaN stays NaN.
+    narrow = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x).astype(dtype)
+    # The barrier: XLA may otherwise drop a cast there and back, being free to keep more precision than it was asked for.
+    return jax.lax.optimization_barrier(narrow).astype(x.dtype)
 
 
 def _two_bytes(p: int, dtype: np.dtype) -> Size:

@@ -11,10 +11,10 @@ E Q(x) = x, which is another matter: an unbiased compressor need be no contracti
 Here every Q(x) is what the receiver has after it decompressed the message; only the bytes say what was on the wire.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -64,7 +64,12 @@ class Compressor:
             nodes: (n,) int32, the node number that each row stands for; None means that row i is node i.
         """
         nodes = jnp.arange(x.shape[0], dtype=jnp.int32) if nodes is None else nodes
-        return self.apply(x.astype(accumulator(x.dtype)), key, nodes).astype(x.dtype)
+        wide = accumulator(x.dtype)
+        if x.dtype == wide:
+            return self.apply(x, key, nodes)
+        # The barriers keep casts, slow on CPUs, out of the passes that a compressor takes: one there and one back.
+        widened = jax.lax.optimization_barrier(x.astype(wide))
+        return jax.lax.optimization_barrier(self.apply(widened, key, nodes)).astype(x.dtype)
 
 
 def check_fraction(name: str, fraction: float) -> None:
@@ -86,7 +91,7 @@ def check_count(name: str, option: str, value: int, least: int = 1) -> None:
     Raises:
         InputError: it is not.
     """
-    if value != int(value) or value < least:
+    if not isinstance(value, int) or value < least:
         raise InputError(
             f"compressor '{name}' cannot have {option} = {value}", hint=f"give {option} as a whole number from {least}"
         )
@@ -105,9 +110,3 @@ def bytes_of_bits(bits: int) -> int:
 def index_bits(p: int) -> int:
     """Return ⌈log₂ p⌉, the bits that name one of p columns: none where there is but one."""
     return (p - 1).bit_length()
-
-
-def squarest(p: int, rows: int = 0) -> tuple[int, int]:
-    """Return the sides (a, b) of the matrix that holds p numbers: ``rows`` rows, or about as many as columns if 0."""
-    a = rows or math.isqrt(p - 1) + 1
-    return a, -(-p // a)

@@ -48,7 +48,9 @@ def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
 
 
 def sign() -> Compressor:
-    """Signs, scaled by the mean magnitude of the row: Q(x) = ‖x‖₁ sign(x)/p.
+    """Signs, scaled by the mean magnitude of the row.
+
+        Q(x) = ‖x‖₁ sign(x)/p
 
     Karimireddy, Rebjock, Stich and Jaggi 2019, "Error feedback fixes SignSGD and other gradient compression schemes",
     section 4. Contraction with δ = ‖x‖₁²/(p‖x‖₂²), exactly, between 1/p and 1; biased. A message holds one bit an

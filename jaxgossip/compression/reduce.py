@@ -16,14 +16,14 @@ FOLDS = 3
 """Eight entries become one: more folds measured slower again, as vectors become too short."""
 
 
-def row_sums(x: Num[Array, "n *m p"], axis: int = -1) -> Num[Array, "n *m"]:
+def row_sums(x: Num[Array, "n ..."], axis: int = -1) -> Num[Array, "n ..."]:
     """Return the sums along ``axis``, kept with length one, in the dtype of x."""
-    return jnp.sum(_fold(x, operator.add, axis), axis, keepdims=True, dtype=x.dtype)
+    return _fold(x, operator.add, lambda part: jnp.sum(part, axis, keepdims=True, dtype=x.dtype), axis)
 
 
 def row_maxima(x: Num[Array, "n p"]) -> Num[Array, "n 1"]:
     """Return (n, 1), the largest of each row."""
-    return jnp.max(_fold(x, jnp.maximum, -1), -1, keepdims=True)
+    return _fold(x, jnp.maximum, lambda part: jnp.max(part, -1, keepdims=True), -1)
 
 
 def row_counts(mask: Array) -> Int[Array, "n 1"]:
@@ -31,12 +31,15 @@ def row_counts(mask: Array) -> Int[Array, "n 1"]:
     return row_sums(mask.astype(jnp.int32))
 
 
-def _fold(x: Array, combine: Callable[[Array, Array], Array], axis: int) -> Array:
-    for _ in range(FOLDS):
-        half, odd = divmod(x.shape[axis], 2)
-        if half == 0:
-            break
-        parts = jax.lax.split(x, (half, half, odd) if odd else (half, half), axis % x.ndim)
-        folded = combine(parts[0], parts[1])
-        x = jax.lax.concatenate([folded, parts[2]], axis % x.ndim) if odd else folded
-    return x
+def _fold(x: Array, combine: Callable[[Array, Array], Array], reduce: Callable[[Array], Array], axis: int) -> Array:
+    """Return ``reduce`` of x, eight slices of equal width first combined into one; what is left over comes last."""
+    axis %= x.ndim
+    width, rest = divmod(x.shape[axis], 2**FOLDS)
+    if width == 0:
+        return reduce(x)
+    parts = jax.lax.split(x, (*[width] * 2**FOLDS, rest), axis)
+    folded = list(parts[: 2**FOLDS])
+    while len(folded) > 1:
+        half = len(folded) // 2
+        folded = [combine(*pair) for pair in zip(folded[:half], folded[half:], strict=True)]
+    return combine(reduce(folded[0]), reduce(parts[-1])) if rest else reduce(folded[0])

@@ -58,9 +58,9 @@ def random_k(*, fraction: float = 0.1, rescale: bool = False) -> Compressor:
 
     Drawn cheaply: one random permutation π of the columns a round, and for each node i a cyclic shift sᵢ, uniform on
     0..p-1; node i keeps column c iff (π(c) + sᵢ) mod p < k. Each node's set is a uniformly random one of k columns, as
-    π is uniform. Whether i keeps c and whether j ≠ i keeps d are independent for all c and d, as sᵢ and sⱼ are; two whole sets are
-    not independent, being windows of one circle. A message holds k values and the 4 bytes of a shift: the
-    permutation is randomness that all nodes share.
+    π is uniform. Whether i keeps c and whether j ≠ i keeps d are independent for all c and d, as sᵢ and sⱼ are; two
+    whole sets are not independent, being windows of one circle. A message holds k values and the 4 bytes of a shift:
+    the permutation is randomness that all nodes share.
 
     Args:
         fraction: k/p, above 0 and at most 1; k is the nearest whole number, at least one.
@@ -115,9 +115,7 @@ def _largest(x: Rows, k: int) -> Array:
     return kept(column)
 
 
-def _bisect(
-    count: Callable[[Array], Array], k: int, low: Array, high: Array, counted: Array
-) -> tuple[Array, Array]:
+def _bisect(count: Callable[[Array], Array], k: int, low: Array, high: Array, counted: Array) -> tuple[Array, Array]:
     """Return (n, 1) the largest thresholds at which k entries are counted, or any that has exactly k, and the counts.
 
     Rows that have their k wait for the others: where few entries are equal, all have it after two thirds of the steps.

@@ -1,11 +1,13 @@
 """Low-rank compression: a row seen as a matrix is projected onto the span of a few of its own directions."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgossip.compression.compressor import Compressor, Size, check_count, squarest
+from jaxgossip.compression.compressor import Compressor, Size, check_count
 from jaxgossip.compression.reduce import row_sums
 from jaxgossip.errors import InputError
 from jaxgossip.typing import NodeInts, PRNGKey, Rows
@@ -17,8 +19,8 @@ def low_rank(*, rank: int = 1, rows: int = 0) -> Compressor:
         M = x as an a × b matrix,   P = orth(M S),   Q(x) = P Pᵀ M,   S (b, r) Gaussian, of the round, shared by all
 
     Vogels, Karimireddy and Jaggi 2019, "PowerSGD: practical low-rank gradient compression for distributed
-    optimization", algorithm 1, started afresh each round. A row is padded with zeros to fill its matrix, and the
-    padding is dropped again. Contraction with δ ≥ r/rank(M) ≥ r/min(a, b): P Pᵀ is a projection, on average diagonal
+    optimization", algorithm 1, started afresh each round. A row fills its matrix column by column, and zeros fill up the
+    last one. Contraction with δ ≥ r/rank(M) ≥ r/min(a, b): P Pᵀ is a projection, on average diagonal
     in the singular vectors of M, with weights that sum to r and fall with the singular values. Rows of matrices of rank
     r or less come back as they were. A message holds r(a + b) numbers, P and Pᵀ M; the sketch is randomness that
     all nodes share.
@@ -34,7 +36,8 @@ def low_rank(*, rank: int = 1, rows: int = 0) -> Compressor:
     check_count("low_rank", "rows", rows, least=0)
 
     def sides(p: int) -> tuple[int, int]:
-        a, b = squarest(p, rows)
+        a = rows or math.isqrt(p - 1) + 1
+        b = -(-p // a)
         if rank > min(a, b):
             raise InputError(
                 f"compressor 'low_rank' cannot keep rank {rank} of the {a}×{b} matrix that {p} parameters make",
@@ -48,9 +51,11 @@ def low_rank(*, rank: int = 1, rows: int = 0) -> Compressor:
         a, b = sides(p)
         sketch = jax.random.normal(key, (rank, b), x.dtype)
         M = jnp.pad(x, ((0, 0), (0, a * b - p))).reshape(n, b, a)
-        # Products of so small matrices are slow one by one: multiplied and summed, they fuse.
+        # Products of so small matrices are slow one by one: multiplied and summed, they fuse. The barriers keep what
+        # later lines use several times from being worked out several times.
         columns = _orthonormal([row_sums(M * weights[:, None], 1)[:, 0] for weights in sketch])
-        Q = sum(column[:, None] * row_sums(column[:, None] * M) for column in jax.lax.optimization_barrier(columns))
+        shares = jax.lax.optimization_barrier([row_sums(M * column[:, None]) for column in columns])
+        Q = sum(share * column[:, None] for share, column in zip(shares, columns, strict=True))
         return jnp.asarray(Q).reshape(n, a * b)[:, :p]
 
     def size(p: int, dtype: np.dtype) -> Size:
@@ -67,13 +72,15 @@ def _orthonormal(columns: list[Float[Array, "n a"]]) -> list[Float[Array, "n a"]
     """
     done: list[Array] = []
     for column in columns:
-        length, rest = _norm(column), column
+        rest = jax.lax.optimization_barrier(column)
+        length = _norm(rest)
         for _ in range(2):
             for unit in done:
-                rest = rest - row_sums(unit * rest) * unit
+                rest = jax.lax.optimization_barrier(rest - row_sums(unit * rest) * unit)
         remaining = _norm(rest)
         independent = remaining > 16 * jnp.finfo(rest.dtype).eps * length
-        done.append(jnp.where(independent, rest / jnp.where(independent, remaining, 1), 0))
+        unit = jnp.where(independent, rest / jnp.where(independent, remaining, 1), 0)
+        done.append(jax.lax.optimization_barrier(unit))
     return done
 
 

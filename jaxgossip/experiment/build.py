@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms import ALGORITHMS, Algorithm
+from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.errors import ConfigError, JaxGossipError
 from jaxgossip.experiment.catalogue import find_dataset, standard
 from jaxgossip.experiment.schema import Options, supply
@@ -21,13 +22,15 @@ from jaxgossip.learning import (
     PARTITIONS,
     QUADRATICS,
     Dataset,
+    DifferentialPrivacy,
     Model,
     Partition,
     Problem,
     classification,
 )
+from jaxgossip.learning.poisoning import flip_labels
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
-from jaxgossip.network import Conditions
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS, Adversary, Aggregation, Conditions
 from jaxgossip.random import host_rng
 from jaxgossip.registry import Registry
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
@@ -63,6 +66,7 @@ class Experiment:
         """The user's own builders that the configuration names."""
         c = self.config
         kinds = [c.topology.kind, c.mixing.kind, c.learning.dataset, c.algorithm.kind, c.optimizer.kind]
+        kinds += [one.kind for one in (c.compression, c.adversary, c.aggregation) if one is not None]
         kinds += [c.learning.model] if isinstance(c.learning, Classification) else []
         return [kind for kind in kinds if ":" in kind]
 
@@ -83,12 +87,24 @@ def build(config: Config) -> Experiment:
     W = part.section("mixing", config.mixing, MIXINGS, (Operator, Schedule), graph=graph)
     problem = build_problem(config, graph.n_nodes, graph.order if W.numbering else None)
     optimizer = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
+    compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
     algorithm = part.section(
         "algorithm", config.algorithm, ALGORITHMS, Algorithm,
-        problem=problem, optimizer=optimizer, W=W, graph=graph,
+        problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
     )  # fmt: skip
-    conditions = Conditions(config.network.drop, config.network.online)
+    aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
+    conditions = Conditions(
+        **config.network.model_dump(), adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation
+    )
     return Experiment(config, graph, problem, W, optimizer, algorithm, conditions)
+
+
+def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
+    """Draw who lies; None without a section."""
+    rng = host_rng(config.seed, "adversary")
+    return _Builder(config.seed).optional(
+        "adversary", config.adversary, ADVERSARIES, Adversary, n_nodes=n_nodes, rng=rng
+    )
 
 
 def build_graph(config: Config) -> Graph:
@@ -149,6 +165,11 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> P
         "partition", config.partition, PARTITIONS, Partition,
         labels=dataset.y_train, n_nodes=n_nodes, rng=host_rng(config.seed, "partition"),
     )  # fmt: skip
+    adversary = build_adversary(config, n_nodes)
+    if adversary is not None and adversary.flips_labels:
+        dataset, partition = flip_labels(dataset, partition, adversary.liars)
+    private = config.privacy
+    privacy = private and DifferentialPrivacy(private.clip, private.noise_multiplier)
     model = part.call(
         "learning", learning.model, MODELS.resolve(learning.model), learning.model_options, Model,
         input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes,
@@ -157,6 +178,7 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> P
         return classification(
             dataset, partition, model,
             batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype, order=order,
+            privacy=privacy,
         )  # fmt: skip
 
 
@@ -174,6 +196,9 @@ class _Builder:
         with _errors_of(name, section.kind):
             builder = registry.resolve(section.kind)
         return self.call(name, section.kind, builder, section, expected, **machinery)
+
+    def optional(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
+        return None if section is None else self.section(name, section, registry, expected, **machinery)
 
     def call(self, name: str, kind: str, builder: Any, options: Options, expected: Any, **machinery: Any) -> Any:
         keywords = options.keywords()

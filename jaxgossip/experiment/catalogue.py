@@ -24,6 +24,9 @@ class Catalogue:
         partition: ``partition.kind``.
         algorithm: ``algorithm.kind``.
         optimizer: ``optimizer.kind``.
+        compression: ``compression.kind``.
+        adversary: ``adversary.kind``.
+        aggregation: ``aggregation.kind``.
     """
 
     topology: Registry
@@ -35,6 +38,9 @@ class Catalogue:
     partition: Registry
     algorithm: Registry
     optimizer: Registry
+    compression: Registry
+    adversary: Registry
+    aggregation: Registry
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ def owners(registry: Mapping[str, Builder], key: str) -> list[str]:
 
 def standard() -> Catalogue:
     """Return the catalogue of jaxgossip's own registries."""
-    from jaxgossip import algorithms, learning, mixing, topology
+    from jaxgossip import algorithms, compression, learning, mixing, network, topology
 
     learn: Any = learning
     return Catalogue(
@@ -131,4 +137,7 @@ def standard() -> Catalogue:
         partition=learn.PARTITIONS,
         algorithm=algorithms.ALGORITHMS,
         optimizer=learn.OPTIMIZERS,
+        compression=compression.COMPRESSORS,
+        adversary=network.ADVERSARIES,
+        aggregation=network.AGGREGATIONS,
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import catalogue as catalogues
 from jaxgossip.experiment import toml
 from jaxgossip.experiment.catalogue import Catalogue
@@ -46,6 +47,9 @@ def load(
         folder, stem = folder or path.absolute().parent, path.stem
     for override in overrides:
         tree = toml.apply_override(tree, override)
+    if "variants" in tree:
+        hint = f"'jaxgossip sweep {name}' runs all of them"
+        raise ConfigError(f"{name}: variants: {len(tree['variants'])} runs in one configuration", hint=hint)
     return validate({"name": stem, **tree}, source=name, folder=folder, catalogue=catalogue)
 
 
@@ -106,9 +110,41 @@ def _pegasos_has_one_regularization(parts: Mapping[str, Any]) -> list[Problem]:
     return [Problem(("optimizer", "regularization"), message, hint=hint)]
 
 
+def _compression_has_its_algorithm(parts: Mapping[str, Any]) -> list[Problem]:
+    algorithm, compression = parts.get("algorithm"), parts.get("compression")
+    if algorithm is None:
+        return []
+    compresses = "compressor" in algorithm.builder_takes
+    if compresses and "compression" not in parts:
+        message = f"missing, and algorithm '{algorithm.kind}' compresses what it sends"
+        return [Problem(("compression",), message, hint='write [compression] with a kind, such as "top_k"')]
+    if compression is not None and not compresses:
+        message = f"algorithm '{algorithm.kind}' compresses nothing"
+        return [Problem(("compression",), message, hint="remove the section, or algorithm.kind = 'choco'")]
+    return []
+
+
+def _labels_can_be_flipped(parts: Mapping[str, Any]) -> list[Problem]:
+    adversary, learning = parts.get("adversary"), parts.get("learning")
+    if adversary is None or adversary.kind != "label_flip" or learning is None or isinstance(learning, Classification):
+        return []
+    message = f"'{learning.dataset}' has no labels to flip"
+    return [Problem(("adversary", "kind"), message, hint="choose another kind, or a data set")]
+
+
+def _privacy_has_samples(parts: Mapping[str, Any]) -> list[Problem]:
+    learning = parts.get("learning")
+    if parts.get("privacy") is None or learning is None or isinstance(learning, Classification):
+        return []
+    return [Problem(("privacy",), f"'{learning.dataset}' has no samples to keep private", hint="remove the section")]
+
+
 RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
     _one_sample_keeps_no_test,
     _own_partition_takes_local_test,
     _pegasos_has_one_regularization,
+    _compression_has_its_algorithm,
+    _labels_can_be_flipped,
+    _privacy_has_samples,
 )
 """What must hold between keys: from the sections that are in order (None if not) to what is wrong."""

@@ -12,8 +12,11 @@ from jaxgossip.experiment.catalogue import Catalogue
 from jaxgossip.experiment.schema import Options, Section, options_model, section_model
 from jaxgossip.experiment.sections import (
     DEFAULT_KINDS,
+    AdversarySection,
+    AggregationSection,
     AlgorithmSection,
     Classification,
+    CompressionSection,
     Config,
     Learning,
     MixingSection,
@@ -70,6 +73,9 @@ def json_schema(catalogue: Catalogue | None = None) -> dict[str, Any]:
         ("partition", catalogue.partition, PartitionSection),
         ("algorithm", catalogue.algorithm, AlgorithmSection),
         ("optimizer", catalogue.optimizer, OptimizerSection),
+        ("compression", catalogue.compression, CompressionSection),
+        ("adversary", catalogue.adversary, AdversarySection),
+        ("aggregation", catalogue.aggregation, AggregationSection),
     ]
     for name, registry, base in sections:
         inlined[name] = _section_schema(registry, base, DEFAULT_KINDS.get(name))

@@ -11,8 +11,14 @@ from jaxgossip.experiment import units
 from jaxgossip.experiment.report import BASELINES, RunData, final_numbers
 
 BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
-    {"isolated": "isolated nodes", "centralised": "centralised learner"}
+    {
+        "isolated": "isolated nodes",
+        "centralised": "centralised learner",
+        "federated_averaging": "federated averaging",
+    }
 )
+
+CONDITIONS = ("link_drop", "straggle", "split", "noise")
 
 MAX_DIFFERENCES = 4
 """Runs that differ in more keys than this are called by their names, if these differ."""
@@ -35,9 +41,26 @@ def facts(run: RunData) -> list[str]:
     drop, online = run.setting("network", "drop") or 0, run.setting("network", "online")
     found.append(f"{drop:.0%} of messages lost" if drop else "")
     found.append(f"nodes online {online:.0%} of rounds" if online not in (None, 1) else "")
+    found += _conditions(run)
     seed = run.config.get("seed")
     found.append("" if seed is None else f"seed {seed}")
     return [fact for fact in found if fact]
+
+
+def _conditions(run: RunData) -> list[str]:
+    """Return what else befalls or protects the network, a phrase each; empty ones for what does not."""
+    link_drop, straggle, split, noise = (run.setting("network", key) or 0 for key in CONDITIONS)
+    healed = run.setting("network", "heal_at")
+    compression, adversary, aggregation = (_kind(run, name, hidden=()) for name in ("compression", "adversary", "aggregation"))
+    return [
+        f"links fail {link_drop:.0%} of rounds" if link_drop else "",
+        f"stragglers {straggle:.0%}" if straggle else "",
+        f"split in {split} until round {healed:,}" if split > 1 else "",
+        f"channel noise {noise:g}" if noise else "",
+        f"compressed by {compression}" if compression else "",
+        f"attacked by {adversary}" if adversary else "",
+        f"aggregation {aggregation}" if aggregation else "",
+    ]
 
 
 def sentence(phrases: Sequence[str]) -> str:

@@ -23,6 +23,8 @@ from jaxgossip.experiment.report import BASELINES, RunData
 
 MAX_RUNS = 40
 """More lines than this nobody can tell apart."""
+FEW_LINES = 12
+"""Up to so many runs are drawn as lines with all their words; more are better told by how they ended."""
 STYLE = Path(__file__).with_name("style.mplstyle")
 
 
@@ -80,18 +82,17 @@ def summary(run: RunData) -> Figure:
     return figure
 
 
-def compare(runs: Sequence[RunData]) -> Figure:
+def compare(runs: Sequence[RunData], names: Sequence[str] | None = None) -> Figure:
     """Draw several runs over one another: the mean and the worst node, and the consensus, against rounds and bytes.
+
+    Args:
+        runs: the runs.
+        names: what the legend calls them; by default what sets each apart from the others.
 
     Raises:
         ConfigError: no run, too many, or runs that measured nothing in common.
     """
-    if not 1 <= len(runs) <= MAX_RUNS:
-        raise ConfigError(f"{len(runs)} runs cannot be told apart in one picture", hint=f"give 2 to {MAX_RUNS} runs")
-    measure = next((one for one in runs[0].measures if all(one in run.measures for run in runs)), None)
-    if measure is None:
-        told = "; ".join(f"{run.folder.name}: {', '.join(one.key for one in run.measures)}" for run in runs)
-        raise ConfigError(f"the runs have no measurement in common: {told}", hint="compare runs of one kind of task")
+    measure = common_measure(runs, MAX_RUNS)
     with style():
         figure, grid = _page((1, 1, 0.72))
         left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
@@ -112,11 +113,26 @@ def compare(runs: Sequence[RunData]) -> Figure:
                 panels.say(axes, "no messages were sent")
         for axes in (left, right):
             axes.set_xlabel("")
-        _draw_run_legend(figure.add_subplot(grid[:, 2]), runs, looks, measure)
+        _draw_run_legend(figure.add_subplot(grid[:, 2]), runs, looks, measure, names or labels.differences(runs))
         name = "One run" if len(runs) == 1 else f"{len(runs)} runs"
         shared = labels.sentence(labels.common(runs))
         _frame(figure, name, f"all: {shared}" if shared else "", [])
     return figure
+
+
+def common_measure(runs: Sequence[RunData], most: int) -> Measure:
+    """Return the first measure that all runs have.
+
+    Raises:
+        ConfigError: no run, more than ``most``, or runs that measured nothing in common.
+    """
+    if not 1 <= len(runs) <= most:
+        raise ConfigError(f"{len(runs)} runs cannot be told apart in one picture", hint=f"give 2 to {most} runs")
+    measure = next((one for one in runs[0].measures if all(one in run.measures for run in runs)), None)
+    if measure is None:
+        told = "; ".join(f"{run.folder.name}: {', '.join(one.key for one in run.measures)}" for run in runs)
+        raise ConfigError(f"the runs have no measurement in common: {told}", hint="compare runs of one kind of task")
+    return measure
 
 
 def _page(widths: Sequence[float]) -> tuple[Figure, Any]:
@@ -257,6 +273,7 @@ def _draw_legend(axes: Axes, run: RunData, roles: dict[str, None]) -> None:
         "own test samples": "mean, on own test samples",
         "isolated": "isolated nodes, mean",
         "centralised": "centralised learner",
+        "federated_averaging": "federated averaging",
     }
     if run.n_nodes == 1:
         roles = {role: None for role in roles if role not in ("median", "worst node")}
@@ -266,7 +283,7 @@ def _draw_legend(axes: Axes, run: RunData, roles: dict[str, None]) -> None:
         handles[1:1] = [Patch(color=panels.BLUE, alpha=alpha, label=f"{name} of nodes") for *_, alpha, name in FANS]
     axes.legend(handles=handles, loc="upper left", title=_evaluated(run), alignment="left")
     if run.baselines:
-        note = "Baselines send nothing: by bytes\na line marks where they end."
+        note = "By bytes, a line marks\nwhere a baseline ends."
         axes.text(0, 0, note, transform=axes.transAxes, va="bottom", color=panels.GREY, fontsize=8.5)
 
 
@@ -305,12 +322,14 @@ def _values(runs: Sequence[RunData], measure: Measure, which: Sequence[str]) -> 
     return np.concatenate([run.column(f"{measure.key}_{one}") for run in runs for one in which])
 
 
-def _draw_run_legend(axes: Axes, runs: Sequence[RunData], looks: Sequence[dict[str, Any]], measure: Measure) -> None:
+def _draw_run_legend(
+    axes: Axes, runs: Sequence[RunData], looks: Sequence[dict[str, Any]], measure: Measure, names: Sequence[str]
+) -> None:
     axes.set_axis_off()
     handles: list[Any] = []
-    crowded = len(runs) > 12
+    crowded = len(runs) > FEW_LINES
     shown = {"mean": "mean"} if crowded else {"mean": "mean", "worst": measure.worst}
-    for run, look, label in zip(runs, looks, labels.differences(runs), strict=True):
+    for run, look, label in zip(runs, looks, names, strict=True):
         ends = [f"{which} {measure.text(run.column(f'{measure.key}_{key}')[-1])}" for which, key in shown.items()]
         told = f"diverged in round {run.diverged_round:,}" if run.diverged_round is not None else ", ".join(ends)
         words = (

@@ -14,8 +14,11 @@ from jaxgossip.experiment.problems import Problem, shown, translate
 from jaxgossip.experiment.schema import Options, Section, options_model, section_model
 from jaxgossip.experiment.sections import (
     DEFAULT_KINDS,
+    AdversarySection,
+    AggregationSection,
     AlgorithmSection,
     Classification,
+    CompressionSection,
     Config,
     Learning,
     MixingSection,
@@ -58,6 +61,13 @@ class Reading:
             self.problems.append(Problem(("partition",), message, hint="remove the section"))
         parts["algorithm"] = self._section(tree, "algorithm", catalogue.algorithm, AlgorithmSection)
         parts["optimizer"] = self._section(tree, "optimizer", catalogue.optimizer, OptimizerSection)
+        for name, registry, base in (
+            ("compression", catalogue.compression, CompressionSection),
+            ("adversary", catalogue.adversary, AdversarySection),
+            ("aggregation", catalogue.aggregation, AggregationSection),
+        ):
+            if name in tree:
+                parts[name] = self._section(tree, name, registry, base)
         return parts
 
     def whole(self, parts: Mapping[str, Any]) -> Config | None:

@@ -13,7 +13,7 @@ from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import units
 from jaxgossip.experiment.measure import Measure, measures_of
 
-BASELINES = ("isolated", "centralised")
+BASELINES = ("isolated", "centralised", "federated_averaging")
 
 type Record = Mapping[str, Any]
 
@@ -157,7 +157,7 @@ def final_numbers(run: RunData) -> dict[str, Any]:
     """Return a run's last numbers as JSON values, None for what was not measured.
 
     Keys: run, status, round, measure (what mean, worst, … are of), mean, worst, mean_model, isolated, centralised,
-    consensus_distance, messages, bytes_sent, wall_s.
+    consensus_distance, messages, bytes_sent, metadata_bytes, wall_s.
     """
     measure = run.measures[0]
     baselines = {name: _last(run.column(f"{measure.key}_mean", name)) for name in BASELINES}
@@ -174,6 +174,7 @@ def final_numbers(run: RunData) -> dict[str, Any]:
         "consensus_distance": _finite(run.final.get("consensus_distance")),
         "messages": run.final.get("messages"),
         "bytes_sent": run.final.get("bytes_sent"),
+        "metadata_bytes": run.final.get("metadata_bytes"),
         "wall_s": _finite(run.final.get("wall_s")),
     }
 

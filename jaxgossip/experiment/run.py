@@ -1,5 +1,6 @@
 """Carry a configuration through: build, simulate, save, run the baselines, draw; and go on where a run stopped."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.folder import MetricsLog, RunFolder
 from jaxgossip.experiment.plan import check_fits, check_outline
 from jaxgossip.experiment.provenance import provenance
-from jaxgossip.experiment.sections import Config
+from jaxgossip.experiment.sections import Classification, Config
+from jaxgossip.learning import DifferentialPrivacy
 from jaxgossip.simulation import Observer, Result, RunState, checkpoint, simulate
 from jaxgossip.simulation.program import initial_shapes
 
@@ -97,6 +99,7 @@ def run(
             "matmul_precision": config.device.matmul_precision,
             "graph": experiment.graph.describe(),
             "parameters": experiment.problem.n_params,
+            **privacy_facts(experiment, reporter),
             **provenance(),
         }
         resolved = resolved_toml(config)
@@ -159,14 +162,16 @@ def carry_through(
         observer = RunObserver(reporter, log, folder, config.checkpoint.every_s, compiled, numbering_of(experiment))
         result = simulated(experiment, experiment.algorithm, observer, start=start, start_wall_s=start_wall_s)
         start = None
-        status, rounds = result.status, result.rounds
+        status, rounds, spent = result.status, result.rounds, bool(result.run.spent)
         if result.node_scores:
             folder.write_scores(result.node_scores)
         final["run"] = result.metrics.final if len(result.metrics) else earlier[-1]
         del result  # a million models make room for the baselines
         if status != "interrupted":
+            # Where its bytes ended the run, baselines go no further than it did.
+            wanted = rounds if spent else config.rounds
             for name in config.evaluation.baselines:
-                baseline = run_baseline(experiment, name, folder.log(name), reporter, compiled)
+                baseline = run_baseline(experiment, name, folder.log(name), reporter, compiled, wanted)
                 if baseline is None:
                     status = "interrupted"
                     break
@@ -183,16 +188,16 @@ def carry_through(
 
 
 def run_baseline(
-    experiment: Experiment, name: str, log: MetricsLog, reporter: Reporter, compiled: list[float]
+    experiment: Experiment, name: str, log: MetricsLog, reporter: Reporter, compiled: list[float], rounds: int
 ) -> Mapping[str, Any] | None:
     """Run a baseline beside the run unless its log is whole; return its last record, None if interrupted."""
     records = log.records()
-    if records and (records[-1]["round"] == experiment.config.rounds or records[-1].get("diverged")):
+    if records and (records[-1]["round"] == rounds or records[-1].get("diverged")):
         return records[-1]
     log.truncate(-1)
     observer = RunObserver(reporter, log, None, 0.0, compiled)
     algorithm = experiment.baseline(name)
-    result = simulated(experiment, algorithm, observer, faultless=name == "centralised")
+    result = simulated(experiment, algorithm, observer, rounds=rounds, faultless=name == "centralised")
     if result.status == "interrupted":
         return None
     if result.status == "diverged":
@@ -201,20 +206,28 @@ def run_baseline(
 
 
 def simulated(
-    experiment: Experiment, algorithm: Algorithm, observer: "RunObserver", *, faultless: bool = False, **start: Any
+    experiment: Experiment,
+    algorithm: Algorithm,
+    observer: "RunObserver",
+    *,
+    rounds: int | None = None,
+    faultless: bool = False,
+    **start: Any,
 ) -> Result:
-    """Simulate ``algorithm`` as the configuration says."""
+    """Simulate ``algorithm`` as the configuration says: the run itself, or a baseline of ``rounds`` rounds."""
     config = experiment.config
+    budget, rounds = (config.byte_budget, config.rounds) if rounds is None else (0, rounds)
     observer.reporter.note(f"compiling {algorithm.name} for {experiment.graph.n_nodes:,} nodes")
     done = int(start["start"].round) if start.get("start") is not None else 0
-    observer.reporter.begin(algorithm.name, config.rounds, done)
+    observer.reporter.begin(algorithm.name, rounds, done)
     try:
         return simulate(
             algorithm,
-            config.rounds,
+            rounds,
             seed=config.seed,
             evaluate_every=config.evaluation.every,
             sampled_nodes=config.evaluation.sampled_nodes,
+            byte_budget=budget,
             conditions=None if faultless else experiment.conditions,
             matmul_precision=config.device.matmul_precision,
             observer=observer,
@@ -295,6 +308,28 @@ def numbering_of(experiment: Experiment) -> str:
     """Return in which order the rows of the experiment's models stand."""
     order = experiment.problem.order
     return "" if order is None else order.numbering
+
+
+def privacy_facts(experiment: Experiment, reporter: Reporter) -> dict[str, Any]:
+    """Return what the manifest says of DP-SGD, and say it: the epsilon of all nodes after all rounds; empty without.
+
+    Raises:
+        InputError: the accountant is not installed.
+    """
+    config = experiment.config
+    if config.privacy is None or not isinstance(config.learning, Classification):
+        return {}
+    from jaxgossip.learning.privacy import epsilon
+
+    steps = config.rounds * config.algorithm.keywords().get("local_steps", 1)
+    mechanism = DifferentialPrivacy(config.privacy.clip, config.privacy.noise_multiplier)
+    counts, batch = experiment.problem.sample_counts, config.learning.batch_size
+    spent = epsilon(mechanism, steps, batch, counts, config.privacy.delta)
+    found = {f"epsilon_{name}": float(value) for name, value in (("max", spent.max()), ("mean", spent.mean()))}
+    told = ", ".join(f"{name.removeprefix('epsilon_')} {value:.3g}" for name, value in found.items())
+    reporter.note(f"privacy: epsilon over nodes after {steps:,} steps at delta {config.privacy.delta:g}: {told}")
+    finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    return {"privacy": finite | {"delta": config.privacy.delta, "steps": steps}}
 
 
 def announced_build(config: Config, reporter: Reporter) -> Experiment:

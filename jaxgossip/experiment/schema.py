@@ -25,6 +25,7 @@ MACHINERY = frozenset(
         "folder",
         "problem",
         "optimizer",
+        "compressor",
         "W",
         "graph",
         "labels",
@@ -47,6 +48,9 @@ class Options(BaseModel):
 
     builder_keys: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
     """Key of the configuration (and keyword of the builder) to attribute of the model."""
+
+    builder_takes: ClassVar[frozenset[str]] = frozenset()
+    """All parameters of the builder, those that a run supplies among them."""
 
     if TYPE_CHECKING:  # the attributes of a derived model are not known before its builder is
 
@@ -189,6 +193,7 @@ def _derive[S: Options](
         keys[name] = attribute
     model = create_model(f"{base.__name__}_{getattr(builder, '__name__', 'own')}", __base__=base, **fields)
     model.builder_keys = types.MappingProxyType(keys)
+    model.builder_takes = frozenset(inspect.signature(builder).parameters)
     return model
 
 

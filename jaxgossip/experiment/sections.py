@@ -66,6 +66,26 @@ class OptimizerSection(Section):
     """Each node's own optimizer: one of optax by its name, or your own."""
 
 
+class CompressionSection(Section):
+    """What is sent in the place of a whole model, by algorithms that compress."""
+
+
+class AdversarySection(Section):
+    """Nodes that lie."""
+
+
+class AggregationSection(Section):
+    """How nodes take in what they hear, if not as the weighted mean: robustly."""
+
+
+class Privacy(Table):
+    """DP-SGD on every node: gradients are clipped sample by sample, and noise is added."""
+
+    clip: float = Field(gt=0, description="norm to which the gradient of each sample is clipped")
+    noise_multiplier: float = Field(ge=0, description="standard deviation of the noise in multiples of clip/batch_size")
+    delta: float = Field(default=1e-5, gt=0, lt=1, description="probability with which the reported epsilon may fail")
+
+
 class Learning(Options):
     """What each node learns; the keys that hold for every data set."""
 
@@ -98,6 +118,13 @@ class Network(Table):
 
     drop: Fraction = Field(default=0.0, description="probability that a message is lost")
     online: Fraction = Field(default=1.0, description="probability that a node takes part in a round")
+    link_drop: Fraction = Field(default=0.0, description="probability that a link fails in a round, both ways")
+    session: int = Field(default=1, ge=1, description="rounds from one draw of a node's being online to the next")
+    straggle: Fraction = Field(default=0.0, description="probability that a node skips its local work in a round")
+    split: int = Field(default=1, ge=1, description="sides into which the network falls apart; 1: it does not")
+    split_at: int = Field(default=0, ge=0, description="first round in which it is split")
+    heal_at: int = Field(default=0, ge=0, description="first round in which it is whole again")
+    noise: float = Field(default=0.0, ge=0, description="standard deviation of noise in every number that is sent")
 
 
 class Evaluation(Table):
@@ -105,8 +132,11 @@ class Evaluation(Table):
 
     every: int = Field(default=10, ge=1, description="rounds from one evaluation to the next")
     sampled_nodes: int = Field(default=1000, ge=1, description="nodes evaluated while running; all if there are fewer")
-    baselines: Annotated[tuple[Literal["isolated", "centralised"], ...], Strict(strict=False)] = Field(
-        default=("isolated", "centralised"), description="runs without messages, and with one common model, beside it"
+    baselines: Annotated[
+        tuple[Literal["isolated", "centralised", "federated_averaging"], ...], Strict(strict=False)
+    ] = Field(
+        default=("isolated", "centralised"),
+        description="runs beside it: without messages, with one common model, with a server",
     )
 
 
@@ -136,6 +166,9 @@ class Config(Table):
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="all randomness follows from it")
     rounds: int = Field(default=100, ge=1, description="number of rounds")
+    byte_budget: int = Field(
+        default=0, ge=0, lt=2**63, description="end before all nodes have sent more bytes than this together; 0: never"
+    )
     topology: SerializeAsAny[TopologySection] = Field(description="the graph: who hears whom")
     mixing: SerializeAsAny[MixingSection] = Field(description="how models meet")
     learning: SerializeAsAny[Learning] = Field(description="what each node learns")
@@ -144,7 +177,15 @@ class Config(Table):
     )
     algorithm: SerializeAsAny[AlgorithmSection] = Field(description="the update rule")
     optimizer: SerializeAsAny[OptimizerSection] = Field(description="each node's own optimizer")
+    compression: SerializeAsAny[CompressionSection] | None = Field(
+        default=None, description="what is sent in the place of a whole model, by algorithms that compress"
+    )
     network: Network = Field(default=Network(), description="message conditions")
+    adversary: SerializeAsAny[AdversarySection] | None = Field(default=None, description="nodes that lie")
+    aggregation: SerializeAsAny[AggregationSection] | None = Field(
+        default=None, description="how nodes take in what they hear, if not as the weighted mean"
+    )
+    privacy: Privacy | None = Field(default=None, description="DP-SGD on every node")
     evaluation: Evaluation = Field(default=Evaluation(), description="what is measured, when, and against what")
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="saving, so that a run can be resumed")
     device: Device = Field(default=Device(), description="numbers and how exactly they are multiplied")

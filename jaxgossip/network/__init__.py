@@ -2,6 +2,7 @@
 
 from jaxgossip.network import adversaries as adversaries
 from jaxgossip.network import aggregation as aggregation
+from jaxgossip.network import privacy as privacy
 from jaxgossip.network.adversaries import ADVERSARIES as ADVERSARIES
 from jaxgossip.network.adversaries import Adversary as Adversary
 from jaxgossip.network.aggregation import AGGREGATIONS as AGGREGATIONS

@@ -39,7 +39,7 @@ class Adversary:
         broadcast: scene -> (n, p), row j what liar j tells everybody; None if it is honest in what it sends.
         targeted: scene -> (n, p), row i what every liar tells node i, in the place of ``broadcast``.
         flips_labels: whether liars learn from labels turned around; the problem has to be made so
-            (:func:`jaxgossip.learning.partitions.flip_labels`).
+            (:func:`jaxgossip.learning.flip_labels`).
     """
 
     name: str

@@ -9,7 +9,8 @@ A node i holds x_i and hears rows h_1 … h_m, those that arrived, of weights w_
     nearest        mean of x_i and the m − b heard rows nearest to x_i
 
 clipped is ClippedGossip (He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via ClippedGossip",
-algorithm 1); krum: Blanchard et al. 2017; median and trimmed mean: Yin et al. 2018; nearest: nearest neighbour averaging,
+algorithm 1), with the radius "cs_plus" CS⁺ of Gaucher, Dieuleveut and Hendrikx 2025, "Unified breakdown analysis for
+Byzantine robust gossip"; krum: Blanchard et al. 2017; median and trimmed mean: Yin et al. 2018; nearest: nearest neighbour averaging,
 Farhadkhani et al. 2023, "Robust collaborative learning with linear gradient overhead" (MoNNA), algorithm 1.
 
 Messages that are lost are not there: every rule works on what arrived.
@@ -30,6 +31,10 @@ from jaxgossip.typing import NodeFloats, Rows
 
 if TYPE_CHECKING:
     from jaxgossip.network.adversaries import Scene
+
+
+ROUNDING = 1e-5
+"""Sums of float32 weights that reach a bound on paper may pass it by this much."""
 
 
 @dataclass(frozen=True)
@@ -97,15 +102,15 @@ class Aggregation:
 
 
 def clipped(
-    *, radius: Literal["adaptive", "oracle"] | float = "adaptive", tolerance: float = 0.25
+    *, radius: Literal["adaptive", "cs_plus", "oracle"] | float = "adaptive", tolerance: float = 0.25
 ) -> Aggregation:
     """Clip each neighbour's difference to a radius before it is weighed in: ClippedGossip.
 
     Args:
-        radius: τ: "adaptive" takes the nearest rows, own one included, of weight 1 − δ for honest:
-            τ² = (1/δ) Σ w_k ‖h_k − x_i‖² over them; "oracle" knows who is honest and takes δ from their weights; or a
-            number.
-        tolerance: δ of "adaptive": the weight of liars among a node's neighbours that is reckoned with.
+        radius: τ: "adaptive" takes the nearest rows, own one included, of weight 1 − δ at most for honest:
+            τ² = (1/δ) Σ w_k ‖h_k − x_i‖² over them; "cs_plus" takes the distance of the farthest row of the nearest of
+            weight 1 − 2δ at most; "oracle" knows who is honest, and takes δ from their weights; or a number.
+        tolerance: δ of "adaptive" and "cs_plus": the weight of liars around a node that is reckoned with.
 
     Raises:
         InputError: a radius that is not positive, or a tolerance outside (0, 1).
@@ -118,13 +123,14 @@ def clipped(
     def squared_radius(heard: Heard, distances: Array) -> Array:
         if not isinstance(radius, str):
             return jnp.full(distances.shape[0], radius**2, distances.dtype)
-        if radius == "adaptive":
+        if radius in ("adaptive", "cs_plus"):
             by_distance = jnp.argsort(jnp.where(heard.arrived, distances, jnp.inf), axis=1)
             weight, distance = (jnp.take_along_axis(one, by_distance, 1) for one in (heard.weights, distances))
             own = 1 - heard.weights.sum(1, keepdims=True)
-            before = own + jnp.cumsum(weight, axis=1) - weight
-            taken = jnp.where(before < 1 - tolerance - 1e-6, weight, 0)  # rounding must not ask for one more
-            return (taken * distance).sum(1) / tolerance
+            reached = own + jnp.cumsum(weight, axis=1) - ROUNDING
+            if radius == "cs_plus":
+                return jnp.where((reached <= 1 - 2 * tolerance) & (weight > 0), distance, 0).max(1)
+            return jnp.where(reached <= 1 - tolerance, weight * distance, 0).sum(1) / tolerance
         lying = jnp.zeros_like(heard.arrived) if heard.lying is None else heard.lying
         share = jnp.where(lying, heard.weights, 0).sum(1)
         honest = jnp.where(lying, 0, heard.weights)

@@ -1,4 +1,8 @@
-"""What every algorithm keeps, whatever it computes; parametrised over the registry."""
+"""What every algorithm keeps, whatever it computes; over the whole registry. Under faults: test_contract_faults."""
+
+import re
+import sys
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -8,180 +12,195 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.algorithms import ALGORITHMS, Algorithm
-from jaxgossip.network import Conditions
-from jaxgossip.simulation.program import first, initial_shapes
+from jaxgossip.mixing import counting
+from jaxgossip.network import Conditions, Round, Traffic
+from jaxgossip.network.conditions import FAULTLESS
+from jaxgossip.random import run_key
+from jaxgossip.simulation.program import by_node, first
+from jaxgossip.topology import weights
+from tests.algorithms.cases import CASES, Case, N, P
 
-N, P = 12, 5
-VARIANTS = {
-    "gossip": [{}, {"order": "update_merge"}, {"weighting": "age"}, {"weighting": "samples"}, {"payload": "update"}, {"payload": "gradient"}, {"local_steps": 3}],
-    "dsgd": [{}, {"form": "cta"}, {"form": "dgd"}, {"local_steps": 3}],
-    "isolated": [{}, {"local_steps": 3}],
-    "centralised": [{}, {"local_steps": 3}],
-}  # fmt: skip
-CASES = [(name, options) for name, variants in VARIANTS.items() for options in variants]
-each = pytest.mark.parametrize(("name", "options"), CASES, ids=str)
-each_communicating = pytest.mark.parametrize(
-    ("name", "options"), [case for case in CASES if case[0] in ("gossip", "dsgd")], ids=str
-)
+ROUNDS = 7
+each = pytest.mark.parametrize("case", CASES, ids=str)
+t = jg.topology
 
 
-def quadratic(n: int = N, **options) -> jg.learning.Problem:
-    return jg.learning.isotropic_quadratic(n, dimension=P, **{"noise": 0.5, "rng": 0} | options)
+def quadratic(n: int = N, **options: object) -> jg.learning.Problem:
+    return jg.learning.isotropic_quadratic(n, dimension=P, **{"noise": 0.5, "init": "independent", "rng": 0} | options)
 
 
-def make(name: str, options: dict, problem=None, W=None, optimizer=None) -> Algorithm:
-    problem = problem or quadratic()
-    optimizer = optimizer or optax.sgd(0.1, momentum=0.5)
-    arguments = (problem, optimizer) if name in ("isolated", "centralised") else (
-        problem, optimizer, W if W is not None else jg.mixing.metropolis_hastings(jg.topology.ring(N)))  # fmt: skip
-    return ALGORITHMS[name](*arguments, **options)
+def named(name: str, **options: object) -> Case:
+    """Return the case of ``name`` with exactly these options."""
+    return next(case for case in CASES if case.name == name and dict(case.options) == options)
 
 
-def x_after(algorithm: Algorithm, rounds: int = 7, **options) -> np.ndarray:
-    return np.asarray(jg.simulate(algorithm, rounds, evaluate_every=rounds, seed=3, **options).x)
+def alone(case: Case) -> dict[str, float]:
+    """Return the options in which what a node does is a plain step: no momentum, and next to no noise."""
+    return {
+        "dsgdm": {"momentum": 0.0},
+        "dmsgd": {"momentum": 0.0},
+        "qg_dsgdm": {"momentum": 0.0},
+        "decentlam": {"momentum": 0.0},
+        "muffliato": {"noise": 1e-8},
+    }.get(case.name, {})
+
+
+def run_of(algorithm: Algorithm, rounds: int, conditions: Conditions) -> tuple[np.ndarray, Traffic]:
+    """Return (models, traffic) after so many rounds, as the engine runs them but without its measurements."""
+    key, problem = run_key(3), algorithm.problem
+
+    @jax.jit
+    def run(key: jax.Array) -> tuple[jax.Array, Traffic]:
+        def step(number: jax.Array, carried: tuple[object, Traffic]) -> tuple[object, Traffic]:
+            round_ = Round(number, key, problem.n_nodes, conditions, problem.order)
+            state, traffic = algorithm.step(carried[0], round_)
+            return state, carried[1] + traffic
+
+        state, traffic = jax.lax.fori_loop(0, rounds, step, (first(algorithm, key).state, Traffic.none()))
+        return by_node(algorithm.models(state), problem.order), traffic
+
+    return jax.tree.map(np.asarray, run(key))
+
+
+def x_after(algorithm: Algorithm, rounds: int = ROUNDS, conditions: Conditions = FAULTLESS) -> np.ndarray:
+    return run_of(algorithm, rounds, conditions)[0]
+
+
+@cache
+def faultless(case: Case) -> tuple[np.ndarray, Traffic]:
+    """Return (models, traffic) of the faultless run of ``case``."""
+    return run_of(case.make(quadratic()), ROUNDS, FAULTLESS)
+
+
+@cache
+def plain(n: int, steps: int) -> np.ndarray:
+    """Return what nodes make of themselves in plain training."""
+    return x_after(
+        ALGORITHMS["isolated"](quadratic(n), optax.sgd(0.1), local_steps=max(1, steps)), ROUNDS if steps else 0
+    )
 
 
 def test_the_cases_cover_the_registry() -> None:
-    assert set(VARIANTS) == set(ALGORITHMS)
+    assert {case.name for case in CASES} == set(ALGORITHMS)
 
 
 @each
-def test_init_and_step_are_pure(name: str, options: dict) -> None:
-    algorithm = make(name, options)
-    key = jax.random.key(0)
-    a, b = algorithm.init(key), algorithm.init(key)
-    jax.tree.map(np.testing.assert_array_equal, a, b)
-    round_ = jg.network.Round(jnp.int32(4), key, N)
-    jax.tree.map(np.testing.assert_array_equal, algorithm.step(a, round_), algorithm.step(b, round_))
-    jax.tree.map(np.testing.assert_array_equal, a, b)
+def test_init_and_step_are_pure(case: Case) -> None:
+    algorithm, key = case.make(quadratic()), jax.random.key(0)
+    jax.tree.map(np.testing.assert_array_equal, algorithm.init(key), algorithm.init(key))
+    state = algorithm.init(key)
+    traces = [jax.make_jaxpr(lambda s, r: algorithm.step(s, Round(r, key, N)))(state, jnp.int32(4)) for _ in range(2)]
+    assert str(traces[0].jaxpr) == str(traces[1].jaxpr)
+    for one, other in zip(traces[0].consts, traces[1].consts, strict=True):
+        data = [jax.random.key_data(c) if jnp.issubdtype(c.dtype, jax.dtypes.prng_key) else c for c in (one, other)]
+        np.testing.assert_array_equal(*data)
 
 
 @each
-def test_one_node_is_plain_training(name: str, options: dict) -> None:
-    problem = quadratic(1)
-    W = jg.mixing.operator(jg.topology.weights.from_matrix(np.ones((1, 1))))
-    plain = x_after(make("isolated", {"local_steps": options.get("local_steps", 1)}, problem))
-    np.testing.assert_allclose(x_after(make(name, options, problem, W)), plain, rtol=1e-6, atol=1e-7)
+def test_one_node_is_plain_training(case: Case) -> None:
+    if case.mixing in ("push", "pairwise", "fresh_regular", "push_sum_random"):
+        pytest.skip("a node that is alone has no peers to choose from")
+    single = weights.from_matrix(np.ones((1, 1))).graph
+    # Federated averaging begins every round with a fresh optimizer: there one without state says the same.
+    optimizer = optax.sgd(0.1) if case.name == "federated_averaging" else optax.sgd(0.1, momentum=0.5)
+    found = x_after(case.make(quadratic(1), optimizer, single, **alone(case)))
+    if case.learns:
+        steps = {"local_steps": case.steps}
+        expected = x_after(ALGORITHMS["isolated"](quadratic(1), optimizer, **steps))
+    else:
+        expected = plain(1, 0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
-    x, state = jnp.zeros(P), optax.sgd(0.1, momentum=0.5).init(jnp.zeros(P))  # the same, written out
-    x = (
-        problem.init(jax.random.key(0))[0] * 0
-        + np.asarray(first(make("isolated", {}, problem), jax.random.key(3)).state.x)[0]
-    )
-    for number in range(7):
-        key = jg.network.Round(jnp.int32(number), jax.random.key(3), 1).key("batch")
-        for step in range(options.get("local_steps", 1)):
-            gradient = problem.gradient(x[None], jax.random.fold_in(key, step))[0]
-            updates, state = optax.sgd(0.1, momentum=0.5).update(gradient, state)
+
+def test_plain_training_is_what_it_says() -> None:
+    problem, key, optimizer = quadratic(1), run_key(3), optax.sgd(0.1, momentum=0.5)
+    algorithm = ALGORITHMS["isolated"](problem, optimizer, local_steps=3)
+    x, state = first(algorithm, key).state.x[0], optimizer.init(jnp.zeros(P))
+    for number in range(ROUNDS):
+        batch = Round(jnp.int32(number), key, 1).key("batch")
+        for step in range(3):
+            gradient = problem.gradient(x[None], jax.random.fold_in(batch, step))[0]
+            updates, state = optimizer.update(gradient, state)
             x = x + updates
-    np.testing.assert_allclose(plain[0], x, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(x_after(algorithm)[0], x, rtol=1e-5, atol=1e-6)
 
 
 @each
-def test_nothing_happens_to_nodes_that_are_never_online(name: str, options: dict) -> None:
-    if name == "centralised":
-        pytest.skip("the centralised learner has no network")
-    algorithm = make(name, options)
-    np.testing.assert_array_equal(
-        x_after(algorithm, conditions=Conditions(online=0.0)),
-        x_after(algorithm, rounds=1, conditions=Conditions(online=0.0)),
-    )
-    start = np.asarray(first(algorithm, jax.random.key(3)).state.x)
-    np.testing.assert_array_equal(x_after(algorithm, conditions=Conditions(online=0.0)), start)
+def test_traffic_is_counted_exactly(case: Case) -> None:
+    _, traffic = faultless(case)
+    assert counting.to_int(traffic.messages) == ROUNDS * case.messages
+    assert counting.to_int(traffic.bytes_sent) == ROUNDS * case.messages * (case.data + case.about)
+    assert counting.to_int(traffic.metadata_bytes) == ROUNDS * case.messages * case.about
 
 
-@each_communicating
-def test_all_messages_dropped_is_isolated_training(name: str, options: dict) -> None:
-    alone = x_after(make("isolated", {"local_steps": options.get("local_steps", 1)}))
-    np.testing.assert_allclose(
-        x_after(make(name, options), conditions=Conditions(drop=1.0)), alone, rtol=2e-6, atol=1e-7
-    )
-
-
-@each
-def test_zero_faults_is_the_faultless_run(name: str, options: dict) -> None:
-    np.testing.assert_array_equal(
-        x_after(make(name, options)), x_after(make(name, options), conditions=Conditions(drop=0.0, online=1.0))
-    )
-
-
-@each_communicating
-def test_faults_change_the_run(name: str, options: dict) -> None:
-    assert (
-        np.abs(x_after(make(name, options)) - x_after(make(name, options), conditions=Conditions(drop=0.5))).max()
-        > 1e-3
-    )
-    assert (
-        np.abs(x_after(make(name, options)) - x_after(make(name, options), conditions=Conditions(online=0.5))).max()
-        > 1e-3
-    )
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_chunks_are_the_whole(name: str) -> None:
+    case = next(case for case in CASES if case.name == name)
+    algorithm = case.make(quadratic())
+    whole = jg.simulate(algorithm, ROUNDS, evaluate_every=ROUNDS, seed=3)
+    begun = jg.simulate(algorithm, 3, evaluate_every=1, seed=3)
+    continued = jg.simulate(algorithm, ROUNDS, evaluate_every=1, seed=3, start=begun.run)
+    jax.tree.map(np.testing.assert_array_equal, whole.run, continued.run)
+    assert whole.rounds == ROUNDS
+    # What the other tests run, without the engine, is the same run.
+    x, traffic = faultless(case)
+    np.testing.assert_allclose(whole.x, x, rtol=1e-5, atol=1e-6)
+    jax.tree.map(np.testing.assert_array_equal, whole.run.traffic, traffic)
 
 
 @each
-def test_the_state_keeps_the_problems_dtype(name: str, options: dict) -> None:
-    assert initial_shapes(make(name, options)).state.x.dtype == jnp.float32
-    x_after(make(name, options))
-    with jax.enable_x64(True):
-        result = jg.simulate(make(name, options, quadratic(dtype=jnp.float64)), 2)
-        floats = [leaf.dtype for leaf in jax.tree.leaves(result.state) if jnp.issubdtype(leaf.dtype, jnp.floating)]
-        assert set(floats) == {jnp.dtype("float64")}
-        mixed = jg.simulate(make(name, options, quadratic(dtype=jnp.float32)), 2)
-        assert mixed.x.dtype == jnp.float32
+def test_the_state_keeps_its_dtypes(case: Case) -> None:
+    conditions = Conditions(drop=0.1, online=0.9, straggle=0.1)
+    for dtype, wide in ((jnp.bfloat16, False), (jnp.float32, True), (jnp.float64, True)):
+        with jax.enable_x64(wide):
+            before, after, x = stepped(case.make(quadratic(dtype=dtype)), conditions)
+        assert x.dtype == dtype
+        assert [leaf.dtype for leaf in before] == [leaf.dtype for leaf in after]
+        if dtype == jnp.float64:
+            assert {leaf.dtype for leaf in after if jnp.issubdtype(leaf.dtype, jnp.floating)} == {jnp.dtype(dtype)}
 
 
-@each
-def test_relabelling_the_nodes_relabels_the_result(name: str, options: dict) -> None:
-    rng = np.random.default_rng(0)
-    order = rng.permutation(N)  # new node i is old node order[i]
-    graph = jg.topology.erdos_renyi(N, p=0.5, rng=1)
-    adjacency = graph.to_scipy().toarray()
-    relabelled = jg.topology.from_scipy(adjacency[np.ix_(order, order)])
-    targets = np.random.default_rng(2).normal(size=(N, P))
-    runs = []
-    for g, b in ((graph, targets), (relabelled, targets[order])):
-        problem = quadratic(noise=0.0, targets=b)
-        runs.append(x_after(make(name, options, problem, jg.mixing.metropolis_hastings(g))))
-    expected = runs[0][order] if runs[0].shape[0] == N else runs[0]
-    np.testing.assert_allclose(runs[1], expected, atol=2e-6)
+def stepped(algorithm: Algorithm, conditions: Conditions) -> tuple[list, list, jax.ShapeDtypeStruct]:
+    """Return the shapes and dtypes of a state's leaves before and after a round, and of the models then."""
+
+    def two(key: jax.Array) -> tuple[object, object, jax.Array]:
+        before = first(algorithm, key).state
+        after, _ = algorithm.step(before, Round(jnp.int32(0), key, algorithm.problem.n_nodes, conditions))
+        return before, after, algorithm.models(after)
+
+    before, after, x = jax.eval_shape(two, run_key(0))
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    return jax.tree.leaves(before), jax.tree.leaves(after), x
 
 
-@each
-def test_traffic_is_counted_exactly(name: str, options: dict) -> None:
-    algorithm = make(name, options)
-    final = jg.simulate(algorithm, 7, evaluate_every=7).metrics.final
-    messages = 7 * 2 * N if name in ("gossip", "dsgd") else 0  # a ring: everybody sends to two
-    aged = name == "gossip" and (options.get("payload", "model") == "model" or options.get("weighting") == "age")
-    assert final["messages"] == messages
-    assert final["bytes_sent"] == messages * 4 * (P + aged)
-
-
-@each
-def test_every_algorithm_documents_its_equation_and_source(name: str, options: dict) -> None:
-    import sys
-
-    del options
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_algorithm_documents_its_equation_and_source(name: str) -> None:
     text = sys.modules[ALGORITHMS[name].__module__].__doc__ or ""
-    assert "X⁺" in text
-    assert ALGORITHMS[name].__doc__.split("\n")[0].endswith(".")
-    assert "Args:" in ALGORITHMS[name].__doc__
+    assert re.search(r"(X|x|x̂|U)⁺", text), "an update rule; push-sum methods have U, of which X is the ratio"
+    assert re.search(r"\b(19|20)\d\d\b", text), "who published it, and when"
+    described = ALGORITHMS[name].__doc__
+    assert described.split("\n")[0].endswith(".")
+    assert "Args:" in described
 
 
 def test_the_complete_graph_with_one_local_step_is_centralised_sgd() -> None:
-    problem = quadratic()
-    W = jg.mixing.metropolis_hastings(jg.topology.complete(N))
-    central = x_after(make("centralised", {}, problem, optimizer=optax.sgd(0.1)))
-    network = x_after(make("dsgd", {}, problem, W, optax.sgd(0.1)))
-    np.testing.assert_allclose(network, np.broadcast_to(central, (N, P)), atol=1e-6)
+    problem = quadratic(init="same")
+    W = jg.mixing.metropolis_hastings(t.complete(N))
+    central = x_after(ALGORITHMS["centralised"](problem, optax.sgd(0.1)))
+    np.testing.assert_allclose(
+        x_after(ALGORITHMS["dsgd"](problem, optax.sgd(0.1), W)), np.broadcast_to(central, (N, P)), atol=1e-6
+    )
+    server = x_after(ALGORITHMS["federated_averaging"](problem, optax.sgd(0.1)))
+    np.testing.assert_allclose(server, central, atol=1e-6)
 
 
 def test_a_step_that_changes_its_state_is_named() -> None:
-    problem = quadratic()
+    good = named("isolated").make(quadratic())
 
     def step(state, round_):
         return state._replace(x=state.x[:, :2]), jg.network.Traffic.none()
 
-    good = make("isolated", {}, problem)
-    bad = Algorithm(good.init, step, problem, name="mine")
+    bad = Algorithm(good.init, step, good.problem, name="mine")
     with pytest.raises(
         jg.errors.RunError, match=r"mine: step turns state\.x from float32\[12, 5\] into float32\[12, 2\]"
     ):
@@ -189,22 +208,73 @@ def test_a_step_that_changes_its_state_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "options", "message"),
     [
-        ({"local_steps": 0}, "local_steps must be at least 1, not 0"),
-        ({"payload": "update", "order": "merge_update"}, "order = 'merge_update' applies to payload = 'model' only"),
-        ({"payload": "gradient", "local_steps": 2}, "one gradient travels a round"),
-        ({"scores": np.ones(N), "weighting": "age"}, "exclude each other"),
-        ({"scores": np.ones(3)}, "scores must be 12 positive numbers"),
-        ({"scores": -np.ones(N)}, "scores must be 12 positive numbers"),
+        ("gossip", {"local_steps": 0}, "local_steps must be at least 1, not 0"),
+        ("gossip", {"payload": "update", "order": "merge_update"}, "order = 'merge_update' applies to payload = 'model' only"),
+        ("gossip", {"payload": "gradient", "local_steps": 2}, "one gradient travels a round"),
+        ("gossip", {"scores": np.ones(N), "weighting": "age"}, "exclude each other"),
+        ("gossip", {"scores": np.ones(3)}, "scores must be 12 positive numbers"),
+        ("gossip", {"scores": -np.ones(N)}, "scores must be 12 positive numbers"),
+        ("dsgd", {"local_steps": 0}, "local_steps must be at least 1, not 0"),
+        ("dsgdm", {"momentum": 1.0}, "momentum must be at least 0 and below 1, not 1.0"),
+        ("k_gt", {"outer_rate": 0.0}, "outer_rate must be above 0 and at most 1, not 0.0"),
+        ("admm", {"penalty": 0.0}, "admm: penalty must be positive, not 0.0"),
+        ("choco", {"consensus_rate": 1.5}, "consensus_rate must be above 0 and at most 1, not 1.5"),
+        ("deep_squeeze", {"consensus_rate": 0.0}, "consensus_rate must be above 0 and at most 1, not 0.0"),
+        ("power_gossip", {"rank": 0}, "rank must be at least 1, not 0"),
+        ("muffliato", {"noise": 0.0}, "muffliato needs noise > 0 and gossip_steps ≥ 0, not 0.0"),
+        ("federated_averaging", {"fraction": 0.0}, "fraction must be above 0 and at most 1, not 0.0"),
     ],
-)
-def test_gossip_refuses_options_that_exclude_each_other(options: dict, message: str) -> None:
+)  # fmt: skip
+def test_options_out_of_range_are_named(name: str, options: dict, message: str) -> None:
+    case = next(case for case in CASES if case.name == name)
     with pytest.raises(jg.errors.InputError, match=message):
-        make("gossip", options)
+        case.make(quadratic(), **options)
+
+
+WRONG = {
+    "sgp": (jg.mixing.metropolis_hastings, "sgp needs mixing that keeps mass"),
+    "push_diging": (jg.mixing.metropolis_hastings, "push_diging needs mixing that keeps mass"),
+    "push_sum": (jg.mixing.metropolis_hastings, "push_sum needs mixing that keeps mass"),
+    "epidemic": (jg.mixing.metropolis_hastings, "epidemic learning needs peers that are new in every round"),
+    "relay_sgd": (
+        jg.mixing.metropolis_hastings,
+        "relay_sgd needs a tree: 12 nodes in one piece with 11 edges, not 12 in 1",
+    ),
+    **{
+        name: (jg.mixing.matching, f"{name} needs the same weights in every round")
+        for name in ("shift_register", "chebyshev", "power_gossip", "muffliato")
+    },
+    **{
+        name: (jg.mixing.push_sum, "needs weights whose rows sum to one, not push-sum mixing")
+        for name in (
+            *("gossip", "dsgd", "dsgdm", "dmsgd", "qg_dsgdm", "decentlam", "d2", "exact_diffusion", "extra"),
+            *("gradient_tracking", "k_gt", "admm", "choco", "deep_squeeze", "averaging"),
+        )
+    },
+}
+
+
+def test_the_wrong_mixings_cover_all_that_mix() -> None:
+    assert set(WRONG) == {case.name for case in CASES if case.talks}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_mixing_that_does_not_fit_is_refused(name: str) -> None:
+    mix, message = WRONG[name]
+    compressor = () if name not in ("choco", "deep_squeeze") else (jg.compression.sign(),)
+    with pytest.raises(jg.errors.InputError, match=message):
+        ALGORITHMS[name](quadratic(), optax.sgd(0.1), mix(t.ring(N)), *compressor)
+
+
+@pytest.mark.parametrize("name", ["shift_register", "chebyshev", "power_gossip", "muffliato"])
+def test_weights_that_are_not_symmetric_are_refused(name: str) -> None:
+    with pytest.raises(jg.errors.InputError, match=f"{name} needs symmetric weights"):
+        ALGORITHMS[name](quadratic(), optax.sgd(0.1), jg.mixing.uniform(t.star(N)))
 
 
 def test_reliabilities_refuse_negative_weights() -> None:
-    W = jg.mixing.best_constant(jg.topology.star(N))
+    W = jg.mixing.best_constant(t.star(N))
     with pytest.raises(jg.errors.InputError, match="reliabilities need weights that are not negative"):
-        make("gossip", {"weighting": "age"}, W=W)
+        ALGORITHMS["gossip"](quadratic(), optax.sgd(0.1), W, weighting="age")

@@ -9,7 +9,7 @@ import pytest
 
 import jaxgossip
 
-ROOMS = ["topology", "mixing", "learning", "network", "algorithms", "simulation", "experiment", "cli"]
+ROOMS = ["topology", "mixing", "compression", "learning", "network", "algorithms", "simulation", "experiment", "cli"]
 PACKAGE = Path(jaxgossip.__file__).parent
 FOUNDATION = {"errors", "registry", "random", "typing", "_version"}
 

@@ -1,14 +1,15 @@
 """Every operator equals its matrix, for every topology and weight rule, at even and odd sizes and beyond 32,768 rows."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.mixing import counting
+from jaxgossip.mixing.extremes import extreme_eigenvalues
 from jaxgossip.mixing.hybrid import Hybrid
-from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
 from jaxgossip.mixing.tables import Slots
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights, weights
@@ -25,6 +26,7 @@ SMALL = {
     "torus": lambda n: t.torus(3 * (n // 3), shape=(3, n // 3)),
     "torus_3d": lambda n: t.torus(3 * 3 * (n // 3), shape=(3, 3, n // 3)),
     "star": t.star,
+    "binary_tree": t.binary_tree,
     "hypercube": lambda n: t.hypercube(2 ** (n // 3)),
     "complete": t.complete,
     "static_exponential": t.static_exponential,
@@ -43,8 +45,8 @@ def all_weights(graph: Graph) -> dict[str, Weights]:
     return {rule: WEIGHT_RULES[rule](graph) for rule in RULES if not (graph.directed and rule in symmetric_only)}
 
 
-def rows(n: int, dtype: type = np.float32) -> np.ndarray:
-    return np.random.default_rng(n).normal(size=(n, P)).astype(dtype)
+def rows(n: int, dtype: type = np.float32, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, n]).normal(size=(n, P)).astype(dtype)
 
 
 def test_the_table_names_every_registered_topology() -> None:
@@ -72,6 +74,7 @@ LARGE = {
     "grid": lambda n: t.grid((n // 99) * 99, shape=(n // 99, 99)),
     "torus": lambda n: t.torus((n // 99) * 99, shape=(n // 99, 99)),
     "star": t.star,
+    "binary_tree": t.binary_tree,
     "hypercube": lambda n: t.hypercube(1 << n.bit_length()),
     "complete": t.complete,
     "static_exponential": t.static_exponential,
@@ -127,96 +130,6 @@ def test_hybrids_cost_in_proportion_to_their_edges(graph: Graph) -> None:
     assert len(W.rest.tables) <= 4
 
 
-def random_faults(n: int, drop: float, online: float, seed: int = 0) -> Faults:
-    key, coin = jax.random.split(jax.random.key(seed))
-    return Faults(key, drop, jax.random.uniform(coin, (n,)) < online)
-
-
-FAULTY = {
-    "roll": lambda: jg.mixing.metropolis_hastings(t.ring(13)),
-    "lattice": lambda: jg.mixing.metropolis_hastings(t.grid(12, shape=(3, 4))),
-    "flip": lambda: jg.mixing.metropolis_hastings(t.hypercube(16)),
-    "mean": lambda: jg.mixing.metropolis_hastings(t.complete(13)),
-    "slots": lambda: jg.mixing.metropolis_hastings(t.random_regular(12, degree=4, rng=0)),
-    "hybrid": lambda: jg.mixing.metropolis_hastings(t.star(100)),
-    "dense": lambda: jg.mixing.dense(weights.metropolis_hastings(t.ring(13))),
-    "matching": lambda: jg.mixing.matching(t.complete(13)).at(jnp.int32(0), jax.random.key(1)),
-    "pull": lambda: jg.mixing.pull(t.complete(13), fanout=2).at(jnp.int32(0), jax.random.key(1)),
-    "push": lambda: jg.mixing.push(t.complete(13), fanout=2).at(jnp.int32(0), jax.random.key(1)),
-}
-
-
-@pytest.mark.parametrize("name", FAULTY)
-def test_faults_keep_rows_stochastic_and_freeze_the_offline(name: str) -> None:
-    W = FAULTY[name]()
-    n = W.n_nodes
-    faults = random_faults(n, 0.3, 0.7)
-    effective = np.asarray(W.mix(jnp.eye(n), faults))  # W under these faults, column by column
-    np.testing.assert_allclose(effective.sum(1), 1, atol=1e-5)
-    offline = ~np.asarray(faults.online)
-    assert offline.any()
-    np.testing.assert_array_equal(effective[offline], np.eye(n)[offline])
-    np.testing.assert_array_equal(effective[~offline][:, offline], 0)
-    lossless, matrix = effective * (1 - np.eye(n)), W.as_matrix() * (1 - np.eye(n))
-    assert ((lossless > 0) <= (matrix > 0)).all()
-    if name != "push":  # a push divides by what arrived; everybody else keeps each link's own weight
-        np.testing.assert_allclose(lossless[lossless > 0], matrix[lossless > 0], atol=1e-6)
-
-
-@pytest.mark.parametrize("name", FAULTY)
-def test_all_dropped_is_the_identity_and_none_dropped_is_w(name: str) -> None:
-    W = FAULTY[name]()
-    x = jnp.asarray(rows(W.n_nodes))
-    everyone = jnp.ones(W.n_nodes, bool)
-    np.testing.assert_array_equal(np.asarray(W.mix(x, Faults(jax.random.key(0), 1.0, everyone))), x)
-    np.testing.assert_allclose(
-        np.asarray(W.mix(x, Faults(jax.random.key(0), 0.0, everyone))), np.asarray(W(x)), atol=1e-6
-    )
-    np.testing.assert_allclose(np.asarray(W.mix(x, Faults(jax.random.key(0), 0.0, None))), np.asarray(W(x)), atol=1e-6)
-
-
-@pytest.mark.parametrize("name", FAULTY)
-def test_messages_drop_at_the_stated_rate(name: str) -> None:
-    W = FAULTY[name]()
-    n = W.n_nodes
-    links = (W.as_matrix() * (1 - np.eye(n)) > 0).sum()
-    kept = jax.vmap(lambda key: (W.mix(jnp.eye(n), Faults(key, 0.3, None)) * (1 - jnp.eye(n)) > 0).sum())
-    share = np.asarray(kept(jax.random.split(jax.random.key(0), 400))).mean() / links
-    assert abs(share - 0.7) < 4 * np.sqrt(0.21 / (400 * links)) + 1e-9
-
-
-@pytest.mark.parametrize("name", FAULTY)
-def test_maximum_hears_exactly_the_neighbours(name: str) -> None:
-    W = FAULTY[name]()
-    values = np.random.default_rng(0).permutation(W.n_nodes).astype(np.float32)
-    hears = (W.as_matrix() > 0) | np.eye(W.n_nodes, dtype=bool)
-    expected = np.where(hears, values, -1).max(1)
-    np.testing.assert_array_equal(np.asarray(W.maximum(jnp.asarray(values), None)), expected)
-    faults = random_faults(W.n_nodes, 0.3, 0.7)
-    hears = np.asarray(W.mix(jnp.eye(W.n_nodes), faults)) > 0
-    np.testing.assert_array_equal(
-        np.asarray(W.maximum(jnp.asarray(values), faults)), np.where(hears, values, -1).max(1)
-    )
-
-
-@pytest.mark.parametrize("name", FAULTY)
-def test_messages_are_those_of_online_senders(name: str) -> None:
-    W = FAULTY[name]()
-    links = W.as_matrix() * (1 - np.eye(W.n_nodes)) > 0
-    assert counting.to_int(W.messages(None)) == links.sum()
-    faults = random_faults(W.n_nodes, 0.3, 0.7)
-    online = np.asarray(faults.online)
-    sent = links & online[None, :]
-    sent = sent & online[:, None] if name == "pull" else sent
-    assert counting.to_int(W.messages(faults)) == sent.sum()
-
-
-def test_dropping_a_message_of_a_mean_too_large_for_link_states_is_an_error() -> None:
-    W = jg.mixing.metropolis_hastings(t.complete(100_000))
-    with pytest.raises(jg.errors.GraphError, match="faults on a complete graph of 100,000 nodes"):
-        jax.eval_shape(lambda x: W.mix(x, Faults(jax.random.key(0), 0.5, None)), jnp.zeros((100_000, 1)))
-
-
 def test_means_keep_full_precision_at_a_million_rows() -> None:
     x = np.random.default_rng(0).normal(1.0, 1e-3, size=(1_000_000, 1)).astype(np.float32)
     mean = np.asarray(jg.mixing.uniform(t.complete(1_000_000))(jnp.asarray(x)))[0, 0]
@@ -234,3 +147,88 @@ def test_dense_is_the_reference() -> None:
     reference = jg.mixing.dense(w)
     assert isinstance(reference, Dense)
     np.testing.assert_allclose(np.asarray(reference(x)), np.asarray(jg.mixing.operator(w)(x)), atol=1e-6)
+
+
+IRREGULAR = t.from_scipy(np.random.default_rng(3).random((12, 12)) < 0.3 * (1 - np.eye(12)))
+PUSHED = {
+    "ring": t.ring(13),
+    "star": t.star(13),
+    "hub of a hybrid": t.star(100),
+    "tree": t.binary_tree(13),
+    "directed exponential": t.static_exponential(13),
+    "irregular directed": IRREGULAR,
+    "complete": t.complete(13),
+    "one node": weights.from_matrix(np.ones((1, 1))).graph,
+}
+
+
+@pytest.mark.parametrize("name", PUSHED)
+def test_push_sum_splits_evenly_among_those_who_hear(name: str) -> None:
+    graph = PUSHED[name]
+    links = graph.to_scipy().toarray() != 0
+    expected = (links + np.eye(graph.n_nodes)) / (1 + links.sum(0))
+    with jax.enable_x64(True):
+        W, x = jg.mixing.push_sum(graph), rows(graph.n_nodes, np.float64)
+        assert W.conserves == "mass"
+        np.testing.assert_allclose(W.as_matrix(), expected, atol=1e-14)
+        np.testing.assert_allclose(np.asarray(W(jnp.asarray(x))), expected @ x, atol=1e-13)
+    np.testing.assert_allclose(expected.sum(0), 1)
+
+
+def test_push_sum_of_a_graph_in_another_order_is_the_permuted_matrix() -> None:
+    nodes = np.random.default_rng(0).permutation(12).astype(np.int32)
+    plain = jg.mixing.push_sum(IRREGULAR).as_matrix()
+    moved = jg.mixing.push_sum(dataclasses.replace(IRREGULAR, order=t.Order(nodes))).as_matrix()
+    np.testing.assert_allclose(moved, plain[np.ix_(nodes, nodes)], atol=1e-7)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_heard_one_by_one_it_is_the_same_matrix(name: str) -> None:
+    for rule, w in all_weights(SMALL[name](13)).items():
+        W = jg.mixing.operator(w)
+        slots = W.by_slots()
+        np.testing.assert_allclose(slots.as_matrix(), W.as_matrix(), atol=1e-6, err_msg=rule)
+        x = jnp.asarray(rows(W.n_nodes))
+        np.testing.assert_allclose(slots(x), W(x), atol=1e-5, err_msg=rule)
+    dense = jg.mixing.dense(w)
+    np.testing.assert_allclose(dense.by_slots().as_matrix(), dense.as_matrix(), atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: jg.mixing.metropolis_hastings(t.star(200)), "a node hears 199 others, too many to hear them one by one"),
+        (lambda: jg.mixing.push_sum(t.ring(12)), "mass mixing does not tell one sender from another"),
+        (
+            lambda: jg.mixing.push(t.complete(12)).at(jnp.int32(0), jax.random.key(0)),
+            "push mixing does not tell one sender from another",
+        ),
+    ],
+)
+def test_what_cannot_be_heard_one_by_one_says_so(make, message: str) -> None:
+    with pytest.raises(jg.errors.GraphError, match=message):
+        make().by_slots()
+
+
+EXTREMES = {
+    "ring": lambda n: weights.metropolis_hastings(t.ring(n)),
+    "lazy": lambda n: weights.lazy(weights.metropolis_hastings(t.ring(n))),  # no eigenvalue is negative
+    "star": lambda n: weights.metropolis_hastings(t.star(n)),
+    "best": lambda n: weights.best_constant(t.random_regular(n, degree=4, rng=0)),
+    "power law": lambda n: weights.metropolis_hastings(t.barabasi_albert(n, m=2, rng=0)),
+    "lazy complete": lambda n: weights.lazy(weights.uniform(t.complete(n))),
+}
+
+
+@pytest.mark.parametrize("n", [30, 600])
+@pytest.mark.parametrize("name", EXTREMES)
+def test_extreme_eigenvalues_are_those_beside_agreement(name: str, n: int) -> None:
+    W = jg.mixing.operator(EXTREMES[name](n))
+    values = np.linalg.eigvalsh(W.as_matrix())  # the largest is agreement's 1
+    np.testing.assert_allclose(extreme_eigenvalues(W), (values[0], values[-2]), atol=1e-6)
+
+
+def test_extreme_eigenvalues_of_one_and_two_nodes() -> None:
+    assert extreme_eigenvalues(jg.mixing.operator(weights.from_matrix(np.ones((1, 1))))) == (0, 0)
+    two = jg.mixing.operator(weights.from_matrix(np.array([[0.7, 0.3], [0.3, 0.7]])))
+    np.testing.assert_allclose(extreme_eigenvalues(two), (0.4, 0.4), atol=1e-6)

@@ -72,10 +72,28 @@ def test_offline_nodes_keep_every_leaf_of_their_state() -> None:
 
 
 def test_traffic_adds_up_past_32_bits() -> None:
-    big = Traffic(counting.count(2**32 - 1), counting.count(2**40))
+    big = Traffic(counting.count(2**32 - 1), counting.count(2**40), counting.count(2**35 + 1))
     both = big + big
     assert counting.to_int(both.messages) == 2**33 - 2
     assert counting.to_int(both.bytes_sent) == 2**41
+    assert counting.to_int(both.metadata_bytes) == 2**36 + 2
+
+
+def test_a_message_of_several_arrays_counts_each_and_metadata_apart() -> None:
+    x, age = jnp.zeros((N, 5)), jnp.zeros(N, jnp.int32)
+    traffic = round_().links(W, n_shared=3).sent(x, x, metadata=(age,))
+    assert counting.to_int(traffic.messages) == 2 * N
+    assert counting.to_int(traffic.bytes_sent) == 2 * N * (2 * 3 * 4 + 4)
+    assert counting.to_int(traffic.metadata_bytes) == 2 * N * 4
+    nothing = Traffic.none()
+    assert [counting.to_int(count) for count in jax.tree.leaves(nothing)] == [0, 0, 0]
+
+
+def test_what_a_node_keeps_of_itself_is_the_diagonal() -> None:
+    np.testing.assert_allclose(round_().links(W).kept()[:, 0], np.diag(W.as_matrix()), atol=1e-7)
+    links = round_(drop=0.5).links(W)
+    np.testing.assert_allclose(links.kept()[:, 0], np.diag(links.mix(jnp.eye(N))), atol=1e-6)
+    np.testing.assert_array_equal(round_(drop=1.0).links(W).kept(), np.ones((N, 1)))
 
 
 @pytest.mark.parametrize(("name", "value"), [("drop", -0.1), ("drop", 1.1), ("online", 2.0)])

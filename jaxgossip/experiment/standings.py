@@ -1,0 +1,79 @@
+"""How many runs ended, side by side: where lines over one another could not be told apart."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from jaxgossip.experiment import labels, panels, units
+from jaxgossip.experiment.plots import MAX_RUNS, common_measure, style
+from jaxgossip.experiment.report import RunData
+
+
+
+def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
+    """Draw the final scores of runs, best mean first: mean and worst node and mean model, consensus distance, bytes a round.
+
+    Args:
+        runs: the runs, at most ``MAX_RUNS``.
+        names: what the rows are called.
+        title: of the page.
+
+    Raises:
+        ConfigError: no run, too many, or runs that measured nothing in common.
+    """
+    measure = common_measure(runs, MAX_RUNS)
+    means = np.array([run.column(f"{measure.key}_mean")[-1] for run in runs])
+    worse_first = means if measure.worst == "min" else -means
+    order = np.argsort(np.where(np.isfinite(worse_first), worse_first, -np.inf), kind="stable")
+    ranked = [runs[place] for place in order]
+    y = np.arange(len(runs))
+    with style():
+        figure = Figure(figsize=(12, 1.7 + 0.2 * len(runs)), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
+        columns = {"mean": f"{measure.key}_mean", "worst": f"{measure.key}_{measure.worst}", "mean model": f"mean_model_{measure.key}"}
+        values = {role: np.array([run.column(key)[-1] for run in ranked]) for role, key in columns.items()}
+        left.hlines(y, values["worst"], values["mean"], color=panels.BLUE, alpha=0.35, linewidth=2)
+        left.plot(values["worst"], y, "|", color=panels.BLUE, markersize=8, markeredgewidth=1.8)
+        left.plot(values["mean model"], y, "x", color=panels.ORANGE, markersize=5)
+        left.plot(values["mean"], y, "o", color=panels.BLUE, markersize=5.5)
+        left.set_yticks(y, [names[place] for place in order], fontsize=8.5)
+        left.set_title(f"Final {measure.name}")
+        panels.value_axis(left.xaxis, measure, np.concatenate(list(values.values())), log=False)
+        left.set_xlabel(measure.title)
+        handles = [
+            Line2D([], [], linestyle="", marker="o", color=panels.BLUE, label="mean of nodes"),
+            Line2D([], [], linestyle="", marker="|", markersize=8, markeredgewidth=1.8, color=panels.BLUE, label="worst node"),
+            Line2D([], [], linestyle="", marker="x", color=panels.ORANGE, label="mean model"),
+        ]
+        figure.legend(handles=handles, loc="upper right", ncols=3, fontsize=8.5)
+        _log_dots(middle, np.array([run.distance()[-1] for run in ranked]), "How far the models are apart", panels.CONSENSUS)
+        each = [run.bytes_per_node()[-1] / max(1.0, run.column("round")[-1]) for run in ranked]
+        each = np.array(each)
+        right.plot(each, y, "o", color=panels.BLUE, markersize=5.5)
+        right.set_title("What a node sends in a round")
+        if (each > 0).any():
+            panels.bytes_axis(right, float(each[each > 0].min()), float(each.max()), "sent per node and round")
+        for place, run in enumerate(ranked):
+            text = f"{units.bytes_text(run.final['bytes_sent'])} in {int(run.final['round']):,} rounds"
+            right.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=panels.GREY)
+        for axes in (left, middle, right):
+            axes.grid(axis="y", alpha=0.35)
+            axes.set_ylim(-0.7, len(runs) - 0.3)
+        shared = labels.common(runs)
+        figure.suptitle(title or f"{len(runs)} runs", x=0.012, ha="left", fontsize=13, fontweight="bold")
+        if shared:
+            figure.supxlabel(f"all: {labels.sentence(shared)}", fontsize=9, color="#444444")
+    return figure
+
+
+def _log_dots(axes: Axes, values: np.ndarray, title: str, label: str) -> None:
+    there = np.isfinite(values) & (values > 0)
+    axes.plot(values[there], np.flatnonzero(there), "o", color=panels.BLUE, markersize=5.5)
+    if there.any():
+        axes.set_xscale("log")
+        panels.log_ticks(axes.xaxis, values[there])
+    axes.set_title(title)
+    axes.set_xlabel(label)

@@ -1,0 +1,155 @@
+"""Several runs of one configuration: its variants, one after the other, into one folder, one table and one picture.
+
+    [[variants]]                                    changes of the tables above it: a table that names a kind replaces
+    name = "D²"                                     the section, any other one changes its keys
+    algorithm = { kind = "d2" }
+
+A sweep that was stopped goes on where it was: runs that are complete stay, and the one that was cut off is resumed.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxgossip.errors import ConfigError, RunError
+from jaxgossip.experiment import toml
+from jaxgossip.experiment.config import validate
+from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.folder import RunFolder
+from jaxgossip.experiment.run import Outcome, Reporter, resume, run
+from jaxgossip.experiment.sections import Config
+from jaxgossip.simulation.checkpoint import write_atomically
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One run of a sweep.
+
+    Attributes:
+        name: as the configuration says.
+        config: its own configuration, checked.
+    """
+
+    name: str
+    config: Config
+
+    @property
+    def folder(self) -> str:
+        """Name of its run folder."""
+        return self.config.name
+
+
+def variants(path: Path, overrides: Sequence[str] = ()) -> list[Variant]:
+    """Return the checked variants of a configuration; without any, itself.
+
+    Args:
+        path: the TOML file.
+        overrides: ``key.path=value`` each, applied before the variants' own changes.
+
+    Raises:
+        ConfigError: a variant without a name or with another's, or whatever is wrong with one of them.
+    """
+    tree = toml.read(path)
+    for override in overrides:
+        tree = toml.apply_override(tree, override)
+    listed = tree.pop("variants", [{}])
+    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed) or not listed:
+        raise ConfigError(f"{path}: variants: expected tables", hint="write [[variants]] with a name and what changes")
+    folder, found, names = path.absolute().parent, [], set()
+    for number, changes in enumerate(listed):
+        changes = dict(changes)
+        name = changes.pop("name", tree.get("name", path.stem) if len(listed) == 1 else None)
+        if not isinstance(name, str) or not name:
+            raise ConfigError(f"{path}: variants[{number}].name: missing", hint="every variant has a name of its own")
+        slug = folder_name(name)
+        if slug in names:
+            raise ConfigError(f"{path}: variants[{number}].name: '{name}' names another variant too, or its folder")
+        names.add(slug)
+        source = f"{path} (variant '{name}')" if len(listed) > 1 else str(path)
+        found.append(Variant(name, validate(merged(tree, changes) | {"name": slug}, source=source, folder=folder)))
+    return found
+
+
+def merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested tables with ``changes`` in them: a table that names a ``kind`` replaces, others are merged."""
+    found = dict(tree)
+    for key, value in changes.items():
+        here = found.get(key)
+        if isinstance(value, Mapping) and isinstance(here, Mapping) and "kind" not in value:
+            found[key] = merged(here, value)
+        else:
+            found[key] = value
+    return found
+
+
+def folder_name(name: str) -> str:
+    """Return a variant's name as that of a folder: letters, digits, '_', '-', '.' and '+'."""
+    plain = name.replace("²", "2").replace("%", "")
+    return re.sub(r"[^\w.+-]+", "_", plain).strip("_.") or "variant"
+
+
+def sweep(
+    found: Sequence[Variant], out: Path, *, force: bool = False, command: str = "", reporter: Reporter | None = None
+) -> list[Outcome]:
+    """Run all variants into ``out``, one folder each; go on with a sweep that is there.
+
+    Args:
+        found: the variants.
+        out: the sweep's folder.
+        force: run again what is complete.
+        command: what the user typed, for the manifests.
+        reporter: listens.
+
+    Raises:
+        ConfigError: ``out`` holds something else, or runs of other configurations.
+        RunError: a run failed.
+    """
+    reporter = reporter or Reporter()
+    if out.is_dir() and any(out.iterdir()) and not (out / "sweep.json").is_file():
+        raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
+    for variant in found:
+        there = out / variant.folder
+        if not force and (there / "config.toml").is_file():
+            if (there / "config.toml").read_text(encoding="utf-8") != resolved_toml(variant.config):
+                raise ConfigError(
+                    f"{there} holds a run of another configuration", hint="--force runs it again, or choose another --out"
+                )
+    out.mkdir(parents=True, exist_ok=True)
+    names = {"variants": {variant.folder: variant.name for variant in found}}
+    write_atomically(out / "sweep.json", json.dumps(names, indent=1) + "\n")
+    outcomes = []
+    for number, variant in enumerate(found, start=1):
+        reporter.note(f"[{number} of {len(found)}] {variant.name}")
+        there = out / variant.folder
+        if not force and (there / "manifest.json").is_file():
+            outcome = resume(there, reporter=reporter)
+        else:
+            outcome = run(variant.config, out=there, force=force, command=command, reporter=reporter)
+        outcomes.append(outcome)
+        if outcome.status == "interrupted":
+            break
+    return outcomes
+
+
+def write_table(rows: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
+    """Write rows with the same keys to ``table.csv`` and ``table.jsonl`` in ``out``; return both."""
+    if not rows:
+        raise RunError("no run of the sweep has measured anything")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    written = {"table.csv": text.getvalue(), "table.jsonl": "".join(json.dumps(row) + "\n" for row in rows)}
+    for name, content in written.items():
+        write_atomically(out / name, content)
+    return [out / name for name in written]
+
+
+def is_run(path: Path) -> bool:
+    """Return whether ``path`` holds a run that has measured something."""
+    return (path / "metrics.jsonl").is_file() and RunFolder(path).log().records() != []

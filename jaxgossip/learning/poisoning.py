@@ -1,0 +1,43 @@
+"""Training data turned against the network: what a node learns from, not what it sends."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxgossip.errors import DataError
+from jaxgossip.learning.datasets import Dataset
+from jaxgossip.learning.partitions import Partition
+
+
+def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) -> tuple[Dataset, Partition]:
+    """Return the task in which ``nodes`` train on labels turned around, class c as C − 1 − c.
+
+    Their samples are copied to the end of the table with the new labels; whoever shares a sample keeps the true one, and
+    the nodes' own tests and the common test set stay as they are.
+
+    Args:
+        dataset: the data.
+        partition: which samples are whose.
+        nodes: numbers of the nodes whose labels are flipped.
+
+    Raises:
+        DataError: a node that does not exist.
+    """
+    for node in nodes:
+        if not 0 <= node < partition.n_nodes:
+            raise DataError(f"flip_labels: node {node} does not exist", hint=f"nodes are numbered 0 to {partition.n_nodes - 1}")
+    order, copied, n = partition.order.copy(), [], len(dataset.y_train)
+    for node in sorted(set(nodes)):
+        rows = partition.train(node)
+        start, already = partition.offsets[node], sum(map(len, copied))
+        order[start : start + len(rows)] = n + already + np.arange(len(rows))
+        copied.append(rows)
+    taken = np.concatenate(copied) if copied else np.empty(0, np.int32)
+    flipped = dataset.n_classes - 1 - np.asarray(dataset.y_train)[taken]
+    poisoned = dataclasses.replace(
+        dataset,
+        x_train=np.concatenate([np.asarray(dataset.x_train), np.asarray(dataset.x_train)[taken]]),
+        y_train=np.concatenate([np.asarray(dataset.y_train), flipped.astype(np.asarray(dataset.y_train).dtype)]),
+    )
+    return poisoned, dataclasses.replace(partition, order=order)

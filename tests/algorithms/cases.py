@@ -1,0 +1,158 @@
+"""Every algorithm of the registry in its variants, once: how each is made, and what a round of it sends."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import optax
+
+import jaxgossip as jg
+from jaxgossip.algorithms import ALGORITHMS, Algorithm
+from jaxgossip.compression import Compressor
+from jaxgossip.learning import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.topology import Graph
+
+t, m, Q = jg.topology, jg.mixing, jg.compression
+
+N, P = 12, 5
+ROW = 4 * P
+"""Bytes of a row of float32."""
+RING, TREE, DIRECTED, PUSHES, FRESH = 2 * N, 2 * (N - 1), 4 * N, 2 * N, 3 * N
+"""Messages a round on the graphs below; the static exponential graph of 12 nodes has the distances 1, 2, 4 and 8."""
+
+MIXINGS: dict[str, tuple[Callable[[int], Graph], Callable[[Graph], Mixing]]] = {
+    "static": (t.ring, m.metropolis_hastings),
+    "tree": (t.binary_tree, m.metropolis_hastings),
+    "push": (t.complete, lambda graph: m.push(graph, fanout=2)),
+    "pairwise": (t.ring, m.pairwise),
+    "fresh_regular": (t.ring, lambda graph: m.fresh_regular(graph, degree=3)),
+    "push_sum": (t.static_exponential, m.push_sum),
+    "push_sum_random": (t.ring, lambda graph: m.push_sum(graph, peers="random")),
+}
+"""By name: the graph of n nodes that it is tried on, and what is made of a graph."""
+
+COMPRESSORS: dict[str, Callable[[], Compressor]] = {
+    "top_k": lambda: Q.top_k(fraction=0.4),
+    "random_k": lambda: Q.random_k(fraction=0.4),
+    "qsgd": lambda: Q.qsgd(levels=4),
+    "sign": Q.sign,
+}
+TOP_2, RANDOM_2, QSGD_4, SIGNS = (2 * 4, 1), (2 * 4, 4), (3, 4), (1, 4)
+"""Bytes (data, metadata) of a compressed row of five: two numbers and 2 · 3 bits, two and a shift, 5 · 4 bits and the norm,
+five bits and the scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One variant of an algorithm.
+
+    Attributes:
+        name: in the registry.
+        options: of the builder.
+        messages: how many a round of ``N`` nodes sends.
+        data: bytes of the model's values a message.
+        about: bytes a message beside them.
+        mixing: which W it takes; None: none.
+        compressor: which compressor it takes; None: none.
+        steps: optimizer steps of a node that is alone; 0: it does not learn.
+        draws: whether a round draws anything but gradients.
+    """
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    messages: int = RING
+    data: float = ROW
+    about: float = 0
+    mixing: str | None = "static"
+    compressor: str | None = None
+    steps: int = 1
+    draws: bool = False
+
+    def __str__(self) -> str:
+        words = [self.name, *(f"{key}={value}" for key, value in self.options.items())]
+        words += [word for word in (self.mixing, self.compressor) if word not in (None, "static")]
+        return " ".join(words)
+
+    def make(
+        self,
+        problem: Problem,
+        optimizer: optax.GradientTransformation | None = None,
+        graph: Graph | None = None,
+        **options: Any,
+    ) -> Algorithm:
+        """Return the algorithm on ``problem``, by default with SGD on the graph of its mixing."""
+        arguments: list[Any] = [problem, optimizer or optax.sgd(0.1)]
+        if self.mixing is not None:
+            of_size, mix = MIXINGS[self.mixing]
+            arguments.append(mix(graph or of_size(problem.n_nodes)))
+        if self.compressor is not None:
+            arguments.append(COMPRESSORS[self.compressor]())
+        return ALGORITHMS[self.name](*arguments, **{**self.options, **options})
+
+    @property
+    def learns(self) -> bool:
+        """Whether anybody computes a gradient."""
+        return self.steps > 0
+
+    @property
+    def talks(self) -> bool:
+        """Whether nodes send anything to each other."""
+        return self.mixing is not None
+
+
+def compressed(name: str, compressor: str, size: tuple[int, int], *, draws: bool = False) -> Case:
+    return Case(name, {}, data=size[0], about=size[1], compressor=compressor, draws=draws)
+
+
+CASES = [
+    Case("gossip", about=4),
+    Case("gossip", {"order": "update_merge"}, about=4),
+    Case("gossip", {"weighting": "age"}, about=4),
+    Case("gossip", {"weighting": "samples"}, about=4),
+    Case("gossip", {"payload": "update"}),
+    Case("gossip", {"payload": "update", "weighting": "age"}, about=4),
+    Case("gossip", {"payload": "gradient"}),
+    Case("gossip", {"local_steps": 3}, about=4, steps=3),
+    Case("dsgd"),
+    Case("dsgd", {"form": "cta"}),
+    Case("dsgd", {"form": "dgd"}),
+    Case("dsgd", {"local_steps": 3}, steps=3),
+    Case("epidemic", messages=PUSHES, mixing="push", draws=True),
+    Case("epidemic", {"local_steps": 3}, messages=FRESH, mixing="fresh_regular", steps=3, draws=True),
+    Case("dsgdm"),
+    Case("dmsgd", data=2 * ROW),
+    Case("qg_dsgdm"),
+    Case("decentlam"),
+    Case("d2"),
+    Case("exact_diffusion"),
+    Case("extra"),
+    Case("gradient_tracking", data=2 * ROW),
+    Case("gradient_tracking", {"form": "atc"}, data=2 * ROW),
+    Case("k_gt", {"local_steps": 3, "outer_rate": 1.0}, data=2 * ROW, steps=3),
+    Case("admm", {"penalty": 0.5, "local_steps": 3}, steps=3),
+    Case("sgp", messages=DIRECTED, about=4, mixing="push_sum"),
+    Case("sgp", {"local_steps": 3}, messages=N, about=4, mixing="push_sum_random", steps=3, draws=True),
+    Case("push_diging", messages=DIRECTED, data=2 * ROW, about=4, mixing="push_sum"),
+    compressed("choco", "top_k", TOP_2),
+    compressed("choco", "random_k", RANDOM_2, draws=True),
+    compressed("choco", "qsgd", QSGD_4, draws=True),
+    compressed("deep_squeeze", "top_k", TOP_2),
+    compressed("deep_squeeze", "sign", SIGNS),
+    # A row of five is a matrix of 3 × 2: a message of three numbers, then one of two, on every link and for every rank.
+    Case("power_gossip", messages=2 * RING, data=4 * (3 + 2) / 2),
+    Case("power_gossip", {"rank": 2}, messages=2 * RING, data=2 * 4 * (3 + 2) / 2),
+    Case("relay_sgd", messages=TREE, about=4, mixing="tree"),
+    Case("muffliato", {"gossip_steps": 3}, messages=3 * RING, draws=True),
+    Case("averaging", steps=0),
+    Case("averaging", messages=2, mixing="pairwise", steps=0, draws=True),
+    Case("shift_register", steps=0),
+    Case("chebyshev", steps=0),
+    Case("push_sum", messages=DIRECTED, about=4, mixing="push_sum", steps=0),
+    Case("federated_averaging", messages=2 * N, mixing=None),
+    Case("federated_averaging", {"fraction": 0.5, "local_steps": 3}, messages=N, mixing=None, steps=3, draws=True),
+    Case("isolated", messages=0, mixing=None),
+    Case("isolated", {"local_steps": 3}, messages=0, mixing=None, steps=3),
+    Case("centralised", messages=0, mixing=None),
+    Case("centralised", {"local_steps": 3}, messages=0, mixing=None, steps=3),
+]

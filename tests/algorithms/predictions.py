@@ -1,0 +1,300 @@
+"""What theory predicts on isotropic quadratics f_i(x) = (a/2)‖x − b_i‖² with gradient noise N(0, s²I): NumPy alone.
+
+For symmetric W the modes decouple: along an eigenvector of eigenvalue λ, every linear method is a small matrix. Matrices
+act on (x, second variable); λ = 1 is the mode of the mean, where exact methods have a neutral root z = 1: what they conserve.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Mode = Callable[[float], np.ndarray]
+
+
+# Linear rates: one mode of each method.
+
+
+def roots(linear: float, constant: float) -> np.ndarray:
+    """Return the matrix whose eigenvalues solve z² = linear · z − constant."""
+    return np.array([[linear, -constant], [1, 0]])
+
+
+def dsgd_mode(form: str, eta: float, a: float = 1.0) -> Mode:
+    """X⁺ = W(X − ηG), and CTA alike: λ(1 − ηa). DGD, X⁺ = WX − ηG: λ − ηa."""
+    return lambda lam: np.array([[lam - eta * a if form == "dgd" else lam * (1 - eta * a)]])
+
+
+def diging_mode(eta: float, a: float = 1.0) -> Mode:
+    """X⁺ = WX − ηY; Y⁺ = WY + a(X⁺ − X), with X⁺ put in."""
+    return lambda lam: np.array([[lam, -eta], [a * (lam - 1), lam - eta * a]])
+
+
+def atc_tracking_mode(eta: float, a: float = 1.0) -> Mode:
+    """X⁺ = W(X − ηY); Y⁺ = W(Y + a(X⁺ − X)), with X⁺ put in."""
+    return lambda lam: np.array([[lam, -eta * lam], [a * lam * (lam - 1), lam * (1 - eta * a * lam)]])
+
+
+def extra_mode(eta: float, a: float = 1.0) -> Mode:
+    """X⁺ = X + WX − ½(I + W)X₋ − ηa(X − X₋)."""
+    return lambda lam: roots(1 + lam - eta * a, (1 + lam) / 2 - eta * a)
+
+
+def d2_mode(eta: float, a: float = 1.0) -> Mode:
+    """X⁺ = W(2X − X₋ − ηa(X − X₋))."""
+    return lambda lam: roots(lam * (2 - eta * a), lam * (1 - eta * a))
+
+
+def exact_diffusion_mode(eta: float, a: float = 1.0) -> Mode:
+    """D² on (I + W)/2."""
+    return lambda lam: d2_mode(eta, a)((1 + lam) / 2)
+
+
+def k_gt_mode(eta: float, steps: int, outer: float, a: float = 1.0) -> Mode:
+    """K steps x ← qx + c, q = 1 − ηa, move x by Δ = (q^K − 1)x + (1 − q^K)/(1 − q) c; x⁺ = λ(x + η_sΔ), c⁺ = c − (1 − λ)Δ/K."""
+
+    def mode(lam: float) -> np.ndarray:
+        q = 1 - eta * a
+        delta = np.array([q**steps - 1, (1 - q**steps) / (1 - q)])
+        return np.array([lam * (np.array([1, 0]) + outer * delta), np.array([0, 1]) - (1 - lam) * delta / steps])
+
+    return mode
+
+
+def admm_mode(eta: float, steps: int, penalty: float, own: float, a: float = 1.0) -> Mode:
+    """α⁺ = α + ρ(1 − λ)x; K steps towards z = (hx − α⁺ − ρ(1 − λ)x)/(a + h), h = 2ρ(1 − W_ii), shrink x − z by (1 − η(a + h))^K."""
+
+    def mode(lam: float) -> np.ndarray:
+        h, pull = 2 * penalty * (1 - own), penalty * (1 - lam)
+        dual = np.array([pull, 1])
+        goal = (np.array([h - pull, 0]) - dual) / (a + h)
+        return np.array([goal + (1 - eta * (a + h)) ** steps * (np.array([1, 0]) - goal), dual])
+
+    return mode
+
+
+def momentum_mode(name: str, eta: float, beta: float, a: float = 1.0) -> Mode:
+    """In (x, v), v = −ηm: local m⁺ = βm + g, x⁺ = λ(x − ηm⁺); the other three as their updates say."""
+
+    def mode(lam: float) -> np.ndarray:
+        q = 1 - eta * a
+        return np.array(
+            {
+                "dsgdm": [[lam * q, lam * beta], [-eta * a, beta]],
+                "dmsgd": [[lam * q, lam * beta], [-lam * eta * a, lam * beta]],
+                "qg_dsgdm": [[lam * q, lam * beta], [(1 - beta) * (lam * q - 1), beta + (1 - beta) * lam * beta]],
+                "decentlam": [[lam * q, beta], [lam * q - 1, beta]],
+            }[name]
+        )
+
+    return mode
+
+
+def spectrum(mode: Mode, eigenvalues: np.ndarray) -> np.ndarray:
+    """Return the eigenvalues of the whole method: those of all its modes."""
+    return np.concatenate([np.linalg.eigvals(mode(lam)) for lam in eigenvalues])
+
+
+def without_neutral(values: np.ndarray) -> np.ndarray:
+    """Return eigenvalues without the one nearest to 1: the invariant that an exact method starts on, and stays on."""
+    return np.delete(values, np.abs(values - 1).argmin())
+
+
+def push_diging_map(A: np.ndarray, eta: float, a: float = 1.0) -> np.ndarray:
+    """U⁺ = A(U − ηY), Y⁺ = AY + a D⁻¹(U⁺ − U) in (U, Y), where D = n · diag π are the weights that A leaves as they are."""
+    weights = push_weights(A)[:, None]
+    n = len(A)
+    u = np.hstack([A, -eta * A])
+    return np.vstack([u, np.hstack([np.zeros((n, n)), A]) + a * (u - np.eye(n, 2 * n)) / weights])
+
+
+def push_weights(A: np.ndarray) -> np.ndarray:
+    """Return w = Aw with Σ w_i = n: what push-sum's weights become."""
+    values, vectors = np.linalg.eig(A)
+    w = vectors[:, np.abs(values - 1).argmin()].real
+    return w / w.mean()
+
+
+# Thresholds: where a root passes z = −1 (section 4.7), for ηa.
+
+
+def largest_step(name: str, lowest: float) -> float:
+    """Return ηa at which the mode λ_min has the root −1.
+
+    DGD: λ − ηa = −1. DIGing: p(−1) = (1 + λ)² − 2ηa. EXTRA: p(−1) = 1 + 3(1 + λ)/2 + 1 − 2ηa.
+    """
+    return {"dgd": 1 + lowest, "diging": (1 + lowest) ** 2 / 2, "extra": (5 + 3 * lowest) / 4}[name]
+
+
+def d2_lowest(eta: float, a: float = 1.0) -> float:
+    """Return the λ_min at which D² has the root −1: p(−1) = 1 + λ(3 − 2ηa); −1/3 for η → 0."""
+    return -1 / (3 - 2 * eta * a)
+
+
+# Stationary errors.
+
+
+def mean_error(n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
+    """E‖x̄ − x*‖² = dηs²/(na(2 − ηa)): x̄⁺ = (1 − ηa)x̄ + noise of variance η²s²/n (sections 4.3, 4.5)."""
+    return d * eta * s**2 / (n * a * (2 - eta * a))
+
+
+def net_error(form: str, lam: np.ndarray, d: int, eta: float, s: float, *, a: float = 1.0, steps: int = 1) -> float:
+    """(1/n)Σ_{k≥2} of each mode's Lyapunov equation c = r²c + noise (section 4.3); ``lam`` descending, the first is 1.
+
+    With τ local steps between mixings q = (1 − ηa)^τ, and the noise of one is multiplied by Σ_{j<τ}(1 − ηa)^{2j}.
+    """
+    k = lam[1:]
+    q = (1 - eta * a) ** steps
+    noise = d * eta**2 * s**2 * sum((1 - eta * a) ** (2 * j) for j in range(steps))
+    net = {
+        "atc": noise * k**2 / (1 - k**2 * q**2),
+        "cta": noise / (1 - k**2 * q**2),
+        "dgd": noise / (1 - (k - 1 + q) ** 2),
+    }[form]
+    return float(net.sum()) / len(lam)
+
+
+def bias_factor(form: str, lam: np.ndarray, eta: float | np.ndarray, a: float = 1.0) -> np.ndarray:
+    """(x − x*)/b̂ of each mode at the fixed point without noise (section 4.3): ATC x = λ((1 − ηa)x + ηab̂), and so on."""
+    if form == "dgd":
+        return eta * a / (1 - lam + eta * a)
+    factor = eta * a / (1 - lam * (1 - eta * a))
+    return lam * factor if form == "atc" else factor
+
+
+def momentum_step(name: str, lam: np.ndarray, eta: float, beta: float) -> np.ndarray:
+    """Return the step η_k with which ATC D-SGD has the fixed point of a momentum method in mode λ_k (section 4.18).
+
+    Local momentum: v = βv − ηg, η/(1 − β). Mixed momentum: v½ = βλv½ − ηg, η/(1 − βλ). DecentLaM has G̃ = 0 and QG
+    V = 0 where they stand still: η.
+    """
+    return {"dsgdm": eta / (1 - beta) + 0 * lam, "dmsgd": eta / (1 - beta * lam)}.get(name, eta + 0 * lam)
+
+
+def sgp_fixed_point(A: np.ndarray, targets: np.ndarray, eta: float, a: float = 1.0) -> np.ndarray:
+    """Return X = U/w with U = A(U − ηa(U/w − B)), w = Aw: a linear system."""
+    w = push_weights(A)[:, None]
+    u = np.linalg.solve(np.eye(len(A)) - A @ (np.eye(len(A)) - eta * a * np.diag(1 / w[:, 0])), eta * a * A @ targets)
+    return u / w
+
+
+def random_graph_consensus(beta: float, n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
+    """C = β((1 − ηa)²C + dη²s²(n − 1)/n): a fresh exchangeable W leaves β of the disagreement each round (section 4.10)."""
+    return beta * d * eta**2 * s**2 * (n - 1) / n / (1 - beta * (1 - eta * a) ** 2)
+
+
+def oracle_beta(n: int, s: int) -> float:
+    """E‖ΠWx‖²/‖Πx‖², W the mean over oneself and a fresh s-regular graph: variance of s + 1 of n without replacement."""
+    return (1 - s / (n - 1)) / (s + 1)
+
+
+def local_beta(n: int, s: int) -> float:
+    """E‖Wx − x̄‖²/‖x − x̄‖², each sends to s of the others and averages what arrives.
+
+    E[1/M](1 + 1/(n − 1)) − 1/(n − 1), where M − 1 ~ Bin(n − 1, s/(n − 1)) arrive and E[1/M] = (1 − (1 − s/(n−1))ⁿ)(n − 1)/(ns).
+    """
+    return (1 - (1 - s / (n - 1)) ** n) / s - 1 / (n - 1)
+
+
+def matching_beta(n: int) -> float:
+    """Half of the disagreement, less what two partners share: ½(1 − 1/(n − 1))."""
+    return (n - 2) / (n - 1) / 2
+
+
+def local_sgd_consensus(steps: int, n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
+    """Mean over j < τ of dη²s²(1 − 1/n)(1 − q^j)/(1 − q), q = (1 − ηa)²: j steps apart since all agreed (section 4.19)."""
+    q = (1 - eta * a) ** 2
+    j = np.arange(steps)
+    return float(np.mean(d * eta**2 * s**2 * (1 - 1 / n) * (1 - q**j) / (1 - q)))
+
+
+# Averaging.
+
+
+def chebyshev_left(lam: float, low: float, high: float, rounds: int) -> float:
+    """T_K((λ − c)/h)/T_K((1 − c)/h), c and h centre and half-width of [λ_min, λ₂]: what K rounds leave of a mode (section 4.8)."""
+    c, h = (high + low) / 2, (high - low) / 2
+
+    def T(x: float) -> float:
+        return np.cos(rounds * np.arccos(x)) if abs(x) <= 1 else np.sign(x) ** rounds * np.cosh(rounds * np.arccosh(abs(x)))
+
+    return float(T((lam - c) / h) / T((1 - c) / h))
+
+
+def register_left(rho: float, rounds: int) -> float:
+    """What t rounds of the shift register leave of the slowest mode (section 4.8).
+
+    z² = ωρz + 1 − ω has the double root c = √(ω − 1) = ρ/(1 + √(1 − ρ²)); x₀ = 1 and x₁ = ρ give (1 + t(ρ/c − 1))cᵗ.
+    """
+    c = rho / (1 + np.sqrt(1 - rho**2))
+    return float((1 + rounds * (rho / c - 1)) * c**rounds)
+
+
+def push_sum_ratio(n: int) -> float:
+    """E Φ⁺/Φ of push-sum that keeps ½ and sends ½ to one of the others, Φ = Σ‖v_i − w_i/n‖² (section 4.13).
+
+    u_i = v_i − w_i/n sum to 0, so Σ_{i≠j} u_i·u_j = −Φ; ¼ E Σ_i‖u_i + Σ_{j→i} u_j‖² has two squares, twice u_i·u_j with
+    probability 1/(n−1), and u_j·u_k of two senders that meet with probability (n−2)/(n−1)².
+    """
+    return 1 / 2 - 1 / (2 * (n - 1)) - (n - 2) / (4 * (n - 1) ** 2)
+
+
+def pairwise_ratio(n: int) -> float:
+    """E‖Πx⁺‖²/‖Πx‖² of one random pair of n: ½(x_i − x_j)² is lost, of mean ‖Πx‖²/(n − 1) (section 4.14)."""
+    return 1 - 1 / (n - 1)
+
+
+def pairwise_expected(adjacency: np.ndarray) -> np.ndarray:
+    """W̄ = I − D/(2n) + (P + Pᵀ)/(2n), the mean of the matrices of Boyd's ticks; P_ij = 1/d_i, D_ii = Σ_j(P_ij + P_ji)."""
+    P = adjacency / adjacency.sum(1, keepdims=True)
+    both = P + P.T
+    return np.eye(len(P)) - (np.diag(both.sum(1)) - both) / (2 * len(P))
+
+
+def link_drop_moment(alpha: float, mu: float, q: float) -> float:
+    """E‖(I − αL_q)x‖²/‖x‖², Lx = μx, each link gone with probability q (section 4.20).
+
+    E L_q = (1 − q)L, E L_q² = (1 − q)²L² + 2q(1 − q)L, as (b_e b_eᵀ)² = 2 b_e b_eᵀ. Messages lost one by one give the
+    same: then E‖L_q x‖² = (1 − q)²‖Lx‖² + q(1 − q) Σ over directed links of (x_i − x_j)².
+    """
+    return 1 - 2 * alpha * (1 - q) * mu + alpha**2 * ((1 - q) ** 2 * mu**2 + 2 * q * (1 - q) * mu)
+
+
+def message_drop_drift(alpha: float, mu: float, q: float, n: int) -> float:
+    """E(mean of (I − αL_q)x)²/‖x‖² where messages are lost one by one, mean x = 0: α²q(1 − q) · 2μ/n²."""
+    return alpha**2 * q * (1 - q) * 2 * mu / n**2
+
+
+# Compression.
+
+
+def choco_second_moment(lam: np.ndarray, gamma: float, p: float) -> np.ndarray:
+    """Return the exact map of CHOCO gossip's second moments under rand-k, p = k/d, on a circulant W (section 4.15).
+
+    Per mode (E xxᵀ, E xhᵀ, E hhᵀ), h = X̂, u = x − h. h⁺ = h + Mu, the masks of two nodes independent: E h⁺h⁺ᵀ =
+    C + p·sym + p²U + p(1 − p) diag U, where diag U of a circulant U is the mean of its eigenvalues; E xh⁺ᵀ = E xhᵀ + p E xuᵀ.
+    Then x⁺ = x + γ(W − I)h⁺. Without the mean of x, which stays.
+    """
+    n = len(lam)
+    xx, xh, hh = np.eye(3 * n).reshape(3, n, 3 * n)
+    U = xx - 2 * xh + hh
+    new_hh = hh + 2 * p * (xh - hh) + p**2 * U + p * (1 - p) * U.mean(0)
+    new_xh = xh + p * (xx - xh)
+    k = gamma * (lam - 1)[:, None]
+    whole = np.concatenate([xx + 2 * k * new_xh + k**2 * new_hh, new_xh + k * new_hh, new_hh])
+    disagreement = np.ones(3 * n, bool)
+    disagreement[[np.argmax(lam), n + np.argmax(lam)]] = False
+    return whole[np.ix_(disagreement, disagreement)]
+
+
+def radius(matrix: np.ndarray) -> float:
+    """Return the largest modulus of an eigenvalue."""
+    return float(np.abs(np.linalg.eigvals(matrix)).max())
+
+
+def crossing(passed: Callable[[float], bool], low: float, high: float, tolerance: float = 1e-9) -> float:
+    """Return where ``passed`` turns from false (at ``low``) to true (at ``high``), by bisection."""
+    while high - low > tolerance:
+        middle = (low + high) / 2
+        low, high = (low, middle) if passed(middle) else (middle, high)
+    return (low + high) / 2

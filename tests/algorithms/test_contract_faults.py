@@ -1,0 +1,151 @@
+"""What every algorithm keeps when messages are lost, nodes are away or stand elsewhere; over the whole registry."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxgossip as jg
+from jaxgossip.network import Conditions, Round
+from jaxgossip.random import run_key
+from jaxgossip.simulation.program import first
+from jaxgossip.topology import Graph, Order
+from tests.algorithms.cases import CASES, Case, N, P
+from tests.algorithms.test_contract import ROUNDS, alone, faultless, plain, quadratic, x_after
+
+t = jg.topology
+FOLLOWS = {"federated_averaging", "centralised"}
+"""Methods with one model: their nodes have none of their own to keep or to train by itself."""
+
+
+def these(*conditions: object) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", [case for case in CASES if all(c(case) for c in conditions)], ids=str)
+
+
+def of_a_network(case: Case) -> bool:
+    return case.name != "centralised"  # it has neither messages nor nodes that could be away
+
+
+def between_nodes(case: Case) -> bool:
+    return case.talks
+
+
+def starts(case: Case) -> np.ndarray:
+    algorithm = case.make(quadratic())
+    return np.asarray(algorithm.models(first(algorithm, run_key(3)).state))
+
+
+@these(of_a_network)
+def test_nothing_happens_to_nodes_that_are_never_online(case: Case) -> None:
+    x = x_after(case.make(quadratic()), conditions=Conditions(online=0.0))
+    np.testing.assert_allclose(x, starts(case), rtol=1e-6)  # jitted together, a start may be rounded once more
+
+
+@these(of_a_network)
+def test_faults_that_never_strike_change_nothing(case: Case) -> None:
+    x = x_after(case.make(quadratic()), conditions=Conditions(split=2, split_at=100, heal_at=101))
+    np.testing.assert_allclose(x, faultless(case)[0], rtol=2e-5, atol=2e-6)
+
+
+@these(between_nodes, lambda case: case.name != "muffliato")  # which adds its noise also to a node that is alone
+def test_all_messages_dropped_is_isolated_training(case: Case) -> None:
+    """Also push-sum methods, whose weights stay 1, and ADMM, whose duals stay 0 and whose penalty vanishes with its links."""
+    x = x_after(case.make(quadratic(), **alone(case)), conditions=Conditions(drop=1.0))
+    np.testing.assert_allclose(x, plain(N, case.steps), rtol=1e-5, atol=2e-6)
+
+
+@these(lambda case: case.name == "federated_averaging")
+def test_a_server_that_hears_nothing_keeps_its_model(case: Case) -> None:
+    x = x_after(case.make(quadratic()), conditions=Conditions(drop=1.0))
+    np.testing.assert_allclose(x, starts(case), rtol=1e-6)
+
+
+@these(lambda case: case.talks or case.name == "federated_averaging")
+def test_faults_change_the_run(case: Case) -> None:
+    x = x_after(case.make(quadratic()), conditions=Conditions(drop=0.5))
+    assert np.abs(x - faultless(case)[0]).max() > 1e-3
+
+
+@these(lambda case: case.talks and case.name not in ("relay_sgd", "sgp", "push_diging", "push_sum"))
+def test_failing_links_change_the_run_and_keep_the_mean_where_nobody_learns(case: Case) -> None:
+    """Relaying and push-sum have other invariants: the sum of masses, and counts."""
+    conditions = Conditions(link_drop=0.5, straggle=1.0)
+    x = x_after(case.make(quadratic(), **alone(case)), conditions=conditions)
+    unbroken = x_after(case.make(quadratic(), **alone(case)), conditions=Conditions(straggle=1.0))
+    steady = dict(case.options).get("payload") in ("update", "gradient") or case.name == "admm"
+    if steady:  # what travels there is what has been learnt: nothing
+        np.testing.assert_allclose(x, starts(case), atol=1e-6)
+    else:
+        assert np.abs(x - unbroken).max() > 1e-3
+    if "weighting" not in case.options and case.mixing != "push" and case.name != "muffliato":
+        np.testing.assert_allclose(x.mean(0), starts(case).mean(0), atol=2e-6)
+
+
+@these(of_a_network, lambda case: case.learns)
+def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
+    """Whatever the tasks are, the models come out the same: no gradient reaches them."""
+    key = run_key(3)
+
+    @jax.jit
+    def run(targets: jax.Array) -> jax.Array:
+        problem = quadratic()
+        problem.targets = targets
+        algorithm = case.make(problem)
+
+        def step(number: jax.Array, state: object) -> object:
+            return algorithm.step(state, Round(number, key, N, Conditions(straggle=1.0)))[0]
+
+        return algorithm.models(jax.lax.fori_loop(0, ROUNDS, step, first(algorithm, key).state))
+
+    one, other = run(jnp.zeros((N, P))), run(100 * jnp.ones((N, P)))
+    np.testing.assert_array_equal(one, other)
+    if case.name in FOLLOWS or not case.talks:
+        np.testing.assert_allclose(one, starts(case), rtol=1e-6)
+    elif (
+        case.mixing in ("static", "push_sum", "fresh_regular")
+        and case.name != "muffliato"
+        and "weighting" not in case.options
+    ):
+        np.testing.assert_allclose(np.asarray(one).mean(0), starts(case).mean(0), atol=2e-6)
+    assert np.abs(np.asarray(one) - faultless(case)[0]).max() > 1e-3
+
+
+@these(lambda case: not case.draws)
+def test_relabelling_the_nodes_relabels_the_result(case: Case) -> None:
+    rng = np.random.default_rng(0)
+    order = rng.permutation(N)  # new node i is old node order[i]
+    graph = t.binary_tree(N) if case.mixing == "tree" else t.erdos_renyi(N, p=0.5, rng=1)
+    relabelled = t.from_scipy(graph.to_scipy().toarray()[np.ix_(order, order)])
+    b = rng.normal(size=(N, P))
+    runs = []
+    for g, targets in ((graph, b), (relabelled, b[order])):
+        if case.learns:  # all from one point: the starts of nodes are drawn by their numbers
+            problem = quadratic(noise=0.0, targets=targets, init="same")
+        else:
+            problem = jg.learning.QUADRATICS["averaging"](N, values=targets)
+        runs.append(x_after(case.make(problem, graph=g)))
+    expected = runs[0] if case.name in FOLLOWS else runs[0][order]
+    np.testing.assert_allclose(runs[1], expected, atol=5e-6)
+    assert np.ptp(expected, axis=0).max() > 1e-3 or case.name in FOLLOWS
+
+
+def in_other_rows(graph: Graph) -> Graph:
+    return dataclasses.replace(graph, order=Order(np.random.default_rng(5).permutation(N).astype(np.int32)))
+
+
+@these(
+    lambda case: (
+        case.draws or case.name in ("power_gossip", "relay_sgd", "sgp", "admm", "chebyshev", "federated_averaging")
+    ),
+    lambda case: case.mixing != "fresh_regular",  # its graphs know no order
+)
+def test_where_a_row_stands_changes_nothing(case: Case) -> None:
+    graph = t.binary_tree(N) if case.mixing == "tree" else t.erdos_renyi(N, p=0.5, rng=1)
+    conditions = Conditions(drop=0.2, online=0.9, straggle=0.2)
+    runs = []
+    for g in (graph, in_other_rows(graph)):
+        problem = quadratic(order=g.order, init="same" if case.name in FOLLOWS else "independent")
+        runs.append(x_after(case.make(problem, graph=g), conditions=conditions))
+    np.testing.assert_allclose(*runs, rtol=1e-5, atol=5e-6)

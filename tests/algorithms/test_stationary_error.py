@@ -1,0 +1,189 @@
+"""Where noise and different data leave the methods: stationary errors on isotropic quadratics, in float64."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxgossip as jg
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.network import Round
+from tests.algorithms import predictions as p
+
+t = jg.topology
+ETA, S, D, N = 0.1, 1.0, 400, 16
+GRAPHS = {"ring": t.ring(N), "barabasi_albert": t.barabasi_albert(N, m=2, rng=0)}
+QUOTED = {"atc": 1.4179, "dgd": 1.8310, "cta": 1.9844}
+"""Ring of 16, d = 20."""
+
+
+class Errors(NamedTuple):
+    """Means over late rounds: (1/n)Σ‖x_i − x*‖², ‖x̄ − x*‖² and (1/n)Σ‖x_i − x̄‖²."""
+
+    total: float
+    mean: float
+    consensus: float
+
+
+def quadratic(n: int = N, dimension: int = D, **options: Any) -> jg.learning.Problem:
+    return jg.learning.isotropic_quadratic(
+        n, dimension=dimension, dtype=jnp.float64, **{"heterogeneity": 0.0, "noise": S} | options
+    )
+
+
+def stationary(algorithm: Algorithm, rounds: int = 1500, skip: int = 300) -> Errors:
+    """Return time averages over ``rounds`` rounds after the first ``skip``; every dimension is a run of its own."""
+    problem = algorithm.problem
+
+    def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        state, sums = carry
+        state, _ = algorithm.step(state, Round(jnp.int32(number), jax.random.key(0), problem.n_nodes))
+        x = algorithm.models(state)
+        mean = jnp.square(x.mean(0) - problem.optimum).sum()
+        consensus = jnp.square(x - x.mean(0)).sum(1).mean()
+        return state, sums + (number >= skip) * jnp.stack([mean, consensus])
+
+    start = (algorithm.init(jax.random.key(1)), jnp.zeros(2))
+    _, sums = jax.jit(lambda start: jax.lax.fori_loop(0, skip + rounds, body, start))(start)
+    mean, consensus = map(float, sums / rounds)
+    return Errors(mean + consensus, mean, consensus)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("form", QUOTED)
+def test_the_floor_of_dsgd_is_the_predicted_one(form: str, graph: str) -> None:
+    with jax.enable_x64(True):
+        W = jg.mixing.metropolis_hastings(GRAPHS[graph])
+        lam = np.linalg.eigvalsh(W.as_matrix())[::-1]
+        measured = stationary(jg.algorithms.dsgd(quadratic(), optax.sgd(ETA), W, form=form))
+    mean, net = p.mean_error(N, D, ETA, S), p.net_error(form, lam, D, ETA, S)
+    assert abs(measured.mean / mean - 1) < 0.02
+    assert abs(measured.consensus / net - 1) < 0.005
+    assert abs(measured.total / (mean + net) - 1) < 0.01
+    if graph == "ring":
+        assert abs((mean + net) * 20 / D - QUOTED[form]) < 1e-4
+
+
+def test_the_engine_reports_the_same_floor() -> None:
+    with jax.enable_x64(True):
+        W = jg.mixing.metropolis_hastings(GRAPHS["ring"])
+        lam = np.linalg.eigvalsh(W.as_matrix())[::-1]
+        algorithm = jg.algorithms.dsgd(quadratic(), optax.sgd(ETA), W)
+        metrics = jg.simulate(algorithm, 2400, evaluate_every=4, sampled_nodes=N).metrics
+    mean, net = p.mean_error(N, D, ETA, S), p.net_error("atc", lam, D, ETA, S)
+    assert abs(metrics["distance_to_optimum_mean"][75:].mean() / (mean + net) - 1) < 0.01
+    assert abs(metrics["consensus_distance"][75:].mean() / net - 1) < 0.01
+
+
+def test_heterogeneity_biases_dsgd_by_the_predicted_amount() -> None:
+    targets = np.random.default_rng(0).normal(size=(N, 20))
+    for graph in GRAPHS.values():
+        with jax.enable_x64(True):
+            problem = quadratic(dimension=20, noise=0.0, targets=targets)
+            W = jg.mixing.metropolis_hastings(graph)
+            lam, modes = np.linalg.eigh(W.as_matrix())
+            energy = ((modes.T @ (targets - targets.mean(0))) ** 2).sum(1)
+            for form in QUOTED:
+                algorithm = jg.algorithms.dsgd(problem, optax.sgd(ETA), W, form=form)
+                measured = jg.simulate(algorithm, 600, evaluate_every=600).metrics.final["distance_to_optimum_mean"]
+                expected = (p.bias_factor(form, lam, ETA) ** 2 * energy).sum() / N
+                assert abs(measured / expected - 1) < 1e-6
+
+
+def test_noise_and_heterogeneity_add_up() -> None:
+    targets = np.random.default_rng(0).normal(size=(N, D))
+    with jax.enable_x64(True):
+        W = jg.mixing.metropolis_hastings(GRAPHS["ring"])
+        lam, modes = np.linalg.eigh(W.as_matrix())
+        measured = stationary(jg.algorithms.dsgd(quadratic(targets=targets), optax.sgd(ETA), W))
+    energy = ((modes.T @ (targets - targets.mean(0))) ** 2).sum(1)
+    bias = (p.bias_factor("atc", lam, ETA) ** 2 * energy).sum() / N
+    floor = p.mean_error(N, D, ETA, S) + p.net_error("atc", lam[::-1], D, ETA, S)
+    assert bias > floor / 10
+    assert abs(measured.total / (floor + bias) - 1) < 0.01
+
+
+def test_the_bias_of_gradient_push_is_that_of_its_fixed_point() -> None:
+    targets = np.random.default_rng(0).normal(size=(N, 20))
+    adjacency = np.random.default_rng(1).random((N, N)) < 0.2
+    adjacency |= np.roll(np.eye(N, dtype=bool), 1, 0)
+    np.fill_diagonal(adjacency, val=False)
+    A = (adjacency + np.eye(N)) / (1 + adjacency.sum(0))
+    with jax.enable_x64(True):
+        mixing = jg.mixing.push_sum(t.from_scipy(adjacency.astype(float)))
+        algorithm = jg.algorithms.sgp(quadratic(dimension=20, noise=0.0, targets=targets), optax.sgd(ETA), mixing)
+        x = jg.simulate(algorithm, 600, evaluate_every=600).x
+    assert np.ptp(A.sum(1)) > 0.5
+    np.testing.assert_allclose(x, p.sgp_fixed_point(A, targets, ETA), atol=1e-9)
+
+
+def test_the_error_falls_as_one_over_the_number_of_nodes() -> None:
+    sizes = np.array([4, 8, 16, 32, 64])
+    measured = []
+    with jax.enable_x64(True):
+        for n in sizes:
+            W = jg.mixing.metropolis_hastings(t.complete(int(n)))
+            dimension = 6400 // int(n) + 400
+            errors = stationary(jg.algorithms.dsgd(quadratic(int(n), dimension), optax.sgd(ETA), W), 1200, 100)
+            assert abs(errors.total / p.mean_error(int(n), dimension, ETA, S) - 1) < 0.03
+            assert errors.consensus < 1e-20
+            measured.append(errors.total / dimension)
+    slope = np.polyfit(np.log(sizes), np.log(measured), 1)[0]
+    assert abs(slope + 1) < 0.03
+
+
+RANDOM = {
+    "fresh_regular": (96, lambda graph: jg.mixing.fresh_regular(graph, degree=7), p.oracle_beta(96, 7), 0.1158),
+    "push": (96, lambda graph: jg.mixing.push(graph, fanout=7), p.local_beta(96, 7), 0.1322),
+    "push_1": (96, lambda graph: jg.mixing.push(graph, fanout=1), p.local_beta(96, 1), None),
+    "matching": (48, jg.mixing.matching, p.matching_beta(48), None),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_a_random_graph_leaves_the_predicted_share_of_disagreement(kind: str) -> None:
+    n, make, beta, quoted = RANDOM[kind]
+    with jax.enable_x64(True):
+        schedule = make(t.complete(n))
+        x = jax.random.normal(jax.random.key(0), (n, 8), jnp.float64)
+        x = x - x.mean(0)
+
+        def left(key: jax.Array) -> jax.Array:
+            links = Round(jnp.int32(0), key, n).links(schedule)
+            return jnp.square(links.mix(x)).sum() / jnp.square(x).sum()  # about the old mean, which is 0
+
+        measured = float(jax.jit(lambda keys: jax.lax.map(left, keys).mean())(jax.random.split(jax.random.key(1), 2000)))
+    assert quoted is None or abs(beta - quoted) < 1e-4
+    assert abs(measured / beta - 1) < 0.01
+
+
+@pytest.mark.parametrize("kind", ["fresh_regular", "matching"])  # these keep the mean
+def test_the_consensus_on_random_graphs_is_the_predicted_one(kind: str) -> None:
+    n, make, beta, _ = RANDOM[kind]
+    with jax.enable_x64(True):
+        measured = stationary(jg.algorithms.dsgd(quadratic(n), optax.sgd(ETA), make(t.complete(n))), 600, 100)
+    assert abs(measured.consensus / p.random_graph_consensus(beta, n, D, ETA, S) - 1) < 0.01
+    assert abs(measured.mean / p.mean_error(n, D, ETA, S) - 1) < 0.03
+
+
+def test_local_sgd_is_as_far_apart_as_its_steps_since_it_agreed() -> None:
+    steps = 5
+    alone, all_ = (t.weights.from_matrix(matrix) for matrix in (np.eye(N), np.full((N, N), 1 / N)))
+    with jax.enable_x64(True):
+        schedule = jg.mixing.periodic([alone] * (steps - 1) + [all_])
+        measured = stationary(jg.algorithms.dsgd(quadratic(), optax.sgd(ETA), schedule), 1500, 100)
+    assert abs(measured.consensus / p.local_sgd_consensus(steps, N, D, ETA, S) - 1) < 0.01
+    assert abs(measured.mean / p.mean_error(N, D, ETA, S) - 1) < 0.02
+
+
+@pytest.mark.parametrize("form", ["atc", "cta", "dgd"])
+def test_local_steps_leave_each_mode_the_predicted_error(form: str) -> None:
+    with jax.enable_x64(True):
+        W = jg.mixing.metropolis_hastings(GRAPHS["ring"])
+        lam = np.linalg.eigvalsh(W.as_matrix())[::-1]
+        algorithm = jg.algorithms.dsgd(quadratic(), optax.sgd(ETA), W, form=form, local_steps=3)
+        measured = stationary(algorithm, 600, 100)
+    assert abs(measured.consensus / p.net_error(form, lam, D, ETA, S, steps=3) - 1) < 0.01
