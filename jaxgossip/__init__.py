@@ -18,6 +18,9 @@ if TYPE_CHECKING:
         algorithms as algorithms,
     )
     from jaxgossip import (
+        compression as compression,
+    )
+    from jaxgossip import (
         experiment as experiment,
     )
     from jaxgossip import (
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     )
     from jaxgossip.simulation import simulate as simulate
 
-_ROOMS = ("algorithms", "experiment", "learning", "mixing", "network", "simulation", "topology")
+_ROOMS = ("algorithms", "compression", "experiment", "learning", "mixing", "network", "simulation", "topology")
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, needs_agreement, once, start
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -64,7 +64,7 @@ def admm(
     def step(state: DualState, round_: Round) -> tuple[DualState, Traffic]:
         links, dtype = round_.links(W, problem.n_shared), state.x.dtype
         x = state.x.astype(accumulator(dtype))
-        apart = x - links.mix(state.x)
+        apart = once(x - links.mix(state.x))
         dual = state.dual + penalty * apart
         held = jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, 2 * penalty * (1 - links.kept()), 0).astype(x.dtype)
         slope = dual + penalty * apart

@@ -154,5 +154,5 @@ def _shared(x: Rows, mixed: Rows, problem: Problem) -> Rows:
 
 
 def _online(new: TwoTermState, old: TwoTermState, round_: Round) -> TwoTermState:
-    rows = round_.keep_offline((new.x, new.last), (old.x, old.last))
-    return TwoTermState(*rows, jax.lax.convert_element_type(new.r, old.r.dtype))
+    x, last = round_.keep_offline((new.x, new.last), (old.x, old.last))
+    return TwoTermState(x, last, jax.lax.convert_element_type(new.r, old.r.dtype))

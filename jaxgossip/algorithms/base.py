@@ -14,7 +14,6 @@ from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
 from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
-
 SYMMETRY = 1e-6
 """Weights of a symmetric W, held in float32, agree to this."""
 
@@ -103,13 +102,21 @@ def displacement(
     """
     wide = state._replace(x=state.x.astype(accumulator(state.x.dtype)))
     after = descend(problem, optimizer, wide, round_, n_steps)
-    return after.x - wide.x, after.opt_state
+    return once(after.x - wide.x), after.opt_state
+
+
+def once[T](rows: T) -> T:
+    """Return ``rows`` (any pytree), computed once.
+
+    What is used in several places, a mixed row or a step, would otherwise be computed anew in each: gathers and gradients.
+    """
+    return jax.lax.optimization_barrier(rows)
 
 
 def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows:
     """Return G(X; ξ) (n, p) of this round; of stragglers, the ``last`` one."""
     batch = jax.random.fold_in(round_.key("batch"), 0)
-    return chosen(round_.works, problem.gradient(jax.lax.optimization_barrier(x), batch), last)
+    return once(chosen(round_.works, problem.gradient(once(x), batch), last))
 
 
 def along(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.compression import Compressor
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -79,7 +79,7 @@ def choco(
 def compressed(compressor: Compressor, rows: Rows, n_shared: int, round_: Round) -> Rows:
     """Return Q of the shared columns of ``rows`` (n, p), and zeros in the private ones."""
     message = compressor(rows[:, :n_shared], round_.key("compression"), round_.nodes)
-    return jnp.pad(message, ((0, 0), (0, rows.shape[1] - n_shared)))
+    return jnp.pad(once(message), ((0, 0), (0, rows.shape[1] - n_shared)))
 
 
 def sent_compressed(compressor: Compressor, links: Links, problem: Problem) -> Traffic:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -77,7 +77,7 @@ def _corrected(problem: Problem, optimizer: optax.GradientTransformation, W: Mix
         u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
         half = (state.x + u + state.c).astype(state.x.dtype)
         x = links.mix(half)
-        x = (half + x) / 2 if lazy else x
+        x = once((half + x) / 2 if lazy else x)
         new = CorrectedState(x, opt_state, (x - state.x - u).astype(x.dtype))
         return round_.keep_offline(new, state), links.sent(half)
 

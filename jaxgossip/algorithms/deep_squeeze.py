@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.choco import sent_compressed
 from jaxgossip.compression import Compressor, empty_memory, feedback
 from jaxgossip.learning.problem import Problem
@@ -66,8 +66,8 @@ def deep_squeeze(
         links, dtype = round_.links(W), state.x.dtype
         u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
         half = (state.x + u).astype(dtype)
-        message, memory = feedback(
-            compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes
+        message, memory = once(
+            feedback(compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes)
         )
         pull = consensus_rate * (links.mix(message) - message)
         x = (half + jnp.pad(pull, ((0, 0), (0, half.shape[1] - shared)))).astype(dtype)

@@ -12,7 +12,7 @@ Shi, Ling, Wu and Yin 2015, "EXTRA: an exact first-order algorithm for decentral
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.d2 import CorrectedState
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -40,7 +40,7 @@ def extra(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) 
     def step(state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
         links = round_.links(W, problem.n_shared)
         u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        mixed = links.mix(state.x)
+        mixed = once(links.mix(state.x))
         x = (mixed + u + state.c).astype(state.x.dtype)
         new = CorrectedState(x, opt_state, state.c - (state.x - mixed) / 2)
         return round_.keep_offline(new, state), links.sent(state.x)

@@ -25,7 +25,16 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, fresh_gradient, needs_agreement, start
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    TrainState,
+    apply,
+    at_least_one,
+    descend,
+    fresh_gradient,
+    needs_agreement,
+    start,
+)
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing

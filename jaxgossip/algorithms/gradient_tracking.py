@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, along, fresh_gradient, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, along, fresh_gradient, needs_agreement, once, start
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -67,7 +67,7 @@ def gradient_tracking(
         links = round_.links(W, problem.n_shared)
         g = fresh_gradient(problem, state.x, round_, state.g)
         if form == "diging":
-            y = links.mix(state.y, payload="tracker") + g - state.g
+            y = once(links.mix(state.y, payload="tracker") + g - state.g)
             u, opt_state = along(optimizer, y, state.x, state.opt_state, round_)
             x = links.mix(state.x) + u.astype(g.dtype)
         else:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -42,9 +42,7 @@ class MomentumState(NamedTuple):
     v: Rows
 
 
-def dsgdm(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
-) -> Algorithm:
+def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run D-SGD with local momentum, ATC; the same as dsgd with momentum in its optimizer.
 
     Args:
@@ -64,9 +62,7 @@ def dsgdm(
     return _with_momentum("dsgdm", rule, problem, optimizer, W, momentum)
 
 
-def dmsgd(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
-) -> Algorithm:
+def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run DmSGD: D-SGD whose momentum is mixed along with the models.
 
     Args:
@@ -102,7 +98,7 @@ def qg_dsgdm(
     """
 
     def rule(x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        after = links.mix((x + u + momentum * v).astype(x.dtype))
+        after = once(links.mix((x + u + momentum * v).astype(x.dtype)))
         return after, momentum * v + (1 - momentum) * (after - x)
 
     return _with_momentum("qg_dsgdm", rule, problem, optimizer, W, momentum)
@@ -124,7 +120,7 @@ def decentlam(
     """
 
     def rule(x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = momentum * v + links.mix((x + u).astype(x.dtype)) - x
+        v = once(momentum * v + links.mix((x + u).astype(x.dtype)) - x)
         return x + v, v
 
     return _with_momentum("decentlam", rule, problem, optimizer, W, momentum)

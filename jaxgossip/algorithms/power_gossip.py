@@ -42,9 +42,7 @@ class PowerState(NamedTuple):
     q: tuple[Float[Array, "m b"], ...]
 
 
-def power_gossip(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1
-) -> Algorithm:
+def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1) -> Algorithm:
     """Run PowerGossip: every edge exchanges the leading part of what its ends differ by; nothing to tune.
 
     Args:
@@ -95,8 +93,10 @@ def power_gossip(
         )
         traffic = links.sent_bytes(rank * a * np.dtype(problem.dtype).itemsize)
         traffic = traffic + links.sent_bytes(rank * b * np.dtype(problem.dtype).itemsize)
-        after = round_.keep_offline(TrainState(x.astype(state.x.dtype), opt_state), TrainState(state.x, state.opt_state))
-        return PowerState(*after, kept), traffic
+        after = round_.keep_offline(
+            TrainState(x.astype(state.x.dtype), opt_state), TrainState(state.x, state.opt_state)
+        )
+        return PowerState(after.x, after.opt_state, kept), traffic
 
     return Algorithm(init, step, problem, name="PowerGossip", mixings=2)
 
@@ -116,8 +116,8 @@ class _Edges:
         links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
         links.eliminate_zeros()
         upper = sp.triu(links, 1).tocoo()
-        n, m = links.shape[0], upper.row.size
-        self.first, self.second = (np.asarray(ends, np.int32) for ends in (upper.row, upper.col))
+        n, m = links.indptr.size - 1, upper.row.size
+        self.first, self.second = (jnp.asarray(ends, jnp.int32) for ends in (upper.row, upper.col))
         numbered = sp.csr_array((np.arange(1, m + 1), (upper.row, upper.col)), shape=(n, n))
         numbered = sp.csr_array(numbered + numbered.T)
         numbered.sort_indices()

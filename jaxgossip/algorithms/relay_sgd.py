@@ -19,6 +19,7 @@ import numpy as np
 import optax
 import scipy.sparse as sp
 from jaxtyping import Array, Float
+from scipy.sparse.csgraph import connected_components
 
 from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, fixed, start
 from jaxgossip.errors import InputError
@@ -56,8 +57,8 @@ class RelaySum:
         links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
         links.eliminate_zeros()
         links.sort_indices()
-        n, m = links.shape[0], links.nnz
-        components = sp.csgraph.connected_components(links, directed=False)[0]
+        n, m = links.indptr.size - 1, links.nnz
+        components = connected_components(links, directed=False)[0]
         if m != 2 * (n - 1) or components != 1:
             raise InputError(
                 f"relay_sgd needs a tree: {n} nodes in one piece with {n - 1} edges, not {m // 2} in {components}",
@@ -116,6 +117,6 @@ def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
         relayed, total, number = relay(half[:, :shared], state.relayed, links)
         x = jnp.concatenate([(total / number).astype(half.dtype), half[:, shared:]], axis=1)
         new = round_.keep_offline(TrainState(x, opt_state), before)
-        return RelayState(*new, relayed), links.sent(half, metadata=(state.relayed.counts,))
+        return RelayState(new.x, new.opt_state, relayed), links.sent(half, metadata=(state.relayed.counts,))
 
     return Algorithm(init, step, problem, name="RelaySGD", mixings=2)

@@ -51,7 +51,9 @@ def _conditions(run: RunData) -> list[str]:
     """Return what else befalls or protects the network, a phrase each; empty ones for what does not."""
     link_drop, straggle, split, noise = (run.setting("network", key) or 0 for key in CONDITIONS)
     healed = run.setting("network", "heal_at")
-    compression, adversary, aggregation = (_kind(run, name, hidden=()) for name in ("compression", "adversary", "aggregation"))
+    compression, adversary, aggregation = (
+        _kind(run, name, hidden=()) for name in ("compression", "adversary", "aggregation")
+    )
     return [
         f"links fail {link_drop:.0%} of rounds" if link_drop else "",
         f"stragglers {straggle:.0%}" if straggle else "",

@@ -12,7 +12,6 @@ from jaxgossip.experiment.plots import MAX_RUNS, common_measure, style
 from jaxgossip.experiment.report import RunData
 
 
-
 def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
     """Draw the final scores of runs, best mean first: mean and worst node and mean model, consensus distance, bytes a round.
 
@@ -33,7 +32,11 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
     with style():
         figure = Figure(figsize=(12, 1.7 + 0.2 * len(runs)), layout="constrained")
         left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
-        columns = {"mean": f"{measure.key}_mean", "worst": f"{measure.key}_{measure.worst}", "mean model": f"mean_model_{measure.key}"}
+        columns = {
+            "mean": f"{measure.key}_mean",
+            "worst": f"{measure.key}_{measure.worst}",
+            "mean model": f"mean_model_{measure.key}",
+        }
         values = {role: np.array([run.column(key)[-1] for run in ranked]) for role, key in columns.items()}
         left.hlines(y, values["worst"], values["mean"], color=panels.BLUE, alpha=0.35, linewidth=2)
         left.plot(values["worst"], y, "|", color=panels.BLUE, markersize=8, markeredgewidth=1.8)
@@ -45,11 +48,22 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
         left.set_xlabel(measure.title)
         handles = [
             Line2D([], [], linestyle="", marker="o", color=panels.BLUE, label="mean of nodes"),
-            Line2D([], [], linestyle="", marker="|", markersize=8, markeredgewidth=1.8, color=panels.BLUE, label="worst node"),
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker="|",
+                markersize=8,
+                markeredgewidth=1.8,
+                color=panels.BLUE,
+                label="worst node",
+            ),
             Line2D([], [], linestyle="", marker="x", color=panels.ORANGE, label="mean model"),
         ]
         figure.legend(handles=handles, loc="upper right", ncols=3, fontsize=8.5)
-        _log_dots(middle, np.array([run.distance()[-1] for run in ranked]), "How far the models are apart", panels.CONSENSUS)
+        _log_dots(
+            middle, np.array([run.distance()[-1] for run in ranked]), "How far the models are apart", panels.CONSENSUS
+        )
         each = [run.bytes_per_node()[-1] / max(1.0, run.column("round")[-1]) for run in ranked]
         each = np.array(each)
         right.plot(each, y, "o", color=panels.BLUE, markersize=5.5)
@@ -58,7 +72,9 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
             panels.bytes_axis(right, float(each[each > 0].min()), float(each.max()), "sent per node and round")
         for place, run in enumerate(ranked):
             text = f"{units.bytes_text(run.final['bytes_sent'])} in {int(run.final['round']):,} rounds"
-            right.annotate(text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=panels.GREY)
+            right.annotate(
+                text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=panels.GREY
+            )
         for axes in (left, middle, right):
             axes.grid(axis="y", alpha=0.35)
             axes.set_ylim(-0.7, len(runs) - 0.3)

@@ -61,9 +61,9 @@ def variants(path: Path, overrides: Sequence[str] = ()) -> list[Variant]:
     if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed) or not listed:
         raise ConfigError(f"{path}: variants: expected tables", hint="write [[variants]] with a name and what changes")
     folder, found, names = path.absolute().parent, [], set()
-    for number, changes in enumerate(listed):
-        changes = dict(changes)
-        name = changes.pop("name", tree.get("name", path.stem) if len(listed) == 1 else None)
+    for number, given in enumerate(listed):
+        changes = {key: value for key, value in given.items() if key != "name"}
+        name = given.get("name", tree.get("name", path.stem) if len(listed) == 1 else None)
         if not isinstance(name, str) or not name:
             raise ConfigError(f"{path}: variants[{number}].name: missing", hint="every variant has a name of its own")
         slug = folder_name(name)
@@ -113,12 +113,13 @@ def sweep(
     if out.is_dir() and any(out.iterdir()) and not (out / "sweep.json").is_file():
         raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
     for variant in found:
-        there = out / variant.folder
-        if not force and (there / "config.toml").is_file():
-            if (there / "config.toml").read_text(encoding="utf-8") != resolved_toml(variant.config):
-                raise ConfigError(
-                    f"{there} holds a run of another configuration", hint="--force runs it again, or choose another --out"
-                )
+        resolved = out / variant.folder / "config.toml"
+        if force or not resolved.is_file() or resolved.read_text(encoding="utf-8") == resolved_toml(variant.config):
+            continue
+        raise ConfigError(
+            f"{resolved.parent} holds a run of another configuration",
+            hint="--force runs it again, or choose another --out",
+        )
     out.mkdir(parents=True, exist_ok=True)
     names = {"variants": {variant.folder: variant.name for variant in found}}
     write_atomically(out / "sweep.json", json.dumps(names, indent=1) + "\n")

@@ -26,7 +26,9 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
     """
     for node in nodes:
         if not 0 <= node < partition.n_nodes:
-            raise DataError(f"flip_labels: node {node} does not exist", hint=f"nodes are numbered 0 to {partition.n_nodes - 1}")
+            raise DataError(
+                f"flip_labels: node {node} does not exist", hint=f"nodes are numbered 0 to {partition.n_nodes - 1}"
+            )
     order, copied, n = partition.order.copy(), [], len(dataset.y_train)
     for node in sorted(set(nodes)):
         rows = partition.train(node)

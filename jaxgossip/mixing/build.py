@@ -263,7 +263,9 @@ def push_sum(
         GraphError: fanout below one, or given where it says nothing.
     """
     if peers != "random" and fanout != 1:
-        raise GraphError(f"fanout = {fanout} says nothing for peers = '{peers}'", hint="leave it out, or peers = 'random'")
+        raise GraphError(
+            f"fanout = {fanout} says nothing for peers = '{peers}'", hint="leave it out, or peers = 'random'"
+        )
     if peers == "random":
         return PushSum(Neighbours.of(graph), _at_least_one("fanout", fanout))
     if peers == "exponential":
@@ -271,7 +273,9 @@ def push_sum(
     inward, outward = (rules.equal_links(one) for one in (graph, turned(graph)))
     if inward.edge != outward.edge:  # a directed graph whose largest in- and out-degrees differ
         edge = 1 / (1 + max(graph.degrees.max(), graph.out_degrees.max()))
-        inward, outward = (Weights(one.graph, edge, 1 - edge * one.graph.degrees, one.rule) for one in (inward, outward))
+        inward, outward = (
+            Weights(one.graph, edge, 1 - edge * one.graph.degrees, one.rule) for one in (inward, outward)
+        )
     listeners = graph.out_degrees if graph.order is None else graph.out_degrees[graph.order.nodes]
     regular = graph.regular_degree is not None and not np.ptp(listeners)
     share = 1 / (1 + (listeners[0] if regular else listeners))

@@ -48,7 +48,9 @@ class Faults(NamedTuple):
         receivers, senders = jnp.broadcast_arrays(receivers, senders)
         arrives = jnp.ones(receivers.shape, bool)
         if _may_happen(self.drop) or _may_happen(self.link_drop):
-            numbers = (receivers, senders) if self.nodes is None else (_of(self.nodes, receivers), _of(self.nodes, senders))
+            numbers = (
+                (receivers, senders) if self.nodes is None else (_of(self.nodes, receivers), _of(self.nodes, senders))
+            )
             to, by = (number.astype(jnp.uint32) for number in numbers)
             low, high = jnp.minimum(to, by), jnp.maximum(to, by)
             if _may_happen(self.drop):  # one word of the pair's block for each direction

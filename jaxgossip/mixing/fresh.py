@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operator import Operator, Schedule
-from jaxgossip.mixing.peers import Neighbours, distinct
+from jaxgossip.mixing.peers import Neighbours, distinct, pairs
 from jaxgossip.mixing.tables import Slots, settle
 from jaxgossip.typing import PRNGKey
 
@@ -70,5 +70,4 @@ class RandomPair(Schedule):
         caller = jnp.argmax(rank).astype(jnp.int32)
         called = self.neighbours.choose(keys[1], 1)[caller, 0]
         partner = jnp.where(node == caller, called, jnp.where(node == called, caller, node))
-        half = jnp.asarray(0.5)
-        return Slots(half, (half,), (settle(partner),), 2, numbering=self.neighbours.numbering)
+        return pairs(settle(partner), 2, self.neighbours.numbering)

@@ -11,7 +11,7 @@ graphs".
 
 import functools
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, override
+from typing import ClassVar, override
 
 import jax
 import jax.numpy as jnp

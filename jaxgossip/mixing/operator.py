@@ -24,7 +24,6 @@ from jaxgossip.mixing.counting import Count, count, times, total
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.typing import NodeFloats, PRNGKey, Rows, SlotMask, accumulator
 
-
 Conserved = Literal["agreement", "mass"]
 
 

@@ -132,10 +132,11 @@ class RandomMatching(Schedule):
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        half = jnp.asarray(0.5)
-        everybody = self.neighbours.start is None
-        n_links = self.n_nodes - self.n_nodes % 2 if everybody else None
-        return Slots(half, (half,), (settle(self.partners(key)),), n_links, numbering=self.neighbours.numbering)
+        partner, everybody = settle(self.partners(key)), self.neighbours.start is None
+        if everybody and self.n_nodes % 2 == 0:
+            half = jnp.asarray(0.5)
+            return Slots(half, (half,), (partner,), self.n_nodes, numbering=self.neighbours.numbering)
+        return pairs(partner, self.n_nodes - 1 if everybody else None, self.neighbours.numbering)
 
     def partners(self, key: PRNGKey) -> NodeInts:
         """Draw (n,) int32: whom each node meets; itself if nobody. An involution."""
@@ -168,6 +169,16 @@ class RandomMatching(Schedule):
         heard = (callee < n) & (gather(best, jnp.minimum(callee, n - 1)) == rank)
         answered = jnp.full(n, -1, jnp.int32).at[jnp.where(heard, callee, n)].set(node, mode="drop")
         return jnp.where(heard, callee, jnp.where(answered >= 0, answered, partner)).astype(jnp.int32)
+
+
+def pairs(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
+    """Return the operator in which each node averages with its ``partner`` (n,); who is its own keeps its row whole.
+
+    A node without a partner hears nobody, not itself: what it says, a lie or through noise, never comes back to it.
+    """
+    paired = partner != jnp.arange(partner.shape[0])
+    shared = jnp.where(paired, jnp.asarray(0.5), 0)
+    return Slots(1 - shared, (shared,), (partner,), n_links, numbering=numbering)
 
 
 @jax.tree_util.register_dataclass

@@ -130,7 +130,7 @@ class AxisMean(Operator):
         return jnp.maximum(boxes, heard).reshape(-1)
 
     def _arrivals(self, faults: Faults) -> Bool[Array, "before group after group"]:
-        before, group, after = self.shape
+        group = self.shape[1]
         if self.n_nodes * group > MAX_MASK:
             raise GraphError(
                 f"faults on a complete graph of {self.n_nodes:,} nodes need {self.n_nodes * group:,} link states",

@@ -65,7 +65,9 @@ class Adversary:
         honest = np.ones(n_nodes, bool)
         for liar in self.liars:
             if not 0 <= liar < n_nodes:
-                raise InputError(f"adversary: node {liar} does not exist", hint=f"nodes are numbered 0 to {n_nodes - 1}")
+                raise InputError(
+                    f"adversary: node {liar} does not exist", hint=f"nodes are numbered 0 to {n_nodes - 1}"
+                )
             honest[liar] = False
         if not honest.any():
             raise InputError("adversary: no node is honest", hint="a smaller fraction")
@@ -140,7 +142,9 @@ class Scene:
         return self.liars.astype(self.x.dtype)[:, None]
 
 
-def chosen_liars(n_nodes: int, fraction: float, nodes: Sequence[int] | None, rng: np.random.Generator | int) -> tuple[int, ...]:
+def chosen_liars(
+    n_nodes: int, fraction: float, nodes: Sequence[int] | None, rng: np.random.Generator | int
+) -> tuple[int, ...]:
     """Return the liars: ``nodes`` if given, else round(fraction · n) nodes drawn at random, at least one.
 
     Raises:

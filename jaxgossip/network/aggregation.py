@@ -10,8 +10,8 @@ A node i holds x_i and hears rows h_1 … h_m, those that arrived, of weights w_
 
 clipped is ClippedGossip (He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via ClippedGossip",
 algorithm 1), with the radius "cs_plus" CS⁺ of Gaucher, Dieuleveut and Hendrikx 2025, "Unified breakdown analysis for
-Byzantine robust gossip"; krum: Blanchard et al. 2017; median and trimmed mean: Yin et al. 2018; nearest: nearest neighbour averaging,
-Farhadkhani et al. 2023, "Robust collaborative learning with linear gradient overhead" (MoNNA), algorithm 1.
+Byzantine robust gossip"; krum: Blanchard et al. 2017; median and trimmed mean: Yin et al. 2018; nearest: nearest
+neighbour averaging, Farhadkhani et al. 2023, "Robust collaborative learning with linear gradient overhead", algorithm 1.
 
 Messages that are lost are not there: every rule works on what arrived.
 """
@@ -199,7 +199,9 @@ def krum(*, liars: int = 1) -> Aggregation:
                 between = jnp.square(rows[a] - rows[b]).sum(1)
                 distance[a][b] = distance[b][a] = jnp.where(there[:, a] & there[:, b], between, jnp.inf)
         near = jnp.sort(jnp.stack([jnp.stack(row, axis=1) for row in distance], axis=1), axis=2)
-        counted = jnp.maximum(there.sum(1) - 1 - liars - 1, 1)[:, None, None]  # m + 1 rows, itself and b and one left out
+        counted = jnp.maximum(there.sum(1) - 1 - liars - 1, 1)[
+            :, None, None
+        ]  # m + 1 rows, itself and b and one left out
         scores = jnp.where((jnp.arange(k) < counted) & jnp.isfinite(near), near, 0).sum(2)
         best = jnp.argmin(jnp.where(there, scores, jnp.inf), axis=1)
         return functools.reduce(operator.add, (jnp.where((best == j)[:, None], row, 0) for j, row in enumerate(rows)))
@@ -240,10 +242,10 @@ def ascending(heard: Heard) -> tuple[list[Rows], NodeFloats]:
     return columns, 1 + arrived.sum(1)
 
 
-def picked(columns: list[Rows], which: Callable[[int], Bool[Array, " n"]]) -> Rows:
+def picked(columns: list[Rows], which: Callable[[int], Array | bool]) -> Rows:
     """Return the sum over ranks of the columns that ``which`` picks, rank by rank, (n, p)."""
     return functools.reduce(
-        operator.add, (jnp.where(which(rank)[:, None], column, 0) for rank, column in enumerate(columns))
+        operator.add, (jnp.where(jnp.asarray(which(rank))[:, None], column, 0) for rank, column in enumerate(columns))
     )
 
 
@@ -264,4 +266,3 @@ def comparators(n: int) -> list[tuple[int, int]]:
 
 AGGREGATIONS = Registry("aggregation", [clipped, median, trimmed_mean, krum, nearest])
 """What ``aggregation.kind`` can name; without the section nodes take the weighted mean."""
-

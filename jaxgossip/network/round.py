@@ -195,9 +195,7 @@ class Round:
         operator = W.at(self.number, peers)
         if self.conditions.lossless:
             return Links(operator, None, n_shared, self, purpose)
-        faults = Faults(
-            drop, self.conditions.drop, self.online, self.nodes, self.conditions.link_drop, self._side
-        )
+        faults = Faults(drop, self.conditions.drop, self.online, self.nodes, self.conditions.link_drop, self._side)
         return Links(operator, faults, n_shared, self, purpose)
 
     def scene(self, x: Rows, sent: Rows, operator: Operator, faults: Faults | None) -> Scene:

@@ -17,9 +17,7 @@ from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Rows
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-def sample_nodes(
-    run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: np.ndarray | None = None
-) -> NodeInts:
+def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: np.ndarray | None = None) -> NodeInts:
     """Return the nodes that are evaluated: all, or ``sampled_nodes`` of them, drawn once a run, in ascending order.
 
     The same nodes throughout make a curve comparable with itself; the worst node is the worst of these.
@@ -65,9 +63,7 @@ def measure(
     for name, values in scores.items():
         record |= statistics(name, values)
     record |= {f"mean_model_{name}": value[0] for name, value in problem.evaluate(x_mean[None]).items()}
-    record["consensus_distance"] = consensus_distance(
-        everyone[:, : problem.n_shared], x_mean[: problem.n_shared]
-    )
+    record["consensus_distance"] = consensus_distance(everyone[:, : problem.n_shared], x_mean[: problem.n_shared])
     return record
 
 

@@ -215,10 +215,14 @@ def chebyshev_left(lam: float, low: float, high: float, rounds: int) -> float:
     """T_K((λ − c)/h)/T_K((1 − c)/h), c and h centre and half-width of [λ_min, λ₂]: what K rounds leave of a mode (section 4.8)."""
     c, h = (high + low) / 2, (high - low) / 2
 
-    def T(x: float) -> float:
-        return np.cos(rounds * np.arccos(x)) if abs(x) <= 1 else np.sign(x) ** rounds * np.cosh(rounds * np.arccosh(abs(x)))
+    def polynomial(x: float) -> float:
+        return (
+            np.cos(rounds * np.arccos(x))
+            if abs(x) <= 1
+            else np.sign(x) ** rounds * np.cosh(rounds * np.arccosh(abs(x)))
+        )
 
-    return float(T((lam - c) / h) / T((1 - c) / h))
+    return float(polynomial((lam - c) / h) / polynomial((1 - c) / h))
 
 
 def register_left(rho: float, rounds: int) -> float:
@@ -249,6 +253,12 @@ def pairwise_expected(adjacency: np.ndarray) -> np.ndarray:
     P = adjacency / adjacency.sum(1, keepdims=True)
     both = P + P.T
     return np.eye(len(P)) - (np.diag(both.sum(1)) - both) / (2 * len(P))
+
+
+def averaging_time_bounds(adjacency: np.ndarray, epsilon: float) -> tuple[float, float]:
+    """(½, 3) · ln(1/ε)/ln(1/λ₂(W̄)) ticks: when all but ε of the runs have ‖x − x̄‖ below ε of the start (Boyd 2006, theorem 3)."""
+    unit = np.log(1 / epsilon) / np.log(1 / np.linalg.eigvalsh(pairwise_expected(adjacency))[-2])
+    return unit / 2, 3 * unit
 
 
 def link_drop_moment(alpha: float, mu: float, q: float) -> float:

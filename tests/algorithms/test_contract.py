@@ -2,7 +2,9 @@
 
 import re
 import sys
+from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +51,6 @@ def run_of(algorithm: Algorithm, rounds: int, conditions: Conditions) -> tuple[n
     """Return (models, traffic) after so many rounds, as the engine runs them but without its measurements."""
     key, problem = run_key(3), algorithm.problem
 
-    @jax.jit
     def run(key: jax.Array) -> tuple[jax.Array, Traffic]:
         def step(number: jax.Array, carried: tuple[object, Traffic]) -> tuple[object, Traffic]:
             round_ = Round(number, key, problem.n_nodes, conditions, problem.order)
@@ -59,7 +60,12 @@ def run_of(algorithm: Algorithm, rounds: int, conditions: Conditions) -> tuple[n
         state, traffic = jax.lax.fori_loop(0, rounds, step, (first(algorithm, key).state, Traffic.none()))
         return by_node(algorithm.models(state), problem.order), traffic
 
-    return jax.tree.map(np.asarray, run(key))
+    return jax.tree.map(np.asarray, quickly(run, key)(key))
+
+
+def quickly(function: Callable[..., Any], *arguments: jax.Array) -> Callable[..., Any]:
+    """Return a compiled function of a few rounds of a dozen nodes: compiling takes all the time, so optimise little."""
+    return jax.jit(function).lower(*arguments).compile(compiler_options={"xla_backend_optimization_level": 0})
 
 
 def x_after(algorithm: Algorithm, rounds: int = ROUNDS, conditions: Conditions = FAULTLESS) -> np.ndarray:
@@ -233,6 +239,7 @@ def test_options_out_of_range_are_named(name: str, options: dict, message: str) 
         case.make(quadratic(), **options)
 
 
+ROWS = "needs weights whose rows sum to one, not push-sum mixing"
 WRONG = {
     "sgp": (jg.mixing.metropolis_hastings, "sgp needs mixing that keeps mass"),
     "push_diging": (jg.mixing.metropolis_hastings, "push_diging needs mixing that keeps mass"),
@@ -246,13 +253,22 @@ WRONG = {
         name: (jg.mixing.matching, f"{name} needs the same weights in every round")
         for name in ("shift_register", "chebyshev", "power_gossip", "muffliato")
     },
-    **{
-        name: (jg.mixing.push_sum, "needs weights whose rows sum to one, not push-sum mixing")
-        for name in (
-            *("gossip", "dsgd", "dsgdm", "dmsgd", "qg_dsgdm", "decentlam", "d2", "exact_diffusion", "extra"),
-            *("gradient_tracking", "k_gt", "admm", "choco", "deep_squeeze", "averaging"),
-        )
-    },
+    **dict.fromkeys(
+        [
+            "gossip",
+            "dsgd",
+            "dsgdm",
+            "dmsgd",
+            "qg_dsgdm",
+            "decentlam",
+            "d2",
+            "exact_diffusion",
+            "extra",
+            "gradient_tracking",
+        ],
+        (jg.mixing.push_sum, ROWS),
+    ),
+    **dict.fromkeys(["k_gt", "admm", "choco", "deep_squeeze", "averaging"], (jg.mixing.push_sum, ROWS)),
 }
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,7 +12,7 @@ from jaxgossip.random import run_key
 from jaxgossip.simulation.program import first
 from jaxgossip.topology import Graph, Order
 from tests.algorithms.cases import CASES, Case, N, P
-from tests.algorithms.test_contract import ROUNDS, alone, faultless, plain, quadratic, x_after
+from tests.algorithms.test_contract import ROUNDS, alone, faultless, plain, quadratic, quickly, x_after
 
 t = jg.topology
 FOLLOWS = {"federated_averaging", "centralised"}
@@ -68,48 +67,36 @@ def test_faults_change_the_run(case: Case) -> None:
     assert np.abs(x - faultless(case)[0]).max() > 1e-3
 
 
-@these(lambda case: case.talks and case.name not in ("relay_sgd", "sgp", "push_diging", "push_sum"))
-def test_failing_links_change_the_run_and_keep_the_mean_where_nobody_learns(case: Case) -> None:
-    """Relaying and push-sum have other invariants: the sum of masses, and counts."""
-    conditions = Conditions(link_drop=0.5, straggle=1.0)
-    x = x_after(case.make(quadratic(), **alone(case)), conditions=conditions)
-    unbroken = x_after(case.make(quadratic(), **alone(case)), conditions=Conditions(straggle=1.0))
-    steady = dict(case.options).get("payload") in ("update", "gradient") or case.name == "admm"
-    if steady:  # what travels there is what has been learnt: nothing
-        np.testing.assert_allclose(x, starts(case), atol=1e-6)
-    else:
-        assert np.abs(x - unbroken).max() > 1e-3
-    if "weighting" not in case.options and case.mixing != "push" and case.name != "muffliato":
-        np.testing.assert_allclose(x.mean(0), starts(case).mean(0), atol=2e-6)
-
-
 @these(of_a_network, lambda case: case.learns)
 def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
     """Whatever the tasks are, the models come out the same: no gradient reaches them."""
-    key = run_key(3)
+    key, problem = run_key(3), quadratic()
+    algorithm, conditions = (
+        case.make(problem),
+        Conditions(straggle=1.0, link_drop=0.3 if case.mixing == "static" else 0.0),
+    )
+    targets = problem.targets
 
-    @jax.jit
     def run(targets: jax.Array) -> jax.Array:
-        problem = quadratic()
         problem.targets = targets
-        algorithm = case.make(problem)
 
         def step(number: jax.Array, state: object) -> object:
-            return algorithm.step(state, Round(number, key, N, Conditions(straggle=1.0)))[0]
+            return algorithm.step(state, Round(number, key, N, conditions))[0]
 
         return algorithm.models(jax.lax.fori_loop(0, ROUNDS, step, first(algorithm, key).state))
 
-    one, other = run(jnp.zeros((N, P))), run(100 * jnp.ones((N, P)))
-    np.testing.assert_array_equal(one, other)
-    if case.name in FOLLOWS or not case.talks:
-        np.testing.assert_allclose(one, starts(case), rtol=1e-6)
-    elif (
-        case.mixing in ("static", "push_sum", "fresh_regular")
-        and case.name != "muffliato"
-        and "weighting" not in case.options
-    ):
-        np.testing.assert_allclose(np.asarray(one).mean(0), starts(case).mean(0), atol=2e-6)
-    assert np.abs(np.asarray(one) - faultless(case)[0]).max() > 1e-3
+    compiled = quickly(run, targets)
+    problem.targets = targets
+    x = np.asarray(compiled(targets))
+    np.testing.assert_array_equal(x, compiled(targets + 100))
+    what_is_learnt_travels = case.options.get("payload") in ("update", "gradient")
+    if case.name in FOLLOWS or case.name == "admm" or not case.talks or what_is_learnt_travels:
+        np.testing.assert_allclose(x, starts(case), rtol=1e-6)
+    else:
+        assert np.abs(x - starts(case)).max() > 1e-3
+    columns_sum_to_one = case.mixing not in ("tree", "push", "push_sum_random") and "weighting" not in case.options
+    if columns_sum_to_one and case.talks and case.name != "muffliato":  # also where links fail, both ways together
+        np.testing.assert_allclose(x.mean(0), starts(case).mean(0), atol=2e-6)
 
 
 @these(lambda case: not case.draws)

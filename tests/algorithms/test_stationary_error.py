@@ -17,7 +17,7 @@ t = jg.topology
 ETA, S, D, N = 0.1, 1.0, 400, 16
 GRAPHS = {"ring": t.ring(N), "barabasi_albert": t.barabasi_albert(N, m=2, rng=0)}
 QUOTED = {"atc": 1.4179, "dgd": 1.8310, "cta": 1.9844}
-"""Ring of 16, d = 20."""
+"""Total error on the ring of 16 with d = 20, of standard normal b_i (NumPy's generator of seed 0) and noise together."""
 
 
 class Errors(NamedTuple):
@@ -63,8 +63,6 @@ def test_the_floor_of_dsgd_is_the_predicted_one(form: str, graph: str) -> None:
     assert abs(measured.mean / mean - 1) < 0.02
     assert abs(measured.consensus / net - 1) < 0.005
     assert abs(measured.total / (mean + net) - 1) < 0.01
-    if graph == "ring":
-        assert abs((mean + net) * 20 / D - QUOTED[form]) < 1e-4
 
 
 def test_the_engine_reports_the_same_floor() -> None:
@@ -78,32 +76,32 @@ def test_the_engine_reports_the_same_floor() -> None:
     assert abs(metrics["consensus_distance"][75:].mean() / net - 1) < 0.01
 
 
-def test_heterogeneity_biases_dsgd_by_the_predicted_amount() -> None:
+@pytest.mark.parametrize("form", QUOTED)
+def test_heterogeneity_biases_dsgd_by_the_predicted_amount(form: str) -> None:
     targets = np.random.default_rng(0).normal(size=(N, 20))
-    for graph in GRAPHS.values():
-        with jax.enable_x64(True):
-            problem = quadratic(dimension=20, noise=0.0, targets=targets)
-            W = jg.mixing.metropolis_hastings(graph)
-            lam, modes = np.linalg.eigh(W.as_matrix())
-            energy = ((modes.T @ (targets - targets.mean(0))) ** 2).sum(1)
-            for form in QUOTED:
-                algorithm = jg.algorithms.dsgd(problem, optax.sgd(ETA), W, form=form)
-                measured = jg.simulate(algorithm, 600, evaluate_every=600).metrics.final["distance_to_optimum_mean"]
-                expected = (p.bias_factor(form, lam, ETA) ** 2 * energy).sum() / N
-                assert abs(measured / expected - 1) < 1e-6
+    with jax.enable_x64(True):
+        W = jg.mixing.metropolis_hastings(GRAPHS["barabasi_albert"])
+        lam, modes = np.linalg.eigh(W.as_matrix())
+        algorithm = jg.algorithms.dsgd(
+            quadratic(dimension=20, noise=0.0, targets=targets), optax.sgd(ETA), W, form=form
+        )
+        measured = jg.simulate(algorithm, 600, evaluate_every=600).metrics.final["distance_to_optimum_mean"]
+    energy = ((modes.T @ (targets - targets.mean(0))) ** 2).sum(1)
+    assert abs(measured / ((p.bias_factor(form, lam, ETA) ** 2 * energy).sum() / N) - 1) < 1e-6
 
 
-def test_noise_and_heterogeneity_add_up() -> None:
-    targets = np.random.default_rng(0).normal(size=(N, D))
+@pytest.mark.parametrize("form", QUOTED)
+def test_noise_and_heterogeneity_add_up(form: str) -> None:
+    targets = np.tile(np.random.default_rng(0).normal(size=(N, 20)), D // 20)
     with jax.enable_x64(True):
         W = jg.mixing.metropolis_hastings(GRAPHS["ring"])
         lam, modes = np.linalg.eigh(W.as_matrix())
-        measured = stationary(jg.algorithms.dsgd(quadratic(targets=targets), optax.sgd(ETA), W))
+        measured = stationary(jg.algorithms.dsgd(quadratic(targets=targets), optax.sgd(ETA), W, form=form))
     energy = ((modes.T @ (targets - targets.mean(0))) ** 2).sum(1)
-    bias = (p.bias_factor("atc", lam, ETA) ** 2 * energy).sum() / N
-    floor = p.mean_error(N, D, ETA, S) + p.net_error("atc", lam[::-1], D, ETA, S)
-    assert bias > floor / 10
-    assert abs(measured.total / (floor + bias) - 1) < 0.01
+    bias = (p.bias_factor(form, lam, ETA) ** 2 * energy).sum() / N
+    expected = p.mean_error(N, D, ETA, S) + p.net_error(form, lam[::-1], D, ETA, S) + bias
+    assert abs(expected * 20 / D - QUOTED[form]) < 1e-4
+    assert abs(measured.total / expected - 1) < 0.01
 
 
 def test_the_bias_of_gradient_push_is_that_of_its_fixed_point() -> None:
@@ -126,11 +124,10 @@ def test_the_error_falls_as_one_over_the_number_of_nodes() -> None:
     with jax.enable_x64(True):
         for n in sizes:
             W = jg.mixing.metropolis_hastings(t.complete(int(n)))
-            dimension = 6400 // int(n) + 400
-            errors = stationary(jg.algorithms.dsgd(quadratic(int(n), dimension), optax.sgd(ETA), W), 1200, 100)
-            assert abs(errors.total / p.mean_error(int(n), dimension, ETA, S) - 1) < 0.03
+            errors = stationary(jg.algorithms.dsgd(quadratic(int(n)), optax.sgd(ETA), W), 600, 100)
+            assert abs(errors.total / p.mean_error(int(n), D, ETA, S) - 1) < 0.03
             assert errors.consensus < 1e-20
-            measured.append(errors.total / dimension)
+            measured.append(errors.total)
     slope = np.polyfit(np.log(sizes), np.log(measured), 1)[0]
     assert abs(slope + 1) < 0.03
 
@@ -155,18 +152,23 @@ def test_a_random_graph_leaves_the_predicted_share_of_disagreement(kind: str) ->
             links = Round(jnp.int32(0), key, n).links(schedule)
             return jnp.square(links.mix(x)).sum() / jnp.square(x).sum()  # about the old mean, which is 0
 
-        measured = float(jax.jit(lambda keys: jax.lax.map(left, keys).mean())(jax.random.split(jax.random.key(1), 2000)))
+        measured = float(jax.jit(lambda keys: jax.lax.map(left, keys).mean())(jax.random.split(jax.random.key(1), 600)))
     assert quoted is None or abs(beta - quoted) < 1e-4
     assert abs(measured / beta - 1) < 0.01
 
 
-@pytest.mark.parametrize("kind", ["fresh_regular", "matching"])  # these keep the mean
+CONSENSUS = {
+    "fresh_regular": (24, lambda graph: jg.mixing.fresh_regular(graph, degree=2), p.oracle_beta(24, 2)),
+    "matching": (24, jg.mixing.matching, p.matching_beta(24)),
+}
+
+
+@pytest.mark.parametrize("kind", CONSENSUS)
 def test_the_consensus_on_random_graphs_is_the_predicted_one(kind: str) -> None:
-    n, make, beta, _ = RANDOM[kind]
+    n, make, beta = CONSENSUS[kind]
     with jax.enable_x64(True):
-        measured = stationary(jg.algorithms.dsgd(quadratic(n), optax.sgd(ETA), make(t.complete(n))), 600, 100)
+        measured = stationary(jg.algorithms.dsgd(quadratic(n), optax.sgd(ETA), make(t.complete(n))), 1000, 50)
     assert abs(measured.consensus / p.random_graph_consensus(beta, n, D, ETA, S) - 1) < 0.01
-    assert abs(measured.mean / p.mean_error(n, D, ETA, S) - 1) < 0.03
 
 
 def test_local_sgd_is_as_far_apart_as_its_steps_since_it_agreed() -> None:

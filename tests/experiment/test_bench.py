@@ -113,7 +113,9 @@ def test_the_numpy_mlp_step_is_the_programs() -> None:
         problem = classification(data, deal, model, batch_size=0, init="independent", dtype=np.float64)
         state = start(problem, optax.sgd(0.1), run_key(0))
         x, own = np.array(state.x), deal.order.reshape(8, 5)
-        expected = jax.jit(lambda state: descend(problem, optax.sgd(0.1), state, run_key(0), 1).x)(state)
+        expected = jax.jit(
+            lambda state: descend(problem, optax.sgd(0.1), state, Round(jnp.int32(0), run_key(0), problem.n_nodes)).x
+        )(state)
         rows, labels = np.asarray(data.x_train, np.float64)[own], np.asarray(data.y_train)[own]
         reference.mlp_step(x, rows, labels, (6, 4, 3), 0.1)
     np.testing.assert_allclose(x, np.asarray(expected), rtol=1e-10)

@@ -71,6 +71,15 @@ def one_sample(labels, n_nodes, *, rng=0): ...
 def gossip(problem, optimizer, W, *, payload: Literal["model", "update"] = "model", local_steps: int | None = None): ...
 
 
+def top_k(*, fraction: float = 0.1): ...
+
+
+def alie(*, n_nodes, rng, fraction: float = 0.1, nodes: list[int] | None = None): ...
+
+
+def median(): ...
+
+
 CATALOGUE = Catalogue(
     topology=Registry("topology", [ring, random_regular, edge_list]),
     mixing=Registry("mixing", [static, push]),
@@ -81,6 +90,9 @@ CATALOGUE = Catalogue(
     partition=Registry("partition", [iid, one_sample]),
     algorithm=Registry("algorithm", [gossip]),
     optimizer=Registry("optimizer", [optax.sgd, optax.adam]),
+    compression=Registry("compressor", [top_k]),
+    adversary=Registry("adversary", [alie]),
+    aggregation=Registry("aggregation", [median]),
 )
 
 GOOD = """

@@ -10,6 +10,7 @@ import pytest
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.examples import examples, examples_folder
 from jaxgossip.experiment.run import run
+from jaxgossip.experiment.sweep import variants
 
 SMALL = {
     "quickstart": [],
@@ -18,6 +19,8 @@ SMALL = {
     "digits_noniid": ["topology.nodes=20"],
     "ring_sgd": [],
     "own_graph": [],
+    "methods": [],
+    "byzantine": ["topology.nodes=20", "topology.degree=4"],
 }
 CONFIGS = sorted(examples_folder().glob("*.toml"))
 PROMISED = {"round", "test_loss_mean", "consensus_distance", "messages", "bytes_sent", "wall_s"}
@@ -38,7 +41,7 @@ def test_a_config_opens_with_what_to_look_at(path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Path) -> None:
-    config = load(path, [*SMALL[path.stem], "rounds=6", "evaluation.every=3"])
+    config = variants(path, [*SMALL[path.stem], "rounds=6", "evaluation.every=3"])[0].config
     outcome = run(config, out=tmp_path / "run", command="jaxgossip run")
     folder = outcome.folder
     assert outcome.status == "completed"

@@ -11,6 +11,7 @@ from jaxgossip.learning import QUADRATICS, isotropic_quadratic, least_squares
 
 KEY = jax.random.key(0)
 N, D = 5, 3
+STOCHASTIC = {"isotropic_quadratic": {"noise": 0.5}, "least_squares": {"batch_size": 2}, "averaging": {}}
 EACH = pytest.mark.parametrize("name", sorted(QUADRATICS))
 
 
@@ -18,6 +19,7 @@ def make(name: str, **options):
     exact = {
         "isotropic_quadratic": {"noise": 0.0, "curvature": 2.5},
         "least_squares": {"samples": 4, "heterogeneity": 1.0},
+        "averaging": {},
     }
     return QUADRATICS[name](N, dimension=D, **exact[name] | {"rng": 1} | options)
 
@@ -56,7 +58,7 @@ def test_the_mean_gradient_vanishes_at_the_optimum_and_nowhere_else(name: str) -
 
 @EACH
 def test_the_mean_gradient_is_the_mean_of_the_same_draws(name: str) -> None:
-    options = {"noise": 0.5} if name == "isotropic_quadratic" else {"batch_size": 2}
+    options = STOCHASTIC[name]
     with jax.enable_x64(True):
         task, x = make(name, dtype=np.float64, **options), rows(1)
         expected = np.asarray(task.gradient(jnp.asarray(np.tile(x, (N, 1))), KEY)).mean(0, keepdims=True)
@@ -119,7 +121,13 @@ def test_heterogeneity_is_how_far_targets_spread() -> None:
     np.testing.assert_array_equal(isotropic_quadratic(4, targets=own).targets, own)
 
 
-@EACH
+def test_averaging_starts_every_node_at_its_own_value() -> None:
+    task = make("averaging")
+    np.testing.assert_array_equal(task.init(KEY), task.targets)
+    np.testing.assert_allclose(task.optimum, np.asarray(task.init(KEY)).mean(0), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["isotropic_quadratic", "least_squares"])
 def test_starts_are_the_same_or_independent(name: str) -> None:
     same, apart = (np.asarray(make(name, init=init).init(KEY)) for init in ("same", "independent"))
     np.testing.assert_array_equal(same, np.tile(same[0], (N, 1)))
@@ -129,9 +137,8 @@ def test_starts_are_the_same_or_independent(name: str) -> None:
 @EACH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_every_array_has_the_asked_type(name: str, dtype: type) -> None:
-    options = {"noise": 0.5} if name == "isotropic_quadratic" else {"batch_size": 2}
     with jax.enable_x64(True):
-        task = make(name, dtype=dtype, **options)
+        task = make(name, dtype=dtype, **STOCHASTIC[name])
         x = task.init(KEY)
         found = [x, task.gradient(x, KEY), task.mean_gradient(x[:1], KEY), task.optimum]
         assert {array.dtype for array in found} == {np.dtype(dtype)}

@@ -161,7 +161,9 @@ def test_a_links_fate_goes_with_its_nodes_wherever_they_stand() -> None:
     nodes = np.random.default_rng(0).permutation(n).astype(np.int32)
     matrix = off_diagonal(np.full((n, n), 1 / n))
     plain, moved = (
-        effective(m.dense(weights.from_matrix(matrix + np.eye(n) / n)), Faults(jax.random.key(0), 0.3, None, order, 0.2))
+        effective(
+            m.dense(weights.from_matrix(matrix + np.eye(n) / n)), Faults(jax.random.key(0), 0.3, None, order, 0.2)
+        )
         for order in (None, jnp.asarray(nodes))
     )
     np.testing.assert_allclose(moved, plain[np.ix_(nodes, nodes)], atol=1e-6)

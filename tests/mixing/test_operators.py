@@ -197,7 +197,10 @@ def test_heard_one_by_one_it_is_the_same_matrix(name: str) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: jg.mixing.metropolis_hastings(t.star(200)), "a node hears 199 others, too many to hear them one by one"),
+        (
+            lambda: jg.mixing.metropolis_hastings(t.star(200)),
+            "a node hears 199 others, too many to hear them one by one",
+        ),
         (lambda: jg.mixing.push_sum(t.ring(12)), "mass mixing does not tell one sender from another"),
         (
             lambda: jg.mixing.push(t.complete(12)).at(jnp.int32(0), jax.random.key(0)),

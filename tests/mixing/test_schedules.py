@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
+from jaxgossip.mixing import counting
 from jaxgossip.mixing.peers import distinct
 from jaxgossip.topology import weights
 
@@ -142,12 +143,120 @@ def test_periodic_repeats_its_sequence() -> None:
         np.testing.assert_allclose(at(schedule, number=number), sequence[number % 3].to_scipy().toarray(), atol=1e-7)
 
 
+def chances(graph: t.Graph) -> np.ndarray:
+    """Return (n, n): the probability that a pair meets, its caller uniform among nodes, whom it calls among neighbours."""
+    links = graph.to_scipy().toarray() != 0
+    calls = links / links.sum(1, keepdims=True) / graph.n_nodes
+    return calls + calls.T
+
+
+@pytest.mark.parametrize(
+    "graph", [t.path(7), t.star(7), t.complete(7), t.barabasi_albert(8, m=2, rng=0)], ids=lambda g: g.name
+)
+def test_pairwise_moves_one_pair_whose_caller_is_uniform(graph: t.Graph) -> None:
+    n, schedule = graph.n_nodes, jg.mixing.pairwise(graph)
+    sources = np.asarray(jax.vmap(lambda key: schedule.at(jnp.int32(0), key).sources[0])(KEYS))
+    moved = sources != np.arange(n)
+    assert (moved.sum(1) == 2).all()
+    assert (np.take_along_axis(sources, sources, 1) == np.arange(n)).all()
+    first, second = (np.sort(np.nonzero(moved)[1].reshape(-1, 2), axis=1)).T
+    counts, expected = np.zeros((n, n)), np.triu(chances(graph)) * len(KEYS)
+    np.add.at(counts, (first, second), 1)
+    met = expected > 0
+    assert not counts[~met].any()
+    assert expected.sum() == pytest.approx(len(KEYS))
+    assert ((counts - expected)[met] ** 2 / expected[met]).sum() < met.sum() + 5 * np.sqrt(2 * met.sum())
+
+
+def test_a_pair_averages_and_all_others_rest() -> None:
+    W = jg.mixing.pairwise(t.ring(9)).at(jnp.int32(0), jax.random.key(4))
+    matrix = W.as_matrix()
+    i, j = np.flatnonzero(np.diag(matrix) < 1)
+    expected = np.eye(9)
+    expected[np.ix_([i, j], [i, j])] = 0.5
+    np.testing.assert_array_equal(matrix, expected)
+    assert counting.to_int(W.messages(None)) == 2
+
+
+@pytest.mark.parametrize("make", [lambda: t.complete(13), lambda: t.star(12)], ids=["odd", "star"])
+def test_who_finds_no_partner_hears_nobody_not_itself(make) -> None:
+    schedule = jg.mixing.matching(make())
+    W = schedule.at(jnp.int32(0), jax.random.key(0))
+    alone = np.asarray(W.sources[0]) == np.arange(W.n_nodes)
+    own, heard = W.hear(jnp.ones((W.n_nodes, 1)), None)
+    assert alone.any()
+    np.testing.assert_array_equal(own[alone], 1)
+    np.testing.assert_array_equal(heard[alone], 0)
+    np.testing.assert_array_equal(own[~alone], 0.5)
+
+
+@pytest.mark.parametrize(("n", "degree"), [(12, 3), (13, 1), (13, 12), (40, 7)])
+def test_a_fresh_regular_graph_has_exactly_its_degree_in_and_out(n: int, degree: int) -> None:
+    schedule = jg.mixing.fresh_regular(t.ring(n), degree=degree)
+    seen = set()
+    for seed in range(5):
+        matrix = at(schedule, seed)
+        links = matrix * (1 - np.eye(n)) > 0
+        assert (links.sum(0) == degree).all()
+        assert (links.sum(1) == degree).all()
+        np.testing.assert_allclose(matrix, (links + np.eye(n)) / (degree + 1), atol=1e-7)
+        seen.add(links.tobytes())
+    assert len(seen) == (1 if degree == n - 1 else 5)
+
+
+@pytest.mark.parametrize(("n", "degree"), [(12, 3), (13, 1), (20, 7)])
+def test_a_fresh_regular_graph_leaves_beta_of_the_disagreement(n: int, degree: int) -> None:
+    schedule = jg.mixing.fresh_regular(t.complete(n), degree=degree)
+    x = np.random.default_rng(1).normal(size=n)
+    x -= x.mean()
+    after = np.asarray(jax.vmap(lambda key: schedule.at(jnp.int32(0), key)(jnp.asarray(x)[:, None])[:, 0])(KEYS))
+    np.testing.assert_allclose(after.mean(1), 0, atol=1e-6)
+    ratio = (after**2).sum(1) / (x**2).sum()
+    beta = (1 - degree / (n - 1)) / (degree + 1)
+    assert abs(ratio.mean() - beta) < 4 * ratio.std() / np.sqrt(len(KEYS))
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_random_push_sum_gives_equal_shares_along_links(name: str) -> None:
+    graph = GRAPHS[name]()
+    n, allowed = graph.n_nodes, graph.to_scipy().toarray() + np.eye(graph.n_nodes) > 0
+    schedule = jg.mixing.push_sum(graph, peers="random", fanout=2)
+    assert schedule.conserves == "mass"
+    x = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+    for seed in range(5):
+        W = schedule.at(jnp.int32(seed), jax.random.key(seed))
+        matrix = W.as_matrix()
+        np.testing.assert_allclose(np.asarray(W(x)), matrix @ x, atol=1e-5)
+        np.testing.assert_allclose(matrix.sum(0), 1, atol=1e-6)
+        told = (matrix > 0).sum(0) - 1
+        np.testing.assert_array_equal(told, np.minimum(2, graph.degrees) if name == "star" else 2)
+        np.testing.assert_allclose(matrix, (matrix > 0) / (1 + told), atol=1e-7)
+        assert not matrix[~allowed].any()
+
+
+@pytest.mark.parametrize("n", [12, 16])
+def test_one_peer_push_sum_sends_half_at_distances_1_2_4(n: int) -> None:
+    schedule = jg.mixing.push_sum(t.ring(n), peers="exponential")
+    for number in range(6):
+        step = 2 ** (number % (n - 1).bit_length())
+        expected = (np.eye(n) + np.roll(np.eye(n), step, axis=1)) / 2
+        np.testing.assert_array_equal(at(schedule, number=number), expected)
+        x = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
+        W = schedule.at(jnp.int32(number), jax.random.key(0))
+        np.testing.assert_allclose(W(jnp.asarray(x)), expected @ x, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: jg.mixing.matching(t.static_exponential(12)), "random peers need an undirected graph"),
         (lambda: jg.mixing.push(t.ring(12), fanout=0), "fanout must be at least 1, not 0"),
         (lambda: jg.mixing.one_peer_hypercube(t.complete(12)), "one_peer_hypercube needs a power of two, not 12 nodes"),
+        (lambda: jg.mixing.fresh_regular(t.ring(12), degree=12), "degree must be from 1 to 11 on 12 nodes, not 12"),
+        (lambda: jg.mixing.fresh_regular(t.ring(12), degree=0), "degree must be from 1 to 11 on 12 nodes, not 0"),
+        (lambda: jg.mixing.push_sum(t.ring(12), fanout=2), "fanout = 2 says nothing for peers = 'all'"),
+        (lambda: jg.mixing.push_sum(t.ring(12), peers="random", fanout=0), "fanout must be at least 1, not 0"),
+        (lambda: jg.mixing.pairwise(t.static_exponential(12)), "random peers need an undirected graph"),
         (lambda: jg.mixing.periodic([]), "a periodic schedule needs graphs on the same nodes"),
     ],
 )

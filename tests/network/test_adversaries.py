@@ -76,7 +76,9 @@ def test_the_default_of_alie_leaves_a_majority_farther_out() -> None:
 
 @pytest.mark.parametrize("conditions", [{}, {"drop": 0.3, "online": 0.8}], ids=["faultless", "faulty"])
 @pytest.mark.parametrize("epsilon", [1.0, 2.5])
-def test_dissensus_is_its_formula_and_with_one_holds_honest_nodes_where_they_are(epsilon: float, conditions: dict) -> None:
+def test_dissensus_is_its_formula_and_with_one_holds_honest_nodes_where_they_are(
+    epsilon: float, conditions: dict
+) -> None:
     adversary = ADVERSARIES["dissensus"](n_nodes=N, nodes=LIARS, epsilon=epsilon)
     found = np.asarray(links(adversary, **conditions).mix(jnp.asarray(X)))
     matrix, deceived = effective(**conditions), 0

@@ -26,7 +26,7 @@ def online(n: int, rounds: int, **conditions: object) -> np.ndarray:
     def one(number: jax.Array) -> jax.Array:
         return Round(number, jax.random.key(0), n, Conditions(**conditions)).online
 
-    return np.asarray(jax.jit(jax.vmap(one))(jnp.arange(rounds, dtype=jnp.int32)))
+    return np.asarray(jax.jit(lambda numbers: jax.lax.map(one, numbers))(jnp.arange(rounds, dtype=jnp.int32)))
 
 
 @pytest.mark.parametrize("session", [1, 5])
@@ -101,7 +101,7 @@ NOISE = 0.3
 
 def test_channel_noise_has_the_stated_size_and_leaves_one_s_own_row_alone() -> None:
     n, p = 40, 2000
-    matrix = jg.mixing.metropolis_hastings(t.random_regular(n, degree=4, rng=0)).as_matrix()
+    matrix = weights.metropolis_hastings(t.random_regular(n, degree=4, rng=0)).to_scipy().toarray()
     matrix[0] = np.eye(n)[0]  # node 0 hears nobody
     W = jg.mixing.operator(weights.from_matrix(matrix))
     x = jnp.asarray(np.random.default_rng(0).normal(size=(n, p)), jnp.float32)

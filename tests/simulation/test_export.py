@@ -6,10 +6,11 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms import ALGORITHMS
 from jaxgossip.mixing import MIXINGS
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS
 from jaxgossip.simulation import Program
 from jaxgossip.topology import weights
+from tests.algorithms.cases import CASES, Case
 
 t = jg.topology
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -24,11 +25,16 @@ OPERATORS = {
     "dense": lambda: jg.mixing.dense(weights.metropolis_hastings(t.ring(16))),
     "periodic": lambda: jg.mixing.periodic([weights.uniform(t.ring(16)), weights.uniform(t.star(16))]),
     **{kind: (lambda kind=kind: MIXINGS[kind](t.complete(16))) for kind in MIXINGS},
+    "fresh regular of degree 3": lambda: jg.mixing.fresh_regular(t.complete(16), degree=3),
+    "push-sum on a directed graph": lambda: jg.mixing.push_sum(t.static_exponential(16)),
+    "push-sum on a star": lambda: jg.mixing.push_sum(t.star(100)),
+    "push-sum to random peers": lambda: jg.mixing.push_sum(t.ring(16), peers="random"),
+    "push-sum to one peer": lambda: jg.mixing.push_sum(t.ring(16), peers="exponential"),
     "matching on a graph": lambda: jg.mixing.matching(t.random_regular(16, degree=4, rng=0)),
 }
 
 
-def lowers_everywhere(algorithm: jg.algorithms.Algorithm, **conditions: float) -> None:
+def lowers_everywhere(algorithm: jg.algorithms.Algorithm, **conditions: object) -> None:
     program = Program(algorithm, conditions=jg.network.Conditions(**conditions))
     function, (arrays, like, until) = program.lowerable()
 
@@ -48,17 +54,51 @@ def lowers_everywhere(algorithm: jg.algorithms.Algorithm, **conditions: float) -
 def test_every_operator_lowers_for_every_platform(name: str) -> None:
     W = OPERATORS[name]()
     problem = jg.learning.isotropic_quadratic(W.n_nodes, dimension=5, rng=0)
+    if W.conserves == "mass":
+        lowers_everywhere(jg.algorithms.sgp(problem, optax.sgd(0.1), W))
+        lowers_everywhere(jg.algorithms.push_diging(problem, optax.sgd(0.1), W), drop=0.1, online=0.9)
+        return
     lowers_everywhere(jg.algorithms.dsgd(problem, optax.sgd(0.1), W))
     lowers_everywhere(jg.algorithms.gossip(problem, optax.sgd(0.1), W, weighting="age"), drop=0.1, online=0.9)
 
 
-@pytest.mark.parametrize(
-    ("name", "model"),
-    [*((name, "logistic") for name in ALGORITHMS), *(("dsgd", m) for m in ("pegasos", "softmax", "mlp", "cnn"))],
-)
-def test_every_algorithm_lowers_for_every_platform(name: str, model: str) -> None:
+def logistic(model: str = "logistic", n: int = 16) -> jg.learning.Problem:
     data = jg.learning.datasets.synthetic(samples=200, features=64, rng=0)
-    part = jg.learning.partitions.iid(data.y_train, 16, rng=0)
-    problem = jg.learning.classification(data, part, jg.learning.MODELS[model]((64,), 2), batch_size=4)
-    W = (jg.mixing.metropolis_hastings(t.ring(16)),) if name in ("gossip", "dsgd") else ()
-    lowers_everywhere(ALGORITHMS[name](problem, optax.adam(0.1), *W))
+    part = jg.learning.partitions.iid(data.y_train, n, rng=0)
+    return jg.learning.classification(data, part, jg.learning.MODELS[model]((64,), 2), batch_size=4)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_algorithm_lowers_for_every_platform(case: Case) -> None:
+    lowers_everywhere(case.make(logistic(), optax.adam(0.1)), drop=0.1, online=0.9, straggle=0.1)
+
+
+@pytest.mark.parametrize("model", ["pegasos", "softmax", "mlp", "cnn"])
+def test_every_model_lowers_for_every_platform(model: str) -> None:
+    W = jg.mixing.metropolis_hastings(t.ring(16))
+    lowers_everywhere(jg.algorithms.dsgd(logistic(model), optax.adam(0.1), W))
+
+
+def robust(**conditions: object) -> None:
+    problem = jg.learning.isotropic_quadratic(16, dimension=5, rng=0)
+    W = jg.mixing.metropolis_hastings(t.random_regular(16, degree=4, rng=0))
+    lowers_everywhere(jg.algorithms.dsgd(problem, optax.sgd(0.1), W), drop=0.1, **conditions)
+
+
+@pytest.mark.parametrize("name", AGGREGATIONS)
+def test_every_aggregation_lowers_for_every_platform(name: str) -> None:
+    robust(aggregation=AGGREGATIONS[name]())
+
+
+@pytest.mark.parametrize("radius", ["cs_plus", "oracle", 1.0])
+def test_every_radius_of_clipping_lowers_for_every_platform(radius: str | float) -> None:
+    robust(aggregation=AGGREGATIONS["clipped"](radius=radius), adversary=ADVERSARIES["constant"](n_nodes=16))
+
+
+@pytest.mark.parametrize("name", ADVERSARIES)
+def test_every_adversary_lowers_for_every_platform(name: str) -> None:
+    robust(adversary=ADVERSARIES[name](n_nodes=16, fraction=0.2))
+
+
+def test_all_conditions_at_once_lower_for_every_platform() -> None:
+    robust(online=0.9, link_drop=0.1, session=5, straggle=0.2, split=2, split_at=3, heal_at=9, noise=0.1)

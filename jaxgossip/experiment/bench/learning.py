@@ -21,6 +21,7 @@ from jaxgossip.experiment.bench.mixing import floor
 from jaxgossip.experiment.bench.timing import Loop, ProgramRounds
 from jaxgossip.learning import datasets, models, optimizers, partitions
 from jaxgossip.learning.problem import Classification, classification
+from jaxgossip.network import Round
 from jaxgossip.random import host_rng, run_key
 
 REGULARIZATION = 1e-4
@@ -73,7 +74,7 @@ def _descent(problem: Classification, setting: Setting) -> Loop:
     optimizer, key = optax.sgd(LEARNING_RATE), run_key(setting.seed)
 
     def step(state: TrainState, number: jax.Array) -> TrainState:
-        return descend(problem, optimizer, state, jax.random.fold_in(key, number), 1)
+        return descend(problem, optimizer, state, Round(number, key, problem.n_nodes))
 
     state = start(problem, optimizer, key)
     return Loop(step, jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), state))

@@ -6,8 +6,9 @@ links where a method needs them, D-SGD then runs on the same). A method that mix
 
 import gc
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ from jaxgossip.topology import Graph
 DEGREE = 8
 LEARNING_RATE = 0.1
 SAMPLES = 4000
+OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"k_gt": {"local_steps": 1}, "admm": {"local_steps": 1}})
+"""One local step for everybody, as D-SGD takes."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ def bench_methods(
         machinery: dict[str, Any] = {"problem": problem, "optimizer": optax.sgd(LEARNING_RATE), "W": W, "graph": graph}
         if compressor:
             machinery["compressor"] = COMPRESSORS[compressor]()
-        algorithm = supply(ALGORITHMS[kind], {}, **machinery)
+        algorithm = supply(ALGORITHMS[kind], OPTIONS.get(kind, {}), **machinery)
         before = seconds_a_round(reference, repeats, sample_s)
         round_s = seconds_a_round(ProgramRounds(algorithm, setting.seed), repeats, sample_s)
         after = seconds_a_round(reference, repeats, sample_s)
