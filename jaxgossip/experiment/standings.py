@@ -30,7 +30,8 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
     ranked = [runs[place] for place in order]
     y = np.arange(len(runs))
     with style():
-        figure = Figure(figsize=(12, 1.7 + 0.2 * len(runs)), layout="constrained")
+        height = 1.7 + 0.2 * len(runs)
+        figure = Figure(figsize=(12, height), layout="constrained")
         left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
         columns = {
             "mean": f"{measure.key}_mean",
@@ -60,7 +61,9 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
             ),
             Line2D([], [], linestyle="", marker="x", color=panels.ORANGE, label="mean model"),
         ]
-        figure.legend(handles=handles, loc="upper right", ncols=3, fontsize=8.5)
+        figure.legend(
+            handles=handles, loc="upper right", bbox_to_anchor=(0.995, 1 - 0.08 / height), ncols=3, fontsize=8.5
+        )
         _log_dots(
             middle, np.array([run.distance()[-1] for run in ranked]), "How far the models are apart", panels.CONSENSUS
         )

@@ -1,5 +1,7 @@
 """The eigenvalues of a fixed W beside that of agreement, by Lanczos iteration on its links."""
 
+from typing import Any
+
 import numpy as np
 from scipy.sparse.linalg import ArpackError, LinearOperator, eigsh
 

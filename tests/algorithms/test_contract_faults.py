@@ -103,7 +103,7 @@ def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
 def test_relabelling_the_nodes_relabels_the_result(case: Case) -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(N)  # new node i is old node order[i]
-    graph = t.binary_tree(N) if case.mixing == "tree" else t.erdos_renyi(N, p=0.5, rng=1)
+    graph = t.binary_tree(N) if case.mixing == "tree" else t.watts_strogatz(N, degree=4, beta=0.3, rng=1)
     relabelled = t.from_scipy(graph.to_scipy().toarray()[np.ix_(order, order)])
     b = rng.normal(size=(N, P))
     runs = []
@@ -129,7 +129,7 @@ def in_other_rows(graph: Graph) -> Graph:
     lambda case: case.mixing != "fresh_regular",  # its graphs know no order
 )
 def test_where_a_row_stands_changes_nothing(case: Case) -> None:
-    graph = t.binary_tree(N) if case.mixing == "tree" else t.erdos_renyi(N, p=0.5, rng=1)
+    graph = t.binary_tree(N) if case.mixing == "tree" else t.watts_strogatz(N, degree=4, beta=0.3, rng=1)
     conditions = Conditions(drop=0.2, online=0.9, straggle=0.2)
     runs = []
     for g in (graph, in_other_rows(graph)):

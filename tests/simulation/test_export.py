@@ -34,8 +34,15 @@ OPERATORS = {
 }
 
 
+class Uncompiled(Program):
+    """A program that is only traced: compiled for this machine it would say nothing about others."""
+
+    def _compile(self, function, *example, donate=False):
+        return function
+
+
 def lowers_everywhere(algorithm: jg.algorithms.Algorithm, **conditions: object) -> None:
-    program = Program(algorithm, conditions=jg.network.Conditions(**conditions))
+    program = Uncompiled(algorithm, conditions=jg.network.Conditions(**conditions))
     function, (arrays, like, until) = program.lowerable()
 
     def exported(data: list[jax.Array], like, until):

@@ -1,0 +1,26 @@
+"""Labels turned around: only the chosen nodes learn from them."""
+
+import numpy as np
+import pytest
+
+from jaxgossip.errors import DataError
+from jaxgossip.learning import datasets, flip_labels, partitions
+
+
+def test_the_chosen_nodes_train_on_flipped_labels_and_nobody_else_does() -> None:
+    data = datasets.synthetic(samples=60, features=3, classes=4, rng=0)
+    parts = partitions.iid(data.y_train, 6, local_test=0.25, rng=0)
+    poisoned, new = flip_labels(data, parts, [4, 1])
+    for node in range(6):
+        rows, before = new.train(node), parts.train(node)
+        np.testing.assert_array_equal(poisoned.x_train[rows], data.x_train[before])
+        flipped = 3 - data.y_train[before] if node in (1, 4) else data.y_train[before]
+        np.testing.assert_array_equal(poisoned.y_train[rows], flipped)
+        np.testing.assert_array_equal(new.test(node), parts.test(node))
+    np.testing.assert_array_equal(poisoned.y_test, data.y_test)
+
+
+def test_a_node_that_does_not_exist_is_named() -> None:
+    data = datasets.synthetic(samples=60, features=3, rng=0)
+    with pytest.raises(DataError, match="node 9 does not exist"):
+        flip_labels(data, partitions.iid(data.y_train, 6, rng=0), [9])
