@@ -20,7 +20,7 @@ from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, betwe
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import counting
 from jaxgossip.mixing.bijection import random_bijection
-from jaxgossip.network import Round, Traffic
+from jaxgossip.network import Round, Traffic, surely
 from jaxgossip.typing import PRNGKey, Rows, accumulator
 
 
@@ -68,7 +68,7 @@ def federated_averaging(
         chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < sampled
         reached = chosen if round_.online is None else chosen & round_.online
         lost = round_.by_row(jax.random.uniform(round_.key("upload drop"), (n,))) < round_.conditions.drop
-        arrives = reached & ~lost if round_.conditions.drop else reached
+        arrives = reached if surely(round_.conditions.drop, 0) else reached & ~lost
         weight = jnp.where(arrives, jnp.asarray(problem.sample_counts), 0).astype(after.dtype)[:, None]
         total = weight.sum()
         mean = (weight * after[:, :s]).sum(0, keepdims=True) / jnp.where(total > 0, total, 1)

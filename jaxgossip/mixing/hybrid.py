@@ -90,9 +90,12 @@ class Rest:
 
     def arrivals(self, faults: Faults) -> Masks:
         """Return, for the tables of level 0, which messages arrive."""
-        return tuple(
-            faults.arrive(owner[:, None], table) for table, owner in zip(self.tables[0], self.owners, strict=True)
-        )
+        tables = self.tables[0]
+        owners = [jnp.repeat(o, table.shape[1]) for o, table in zip(self.owners, tables, strict=True)]
+        # All at once: each call is another hash to compile.
+        arrive = faults.arrive(jnp.concatenate(owners), jnp.concatenate([table.ravel() for table in tables]))
+        parts = jnp.split(arrive, np.cumsum([table.size for table in tables])[:-1])
+        return tuple(part.reshape(table.shape) for part, table in zip(parts, tables, strict=True))
 
     def to_scipy(self) -> sp.csr_array:
         """Return the weights of the rest as a sparse (n, n) matrix of float64."""

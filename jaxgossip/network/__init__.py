@@ -8,6 +8,7 @@ from jaxgossip.network.adversaries import Adversary as Adversary
 from jaxgossip.network.aggregation import AGGREGATIONS as AGGREGATIONS
 from jaxgossip.network.aggregation import Aggregation as Aggregation
 from jaxgossip.network.conditions import Conditions as Conditions
+from jaxgossip.network.conditions import surely as surely
 from jaxgossip.network.round import Links as Links
 from jaxgossip.network.round import Round as Round
 from jaxgossip.network.round import chosen as chosen

@@ -21,6 +21,8 @@
 
 from dataclasses import dataclass
 
+import jax
+
 from jaxgossip.errors import InputError
 from jaxgossip.network.adversaries import Adversary
 from jaxgossip.network.aggregation import Aggregation
@@ -29,6 +31,9 @@ from jaxgossip.network.aggregation import Aggregation
 @dataclass(frozen=True)
 class Conditions:
     """What happens to messages and nodes.
+
+    Probabilities and the noise may be traced scalars, so that one compiled program, or one ``vmap``, serves many of them.
+    It then reckons with what they say in every round, also where it never happens, and nobody checks them.
 
     Args:
         drop: probability that a message is lost, 0 to 1.
@@ -47,26 +52,26 @@ class Conditions:
         InputError: a probability outside 0..1, or a number below its least value.
     """
 
-    drop: float = 0.0
-    online: float = 1.0
-    link_drop: float = 0.0
+    drop: float | jax.Array = 0.0
+    online: float | jax.Array = 1.0
+    link_drop: float | jax.Array = 0.0
     session: int = 1
-    straggle: float = 0.0
+    straggle: float | jax.Array = 0.0
     split: int = 1
     split_at: int = 0
     heal_at: int = 0
-    noise: float = 0.0
+    noise: float | jax.Array = 0.0
     adversary: Adversary | None = None
     aggregation: Aggregation | None = None
 
     def __post_init__(self) -> None:
         for name in ("drop", "online", "link_drop", "straggle"):
             value = getattr(self, name)
-            if not 0 <= value <= 1:
+            if not isinstance(value, jax.Array) and not 0 <= value <= 1:
                 raise InputError(f"network {name} is a probability, not {value}", hint="give a number from 0 to 1")
         for name, least in (("session", 1), ("split", 1), ("split_at", 0), ("heal_at", 0), ("noise", 0)):
             value = getattr(self, name)
-            if not value >= least:
+            if not isinstance(value, jax.Array) and not value >= least:
                 raise InputError(f"network {name} must be at least {least}, not {value}")
         if self.split > 1 and self.heal_at <= self.split_at:
             raise InputError(
@@ -77,7 +82,13 @@ class Conditions:
     @property
     def lossless(self) -> bool:
         """Whether every message arrives; the compiled round then has no trace of faults."""
-        return self.drop == 0 and self.link_drop == 0 and self.online == 1 and self.split == 1
+        certain = surely(self.drop, 0) and surely(self.link_drop, 0) and surely(self.online, 1)
+        return certain and self.split == 1
+
+
+def surely(value: float | jax.Array, number: float) -> bool:
+    """Return whether ``value`` is known to be ``number`` when the program is made: what is traced never is."""
+    return not isinstance(value, jax.Array) and value == number
 
 
 FAULTLESS = Conditions()

@@ -11,7 +11,7 @@ from jaxgossip.errors import InputError
 from jaxgossip.mixing import Faults, Mixing, Operator, counting
 from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.aggregation import Heard
-from jaxgossip.network.conditions import FAULTLESS, Conditions
+from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
 from jaxgossip.network.traffic import Traffic
 from jaxgossip.random import pair_words, purpose_key, to_unit
 from jaxgossip.topology import Order
@@ -58,13 +58,13 @@ class Links:
 
     def _mix(self, x: Rows, weights: NodeFloats | None, payload: str) -> Rows:
         conditions, kind = self.round.conditions, accumulator(x.dtype)
-        if conditions.noise == 0 and conditions.adversary is None and conditions.aggregation is None:
+        if surely(conditions.noise, 0) and conditions.adversary is None and conditions.aggregation is None:
             if weights is None:
                 return self.operator.mix(x, self.faults)
             r = weights.astype(kind)[:, None]
             return (self.operator.mix(r * x, self.faults) / self.operator.mix(r, self.faults)).astype(x.dtype)
         sent = x
-        if conditions.noise:
+        if not surely(conditions.noise, 0):
             sent = sent + conditions.noise * self.round.normal(f"{self.purpose} {payload} noise", x.shape, kind)
         scene = self.round.scene(x, sent.astype(kind), self.operator, self.faults)
         if conditions.aggregation is None:
@@ -133,7 +133,7 @@ class Round:
     @property
     def online(self) -> NodeMask | None:
         """(n,) bool, row by row: the nodes that take part; None if all do."""
-        if self.conditions.online == 1:
+        if surely(self.conditions.online, 1):
             return None
         if self.conditions.session == 1:
             return self.by_row(jax.random.uniform(self.key("online"), (self.n_nodes,))) < self.conditions.online
@@ -147,7 +147,7 @@ class Round:
     @property
     def works(self) -> NodeMask | None:
         """(n,) bool, row by row: the nodes that do their local work in this round; None if all do."""
-        if self.conditions.straggle == 0:
+        if surely(self.conditions.straggle, 0):
             return None
         return self.by_row(jax.random.uniform(self.key("straggle"), (self.n_nodes,))) >= self.conditions.straggle
 

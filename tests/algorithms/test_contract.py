@@ -49,18 +49,21 @@ def alone(case: Case) -> dict[str, float]:
 
 def run_of(algorithm: Algorithm, rounds: int, conditions: Conditions) -> tuple[np.ndarray, Traffic]:
     """Return (models, traffic) after so many rounds, as the engine runs them but without its measurements."""
-    key, problem = run_key(3), algorithm.problem
+    key = run_key(3)
+    run = quickly(lambda key: traced_run(algorithm, rounds, conditions, key), key)
+    return jax.tree.map(np.asarray, run(key))
 
-    def run(key: jax.Array) -> tuple[jax.Array, Traffic]:
-        def step(number: jax.Array, carried: tuple[object, Traffic]) -> tuple[object, Traffic]:
-            round_ = Round(number, key, problem.n_nodes, conditions, problem.order)
-            state, traffic = algorithm.step(carried[0], round_)
-            return state, carried[1] + traffic
 
-        state, traffic = jax.lax.fori_loop(0, rounds, step, (first(algorithm, key).state, Traffic.none()))
-        return by_node(algorithm.models(state), problem.order), traffic
+def traced_run(algorithm: Algorithm, rounds: int, conditions: Conditions, key: jax.Array) -> tuple[jax.Array, Traffic]:
+    problem = algorithm.problem
 
-    return jax.tree.map(np.asarray, quickly(run, key)(key))
+    def step(number: jax.Array, carried: tuple[object, Traffic]) -> tuple[object, Traffic]:
+        round_ = Round(number, key, problem.n_nodes, conditions, problem.order)
+        state, traffic = algorithm.step(carried[0], round_)
+        return state, carried[1] + traffic
+
+    state, traffic = jax.lax.fori_loop(0, rounds, step, (first(algorithm, key).state, Traffic.none()))
+    return by_node(algorithm.models(state), problem.order), traffic
 
 
 def quickly(function: Callable[..., Any], *arguments: jax.Array) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -12,11 +13,17 @@ from jaxgossip.random import run_key
 from jaxgossip.simulation.program import first
 from jaxgossip.topology import Graph, Order
 from tests.algorithms.cases import CASES, Case, N, P
-from tests.algorithms.test_contract import ROUNDS, alone, faultless, plain, quadratic, quickly, x_after
+from tests.algorithms.test_contract import ROUNDS, alone, faultless, plain, quadratic, quickly, traced_run, x_after
 
 t = jg.topology
 FOLLOWS = {"federated_averaging", "centralised"}
 """Methods with one model: their nodes have none of their own to keep or to train by itself."""
+
+SPLIT = [
+    next(case for case in CASES if (case.name, case.mixing) == pair)
+    for pair in [("gossip", "static"), ("sgp", "push_sum"), ("epidemic", "push"), ("relay_sgd", "tree")]
+]
+"""One method for each kind of mixing."""
 
 
 def these(*conditions: object) -> pytest.MarkDecorator:
@@ -37,34 +44,41 @@ def starts(case: Case) -> np.ndarray:
 
 
 @these(of_a_network)
-def test_nothing_happens_to_nodes_that_are_never_online(case: Case) -> None:
-    x = x_after(case.make(quadratic()), conditions=Conditions(online=0.0))
-    np.testing.assert_allclose(x, starts(case), rtol=1e-6)  # jitted together, a start may be rounded once more
+def test_faults_do_as_much_as_they_say(case: Case) -> None:
+    """None, all, or some: one compiled run, whose faults are arguments."""
+    algorithm, key = case.make(quadratic()), run_key(3)
+
+    def run(drop: jax.Array, online: jax.Array) -> jax.Array:
+        return traced_run(algorithm, ROUNDS, Conditions(drop=drop, online=online), key)[0]
+
+    compiled = quickly(run, *jnp.ones(2))
+
+    def x(drop: float, online: float) -> np.ndarray:
+        return np.asarray(compiled(jnp.float32(drop), jnp.float32(online)))
+
+    np.testing.assert_allclose(x(0, 1), faultless(case)[0], rtol=2e-5, atol=2e-6)
+    np.testing.assert_allclose(x(0.2, 0), starts(case), rtol=1e-6)  # jitted together, a start may be rounded once more
+    if case.talks or case.name == "federated_averaging":
+        assert np.abs(x(0.5, 1) - faultless(case)[0]).max() > 1e-3
+    if case.talks and case.name != "muffliato" and not alone(case):
+        np.testing.assert_allclose(x(1, 1), plain(N, case.steps), rtol=1e-5, atol=2e-6)
+    if case.name == "federated_averaging":  # a server that hears nothing keeps its model
+        np.testing.assert_allclose(x(1, 1), starts(case), rtol=1e-6)
 
 
-@these(of_a_network)
-def test_faults_that_never_strike_change_nothing(case: Case) -> None:
-    x = x_after(case.make(quadratic()), conditions=Conditions(split=2, split_at=100, heal_at=101))
-    np.testing.assert_allclose(x, faultless(case)[0], rtol=2e-5, atol=2e-6)
-
-
-@these(between_nodes, lambda case: case.name != "muffliato")  # which adds its noise also to a node that is alone
+@these(
+    between_nodes, lambda case: bool(alone(case)) and case.name != "muffliato"
+)  # which adds noise also to lone nodes
 def test_all_messages_dropped_is_isolated_training(case: Case) -> None:
-    """Also push-sum methods, whose weights stay 1, and ADMM, whose duals stay 0 and whose penalty vanishes with its links."""
+    """Those with momentum, once they have none; the others above, also push-sum methods, whose weights stay 1."""
     x = x_after(case.make(quadratic(), **alone(case)), conditions=Conditions(drop=1.0))
     np.testing.assert_allclose(x, plain(N, case.steps), rtol=1e-5, atol=2e-6)
 
 
-@these(lambda case: case.name == "federated_averaging")
-def test_a_server_that_hears_nothing_keeps_its_model(case: Case) -> None:
-    x = x_after(case.make(quadratic()), conditions=Conditions(drop=1.0))
-    np.testing.assert_allclose(x, starts(case), rtol=1e-6)
-
-
-@these(lambda case: case.talks or case.name == "federated_averaging")
-def test_faults_change_the_run(case: Case) -> None:
-    x = x_after(case.make(quadratic()), conditions=Conditions(drop=0.5))
-    assert np.abs(x - faultless(case)[0]).max() > 1e-3
+@these(lambda case: case in SPLIT)
+def test_a_split_that_never_happens_changes_nothing(case: Case) -> None:
+    x = x_after(case.make(quadratic()), conditions=Conditions(split=2, split_at=100, heal_at=101))
+    np.testing.assert_allclose(x, faultless(case)[0], rtol=2e-5, atol=2e-6)
 
 
 @these(of_a_network, lambda case: case.learns)

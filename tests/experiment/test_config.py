@@ -244,7 +244,7 @@ def test_own_builders_are_checked_like_ours(tmp_path):
         ),
         (
             ["evaluation.baselines=['isolated', 'centralized']"],
-            "evaluation.baselines[1]: expected 'isolated' or 'centralised', got 'centralized'",
+            "evaluation.baselines[1]: expected 'isolated', 'centralised' or 'federated_averaging', got 'centralized'",
             "did you mean 'centralised'?",
         ),
         (["evaluation.baselines=isolated"], "evaluation.baselines: expected a list, got 'isolated'", ""),

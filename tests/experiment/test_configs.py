@@ -39,7 +39,13 @@ def test_a_config_opens_with_what_to_look_at(path: Path) -> None:
     assert examples()[path.stem]
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[] if path.stem in ("quickstart", "own_graph") else pytest.mark.slow)
+        for path in CONFIGS
+    ],
+)
 def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Path) -> None:
     config = variants(path, [*SMALL[path.stem], "rounds=6", "evaluation.every=3"])[0].config
     outcome = run(config, out=tmp_path / "run", command="jaxgossip run")

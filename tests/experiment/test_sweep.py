@@ -77,7 +77,7 @@ def test_a_sweep_runs_all_keeps_what_is_complete_and_tells_all(config: Path, tmp
     assert runs[1].final["round"] == 3
     rows = [{"variant": one.name, **final_numbers(run)} for one, run in zip(found, runs, strict=True)]
     table, lines = write_table(rows, out)
-    assert [row["variant"] for row in csv.DictReader(table.open())] == ["D²", "slow"]
+    assert [row["variant"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())] == ["D²", "slow"]
     assert json.loads(lines.read_text().splitlines()[1])["bytes_sent"] == 576
     figure = standings(runs, [one.name for one in found])
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] in (["D²", "slow"], ["slow", "D²"])

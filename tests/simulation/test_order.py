@@ -1,6 +1,7 @@
 """Where a node's row stands in memory changes nothing that the node draws, hears or learns."""
 
 import dataclasses
+import itertools
 
 import jax.numpy as jnp
 import numpy as np
@@ -50,12 +51,22 @@ def result(graph: Graph, mixing: str, task: str, **options: object) -> jg.simula
     return jg.simulate(step, rounds=6, seed=3, evaluate_every=3, sampled_nodes=10, **options)
 
 
-@pytest.mark.parametrize("faults", [None, Conditions(drop=0.3, online=0.7)], ids=["faultless", "faulty"])
-@pytest.mark.parametrize("mixing", MIXINGS)
-@pytest.mark.parametrize("graph", GRAPHS)
-def test_the_order_of_rows_changes_nothing(graph: str, mixing: str, faults: Conditions | None) -> None:
-    plain = result(GRAPHS[graph], mixing, "classification", conditions=faults)
-    moved = result(ordered(GRAPHS[graph]), mixing, "classification", conditions=faults)
+FAULTS = {"faultless": None, "faulty": Conditions(drop=0.3, online=0.7)}
+QUICK = {("slots", "static", "faulty"), ("slots", "push", "faultless"), ("slots", "matching", "faultless")}
+QUICK |= {("hybrid", "static", "faulty"), ("hybrid", "pull", "faulty"), ("star", "push", "faulty")}
+"""Every graph, every mixing and every fate once or twice; all their combinations are for the slow tests."""
+
+
+@pytest.mark.parametrize(
+    ("graph", "mixing", "faults"),
+    [
+        pytest.param(*one, marks=[] if one in QUICK else pytest.mark.slow)
+        for one in itertools.product(GRAPHS, MIXINGS, FAULTS)
+    ],
+)
+def test_the_order_of_rows_changes_nothing(graph: str, mixing: str, faults: str) -> None:
+    plain = result(GRAPHS[graph], mixing, "classification", conditions=FAULTS[faults])
+    moved = result(ordered(GRAPHS[graph]), mixing, "classification", conditions=FAULTS[faults])
     # Not bit for bit: the last rows of an array go through other instructions than the others, with another exp.
     np.testing.assert_allclose(moved.x, plain.x, rtol=1e-5, atol=1e-6)
     for name, scores in plain.node_scores.items():
@@ -71,7 +82,8 @@ def test_the_order_of_rows_changes_nothing(graph: str, mixing: str, faults: Cond
 @pytest.mark.parametrize("task", ["isotropic_quadratic", "least_squares"])
 def test_quadratics_draw_by_node_too(task: str) -> None:
     plain, moved = (result(graph, "matching", task) for graph in (GRAPHS["slots"], ordered(GRAPHS["slots"])))
-    np.testing.assert_allclose(moved.x, plain.x, rtol=1e-6)
+    # Models are near one, and the last rows go through other instructions (see above): an ulp or two of one.
+    np.testing.assert_allclose(moved.x, plain.x, rtol=1e-6, atol=2**-22)
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

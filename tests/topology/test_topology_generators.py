@@ -39,6 +39,7 @@ KEYWORDS = {
     "grid": boxes(2),
     "torus": boxes(3),
     "star": sized(2, 40),
+    "binary_tree": sized(1, 40, branching=lambda _: st.integers(1, 4)),
     "hypercube": st.integers(0, 6).map(lambda d: {"nodes": 2**d}),
     "complete": sized(1, 20),
     "static_exponential": sized(2, 60),
@@ -141,6 +142,7 @@ def test_same_edges_as_networkx(ours, theirs):
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
+        (topology.binary_tree(13, branching=3), nx.balanced_tree(3, 2)),
         (topology.hypercube(16), nx.hypercube_graph(4)),
         (topology.torus(60, (3, 4, 5)), nx.grid_graph((3, 4, 5), periodic=True)),
         (topology.grid(12, (3, 4)), nx.grid_2d_graph(3, 4)),
