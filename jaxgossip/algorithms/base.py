@@ -102,7 +102,7 @@ def displacement(
     """
     wide = state._replace(x=state.x.astype(accumulator(state.x.dtype)))
     after = descend(problem, optimizer, wide, round_, n_steps)
-    return once(after.x - wide.x), after.opt_state
+    return after.x - wide.x, after.opt_state
 
 
 def once[T](rows: T) -> T:

@@ -66,9 +66,9 @@ def choco(
     def step(state: ChocoState, round_: Round) -> tuple[ChocoState, Traffic]:
         links, dtype = round_.links(W, problem.n_shared), state.x.dtype
         u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        half = state.x + u
+        half = once(state.x + u)
         message = compressed(compressor, (half - state.public).astype(dtype), problem.n_shared, round_)
-        public = state.public + message
+        public = once(state.public + message)
         x = (half + consensus_rate * (links.mix(public) - public)).astype(dtype)
         new = ChocoState(x, opt_state, public)
         return round_.keep_offline(new, state), sent_compressed(compressor, links, problem)
@@ -79,7 +79,7 @@ def choco(
 def compressed(compressor: Compressor, rows: Rows, n_shared: int, round_: Round) -> Rows:
     """Return Q of the shared columns of ``rows`` (n, p), and zeros in the private ones."""
     message = compressor(rows[:, :n_shared], round_.key("compression"), round_.nodes)
-    return jnp.pad(once(message), ((0, 0), (0, rows.shape[1] - n_shared)))
+    return jnp.pad(message, ((0, 0), (0, rows.shape[1] - n_shared)))
 
 
 def sent_compressed(compressor: Compressor, links: Links, problem: Problem) -> Traffic:

@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.compression.compressor import Compressor, Size, bytes_of_bits, check_count
-from jaxgossip.compression.reduce import row_sums
 from jaxgossip.random import hashed_uniform
 from jaxgossip.typing import NodeInts, PRNGKey, Rows
 
@@ -33,7 +32,7 @@ def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
     def apply(x: Rows, key: PRNGKey, nodes: NodeInts) -> Rows:
         p = x.shape[1]
         tau = 1 + min(p / levels**2, math.sqrt(p) / levels) if rescale else 1.0
-        norm = jnp.sqrt(row_sums(jnp.square(x)))
+        norm = jnp.linalg.norm(x, axis=1, keepdims=True)
         exact = jnp.abs(x) * (levels / jnp.where(norm > 0, norm, 1))
         lower = jnp.floor(exact)
         # Compared with what is left, not added to it: a sum near s would be rounded up to a level that does not exist.
@@ -59,7 +58,7 @@ def sign() -> Compressor:
 
     def apply(x: Rows, key: PRNGKey, nodes: NodeInts) -> Rows:
         del key, nodes  # nothing is drawn
-        scale = row_sums(jnp.abs(x)) / x.shape[1]
+        scale = jnp.mean(jnp.abs(x), 1, keepdims=True)
         return jnp.where(x >= 0, scale, -scale)
 
     def size(p: int, dtype: np.dtype) -> Size:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
+from jaxgossip.compression.blocks import by_blocks
 from jaxgossip.compression.compressor import (
     Compressor,
     Size,
@@ -15,11 +16,10 @@ from jaxgossip.compression.compressor import (
     index_bits,
     kept_columns,
 )
-from jaxgossip.compression.reduce import row_counts, row_maxima
 from jaxgossip.random import hashed_bits
 from jaxgossip.typing import NodeInts, PRNGKey, Rows
 
-FEW = 16
+FEW = 24
 """Up to so many columns, the k largest are cheaper taken one after the other than found by bisection."""
 
 
@@ -90,29 +90,74 @@ def random_k(*, fraction: float = 0.1, rescale: bool = False) -> Compressor:
 def _largest(x: Rows, k: int) -> Array:
     """Return (n, p) bool, true at the k < p entries of largest magnitude of each row, of equal ones the lower columns.
 
-    A mask needs no order, so nothing is sorted: it needs a threshold with k entries at or above. The bits of |x|, read as
-    whole numbers, are in the order of |x|, and are bisected. Where equal entries straddle the threshold, their columns
-    are bisected next, counted from the right. Of equal zeros all are true, since it shows in no result which are kept.
+    A mask needs no order, so nothing is sorted: it needs a threshold with k entries at or above. Where equal entries
+    straddle it, their columns are bisected next, counted from the right. Of equal zeros all are true, since it shows in no
+    result which are kept.
     """
-    p = x.shape[1]
-    bits = jax.lax.bitcast_convert_type(jnp.abs(x), jnp.int64 if x.dtype == jnp.float64 else jnp.int32)
-    largest = row_maxima(bits)
-    low = jnp.zeros_like(largest)
-    if k <= FEW:
-        # The k-th largest of the distinct values is at or below the k-th largest of all, and is it unless some are equal.
-        below = jax.lax.fori_loop(1, k, lambda _, top: row_maxima(jnp.where(bits < top, bits, -1)), largest)
-        low = jnp.maximum(below, low)
-    counted = row_counts(bits >= low)
-    threshold, counted = _bisect(lambda at: row_counts(bits >= at), k, low, largest + 1, counted)
+    x = jax.lax.optimization_barrier(x)  # every pass reads it
+    return _kept(x, *by_blocks(lambda rows: _threshold(rows, k), x))
 
-    from_right = jnp.arange(p - 1, -1, -1, dtype=jnp.int32)
 
-    def kept(column: Array) -> Array:
-        return (bits > threshold) | ((bits == threshold) & (from_right >= column))
+def _threshold(x: Rows, k: int) -> tuple[Array, Array]:
+    """Return (n, 1) the k-th largest magnitude of each row, and the last columns, counted from the right, left out of it."""
+    threshold, counted = (_descent if k <= FEW else _bisected)(x, k)
+    none = jnp.zeros_like(counted)
 
-    low, high = jnp.zeros_like(counted), jnp.where(threshold == 0, 1, p).astype(counted.dtype)
-    column, _ = _bisect(lambda column: row_counts(kept(column)), k, low, high, counted)
-    return kept(column)
+    def tie(threshold: Array) -> Array:
+        high = jnp.where(threshold == 0, 1, x.shape[1]).astype(counted.dtype)
+        return _bisect(lambda column: _counts(_kept(x, threshold, column)), k, none, high, counted)[0]
+
+    tied = jnp.any((counted > k) & (threshold > 0))
+    return threshold, jax.lax.cond(tied, tie, lambda _: none, threshold)
+
+
+def _kept(x: Rows, threshold: Array, column: Array) -> Array:
+    """Return (n, p) bool: above the threshold, or at it and not among the last ``column`` columns."""
+    from_right = jnp.arange(x.shape[1] - 1, -1, -1, dtype=jnp.int32)
+    return (jnp.abs(x) > threshold) | ((jnp.abs(x) == threshold) & (from_right >= column))
+
+
+def _descent(x: Rows, k: int) -> tuple[Array, Array]:
+    """Return the k-th largest magnitude of each row, (n, 1), and how many entries are at or above it: k passes, and one.
+
+    Every pass finds the largest magnitude below the last one. Equal ones are passed together, so that the k-th pass may be
+    too low: then the thresholds before it are tried, upwards, until all rows have theirs.
+    """
+    tops = [jnp.max(jnp.abs(x), 1, keepdims=True)]
+    for _ in range(1, k):
+        tops.append(jnp.max(jnp.where(jnp.abs(x) < tops[-1], jnp.abs(x), 0), 1, keepdims=True))
+    steps = jnp.stack(tops)
+
+    def climb(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        at, threshold, counted, settled = carry
+        higher = steps[at]
+        at_higher = _counts(jnp.abs(x) >= higher)
+        climbs = ~settled & (at_higher >= k)
+        threshold, counted = jnp.where(climbs, higher, threshold), jnp.where(climbs, at_higher, counted)
+        return at - 1, threshold, counted, ~climbs | (counted == k)
+
+    counted = _counts(jnp.abs(x) >= tops[-1])
+    start = (jnp.int32(k - 2), tops[-1], counted, counted == k)
+    _, threshold, counted, _ = jax.lax.while_loop(lambda carry: (carry[0] >= 0) & ~jnp.all(carry[-1]), climb, start)
+    return threshold, counted
+
+
+def _bisected(x: Rows, k: int) -> tuple[Array, Array]:
+    """Return the same by bisection: the bits of |x|, read as whole numbers, are in the order of |x|."""
+    whole = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
+
+    def bits(of: Array) -> Array:
+        return jax.lax.bitcast_convert_type(of, whole)
+
+    high = bits(jnp.max(jnp.abs(x), 1, keepdims=True)) + 1
+    counted = jnp.full(high.shape, x.shape[1], jnp.int32)
+    at, counted = _bisect(lambda at: _counts(bits(jnp.abs(x)) >= at), k, jnp.zeros_like(high), high, counted)
+    return jax.lax.bitcast_convert_type(at, x.dtype), counted
+
+
+def _counts(mask: Array) -> Int[Array, "n 1"]:
+    """Return (n, 1) int32, how many entries of each row of ``mask`` (n, p) are true; as floats, which CPUs add faster."""
+    return jnp.where(mask, jnp.float32(1), 0).sum(1, keepdims=True).astype(jnp.int32)
 
 
 def _bisect(count: Callable[[Array], Array], k: int, low: Array, high: Array, counted: Array) -> tuple[Array, Array]:
