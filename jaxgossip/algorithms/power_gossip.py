@@ -22,8 +22,11 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, displacement, fixed, start
+from jaxgossip.compression import by_blocks
+from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
+from jaxgossip.mixing.tables import MAX_SLOTS, gather
 from jaxgossip.network import Round, Traffic
 from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
@@ -52,7 +55,7 @@ def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: M
         rank: of the approximation.
 
     Raises:
-        InputError: a rank below one, or W changes or is not symmetric.
+        InputError: a rank below one, W changes or is not symmetric, or a node has more than 128 edges.
     """
     at_least_one("rank", rank)
     operator, kind, s = fixed("power_gossip", W), accumulator(problem.dtype), problem.n_shared
@@ -71,20 +74,18 @@ def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: M
         u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
         half = jax.lax.optimization_barrier((state.x + u).astype(kind))
         matrices = jnp.pad(half[:, :s], ((0, 0), (0, a * b - s))).reshape(-1, a, b)
-        difference = matrices[edges.first] - matrices[edges.second]
-        left: list[Array] = []
-        for q in state.q:  # products with single vectors: XLA on CPU is slow at many small products of matrices
-            p = (difference * q[:, None]).sum(2)
-            for other in left:
-                p = p - (other * p).sum(1, keepdims=True) * other
-            norm = jnp.linalg.norm(p, axis=1, keepdims=True)
-            left.append(p / jnp.where(norm > TINY, norm, jnp.inf))
-        right = [(difference * p[:, :, None]).sum(1) for p in left]
+        left, right = by_blocks(
+            lambda first, second, *q: _power_step(matrices, first, second, q),
+            edges.first,
+            edges.second,
+            *state.q,
+            row_bytes=matrices[0].size * kind.itemsize,
+        )
         alive = jnp.ones((), bool)
         if links.faults is not None:
             alive = links.faults.arrive(edges.first, edges.second) & links.faults.arrive(edges.second, edges.first)
         pulls = zip(left, (jnp.where(alive[..., None], one, 0) for one in right), strict=True)
-        change = sum((edges.pulled(p, q) for p, q in pulls), jnp.zeros(matrices.shape, kind)).reshape(-1, a * b)[:, :s]
+        change = edges.pulled(list(pulls)).reshape(-1, a * b)[:, :s]
         x = half - jnp.pad(change, ((0, 0), (0, half.shape[1] - s)))
         # Where the ends agree, or an edge rests, the vector stays where it was.
         kept = tuple(
@@ -105,11 +106,26 @@ TINY = 1e-30
 """Below, the difference of two models is none."""
 
 
+def _power_step(
+    matrices: Float[Array, "n a b"], first: Array, second: Array, start: tuple[Float[Array, "m b"], ...]
+) -> tuple[list[Array], list[Array]]:
+    """Return (p, q⁺), rank vectors of each (m, a) and (m, b): one step of power iteration on the edges' differences."""
+    difference = jax.lax.optimization_barrier(gather(matrices, first) - gather(matrices, second))
+    left: list[Array] = []
+    for q in start:
+        p = jnp.einsum("mab,mb->ma", difference, q)
+        for other in left:
+            p = p - (other * p).sum(1, keepdims=True) * other
+        norm = jnp.linalg.norm(p, axis=1, keepdims=True)
+        left.append(p / jnp.where(norm > TINY, norm, jnp.inf))
+    return left, [jnp.einsum("mab,ma->mb", difference, p) for p in left]
+
+
 class _Edges:
     """The edges of a symmetric W, and where each node finds its own.
 
     Attributes:
-        first: (m,) int32, the lower row of each edge; second: the higher one.
+        first: (m,) int32, the lower row of each edge; second: the higher one. Without edges, one from a node to itself.
     """
 
     def __init__(self, matrix: sp.csr_array) -> None:
@@ -117,24 +133,39 @@ class _Edges:
         links.eliminate_zeros()
         upper = sp.triu(links, 1).tocoo()
         n, m = links.indptr.size - 1, upper.row.size
-        self.first, self.second = (jnp.asarray(ends, jnp.int32) for ends in (upper.row, upper.col))
+        ends = (upper.row, upper.col) if m else (np.zeros(1), np.zeros(1))
+        self.first, self.second = (jnp.asarray(end, jnp.int32) for end in ends)
         numbered = sp.csr_array((np.arange(1, m + 1), (upper.row, upper.col)), shape=(n, n))
         numbered = sp.csr_array(numbered + numbered.T)
         numbered.sort_indices()
         links.sort_indices()
         degrees = np.diff(links.indptr)
         width = max(1, int(degrees.max(initial=0)))
+        if width > MAX_SLOTS:
+            raise InputError(
+                f"power_gossip: a node has {width:,} edges, too many to take them one by one",
+                hint=f"a topology of degree {MAX_SLOTS} at most",
+            )
         filled = np.arange(width) < degrees[:, None]
         edge, weight = np.zeros((n, width), np.int32), np.zeros((n, width))
         receivers = np.repeat(np.arange(n), degrees)
         edge[filled] = numbered.data - 1
         weight[filled] = links.data * np.where(receivers < links.indices, 1, -1)
-        self._slots = [(jnp.asarray(edge[:, k]), jnp.asarray(weight[:, k])) for k in range(width)] if m else []
+        self._edge, self._weight = jnp.asarray(edge), jnp.asarray(weight)
 
-    def pulled(self, p: Float[Array, "m a"], q: Float[Array, "m b"]) -> Float[Array, "n a b"] | Array:
-        """Return Σ over each node's edges of ± W_ij p qᵀ: what it gives up."""
-        p, q = jax.lax.optimization_barrier((p, q))
-        total = jnp.zeros((), p.dtype)
-        for edge, weight in self._slots:
-            total = total + weight[:, None, None].astype(p.dtype) * p[edge][:, :, None] * q[edge][:, None, :]
-        return total
+    def pulled(self, pairs: list[tuple[Float[Array, "m a"], Float[Array, "m b"]]]) -> Float[Array, "n a b"]:
+        """Return Σ over each node's edges, and the pairs (p, q), of ± W_ij p qᵀ: what it gives up."""
+        pairs = jax.lax.optimization_barrier(pairs)
+
+        def of_rows(edge: Array, weight: Array) -> Array:
+            signed = weight[:, :, None].astype(pairs[0][0].dtype)
+            P = jnp.concatenate([signed * gather(p, edge) for p, _ in pairs], 1)
+            Q = jnp.concatenate([gather(q, edge) for _, q in pairs], 1)
+            # Turned by hand: XLA on CPU has a quick product of many small matrices for this order of axes alone.
+            P = jax.lax.optimization_barrier(P.swapaxes(1, 2))
+            return jnp.einsum("nak,nkb->nab", P, Q)
+
+        row_bytes = (
+            2 * self._edge.shape[1] * sum(p.shape[1] + q.shape[1] for p, q in pairs) * pairs[0][0].dtype.itemsize
+        )
+        return by_blocks(of_rows, self._edge, self._weight, row_bytes=row_bytes)

@@ -13,7 +13,6 @@ Vogels et al. 2021, "RelaySum for decentralized deep learning on heterogeneous d
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -21,11 +20,12 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 from scipy.sparse.csgraph import connected_components
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, fixed, start
+from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, fixed, once, start
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.hybrid import rest_of
+from jaxgossip.mixing.tables import gather
 from jaxgossip.network import Links, Round, Traffic
 from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
@@ -36,10 +36,14 @@ class Relayed(NamedTuple):
     Attributes:
         sums: (m, p) models summed up behind each link.
         counts: (m, 1) how many.
+        heard: (n, p) the sums on the links into each node, added up.
+        heard_of: (n, 1) how many.
     """
 
     sums: Float[Array, "m p"]
     counts: Float[Array, "m 1"]
+    heard: Float[Array, "n p"]
+    heard_of: Float[Array, "n 1"]
 
 
 class RelayState(NamedTuple):
@@ -64,7 +68,7 @@ class RelaySum:
                 f"relay_sgd needs a tree: {n} nodes in one piece with {n - 1} edges, not {m // 2} in {components}",
                 hint="topology.kind = 'path', 'star' or 'binary_tree'",
             )
-        self.n_links = m
+        self.n_nodes, self.n_links = n, m
         receivers = np.repeat(np.arange(n, dtype=np.int32), np.diff(links.indptr))
         numbers = sp.csr_array((np.arange(1, m + 1), links.indices, links.indptr), shape=(n, n)).T.tocsr()
         numbers.sort_indices()
@@ -75,22 +79,27 @@ class RelaySum:
 
     def none(self, p: int, dtype: np.dtype) -> Relayed:
         """Return what is under way before the first round: nothing, of models of ``p`` columns."""
-        return Relayed(jnp.zeros((self.n_links, p), dtype), jnp.zeros((self.n_links, 1), accumulator(dtype)))
+        wide = accumulator(dtype)
+        sums, counts = jnp.zeros((self.n_links, p), dtype), jnp.zeros((self.n_links, 1), wide)
+        return Relayed(sums, counts, jnp.zeros((self.n_nodes, p), wide), jnp.zeros((self.n_nodes, 1), wide))
 
     def __call__(self, x: Rows, relayed: Relayed, links: Links) -> tuple[Relayed, Rows, Float[Array, "n 1"]]:
         """Relay for one round: (what is under way then, (n, p) sums, (n, 1) numbers of models in them)."""
         if self._into is None:
             return relayed, x, jnp.ones((x.shape[0], 1), relayed.counts.dtype)
+        one = jnp.ones((x.shape[0], 1), relayed.counts.dtype)
         parts = []
-        for own, under_way in ((x, relayed.sums), (jnp.ones((x.shape[0], 1), relayed.counts.dtype), relayed.counts)):
-            here = jax.lax.optimization_barrier(own + self._into.sums(under_way, None))
-            told = here[self._senders] - under_way[self._back]  # all that the sender has, but what came from there
+        for own, under_way, heard in ((x, relayed.sums, relayed.heard), (one, relayed.counts, relayed.heard_of)):
+            here = once(own + heard)
+            told = gather(here, self._senders) - gather(under_way, self._back)  # all but what came from there
             if links.faults is not None:
                 arrived = links.faults.arrive(self._receivers, self._senders)[:, None]
                 told = jnp.where(arrived, told, under_way)
-            parts.append((told.astype(under_way.dtype), own + self._into.sums(told, None)))
-        (sums, total), (counts, number) = parts
-        return Relayed(sums, counts), total, number
+            told = once(told.astype(under_way.dtype))
+            hears = once(self._into.sums(told, None))
+            parts.append((told, hears, own + hears))
+        (sums, heard, total), (counts, heard_of, number) = parts
+        return Relayed(sums, counts, heard, heard_of), total, number
 
 
 def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:

@@ -5,6 +5,7 @@
 >>> Q.size(64, x.dtype)            # Size(data=24, metadata=5), bytes of one message
 """
 
+from jaxgossip.compression.blocks import by_blocks as by_blocks
 from jaxgossip.compression.casts import bfloat16 as bfloat16
 from jaxgossip.compression.casts import float16 as float16
 from jaxgossip.compression.casts import identity as identity

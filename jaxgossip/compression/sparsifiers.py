@@ -95,7 +95,7 @@ def _largest(x: Rows, k: int) -> Array:
     result which are kept.
     """
     x = jax.lax.optimization_barrier(x)  # every pass reads it
-    return _kept(x, *by_blocks(lambda rows: _threshold(rows, k), x))
+    return _kept(x, *by_blocks(lambda rows: _threshold(rows, k), x, row_bytes=x.shape[1] * x.dtype.itemsize))
 
 
 def _threshold(x: Rows, k: int) -> tuple[Array, Array]:
