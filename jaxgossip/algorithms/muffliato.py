@@ -68,7 +68,8 @@ def muffliato(
             after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last).astype(x.dtype)
             return after, x, traffic + links.sent(x)
 
-        x, _, traffic = jax.lax.fori_loop(0, steps, gossip, (begun, begun, Traffic.none()))
+        # By twos, so that each of the two arrays is written in its own place again: one at a time they would be swapped.
+        x, _, traffic = jax.lax.fori_loop(0, steps, gossip, (begun, begun, Traffic.none()), unroll=2)
         return round_.keep_offline(TrainState(x, learnt.opt_state), state), traffic
 
     return Algorithm(init, step, problem, name="Muffliato", mixings=steps)

@@ -94,65 +94,66 @@ def _largest(x: Rows, k: int) -> Array:
     straddle it, their columns are bisected next, counted from the right. Of equal zeros all are true, since it shows in no
     result which are kept.
     """
-    x = jax.lax.optimization_barrier(x)  # every pass reads it
-    return _kept(x, *by_blocks(lambda rows: _threshold(rows, k), x, row_bytes=x.shape[1] * x.dtype.itemsize))
+    row_bytes = x.shape[1] * x.dtype.itemsize
+    sizes = jax.lax.optimization_barrier(jnp.abs(x))  # every pass reads them
+    return _kept(jnp.abs(x), *by_blocks(lambda rows: _threshold(rows, k), sizes, row_bytes=row_bytes))
 
 
-def _threshold(x: Rows, k: int) -> tuple[Array, Array]:
-    """Return (n, 1) the k-th largest magnitude of each row, and the last columns, counted from the right, left out of it."""
-    threshold, counted = (_descent if k <= FEW else _bisected)(x, k)
+def _threshold(sizes: Rows, k: int) -> tuple[Array, Array]:
+    """Return (n, 1) the k-th largest magnitude of each row, and how many of the last columns are left out at it."""
+    threshold, counted = (_descent if k <= FEW else _bisected)(sizes, k)
     none = jnp.zeros_like(counted)
 
     def tie(threshold: Array) -> Array:
-        high = jnp.where(threshold == 0, 1, x.shape[1]).astype(counted.dtype)
-        return _bisect(lambda column: _counts(_kept(x, threshold, column)), k, none, high, counted)[0]
+        high = jnp.where(threshold == 0, 1, sizes.shape[1]).astype(counted.dtype)
+        return _bisect(lambda column: _counts(_kept(sizes, threshold, column)), k, none, high, counted)[0]
 
     tied = jnp.any((counted > k) & (threshold > 0))
     return threshold, jax.lax.cond(tied, tie, lambda _: none, threshold)
 
 
-def _kept(x: Rows, threshold: Array, column: Array) -> Array:
+def _kept(sizes: Rows, threshold: Array, column: Array) -> Array:
     """Return (n, p) bool: above the threshold, or at it and not among the last ``column`` columns."""
-    from_right = jnp.arange(x.shape[1] - 1, -1, -1, dtype=jnp.int32)
-    return (jnp.abs(x) > threshold) | ((jnp.abs(x) == threshold) & (from_right >= column))
+    from_right = jnp.arange(sizes.shape[1] - 1, -1, -1, dtype=jnp.int32)
+    return (sizes > threshold) | ((sizes == threshold) & (from_right >= column))
 
 
-def _descent(x: Rows, k: int) -> tuple[Array, Array]:
+def _descent(sizes: Rows, k: int) -> tuple[Array, Array]:
     """Return the k-th largest magnitude of each row, (n, 1), and how many entries are at or above it: k passes, and one.
 
     Every pass finds the largest magnitude below the last one. Equal ones are passed together, so that the k-th pass may be
     too low: then the thresholds before it are tried, upwards, until all rows have theirs.
     """
-    tops = [jnp.max(jnp.abs(x), 1, keepdims=True)]
+    tops = [jnp.max(sizes, 1, keepdims=True)]
     for _ in range(1, k):
-        tops.append(jnp.max(jnp.where(jnp.abs(x) < tops[-1], jnp.abs(x), 0), 1, keepdims=True))
+        tops.append(jnp.max(jnp.where(sizes < tops[-1], sizes, 0), 1, keepdims=True))
     steps = jnp.stack(tops)
 
     def climb(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         at, threshold, counted, settled = carry
         higher = steps[at]
-        at_higher = _counts(jnp.abs(x) >= higher)
+        at_higher = _counts(sizes >= higher)
         climbs = ~settled & (at_higher >= k)
         threshold, counted = jnp.where(climbs, higher, threshold), jnp.where(climbs, at_higher, counted)
         return at - 1, threshold, counted, ~climbs | (counted == k)
 
-    counted = _counts(jnp.abs(x) >= tops[-1])
+    counted = _counts(sizes >= tops[-1])
     start = (jnp.int32(k - 2), tops[-1], counted, counted == k)
     _, threshold, counted, _ = jax.lax.while_loop(lambda carry: (carry[0] >= 0) & ~jnp.all(carry[-1]), climb, start)
     return threshold, counted
 
 
-def _bisected(x: Rows, k: int) -> tuple[Array, Array]:
-    """Return the same by bisection: the bits of |x|, read as whole numbers, are in the order of |x|."""
-    whole = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
+def _bisected(sizes: Rows, k: int) -> tuple[Array, Array]:
+    """Return the same by bisection: the bits of magnitudes, read as whole numbers, are in their order."""
+    whole = jnp.int64 if sizes.dtype == jnp.float64 else jnp.int32
 
     def bits(of: Array) -> Array:
         return jax.lax.bitcast_convert_type(of, whole)
 
-    high = bits(jnp.max(jnp.abs(x), 1, keepdims=True)) + 1
-    counted = jnp.full(high.shape, x.shape[1], jnp.int32)
-    at, counted = _bisect(lambda at: _counts(bits(jnp.abs(x)) >= at), k, jnp.zeros_like(high), high, counted)
-    return jax.lax.bitcast_convert_type(at, x.dtype), counted
+    high = bits(jnp.max(sizes, 1, keepdims=True)) + 1
+    counted = jnp.full(high.shape, sizes.shape[1], jnp.int32)
+    at, counted = _bisect(lambda at: _counts(bits(sizes) >= at), k, jnp.zeros_like(high), high, counted)
+    return jax.lax.bitcast_convert_type(at, sizes.dtype), counted
 
 
 def _counts(mask: Array) -> Int[Array, "n 1"]:
