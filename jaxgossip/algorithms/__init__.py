@@ -19,6 +19,7 @@ from jaxgossip.algorithms.extra import extra as extra
 from jaxgossip.algorithms.federated import federated_averaging as federated_averaging
 from jaxgossip.algorithms.gossip import gossip as gossip
 from jaxgossip.algorithms.gradient_tracking import gradient_tracking as gradient_tracking
+from jaxgossip.algorithms.halving_windows import halving_windows as halving_windows
 from jaxgossip.algorithms.k_gt import k_gt as k_gt
 from jaxgossip.algorithms.momentum import decentlam as decentlam
 from jaxgossip.algorithms.momentum import dmsgd as dmsgd
@@ -58,6 +59,7 @@ ALGORITHMS = Registry(
         averaging,
         shift_register,
         chebyshev,
+        halving_windows,
         push_sum,
         federated_averaging,
         isolated,

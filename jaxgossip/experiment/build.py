@@ -2,8 +2,8 @@
 
 import contextlib
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from jaxgossip.algorithms import ALGORITHMS, Algorithm
 from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.errors import ConfigError, JaxGossipError
 from jaxgossip.experiment.catalogue import find_dataset, standard
-from jaxgossip.experiment.schema import Options, supply
+from jaxgossip.experiment.schema import Options, Section, supply
 from jaxgossip.experiment.sections import Classification, Config
 from jaxgossip.learning import (
     MODELS,
@@ -76,16 +76,48 @@ class Experiment:
         return supply(ALGORITHMS[name], {"local_steps": steps}, problem=self.problem, optimizer=self.optimizer)
 
 
-def build(config: Config) -> Experiment:
+class Shared:
+    """Parts that several runs have in common, built once: what a part follows from is its key."""
+
+    def __init__(self) -> None:
+        self._found: dict[Any, Any] = {}
+
+    def get[T](self, key: Any, make: Callable[[], T]) -> T:
+        """Return the part of this key, made if it is the first of it."""
+        if key not in self._found:
+            self._found[key] = make()
+        return self._found[key]
+
+
+def build(
+    config: Config, *, shared: Shared | None = None, lifted: Mapping[tuple[str, str], Any] | None = None
+) -> Experiment:
     """Build all parts of a run.
+
+    Args:
+        config: the configuration.
+        shared: parts of earlier runs, to be used again.
+        lifted: (section, key) of the optimizer or the network -> the array that takes the place of its number, so that
+            the number is no part of the program.
 
     Raises:
         InputError: a part cannot be built; the message begins with its section.
     """
-    part = _Builder(config.seed)
-    graph = in_order(build_graph(config), config)
-    W = part.section("mixing", config.mixing, MIXINGS, (Operator, Schedule), graph=graph)
-    problem = build_problem(config, graph.n_nodes, graph.order if W.numbering else None)
+    shared, lifted, part = shared or Shared(), lifted or {}, _Builder(config.seed, lifted or {})
+    of_graph = (config.topology, _seed_of(config, config.topology), _rows_are_nodes(config))
+    graph = shared.get(("graph", *of_graph), lambda: in_order(build_graph(config), config))
+    W = shared.get(
+        ("W", *of_graph, config.mixing, _seed_of(config, config.mixing)),
+        lambda: part.section(
+            "mixing", config.mixing, MIXINGS, (Operator, Schedule), graph=graph, rng=host_rng(config.seed, "mixing")
+        ),
+    )
+    order = graph.order if W.numbering else None
+    task = (config.learning, config.partition, config.adversary, config.privacy, config.device, config.seed)
+    problem = shared.get(
+        ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
+        lambda: build_problem(config, graph.n_nodes, order),
+    )
     optimizer = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
     algorithm = part.section(
@@ -93,10 +125,14 @@ def build(config: Config) -> Experiment:
         problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
     )  # fmt: skip
     aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
-    conditions = Conditions(
-        **config.network.model_dump(), adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation
-    )
+    network = config.network.model_dump() | part.lifted_of("network")
+    conditions = Conditions(**network, adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation)
     return Experiment(config, graph, problem, W, optimizer, algorithm, conditions)
+
+
+def _seed_of(config: Config, section: Section) -> int | None:
+    """Return the seed if a section's builder draws; None if what it gives is the same for all."""
+    return config.seed if {"rng", "seed"} & section.builder_takes else None
 
 
 def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
@@ -125,9 +161,12 @@ def in_order(graph: Graph, config: Config) -> Graph:
 
     One's own algorithm or mixing may rely on row i being node i: then it is.
     """
-    own = any(":" in section.kind for section in (config.mixing, config.algorithm))
-    wanted = config.topology.localise and not own and graph.n_nodes >= LOCALISE_FROM
+    wanted = config.topology.localise and not _rows_are_nodes(config) and graph.n_nodes >= LOCALISE_FROM
     return localised(graph) if wanted else graph
+
+
+def _rows_are_nodes(config: Config) -> bool:
+    return any(":" in section.kind for section in (config.mixing, config.algorithm))
 
 
 def as_graph(found: Any) -> Graph:
@@ -188,9 +227,14 @@ class _Builder:
 
     Attributes:
         seed: the run's, for builders that ask for it.
+        lifted: see :func:`build`.
     """
 
     seed: int
+    lifted: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+
+    def lifted_of(self, name: str) -> dict[str, Any]:
+        return {key: value for (section, key), value in self.lifted.items() if section == name}
 
     def section(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
         with _errors_of(name, section.kind):
@@ -201,7 +245,7 @@ class _Builder:
         return None if section is None else self.section(name, section, registry, expected, **machinery)
 
     def call(self, name: str, kind: str, builder: Any, options: Options, expected: Any, **machinery: Any) -> Any:
-        keywords = options.keywords()
+        keywords = options.keywords() | self.lifted_of(name)
         given = {key: value for key, value in {"seed": self.seed, **machinery}.items() if key not in keywords}
         with _errors_of(name, kind):
             found = supply(builder, keywords, **given)

@@ -56,7 +56,13 @@ from jaxgossip.mixing.build import (
 from jaxgossip.mixing.build import (
     uniform as uniform,
 )
+from jaxgossip.mixing.equitopo import equi_static as equi_static
+from jaxgossip.mixing.equitopo import od_equi_dyn as od_equi_dyn
+from jaxgossip.mixing.equitopo import ou_equi_dyn as ou_equi_dyn
+from jaxgossip.mixing.equitopo import u_equi_static as u_equi_static
 from jaxgossip.mixing.faults import Faults as Faults
+from jaxgossip.mixing.finite_time import base_k_plus_one as base_k_plus_one
+from jaxgossip.mixing.finite_time import hyper_hypercube as hyper_hypercube
 from jaxgossip.mixing.operator import Mixing as Mixing
 from jaxgossip.mixing.operator import Operator as Operator
 from jaxgossip.mixing.operator import Schedule as Schedule
@@ -75,6 +81,12 @@ MIXINGS = Registry(
         fresh_regular,
         one_peer_exponential,
         one_peer_hypercube,
+        base_k_plus_one,
+        hyper_hypercube,
+        equi_static,
+        u_equi_static,
+        od_equi_dyn,
+        ou_equi_dyn,
     ],
 )
 """What ``mixing.kind`` can name."""

@@ -116,7 +116,7 @@ def _uneven(weights: Weights) -> bool:
 def _device(tables: list[np.ndarray] | None, weights: Weights, n_slots: int) -> tuple:
     if tables is None:
         return (jnp.asarray(float(np.ravel(weights.edge)[0]) if np.size(weights.edge) else 0.0),) * n_slots
-    return tuple(jnp.asarray(table) for table in tables)
+    return tuple(jnp.asarray(table if np.ptp(table) else table[0]) for table in tables)
 
 
 def _slot_weight(weights: Weights, receivers: np.ndarray, sources: np.ndarray) -> np.ndarray:

@@ -8,7 +8,13 @@ What a node without links, a directed link or a list means is said in ``jaxgossi
 """
 
 from jaxgossip.registry import Registry
+from jaxgossip.topology.cliques import barbell as barbell
+from jaxgossip.topology.cliques import connected_caveman as connected_caveman
+from jaxgossip.topology.cliques import lollipop as lollipop
+from jaxgossip.topology.cliques import two_cliques as two_cliques
 from jaxgossip.topology.connectivity import check_connected as check_connected
+from jaxgossip.topology.equitopo import equi_static as equi_static
+from jaxgossip.topology.equitopo import u_equi_static as u_equi_static
 from jaxgossip.topology.graph import Graph as Graph
 from jaxgossip.topology.graph import from_links as from_links
 from jaxgossip.topology.io import edge_list as edge_list
@@ -29,6 +35,10 @@ from jaxgossip.topology.random_degrees import watts_strogatz as watts_strogatz
 from jaxgossip.topology.random_graphs import erdos_renyi as erdos_renyi
 from jaxgossip.topology.random_graphs import random_geometric as random_geometric
 from jaxgossip.topology.random_graphs import stochastic_block as stochastic_block
+from jaxgossip.topology.sequences import base_k_plus_one as base_k_plus_one
+from jaxgossip.topology.sequences import hyper_hypercube as hyper_hypercube
+from jaxgossip.topology.social import davis as davis
+from jaxgossip.topology.social import karate as karate
 from jaxgossip.topology.spectrum import eigenvalues as eigenvalues
 from jaxgossip.topology.spectrum import second_largest_modulus as second_largest_modulus
 from jaxgossip.topology.spectrum import spectral_gap as spectral_gap
@@ -65,6 +75,12 @@ TOPOLOGIES = Registry(
         barabasi_albert,
         random_geometric,
         stochastic_block,
+        barbell,
+        lollipop,
+        two_cliques,
+        connected_caveman,
+        karate,
+        davis,
         edge_list,
     ],
 )

@@ -12,7 +12,14 @@ from scipy.sparse.linalg import splu
 
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, Star
-from jaxgossip.topology.krylov import Multiply, conjugate_gradients, largest_eigenvalue, no_convergence
+from jaxgossip.topology.krylov import (
+    Multiply,
+    both_ends,
+    compact,
+    conjugate_gradients,
+    largest_eigenvalue,
+    no_convergence,
+)
 
 DENSE_NODES = 500
 """Matrices up to this size are solved dense."""
@@ -100,7 +107,7 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
     """Return the smallest and the largest eigenvalue on the complement of the constant vector, which maps to 0.
 
     Dense up to ``DENSE_NODES``; beyond, Lanczos with the constant vector shifted out of the way, and for small
-    eigenvalues that lie close together Lanczos of the inverse.
+    eigenvalues that lie close together Lanczos of the inverse. Beyond ``FACTOR_NODES``, plain Lanczos for both ends.
 
     Args:
         matrix: (n, n) symmetric, rows sum to 0, n >= 2.
@@ -115,6 +122,8 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
         return float(values[0]), float(values[-2])
     off_diagonal = matrix.indices != np.repeat(np.arange(n), np.diff(matrix.indptr))
     positive_semidefinite = bool((matrix.data[off_diagonal] <= 0).all())
+    if n > FACTOR_NODES:
+        return _ends_of_many(matrix, n, separable=positive_semidefinite)
     above = bound * (1 + 1e-9)  # no eigenvalue is that large
     try:
         largest = largest_eigenvalue(lambda x: matrix @ x - bound * x.mean(), n)
@@ -132,6 +141,13 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
         inverse = _inverse(shifted, singular=positive_semidefinite)
         smallest = 1 / largest_eigenvalue(inverse, n, tolerance=1e-8) - offset
     return smallest, largest
+
+
+def _ends_of_many(matrix: sp.csr_array, n: int, *, separable: bool) -> tuple[float, float]:
+    """Return both extremes where nothing can be factorised; of a disconnected Laplacian the smallest is 0."""
+    small = compact(matrix)
+    parts = separable and connected_components(matrix, directed=False, return_labels=False) > 1
+    return both_ends(lambda x: small @ x, n, smallest=0.0 if parts else None)
 
 
 def _inverse(matrix: sp.csr_array, *, singular: bool) -> Multiply:

@@ -68,16 +68,14 @@ def spectral_gap(weights: Weights) -> float:
     graph = weights.graph
     if graph.n_nodes == 1:
         return 1.0
+    ends = complement_extremes(weights)
+    if ends is not None:
+        return gap_between(*ends)
     if np.ndim(weights.edge) == 0:
-        edge, extremes = float(weights.edge), closed_extremes(graph)
-        if extremes is not None:
-            return _gap(edge * extremes[0], edge * extremes[1])
         laplacian = closed_form(graph)
         if laplacian is not None:  # directed circulants are normal: the norm is the largest modulus
-            return float(1 - np.abs(1 - edge * laplacian[1:]).max())
+            return float(1 - np.abs(1 - float(weights.edge) * laplacian[1:]).max())
     matrix = weights.to_scipy()
-    if weights.is_symmetric:
-        return _gap(*symmetric_extremes(sp.csr_array(sp.eye_array(graph.n_nodes) - matrix)))
     if graph.n_nodes <= DENSE_NODES:
         return float(1 - np.linalg.norm(matrix.toarray() - 1 / graph.n_nodes, 2))
     transposed = sp.csr_array(matrix.T)
@@ -90,9 +88,32 @@ def spectral_gap(weights: Weights) -> float:
     return float(1 - np.sqrt(largest_eigenvalue(squared, graph.n_nodes)))
 
 
-def _gap(smallest: float, largest: float) -> float:
-    """Return 1 − ρ from the extreme eigenvalues of I − W beside that of the constant vector."""
-    low, high = sorted((smallest, largest))
+def complement_extremes(weights: Weights) -> tuple[float, float] | None:
+    """Return (1 − λ₂, 1 − λ_n) of a symmetric W: the ends of the spectrum of I − W beside the 0 of the constant vector.
+
+    Args:
+        weights: any, of at least 2 nodes.
+
+    Returns:
+        The smaller first, with all its digits where it is small and in closed form; None if W is not symmetric.
+
+    Raises:
+        GraphError: no convergence (large graphs without closed form).
+    """
+    graph = weights.graph
+    if np.ndim(weights.edge) == 0 and not graph.directed:
+        edge, extremes = float(weights.edge), closed_extremes(graph)
+        if extremes is not None:
+            low, high = sorted((edge * extremes[0], edge * extremes[1]))
+            return low, high
+    if not weights.is_symmetric:
+        return None
+    low, high = symmetric_extremes(sp.csr_array(sp.eye_array(graph.n_nodes) - weights.to_scipy()))
+    return min(low, high), max(low, high)
+
+
+def gap_between(low: float, high: float) -> float:
+    """Return 1 − ρ from (1 − λ₂, 1 − λ_n)."""
     return float(min(low, 2 - high))
 
 

@@ -148,6 +148,7 @@ CASES = [
     Case("averaging", messages=2, mixing="pairwise", steps=0, draws=True),
     Case("shift_register", steps=0),
     Case("chebyshev", steps=0),
+    Case("halving_windows", messages=N, mixing=None, steps=0),
     Case("push_sum", messages=DIRECTED, about=4, mixing="push_sum", steps=0),
     Case("federated_averaging", messages=2 * N, mixing=None),
     Case("federated_averaging", {"fraction": 0.5, "local_steps": 3}, messages=N, mixing=None, steps=3, draws=True),

@@ -9,11 +9,11 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms import Algorithm
 from jaxgossip.algorithms.relay_sgd import RelaySum
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Conditions, Round
-from tests.algorithms import predictions as p
+from jaxgossip.theory import predictions as p
+from jaxgossip.theory.measuring import trajectory
 
 t = jg.topology
 IDLE = optax.identity()
@@ -21,18 +21,6 @@ IDLE = optax.identity()
 
 def holding(values: np.ndarray) -> jg.learning.Problem:
     return jg.learning.averaging(len(values), values=values, dtype=jnp.float64)
-
-
-def rounds_of(algorithm: Algorithm, rounds: int) -> np.ndarray:
-    """Return (rounds + 1, n, p): the models before the first and after every round."""
-
-    def body(state: Any, number: jax.Array) -> tuple[Any, jax.Array]:
-        after, _ = algorithm.step(state, Round(number, jax.random.key(0), algorithm.problem.n_nodes))
-        return after, algorithm.models(after)
-
-    start = algorithm.init(jax.random.key(0))
-    _, x = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(rounds, dtype=jnp.int32)))(start)
-    return np.concatenate([np.asarray(algorithm.models(start))[None], np.asarray(x)])
 
 
 def over_seeds(problem: jg.learning.Problem, W: Mixing, conditions: Conditions, seeds: int) -> np.ndarray:
@@ -55,7 +43,7 @@ def test_chebyshev_leaves_each_mode_its_polynomial(graph: str) -> None:
     with jax.enable_x64(True):
         W = jg.mixing.metropolis_hastings(GRAPHS[graph])
         lam, modes = np.linalg.eigh(W.as_matrix())
-        x = rounds_of(jg.algorithms.chebyshev(holding(modes[:, :-1]), IDLE, W), rounds)
+        x = trajectory(jg.algorithms.chebyshev(holding(modes[:, :-1]), IDLE, W), rounds)
     left = np.einsum("tnk,nk->tk", x, modes[:, :-1])
     for k in (1, 2, 7, 31, rounds):
         expected = [p.chebyshev_left(one, lam[0], lam[-2], k) for one in lam[:-1]]
@@ -71,7 +59,7 @@ def test_the_shift_register_contracts_at_the_predicted_rate(n: int, rate: float 
     with jax.enable_x64(True):
         W = jg.mixing.metropolis_hastings(t.ring(n))
         start = np.cos(2 * np.pi * np.arange(n) / n)[:, None]  # of the second largest eigenvalue
-        x = rounds_of(jg.algorithms.shift_register(holding(start), IDLE, W), rounds)
+        x = trajectory(jg.algorithms.shift_register(holding(start), IDLE, W), rounds)
     left = (x[:, :, 0] @ start[:, 0]) / (start[:, 0] @ start[:, 0])
     rho = (1 + 2 * np.cos(2 * np.pi / n)) / 3
     for k in (1, 10, 100, 700):

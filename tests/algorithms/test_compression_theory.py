@@ -10,7 +10,7 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.network import Round
-from tests.algorithms import predictions as p
+from jaxgossip.theory import predictions as p
 
 N, D, KEPT = 25, 200, 0.1
 LAMBDA = (1 + 2 * np.cos(2 * np.pi * np.arange(N) / N)) / 3

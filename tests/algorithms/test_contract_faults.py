@@ -113,7 +113,10 @@ def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
         np.testing.assert_allclose(x.mean(0), starts(case).mean(0), atol=2e-6)
 
 
-@these(lambda case: not case.draws)
+@these(
+    lambda case: not case.draws,
+    lambda case: case.name != "halving_windows",  # who sums up whom goes by numbers; then all have the exact mean
+)
 def test_relabelling_the_nodes_relabels_the_result(case: Case) -> None:
     rng = np.random.default_rng(0)
     order = rng.permutation(N)  # new node i is old node order[i]
@@ -138,7 +141,9 @@ def in_other_rows(graph: Graph) -> Graph:
 
 @these(
     lambda case: (
-        case.draws or case.name in ("power_gossip", "relay_sgd", "sgp", "admm", "chebyshev", "federated_averaging")
+        case.draws
+        or case.name
+        in ("power_gossip", "relay_sgd", "sgp", "admm", "chebyshev", "federated_averaging", "halving_windows")
     ),
     lambda case: case.mixing != "fresh_regular",  # its graphs know no order
 )

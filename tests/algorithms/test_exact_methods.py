@@ -12,7 +12,8 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.algorithms import ALGORITHMS, Algorithm
 from jaxgossip.network import Round
-from tests.algorithms import predictions as p
+from jaxgossip.theory import predictions as p
+from jaxgossip.theory.measuring import late_rate
 
 t = jg.topology
 N, ETA = 16, 0.2
@@ -87,29 +88,6 @@ def linear_map(make: Callable[[jg.learning.Problem], Algorithm], leaves: tuple[s
     return np.concatenate([np.asarray(getattr(after, leaf)) for leaf in leaves])
 
 
-def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int = 4000) -> float:
-    """Geometric mean over late rounds of what a round leaves of the disagreement, in the norm of the whole state.
-
-    Every round removes the means over nodes and renormalises: rounding would feed the neutral root of the mean else.
-    """
-
-    def centred(state: Any) -> dict[str, jax.Array]:
-        return {leaf: getattr(state, leaf) - getattr(state, leaf).mean(0) for leaf in leaves}
-
-    def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-        state, total = carry
-        after, _ = algorithm.step(state, Round(jnp.int32(number), jax.random.key(0), N))
-        rows = centred(after)
-        size = jnp.sqrt(sum(jnp.square(row).sum() for row in rows.values()))
-        late = jnp.where(number >= rounds // 2, jnp.log(size), 0)
-        return after._replace(**{leaf: row / size for leaf, row in rows.items()}), total + late
-
-    state = algorithm.init(jax.random.key(1))
-    state = state._replace(**centred(state))
-    _, total = jax.jit(lambda state: jax.lax.fori_loop(0, rounds, body, (state, jnp.zeros(()))))(state)
-    return float(jnp.exp(total / (rounds - rounds // 2)))
-
-
 @each
 def test_the_linear_map_of_a_step_has_the_predicted_spectrum(method: Method) -> None:
     with jax.enable_x64(True):
@@ -132,7 +110,8 @@ def test_the_linear_map_of_a_step_has_the_predicted_spectrum(method: Method) -> 
 @each
 def test_runs_contract_at_the_predicted_rate(method: Method) -> None:
     with jax.enable_x64(True):
-        measured = late_rate(method.make(quadratic(4, init="independent"), ring()), method.leaves)
+        algorithm = method.make(quadratic(4, init="independent"), ring())
+        measured = float(jax.jit(lambda: late_rate(algorithm, method.leaves, 4000))())
     expected = np.abs(p.spectrum(method.mode, ring_spectrum()[1:])).max()
     assert abs(measured / expected - 1) < 1e-3
 

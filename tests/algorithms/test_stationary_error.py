@@ -1,6 +1,6 @@
 """Where noise and different data leave the methods: stationary errors on isotropic quadratics, in float64."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,21 +11,15 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.network import Round
-from tests.algorithms import predictions as p
+from jaxgossip.theory import measuring
+from jaxgossip.theory import predictions as p
+from jaxgossip.theory.measuring import Errors
 
 t = jg.topology
 ETA, S, D, N = 0.1, 1.0, 400, 16
 GRAPHS = {"ring": t.ring(N), "barabasi_albert": t.barabasi_albert(N, m=2, rng=0)}
 QUOTED = {"atc": 1.4179, "dgd": 1.8310, "cta": 1.9844}
 """Total error on the ring of 16 with d = 20, of standard normal b_i (NumPy's generator of seed 0) and noise together."""
-
-
-class Errors(NamedTuple):
-    """Means over late rounds: (1/n)Σ‖x_i − x*‖², ‖x̄ − x*‖² and (1/n)Σ‖x_i − x̄‖²."""
-
-    total: float
-    mean: float
-    consensus: float
 
 
 def quadratic(n: int = N, dimension: int = D, **options: Any) -> jg.learning.Problem:
@@ -35,21 +29,7 @@ def quadratic(n: int = N, dimension: int = D, **options: Any) -> jg.learning.Pro
 
 
 def stationary(algorithm: Algorithm, rounds: int = 1500, skip: int = 300) -> Errors:
-    """Return time averages over ``rounds`` rounds after the first ``skip``; every dimension is a run of its own."""
-    problem = algorithm.problem
-
-    def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-        state, sums = carry
-        state, _ = algorithm.step(state, Round(jnp.int32(number), jax.random.key(0), problem.n_nodes))
-        x = algorithm.models(state)
-        mean = jnp.square(x.mean(0) - problem.optimum).sum()
-        consensus = jnp.square(x - x.mean(0)).sum(1).mean()
-        return state, sums + (number >= skip) * jnp.stack([mean, consensus])
-
-    start = (algorithm.init(jax.random.key(1)), jnp.zeros(2))
-    _, sums = jax.jit(lambda start: jax.lax.fori_loop(0, skip + rounds, body, start))(start)
-    mean, consensus = map(float, sums / rounds)
-    return Errors(mean + consensus, mean, consensus)
+    return Errors(*map(float, jax.jit(lambda: measuring.stationary(algorithm, rounds, skip))()))
 
 
 @pytest.mark.parametrize("graph", GRAPHS)

@@ -9,7 +9,8 @@ import pytest
 
 import jaxgossip
 
-ROOMS = ["topology", "mixing", "compression", "learning", "network", "algorithms", "simulation", "experiment", "cli"]
+ROOMS = ["topology", "mixing", "compression", "learning", "network", "algorithms", "simulation", "experiment"]
+ROOMS += ["theory", "cli"]
 PACKAGE = Path(jaxgossip.__file__).parent
 FOUNDATION = {"errors", "registry", "random", "typing", "_version"}
 

@@ -36,6 +36,12 @@ SMALL = {
     "barabasi_albert": lambda n: t.barabasi_albert(n, m=2, rng=0),
     "random_geometric": lambda n: t.random_geometric(n, radius=0.6, rng=0),
     "stochastic_block": lambda n: t.stochastic_block(n, blocks=2, p_in=0.8, p_out=0.3, rng=0),
+    "barbell": lambda n: t.barbell(n, path=n % 2),
+    "lollipop": t.lollipop,
+    "two_cliques": lambda n: t.two_cliques(n - n % 2, bridges=2),
+    "connected_caveman": lambda n: t.connected_caveman(3 * (n // 3), 3),
+    "karate": lambda _: t.karate(),
+    "davis": lambda _: t.davis(),
 }
 RULES = sorted(WEIGHT_RULES)
 
@@ -84,6 +90,8 @@ LARGE = {
     "barabasi_albert": lambda n: t.barabasi_albert(n, m=2, rng=0),
     "random_geometric": lambda n: t.random_geometric(n, mean_degree=5, rng=0),
     "stochastic_block": lambda n: t.stochastic_block(n, blocks=2, p_in=8 / n, p_out=2 / n, rng=0),
+    "lollipop": lambda n: t.lollipop(n, clique=100),
+    "connected_caveman": lambda n: t.connected_caveman(n - n % 9, (n - n % 9) // 9),
 }
 
 

@@ -51,6 +51,18 @@ KEYWORDS = {
     "barabasi_albert": sized(2, 40, m=lambda n: st.integers(1, min(n - 1, 5))),
     "random_geometric": sized(1, 30, radius=lambda _: UNIT),
     "stochastic_block": sized(2, 30, blocks=lambda n: st.integers(1, n), p_in=lambda _: UNIT, p_out=lambda _: UNIT),
+    "barbell": sized(2, 10).flatmap(
+        lambda k: st.integers(0, 9).map(lambda path: {"nodes": 2 * k["nodes"] + path, "path": path})
+    ),
+    "lollipop": sized(2, 30, clique=lambda n: st.integers(2, n)),
+    "two_cliques": sized(2, 12).flatmap(
+        lambda k: st.integers(1, k["nodes"]).map(lambda bridges: {"nodes": 2 * k["nodes"], "bridges": bridges})
+    ),
+    "connected_caveman": st.tuples(st.integers(2, 6), st.integers(3, 7)).map(
+        lambda sides: {"nodes": sides[0] * sides[1], "cliques": sides[0]}
+    ),
+    "karate": st.just({"nodes": 34}),
+    "davis": st.just({"nodes": 32}),
 }
 RANDOM = {
     "random_regular": {"nodes": 60, "degree": 4},

@@ -61,7 +61,10 @@ def k_gt_mode(eta: float, steps: int, outer: float, a: float = 1.0) -> Mode:
 
 
 def admm_mode(eta: float, steps: int, penalty: float, own: float, a: float = 1.0) -> Mode:
-    """α⁺ = α + ρ(1 − λ)x; K steps towards z = (hx − α⁺ − ρ(1 − λ)x)/(a + h), h = 2ρ(1 − W_ii), shrink x − z by (1 − η(a + h))^K."""
+    """α⁺ = α + ρ(1 − λ)x; K steps to z = (hx − α⁺ − ρ(1 − λ)x)/(a + h), h = 2ρ(1 − W_ii).
+
+    Each step multiplies x − z by 1 − η(a + h).
+    """
 
     def mode(lam: float) -> np.ndarray:
         h, pull = 2 * penalty * (1 - own), penalty * (1 - lam)
@@ -110,11 +113,11 @@ def push_diging_map(A: np.ndarray, eta: float, a: float = 1.0) -> np.ndarray:
 def push_weights(A: np.ndarray) -> np.ndarray:
     """Return w = Aw with Σ w_i = n: what push-sum's weights become."""
     values, vectors = np.linalg.eig(A)
-    w = vectors[:, np.abs(values - 1).argmin()].real
+    w = np.real(vectors[:, np.abs(values - 1).argmin()])
     return w / w.mean()
 
 
-# Thresholds: where a root passes z = −1 (section 4.7), for ηa.
+# Thresholds: where a root passes z = −1, for ηa.
 
 
 def largest_step(name: str, lowest: float) -> float:
@@ -134,12 +137,12 @@ def d2_lowest(eta: float, a: float = 1.0) -> float:
 
 
 def mean_error(n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
-    """E‖x̄ − x*‖² = dηs²/(na(2 − ηa)): x̄⁺ = (1 − ηa)x̄ + noise of variance η²s²/n (sections 4.3, 4.5)."""
+    """E‖x̄ − x*‖² = dηs²/(na(2 − ηa)): x̄⁺ = (1 − ηa)x̄ + noise of variance η²s²/n."""
     return d * eta * s**2 / (n * a * (2 - eta * a))
 
 
 def net_error(form: str, lam: np.ndarray, d: int, eta: float, s: float, *, a: float = 1.0, steps: int = 1) -> float:
-    """(1/n)Σ_{k≥2} of each mode's Lyapunov equation c = r²c + noise (section 4.3); ``lam`` descending, the first is 1.
+    """(1/n)Σ_{k≥2} of each mode's Lyapunov equation c = r²c + noise; ``lam`` descending, the first is 1.
 
     With τ local steps between mixings q = (1 − ηa)^τ, and the noise of one is multiplied by Σ_{j<τ}(1 − ηa)^{2j}.
     """
@@ -155,7 +158,7 @@ def net_error(form: str, lam: np.ndarray, d: int, eta: float, s: float, *, a: fl
 
 
 def bias_factor(form: str, lam: np.ndarray, eta: float | np.ndarray, a: float = 1.0) -> np.ndarray:
-    """(x − x*)/b̂ of each mode at the fixed point without noise (section 4.3): ATC x = λ((1 − ηa)x + ηab̂), and so on."""
+    """(x − x*)/b̂ of each mode at the fixed point without noise: ATC x = λ((1 − ηa)x + ηab̂), and so on."""
     if form == "dgd":
         return eta * a / (1 - lam + eta * a)
     factor = eta * a / (1 - lam * (1 - eta * a))
@@ -163,7 +166,7 @@ def bias_factor(form: str, lam: np.ndarray, eta: float | np.ndarray, a: float = 
 
 
 def momentum_step(name: str, lam: np.ndarray, eta: float, beta: float) -> np.ndarray:
-    """Return the step η_k with which ATC D-SGD has the fixed point of a momentum method in mode λ_k (section 4.18).
+    """Return the step η_k with which ATC D-SGD has the fixed point of a momentum method in mode λ_k.
 
     Local momentum: v = βv − ηg, η/(1 − β). Mixed momentum: v½ = βλv½ − ηg, η/(1 − βλ). DecentLaM has G̃ = 0 and QG
     V = 0 where they stand still: η.
@@ -179,7 +182,7 @@ def sgp_fixed_point(A: np.ndarray, targets: np.ndarray, eta: float, a: float = 1
 
 
 def random_graph_consensus(beta: float, n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
-    """C = β((1 − ηa)²C + dη²s²(n − 1)/n): a fresh exchangeable W leaves β of the disagreement each round (section 4.10)."""
+    """C = β((1 − ηa)²C + dη²s²(n − 1)/n): a fresh exchangeable W leaves β of the disagreement each round."""
     return beta * d * eta**2 * s**2 * (n - 1) / n / (1 - beta * (1 - eta * a) ** 2)
 
 
@@ -202,7 +205,7 @@ def matching_beta(n: int) -> float:
 
 
 def local_sgd_consensus(steps: int, n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
-    """Mean over j < τ of dη²s²(1 − 1/n)(1 − q^j)/(1 − q), q = (1 − ηa)²: j steps apart since all agreed (section 4.19)."""
+    """Mean over j < τ of dη²s²(1 − 1/n)(1 − q^j)/(1 − q), q = (1 − ηa)²: j steps apart since all agreed."""
     q = (1 - eta * a) ** 2
     j = np.arange(steps)
     return float(np.mean(d * eta**2 * s**2 * (1 - 1 / n) * (1 - q**j) / (1 - q)))
@@ -212,7 +215,7 @@ def local_sgd_consensus(steps: int, n: int, d: int, eta: float, s: float, a: flo
 
 
 def chebyshev_left(lam: float, low: float, high: float, rounds: int) -> float:
-    """T_K((λ − c)/h)/T_K((1 − c)/h), c and h centre and half-width of [λ_min, λ₂]: what K rounds leave of a mode (section 4.8)."""
+    """T_K((λ − c)/h)/T_K((1 − c)/h), c and h centre and half-width of [λ_min, λ₂]: what K rounds leave of a mode."""
     c, h = (high + low) / 2, (high - low) / 2
 
     def polynomial(x: float) -> float:
@@ -226,7 +229,7 @@ def chebyshev_left(lam: float, low: float, high: float, rounds: int) -> float:
 
 
 def register_left(rho: float, rounds: int) -> float:
-    """What t rounds of the shift register leave of the slowest mode (section 4.8).
+    """What t rounds of the shift register leave of the slowest mode.
 
     z² = ωρz + 1 − ω has the double root c = √(ω − 1) = ρ/(1 + √(1 − ρ²)); x₀ = 1 and x₁ = ρ give (1 + t(ρ/c − 1))cᵗ.
     """
@@ -235,7 +238,7 @@ def register_left(rho: float, rounds: int) -> float:
 
 
 def push_sum_ratio(n: int) -> float:
-    """E Φ⁺/Φ of push-sum that keeps ½ and sends ½ to one of the others, Φ = Σ‖v_i − w_i/n‖² (section 4.13).
+    """E Φ⁺/Φ of push-sum that keeps ½ and sends ½ to one of the others, Φ = Σ‖v_i − w_i/n‖².
 
     u_i = v_i − w_i/n sum to 0, so Σ_{i≠j} u_i·u_j = −Φ; ¼ E Σ_i‖u_i + Σ_{j→i} u_j‖² has two squares, twice u_i·u_j with
     probability 1/(n−1), and u_j·u_k of two senders that meet with probability (n−2)/(n−1)².
@@ -244,7 +247,7 @@ def push_sum_ratio(n: int) -> float:
 
 
 def pairwise_ratio(n: int) -> float:
-    """E‖Πx⁺‖²/‖Πx‖² of one random pair of n: ½(x_i − x_j)² is lost, of mean ‖Πx‖²/(n − 1) (section 4.14)."""
+    """E‖Πx⁺‖²/‖Πx‖² of one random pair of n: ½(x_i − x_j)² is lost, of mean ‖Πx‖²/(n − 1)."""
     return 1 - 1 / (n - 1)
 
 
@@ -256,13 +259,16 @@ def pairwise_expected(adjacency: np.ndarray) -> np.ndarray:
 
 
 def averaging_time_bounds(adjacency: np.ndarray, epsilon: float) -> tuple[float, float]:
-    """(½, 3) · ln(1/ε)/ln(1/λ₂(W̄)) ticks: when all but ε of the runs have ‖x − x̄‖ below ε of the start (Boyd 2006, theorem 3)."""
+    """(½, 3) · ln(1/ε)/ln(1/λ₂(W̄)) ticks: when all but ε of the runs have ‖x − x̄‖ below ε of the start.
+
+    Boyd, Ghosh, Prabhakar and Shah 2006, theorem 3.
+    """
     unit = np.log(1 / epsilon) / np.log(1 / np.linalg.eigvalsh(pairwise_expected(adjacency))[-2])
     return unit / 2, 3 * unit
 
 
 def link_drop_moment(alpha: float, mu: float, q: float) -> float:
-    """E‖(I − αL_q)x‖²/‖x‖², Lx = μx, each link gone with probability q (section 4.20).
+    """E‖(I − αL_q)x‖²/‖x‖², Lx = μx, each link gone with probability q.
 
     E L_q = (1 − q)L, E L_q² = (1 − q)²L² + 2q(1 − q)L, as (b_e b_eᵀ)² = 2 b_e b_eᵀ. Messages lost one by one give the
     same: then E‖L_q x‖² = (1 − q)²‖Lx‖² + q(1 − q) Σ over directed links of (x_i − x_j)².
@@ -279,7 +285,7 @@ def message_drop_drift(alpha: float, mu: float, q: float, n: int) -> float:
 
 
 def choco_second_moment(lam: np.ndarray, gamma: float, p: float) -> np.ndarray:
-    """Return the exact map of CHOCO gossip's second moments under rand-k, p = k/d, on a circulant W (section 4.15).
+    """Return the exact map of CHOCO gossip's second moments under rand-k, p = k/d, on a circulant W.
 
     Per mode (E xxᵀ, E xhᵀ, E hhᵀ), h = X̂, u = x − h. h⁺ = h + Mu, the masks of two nodes independent: E h⁺h⁺ᵀ =
     C + p·sym + p²U + p(1 − p) diag U, where diag U of a circulant U is the mean of its eigenvalues; E xh⁺ᵀ = E xhᵀ + p E xuᵀ.

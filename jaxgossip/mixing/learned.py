@@ -1,0 +1,241 @@
+"""Symmetric weights that are learnt: by the spectrum of W, or by differentiating through rounds of mixing.
+
+One number an edge, of either sign: W(w) = I − Σ_e w_e b_e b_eᵀ, where b_e is 1 at one end of edge e and −1 at the other, so
+that W is symmetric and doubly stochastic whatever w is.
+
+* ``fastest``: the w that minimises ρ(w) = ‖W(w) − J‖₂, a convex problem (Xiao and Boyd 2004, "Fast linear iterations for
+  distributed averaging", equation 17), by gradient descent on its smooth upper bound
+  β⁻¹ log Σ_i (e^{βλ_i} + e^{−βλ_i}), λ_i of W − J, with β growing.
+* ``learned_schedule``: the w_1, …, w_T whose rounds leave least of the disagreement, E‖ΠX_T‖²/‖ΠX_0‖² over random starts,
+  by differentiating through the operators that the emulator mixes with.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float
+from scipy.optimize import linprog
+
+from jaxgossip.errors import GraphError
+from jaxgossip.mixing.tables import Slots, slots
+from jaxgossip.topology.graph import Graph
+from jaxgossip.topology.weights import Weights, metropolis_hastings
+
+MAX_NODES = 1024
+"""Each step takes all eigenvalues, or a product, of dense (n, n) matrices."""
+SHARPNESS = tuple(10.0**power for power in np.arange(1, 5.01, 0.25))
+"""β of one descent after the other: the bound is above ρ by log(2n)/β at most."""
+FLAT = 1e-9
+"""Largest slope at which a descent has arrived."""
+SOLVED = 1e-6
+"""To this the linear program is solved, and a bound is lowered by it."""
+
+
+class Edges:
+    """The free weights of a graph: one an edge, both ways.
+
+    Args:
+        graph: undirected.
+
+    Attributes:
+        ends: (m, 2) int, the nodes of each edge.
+        start: (m,) float64, the Metropolis–Hastings weights.
+
+    Raises:
+        GraphError: a directed graph, one without edges, or more than ``MAX_NODES`` nodes.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        if graph.directed or graph.n_links == 0 or graph.n_nodes > MAX_NODES:
+            raise GraphError(
+                f"weights are learnt on undirected graphs of up to {MAX_NODES:,} nodes, not on {graph.name} with "
+                f"{graph.n_nodes:,} nodes and {graph.n_links:,} {'directed ' * graph.directed}links"
+            )
+        self.graph = graph
+        receivers = np.repeat(np.arange(graph.n_nodes), graph.degrees)
+        pairs = np.sort(np.stack([receivers, graph.indices], 1), axis=1)
+        self.ends, self._of_link = np.unique(pairs, axis=0, return_inverse=True)
+        weights = metropolis_hastings(graph)
+        self.start = np.zeros(len(self.ends))
+        self.start[self._of_link] = np.broadcast_to(weights.edge, graph.indices.shape)
+        # A table of the edges' numbers, laid out as the operator's table of sources is.
+        template = slots(0.0, graph.indptr, graph.indices, np.ones(graph.n_links), graph.n_links)
+        numbers = slots(0.0, graph.indptr, graph.indices, self._of_link.astype(np.float64), graph.n_links)
+        self._template = template
+        self._there = tuple(np.asarray(one) for one in template.weights)
+        self._edge_of_slot = tuple(np.asarray(one).astype(np.int32) for one in numbers.weights)
+
+    def operator(self, w: Float[Array, " m"]) -> Slots:
+        """Return W(w) as the emulator's operator; w may be traced."""
+        pairs = zip(self._edge_of_slot, self._there, strict=True)
+        weights = tuple(jnp.where(there > 0, w[edge], 0) for edge, there in pairs)
+        return dataclasses.replace(self._template, self_weight=1 - sum(weights, jnp.zeros(())), weights=weights)
+
+    def matrix(self, w: Float[Array, " m"]) -> Float[Array, "n n"]:
+        """Return W(w), dense; w may be traced."""
+        first, second = self.ends.T
+        n = self.graph.n_nodes
+        off = jnp.zeros((n, n), w.dtype).at[first, second].set(w)
+        off = off + off.T
+        return jnp.eye(n, dtype=w.dtype) + off - jnp.diag(off.sum(1))
+
+    def weights(self, w: np.ndarray, rule: str) -> Weights:
+        """Return W(w) as checked weights of the graph."""
+        edge = np.asarray(w, np.float64)[self._of_link]
+        rows = np.repeat(np.arange(self.graph.n_nodes), self.graph.degrees)
+        own = 1 - np.bincount(rows, edge, self.graph.n_nodes)
+        return Weights(self.graph, edge, own, rule, doubly_stochastic=True)
+
+
+class Fastest(NamedTuple):
+    """The fastest weights of a graph.
+
+    Attributes:
+        weights: what was found.
+        rho: ‖W − J‖₂ of them.
+        bound: below this no symmetric weights with entries of at most 1 come, by duality.
+    """
+
+    weights: Weights
+    rho: float
+    bound: float
+
+
+def fastest(graph: Graph, *, steps: int = 200) -> Fastest:
+    """Find the symmetric weights with the least ρ = ‖W − J‖₂, and a proof of how good they are.
+
+    The proof: let Y = Σ_i s_i v_i v_iᵀ with Σ|s_i| ≤ 1 and Y1 = 0. For all w, ρ(w) ≥ ⟨Y, W(w) − J⟩ = ⟨Y, I − J⟩ − Σ_e w_e b_eᵀ
+    Y b_e, and at the optimum |w_e| ≤ 1, so that ρ ≥ ⟨Y, I − J⟩ − Σ_e |b_eᵀ Y b_e|. The v_i are the eigenvectors of W at one
+    sharpness after another, and a linear program finds their best s_i.
+
+    Args:
+        graph: undirected and connected.
+        steps: of L-BFGS for every sharpness.
+
+    Raises:
+        GraphError: a graph whose weights cannot be learnt, see :class:`Edges`.
+    """
+    edges, n = Edges(graph), graph.n_nodes
+    with jax.enable_x64(True):
+        mean = jnp.full((n, n), 1 / n)
+
+        def smooth(w: Array, beta: Array) -> Array:
+            values = jnp.linalg.eigvalsh(edges.matrix(w) - mean)
+            return jnp.asarray(jax.nn.logsumexp(beta * jnp.concatenate([values, -values]))) / beta
+
+        @jax.jit
+        def descend(w: Array, beta: Array) -> Array:
+            descent = optax.lbfgs()
+            value_and_gradient = optax.value_and_grad_from_state(lambda w: smooth(w, beta))
+
+            def step(carry: tuple[Array, optax.OptState, Array, Array]) -> tuple[Array, optax.OptState, Array, Array]:
+                w, state, number, _ = carry
+                value, gradient = value_and_gradient(w, state=state)
+                update, state = descent.update(
+                    gradient, state, w, value=value, grad=gradient, value_fn=lambda w: smooth(w, beta)
+                )
+                slope = jnp.abs(jnp.asarray(gradient)).max()
+                return jnp.asarray(optax.apply_updates(w, update)), state, number + 1, slope
+
+            def goes_on(carry: tuple[Array, optax.OptState, Array, Array]) -> Array:
+                return (carry[2] < steps) & (carry[3] > FLAT)
+
+            start = (w, descent.init(w), jnp.int32(0), jnp.asarray(jnp.inf))
+            return jax.lax.while_loop(goes_on, step, start)[0]
+
+        w, best, bound = jnp.asarray(edges.start), (jnp.asarray(edges.start), np.inf), -np.inf
+        for beta in SHARPNESS:
+            w = descend(w, jnp.asarray(beta))
+            rho = float(np.abs(np.linalg.eigvalsh(np.asarray(edges.matrix(w) - mean))).max())
+            best = min(best, (w, rho), key=lambda one: one[1])
+            bound = max(bound, _bound(np.asarray(edges.matrix(w)), edges.ends))
+        w, rho = best
+    return Fastest(edges.weights(np.asarray(w), "fastest"), rho, bound)
+
+
+def _bound(W: np.ndarray, ends: np.ndarray) -> float:
+    """Return the largest lower bound of ρ that the eigenvectors of W prove: a linear program in (s⁺, s⁻, |b_eᵀ Y b_e|)."""
+    n, m = len(W), len(ends)
+    _, vectors = np.linalg.eigh(W + 3 / n)  # the constant vector, of eigenvalue 4, comes last
+    vectors = vectors[:, :-1]
+    along = (vectors[ends[:, 0]] - vectors[ends[:, 1]]) ** 2
+    both = np.hstack([along, -along])
+    worth = np.concatenate([np.ones(n - 1), -np.ones(n - 1), -np.ones(m)])
+    limits = np.vstack(
+        [
+            np.hstack([both, -np.eye(m)]),
+            np.hstack([-both, -np.eye(m)]),
+            np.concatenate([np.ones(2 * n - 2), np.zeros(m)])[None],
+        ]
+    )
+    found = linprog(-worth, A_ub=limits, b_ub=np.concatenate([np.zeros(2 * m), [1.0]]), bounds=(0, None))
+    return -float(found.fun) - SOLVED
+
+
+class Learned(NamedTuple):
+    """A schedule that was learnt.
+
+    Attributes:
+        sequence: weights of the rounds, to be repeated.
+        left: (steps,) E‖ΠX_T‖²/‖ΠX_0‖² after each step.
+    """
+
+    sequence: list[Weights]
+    left: np.ndarray
+
+
+def learned_schedule(
+    graph: Graph, *, rounds: int = 4, steps: int = 2000, learning_rate: float = 0.02, seed: int = 0
+) -> Learned:
+    """Learn weights for each of T rounds together, by differentiating through T rounds of mixing.
+
+    What T rounds leave of the disagreement of a random start is (1/(n−1)) ‖Π W_T ⋯ W_1 Π‖_F²: the rounds are applied to the
+    identity, by the emulator's operators. Its logarithm is minimised by Adam with a cosine schedule; the start is
+    Metropolis–Hastings with a tenth of noise, without which all rounds would stay alike.
+
+    Args:
+        graph: undirected and connected.
+        rounds: T, the period of the schedule; 1 learns static weights.
+        steps: of Adam.
+        learning_rate: of its first step.
+        seed: of the noise.
+
+    Raises:
+        GraphError: a graph whose weights cannot be learnt, see :class:`Edges`, or no round or step.
+    """
+    if rounds < 1 or steps < 1:
+        raise GraphError(
+            f"a schedule is learnt over at least one round, in at least one step, not {rounds} and {steps}"
+        )
+    edges, n = Edges(graph), graph.n_nodes
+    with jax.enable_x64(True):
+        noise = jax.random.normal(jax.random.key(seed), (rounds, edges.start.size))
+        ws = edges.start * (1 + 0.1 * noise)
+        disagreement = jnp.eye(n) - 1 / n
+
+        def left(ws: Array) -> Array:
+            def mix(x: Array, w: Array) -> tuple[Array, None]:
+                return edges.operator(w)(x), None
+
+            x, _ = jax.lax.scan(mix, disagreement, ws)
+            return jnp.log(jnp.square(x - x.mean(0)).sum() / (n - 1))
+
+        adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+
+        @jax.jit
+        def descend(ws: Array) -> tuple[Array, Array]:
+            def step(carry: tuple[Array, optax.OptState], _: None) -> tuple[tuple[Array, optax.OptState], Array]:
+                ws, state = carry
+                value, gradient = jax.value_and_grad(left)(ws)
+                update, state = adam.update(gradient, state)
+                return (jnp.asarray(optax.apply_updates(ws, update)), state), value
+
+            (ws, _), values = jax.lax.scan(step, (ws, adam.init(ws)), None, steps)
+            return ws, values
+
+        ws, values = descend(ws)
+        return Learned([edges.weights(np.asarray(w), "learned") for w in ws], np.exp(np.asarray(values)))

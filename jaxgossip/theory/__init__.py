@@ -1,0 +1,66 @@
+"""Theory plots that check themselves: a prediction, a measurement by the emulator, a picture of both, and claims.
+
+Every file of ``plots/`` has the four parts ``predict``, ``measure``, ``draw`` and ``claims``, and a builder of its plot
+whose docstring opens with the sentence that the picture proves.
+"""
+
+from jaxgossip.registry import Registry
+from jaxgossip.theory.plot import Claim as Claim
+from jaxgossip.theory.plot import Plot as Plot
+from jaxgossip.theory.plots.acceleration import acceleration
+from jaxgossip.theory.plots.choco_gossip import choco_gossip
+from jaxgossip.theory.plots.clipped_gossip import clipped_gossip
+from jaxgossip.theory.plots.consensus_contraction import consensus_contraction
+from jaxgossip.theory.plots.effective_neighbours import effective_neighbours
+from jaxgossip.theory.plots.epidemic_against_static import epidemic_against_static
+from jaxgossip.theory.plots.exact_methods import exact_methods
+from jaxgossip.theory.plots.finite_time_consensus import finite_time_consensus
+from jaxgossip.theory.plots.gossip_learning_walks import gossip_learning_walks
+from jaxgossip.theory.plots.learned_weights import learned_weights
+from jaxgossip.theory.plots.linear_speed_up import linear_speed_up
+from jaxgossip.theory.plots.link_drop import link_drop
+from jaxgossip.theory.plots.local_sgd import local_sgd
+from jaxgossip.theory.plots.momentum_bias import momentum_bias
+from jaxgossip.theory.plots.muffliato import muffliato
+from jaxgossip.theory.plots.network_term import network_term
+from jaxgossip.theory.plots.pairwise_gossip import pairwise_gossip
+from jaxgossip.theory.plots.push_rumour import push_rumour
+from jaxgossip.theory.plots.push_sum_potential import push_sum_potential
+from jaxgossip.theory.plots.random_graph_thresholds import random_graph_thresholds
+from jaxgossip.theory.plots.random_topology import random_topology
+from jaxgossip.theory.plots.relay_sum import relay_sum
+from jaxgossip.theory.plots.rumour_residue import rumour_residue
+from jaxgossip.theory.plots.stability_thresholds import stability_thresholds
+from jaxgossip.theory.plots.stationary_error import stationary_error
+
+PLOTS = Registry(
+    "figure",
+    [
+        consensus_contraction,
+        finite_time_consensus,
+        stationary_error,
+        effective_neighbours,
+        linear_speed_up,
+        exact_methods,
+        stability_thresholds,
+        acceleration,
+        network_term,
+        random_topology,
+        push_rumour,
+        rumour_residue,
+        push_sum_potential,
+        pairwise_gossip,
+        choco_gossip,
+        clipped_gossip,
+        gossip_learning_walks,
+        momentum_bias,
+        local_sgd,
+        link_drop,
+        relay_sum,
+        random_graph_thresholds,
+        muffliato,
+        epidemic_against_static,
+        learned_weights,
+    ],
+)
+"""Plots by name, in the order of their worth to a user."""

@@ -1,0 +1,77 @@
+"""What all theory plots share: the page, theory dashed and dark, measurements in colours and with marks, the source below."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
+
+from jaxgossip.experiment.plots import style
+
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+"""One a series, so that series differ without colour."""
+HATCHES = ("", "///", "...", "xxx")
+THEORY = "#222222"
+
+
+def page(panels: int = 1, *, width: float = 4.6, height: float = 3.6, **subplots: Any) -> tuple[Figure, list[Axes]]:
+    """Return (figure, axes), ``panels`` side by side, in our look."""
+    with style():
+        figure = Figure(figsize=(width * panels + 0.4, height), layout="constrained")
+        axes = figure.subplots(1, panels, squeeze=False, **subplots)[0]
+    return figure, list(axes)
+
+
+def series(
+    axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, number: int, label: str
+) -> None:
+    """Draw measurement ``number`` of a panel: a colour and a mark of its own."""
+    with style():
+        every = max(1, len(x) // 12)
+        axes.plot(
+            x, y, color=f"C{number}", marker=MARKS[number % len(MARKS)], markevery=every, markersize=4.5, label=label
+        )
+
+
+def points(
+    axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, number: int, label: str | None = None
+) -> None:
+    """Draw measurement ``number`` as marks alone, where nothing is known between them."""
+    with style():
+        axes.plot(x, y, color=f"C{number}", marker=MARKS[number % len(MARKS)], linestyle="", markersize=5, label=label)
+
+
+def theory(
+    axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, label: str | None = None
+) -> None:
+    """Draw a prediction: dashed, dark, over the measurements."""
+    with style():
+        axes.plot(x, y, color=THEORY, linestyle=(0, (4, 3)), linewidth=1.1, zorder=5, label=label)
+
+
+def bar(axes: Axes, x: float, height: float, width: float, number: int, label: str | None = None) -> None:
+    """Draw measurement ``number`` as a bar: a colour and a hatch of its own."""
+    with style():
+        axes.bar(
+            x, height, width, color=f"C{number}", hatch=HATCHES[number % len(HATCHES)], edgecolor="white", label=label
+        )
+
+
+def ticks(axes: Axes, values: Sequence[float] | np.ndarray, *, which: Literal["x", "y"] = "x") -> None:
+    """Label a logarithmic axis at ``values`` alone, as plain numbers."""
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_ticks(list(values), [f"{value:g}" for value in values])
+    axis.set_minor_locator(NullLocator())
+
+
+def legend(axes: Axes, **options: Any) -> None:
+    """Add the legend of a panel, and what the dashes are where no label says it."""
+    handles, labels = axes.get_legend_handles_labels()
+    if not any("theory" in label for label in labels):
+        handles.append(Line2D([], [], color=THEORY, linestyle=(0, (4, 3)), linewidth=1.1, label="theory"))
+    with style():
+        options.setdefault("borderaxespad", 0.8)
+        axes.legend(handles=handles, **options)

@@ -1,0 +1,134 @@
+"""What several plots measure: all of it by steps of the emulator's own algorithms. Traceable, for jit and vmap."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.network import Round
+from jaxgossip.topology import Order
+from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, Rows
+
+
+class Errors(NamedTuple):
+    """Means over late rounds.
+
+    Attributes:
+        total: (1/n)Σ‖x_i − x*‖².
+        mean: ‖x̄ − x*‖².
+        consensus: (1/n)Σ‖x_i − x̄‖².
+    """
+
+    total: Any
+    mean: Any
+    consensus: Any
+
+
+def round_number(number: Any, algorithm: Algorithm) -> Round:
+    """Return the context of round ``number`` of the measurements' one run; more runs are more columns."""
+    return Round(jnp.int32(number), jax.random.key(0), algorithm.problem.n_nodes)
+
+
+def stationary(algorithm: Algorithm, rounds: int, skip: int) -> Errors:
+    """Return time averages over ``rounds`` rounds after the first ``skip``, from a start at the optimum.
+
+    Every column of an isotropic quadratic is a run of its own.
+    """
+    optimum = algorithm.problem.optimum  # pyright: ignore[reportAttributeAccessIssue] # a quadratic
+
+    def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        state, sums = carry
+        state, _ = algorithm.step(state, round_number(number, algorithm))
+        x = algorithm.models(state)
+        mean = jnp.square(x.mean(0) - optimum).sum()
+        consensus = jnp.square(x - x.mean(0)).sum(1).mean()
+        return state, sums + (number >= skip) * jnp.stack([mean, consensus])
+
+    state = algorithm.init(jax.random.key(1))
+    state = state._replace(x=jnp.broadcast_to(optimum, state.x.shape))
+    _, sums = jax.lax.fori_loop(0, skip + rounds, body, (state, jnp.zeros(2)))
+    mean, consensus = sums / rounds
+    return Errors(mean + consensus, mean, consensus)
+
+
+def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int) -> jax.Array:
+    """Geometric mean over the later half of the rounds of what one leaves of the disagreement, by the whole state's norm.
+
+    Every round removes the means over nodes and renormalises: rounding would feed the neutral root of the mean else.
+    Where the slowest roots are complex, the norm swings; weights that rise from 0 and fall to 0 (Hann's window) average
+    the swing away, which equal weights would cut in the middle.
+    """
+    first = rounds // 2
+
+    def centred(state: Any) -> dict[str, jax.Array]:
+        return {leaf: getattr(state, leaf) - getattr(state, leaf).mean(0) for leaf in leaves}
+
+    def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        state, total = carry
+        after, _ = algorithm.step(state, round_number(number, algorithm))
+        rows = centred(after)
+        size = jnp.sqrt(sum(jnp.square(row).sum() for row in rows.values()))
+        weight = 1 - jnp.cos(2 * jnp.pi * (number + 0.5 - first) / (rounds - first))
+        late = jnp.where(number >= first, weight * jnp.log(size), 0)
+        return after._replace(**{leaf: row / size for leaf, row in rows.items()}), total + late
+
+    state = algorithm.init(jax.random.key(1))
+    state = state._replace(**centred(state))
+    _, total = jax.lax.fori_loop(0, rounds, body, (state, jnp.zeros(())))
+    return jnp.exp(total / (rounds - first))
+
+
+def trajectory(algorithm: Algorithm, rounds: int) -> np.ndarray:
+    """Return (rounds + 1, n, p): the models before the first and after every round."""
+
+    def body(state: Any, number: jax.Array) -> tuple[Any, jax.Array]:
+        after, _ = algorithm.step(state, round_number(number, algorithm))
+        return after, algorithm.models(after)
+
+    start = algorithm.init(jax.random.key(0))
+    _, x = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(rounds, dtype=jnp.int32)))(start)
+    return np.concatenate([np.asarray(algorithm.models(start))[None], np.asarray(x)])
+
+
+def worst_left(x: np.ndarray) -> np.ndarray:
+    """Return (rounds + 1,) ‖M_t − J‖₂ from a ``trajectory`` (rounds + 1, n, n) of M_0 = I: the worst start's distance."""
+    return np.linalg.norm(np.asarray(x, np.float64) - 1 / x.shape[1], ord=2, axis=(1, 2))
+
+
+class OneSample:
+    """Minimise E ½(aᵀx)², a ~ N(0, I): every gradient takes one fresh sample. Nodes start at one point; x* = 0.
+
+    Args:
+        n_nodes: number of nodes.
+        dimension: d, the length of x.
+    """
+
+    def __init__(self, n_nodes: int, dimension: int) -> None:
+        self.n_nodes, self.n_params, self.n_shared = n_nodes, dimension, dimension
+        self.sample_counts, self.dtype = np.ones(n_nodes, np.float32), np.dtype(np.float64)
+        self.order: Order | None = None
+
+    def init(self, key: PRNGKey) -> Rows:
+        """Return (n, d) starts of length 1."""
+        del key
+        return jnp.full((self.n_nodes, self.n_params), self.n_params**-0.5)
+
+    def gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return a_i a_iᵀ x_i, (n, d)."""
+        a = jax.random.normal(key, x.shape, x.dtype)
+        return a * (a * x).sum(1, keepdims=True)
+
+    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return the mean over nodes at one x, (1, d)."""
+        return self.gradient(jnp.broadcast_to(x, (self.n_nodes, self.n_params)), key).mean(0, keepdims=True)
+
+    def evaluate(self, x: Rows) -> NodeScores:
+        """Return the squared distance to the optimum of every row."""
+        return {"distance_to_optimum": jnp.square(x).sum(1)}
+
+    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
+        """Return nothing: there are no samples to keep apart."""
+        del x, nodes
+        return {}

@@ -1,0 +1,83 @@
+"""What a theory plot is: a prediction, a measurement, a picture of both, and claims that check themselves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+
+Kind = Literal["relative", "absolute", "at most", "at least"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence that a number can refute.
+
+    Attributes:
+        name: what is compared.
+        measured: what the emulator, or the matrices it mixes with, gave.
+        predicted: what theory says.
+        tolerance: how far apart the two may be.
+        kind: "relative" or "absolute" distance; "at most" or "at least": ``predicted`` is a bound, missed by ``tolerance``
+            at the utmost.
+    """
+
+    name: str
+    measured: float
+    predicted: float
+    tolerance: float = 0.0
+    kind: Kind = "relative"
+
+    @property
+    def holds(self) -> bool:
+        """Whether the claim holds; a number that is not finite refutes it."""
+        if not np.isfinite([self.measured, self.predicted]).all():
+            return False
+        difference = self.measured - self.predicted
+        match self.kind:
+            case "relative":
+                return bool(abs(difference) <= self.tolerance * abs(self.predicted))
+            case "absolute":
+                return bool(abs(difference) <= self.tolerance)
+            case "at most":
+                return bool(difference <= self.tolerance)
+            case "at least":
+                return bool(difference >= -self.tolerance)
+
+    def record(self) -> dict[str, Any]:
+        """Return the claim and its verdict as JSON values."""
+        measured, predicted = (
+            float(value) if np.isfinite(value) else None for value in (self.measured, self.predicted)
+        )
+        return {
+            "name": self.name,
+            "measured": measured,
+            "predicted": predicted,
+            "tolerance": float(self.tolerance),
+            "kind": self.kind,
+            "holds": self.holds,
+        }
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One theory plot. ``quick`` asks for a smaller measurement, never for a looser tolerance.
+
+    Attributes:
+        title: a few words over the picture.
+        source: paper and equation, printed below it.
+        predict: quick -> numbers by theory alone.
+        measure: quick -> numbers by the emulator.
+        draw: (predicted, measured) -> picture, theory dashed.
+        claims: (predicted, measured) -> what must hold.
+        double: whether all is computed in float64.
+    """
+
+    title: str
+    source: str
+    predict: Callable[[bool], Any]
+    measure: Callable[[bool], Any]
+    draw: Callable[[Any, Any], Figure]
+    claims: Callable[[Any, Any], list[Claim]]
+    double: bool = True

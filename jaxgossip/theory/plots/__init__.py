@@ -1,0 +1,1 @@
+"""One theory plot a file."""

@@ -1,0 +1,157 @@
+"""Liars among averaging nodes: what they do to the plain mean, exactly, and what clipping leaves of it.
+
+Twenty honest nodes in a 6-regular graph, two liars with five links each. Under the plain mean with weights W:
+
+    dissensus, ε = 1    x_i⁺ = x_i at every node that hears a liar, whose lie cancels the pull of its honest neighbours
+    a constant c        x⁺ = W_HH x + W_HL c: the honest end at c
+
+ClippedGossip takes x_i + Σ_j W_ij clip(x_j − x_i, τ_i), τ_i² = (1/δ_i) Σ_{good j} W_ij ‖xᵢ − x_j‖², δ_i = Σ_liars W_ij.
+
+He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via ClippedGossip".
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.algorithms import averaging
+from jaxgossip.learning import averaging as holding
+from jaxgossip.mixing import metropolis_hastings
+from jaxgossip.network import Conditions, Round, adversaries, aggregation
+from jaxgossip.theory import drawing
+from jaxgossip.theory.plot import Claim, Plot
+
+HONEST, LIARS, LINKS, ROUNDS, COLUMNS, LIE = 20, 2, 5, 100, 10, 1e3
+N = HONEST + LIARS
+RULES = ("plain mean", "clipped, oracle τ", "clipped, adaptive τ")
+
+
+class Attacked(NamedTuple):
+    """What the honest nodes come to, (rounds + 1,) by aggregation.
+
+    Attributes:
+        variance: (1/n)Σ‖xᵢ − x̄‖² under dissensus.
+        drift: ‖x̄ − x̄₀‖² under a constant lie.
+    """
+
+    variance: dict[str, np.ndarray]
+    drift: dict[str, np.ndarray]
+
+
+def graph() -> topology.Graph:
+    """Return the honest nodes in a 6-regular graph, and the liars, whose victims are disjoint."""
+    adjacency = np.zeros((N, N))
+    adjacency[:HONEST, :HONEST] = topology.random_regular(HONEST, 6, rng=0).to_scipy().toarray()
+    victims = np.random.default_rng(0).permutation(HONEST)[: LINKS * LIARS].reshape(LIARS, LINKS)
+    for liar, some in enumerate(victims, HONEST):
+        adjacency[liar, some] = adjacency[some, liar] = 1
+    return topology.from_scipy(adjacency)
+
+
+def values() -> np.ndarray:
+    """Return what the nodes hold at first."""
+    return np.random.default_rng(0).normal(size=(N, COLUMNS))
+
+
+def predict(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
+    """Follow the plain mean of the honest by its two linear maps."""
+    W = topology.metropolis_hastings(graph()).to_scipy().toarray()[:HONEST]
+    among, share = W[:, :HONEST], W[:, HONEST:].sum(1)
+    off = among - np.diag(np.diag(among))
+    held = np.where((share > 0)[:, None], np.eye(HONEST), np.eye(HONEST) + off - np.diag(off.sum(1)))
+    x = y = values()[:HONEST]
+    dissensus, constant = [x], [y]
+    for _ in range(ROUNDS):
+        x, y = held @ x, among @ y + LIE * share[:, None]
+        dissensus.append(x)
+        constant.append(y)
+    return Attacked({RULES[0]: _variance(np.stack(dissensus))}, {RULES[0]: _drift(np.stack(constant))})
+
+
+def measure(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
+    """Average among liars, by the plain mean and clipped."""
+    liars = list(range(HONEST, N))
+    rules = dict(zip(RULES, (None, *(aggregation.clipped(radius=one) for one in ("oracle", "adaptive"))), strict=True))
+    attacks = (adversaries.dissensus(n_nodes=N, nodes=liars), adversaries.constant(n_nodes=N, value=LIE, nodes=liars))
+    dissensus, constant = (
+        {name: _run(Conditions(adversary=attack, aggregation=rule)) for name, rule in rules.items()}
+        for attack in attacks
+    )
+    return Attacked(
+        {name: _variance(x) for name, x in dissensus.items()}, {name: _drift(x) for name, x in constant.items()}
+    )
+
+
+def _run(conditions: Conditions) -> np.ndarray:
+    """Return (rounds + 1, honest, columns)."""
+    problem = holding(N, values=values(), dtype=jnp.float64)
+    algorithm = averaging(problem, optax.identity(), metropolis_hastings(graph()))
+    start = algorithm.init(jax.random.key(0))
+
+    def body(state, number):  # noqa: ANN001, ANN202 - (state, round) -> (state, models)
+        state, _ = algorithm.step(state, Round(number, jax.random.key(0), N, conditions))
+        return state, state.x
+
+    _, x = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(ROUNDS, dtype=jnp.int32)))(start)
+    return np.concatenate([np.asarray(start.x)[None], np.asarray(x)])[:, :HONEST]
+
+
+def _variance(x: np.ndarray) -> np.ndarray:
+    return np.square(x - x.mean(1, keepdims=True)).sum(2).mean(1)
+
+
+def _drift(x: np.ndarray) -> np.ndarray:
+    return np.square(x.mean(1) - x[0].mean(0)).sum(1)
+
+
+def draw(predicted: Attacked, measured: Attacked) -> Figure:
+    """Variance under dissensus, drift under a constant lie, both against rounds."""
+    figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
+    t = np.arange(ROUNDS + 1)
+    for number, name in enumerate(RULES):
+        drawing.series(left, t, measured.variance[name], number, name)
+        drawing.series(right, t[1:], measured.drift[name][1:], number, name)
+    drawing.theory(left, t, predicted.variance[RULES[0]], "theory, plain mean")
+    drawing.theory(right, t[1:], predicted.drift[RULES[0]][1:], "theory, plain mean")
+    for axes in (left, right):
+        axes.set_yscale("log")
+        axes.set_xlabel("round")
+    left.set_ylabel("variance of the honest, (1/n) Σ‖xᵢ − x̄‖²")
+    left.set_title("dissensus attack", loc="left", fontsize=9.5)
+    right.set_ylabel("squared drift of their mean, ‖x̄ − x̄₀‖²")
+    right.set_title(f"two nodes say {LIE:g}", loc="left", fontsize=9.5)
+    left.set_ylim(1e-17, 1e3)
+    drawing.legend(left, loc="lower left")
+    drawing.legend(right, loc="center right", bbox_to_anchor=(1.0, 0.45))
+    return figure
+
+
+def claims(predicted: Attacked, measured: Attacked) -> list[Claim]:
+    """Return: the plain mean as predicted, and broken; clipped agreement, and ten thousand times less drift."""
+    plain, *clipped = RULES
+    spread = measured.variance[plain][-1]
+    found = [
+        Claim("variance under dissensus, plain mean", spread, predicted.variance[plain][-1], 1e-6),
+        Claim(
+            "squared drift by a constant lie, plain mean", measured.drift[plain][-1], predicted.drift[plain][-1], 1e-6
+        ),
+        Claim("the plain mean does not agree", spread, 0.1, kind="at least"),
+    ]
+    for name in clipped:
+        fall = measured.drift[plain][-1] / measured.drift[name][-1]
+        found += [
+            Claim(f"variance under dissensus, {name}", measured.variance[name][-1], 1e-10, kind="at most"),
+            Claim(f"drift falls, {name}", fall, 1e4, kind="at least"),
+        ]
+    return found
+
+
+def clipped_gossip() -> Plot:
+    """Two liars keep twenty honest nodes apart or drag them away under the plain mean; clipping undoes both."""
+    source = "He, Karimireddy and Jaggi 2022, Byzantine-robust decentralized learning via ClippedGossip"
+    return Plot("ClippedGossip against attacks", source, predict, measure, draw, claims)

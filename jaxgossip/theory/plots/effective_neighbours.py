@@ -1,0 +1,221 @@
+"""Beyond the spectral gap: how far D-SGD's step and rate grow is told by the effective number of neighbours n_W(γ).
+
+Two cliques joined by one link have a gap of half the ring's, and nearly twice its best rate: what counts is over how many
+nodes an average is taken within the horizon 1/(1 − γ) of learning, not when the last disagreement between far ends is gone.
+
+n_W is measured as it is defined: without neighbours D-SGD at γ = (1 − η)² has the stationary error dη²s²/(1 − γ), with
+them n_W times less. Rates are those of E‖x‖² on random quadratics (:mod:`jaxgossip.theory.neighbours`), where the fixed
+point by n_W is exact on vertex-transitive graphs; on others it takes the nodes for equal, and the map of their covariance
+is exact.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.algorithms import dsgd
+from jaxgossip.learning.quadratics import isotropic_quadratic
+from jaxgossip.mixing import Operator, metropolis_hastings
+from jaxgossip.network import Round
+from jaxgossip.theory import drawing, neighbours
+from jaxgossip.theory.measuring import OneSample, stationary
+from jaxgossip.theory.plot import Claim, Plot
+
+N, ZETA = 32, 50.0
+TRANSITIVE = ("ring", "torus 4×8", "hypercube", "static exponential")
+CLIQUES = "two cliques"
+
+
+class Graph(NamedTuple):
+    """What theory or measurement says of one graph.
+
+    Attributes:
+        gap: 1 − ρ.
+        neighbours: n_W(γ) by γ.
+        best: the best step size by the fixed point.
+        fixed: 1 − the factor on E‖x‖² of a round at the best step: by the fixed point, or by the covariance under W.
+        rate: the same as a mean over the rounds of ``window``: by the exact covariance in NumPy, or by sampled runs.
+        sweep: rates by the fixed point, or by the covariance under W, over ``swept``.
+    """
+
+    gap: float
+    neighbours: dict[float, float]
+    best: float
+    fixed: float
+    rate: float
+    sweep: np.ndarray
+
+
+def networks(quick: bool) -> dict[str, topology.Graph]:
+    """Return the graphs by name."""
+    half = np.arange(N) < N // 2
+    adjacency = (half[:, None] == half) & ~np.eye(N, dtype=bool)
+    adjacency[N // 2 - 1, N // 2] = adjacency[N // 2, N // 2 - 1] = True
+    found = {"ring": topology.ring(N), CLIQUES: topology.from_scipy(adjacency.astype(float))}
+    if quick:
+        return found
+    return found | {
+        "hypercube": topology.hypercube(N),
+        "torus 4×8": topology.torus(N, shape=(4, 8)),
+        "static exponential": topology.static_exponential(N),
+        "star": topology.star(N),
+    }
+
+
+def gammas(quick: bool) -> tuple[float, ...]:
+    """Return the γ at which n_W is measured."""
+    return (0.5, 0.9) if quick else (0.5, 0.9, 0.99)
+
+
+def window(quick: bool) -> tuple[int, int]:
+    """Return the rounds between which sampled runs are compared."""
+    return (12, 28) if quick else (16, 36)
+
+
+def swept() -> np.ndarray:
+    """Return the step sizes at which the rates of all graphs are compared."""
+    return np.linspace(0.03, 0.36, 12)
+
+
+def predict(quick: bool) -> dict[str, Graph]:
+    """Return all from eigenvalues of W, and the exact covariance's rate from W itself."""
+    found = {}
+    for name, graph in networks(quick).items():
+        W = topology.metropolis_hastings(graph)
+        lam = topology.eigenvalues(W)
+        best = neighbours.best_step(lam, ZETA)
+        found[name] = Graph(
+            topology.spectral_gap(W),
+            {gamma: float(neighbours.effective_neighbours(lam, gamma)) for gamma in gammas(quick)},
+            best,
+            float(neighbours.random_quadratic_rate(lam, best, ZETA)),
+            neighbours.covariance_window(W.to_scipy().toarray(), best, ZETA, *window(quick)),
+            neighbours.random_quadratic_rate(lam, swept(), ZETA),
+        )
+    return found
+
+
+def measure(quick: bool) -> dict[str, Graph]:
+    """Let D-SGD stop at its noise, let it run on random quadratics, and let W act on the covariance of its nodes."""
+    found = {}
+    for name, graph in networks(quick).items():
+        W = metropolis_hastings(graph)
+        best = neighbours.best_step(topology.eigenvalues(topology.metropolis_hastings(graph)), ZETA)
+        rates = np.asarray(_covariance_rates(W, jnp.append(swept(), best)))
+        found[name] = Graph(
+            1 - float(np.linalg.norm(W.as_matrix() - 1 / N, 2)),
+            _variance_reduction(W, quick),
+            best,
+            float(rates[-1]),
+            _sampled_rate(W, best, quick),
+            rates[:-1],
+        )
+    return found
+
+
+def _variance_reduction(W: Operator, quick: bool) -> dict[float, float]:
+    dimension, rounds, skip = (200, 600, 60) if quick else (300, 4000, 800)
+    problem = isotropic_quadratic(N, dimension=dimension, heterogeneity=0.0, noise=1.0, dtype=jnp.float64)
+    gamma = np.array(gammas(quick))
+    eta = 1 - np.sqrt(gamma)
+    run = jax.jit(jax.vmap(lambda eta: stationary(dsgd(problem, optax.sgd(eta), W), rounds, skip).total))
+    alone = dimension * eta**2 / (1 - gamma)
+    return dict(zip(gamma.tolist(), (alone / np.asarray(run(jnp.asarray(eta)))).tolist(), strict=True))
+
+
+def _sampled_rate(W: Operator, eta: float, quick: bool) -> float:
+    """Return by what the rounds of the window shrink the mean of ‖x‖² over nodes and runs."""
+    runs, (first, last) = 200 if quick else 1200, window(quick)
+    algorithm = dsgd(OneSample(N, int(ZETA) - 2), optax.sgd(eta), W)
+
+    def run(key: jax.Array) -> jax.Array:
+        def body(state: Any, number: jax.Array) -> tuple[Any, jax.Array]:
+            state, _ = algorithm.step(state, Round(number, key, N))
+            return state, jnp.square(state.x).sum(1).mean()
+
+        return jax.lax.scan(body, algorithm.init(key), jnp.arange(last, dtype=jnp.int32))[1]
+
+    sizes = np.asarray(jax.jit(jax.vmap(run))(jax.random.split(jax.random.key(0), runs))).mean(0)
+    return float(1 - (sizes[last - 1] / sizes[first - 1]) ** (1 / (last - first)))
+
+
+@jax.jit
+def _covariance_rates(W: Operator, etas: jax.Array) -> jax.Array:
+    """Return the rate of the exact map for each step size, W applied to rows and columns until the factor stands still."""
+
+    def rate(eta: jax.Array) -> jax.Array:
+        def body(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+            C, factor, _ = carry
+            C = (1 - eta) ** 2 * C + (ZETA - 1) * eta**2 * jnp.diag(jnp.diag(C))
+            C = W(W(C).T).T
+            return C / jnp.trace(C), jnp.trace(C), factor
+
+        start = (jnp.full((N, N), 1 / N), jnp.ones(()), jnp.zeros(()))
+        return 1 - jax.lax.while_loop(lambda carry: jnp.abs(carry[1] - carry[2]) > 1e-10, body, start)[1]
+
+    return jax.lax.map(rate, etas)
+
+
+def draw(predicted: dict[str, Graph], measured: dict[str, Graph]) -> Figure:
+    """Left: n_W against the horizon. Middle: rate against step. Right: the best rate against the gap."""
+    figure, (left, middle, right) = drawing.page(3, width=4.0, height=3.9)
+    horizon = np.geomspace(1.2, 200, 60)
+    graphs = networks(quick=len(predicted) < len(TRANSITIVE))
+    for number, (name, found) in enumerate(measured.items()):
+        lam = topology.eigenvalues(topology.metropolis_hastings(graphs[name]))
+        drawing.theory(left, horizon, neighbours.effective_neighbours(lam, 1 - 1 / horizon))
+        gamma = np.array(list(found.neighbours))
+        drawing.points(left, 1 / (1 - gamma), list(found.neighbours.values()), number, name)
+        drawing.theory(middle, swept(), predicted[name].sweep)
+        shown = found.sweep > 0
+        drawing.points(middle, swept()[shown], found.sweep[shown], number, name)
+        drawing.points(right, [found.gap], [found.fixed], number, name)
+        drawing.theory(right, found.gap * np.array([0.85, 1.18]), [predicted[name].fixed] * 2)
+    left.set_xscale("log")
+    left.set_yscale("log", base=2)
+    drawing.ticks(left, (2, 10, 100))
+    drawing.ticks(left, (1, 2, 4, 8, 16, 32), which="y")
+    left.set_xlabel("horizon in rounds, 1/(1 − γ)")
+    left.set_ylabel(f"effective neighbours $n_W(γ)$, of {N} nodes")
+    middle.set_ylim(0, 0.29)
+    middle.set_xlabel("step size η")
+    middle.set_ylabel("rate of E‖x‖² per round")
+    right.set_xscale("log")
+    right.set_ylim(0, 0.29)
+    right.set_xlabel("spectral gap 1 − ρ")
+    right.set_ylabel("rate at the best step size")
+    drawing.legend(right, loc="lower right")
+    return figure
+
+
+def claims(predicted: dict[str, Graph], measured: dict[str, Graph]) -> list[Claim]:
+    """Return: n_W and sampled rates within 5 %, fixed point and covariance to 10⁻⁵, and two cliques before the ring."""
+    made = []
+    for name, expected in predicted.items():
+        found = measured[name]
+        made += [
+            Claim(f"n_W at γ = {gamma:g}, {name}", found.neighbours[gamma], value, 0.05)
+            for gamma, value in expected.neighbours.items()
+        ]
+        where = f"{name}, η = {expected.best:.3f}"
+        made.append(Claim(f"sampled rate and exact covariance, same rounds, {where}", found.rate, expected.rate, 0.05))
+        if name in TRANSITIVE:
+            made.append(
+                Claim(f"covariance's rate and fixed point, {where}", found.fixed, expected.fixed, 1e-5, "absolute")
+            )
+    cliques, ring = measured[CLIQUES], predicted["ring"]
+    made.append(Claim("gap of two cliques, at most the ring's", cliques.gap, ring.gap, kind="at most"))
+    for name, rate in {"under W": cliques.fixed, "sampled": cliques.rate}.items():
+        made.append(Claim(f"best rate on two cliques, {name}, at least the ring's", rate, ring.fixed, kind="at least"))
+    return made
+
+
+def effective_neighbours() -> Plot:
+    """Not the spectral gap but the effective number of neighbours tells how fast D-SGD can learn: two cliques beat a ring."""
+    source = "Vogels, Hendrikx and Jaggi 2022, Beyond spectral gap: the role of the topology in decentralized learning"
+    return Plot("Beyond the spectral gap (32 nodes, ζ = 50)", source, predict, measure, draw, claims)

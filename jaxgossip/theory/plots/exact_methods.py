@@ -1,0 +1,166 @@
+"""Exact methods: different data cost D-SGD a bias, and gradient tracking, EXTRA, D² and exact diffusion nothing.
+
+Each method is linear on f_i = ½‖x − b_i‖² without noise: eigenvalue λ of W makes a 2 × 2 matrix of it
+(:mod:`jaxgossip.theory.predictions`), and the largest modulus over all λ is its rate. λ = 1 has a neutral root besides,
+the invariant that the method starts on and stays on.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.algorithms import ALGORITHMS, Algorithm
+from jaxgossip.learning.quadratics import isotropic_quadratic
+from jaxgossip.mixing import metropolis_hastings
+from jaxgossip.simulation import simulate
+from jaxgossip.theory import drawing, predictions
+from jaxgossip.theory.measuring import late_rate, trajectory
+from jaxgossip.theory.plot import Claim, Plot
+
+N, D, ETA, LARGE = 16, 4, 0.2, 0.6
+SHOWN, ROUNDS = 1000, 3000
+
+
+class Method(NamedTuple):
+    """How a method is named and made.
+
+    Attributes:
+        algorithm: its name in the registry.
+        form: of those that have several.
+        leaves: of its state, that its rate is measured on.
+    """
+
+    algorithm: str
+    form: str | None
+    leaves: tuple[str, ...]
+
+    def make(self, eta: float | jax.Array, *, heterogeneity: float = 1.0) -> Algorithm:
+        """Return it on the ring, without noise, each node at a start of its own."""
+        problem = isotropic_quadratic(
+            N, dimension=D, heterogeneity=heterogeneity, noise=0.0, init="independent", dtype=jnp.float64
+        )
+        options = {} if self.form is None else {"form": self.form}
+        return ALGORITHMS[self.algorithm](problem, optax.sgd(eta), metropolis_hastings(topology.ring(N)), **options)
+
+
+def methods() -> dict[str, Method]:
+    """Return the exact methods, and D-SGD last."""
+    return {
+        "DIGing": Method("gradient_tracking", "diging", ("x", "y", "g")),
+        "ATC tracking": Method("gradient_tracking", "atc", ("x", "y", "g")),
+        "EXTRA": Method("extra", None, ("x", "c")),
+        "D²": Method("d2", None, ("x", "c")),
+        "exact diffusion": Method("exact_diffusion", None, ("x", "c")),
+        "D-SGD": Method("dsgd", "atc", ("x",)),
+    }
+
+
+class Course(NamedTuple):
+    """What becomes of a method.
+
+    Attributes:
+        rate: by what a late round multiplies the disagreement.
+        large: the same at the large step.
+        floor: √((1/n)Σ‖x_i − x*‖²) in the end.
+    """
+
+    rate: float
+    large: float
+    floor: float
+
+
+class Found(NamedTuple):
+    """Courses by method, (rounds + 1,) errors by method, and whether the engine reports that DIGing diverged."""
+
+    courses: dict[str, Course]
+    errors: dict[str, np.ndarray]
+    diverged: bool
+
+
+def predict(quick: bool) -> Found:
+    """Return rates from the modes' matrices, the floor of D-SGD from its fixed point."""
+    del quick
+    lam = (1 + 2 * np.cos(2 * np.pi * np.arange(N) / N)) / 3
+    modes = {
+        "DIGing": predictions.diging_mode,
+        "ATC tracking": predictions.atc_tracking_mode,
+        "EXTRA": predictions.extra_mode,
+        "D²": predictions.d2_mode,
+        "exact diffusion": predictions.exact_diffusion_mode,
+    }
+    found = {}
+    for name, mode in modes.items():
+        # The mode of the mean, λ = 1, is no disagreement; its own root 1 − η is the smaller one here.
+        rate, large = (float(np.abs(predictions.spectrum(mode(eta), lam[1:])).max()) for eta in (ETA, LARGE))
+        found[name] = Course(rate, large, 0.0)
+    targets = np.random.default_rng(0).normal(size=(N, D))
+    energy = (np.abs(np.fft.fft(targets, axis=0)[1:]) ** 2).sum(1) / N
+    bias = (predictions.bias_factor("atc", lam[1:], ETA) ** 2 * energy).sum() / N
+    found["D-SGD"] = Course(float(lam[1] * (1 - ETA)), float(lam[1] * (1 - LARGE)), float(np.sqrt(bias)))
+    return Found(found, {}, diverged=True)
+
+
+def measure(quick: bool) -> Found:
+    """Run every method on different data, for its rate on the same data, and DIGing on different data at the large step."""
+    courses, errors = {}, {}
+    for name, method in methods().items():
+        algorithm = method.make(ETA)
+        optimum = np.asarray(algorithm.problem.optimum)  # pyright: ignore[reportAttributeAccessIssue] # a quadratic
+        x = trajectory(algorithm, ROUNDS)
+        errors[name] = np.sqrt(np.square(x - optimum).sum(2).mean(1))
+
+        def rate(eta: jax.Array, method: Method = method) -> jax.Array:
+            return late_rate(method.make(eta, heterogeneity=0.0), method.leaves, 2000 if quick else 6000)
+
+        rates = jax.jit(jax.vmap(rate))(jnp.array([ETA, LARGE]))
+        courses[name] = Course(float(rates[0]), float(rates[1]), float(errors[name][-1]))
+    result = simulate(methods()["DIGing"].make(LARGE), ROUNDS, evaluate_every=ROUNDS)
+    return Found(courses, errors, result.status == "diverged")
+
+
+def draw(predicted: Found, measured: Found) -> Figure:
+    """Error against rounds; dashed, the predicted slopes, and the floor of D-SGD."""
+    figure, (axes,) = drawing.page(width=6.4, height=4.2)
+    t = np.arange(SHOWN + 1)
+    for number, (name, error) in enumerate(measured.errors.items()):
+        drawing.series(axes, t, error[: SHOWN + 1], number, name)
+        course = predicted.courses[name]
+        if course.floor:
+            drawing.theory(axes, t[[0, -1]], [course.floor] * 2)
+            continue
+        # From where the line is between these two errors, and no longer on the floor of rounding.
+        late = np.flatnonzero((error[: SHOWN + 1] < 3e-2) & (error[: SHOWN + 1] > 1e-12))
+        middle = late[len(late) // 2]
+        drawing.theory(axes, late, error[middle] * course.rate ** (late - middle))
+    axes.set_yscale("log")
+    axes.set_ylim(1e-13, 10)
+    axes.set_xlabel("round")
+    axes.set_ylabel("root mean square error, √((1/n) Σ ‖x − x*‖²)")
+    drawing.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def claims(predicted: Found, measured: Found) -> list[Claim]:
+    """Return: rates within 0.1 %, no error left but D-SGD's floor, and who diverges at the large step."""
+    made = []
+    for name, expected in predicted.courses.items():
+        found = measured.courses[name]
+        made.append(Claim(f"rate of {name}, η = {ETA:g}", found.rate, expected.rate, 1e-3))
+        made.append(Claim(f"rate of {name}, η = {LARGE:g}", found.large, expected.large, 1e-3))
+        if expected.floor:
+            made.append(Claim(f"floor of {name}", found.floor, expected.floor, 0.02))
+        else:
+            made.append(Claim(f"error of {name} after {ROUNDS} rounds", found.floor, 1e-9, kind="at most"))
+    made.append(Claim(f"whether DIGing diverges, η = {LARGE:g}", measured.diverged, predicted.diverged, 0, "absolute"))
+    return made
+
+
+def exact_methods() -> Plot:
+    """Gradient tracking, EXTRA, D² and exact diffusion reach the optimum at predicted rates where D-SGD stops at its bias."""
+    source = "Shi et al. 2015 (EXTRA); Nedić, Olshevsky and Shi 2017 (DIGing); Tang et al. 2018 (D²); Yuan et al. 2019"
+    return Plot("Exact methods (ring of 16, η = 0.2, different data)", source, predict, measure, draw, claims)

@@ -1,0 +1,217 @@
+"""Averaging in finite time: sequences of sparse rounds whose product is the exact mean, beside networks that never get there.
+
+One-peer exponential, i hears i + 2^j: t ≤ τ rounds multiply mode k by Π_{j<t} (1 + z^{2^j})/2 = (1 − z^{2^t})/(2^t(1 − z)),
+z = e^{2πik/n}. That is 0 for all k after τ rounds if and only if n = 2^τ; otherwise about a fifth is left of some mode.
+
+For any n there are Base-(k+1) graphs, k links a node and at most 2 log_{k+1} n + 2 rounds, and halving windows, which hold
+the mean of m_t = 1, …, n neighbouring nodes, each size half of the next one rounded up: |sin(πkm/n)/(m sin(πk/n))| is left
+of mode k.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.algorithms import Algorithm, averaging, halving_windows
+from jaxgossip.learning import Problem, quadratics
+from jaxgossip.mixing import (
+    Mixing,
+    base_k_plus_one,
+    hyper_hypercube,
+    metropolis_hastings,
+    one_peer_exponential,
+    one_peer_hypercube,
+)
+from jaxgossip.theory import drawing
+from jaxgossip.theory.measuring import trajectory, worst_left
+from jaxgossip.theory.plot import Claim, Plot
+
+ROUNDS = 10
+EXACT = (("float64", 1e-12), ("float32", 1e-6))
+"""Below this a mean counts as exact."""
+APART = 1e-3
+"""Above this it certainly is not."""
+
+
+BASE_ROUNDS = {(25, 1): 9, (25, 2): 6, (25, 3): 5, (25, 4): 2, (6, 1): 4, (22, 1): 8, (24, 1): 6}
+"""(n, k) -> how many rounds the Base-(k+1) graph takes, as published code does."""
+DRAWN = (
+    "one-peer exponential 32",
+    "one-peer exponential 25",
+    "one-peer hypercube 16",
+    "Base-2, 25 nodes",
+    "Base-5, 25 nodes",
+    "halving windows 25",
+    "static exponential 32",
+    "ring 32",
+)
+"""The others are claimed, but too like one of these to be told from it."""
+
+
+class Network(NamedTuple):
+    """One line of the picture.
+
+    Attributes:
+        n_nodes: number of nodes.
+        algorithm: what averages a problem's models; made once precision is chosen.
+        exact: the round that leaves nothing; None: no round does.
+        left: t -> ‖M_t − J‖₂, what t rounds leave of the worst start.
+    """
+
+    n_nodes: int
+    algorithm: Callable[[Problem], Algorithm]
+    exact: int | None
+    left: Callable[[int], float]
+
+
+class Left(NamedTuple):
+    """(rounds + 1,) what is left of the worst start, computed in either precision."""
+
+    float64: np.ndarray
+    float32: np.ndarray
+
+
+def networks(quick: bool) -> dict[str, Network]:
+    """Return what is compared. A further sequence needs its mixing, the round that it promises, and ‖M_t − J‖₂."""
+    powers, others, bases = ((32,), (25,), [(25, 4)]) if quick else ((16, 32, 64), (21, 24, 25), [*BASE_ROUNDS])
+    found = {f"one-peer exponential {n}": one_peer(n) for n in (*powers, *others)}
+    cube = topology.hypercube(16)
+    found["one-peer hypercube 16"] = Network(
+        16, by(lambda: one_peer_hypercube(cube)), 4, lambda t: float(t < 4)
+    )
+    found |= {f"Base-{k + 1}, {n} nodes": base(n, k) for n, k in bases}
+    found |= {f"halving windows {n}": halving(n) for n in others}
+    # 24 = 2·2·2·3: in every round some group has not met yet.
+    found["hyper-hypercube 24, 2 links"] = Network(
+        24, by(lambda: hyper_hypercube(topology.complete(24), degree=2)), 4, lambda t: float(t < 4)
+    )
+    for name, graph in {"static exponential 32": topology.static_exponential(32), "ring 32": topology.ring(32)}.items():
+        rho = topology.second_largest_modulus(topology.metropolis_hastings(graph))
+        # Circulants are normal: t rounds leave exactly ρᵗ.
+        found[name] = Network(
+            32, by(lambda graph=graph: metropolis_hastings(graph)), None, lambda t, rho=rho: rho**t
+        )
+    return found
+
+
+def by(mixing: Callable[[], Mixing]) -> Callable[[Problem], Algorithm]:
+    """Return plain averaging by a mixing that is made when it is needed."""
+    return lambda problem: averaging(problem, optax.identity(), mixing())
+
+
+def one_peer(n: int) -> Network:
+    """Return the one-peer exponential sequence on n nodes."""
+    tau = (n - 1).bit_length()
+    angle = np.pi * np.arange(1, n) / n
+
+    def left(t: int) -> float:
+        return float(np.prod([np.abs(np.cos(angle * 2 ** (j % tau))) for j in range(t)] or [1 + 0 * angle], 0).max())
+
+    return Network(
+        n, by(lambda: one_peer_exponential(topology.complete(n))), tau if n == 2**tau else None, left
+    )
+
+
+def base(n: int, k: int) -> Network:
+    """Return the Base-(k+1) sequence on n nodes; what it leaves on the way is told by its matrices."""
+    matrices = [W.to_scipy().toarray() for W in topology.base_k_plus_one(n, k)]
+
+    def left(t: int) -> float:
+        product = np.eye(n)
+        for j in range(t):
+            product = matrices[j % len(matrices)] @ product
+        return float(np.linalg.norm(product - 1 / n, 2))
+
+    mixing = by(lambda: base_k_plus_one(topology.complete(n), degree=k))
+    return Network(n, mixing, BASE_ROUNDS[n, k], left)
+
+
+def halving(n: int) -> Network:
+    """Return halving windows on n nodes."""
+    sizes = [n]
+    while sizes[0] > 1:
+        sizes.insert(0, -(-sizes[0] // 2))
+    angle = np.pi * np.arange(1, n) / n
+
+    def left(t: int) -> float:
+        m = sizes[min(t, len(sizes) - 1)]
+        return float(np.abs(np.sin(m * angle) / (m * np.sin(angle))).max())
+
+    return Network(n, lambda problem: halving_windows(problem, optax.identity()), len(sizes) - 1, left)
+
+
+def predict(quick: bool) -> dict[str, tuple[int | None, np.ndarray]]:
+    """Return the exact round of each, if any, and ‖M_t − J‖₂ of all rounds."""
+    return {
+        name: (network.exact, np.array([network.left(t) for t in range(ROUNDS + 1)]))
+        for name, network in networks(quick).items()
+    }
+
+
+def measure(quick: bool) -> dict[str, Left]:
+    """Average the n unit vectors: what becomes of them are the columns of M_t."""
+    found = {}
+    for name, network in networks(quick).items():
+        lines = []
+        for double in (True, False):
+            with jax.enable_x64(double):
+                kind = jnp.float64 if double else jnp.float32
+                problem = quadratics.averaging(network.n_nodes, values=np.eye(network.n_nodes), dtype=kind)
+                lines.append(worst_left(trajectory(network.algorithm(problem), ROUNDS)))
+        found[name] = Left(*lines)
+    return found
+
+
+def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str, Left]) -> Figure:
+    """The worst start's distance against rounds, in float64; what is exact to rounding lies at the bottom."""
+    figure, (axes,) = drawing.page(width=7.0, height=4.2)
+    t = np.arange(ROUNDS + 1)
+    floor = 1e-17
+    for number, name in enumerate(name for name in DRAWN if name in measured):
+        found = measured[name]
+        exact, left = predicted[name]
+        until = len(t) if exact is None else exact + 1
+        drawing.series(axes, t[:until], np.maximum(found.float64[:until], floor), number, name)
+        drawing.theory(axes, t[:until], np.where(left[:until] < 1e-14, floor, left[:until]))
+    axes.axhline(EXACT[0][1], color="#999999", linewidth=0.8)
+    axes.text(0.1, EXACT[0][1] * 0.6, "below: exact to rounding", fontsize=8, va="top", color="#555555")
+    axes.set_yscale("log")
+    axes.set_ylim(floor / 3, 3)
+    axes.set_xlabel("round")
+    axes.set_ylabel("left of the worst start, ‖M − J‖₂")
+    drawing.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    return figure
+
+
+def claims(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str, Left]) -> list[Claim]:
+    """Return: exact at the predicted round in both precisions and not before, and never otherwise."""
+    made = []
+    for name, found in measured.items():
+        exact, left = predicted[name]
+        if exact is None:
+            made.append(Claim(f"never exact, {name}", found.float64.min(), APART, kind="at least"))
+        else:
+            for kind, bound in EXACT:
+                line = getattr(found, kind)
+                made.append(Claim(f"exact at round {exact} in {kind}, {name}", line[exact], bound, kind="at most"))
+                made.append(
+                    Claim(f"not exact at round {exact - 1} in {kind}, {name}", line[exact - 1], APART, kind="at least")
+                )
+        gap = np.abs(found.float64 - left).max()
+        made.append(Claim(f"greatest distance from theory in all rounds, {name}", gap, 0.0, 1e-12, "absolute"))
+    return made
+
+
+def finite_time_consensus() -> Plot:
+    """Sparse sequences average exactly after log₂ n rounds on 2^τ nodes; fixed graphs never do, and other n need others."""
+    source = (
+        "Ying et al. 2021, Exponential graph is provably efficient for decentralized deep training; "
+        "Takezawa et al. 2023, Beyond exponential graph"
+    )
+    return Plot("Finite-time consensus", source, predict, measure, draw, claims)

@@ -1,0 +1,171 @@
+"""Weights that are learnt: static ones at the known optimum, schedules that leave all static ones behind."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.experiment.plots import style
+from jaxgossip.mixing import Mixing, operator, periodic
+from jaxgossip.mixing.learned import fastest, learned_schedule
+from jaxgossip.theory import drawing
+from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.topology import Graph, best_constant, metropolis_hastings, second_largest_modulus
+
+THREE_DIGITS = 5e-4
+PROVED = 3e-3
+"""How near a bound comes: it is proved by the eigenvectors of what was found, which stops a little before the optimum."""
+
+
+class Static(NamedTuple):
+    """ρ of one graph under the rules, and below which no weights come."""
+
+    metropolis: float
+    constant: float
+    fastest: float
+    bound: float
+
+
+class Rounds(NamedTuple):
+    """‖ΠX_t‖/‖ΠX_0‖ on one graph, t = 0, 1, …, and the period of the schedule that was learnt."""
+
+    period: int
+    left: dict[str, np.ndarray]
+
+
+class Measured(NamedTuple):
+    """Both halves of the picture, by graph."""
+
+    static: dict[str, Static]
+    rounds: dict[str, Rounds]
+
+
+def karate() -> Graph:
+    """Return Zachary's karate club."""
+    return topology.TOPOLOGIES["karate"]()
+
+
+def graphs(quick: bool) -> dict[str, Graph]:
+    """Return the graphs whose fastest weights are sought."""
+    small = {"path 8": topology.path(8), "star 8": topology.star(8), "karate club": karate()}
+    if quick:
+        return small
+    return {
+        "path 16": topology.path(16),
+        "ring 16": topology.ring(16),
+        "star 16": topology.star(16),
+        "hypercube 32": topology.hypercube(32),
+        "torus 6×6": topology.torus(36),
+        "grid 8×8": topology.grid(64),
+        "karate club": karate(),
+    }
+
+
+def predict(quick: bool) -> dict[str, float]:
+    """Return the known optimum: cos(π/n) of paths (Boyd et al. 2006), the best constant where all edges are alike."""
+    known = {}
+    for name, graph in graphs(quick).items():
+        if name.startswith("path"):
+            known[name] = float(np.cos(np.pi / graph.n_nodes))
+        elif not name.startswith(("grid", "karate")):
+            known[name] = second_largest_modulus(best_constant(graph))
+    return known
+
+
+def measure(quick: bool) -> Measured:
+    """Learn the weights, and mix with them."""
+    static, found = {}, {}
+    for name, graph in graphs(quick).items():
+        found[name] = fastest(graph)
+        weights = (metropolis_hastings(graph), best_constant(graph), found[name].weights)
+        metropolis, constant, best = map(second_largest_modulus, weights)
+        static[name] = Static(metropolis, constant, best, found[name].bound)
+    grid = {"grid 4×4": topology.grid(16)} if quick else {"grid 8×8": topology.grid(64)}
+    rounds = {}
+    for name, graph in (grid | {"karate club": karate()}).items():
+        period = 8 if quick or graph.n_nodes < 50 else 16
+        learned = learned_schedule(graph, rounds=period, steps=1000 if quick else 4000)
+        best = found[name].weights if name in found else fastest(graph).weights
+        mixings = {
+            "Metropolis–Hastings": operator(metropolis_hastings(graph)),
+            "fastest static": operator(best),
+            f"learned, {period} rounds": periodic(learned.sequence),
+        }
+        rounds[name] = Rounds(period, {rule: _left(W, 2 * period) for rule, W in mixings.items()})
+    return Measured(static, rounds)
+
+
+def _left(W: Mixing, rounds: int) -> np.ndarray:
+    start = jax.random.normal(jax.random.key(0), (W.n_nodes, 200))
+    start = start - start.mean(0)
+
+    def mixed(x: jax.Array, number: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = W.at(number, jax.random.key(1))(x)
+        return x, jnp.linalg.norm(x - x.mean(0))
+
+    _, left = jax.lax.scan(mixed, start, jnp.arange(rounds, dtype=jnp.int32))
+    return np.concatenate([[1.0], np.asarray(left / jnp.linalg.norm(start))])
+
+
+def draw(predicted: dict[str, float], measured: Measured) -> Figure:
+    """ρ of static weights, the known optimum dashed; and what rounds leave under static and learned weights."""
+    figure, axes = drawing.page(1 + len(measured.rounds), width=4.4, height=3.9)
+    names = list(measured.static)
+    x = np.arange(len(names))
+    with style():
+        for number, (rule, key) in enumerate(
+            [("Metropolis–Hastings", 0), ("best constant", 1), ("fastest, learned", 2)]
+        ):
+            gap = [1 - measured.static[name][key] for name in names]
+            axes[0].plot(
+                x, gap, linestyle="", marker=drawing.MARKS[number], color=f"C{number}", label=rule, markersize=6
+            )
+        for at, name in enumerate(names):
+            best = predicted.get(name, measured.static[name].bound)
+            axes[0].plot(
+                [at - 0.35, at + 0.35], [1 - best] * 2, color=drawing.THEORY, linestyle=(0, (3, 2)), linewidth=1.1
+            )
+        axes[0].set_xticks(x, names, rotation=30, ha="right")
+    axes[0].set_yscale("log")
+    axes[0].set_ylabel("spectral gap 1 − ρ, more is faster")
+    axes[0].set_title("Static weights; dashed: optimum or bound")
+    drawing.legend(axes[0])
+    for panel, (name, found) in zip(axes[1:], measured.rounds.items(), strict=True):
+        for number, (rule, left) in enumerate(found.left.items()):
+            drawing.series(panel, np.arange(left.size), np.maximum(left, 1e-16), 2 * number, rule)
+        panel.set_yscale("log")
+        panel.set_xlabel("round")
+        panel.set_ylabel("disagreement left, ‖ΠX‖ / ‖ΠX₀‖")
+        panel.set_title(name)
+        with style():
+            panel.axvline(found.period, color="#999999", linewidth=0.8)
+            panel.legend(loc="lower left")
+    return figure
+
+
+def claims(predicted: dict[str, float], measured: Measured) -> list[Claim]:
+    """Return: learned static weights are the optimum to three digits, learned schedules leave less than any static ones."""
+    found = [
+        Claim(f"ρ of the fastest weights, {name}", measured.static[name].fastest, best, THREE_DIGITS, "absolute")
+        for name, best in predicted.items()
+    ]
+    found += [
+        Claim(f"ρ against its bound by duality, {name}", static.fastest, static.bound, PROVED, "absolute")
+        for name, static in measured.static.items()
+    ]
+    for name, (period, left) in measured.rounds.items():
+        metropolis, best, learned = (one[period] for one in left.values())
+        found.append(
+            Claim(f"learned schedule against Metropolis–Hastings, {name}", learned, metropolis / 10, 0, "at most")
+        )
+        found.append(Claim(f"learned schedule against the fastest static, {name}", learned, best / 2, 0, "at most"))
+    return found
+
+
+def learned_weights() -> Plot:
+    """Gradient descent finds the fastest static weights, and schedules of weights that leave far less than any static ones."""
+    source = "Xiao and Boyd 2004, equation 17; Boyd et al. 2006, Fastest mixing Markov chain on a path; schedules: here"
+    return Plot("Weights that are learnt", source, predict, measure, draw, claims)

@@ -1,0 +1,138 @@
+"""Failing links: one round leaves a mode what its two moments say, and symmetric failures keep the mean."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.algorithms import averaging
+from jaxgossip.learning import averaging as holding
+from jaxgossip.mixing import max_degree
+from jaxgossip.network import Conditions, Round
+from jaxgossip.theory import drawing, predictions
+from jaxgossip.theory.plot import Claim, Plot
+
+NODES = 16
+LOSSES = (0.1, 0.3, 0.5, 0.8)
+BATCH = 1000
+
+
+class Moments(NamedTuple):
+    """What one round leaves, by mode in the order of ``mu``.
+
+    Attributes:
+        mu: (n,) eigenvalues of the Laplacian, ascending.
+        left: (losses, n) E‖x⁺‖²/‖x‖².
+        drift: the largest (mean of x⁺ − mean of x)² of all rounds.
+    """
+
+    mu: np.ndarray
+    left: np.ndarray
+    drift: float
+
+
+def networks() -> dict[str, topology.Graph]:
+    """Return the graphs by name: a regular one, and one of uneven degrees."""
+    return {
+        f"ring of {NODES}": topology.ring(NODES),
+        f"Barabási–Albert graph of {NODES}, m = 2": topology.barabasi_albert(NODES, m=2, rng=0),
+    }
+
+
+def step_size(graph: topology.Graph) -> float:
+    """Return α of W = I − αL, the weight of every edge."""
+    return 1 / (1 + int(graph.degrees.max()))
+
+
+def moments(alpha: float, mu: np.ndarray, q: float) -> np.ndarray:
+    """Return what a round leaves of the modes ``mu``."""
+    return np.array([predictions.link_drop_moment(alpha, one, q) for one in mu])
+
+
+def predict(_: bool) -> dict[str, Moments]:
+    """Return the second moment of every mode under every probability of failure."""
+    return {name: _predicted(graph) for name, graph in networks().items()}
+
+
+def _predicted(graph: topology.Graph) -> Moments:
+    adjacency = (graph.to_scipy().toarray() != 0).astype(float)
+    mu = np.maximum(np.linalg.eigvalsh(np.diag(adjacency.sum(1)) - adjacency), 0)
+    return Moments(mu, np.array([moments(step_size(graph), mu, q) for q in LOSSES]), 0.0)
+
+
+def measure(quick: bool) -> dict[str, Moments]:
+    """Average once from every eigenvector, over and over."""
+    return {name: _measured(graph, 100 if quick else 400) for name, graph in networks().items()}
+
+
+def _measured(graph: topology.Graph, batches: int) -> Moments:
+    W = max_degree(graph)
+    lam, modes = np.linalg.eigh(W.as_matrix())
+    modes = modes[:, ::-1]
+    algorithm = averaging(holding(NODES, values=modes, dtype=jnp.float64), optax.identity(), W)
+    state = algorithm.init(jax.random.key(0))
+
+    def one(key: jax.Array, q: jax.Array) -> jax.Array:
+        return algorithm.step(state, Round(jnp.int32(0), key, NODES, Conditions(link_drop=q)))[0].x
+
+    def batch(sums: tuple[jax.Array, jax.Array], key: jax.Array) -> tuple[Any, None]:
+        # The same links fail for every q, save those that only a larger q reaches.
+        x = jax.vmap(lambda q: jax.vmap(lambda key: one(key, q))(jax.random.split(key, BATCH)))(jnp.array(LOSSES))
+        drift = jnp.square(x.mean(2) - state.x.mean(0)).max()
+        return (sums[0] + jnp.square(x).sum(2).mean(1), jnp.maximum(sums[1], drift)), None
+
+    start = (jnp.zeros((len(LOSSES), NODES)), jnp.zeros(()))
+    (left, drift), _ = jax.jit(lambda keys: jax.lax.scan(batch, start, keys))(
+        jax.random.split(jax.random.key(1), batches)
+    )
+    return Moments((1 - lam[::-1]) / step_size(graph), np.asarray(left) / batches, float(drift))
+
+
+def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
+    """What a round leaves of a mode, against the mode's Laplacian eigenvalue."""
+    figure, panels = drawing.page(2, height=4.0)
+    for axes, (name, found) in zip(panels, measured.items(), strict=True):
+        fine = np.linspace(0, found.mu[-1] * 1.02, 200)
+        alpha = step_size(networks()[name])
+        for number, q in enumerate(LOSSES):
+            axes.plot(
+                found.mu,
+                found.left[number],
+                color=f"C{number}",
+                marker=drawing.MARKS[number],
+                markersize=5,
+                linestyle="",
+                label=f"{q:.0%} of the links fail",
+            )
+            drawing.theory(axes, fine, moments(alpha, fine, q))
+        axes.set_title(name, loc="left", fontsize=9.5)
+        axes.set_xlabel("Laplacian eigenvalue μ of the mode")
+        axes.set_ylim(0, 1.03)
+    panels[0].set_ylabel("left by one round, E‖x⁺‖² / ‖x‖²")
+    drawing.legend(panels[1], loc="center left", bbox_to_anchor=(1.02, 0.5))
+    return figure
+
+
+def claims(predicted: dict[str, Moments], measured: dict[str, Moments]) -> list[Claim]:
+    """Return: the mode that is farthest off is within half a per cent, and no round moves the mean."""
+    found = []
+    for name, expected in predicted.items():
+        for q, left, theory in zip(LOSSES, measured[name].left, expected.left, strict=True):
+            worst = np.abs(left / theory - 1).argmax()
+            found.append(Claim(f"worst mode, {name}, {q:.0%} fail", left[worst], theory[worst], 0.005))
+        found.append(Claim(f"the mean stays, {name}", measured[name].drift, 0.0, 1e-28, "at most"))
+    return found
+
+
+def link_drop() -> Plot:
+    """With links that fail at random, a round leaves each mode 1 − 2α(1−q)μ + α²((1−q)²μ² + 2q(1−q)μ) of its square.
+
+    L_q = Σ_e ξ_e b_e b_eᵀ has E L_q = (1 − q)L and E L_q² = (1 − q)²L² + 2q(1 − q)L, as (b_e b_eᵀ)² = 2 b_e b_eᵀ: W_q =
+    I − αL_q of an eigenvector Lx = μx.
+    """
+    source = "E L_q² = (1−q)²L² + 2q(1−q)L for independent links; compare Kar and Moura 2008, Sensor networks with random links"
+    return Plot("Failing links, mode by mode", source, predict, measure, draw, claims)

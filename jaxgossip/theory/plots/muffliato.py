@@ -1,0 +1,172 @@
+"""Muffliato: noise enough for each node to hide in is averaged away, and little is learnt of nodes that are far."""
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from jaxgossip import algorithms, topology
+from jaxgossip.algorithms.muffliato import muffliato_steps
+from jaxgossip.learning import averaging as holding
+from jaxgossip.mixing import metropolis_hastings
+from jaxgossip.network import Round
+from jaxgossip.network.privacy import joint_privacy, pairwise_privacy
+from jaxgossip.theory import drawing
+from jaxgossip.theory.plot import Claim, Plot
+
+DIMENSIONS = (6, 8, 10)
+SIGMA = 1.0
+"""Standard deviation of the noise in each value; values of variance 1, and a sensitivity of 1."""
+FALL = 1.8
+"""At least so much less is lost to an average node when there are four times as many."""
+
+
+class Theory(NamedTuple):
+    """What theory says of one hypercube.
+
+    Attributes:
+        mse: (1/n)E‖X_K − x̄‖².
+        apart: the share of it that is disagreement between nodes, from the eigenvalues.
+        loss: mean loss over all pairs, those of a node with itself among them: T d/n.
+    """
+
+    mse: float
+    apart: float
+    loss: float
+
+
+class Found(NamedTuple):
+    """What is measured on one hypercube.
+
+    Attributes:
+        mse: (1/n)‖X_K − x̄‖², a mean over columns.
+        apart: the share of it that is disagreement between nodes.
+        loss: mean loss of a node towards another.
+        joint: mean loss towards node 0, of all that it saw together.
+        by_distance: (dimension,) mean loss towards a node 1, 2, … links away.
+        all_pairs: mean loss over all pairs, those of a node with itself among them.
+    """
+
+    mse: float
+    apart: float
+    loss: float
+    joint: float
+    by_distance: np.ndarray
+    all_pairs: float
+
+
+def gap(dimension: int) -> float:
+    """Return 1 − ρ = 2/(d + 1) of the hypercube under Metropolis–Hastings weights."""
+    return 2 / (dimension + 1)
+
+
+def predict(_: bool) -> dict[int, Theory]:
+    """Return the error of accelerated gossip, mode by mode, and the mean of the published sum."""
+    return {dimension: _predicted(dimension) for dimension in DIMENSIONS}
+
+
+def _predicted(dimension: int) -> Theory:
+    """Each mode obeys p_{k+1} = ωλp_k + (1 − ω)p_{k−1}; values and noise have variance 1 + σ² in it, the mean σ²/n."""
+    n, rho = 2**dimension, 1 - gap(dimension)
+    steps, omega = muffliato_steps(n, SIGMA, gap(dimension)), 2 / (1 + math.sqrt(1 - rho**2))
+    k = np.arange(1, dimension + 1)
+    lam, many = 1 - 2 * k / (dimension + 1), np.array([math.comb(dimension, one) for one in k])
+    before, now = np.ones_like(lam), lam
+    for _ in range(steps - 1):
+        before, now = now, omega * lam * now + (1 - omega) * before
+    apart = (1 + SIGMA**2) * float((many * now**2).sum()) / n
+    return Theory(SIGMA**2 / n + apart, apart, steps * dimension / n / SIGMA**2)
+
+
+def measure(quick: bool) -> dict[int, Found]:
+    """Average noisy values once, in many columns; and work out what nodes learn from the weights."""
+    return {dimension: _measured(dimension, (2**21 if quick else 2**22) // 2**dimension) for dimension in DIMENSIONS}
+
+
+def _measured(dimension: int, columns: int) -> Found:
+    n, graph = 2**dimension, topology.hypercube(2**dimension)
+    x = np.random.default_rng(dimension).normal(size=(n, columns))
+    problem = holding(n, values=x, dtype=jnp.float64)
+    algorithm = algorithms.muffliato(problem, optax.identity(), metropolis_hastings(graph), noise=SIGMA)
+    state, _ = jax.jit(lambda state: algorithm.step(state, Round(jnp.int32(0), jax.random.key(0), n)))(
+        algorithm.init(jax.random.key(0))
+    )
+    mse, apart = (float(jnp.square(state.x - middle).mean()) for middle in (x.mean(0), state.x.mean(0)))
+
+    weights, steps = topology.metropolis_hastings(graph), algorithm.mixings
+    loss = pairwise_privacy(weights, steps, SIGMA)
+    joint = joint_privacy(weights, steps, SIGMA, observers=[0])[1:, 0]
+    distance = np.array([node.bit_count() for node in range(n)])
+    by_distance = np.array([loss[distance == d, 0].mean() for d in range(1, dimension + 1)])
+    return Found(mse, apart, loss[~np.eye(n, dtype=bool)].mean(), joint.mean(), by_distance, loss.mean())
+
+
+def draw(predicted: dict[int, Theory], measured: dict[int, Found]) -> Figure:
+    """Left, error against size; middle, mean loss against size; right, loss against distance."""
+    figure, (left, middle, right) = drawing.page(3, width=3.9, height=3.9)
+    n = 2.0 ** np.array(DIMENSIONS)
+    found = list(measured.values())
+    drawing.series(left, n, [one.mse for one in found], 0, "Muffliato")
+    drawing.theory(left, n, [one.mse for one in predicted.values()], "theory, from all eigenvalues")
+    left.plot(n, 3 * SIGMA**2 / n, color="#777777", linestyle=":", label="bound, 3σ²/n")
+    left.set_ylabel("mean squared error of a node's average")
+    drawing.series(middle, n, [one.loss for one in found], 1, "published sum, to another node")
+    drawing.series(middle, n, [one.joint for one in found], 2, "all messages jointly, to node 0")
+    drawing.theory(middle, n, [one.loss for one in predicted.values()], "theory, K·degree/n")
+    middle.set_ylabel("mean Rényi privacy loss ε(α = 2)")
+    for axes in (left, middle):
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        axes.set_xlabel("nodes n")
+    left.set_ylim(1e-3, 0.2)
+    middle.set_ylim(0.08, 4)
+    for number, (dimension, one) in enumerate(measured.items()):
+        drawing.series(right, np.arange(1, dimension + 1), one.by_distance, number + 3, f"{2**dimension} nodes")
+    right.axhline(1 / SIGMA**2, color="#777777", linestyle=":", label="local noise alone, αΔ²/2σ²")
+    right.set_yscale("log")
+    right.set_ylim(0.05, 8)
+    right.set_xlabel("links between the two nodes")
+    right.set_ylabel("mean loss by distance, published sum")
+    for axes in (left, middle):
+        drawing.legend(axes, loc="upper right", borderaxespad=0.6)
+    handles, labels = right.get_legend_handles_labels()
+    right.legend(handles, labels, loc="upper right", borderaxespad=0.4, frameon=False, fontsize=8.5)
+    return figure
+
+
+def claims(predicted: dict[int, Theory], measured: dict[int, Found]) -> list[Claim]:
+    """Return: accuracy of the mean's order; and a loss that falls with the size and with every link between two nodes."""
+    found = []
+    for dimension, one in measured.items():
+        n = 2**dimension
+        found += [
+            Claim(f"error at most 3σ²/n, {n} nodes", one.mse, 3 * SIGMA**2 / n, 0.0, "at most"),
+            Claim(f"disagreement left, {n} nodes", one.apart, predicted[dimension].apart, 0.05),
+            Claim(f"mean of the published sum, {n} nodes", one.all_pairs, predicted[dimension].loss, 1e-9),
+            Claim(
+                f"one more link takes off, {n} nodes",
+                -float(np.diff(one.by_distance).max()),
+                0.0,
+                0.0,
+                "at least",
+            ),
+        ]
+    for small, large in pairwise(DIMENSIONS):
+        ratio = measured[small].loss / measured[large].loss
+        found.append(Claim(f"mean loss, {2**small} over {2**large} nodes", ratio, FALL, 0.0, "at least"))
+    return found
+
+
+def muffliato() -> Plot:
+    """On hypercubes Muffliato averages noisy values to 3σ²/n, and a node's privacy loss falls with size and with distance.
+
+    The published pairwise sum adds up what each message tells by itself; what all that a node saw tells together, drawn
+    beside it, is a true bound. Near nodes' sums exceed the local loss αΔ²/(2σ²), which always holds.
+    """
+    source = "Cyffers, Even, Bellet and Massoulié 2022, Muffliato, theorems 1 and 2; K = ⌈ln((n/σ²)max(¼, σ²))/√gap⌉"
+    return Plot("Muffliato: accurate, and private at a distance", source, predict, measure, draw, claims)

@@ -1,0 +1,139 @@
+"""Random graphs: where they become connected, and how their spectral gaps open with p, β and r."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.theory import drawing
+from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.topology import erdos_renyi, uniform
+
+NODES, SWEPT = 1000, 400
+"""Nodes of the graphs whose connectedness is counted, and of those whose gap is found."""
+C = (-2, -1, 0, 1, 2, 3, 4)
+MEAN_DEGREES = (10, 15, 20, 30, 40, 60, 80, 120)
+BETAS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+RADII = (0.1, 0.125, 0.15, 0.2, 0.25, 0.3)
+RING_DEGREE = 6
+
+
+class Swept(NamedTuple):
+    """What is swept.
+
+    Attributes:
+        connected: (c,) probability that G(n, (ln n + c)/n) is connected.
+        p: (p,) gap of G(n, p) against p.
+        beta: (β,) gap of Watts–Strogatz graphs; theory: at β = 0 alone.
+        r: (r,) gap of random geometric graphs.
+    """
+
+    connected: np.ndarray
+    p: np.ndarray
+    beta: np.ndarray
+    r: np.ndarray
+
+
+def predict(_: bool) -> Swept:
+    """Return the limits that theory knows.
+
+    G(n, p): A has one eigenvalue np and, beside it, Wigner's semicircle of radius R = 2√(np(1 − p)): with W = (A + I)/(d + 1)
+    the gap is 1 − (R + 1)/(np + 1). Watts–Strogatz, β = 0: the circulant (1 + 2Σ_{j≤3} cos(2πj/n))/7. Geometric: a step inside
+    a disc has variance r²/4 along each side, and the slowest mode of the square, cos πx, decays by π²/2 times that: π²r²/8.
+    """
+    c, degree, r = (np.array(values, float) for values in (C, MEAN_DEGREES, RADII))
+    ring = (1 + 2 * np.cos(2 * np.pi * np.arange(1, RING_DEGREE // 2 + 1) / SWEPT).sum()) / (RING_DEGREE + 1)
+    return Swept(
+        np.exp(-np.exp(-c)),
+        1 - (2 * np.sqrt(degree * (1 - degree / SWEPT)) + 1) / (degree + 1),
+        np.array([1 - ring]),
+        np.pi**2 * r**2 / 8,
+    )
+
+
+def measure(quick: bool) -> Swept:
+    """Draw graphs and look at them."""
+    replicas, graphs = (400, 2) if quick else (1000, 4)
+    connected = [
+        np.mean([erdos_renyi(NODES, p=(np.log(NODES) + c) / NODES, rng=seed).is_connected for seed in range(replicas)])
+        for c in C
+    ]
+
+    def gaps(make: Callable[..., topology.Graph], values: tuple[float, ...]) -> np.ndarray:
+        each = [[_gap(make(value, seed)) for seed in range(graphs)] for value in values]
+        return np.array(each).mean(1)
+
+    return Swept(
+        np.array(connected),
+        gaps(lambda degree, seed: erdos_renyi(SWEPT, p=degree / SWEPT, rng=seed), MEAN_DEGREES),
+        gaps(lambda beta, seed: topology.watts_strogatz(SWEPT, RING_DEGREE, beta, rng=seed), BETAS),
+        gaps(lambda r, seed: topology.random_geometric(SWEPT, radius=r, rng=seed), RADII),
+    )
+
+
+def _gap(graph: topology.Graph) -> float:
+    """Return 1 − max(λ₂, −λ_min) of W = (A + I)/(d + 1), whose eigenvalues are those of the symmetric D^½ W D^−½."""
+    root = np.sqrt(graph.degrees + 1)
+    lam = np.linalg.eigvalsh(uniform(graph).to_scipy().toarray() * root[:, None] / root)
+    return 1 - float(max(lam[-2], -lam[0]))
+
+
+def draw(predicted: Swept, measured: Swept) -> Figure:
+    """Connectedness, and the three gaps."""
+    figure, (first, second, third, fourth) = drawing.page(4, width=3.0, height=3.5)
+    drawing.series(first, C, measured.connected, 0, f"measured, n = {NODES}")
+    fine = np.linspace(C[0], C[-1], 100)
+    drawing.theory(first, fine, np.exp(-np.exp(-fine)), "theory, exp(−e⁻ᶜ)")
+    first.set_ylabel("share of graphs that are connected")
+    first.set_xlabel("c, where p = (ln n + c)/n")
+    first.set_title("Erdős–Rényi: connected", loc="left", fontsize=9.5)
+    drawing.legend(first, loc="lower right", borderaxespad=0.6)
+    second.set_title("Erdős–Rényi: gap", loc="left", fontsize=9.5)
+    drawing.series(second, np.array(MEAN_DEGREES) / SWEPT, measured.p, 1, f"measured, n = {SWEPT}")
+    drawing.theory(second, np.array(MEAN_DEGREES) / SWEPT, predicted.p, "theory, semicircle")
+    second.set_xlabel("p, probability of an edge")
+    second.set_ylim(0, 1)
+    third.set_title("Watts–Strogatz: gap", loc="left", fontsize=9.5)
+    betas = np.maximum(BETAS, 3e-4)
+    drawing.series(third, betas, measured.beta, 2, f"measured, n = {SWEPT}, {RING_DEGREE} links")
+    drawing.theory(third, betas[[0, -1]], predicted.beta[[0, 0]], "theory, the ring, β = 0")
+    third.set_xscale("log")
+    third.set_xticks([3e-4, 1e-3, 1e-2, 0.1, 1], ["0", "0.001", "0.01", "0.1", "1"])
+    third.set_xlabel("β, share of links rewired")
+    fourth.set_title("Geometric: gap", loc="left", fontsize=9.5)
+    drawing.series(fourth, RADII, measured.r, 3, f"measured, n = {SWEPT}")
+    drawing.theory(fourth, RADII, predicted.r, "theory, π²r²/8")
+    fourth.set_xscale("log")
+    fourth.set_xticks(RADII, [f"{r:g}" if r != 0.125 else "" for r in RADII])
+    fourth.set_xticks([], minor=True)
+    fourth.set_xlabel("r, reach on the unit square")
+    for axes in (third, fourth):
+        axes.set_yscale("log")
+    for axes, where in ((second, "lower right"), (third, "upper left"), (fourth, "upper left")):
+        axes.set_ylabel("gap of W = (A + I)/(d + 1)")
+        drawing.legend(axes, loc=where, borderaxespad=0.6)
+    return figure
+
+
+def claims(predicted: Swept, measured: Swept) -> list[Claim]:
+    """Return: connected as often as the limit law says; the ring's gap in closed form; gaps that open with p, β and r."""
+    found = [
+        Claim(f"share connected, c = {c}", float(share), float(limit), 0.07, "absolute")
+        for c, share, limit in zip(C, measured.connected, predicted.connected, strict=True)
+        if c >= 0
+    ]
+    found.append(Claim("gap of Watts–Strogatz, β = 0", float(measured.beta[0]), float(predicted.beta[0]), 1e-6))
+    for name, gaps in (("p", measured.p), ("β", measured.beta), ("r", measured.r)):
+        growth = float((gaps[1:] / gaps[:-1]).min())
+        found.append(
+            Claim(f"the gap opens with {name}: smallest growth from one to the next", growth, 1.0, 0.0, "at least")
+        )
+    return found
+
+
+def random_graph_thresholds() -> Plot:
+    """G(n, (ln n + c)/n) is connected with probability exp(−e⁻ᶜ), and the gaps of random graphs open with p, β and r."""
+    source = "Erdős and Rényi 1959, On random graphs; Füredi and Komlós 1981; Watts and Strogatz 1998"
+    return Plot("Thresholds of random graphs", source, predict, measure, draw, claims)

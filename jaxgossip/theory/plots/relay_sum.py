@@ -1,0 +1,133 @@
+"""RelaySum: on a tree the exact average stands at every node after as many rounds as the tree is wide."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.sparse.csgraph import shortest_path
+
+from jaxgossip import topology
+from jaxgossip.algorithms.relay_sgd import RelaySum
+from jaxgossip.mixing import metropolis_hastings
+from jaxgossip.network import Round
+from jaxgossip.theory import drawing
+from jaxgossip.theory.plot import Claim, Plot
+
+COLUMNS = 4
+EXACT, INEXACT = 1e-12, 1e-2
+
+
+class Relayed(NamedTuple):
+    """What happens on one tree.
+
+    Attributes:
+        error: (rounds + 1,) the largest distance of an entry from the mean of all, round by round.
+        gossip: (rounds + 1,) the same, of averaging by Metropolis–Hastings weights on the tree.
+    """
+
+    error: np.ndarray
+    gossip: np.ndarray
+
+
+def trees(quick: bool) -> dict[str, topology.Graph]:
+    """Return the trees by name."""
+    nodes = 32 if quick else 128
+    return {
+        "path of 16": topology.path(16),
+        "binary tree of 63": topology.binary_tree(63),
+        f"random tree of {nodes}": topology.barabasi_albert(nodes, m=1, rng=0),
+        "star of 32": topology.star(32),
+    }
+
+
+def values(graph: topology.Graph) -> np.ndarray:
+    """Return (n, columns), what the nodes hold."""
+    return np.random.default_rng(0).normal(size=(graph.n_nodes, COLUMNS))
+
+
+def hops(graph: topology.Graph) -> np.ndarray:
+    """Return (n, n), how many links apart nodes are."""
+    return shortest_path(graph.to_scipy(), unweighted=True).astype(int)
+
+
+def predict(quick: bool) -> dict[str, np.ndarray]:
+    """Return the error by round: after t of them a node holds the mean over all within t links."""
+    found = {}
+    for name, graph in trees(quick).items():
+        apart, x = hops(graph), values(graph)
+        within = [apart <= t for t in range(apart.max() + 3)]
+        means = [(near @ x) / near.sum(1, keepdims=True) for near in within]
+        found[name] = np.array([np.abs(mean - x.mean(0)).max() for mean in means])
+    return found
+
+
+def measure(quick: bool) -> dict[str, Relayed]:
+    """Relay the same values round by round; and average them by gossip."""
+    return {name: _measured(graph, int(hops(graph).max()) + 2) for name, graph in trees(quick).items()}
+
+
+def _measured(graph: topology.Graph, rounds: int) -> Relayed:
+    W = metropolis_hastings(graph)
+    relay, x = RelaySum(W.to_scipy()), jnp.asarray(values(graph))
+
+    def error(held: jax.Array) -> jax.Array:
+        return jnp.abs(held - x.mean(0)).max()
+
+    def body(carry: tuple[Any, jax.Array], now: jax.Array) -> tuple[Any, tuple[jax.Array, jax.Array]]:
+        relayed, mixed = carry
+        links = Round(now, jax.random.key(0), graph.n_nodes).links(W)
+        relayed, sums, counts = relay(x, relayed, links)
+        mixed = links.mix(mixed)
+        return (relayed, mixed), (error(sums / counts), error(mixed))
+
+    start = (relay.none(COLUMNS, np.dtype(np.float64)), x)
+    _, errors = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(rounds, dtype=jnp.int32)))(start)
+    first = float(error(x))
+    return Relayed(*(np.concatenate([[first], np.asarray(one)]) for one in errors))
+
+
+def draw(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> Figure:
+    """Errors against rounds since the start, tree by tree; the dotted line is the tree's diameter."""
+    figure, panels = drawing.page(len(measured), width=2.9, height=3.6, sharey=True)
+    for axes, (name, found) in zip(panels, measured.items(), strict=True):
+        t, diameter = np.arange(len(found.error)), len(found.error) - 3
+        drawing.series(axes, t, found.gossip, 1, "gossip, Metropolis–Hastings")
+        drawing.series(axes, t, np.maximum(found.error, 1e-17), 0, "RelaySum")
+        drawing.theory(axes, t[: diameter + 1], np.maximum(predicted[name], 1e-17)[: diameter + 1])
+        axes.axvline(diameter, color="#999999", linestyle=":", linewidth=1)
+        axes.set_title(f"{name}\ndiameter {diameter} (dotted)", loc="left", fontsize=9.5)
+        axes.set_yscale("log")
+        axes.set_ylim(1e-17, 10)
+        axes.set_xlabel("round")
+        axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    panels[0].set_ylabel("largest error of an entry, |x − mean|")
+    drawing.legend(panels[0], loc="lower left", borderaxespad=0.8)
+    return figure
+
+
+def claims(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> list[Claim]:
+    """Return: exact at the diameter, far off one round before, and in between the mean over whom news has come from."""
+    found = []
+    for name, expected in predicted.items():
+        error, diameter = measured[name].error, len(expected) - 3
+        found += [
+            Claim(f"error at the diameter, {name}", error[diameter], 0.0, EXACT, "absolute"),
+            Claim(f"error one round before, {name}", error[diameter - 1], INEXACT, 0.0, "at least"),
+            Claim(
+                f"rounds on the way, {name}",
+                float(np.abs(error - expected).max()),
+                0.0,
+                EXACT,
+                "absolute",
+            ),
+        ]
+    return found
+
+
+def relay_sum() -> Plot:
+    """On a tree RelaySum holds the exact average after as many rounds as the diameter, and not one round earlier."""
+    source = "Vogels et al. 2021, RelaySum for decentralized deep learning on heterogeneous data, section 3"
+    return Plot("RelaySum is exact after the diameter", source, predict, measure, draw, claims)

@@ -1,0 +1,161 @@
+"""Rumours that die: the share of nodes that a rumour never reaches when those who tell it lose interest."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.mixing import push
+from jaxgossip.network import Round
+from jaxgossip.theory import drawing, predictions
+from jaxgossip.theory.plot import Claim, Plot
+
+PERSISTENCE = (1, 2, 3)
+"""k: a node that tells it to one who knows loses interest with probability 1/k."""
+MOST_ROUNDS = 400
+
+
+class Rumour(NamedTuple):
+    """State of one run.
+
+    Attributes:
+        knows: (n,) bool.
+        tells: (n,) bool, those who know and still spread it.
+        messages: how many calls were made.
+    """
+
+    knows: jax.Array
+    tells: jax.Array
+    messages: jax.Array
+
+
+class Residue(NamedTuple):
+    """What is left when nobody tells any more, for one k.
+
+    Attributes:
+        share: mean share of nodes that never hear of it.
+        error: its standard error.
+        messages: mean number of calls, a node.
+        path: (rounds, 2) of one run: shares that do not know, and that tell.
+    """
+
+    share: float
+    error: float
+    messages: float
+    path: np.ndarray
+
+
+def residue(k: float) -> float:
+    """Return the s < 1 with s = e^{−(k+1)(1−s)}."""
+    return predictions.crossing(lambda s: np.log(s) + (k + 1) * (1 - s) > 0, 1e-12, 1 / (k + 1))
+
+
+def predict(_: bool) -> dict[int, float]:
+    """Return the residue by k."""
+    return {k: residue(k) for k in PERSISTENCE}
+
+
+def measure(quick: bool) -> dict[int, Residue]:
+    """Run the state machine on the peers that pushes draw, many times."""
+    n, replicas = (4096, 48) if quick else (16384, 200)
+    return {k: _residue(n, k, replicas) for k in PERSISTENCE}
+
+
+def heard(state: Rumour, targets: jax.Array, coin: jax.Array) -> Rumour:
+    """Return the state after one round of calls to ``targets`` (n,).
+
+    Calls arrive one after another, in the order of the callers: only the first to reach a node that does not know has
+    told it something new. So the calls, put in line, are Demers' chain, whatever rounds they are made in.
+    """
+    n = targets.shape[0]
+    caller = jnp.arange(n)
+    first = jnp.full(n, n).at[jnp.where(state.tells, targets, n)].min(caller, mode="drop")
+    news = state.tells & ~state.knows[targets] & (first[targets] == caller)
+    learns = (first < n) & ~state.knows
+    bored = state.tells & ~news & coin
+    return Rumour(state.knows | learns, (state.tells & ~bored) | learns, state.messages + state.tells.sum())
+
+
+def _residue(n: int, k: int, replicas: int) -> Residue:
+    W = push(topology.complete(n))
+
+    def step(state: Rumour, round_: Round) -> Rumour:
+        targets: Any = round_.links(W).operator
+        coin = jax.random.uniform(round_.key("loses interest"), (n,)) < 1 / k
+        return heard(state, targets.targets[:, 0], coin)
+
+    def one(key: jax.Array) -> tuple[Rumour, jax.Array]:
+        def body(carry: tuple[Rumour, jax.Array, jax.Array]) -> tuple[Rumour, jax.Array, jax.Array]:
+            state, number, path = carry
+            shares = jnp.stack([(~state.knows).mean(), state.tells.mean()])
+            return step(state, Round(number, key, n)), number + 1, path.at[number].set(shares)
+
+        knows = jnp.arange(n) == 0
+        start = (Rumour(knows, knows, jnp.int32(0)), jnp.int32(0), jnp.full((MOST_ROUNDS, 2), jnp.nan))
+        state, number, path = jax.lax.while_loop(lambda c: c[0].tells.any() & (c[1] < MOST_ROUNDS - 1), body, start)
+        return state, path.at[number].set(jnp.stack([(~state.knows).mean(), state.tells.mean()]))
+
+    keys = jax.random.split(jax.random.key(k), replicas)
+    state, path = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=8))(keys)
+    left = 1 - np.asarray(state.knows).mean(1)
+    lived = left < 0.5  # runs whose first callers met one another say nothing about the residue
+    runs = np.asarray(path)[lived]
+    return Residue(
+        float(left[lived].mean()),
+        float(left[lived].std() / np.sqrt(lived.sum())),
+        float(np.asarray(state.messages)[lived].mean() / n),
+        runs[0][np.isfinite(runs[0][:, 0])],
+    )
+
+
+def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
+    """Left, one run for each k in the plane of those who do not know and those who tell; right, residues and calls."""
+    figure, (left, right) = drawing.page(2, height=4.0)
+    for number, (k, found) in enumerate(measured.items()):
+        drawing.series(left, found.path[:, 0], found.path[:, 1], number, f"k = {k}")
+        s = np.geomspace(predicted[k], 1, 200)
+        drawing.theory(left, s, (k + 1) / k * (1 - s) + np.log(s) / k)
+        right.errorbar(
+            found.messages,
+            found.share,
+            2 * found.error,
+            color=f"C{number}",
+            marker=drawing.MARKS[number],
+            markersize=6,
+            linestyle="",
+            label=f"k = {k}: residue {found.share:.4f}, theory {predicted[k]:.4f}",
+        )
+    left.set_xlabel("share of the nodes that do not know, s")
+    left.set_ylabel("share that tells, i")
+    left.set_ylim(0, None)
+    left.set_title("One run for each k, from right to left", loc="left", fontsize=9.5)
+    drawing.legend(left, loc="upper right", borderaxespad=0.8)
+    m = np.linspace(1, 5, 100)
+    drawing.theory(right, m, np.exp(-m), "theory, s = e⁻ᵐ")
+    right.set_yscale("log")
+    right.set_xlabel("calls a node, m")
+    right.set_ylabel("residue s, share never reached")
+    right.set_title("What is left, and what it costs", loc="left", fontsize=9.5)
+    drawing.legend(right, loc="upper right", borderaxespad=0.8)
+    return figure
+
+
+def claims(predicted: dict[int, float], measured: dict[int, Residue]) -> list[Claim]:
+    """Return: residues and numbers of calls within three per cent."""
+    return [Claim(f"residue, k = {k}", measured[k].share, s, 0.03) for k, s in predicted.items()] + [
+        Claim(f"calls a node, k = {k}", measured[k].messages, (k + 1) * (1 - s), 0.03) for k, s in predicted.items()
+    ]
+
+
+def rumour_residue() -> Plot:
+    """A rumour whose tellers lose interest with probability 1/k at those who know leaves s = e^{−(k+1)(1−s)} untold.
+
+    A call tells something new with probability s, and else ends a teller with probability 1/k: di/ds = (1 − s)/(ks) − 1,
+    so that i = (k + 1)(1 − s)/k + ln(s)/k, which is 0 at the residue. Every teller is bored once, after k calls in vain on
+    average: m = (k + 1)(1 − s) calls a node, and s = e^{−m}.
+    """
+    source = "Demers et al. 1987, Epidemic algorithms for replicated database maintenance, section 1.4"
+    return Plot("What a dying rumour leaves", source, predict, measure, draw, claims, double=False)

@@ -1,0 +1,137 @@
+"""Where methods begin to diverge: DGD by the step size, D² by the smallest eigenvalue of W.
+
+DGD multiplies mode λ by λ − ηa: stable while ηa < 1 + λ_min. D² has z² = λ(2 − ηa)z − λ(1 − ηa), whose root passes −1 at
+λ = −1/(3 − 2ηa): −1/3 for η → 0. Exact diffusion, D² on (I + W)/2, never comes there. The weights are I − αL on a ring of
+even n, of λ_min = 1 − 4α.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.algorithms import d2, dsgd, exact_diffusion
+from jaxgossip.learning.quadratics import isotropic_quadratic
+from jaxgossip.mixing import Operator, metropolis_hastings, operator
+from jaxgossip.theory import drawing, predictions
+from jaxgossip.theory.measuring import late_rate
+from jaxgossip.theory.plot import Claim, Plot
+
+N = 16
+ACCURACY = 5e-4
+"""Half of the last bracket of a flip: a twentieth of what the claims allow."""
+
+
+class Flips(NamedTuple):
+    """Where growth begins.
+
+    Attributes:
+        dgd: λ_min -> step size; the ring under Metropolis–Hastings weights has λ_min = −1/3.
+        d2: step size -> λ_min.
+        lazy: step size -> rate of exact diffusion on W of λ_min = −0.98.
+    """
+
+    dgd: dict[float, float]
+    d2: dict[float, float]
+    lazy: dict[float, float]
+
+
+def lowest(quick: bool) -> list[float]:
+    """Return the λ_min on which DGD is tried."""
+    return [-0.6, -1 / 3, 0.2] if quick else [-0.9, -0.75, -0.6, -1 / 3, -0.1, 0.2, 0.5]
+
+
+def steps(quick: bool) -> list[float]:
+    """Return the step sizes with which D² is tried."""
+    return [0.001, 0.4, 0.8] if quick else [0.001, 0.2, 0.4, 0.6, 0.8, 0.9]
+
+
+def ring(lambda_min: float) -> Operator:
+    """Return I − αL on the ring, α = (1 − λ_min)/4."""
+    L = np.eye(N) * 2 - np.roll(np.eye(N), 1, 0) - np.roll(np.eye(N), -1, 0)
+    return operator(topology.from_matrix(np.eye(N) - (1 - lambda_min) / 4 * L))
+
+
+def predict(quick: bool) -> Flips:
+    """Return 1 + λ_min and −1/(3 − 2ηa)."""
+    return Flips(
+        {low: predictions.largest_step("dgd", low) for low in lowest(quick)},
+        {eta: predictions.d2_lowest(eta) for eta in steps(quick)},
+        dict.fromkeys(steps(quick), 1.0),
+    )
+
+
+def measure(quick: bool) -> Flips:
+    """Halve the interval between decay and growth of the disagreement, renormalised in every round."""
+    problem = isotropic_quadratic(N, dimension=2, heterogeneity=0.0, noise=0.0, init="independent", dtype=jnp.float64)
+    rounds = 4000 if quick else 8000
+
+    def grower(make: Callable[..., Any], *leaves: str, **form: str) -> Callable[[Operator, float], float]:
+        # W and η are arguments, so that all of a method's trials share one compiled program.
+        return jax.jit(lambda W, eta: late_rate(make(problem, optax.sgd(eta), W, **form), leaves, rounds))
+
+    dgd, exact, lazy = grower(dsgd, "x", form="dgd"), grower(d2, "x", "c"), grower(exact_diffusion, "x", "c")
+    by_step, by_weights = {}, {}
+    for low in lowest(quick):
+        W = metropolis_hastings(topology.ring(N)) if low == -1 / 3 else ring(low)
+        by_step[low] = predictions.crossing(lambda eta, W=W: float(dgd(W, eta)) > 1, 0.01, 2.0, 2 * ACCURACY)
+    for eta in steps(quick):
+        flip = predictions.crossing(lambda low, eta=eta: float(exact(ring(-low), eta)) > 1, 0.05, 0.99, 2 * ACCURACY)
+        by_weights[eta] = -flip
+    return Flips(by_step, by_weights, {eta: float(lazy(ring(-0.98), eta)) for eta in steps(quick)})
+
+
+def draw(_: Flips, measured: Flips) -> Figure:
+    """Left: the largest step of DGD against λ_min. Right: the least λ_min of D² against the step."""
+    figure, (left, right) = drawing.page(2, width=4.4, height=3.8)
+    low = np.linspace(-1, 0.6, 50)
+    drawing.points(left, list(measured.dgd), list(measured.dgd.values()), 0, "DGD begins to diverge")
+    drawing.theory(left, low, 1 + low, r"theory, $ηa = 1 + λ_{\min}$")
+    left.fill_between(low, 1 + low, 1.7, color="#dddddd", alpha=0.6, linewidth=0)
+    left.text(-0.9, 1.15, "diverges", color="#555555")
+    left.set_ylim(0, 1.7)
+    left.set_xlabel(r"smallest eigenvalue of W, $λ_{\min}$")
+    left.set_ylabel("step size × curvature, ηa")
+    drawing.legend(left, loc="lower right")
+    eta = np.linspace(0, 0.95, 50)
+    edge = np.array([predictions.d2_lowest(one) for one in eta])
+    drawing.points(right, list(measured.d2), list(measured.d2.values()), 1, "D² begins to diverge")
+    drawing.theory(right, eta, edge, r"theory, $λ_{\min} = -1/(3 - 2ηa)$")
+    right.fill_between(eta, edge, -1, color="#dddddd", alpha=0.6, linewidth=0)
+    right.text(0.05, -0.75, "diverges", color="#555555")
+    right.set_xlim(-0.02, 0.95)
+    right.set_ylim(-1, 0)
+    right.set_xlabel("step size × curvature, ηa")
+    right.set_ylabel(r"smallest eigenvalue of W, $λ_{\min}$")
+    drawing.legend(right, loc="upper right")
+    return figure
+
+
+def claims(predicted: Flips, measured: Flips) -> list[Claim]:
+    """Return: every flip within 1 %, and exact diffusion stable where D² long is not."""
+    made = [
+        Claim(f"DGD diverges from ηa, λ_min = {low:.3g}", measured.dgd[low], value, 0.01)
+        for low, value in predicted.dgd.items()
+    ]
+    made += [
+        Claim(f"D² diverges below λ_min, ηa = {eta:g}", measured.d2[eta], value, 0.01)
+        for eta, value in predicted.d2.items()
+    ]
+    smallest = min(measured.d2)
+    made.append(Claim(f"D² diverges below −1/3 for η → 0 (here {smallest:g})", measured.d2[smallest], -1 / 3, 0.01))
+    made += [
+        Claim(f"exact diffusion decays, λ_min = −0.98, ηa = {eta:g}", measured.lazy[eta], value, kind="at most")
+        for eta, value in predicted.lazy.items()
+    ]
+    return made
+
+
+def stability_thresholds() -> Plot:
+    """DGD diverges exactly from ηa = 1 + λ_min on, and D² with small steps exactly below λ_min = −1/3."""
+    source = "Yuan, Ling and Yin 2016 (DGD); Tang et al. 2018 (D²)"
+    return Plot("Stability thresholds (ring of 16)", source, predict, measure, draw, claims)

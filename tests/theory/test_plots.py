@@ -1,0 +1,234 @@
+"""Every theory plot holds its claims, in small, and loses one when what it measures is broken."""
+
+import contextlib
+import dataclasses
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import jax
+import pytest
+from matplotlib.figure import Figure
+
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.mixing import Operator, Schedule
+from jaxgossip.network import Conditions
+from jaxgossip.theory import PLOTS, Claim
+from jaxgossip.theory.plots import (
+    acceleration,
+    choco_gossip,
+    clipped_gossip,
+    consensus_contraction,
+    effective_neighbours,
+    epidemic_against_static,
+    exact_methods,
+    finite_time_consensus,
+    gossip_learning_walks,
+    learned_weights,
+    linear_speed_up,
+    link_drop,
+    local_sgd,
+    momentum_bias,
+    muffliato,
+    network_term,
+    pairwise_gossip,
+    push_rumour,
+    push_sum_potential,
+    random_graph_thresholds,
+    random_topology,
+    relay_sum,
+    rumour_residue,
+    stability_thresholds,
+    stationary_error,
+)
+
+
+def precision(plot: Any) -> contextlib.AbstractContextManager:
+    return jax.enable_x64(True) if plot.double else contextlib.nullcontext()
+
+
+def judged(name: str) -> list[Claim]:
+    plot = PLOTS[name]()
+    with precision(plot):
+        return plot.claims(plot.predict(True), plot.measure(True))
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [("relative", 1.009, 1.02), ("absolute", 0.991, 0.98), ("at most", 1.009, 1.02), ("at least", 0.991, 0.98)],
+)
+def test_a_claim_holds_within_its_tolerance_only(kind: str, good: float, bad: float) -> None:
+    assert Claim("it", good, 1.0, 0.01, kind).holds
+    assert not Claim("it", bad, 1.0, 0.01, kind).holds
+    assert not Claim("it", math.nan, 1.0, 0.01, kind).holds
+    assert Claim("it", math.nan, 1.0, 0.01, kind).record()["measured"] is None
+
+
+@pytest.mark.parametrize("name", ["consensus_contraction", "stability_thresholds", "acceleration"])
+def test_every_claim_holds_and_is_drawn(name: str) -> None:
+    """Of three; .ci/run has all of them by ``figure run --all --quick``."""
+    plot = PLOTS[name]()
+    with precision(plot):
+        predicted, measured = plot.predict(True), plot.measure(True)
+        claims = plot.claims(predicted, measured)
+    assert claims
+    assert [claim.name for claim in claims if not claim.holds] == []
+    assert len({claim.name for claim in claims}) == len(claims)
+    assert isinstance(plot.draw(predicted, measured), Figure)
+    assert PLOTS.summary(name).endswith(".")
+    assert plot.source
+
+
+class Sluggish:
+    """W, but every row is mixed a thousandth too little."""
+
+    def __init__(self, W: Operator) -> None:
+        self.n_nodes, self._W = W.n_nodes, W
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return 0.999 * self._W(x) + 0.001 * x
+
+
+def lagging(share: float) -> Callable[[Any], Any]:
+    """Return what makes an algorithm's builder one whose steps leave ``share`` of the old models in the new."""
+
+    def broken(build: Callable[..., Algorithm]) -> Callable[..., Algorithm]:
+        def late(*args: Any, **options: Any) -> Algorithm:
+            algorithm = build(*args, **options)
+
+            def step(state: Any, round_: Any) -> Any:
+                after, traffic = algorithm.step(state, round_)
+                return after._replace(x=(1 - share) * after.x + share * state.x), traffic
+
+            return dataclasses.replace(algorithm, step=step)
+
+        return late
+
+    return broken
+
+
+class Forgetful:
+    """A relay that forgets a thousandth of what it hears."""
+
+    def __init__(self, relay: Any) -> None:
+        self.none, self._relay = relay.none, relay
+
+    def __call__(self, *args: Any) -> tuple[Any, jax.Array, jax.Array]:
+        relayed, sums, counts = self._relay(*args)
+        return relayed, 0.999 * sums, counts
+
+
+def one_way_losses(*, link_drop: Any) -> Conditions:
+    return Conditions(drop=link_drop)
+
+
+def replaced(module: ModuleType, name: str, broken: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
+    """Return what puts ``broken(original)`` in the place of ``module.name``."""
+    return lambda patch: patch.setattr(module, name, broken(getattr(module, name)))
+
+
+class Lazy(Schedule):
+    """A schedule of which every operator mixes a third too little."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.n_nodes, self.conserves, self._schedule = schedule.n_nodes, schedule.conserves, schedule
+
+    def at(self, round_number: jax.Array, key: Any) -> Any:
+        return LazyRound(self._schedule.at(round_number, key))
+
+
+class LazyRound:
+    """What a lazy schedule does in one round."""
+
+    def __init__(self, W: Operator) -> None:
+        self.messages, self._W = W.messages, W
+
+    def mix(self, x: jax.Array, faults: Any) -> jax.Array:
+        return (2 * self._W.mix(x, faults) + x) / 3
+
+
+def lazy(make: Callable[..., Schedule]) -> Callable[..., Schedule]:
+    return lambda *args, **options: Lazy(make(*args, **options))
+
+
+BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "consensus_contraction": replaced(
+        consensus_contraction, "metropolis_hastings", lambda make: lambda graph: Sluggish(make(graph))
+    ),
+    "finite_time_consensus": replaced(finite_time_consensus, "averaging", lagging(1e-4)),
+    "stationary_error": replaced(stationary_error, "dsgd", lagging(0.05)),
+    "effective_neighbours": replaced(effective_neighbours, "dsgd", lagging(0.1)),
+    "linear_speed_up": replaced(linear_speed_up, "dsgd", lagging(0.05)),
+    "exact_methods": replaced(
+        exact_methods, "ALGORITHMS", lambda known: {name: lagging(0.02)(build) for name, build in known.items()}
+    ),
+    "stability_thresholds": replaced(stability_thresholds, "dsgd", lagging(0.02)),
+    "acceleration": replaced(acceleration, "chebyshev", lagging(1e-4)),
+    "network_term": replaced(network_term, "by_column", lambda make: lambda etas: make(1.03 * etas)),
+    "random_topology": replaced(random_topology, "fresh_regular", lazy),
+    "push_sum_potential": replaced(push_sum_potential, "pushes", lazy),
+    "pairwise_gossip": replaced(pairwise_gossip, "pairwise", lazy),
+    "choco_gossip": replaced(
+        choco_gossip,
+        "choco",
+        lambda make: lambda *args, consensus_rate: make(*args, consensus_rate=1.05 * consensus_rate),
+    ),
+    "clipped_gossip": replaced(
+        clipped_gossip.aggregation,
+        "clipped",
+        lambda make: lambda **_: make(radius=1e6),  # too wide to clip a lie
+    ),
+    "momentum_bias": replaced(momentum_bias, "by_column", lambda make: lambda etas: make(1.001 * etas)),
+    "local_sgd": replaced(
+        local_sgd, "periodic", lambda make: lambda rounds: make([*rounds[:-1], rounds[0], rounds[-1]])
+    ),
+    # Every node calls two: everybody knows too early.
+    "push_rumour": replaced(push_rumour, "push", lambda push: lambda graph: push(graph, fanout=2)),
+    # Two callers of one node both take it for news, as it would be if all calls of a round were at once.
+    "rumour_residue": replaced(
+        rumour_residue,
+        "heard",
+        lambda heard: lambda state, targets, coin: heard(state, targets, coin & state.knows[targets]),
+    ),
+    # Whoever is not called grows older all the same.
+    "gossip_learning_walks": replaced(
+        gossip_learning_walks,
+        "chosen",
+        lambda chosen: lambda mask, new, old: chosen(mask, new, old)._replace(age=new.age),
+    ),
+    # The same second moments, but the mean moves.
+    "link_drop": replaced(link_drop, "Conditions", lambda _: one_way_losses),
+    "relay_sum": replaced(relay_sum, "RelaySum", lambda build: lambda matrix: Forgetful(build(matrix))),
+    "random_graph_thresholds": replaced(
+        random_graph_thresholds, "erdos_renyi", lambda make: lambda nodes, p, rng: make(nodes, 0.9 * p, rng=rng)
+    ),
+    # One peer too few.
+    "epidemic_against_static": replaced(
+        epidemic_against_static, "fresh_regular", lambda fresh: lambda graph, degree: fresh(graph, degree=degree - 1)
+    ),
+    # One mixing too few.
+    "muffliato": replaced(
+        muffliato.algorithms,
+        "muffliato",
+        lambda build: lambda problem, optimizer, W, noise: build(problem, optimizer, W, noise=noise, gossip_steps=6),
+    ),
+    "learned_weights": replaced(
+        learned_weights,
+        "fastest",
+        lambda find: lambda graph: find(graph)._replace(weights=learned_weights.metropolis_hastings(graph)),
+    ),
+}
+"""By plot: how the operator or the update is broken."""
+
+
+def test_every_plot_can_be_refuted() -> None:
+    assert set(BREAKS) == set(PLOTS)
+
+
+@pytest.mark.parametrize(
+    "name", [name if name == "consensus_contraction" else pytest.param(name, marks=pytest.mark.slow) for name in BREAKS]
+)
+def test_a_broken_emulator_loses_a_claim(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    BREAKS[name](monkeypatch)
+    assert not all(claim.holds for claim in judged(name))
