@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxgossip.errors import ConfigError
-from jaxgossip.registry import nearest
+from jaxgossip.registry import Registry, nearest
 
 if TYPE_CHECKING:
     from jaxgossip.experiment.plan import Plan
@@ -82,16 +82,22 @@ def listing(kind: str | None) -> str:
     if kind is not None and kind not in kinds:
         raise ConfigError(f"unknown kind '{kind}'", hint=nearest(kind, list(kinds)))
     width = max(len(name) for names in kinds.values() for name in names)
-    blocks = []
-    for title, names in kinds.items():
-        if kind in (None, title):
-            grid = Table(box=None, pad_edge=False, show_header=False)
-            grid.add_column(width=width + 2, no_wrap=True)
-            grid.add_column()
-            for name, summary in names.items():
-                grid.add_row(f"  {name}", summary)
-            blocks.append(f"{title}\n{render(grid)}")
-    return "\n\n".join(blocks)
+    shown = {title: names for title, names in kinds.items() if kind in (None, title)}
+    return "\n\n".join(f"{title}\n{_named(names, width)}" for title, names in shown.items())
+
+
+def summaries(registry: Registry) -> str:
+    """Return the names of a registry with a line about each."""
+    return _named({name: registry.summary(name) for name in registry}, max(map(len, registry)))
+
+
+def _named(names: Mapping[str, str], width: int) -> str:
+    grid = Table(box=None, pad_edge=False, show_header=False)
+    grid.add_column(width=width + 2, no_wrap=True)
+    grid.add_column()
+    for name, summary in names.items():
+        grid.add_row(f"  {name}", summary)
+    return render(grid)
 
 
 def plan_table(plan: "Plan", rounds: int) -> str:

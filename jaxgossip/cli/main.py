@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jaxgossip.cli.figure import figure
 from jaxgossip.cli.output import fail, hint, say, tell
+from jaxgossip.cli.topology import app as topology_commands
 
 if TYPE_CHECKING:
     from jaxgossip.experiment.build import Experiment
@@ -22,6 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(topology_commands)
+app.add_typer(figure, name="figure")
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A configuration in TOML; 'jaxgossip new' writes one.")
@@ -84,13 +89,22 @@ def resume(
 @app.command()
 def sweep(
     config: ConfigFile,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid", metavar="KEY.PATH=V1,V2", help="Run every combination of these values; can be repeated."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="K", help="Run each with K seeds, from the configuration's own.")
+    ] = None,
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the sweep; by default runs/NAME.")] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Run again what is complete.")] = False,
     cache: Cache = False,
 ) -> None:
-    """Run all variants of a configuration: one table, one picture. A sweep that was stopped goes on."""
+    """Run all variants of a configuration, or a grid of runs: one table, one picture. A sweep that was stopped goes on."""
     from jaxgossip.cli.cache import keep_compiled
     from jaxgossip.cli.listing import table
     from jaxgossip.cli.progress import TerminalReporter, stoppable
@@ -101,8 +115,15 @@ def sweep(
     from jaxgossip.experiment.sweep import is_run, variants, write_table
     from jaxgossip.experiment.sweep import sweep as run_variants
 
-    found = variants(config, overrides or [])
     out = out or Path("runs") / config.stem
+    if grid or seeds is not None:
+        from jaxgossip.cli.grid import sweep_grid
+
+        if cache:
+            tell(f"compiled programs are kept in {keep_compiled()}")
+        sweep_grid(config, grid or [], 1 if seeds is None else seeds, overrides or [], out, force=force)
+        return
+    found = variants(config, overrides or [])
     with stoppable() as stop:
         if cache:
             tell(f"compiled programs are kept in {keep_compiled()}")

@@ -1,6 +1,12 @@
 """Where words go: results to stdout, everything else to stderr."""
 
+import contextlib
 import sys
+import threading
+from collections.abc import Iterator
+
+WAIT_S = 2.0
+"""What takes longer than this is told."""
 
 
 def say(text: str) -> None:
@@ -21,3 +27,15 @@ def hint(command: str) -> None:
 def fail(message: str, way_out: str = "") -> None:
     """Print an error and the way out."""
     tell(f"error: {message}" + (f"\n\nhint: {way_out}" if way_out else ""))
+
+
+@contextlib.contextmanager
+def slow(what: str) -> Iterator[None]:
+    """Say what is computed, if it takes longer than ``WAIT_S``."""
+    timer = threading.Timer(WAIT_S, tell, [f"  {what} …"])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

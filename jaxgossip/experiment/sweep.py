@@ -137,18 +137,19 @@ def sweep(
     return outcomes
 
 
-def write_table(rows: Sequence[Mapping[str, Any]], out: Path) -> list[Path]:
-    """Write rows with the same keys to ``table.csv`` and ``table.jsonl`` in ``out``; return both."""
+def write_table(rows: Sequence[Mapping[str, Any]], out: Path, name: str = "table") -> list[Path]:
+    """Write rows with the same keys to ``NAME.csv`` and ``NAME.jsonl`` in ``out``; return both."""
     if not rows:
         raise RunError("no run of the sweep has measured anything")
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    written = {"table.csv": text.getvalue(), "table.jsonl": "".join(json.dumps(row) + "\n" for row in rows)}
-    for name, content in written.items():
-        write_atomically(out / name, content)
-    return [out / name for name in written]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    written = {out / f"{name}.csv": text.getvalue(), out / f"{name}.jsonl": lines}
+    for path, content in written.items():
+        write_atomically(path, content)
+    return list(written)
 
 
 def is_run(path: Path) -> bool:

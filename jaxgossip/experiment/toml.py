@@ -74,15 +74,23 @@ def apply_override(tree: Tree, override: str) -> Tree:
     key, equals, value = override.partition("=")
     if not equals:
         raise ConfigError(f"--set {override}: no '='", hint="write key.path=value, e.g. optimizer.learning_rate=0.1")
-    path = key_path(key, f"--set {override}")
+    return with_value(tree, key_path(key, f"--set {override}"), parse_value(value), f"--set {override}")
+
+
+def with_value(tree: Tree, path: KeyPath, value: Any, context: str) -> Tree:
+    """Return a copy of ``tree`` with ``value`` at ``path``; tables on the way are made.
+
+    Raises:
+        ConfigError: a path through something that is not a table; the message opens with ``context``.
+    """
     changed = copy.deepcopy(tree)
     here = changed
     for depth, part in enumerate(path[:-1], start=1):
         here = here.setdefault(part, {})
         if not isinstance(here, dict):
             through = ".".join(path[:depth])
-            raise ConfigError(f"--set {override}: '{through}' is a value, not a table", hint=f"set {through} itself")
-    here[path[-1]] = parse_value(value)
+            raise ConfigError(f"{context}: '{through}' is a value, not a table", hint=f"set {through} itself")
+    here[path[-1]] = value
     return changed
 
 

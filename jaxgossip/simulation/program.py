@@ -45,7 +45,69 @@ class RunState:
     state: PyTree
 
 
-class Program:
+class Steps:
+    """The pure functions of one run, not compiled yet.
+
+    Args:
+        algorithm: what runs.
+        seed: determines, with the algorithm, every bit of the run.
+        conditions: faults.
+        sampled_nodes: how many nodes an evaluation looks at.
+        byte_budget: the run ends before all nodes together have sent more than so many bytes; 0: no limit.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        *,
+        seed: int = 0,
+        conditions: Conditions | None = None,
+        sampled_nodes: int = 1000,
+        byte_budget: int = 0,
+    ) -> None:
+        self.algorithm = algorithm
+        self.conditions = conditions or Conditions()
+        self.run_key = run_key(seed)
+        self._budget = byte_budget
+        self._sampled = sampled_nodes
+        adversary = self.conditions.adversary
+        self._honest = None if adversary is None else adversary.honest(algorithm.problem.n_nodes)
+
+    def first(self) -> RunState:
+        """Return the state before the first round."""
+        return first(self.algorithm, self.run_key)
+
+    def step(self, run: RunState) -> RunState:
+        """Return the run after one more round."""
+        problem = self.algorithm.problem
+        round_ = Round(run.round, self.run_key, problem.n_nodes, self.conditions, problem.order)
+        state, traffic = self.algorithm.step(run.state, round_)
+        # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
+        finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
+        total = run.traffic + traffic
+        spent = jnp.asarray(False)
+        if self._budget:
+            spent = counting.exceeds((total + traffic).bytes_sent, self._budget)
+        return RunState(run.round + 1, ~finite, spent, total, state)
+
+    def rounds(self, run: RunState, until: jax.Array) -> RunState:
+        """Return the run after round ``until``, or where it diverged or its bytes were spent."""
+        return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self.step, run)
+
+    def measured(self, run: RunState) -> dict[str, jax.Array]:
+        """Return the scalars of one evaluation."""
+        return measure(self.algorithm, run.state, self.run_key, self._sampled, self._honest)
+
+    def scores(self, run: RunState) -> dict[str, jax.Array]:
+        """Return every measurement for all nodes, each (n,), row by row."""
+        problem, x = self.algorithm.problem, self.algorithm.models(run.state)
+        scores = dict(problem.evaluate(x))
+        if x.shape[0] == problem.n_nodes:
+            scores |= problem.evaluate_local(x, jnp.arange(x.shape[0], dtype=jnp.int32))
+        return scores
+
+
+class Program(Steps):
     """The compiled programs of one run.
 
     Args:
@@ -67,20 +129,17 @@ class Program:
         byte_budget: int = 0,
         matmul_precision: str = "highest",
     ) -> None:
-        self.algorithm = algorithm
-        self.conditions = conditions or Conditions()
-        self.run_key = run_key(seed)
-        self._budget = byte_budget
-        adversary = self.conditions.adversary
-        self._honest = None if adversary is None else adversary.honest(algorithm.problem.n_nodes)
+        super().__init__(
+            algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget
+        )
         self._precision = matmul_precision
         self._scratch: list[int] = []
-        self._start = self._compile(partial(first, algorithm, self.run_key))
+        self._start = self._compile(self.first)
         like = initial_shapes(algorithm, seed)
-        check_step(algorithm, like, self._step)
-        self._advance = self._compile(self._rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
-        self._measure = self._compile(partial(self._measured, sampled_nodes), like)
-        self._score = partial(self._compile, self._scores, like)
+        check_step(algorithm, like, self.step)
+        self._advance = self._compile(self.rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
+        self._measure = self._compile(self.measured, like)
+        self._score = partial(self._compile, self.scores, like)
         self.like = like
 
     def start(self) -> RunState:
@@ -108,7 +167,7 @@ class Program:
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
         example = (self.like, jax.ShapeDtypeStruct((), jnp.int32))
-        arrays, pure = self._trace(self._rounds, *example)
+        arrays, pure = self._trace(self.rounds, *example)
         return pure, (arrays, *example)
 
     def _trace(self, function: Callable[..., Any], *example: Any) -> tuple[list[jax.Array], Callable[..., Any]]:
@@ -128,31 +187,6 @@ class Program:
     def scratch_bytes(self) -> int:
         """What the hungriest program takes besides its arguments and the state, by the compiler's account."""
         return max(self._scratch, default=0)
-
-    def _step(self, run: RunState) -> RunState:
-        problem = self.algorithm.problem
-        round_ = Round(run.round, self.run_key, problem.n_nodes, self.conditions, problem.order)
-        state, traffic = self.algorithm.step(run.state, round_)
-        # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
-        finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
-        total = run.traffic + traffic
-        spent = jnp.asarray(False)
-        if self._budget:
-            spent = counting.exceeds((total + traffic).bytes_sent, self._budget)
-        return RunState(run.round + 1, ~finite, spent, total, state)
-
-    def _rounds(self, run: RunState, until: jax.Array) -> RunState:
-        return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self._step, run)
-
-    def _measured(self, sampled_nodes: int, run: RunState) -> dict[str, jax.Array]:
-        return measure(self.algorithm, run.state, self.run_key, sampled_nodes, self._honest)
-
-    def _scores(self, run: RunState) -> dict[str, jax.Array]:
-        problem, x = self.algorithm.problem, self.algorithm.models(run.state)
-        scores = dict(problem.evaluate(x))
-        if x.shape[0] == problem.n_nodes:
-            scores |= problem.evaluate_local(x, jnp.arange(x.shape[0], dtype=jnp.int32))
-        return scores
 
 
 def by_node(tree: PyTree, order: Order | None) -> PyTree:

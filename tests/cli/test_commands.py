@@ -75,7 +75,7 @@ def test_info_tells_versions_and_devices(call: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "resume", "validate", "new", "schema", "list", "plot", "compare", "bench", "info"]
+    "command", ["run", "resume", "validate", "new", "schema", "list", "plot", "compare", "bench", "info", "topology"]
 )
 def test_every_command_explains_itself(command: str, call: Callable[..., str]) -> None:
     assert "Usage:" in call(command, "--help")

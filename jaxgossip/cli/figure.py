@@ -1,0 +1,83 @@
+"""``jaxgossip figure``: theory plots on a terminal."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxgossip.cli.output import hint, say, tell
+
+figure = typer.Typer(
+    help="Theory plots that check themselves.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+)
+
+
+@figure.command("list")
+def list_plots() -> None:
+    """Name all plots, and the sentence that each of them proves."""
+    from jaxgossip.cli.listing import summaries
+    from jaxgossip.theory import PLOTS
+
+    say(summaries(PLOTS))
+    hint(f"jaxgossip figure run {next(iter(PLOTS))}")
+
+
+@figure.command("run")
+def run_some(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME...", help="Plots; 'figure list' names them.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the pictures and of claims.json.")] = Path("figures"),
+    formats: Annotated[str, typer.Option("--format", metavar="SUFFIX,...", help="png, svg, pdf.")] = "png",
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Run every plot.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller measurements, held to the same tolerances.")] = False,
+) -> None:
+    """Predict, measure, draw and check. Exits with 1 when a claim does not hold."""
+    from jaxgossip.cli.listing import table
+    from jaxgossip.errors import ConfigError
+    from jaxgossip.theory import PLOTS
+    from jaxgossip.theory.gallery import CLAIMS, Verdict, run_plots
+
+    if bool(names) == every:
+        raise ConfigError(
+            "give the names of plots, or --all" + (", not both" if every else ""),
+            hint="'jaxgossip figure list' names them",
+        )
+    chosen = list(PLOTS) if every else names or []
+    number = {name: at for at, name in enumerate(chosen, 1)}
+
+    def done(verdict: Verdict) -> None:
+        held = sum(claim.holds for claim in verdict.claims)
+        tell(f"  {held} of {len(verdict.claims)} claims hold, {verdict.seconds:.1f} s")
+
+    verdicts = run_plots(
+        chosen,
+        out,
+        quick=quick,
+        formats=tuple(one.strip() for one in formats.split(",") if one.strip()),
+        begun=lambda name, part: tell(f"[{number[name]} of {len(chosen)}] {name}: {part}"),
+        done=done,
+    )
+    rows = [
+        {
+            "figure": verdict.name,
+            "claim": claim.name,
+            "measured": f"{claim.measured:.6g}",
+            "theory": f"{claim.predicted:.6g}",
+            "tolerance": f"{claim.kind} {claim.tolerance:.2g}",
+            "verdict": "holds" if claim.holds else "FAILS",
+        }
+        for verdict in verdicts
+        for claim in verdict.claims
+    ]
+    say(table(rows))
+    failed = [row for row in rows if row["verdict"] == "FAILS"]
+    say(
+        f"\n{len(rows) - len(failed)} of {len(rows)} claims hold; wrote {out / CLAIMS} and {len(verdicts)} pictures beside it"
+    )
+    if failed:
+        sys.exit(1)
+    if not every:
+        hint("jaxgossip figure run --all")

@@ -1,0 +1,65 @@
+"""``sweep --grid``: the runs, their table, the summary over seeds, one picture."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxgossip.cli.listing import table
+from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.cli.progress import TerminalReporter, stoppable
+from jaxgossip.experiment.bands import bands, summary_rows, summary_table
+from jaxgossip.experiment.grid import Grid, expand
+from jaxgossip.experiment.plots import common_measure, save_figure
+from jaxgossip.experiment.replicate import run_grid
+from jaxgossip.experiment.report import RunData, final_numbers
+from jaxgossip.experiment.sweep import is_run, write_table
+
+
+def sweep_grid(
+    config: Path, options: Sequence[str], n_seeds: int, overrides: Sequence[str], out: Path, *, force: bool
+) -> None:
+    """Run a grid and tell what it gave; go on with one that was stopped.
+
+    Raises:
+        ConfigError: an option, a run, or the folder.
+    """
+    grid = expand(config, options, n_seeds, overrides)
+    command = " ".join(["jaxgossip", *sys.argv[1:]])
+    tell(f"{len(grid.runs)} runs: {len(grid.points)} points, seeds {grid.seeds[0]} to {grid.seeds[-1]}")
+    with stoppable() as stop:
+        outcome = run_grid(grid, out, force=force, command=command, reporter=TerminalReporter(stop))
+    tell("reading what was measured, drawing compare.png")
+    _tell(grid, out)
+    kept = f", {outcome.kept} were there before" if outcome.kept else ""
+    diverged = f", {len(outcome.diverged)} diverged" if outcome.diverged else ""
+    say(f"{outcome.done} runs in {outcome.seconds:.1f} s{kept}{diverged}")
+    if outcome.interrupted:
+        again = command.replace(" --force", "")
+        hint(f"{again}   (goes on where it was stopped)")
+        sys.exit(130)
+    few = [str(out / run.config.name) for run in grid.runs[:: len(grid.seeds)]][:4]
+    hint(f"jaxgossip compare {' '.join(few)}" if len(few) > 1 else f"jaxgossip plot {few[0]}")
+
+
+def _tell(grid: Grid, out: Path) -> None:
+    loaded = {
+        run.config.name: RunData.load(out / run.config.name) for run in grid.runs if is_run(out / run.config.name)
+    }
+    if not loaded:
+        return
+    numbers = [
+        {**run.values, "seed": run.config.seed, **final_numbers(loaded[run.config.name])}
+        for run in grid.runs
+        if run.config.name in loaded
+    ]
+    points = []
+    for point in grid.points:
+        members = [run for run in grid.runs if run.point == point and run.config.name in loaded]
+        if members:
+            points.append((members[0].values, [loaded[run.config.name] for run in members]))
+    rows = summary_rows(points)
+    measure = common_measure(list(loaded.values()), len(loaded))
+    say(table(summary_table(rows, measure)))
+    written = [*write_table(numbers, out), *write_table(rows, out, "summary"), out / "compare.png"]
+    save_figure(bands(points, grid.base.name), written[-1])
+    say(f"\nwrote {', '.join(map(str, written))}")

@@ -1,0 +1,226 @@
+"""The commands about topologies: what there is, what one does to mixing, and several side by side."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jaxgossip.cli.output import hint, say, slow, tell
+
+if TYPE_CHECKING:
+    from jaxgossip.experiment.topologies import Named
+    from jaxgossip.topology.measures import Measures
+
+app = typer.Typer(
+    name="topology",
+    help="List topologies, and measure what they do to mixing.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Nodes = Annotated[int | None, typer.Option(help="Number of nodes; 64 by default. An edge list has its own.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key of the topology, as in a configuration; can be repeated."),
+]
+Rule = Annotated[str, typer.Option("--weights", metavar="RULE", help="Weight rule.")]
+Seed = Annotated[int, typer.Option(help="Seed of random graphs, as in a configuration.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+@app.command("list")
+def list_(*, as_json: Json = False) -> None:
+    """List the topologies, a line about each, and their keys."""
+    from jaxgossip.experiment.problems import shown
+    from jaxgossip.experiment.schema import summary
+    from jaxgossip.experiment.topologies import parameters_of
+    from jaxgossip.topology import TOPOLOGIES
+
+    if as_json:
+        found = [
+            {
+                "name": name,
+                "summary": summary(TOPOLOGIES[name]).removeprefix("Return "),
+                "keys": [
+                    {"name": one.name, "required": one.required, "default": one.default, "about": one.about}
+                    for one in parameters_of(name)
+                ],
+            }
+            for name in TOPOLOGIES
+        ]
+        say(json.dumps(found, indent=2, default=str))
+        return
+    for name in TOPOLOGIES:
+        say(f"{name}\n  {summary(TOPOLOGIES[name]).removeprefix('Return ')}")
+        for one in parameters_of(name):
+            default = "" if one.required or one.default is None else f" [{shown(one.default)}]"
+            say(f"    {one.name + default:<18} {one.about}")
+    hint("jaxgossip topology show torus --nodes 64")
+
+
+@app.command()
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A topology, the path of an edge list, or your own as 'file.py:function'."),
+    ],
+    nodes: Nodes = None,
+    settings: Settings = None,
+    rule: Rule = "metropolis_hastings",
+    seed: Seed = 0,
+    picture: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it (png, svg or pdf).")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure one topology: its shape, its spectrum, its effective number of neighbours."""
+    from jaxgossip.cli.topology_text import facts
+    from jaxgossip.experiment.topologies import named
+
+    _check_picture(picture)
+    asked = named(name, nodes, settings or [])
+    found = _measured(asked, rule, seed)
+    if picture is not None:
+        from jaxgossip.experiment.atlas import page
+        from jaxgossip.experiment.plots import save_figure
+
+        with slow("drawing"):
+            save_figure(page(found, asked.described()), picture)
+    if as_json:
+        say(json.dumps(_record(asked, found, seed), indent=2, default=str))
+        return
+    say(facts(found, asked, seed))
+    if picture is not None:
+        say(f"\nwrote {picture}")
+    hint("jaxgossip topology compare ring torus hypercube" if picture else _again("--plot", f"{asked.short}.png"))
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...", help="Topologies or edge lists; NAME:key=value,key=value gives one its own keys."
+        ),
+    ],
+    nodes: Nodes = None,
+    settings: Settings = None,
+    rule: Rule = "metropolis_hastings",
+    seed: Seed = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Picture to write (png, svg or pdf).")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Compare topologies: one table, and one chart with --out."""
+    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.topology_text import keys_text, rows
+    from jaxgossip.experiment.topologies import check_shared, labelled, named
+
+    _check_picture(out)
+    asked = [named(name, nodes, settings or [], assume=True) for name in names]
+    check_shared(asked, settings or [])
+    found = [_measured(one, rule, seed) for one in asked]
+    labels = labelled(asked)
+    if out is not None:
+        from jaxgossip.experiment.atlas import comparison
+        from jaxgossip.experiment.plots import save_figure
+
+        save_figure(comparison(found, labels), out)
+    if as_json:
+        say(json.dumps([_record(one, it, seed) for one, it in zip(asked, found, strict=True)], indent=2, default=str))
+        return
+    say(table(rows(found, labels)))
+    lines = {f"{one.name}: {keys_text(one.assumed)} assumed": None for one in asked if one.assumed}
+    if lines:
+        say("\n" + "\n".join(lines))
+    for one, it in zip(asked, found, strict=True):
+        for note in it.notes:
+            tell(f"note: {one.word}: {note}")
+    if out is not None:
+        say(f"\nwrote {out}")
+    else:
+        hint(_again("--out", "topologies.png"))
+
+
+@app.command()
+def optimize(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A topology, or the path of an edge list.")],
+    nodes: Nodes = None,
+    settings: Settings = None,
+    rounds: Annotated[int, typer.Option(help="Period of the schedule that is learnt; 1: static weights.")] = 8,
+    steps: Annotated[int, typer.Option(help="Steps of Adam through the rounds.")] = 2000,
+    seed: Seed = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the weights (npz: edges, fastest, schedule).")
+    ] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Learn weights: the fastest static ones, and a schedule, by differentiating through rounds of mixing."""
+    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.topology_text import number
+    from jaxgossip.errors import ConfigError
+    from jaxgossip.experiment.optimized import optimized, write_weights
+    from jaxgossip.experiment.topologies import named
+
+    if out is not None and out.suffix != ".npz":
+        raise ConfigError(f"{out}: weights are written as .npz", hint=f"--out {out.with_suffix('.npz')}")
+    asked = named(name, nodes, settings or [], assume=True)
+    graph = asked.graph(seed)
+    with slow(f"{asked.short}: learning weights"):
+        found = optimized(graph, rounds=rounds, steps=steps, seed=seed)
+    if out is not None:
+        write_weights(found, out)
+    if as_json:
+        say(json.dumps({"topology": asked.name, "nodes": graph.n_nodes, "seed": seed, **found.record()}, indent=2))
+        return
+    say(
+        table(
+            [
+                {
+                    "weights": row.name,
+                    "gap 1 - ρ": number(1 - row.rho) if row.rho < 1 else "none",
+                    f"left after {rounds} rounds": f"{row.left:.3g}",
+                    "a round": f"{row.left ** (1 / rounds):.4f}",
+                }
+                for row in found.rows
+            ]
+        )
+    )
+    say(f"\nno symmetric weights have a gap above {number(1 - found.fastest.bound)}, by duality")
+    say("'left' is ‖ΠX‖/‖ΠX₀‖ of a random start")
+    if out is not None:
+        say(f"wrote {out}")
+    else:
+        hint(_again("--out", "weights.npz"))
+
+
+def _measured(asked: "Named", rule: str, seed: int) -> "Measures":
+    from jaxgossip.experiment.topologies import weights_by
+    from jaxgossip.topology.measures import measure
+
+    with slow(f"{asked.short}: building"):
+        graph = asked.graph(seed)
+        weights = weights_by(rule, graph)
+    return measure(weights, step=lambda part: slow(f"{asked.short}: {part}"), rng=seed)
+
+
+def _record(asked: "Named", found: "Measures", seed: int) -> dict[str, Any]:
+    return {"topology": asked.name, "options": dict(asked.options), "assumed": dict(asked.assumed), "seed": seed} | (
+        found.record()
+    )
+
+
+def _check_picture(path: Path | None) -> None:
+    """Raise ConfigError before minutes of measuring if no picture can be written there."""
+    if path is not None:
+        from jaxgossip.experiment.plots import check_picture
+
+        check_picture(path)
+
+
+def _again(option: str, value: str) -> str:
+    """Return the command that was given, with one more option."""
+    return shlex.join(["jaxgossip", *sys.argv[1:], option, value])

@@ -1,0 +1,209 @@
+"""A grid of runs: every combination of some keys' values, each with several seeds.
+
+--grid topology.kind=ring,torus --grid optimizer.learning_rate=0.01,0.1 --seeds 8
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.experiment import toml
+from jaxgossip.experiment.config import validate
+from jaxgossip.experiment.sections import Config
+from jaxgossip.experiment.sweep import folder_name
+
+EXAMPLE = "write --grid optimizer.learning_rate=0.01,0.1"
+LIFTED_NETWORK = ("drop", "online", "link_drop", "straggle", "noise")
+"""Keys of [network] that may be numbers of a run, not of its program."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One ``--grid`` option.
+
+    Attributes:
+        path: the key's path.
+        values: its values.
+    """
+
+    path: toml.KeyPath
+    values: tuple[Any, ...]
+
+    @property
+    def key(self) -> str:
+        """The key as the user writes it."""
+        return ".".join(self.path)
+
+
+@dataclass(frozen=True)
+class GridRun:
+    """One run of a grid.
+
+    Attributes:
+        values: key to value, of the grid's keys.
+        config: its own configuration, checked; its name is that of its folder.
+    """
+
+    values: Mapping[str, Any]
+    config: Config
+
+    @property
+    def point(self) -> str:
+        """What it shares with the runs that differ in their seeds alone."""
+        return ", ".join(f"{key}={said(value)}" for key, value in self.values.items())
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of runs.
+
+    Attributes:
+        axes: its keys and their values.
+        seeds: of each point.
+        runs: all of them, point by point.
+        base: the checked configuration of its first run, for what all have in common.
+        lists_baselines: whether the configuration asks for baselines, which a grid leaves out.
+    """
+
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[GridRun, ...]
+    base: Config
+    lists_baselines: bool
+
+    @property
+    def points(self) -> list[str]:
+        """All points, in order."""
+        return list(dict.fromkeys(run.point for run in self.runs))
+
+
+def parse_axis(option: str) -> Axis:
+    """Return the axis that ``key.path=v1,v2`` means; values are read as ``--set`` reads its own.
+
+    Raises:
+        ConfigError: no ``=``, no key, no value, an empty one, or one twice.
+    """
+    key, equals, text = option.partition("=")
+    if not equals:
+        raise ConfigError(f"--grid {option}: no '='", hint=EXAMPLE)
+    path = toml.key_path(key, f"--grid {option}")
+    name = ".".join(path)
+    if not text.strip():
+        raise ConfigError(f"--grid {name}: no values", hint=EXAMPLE)
+    parts = split(text)
+    if not all(part.strip() for part in parts):
+        raise ConfigError(f"--grid {name}: an empty value in '{text}'", hint="values are separated by single commas")
+    values = tuple(toml.parse_value(part) for part in parts)
+    for number, value in enumerate(values):
+        if any(type(value) is type(other) and value == other for other in values[:number]):
+            raise ConfigError(f"--grid {name}: the value {said(value)} stands there twice")
+    if path == ("seed",):
+        raise ConfigError("--grid seed: seeds are no axis of a grid", hint="--seeds K runs every point with K seeds")
+    if path[0] in ("name", "variants"):
+        raise ConfigError(f"--grid {name}: '{path[0]}' cannot be varied", hint="every run gets a name of its own")
+    return Axis(path, values)
+
+
+def split(text: str) -> list[str]:
+    """Return the parts of a text between commas that stand in no brackets and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        depth += (char in "[{") - (char in "]}") if not quote else 0
+        if char == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
+
+
+def said(value: Any) -> str:
+    """Return a value as the command line has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(said, value))}]"
+    return str(value)
+
+
+def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequence[str] = ()) -> Grid:
+    """Return the grid of runs of a configuration, every one checked.
+
+    Args:
+        path: the TOML file.
+        options: ``key.path=v1,v2`` each.
+        n_seeds: how many seeds each point is run with: the configuration's and those that follow it.
+        overrides: ``key.path=value`` each, applied before the grid's values.
+
+    Raises:
+        ConfigError: whatever is wrong with an option or with one of the runs.
+    """
+    if n_seeds < 1:
+        raise ConfigError(f"--seeds {n_seeds}: at least one is needed", hint="--seeds 8 runs every point eight times")
+    axes = tuple(parse_axis(option) for option in options)
+    for number, axis in enumerate(axes):
+        if axis.key in {other.key for other in axes[:number]}:
+            raise ConfigError(f"--grid {axis.key}: given twice", hint="give all its values in one --grid")
+    tree = toml.read(path)
+    for override in overrides:
+        tree = toml.apply_override(tree, override)
+    if "variants" in tree:
+        raise ConfigError(
+            f"{path}: variants: a configuration with [[variants]] has no grid",
+            hint=f"leave out --grid and --seeds to run its variants, or the variants from {path}",
+        )
+    runs, folders, lists_baselines = [], set(), False
+    for values in itertools.product(*(axis.values for axis in axes)):
+        here = {"name": path.stem, **tree}
+        for axis, value in zip(axes, values, strict=True):
+            here = toml.with_value(here, axis.path, value, f"--grid {axis.key}")
+        point = {axis.key: value for axis, value in zip(axes, values, strict=True)}
+        told = " ".join(f"{key}={said(value)}" for key, value in point.items())
+        checked = validate(here, source=f"{path} ({told})" if told else str(path), folder=path.absolute().parent)
+        lists_baselines = lists_baselines or bool(checked.evaluation.baselines)
+        alone = checked.evaluation.model_copy(update={"baselines": ()})
+        if checked.seed + n_seeds > 2**63:
+            raise ConfigError(f"--seeds {n_seeds}: seeds from {checked.seed} on reach beyond 2⁶³")
+        for seed in range(checked.seed, checked.seed + n_seeds):
+            name = _name(axes, values, seed)
+            name = name if name not in folders else f"{name}-{len(runs)}"
+            folders.add(name)
+            runs.append(GridRun(point, checked.model_copy(update={"seed": seed, "name": name, "evaluation": alone})))
+    first = runs[0].config
+    seeds = tuple(range(first.seed, first.seed + n_seeds))
+    return Grid(axes, seeds, tuple(runs), first.model_copy(update={"name": path.stem}), lists_baselines)
+
+
+def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
+    """Return the grid's numbers that need not be part of a program: (section, key) -> value.
+
+    Those of the optimizer, and probabilities and noise of the network unless they rule out what they speak of: a program
+    without faults is a shorter one.
+    """
+    found: dict[tuple[str, str], float] = {}
+    for key in run.values:
+        section, _, name = key.partition(".")
+        if section == "optimizer" and ":" not in run.config.optimizer.kind:
+            value = run.config.optimizer.keywords().get(name)
+        elif section == "network" and name in LIFTED_NETWORK:
+            value = getattr(run.config.network, name)
+            value = None if value == (1 if name == "online" else 0) else value
+        else:
+            continue
+        if isinstance(value, float):
+            found[section, name] = value
+    return found
+
+
+def _name(axes: Sequence[Axis], values: Sequence[Any], seed: int) -> str:
+    parts = [
+        said(value) if isinstance(value, str) else f"{axis.path[-1]}_{said(value)}"
+        for axis, value in zip(axes, values, strict=True)
+    ]
+    return folder_name("-".join([*(part.rsplit("/", maxsplit=1)[-1] for part in parts), f"seed_{seed}"]))

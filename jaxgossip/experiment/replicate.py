@@ -1,0 +1,297 @@
+"""The runs of a grid, those that one program can serve under one ``vmap``, each into a run folder of its own.
+
+A group of runs is kept when it is done: every run's ``manifest.json`` comes last, so that whoever finds one finds the run.
+The same grid again runs what is missing.
+"""
+
+import contextlib
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, override
+
+import jax
+import jax.numpy as jnp
+
+from jaxgossip.errors import ConfigError, JaxGossipError, RunError
+from jaxgossip.experiment.build import Experiment, Shared, build, in_own_code, place_of
+from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.folder import RunFolder, strict_json
+from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers
+from jaxgossip.experiment.memory import available_bytes
+from jaxgossip.experiment.provenance import provenance
+from jaxgossip.experiment.run import Reporter, now, precision, privacy_facts
+from jaxgossip.simulation import Observer
+from jaxgossip.simulation.alike import Family, families
+from jaxgossip.simulation.checkpoint import write_atomically
+from jaxgossip.simulation.program import Steps
+from jaxgossip.simulation.replicas import Replica, simulate_family
+
+STATES_HELD = 8
+"""A run among others takes about so many times its state: old and new one, gradients, what mixing holds."""
+BLOCK_BYTES = 2**25
+"""… and at most this much for samples and scores in between (see :mod:`jaxgossip.learning.problem`)."""
+
+
+@dataclass(frozen=True)
+class GridOutcome:
+    """What became of a grid.
+
+    Attributes:
+        kept: runs that were complete before.
+        done: runs of this call.
+        diverged: the names of the runs that diverged, of both.
+        interrupted: whether it was stopped.
+        seconds: taken by this call.
+    """
+
+    kept: int
+    done: int
+    diverged: tuple[str, ...]
+    interrupted: bool
+    seconds: float
+
+
+def run_grid(
+    grid: Grid, out: Path, *, force: bool = False, command: str = "", reporter: Reporter | None = None
+) -> GridOutcome:
+    """Run what is missing of a grid.
+
+    Args:
+        grid: the grid.
+        out: its folder; a run's stands in it.
+        force: start anew, also where another grid was.
+        command: what the user typed, for the manifests.
+        reporter: listens.
+
+    Raises:
+        ConfigError: ``out`` holds something else, or another grid.
+        InputError: a run cannot be built.
+    """
+    reporter, began = reporter or Reporter(), time.perf_counter()
+    _claim(grid, out, force=force)
+    if grid.lists_baselines:
+        reporter.note("baselines are not part of a grid: algorithm.kind=isolated is one")
+    status = {run.config.name: _status(out / run.config.name) for run in grid.runs}
+    missing = [run for run in grid.runs if status[run.config.name] is None]
+    if len(missing) < len(grid.runs):
+        reporter.note(f"{len(grid.runs) - len(missing)} of {len(grid.runs)} runs are there already")
+    shared, facts, done, interrupted = Shared(), provenance() if missing else {}, 0, False
+    compiled: dict[Any, Any] = {}
+    bundles = _bundles(missing)
+    for number, bundle in enumerate(bundles, start=1):
+        stopped = reporter.should_stop()
+        if not stopped:
+            reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {len(bundle)} runs")
+            with precision(bundle[0].config):
+                for runs, replicas in _run_bundle(bundle, shared, compiled, reporter):
+                    for run, experiment, replica in zip(*runs, replicas, strict=True):
+                        _write(out / run.config.name, experiment, replica, {"command": command, **facts})
+                        status[run.config.name] = replica.status
+                    done += len(replicas)
+                    _tell_divergence(runs[0], replicas, reporter)
+        if stopped or any(status[run.config.name] is None for run in bundle):
+            interrupted = True
+            break
+    diverged = tuple(name for name, one in status.items() if one == "diverged")
+    seconds = time.perf_counter() - began
+    return GridOutcome(len(grid.runs) - len(missing), done, diverged, interrupted, seconds)
+
+
+def _claim(grid: Grid, out: Path, *, force: bool) -> None:
+    """Make ``out`` the folder of this grid.
+
+    Raises:
+        ConfigError: it is something else's.
+    """
+    note, described = out / "sweep.json", _described(grid)
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file, not a folder", hint="give --out another folder")
+    if out.is_dir() and any(out.iterdir()):
+        if not note.is_file():
+            raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
+        there = json.loads(note.read_text(encoding="utf-8"))
+        if there != described and not force:
+            raise ConfigError(
+                f"{out} holds another sweep: {_difference(there, described)}",
+                hint="--force removes its runs and starts this one, or choose another --out",
+            )
+        if force:
+            for name in there.get("runs", there.get("variants", {})):
+                if (out / name / "config.toml").is_file():
+                    shutil.rmtree(out / name)
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(note, json.dumps(described, indent=1) + "\n")
+
+
+def _described(grid: Grid) -> dict[str, Any]:
+    configs = "".join(resolved_toml(run.config) for run in grid.runs if run.config.seed == grid.seeds[0])
+    return {
+        "grid": {axis.key: list(axis.values) for axis in grid.axes},
+        "seeds": list(grid.seeds),
+        "configurations": sha256(configs.encode()).hexdigest(),
+        "runs": {run.config.name: f"{run.point}, seed={run.config.seed}".removeprefix(", ") for run in grid.runs},
+    }
+
+
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    if "variants" in there:
+        return "one of variants"
+    if there.get("grid") != here["grid"]:
+        return f"its grid is {there.get('grid')}"
+    if there.get("seeds") != here["seeds"]:
+        return f"its seeds are {there.get('seeds')}"
+    return "its configuration differs"
+
+
+def _status(folder: Path) -> str | None:
+    """Return how the run in a folder ended; None if there is no complete one."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["status"]
+    return None
+
+
+def _bundles(runs: Sequence[GridRun]) -> list[list[GridRun]]:
+    """Return the runs that differ in their seeds and in numbers that can be lifted alone, together."""
+    found: dict[str, list[GridRun]] = {}
+    for run in runs:
+        tree = run.config.tree() | {"name": "", "seed": 0}
+        for section, key in lifted_numbers(run):
+            tree[section] = {name: value for name, value in tree[section].items() if name != key}
+        found.setdefault(repr(tree), []).append(run)
+    return list(found.values())
+
+
+def _told(bundle: Sequence[GridRun]) -> str:
+    """Return what the runs of a bundle have in common of the grid."""
+    first = bundle[0]
+    same = [key for key, value in first.values.items() if all(run.values[key] == value for run in bundle)]
+    return ", ".join(f"{key}={first.values[key]}" for key in same) or first.config.algorithm.kind
+
+
+def _run_bundle(
+    bundle: Sequence[GridRun], shared: Shared, compiled: dict[Any, Any], reporter: Reporter
+) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
+    """Yield what is done, ((runs, their parts), what became of each); less than the bundle if it was stopped."""
+    config = bundle[0].config
+    experiments = [_built(run, shared) for run in bundle]
+    steps = [
+        Steps(
+            one.algorithm,
+            seed=one.config.seed,
+            conditions=one.conditions,
+            sampled_nodes=config.evaluation.sampled_nodes,
+            byte_budget=config.byte_budget,
+        )
+        for one in experiments
+    ]
+    with _own_errors(experiments[0]):
+        found = families(steps, config.device.matmul_precision, trust=not experiments[0].own)
+    parts = [part for family in found for part in _parts(family)]
+    for number, family in enumerate(parts, start=1):
+        part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
+        reporter.note(f"compiling {experiments[0].algorithm.name} for {len(family.members)} runs{part}")
+        reporter.begin(experiments[0].algorithm.name, config.rounds, 0)
+        points = [bundle[member].point for member in family.members]
+        try:
+            with _own_errors(experiments[0]):
+                replicas = simulate_family(
+                    family, points, config.rounds,
+                    evaluate_every=config.evaluation.every, observer=_Teller(reporter), compiled=compiled,
+                )  # fmt: skip
+        finally:
+            reporter.end()
+        if replicas is None:
+            return
+        yield (
+            ([bundle[member] for member in family.members], [experiments[member] for member in family.members]),
+            replicas,
+        )
+
+
+def _built(run: GridRun, shared: Shared) -> Experiment:
+    lifted = {place: jnp.asarray(value) for place, value in lifted_numbers(run).items()}
+    try:
+        return build(run.config, shared=shared, lifted=lifted)
+    except Exception:  # noqa: BLE001 - a builder may want a number of Python's; what else is wrong is wrong with that, too
+        return build(run.config, shared=shared)
+
+
+def _parts(family: Family) -> list[Family]:
+    """Return a family in parts that fit into half the memory that is there."""
+    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(family.template.like))
+    each = STATES_HELD * state + min(BLOCK_BYTES, 64 * state)
+    most = max(1, int(available_bytes() / 2 / max(1, each)))
+    members, arrays = family.members, family.arrays
+    return [
+        Family(family.template, members[start : start + most], arrays[start : start + most])
+        for start in range(0, len(members), most)
+    ]
+
+
+def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mapping[str, Any]) -> None:
+    config = experiment.config
+    if folder.is_dir():  # what a kill left of it
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    write_atomically(folder / "config.toml", resolved_toml(config))
+    lines = "".join(json.dumps(strict_json(record)) + "\n" for record in replica.records)
+    write_atomically(folder / "metrics.jsonl", lines)
+    RunFolder(folder).write_manifest(
+        {
+            "status": replica.status,
+            "rounds": replica.rounds,
+            "name": config.name,
+            "command": facts["command"],
+            "seed": config.seed,
+            "finished": now(),
+            "dtype": config.device.dtype,
+            "matmul_precision": config.device.matmul_precision,
+            "graph": experiment.graph.describe(),
+            "parameters": experiment.problem.n_params,
+            **privacy_facts(experiment, Reporter()),
+            **facts,
+        }
+    )
+
+
+def _tell_divergence(runs: Sequence[GridRun], replicas: Sequence[Replica], reporter: Reporter) -> None:
+    for run, replica in zip(runs, replicas, strict=True):
+        if replica.status == "diverged":
+            reporter.note(f"  {run.config.name} diverged in round {replica.rounds:,}; the others went on")
+
+
+@contextlib.contextmanager
+def _own_errors(experiment: Experiment) -> Iterator[None]:
+    """Turn what the user's own code raises into an error of the run."""
+    try:
+        yield
+    except JaxGossipError:
+        raise
+    except Exception as error:
+        if not experiment.own:
+            raise
+        raise RunError(in_own_code(error, experiment.own), hint=place_of(error, experiment.own)) from error
+
+
+class _Teller(Observer):
+    """Hands what a simulation tells on to the reporter."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    @override
+    def advanced(self, rounds_done: int) -> None:
+        self._reporter.advanced(rounds_done)
+
+    @override
+    def evaluated(self, record: Mapping[str, Any]) -> None:
+        self._reporter.evaluated(record)
+
+    @override
+    def should_stop(self) -> bool:
+        return self._reporter.should_stop()

@@ -1,0 +1,247 @@
+"""Topologies by a few words: a registered name, one's own function or an edge list, with keys as a configuration has them."""
+
+import inspect
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.experiment.problems import shown, translate
+from jaxgossip.experiment.schema import configurable, describe_parameters, options_model, supply
+from jaxgossip.experiment.toml import parse_value
+from jaxgossip.registry import Builder, nearest
+from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights
+
+NODES = 64
+"""Nodes of a network whose size nobody gave: a square, a power of two."""
+FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".edges", ".edgelist", ".el")
+
+
+@dataclass(frozen=True)
+class Named:
+    """A topology as it was asked for.
+
+    Attributes:
+        word: how the user called it.
+        name: the registered name, or one's own as 'file.py:function'.
+        builder: what the name stands for.
+        options: its keys.
+        assumed: which of these nobody gave.
+    """
+
+    word: str
+    name: str
+    builder: Builder
+    options: Mapping[str, Any]
+    assumed: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def short(self) -> str:
+        """A name without folders, suffix or colons."""
+        if self.name == "edge_list":
+            return Path(str(self.options.get("path", self.word))).stem
+        return self.name.rpartition(":")[2]
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the seed makes a difference."""
+        return bool({"rng", "seed"} & set(inspect.signature(self.builder).parameters))
+
+    def described(self, hidden: Collection[str] = ("nodes", "path")) -> str:
+        """Return the name and its options in a line: ``watts_strogatz, degree 4, beta 0.1``."""
+        return ", ".join(
+            [self.short, *(f"{key} {shown(value)}" for key, value in self.options.items() if key not in hidden)]
+        )
+
+    def graph(self, seed: int) -> Graph:
+        """Build the graph that a run with this seed has.
+
+        Raises:
+            ConfigError: an unknown or missing key, or a value of another type.
+            GraphError: an impossible graph.
+        """
+        model = options_model(self.builder)
+        try:
+            keywords = model.model_validate(dict(self.options)).keywords()
+        except ValidationError as error:
+            problem = next(iter(translate(error, dict(self.options), model, ())))
+            key = ".".join(map(str, problem.path))
+            hint = problem.hint
+            if problem.message == "missing":
+                value = suggested(self.name, self.options.get("nodes", NODES)).get(key)
+                hint = f"e.g. --set {key}={'VALUE' if value is None else value}; {hint}".removesuffix("; ")
+            raise ConfigError(f"{self.word}: {key}: {problem.message}", hint=hint) from error
+        from jaxgossip.random import host_rng
+
+        made = supply(self.builder, keywords, rng=host_rng(seed, "topology"), seed=seed)
+        if isinstance(made, Graph):
+            return made
+        from jaxgossip.experiment.build import as_graph
+
+        return as_graph(made)
+
+
+def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume: bool = False) -> Named:
+    """Return the topology that a user calls ``word``.
+
+    Args:
+        word: a registered name, 'file.py:function' or the path of an edge list; with ``assume``, ``:key=value,…`` may
+            follow.
+        nodes: how many, where the topology takes it and no setting says; ``NODES`` if None.
+        settings: ``key=value``, values as in TOML.
+        assume: give the keys that the topology needs and nobody gave; say ``assumed`` which.
+
+    Raises:
+        ConfigError: no such name or file, or a setting that is none.
+    """
+    own, said = _split(word) if assume else (word, [])
+    options = {key: parse_value(value) for key, value in map(_key_and_value, [*settings, *said])}
+    name, builder = own, None
+    if own not in TOPOLOGIES and _is_file(own):
+        name, options = "edge_list", {"path": own, **options}
+    builder = TOPOLOGIES.resolve(name) if ":" in name else _registered(name)
+    parameters = inspect.signature(builder).parameters
+    if assume:  # settings for all topologies reach those that have such a key
+        shared = {_key_and_value(setting)[0] for setting in settings} - {_key_and_value(one)[0] for one in said}
+        options = {key: value for key, value in options.items() if key not in shared or key in parameters}
+    assumed: dict[str, Any] = {}
+    if "nodes" in parameters and "nodes" not in options:
+        fixed = parameters["nodes"].default  # of a network that was observed, and has the nodes it has
+        known = fixed is not inspect.Parameter.empty
+        options["nodes"] = fixed if known and (nodes is None or assume) else NODES if nodes is None else nodes
+    elif nodes is not None and not assume and "nodes" not in parameters:
+        raise ConfigError(f"{own} has as many nodes as it lists", hint="leave --nodes out")
+    if assume:
+        assumed = {
+            key: value for key, value in suggested(name, options.get("nodes", NODES)).items() if key not in options
+        }
+        if {"p", "radius", "mean_degree"} & set(options):
+            assumed.pop("mean_degree", None)
+    return Named(own, name, builder, options | assumed, assumed)
+
+
+def check_shared(asked: Sequence[Named], settings: Sequence[str]) -> None:
+    """Check that every setting for all of them is a key of one of them at least.
+
+    Raises:
+        ConfigError: it is a key of none.
+    """
+    keys = {key for one in asked for key in configurable(one.builder)}
+    for setting in settings:
+        key, _ = _key_and_value(setting)
+        if key not in keys:
+            raise ConfigError(f"--set {setting}: no topology here has a key '{key}'", hint=nearest(key, list(keys)))
+
+
+def labelled(asked: Sequence[Named]) -> list[str]:
+    """Return what a table and a chart call each: its name, and where names repeat the options that tell them apart."""
+    names = Counter(one.short for one in asked)
+    found: list[str] = []
+    for one in asked:
+        same = [other for other in asked if other.short == one.short]
+        telling = {key for key in one.options if len({repr(other.options.get(key)) for other in same}) > 1}
+        label = one.described(set(one.options) - telling) if names[one.short] > 1 else one.short
+        found.append(label)
+    return found
+
+
+def suggested(name: str, nodes: Any) -> dict[str, Any]:
+    """Return values for the keys without default of a registered topology, under which it is most likely connected."""
+    n = nodes if isinstance(nodes, int) and nodes > 1 else NODES
+    enough = max(4, math.ceil(2 * math.log(n)))  # twice the threshold of connectedness
+    values: dict[str, dict[str, Any]] = {
+        "k_nearest_ring": {"degree": 4},
+        "random_regular": {"degree": 4},
+        "watts_strogatz": {"degree": 4, "beta": 0.1},
+        "barabasi_albert": {"m": 2},
+        "erdos_renyi": {"mean_degree": enough},
+        "random_geometric": {"mean_degree": 2 * enough},
+        "stochastic_block": {
+            "blocks": 2,
+            "p_in": round(min(1.0, 3.5 * math.log(n) / n), 6),
+            "p_out": round(min(1.0, 0.5 * math.log(n) / n), 6),
+        },
+    }
+    return values.get(name, {})
+
+
+def weights_by(rule: str, graph: Graph) -> Weights:
+    """Return the graph's weights by a registered rule.
+
+    Raises:
+        ConfigError: unknown rule.
+        GraphError: the rule has no weights for this graph.
+    """
+    return WEIGHT_RULES[rule](graph)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A key of a topology.
+
+    Attributes:
+        name: of the key.
+        default: its value if left out; None and ``required`` if there is none.
+        required: whether it has to be given.
+        about: what it says.
+    """
+
+    name: str
+    default: Any
+    required: bool
+    about: str
+
+
+def parameters_of(name: str) -> tuple[Parameter, ...]:
+    """Return the keys of a registered topology, in the order of its signature."""
+    builder = TOPOLOGIES[name]
+    described = describe_parameters(builder)
+    return tuple(
+        Parameter(
+            key,
+            None if parameter.default is parameter.empty else parameter.default,
+            parameter.default is parameter.empty,
+            described.get(key, ""),
+        )
+        for key, parameter in configurable(builder).items()
+    )
+
+
+def _registered(name: str) -> Builder:
+    if name not in TOPOLOGIES:
+        hint = f"{nearest(name, TOPOLOGIES)}; or the path of an edge list; or your own as 'file.py:function'"
+        raise ConfigError(f"unknown topology '{name}'", hint=hint)
+    return TOPOLOGIES[name]
+
+
+def _is_file(word: str) -> bool:
+    path = Path(word)
+    return path.is_file() or ("/" in word and ":" not in word) or path.suffix in FILE_SUFFIXES
+
+
+def _split(word: str) -> tuple[str, list[str]]:
+    """Return the name and the settings of ``NAME:key=value,key=value``; commas within brackets do not divide."""
+    before, colon, after = word.rpartition(":")
+    if not colon or "=" not in after:
+        return word, []
+    settings, depth = [""], 0
+    for char in after:
+        depth += (char in "[{(") - (char in "]})")
+        if char == "," and depth == 0:
+            settings.append("")
+        else:
+            settings[-1] += char
+    return before, settings
+
+
+def _key_and_value(setting: str) -> tuple[str, str]:
+    key, equals, value = setting.partition("=")
+    key = key.strip().removeprefix("topology.")
+    if not equals or not key:
+        raise ConfigError(f"'{setting}' is no setting", hint="write key=value, e.g. degree=4")
+    return key, value

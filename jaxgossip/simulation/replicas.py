@@ -1,0 +1,206 @@
+"""Many runs as one program: the runs of a family under ``vmap``, each with its own seed, scalars and data.
+
+    points × seeds: an array that a whole row or column of runs shares is held once, and only the others are stacked
+
+Every draw is a function of (seed, round, purpose, node), so a replica is what it would be alone, to within rounding.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip.mixing.counting import to_int
+from jaxgossip.simulation.alike import Family, Template
+from jaxgossip.simulation.hoist import digest
+from jaxgossip.simulation.program import RunState
+from jaxgossip.simulation.rounds import Observer, Status, rounds_of_a_chunk
+from jaxgossip.typing import PyTree
+
+
+@dataclass
+class Replica:
+    """What became of one run among others.
+
+    Attributes:
+        records: of its evaluations.
+        status: as of :class:`~jaxgossip.simulation.rounds.Result`.
+        rounds: rounds done.
+    """
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+    status: Status = "completed"
+    rounds: int = 0
+
+
+class Replicas:
+    """The compiled programs of a family of runs.
+
+    Args:
+        template: the program of each.
+        arrays: the arrays of each run, a list of points of lists of seeds of the template's arrays.
+        compiled: programs of other families, by what they follow from: start and evaluation are often the same ones.
+    """
+
+    def __init__(
+        self,
+        template: Template,
+        arrays: Sequence[Sequence[Sequence[jax.Array]]],
+        compiled: dict[Any, Any] | None = None,
+    ) -> None:
+        compiled = {} if compiled is None else compiled
+        self.shape = len(arrays), len(arrays[0])
+        stacked = [_stacked([[run[slot] for run in row] for row in arrays]) for slot in range(len(template.arrays))]
+        self._arrays = {name: [stacked[place][0] for place in places] for name, places in template.places.items()}
+        self._axes = {name: [stacked[place][1] for place in places] for name, places in template.places.items()}
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*self.shape, *leaf.shape), leaf.dtype), template.like)
+        until = jax.ShapeDtypeStruct((), jnp.int32)
+        examples: dict[str, tuple[PyTree, ...]] = {"first": (), "rounds": (like, until), "measured": (like,)}
+        keys = {name: self._key(template, name, examples[name]) for name in examples}
+        lowered = {
+            key: self._lowered(template, name, examples[name]) for name, key in keys.items() if key not in compiled
+        }
+        # Compilation leaves Python alone: what waits for one program may as well wait for three.
+        with ThreadPoolExecutor(len(keys)) as pool:
+            compiled.update(zip(lowered, pool.map(lambda one: one.compile(), lowered.values()), strict=True))
+        self._first, self._rounds, self._measured = (compiled[key] for key in keys.values())
+
+    def start(self) -> RunState:
+        """Return the states before the first round, every leaf (points, seeds, …)."""
+        return self._first(self._arrays["first"])
+
+    def advance(self, runs: RunState, until: int) -> RunState:
+        """Return the runs after round ``until``, each that diverged as it was then; ``runs`` is consumed."""
+        return self._rounds(self._arrays["rounds"], runs, jnp.asarray(until, jnp.int32))
+
+    def measure(self, runs: RunState) -> dict[str, jax.Array]:
+        """Return the scalars of one evaluation, (points, seeds) each."""
+        return self._measured(self._arrays["measured"], runs)
+
+    def _key(self, template: Template, name: str, example: PyTree) -> Any:
+        """Return what the compiled program follows from."""
+        shapes = [(array.shape, str(array.dtype)) for array in self._arrays[name]]
+        return name, template.functions[name].text(), str((self.shape, self._axes[name], shapes, example))
+
+    def _lowered(self, template: Template, name: str, example: tuple[PyTree, ...]) -> Any:
+        pure, own = template.functions[name].pure, self._axes[name]
+        points, seeds = self.shape
+        axes = {"first": (), "rounds": (0, None), "measured": (0,)}[name]
+        by_seed = jax.vmap(pure, in_axes=([one[1] for one in own], *axes), axis_size=seeds)
+        every = jax.vmap(by_seed, in_axes=([one[0] for one in own], *axes), axis_size=points)
+        donated = (1,) if name == "rounds" else ()
+        return jax.jit(every, donate_argnums=donated).lower(self._arrays[name], *example)
+
+
+def _stacked(grid: Sequence[Sequence[jax.Array]]) -> tuple[jax.Array, tuple[int | None, int | None]]:
+    """Return the arrays of all runs, stacked along the axes along which they differ, and these axes (0 or None)."""
+    same: dict[int, str] = {}
+    for row in grid:
+        for array in row:
+            if id(array) not in same:
+                same[id(array)] = digest(array)
+    codes = np.array([[same[id(array)] for array in row] for row in grid])
+    by_point, by_seed = (codes != codes[:1]).any(), (codes != codes[:, :1]).any()
+    rows = grid if by_point else grid[:1]
+    stacks = [jnp.stack(list(row)) if by_seed else jnp.asarray(row[0]) for row in rows]
+    whole = jnp.stack(stacks) if by_point else stacks[0]
+    return whole, (0 if by_point else None, 0 if by_seed else None)
+
+
+def simulate_family(
+    family: Family,
+    points: Sequence[Any],
+    rounds: int,
+    *,
+    evaluate_every: int = 10,
+    observer: Observer | None = None,
+    compiled: dict[Any, Any] | None = None,
+) -> list[Replica] | None:
+    """Run a family for ``rounds`` rounds.
+
+    Args:
+        family: the runs.
+        points: what each of them shares with those that differ in their seeds alone; hashable.
+        rounds: how many rounds.
+        evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
+        observer: listens; the records it gets are means over the runs.
+        compiled: programs of other families, which are used again, and to which those of this one are added.
+
+    Returns:
+        What became of each, in the family's order; None if the observer stopped them. One that diverges keeps what was
+        measured before, and the others go on.
+    """
+    observer = observer or Observer()
+    order, arrays = _as_grid(points, family.arrays)
+    observer.compiling()
+    began = time.perf_counter()
+    program = Replicas(family.template, arrays, compiled)
+    observer.compiled(time.perf_counter() - began)
+    began, found = time.perf_counter(), [Replica() for _ in order]
+    runs = program.start()
+    done, seconds_a_round = 0, None
+    _evaluate(program, runs, found, 0.0, observer)
+    while done < rounds and any(_goes_on(runs)):
+        if observer.should_stop():
+            return None
+        goal = min(rounds, done - done % evaluate_every + evaluate_every)
+        until = min(goal, done + rounds_of_a_chunk(seconds_a_round))
+        start = time.perf_counter()
+        runs = jax.block_until_ready(program.advance(runs, until))
+        seconds_a_round = (time.perf_counter() - start) / (until - done)
+        done = until
+        observer.advanced(done)
+        if done == goal or not any(_goes_on(runs)):
+            _evaluate(program, runs, found, (time.perf_counter() - began) / len(found), observer)
+    for replica, done, diverged in zip(found, *(_flat(leaf) for leaf in (runs.round, runs.diverged)), strict=True):
+        replica.rounds = int(done)
+        replica.status = "diverged" if diverged else "completed"
+    ordered: list[Replica] = [Replica()] * len(found)
+    for place, replica in zip(order, found, strict=True):
+        ordered[place] = replica
+    return ordered
+
+
+def _as_grid(points: Sequence[Any], arrays: Sequence[Any]) -> tuple[list[int], list[list[Any]]]:
+    """Return the members point by point, as places and as a grid of their arrays; one row if it has holes."""
+    rows: dict[Any, list[int]] = {}
+    for place, point in enumerate(points):
+        rows.setdefault(point, []).append(place)
+    if len({len(row) for row in rows.values()}) > 1:
+        rows = {None: list(range(len(points)))}
+    return [place for row in rows.values() for place in row], [
+        [arrays[place] for place in row] for row in rows.values()
+    ]
+
+
+def _evaluate(program: Replicas, runs: RunState, found: list[Replica], wall_s: float, observer: Observer) -> None:
+    """Append a record to every run that is in order and was not measured in this round of its own."""
+    measured = {name: _flat(values) for name, values in jax.device_get(program.measure(runs)).items()}
+    rounds, diverged = _flat(runs.round), _flat(runs.diverged)
+    traffic = {
+        name: np.asarray(getattr(runs.traffic, name)).reshape(-1, 2)
+        for name in ("messages", "bytes_sent", "metadata_bytes")
+    }
+    new: list[Mapping[str, Any]] = []
+    for place, replica in enumerate(found):
+        if diverged[place] or (replica.records and replica.records[-1]["round"] == rounds[place]):
+            continue
+        record = {"round": int(rounds[place])} | {name: float(values[place]) for name, values in measured.items()}
+        record |= {name: to_int(counts[place]) for name, counts in traffic.items()} | {"wall_s": round(wall_s, 6)}
+        replica.records.append(record)
+        new.append(record)
+    if new:
+        observer.evaluated({name: float(np.mean([record[name] for record in new])) for name in new[0]})
+
+
+def _goes_on(runs: RunState) -> np.ndarray:
+    return ~(_flat(runs.diverged) | _flat(runs.spent))
+
+
+def _flat(values: Any) -> np.ndarray:
+    return np.asarray(values).reshape(-1)

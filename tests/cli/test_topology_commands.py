@@ -1,0 +1,155 @@
+"""The topology commands: what they print, their JSON, their pictures, and what they say of mistakes."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jaxgossip.cli.main import main
+
+
+@pytest.fixture
+def call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return the command line, called in this process and in a folder with two edge lists: (code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "160")
+    (tmp_path / "own.txt").write_text("0 1\n1 2\n2 3\n3 0\n0 2\n")
+    (tmp_path / "split.txt").write_text("0 1\n2 3\n")
+
+    def invoke(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["jaxgossip", "topology", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, printed.out, printed.err
+
+    return invoke
+
+
+def test_list_names_every_topology_with_its_keys(call: Callable[..., tuple[int, str, str]]) -> None:
+    code, text, _ = call("list")
+    assert code == 0
+    for word in ("ring\n", "watts_strogatz\n", "    beta ", "    branching [2]", "edge_list\n", "    path "):
+        assert word in text
+    assert "rng" not in text
+    found = {one["name"]: one for one in json.loads(call("list", "--json")[1])}
+    assert [key["name"] for key in found["random_regular"]["keys"]] == ["nodes", "degree"]
+    assert found["random_regular"]["keys"][1]["required"]
+
+
+def test_show_prints_the_numbers_of_a_topology(call: Callable[..., tuple[int, str, str]]) -> None:
+    code, text, _ = call("show", "ring", "--nodes", "32")
+    assert code == 0
+    for words in (
+        "nodes                 32\n",
+        "diameter              16\n",
+        "metropolis_hastings: symmetric, doubly stochastic",
+        "n_W(0.5)              3.72\n",
+        "n_W(0.99)             17.08\n",
+        "messages a round      64\n",
+        "next: jaxgossip topology show ring --nodes 32 --plot ring.png",
+    ):
+        assert words in text, words
+
+
+def test_show_in_json_has_its_keys_and_nothing_else_on_stdout(call: Callable[..., tuple[int, str, str]]) -> None:
+    words = ["show", "watts_strogatz", "--set", "degree=4", "--set", "beta=0.2", "--nodes", "50", "--json"]
+    found = json.loads(call(*words)[1])
+    assert {
+        "topology", "options", "seed", "nodes", "edges", "directed", "degree_min", "degree_mean", "degree_max",
+        "components", "connected", "diameter", "diameter_exact", "clustering", "weights", "symmetric",
+        "doubly_stochastic", "spectral_gap", "lambda_2", "lambda_min", "lambda_2_modulus", "effective_neighbours",
+        "rounds_to_1e-3", "messages_a_round", "notes",
+    } <= set(found)  # fmt: skip
+    assert found["options"] == {"degree": 4, "beta": 0.2, "nodes": 50}
+    assert [one["gamma"] for one in found["effective_neighbours"]] == [0.5, 0.9, 0.99]
+    assert json.loads(call(*words)[1]) == found
+    assert json.loads(call(*words, "--seed", "1")[1])["lambda_2"] != found["lambda_2"]
+
+
+def test_an_edge_list_is_shown_by_its_path(call: Callable[..., tuple[int, str, str]]) -> None:
+    found = json.loads(call("show", "own.txt", "--json")[1])
+    assert (found["topology"], found["nodes"], found["edges"], found["diameter"]) == ("edge_list", 4, 5, 2)
+    directed = json.loads(call("show", "own.txt", "--set", "directed=true", "--weights", "uniform", "--json")[1])
+    assert directed["directed"]
+    assert not directed["doubly_stochastic"]
+    code, text, _ = call("show", "split.txt")
+    assert code == 0
+    assert "no, 2 components" in text
+    assert "rounds to 1e-3        never" in text
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["ring"], ["path"], ["grid"], ["torus"], ["star"], ["binary_tree"], ["hypercube"], ["static_exponential"],
+        ["own.txt"], ["barabasi_albert", "--set", "m=2"], ["watts_strogatz", "--set", "degree=4", "--set", "beta=0.1"],
+        ["random_geometric", "--set", "mean_degree=12"], ["random_regular", "--set", "degree=3", "--nodes", "400"],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_every_kind_of_topology_is_drawn(words: list[str], call: Callable[..., tuple[int, str, str]]) -> None:
+    code, text, err = call("show", *words, "--plot", "picture.png")
+    assert code == 0, err
+    assert "wrote picture.png" in text
+    assert Path("picture.png").stat().st_size > 10_000
+
+
+def test_compare_gives_a_row_each_and_says_what_it_assumed(call: Callable[..., tuple[int, str, str]]) -> None:
+    words = ["ring", "watts_strogatz:degree=6,beta=0.1", "watts_strogatz", "random_regular", "own.txt"]
+    code, text, _ = call("compare", *words, "--nodes", "36", "--out", "all.png")
+    assert code == 0
+    lines = text.splitlines()
+    assert lines[0].split()[:2] == ["topology", "nodes"]
+    assert len(lines[1:6]) == 5
+    assert lines[1].startswith("ring ")
+    assert "watts_strogatz, degree 6" in lines[2]
+    assert "watts_strogatz: degree=4, beta=0.1 assumed" in text
+    assert "random_regular: degree=4 assumed" in text
+    assert Path("all.png").stat().st_size > 10_000
+    found = json.loads(call("compare", *words, "--nodes", "36", "--json")[1])
+    assert [one["nodes"] for one in found] == [36, 36, 36, 36, 4]
+    assert found[3]["assumed"] == {"degree": 4}
+
+
+def test_a_setting_for_all_reaches_those_that_have_the_key(call: Callable[..., tuple[int, str, str]]) -> None:
+    words = ["ring", "random_regular", "watts_strogatz:degree=6"]
+    found = json.loads(call("compare", *words, "--set", "degree=8", "--json")[1])
+    assert [one["degree_mean"] for one in found] == [2, 8, 6]
+
+
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [
+        (["show", "rign"], ["unknown topology 'rign'", "did you mean 'ring'"]),
+        (["show", "hypercube", "--nodes", "100"], ["100 nodes are no power of two", "64 or 128"]),
+        (["show", "random_regular"], ["random_regular: degree: missing", "--set degree=4"]),
+        (["show", "ring", "--set", "degree=4"], ["ring: degree: unknown key"]),
+        (["show", "random_regular", "--set", "degree=four"], ["degree: expected an integer, got 'four'"]),
+        (["show", "random_regular", "--set", "degree"], ["'degree' is no setting", "key=value"]),
+        (["show", "ring", "--weights", "metropolis"], ["unknown weight rule 'metropolis'", "metropolis_hastings"]),
+        (["show", "nowhere.txt"], ["nowhere.txt", "no such file"]),
+        (["show", "own.txt", "--nodes", "7"], ["as many nodes as it lists", "--nodes"]),
+        (["show", "own.txt", "--set", "directed=true"], ["is directed", "uniform"]),
+        (["show", "ring", "--plot", "ring.doc"], ["no picture can be written as '.doc'"]),
+        (["compare", "ring", "torsu"], ["unknown topology 'torsu'", "did you mean 'torus'"]),
+        (["compare", "ring", "--set", "dgree=4"], ["dgree", "no topology"]),
+        (["compare", "grid:shape=[3,5],nodes=12"], ["3 x 5 has 15 nodes, not 12"]),
+    ],
+    ids=lambda value: " ".join(value) if value[0] in ("show", "compare") else "",
+)
+def test_a_mistake_gives_one_sentence_a_hint_and_exit_code_2(
+    words: list[str], texts: list[str], call: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = call(*words)
+    assert code == 2
+    assert not out
+    assert err.count("error: ") == 1
+    assert "Traceback" not in err
+    for text in texts:
+        assert text in err

@@ -1,0 +1,337 @@
+"""Grids of runs: replicas under one program are the runs they would be alone; tables, resuming, errors."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.experiment import replicate
+from jaxgossip.experiment.bands import interval, summary_rows
+from jaxgossip.experiment.build import build
+from jaxgossip.experiment.config import load
+from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis, split
+from jaxgossip.experiment.replicate import run_grid
+from jaxgossip.experiment.report import RunData
+from jaxgossip.experiment.run import Reporter
+from jaxgossip.simulation import Program, simulate
+from jaxgossip.simulation.alike import families
+from jaxgossip.simulation.program import Steps
+from jaxgossip.simulation.rounds import make_record
+from jaxgossip.simulation.twins import counterparts
+
+TEXT = """
+name = "small"
+seed = 3
+rounds = 7
+[topology]
+kind = "ring"
+nodes = 8
+[learning]
+dataset = "synthetic"
+dataset_options = { samples = 200, features = 4 }
+model = "logistic"
+batch_size = 2
+[algorithm]
+kind = "dsgd"
+[optimizer]
+kind = "sgd"
+learning_rate = 0.1
+[evaluation]
+every = 3
+baselines = []
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT, encoding="utf-8")
+    return path
+
+
+class Listener(Reporter):
+    """Keeps notes, and stops when it has been told of so many groups."""
+
+    def __init__(self, most_groups: int = 1000) -> None:
+        self.notes: list[str] = []
+        self._most = most_groups
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def should_stop(self) -> bool:
+        return sum(note.startswith("[group") for note in self.notes) >= self._most
+
+    @property
+    def compilations(self) -> int:
+        return sum(note.startswith("compiling") for note in self.notes)
+
+
+def alone(run) -> list[dict]:
+    parts, config = build(load(run_text(run))), run.config
+    program = Program(
+        parts.algorithm, seed=config.seed, conditions=parts.conditions, byte_budget=config.byte_budget,
+        sampled_nodes=config.evaluation.sampled_nodes,
+    )  # fmt: skip
+    state = program.start()
+    found = [make_record(program, state, 0.0)]
+    for until in [*range(config.evaluation.every, config.rounds, config.evaluation.every), config.rounds]:
+        state = program.advance(state, until)
+        if not state.diverged and int(state.round) > found[-1]["round"]:
+            found.append(make_record(program, state, 0.0))
+    return found
+
+
+def run_text(run) -> str:
+    from jaxgossip.experiment.describe import resolved_toml
+
+    return resolved_toml(run.config)
+
+
+def assert_same(records, expected) -> None:
+    assert [record["round"] for record in records] == [record["round"] for record in expected]
+    for record, other in zip(records, expected, strict=True):
+        assert record.keys() == other.keys()
+        for name in record.keys() - {"wall_s"}:
+            if name in ("messages", "bytes_sent", "metadata_bytes"):
+                assert record[name] == other[name]
+            elif not np.isfinite(other[name]):
+                assert record[name] is None
+            else:
+                np.testing.assert_allclose(record[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def records(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("options", "overrides", "programs"),
+    [
+        (["topology.kind=ring,complete", "optimizer.learning_rate=0.05,0.2"], [], 2),
+        (["network.drop=0,0.4"], ["network.online=0.7", "network.straggle=0.3", "optimizer.kind=adam"], 2),
+        (["optimizer.momentum=0.5,0.9"], ["partition.kind=dirichlet", "mixing.kind=matching", "network.drop=0.2"], 1),
+        (["network.noise=0.1,0.2"], ["topology.kind=erdos_renyi", "topology.mean_degree=5", "byte_budget=3000"], None),
+    ],
+)
+def test_every_run_of_a_grid_is_what_it_is_alone(config, tmp_path, options, overrides, programs) -> None:
+    grid, listener = expand(config, options, 2, overrides), Listener()
+    outcome = run_grid(grid, tmp_path / "out", reporter=listener)
+    assert outcome.done == len(grid.runs)
+    for run in grid.runs if overrides == [] else grid.runs[1:3]:
+        assert_same(records(tmp_path / "out" / run.config.name), alone(run))
+    if programs is not None:
+        assert listener.compilations == programs
+
+
+def test_samples_of_unequal_nodes_are_taken_whole_in_programs_of_their_own(config, tmp_path) -> None:
+    grid, listener = expand(config, [], 2, ["partition.kind=dirichlet", "learning.batch_size=0"]), Listener()
+    run_grid(grid, tmp_path / "out", reporter=listener)
+    assert listener.compilations == 2  # padded to the largest node, another number of samples for each seed
+    for run in grid.runs:
+        assert_same(records(tmp_path / "out" / run.config.name), alone(run))
+
+
+def test_a_replica_stays_what_it_is_when_replicas_are_added(config, tmp_path) -> None:
+    few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 2)
+    many = expand(config, ["optimizer.learning_rate=0.1,0.2,0.3"], 5)
+    for name, grid in (("few", few), ("many", many)):
+        run_grid(grid, tmp_path / name)
+    for run in few.runs:
+        mine, its = (records(tmp_path / name / run.config.name) for name in ("few", "many"))
+        assert_same(mine, its)
+
+
+def test_one_that_diverges_stops_no_other(config, tmp_path) -> None:
+    overrides = ["learning.batch_size=1", "rounds=40"]
+    tree = (
+        config.read_text()
+        .replace('model = "logistic"\nbatch_size = 2\n', "")
+        .replace("synthetic", "isotropic_quadratic")
+    )
+    config.write_text(tree.replace("{ samples = 200, features = 4 }", "{ dimension = 3 }"))
+    grid, listener = expand(config, ["optimizer.learning_rate=0.1,1e3"], 2, overrides[1:]), Listener()
+    outcome = run_grid(grid, tmp_path / "out", reporter=listener)
+    good, bad = grid.runs[:2], grid.runs[2:]
+    assert set(outcome.diverged) == {run.config.name for run in bad}
+    assert listener.compilations == 1
+    assert_same(records(tmp_path / "out" / good[1].config.name), alone(good[1]))
+    for run in bad[:1]:
+        assert_same(records(tmp_path / "out" / run.config.name), alone(run))
+        told = RunData.load(tmp_path / "out" / run.config.name)
+        assert told.diverged_round == simulate(build(load(run_text(run))).algorithm, 40, seed=run.config.seed).rounds
+    rows = summary_rows([(run.values, [RunData.load(tmp_path / "out" / run.config.name)]) for run in (good[0], bad[0])])
+    assert [row["diverged"] for row in rows] == [0, 1]
+    assert rows[1]["mean"] is None
+
+
+def test_a_stopped_grid_goes_on_where_it_was(config, tmp_path) -> None:
+    grid, out = expand(config, ["topology.kind=ring,complete,star"], 2), tmp_path / "out"
+    first = run_grid(grid, out, reporter=Listener(most_groups=2))
+    assert first.interrupted
+    assert (first.done, first.kept) == (2, 0)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("ring-*/manifest.json")}
+    half = out / grid.runs[2].config.name
+    half.mkdir()
+    (half / "metrics.jsonl").write_text('{"round": 0')  # what a kill leaves
+    second = run_grid(grid, out)
+    assert not second.interrupted
+    assert (second.done, second.kept) == (4, 2)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    for run in grid.runs[2:4]:
+        assert_same(records(out / run.config.name), alone(run))
+    assert run_grid(grid, out).kept == 6
+
+
+def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -> None:
+    out = tmp_path / "out"
+    run_grid(expand(config, ["optimizer.learning_rate=0.1,0.2"]), out)
+    for options, seeds, overrides, message in (
+        (["optimizer.learning_rate=0.1,0.3"], 1, [], "its grid is"),
+        (["optimizer.learning_rate=0.1,0.2"], 2, [], "its seeds are"),
+        (["optimizer.learning_rate=0.1,0.2"], 1, ["rounds=8"], "its configuration differs"),
+    ):
+        with pytest.raises(ConfigError, match=f"holds another sweep: {message}"):
+            run_grid(expand(config, options, seeds, overrides), out)
+    other = expand(config, ["optimizer.learning_rate=0.3"])
+    assert run_grid(other, out, force=True).done == 1
+    assert [path.parent.name for path in out.glob("*/manifest.json")] == [other.runs[0].config.name]
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("")
+    with pytest.raises(ConfigError, match="holds no sweep"):
+        run_grid(other, tmp_path / "full")
+
+
+def test_a_run_folder_is_that_of_a_run(config, tmp_path) -> None:
+    grid = expand(config, ["optimizer.learning_rate=0.1"], 1)
+    run_grid(grid, tmp_path / "out", command="typed")
+    folder = tmp_path / "out" / "learning_rate_0.1-seed_3"
+    found = RunData.load(folder)
+    assert (found.status, found.n_nodes, found.manifest["command"]) == ("completed", 8, "typed")
+    assert load(folder / "config.toml") == grid.runs[0].config
+
+
+@pytest.mark.parametrize(
+    ("options", "seeds", "message"),
+    [
+        (["topology.kind"], 1, "no '='"),
+        (["topology.kind="], 1, "--grid topology.kind: no values"),
+        (["topology.kind=ring,,star"], 1, "--grid topology.kind: an empty value"),
+        (["topology.kind=ring,ring"], 1, "stands there twice"),
+        (["topology.kind=ring", "topology.kind=star"], 1, "--grid topology.kind: given twice"),
+        (["seed=1,2"], 1, "seeds are no axis"),
+        (["name=a,b"], 1, "'name' cannot be varied"),
+        (["optimizer.learing_rate=0.1"], 1, "optimizer.learing_rate: unknown key"),
+        (["topology.kind=ring,rong"], 1, r"topology.kind=rong.*'rong'"),
+        (["rounds.x=1"], 1, "'rounds' is a value, not a table"),
+        ([], 0, "--seeds 0"),
+    ],
+)
+def test_errors_name_the_key(config, options, seeds, message) -> None:
+    with pytest.raises(ConfigError, match=message):
+        expand(config, options, seeds)
+
+
+def test_variants_have_no_grid(config) -> None:
+    config.write_text(config.read_text() + '[[variants]]\nname = "a"\n')
+    with pytest.raises(ConfigError, match=r"variants: a configuration with \[\[variants\]\] has no grid"):
+        expand(config, ["rounds=1,2"])
+
+
+def test_values_are_read_as_toml() -> None:
+    assert parse_axis("a.b=1,0.5,true,ring").values == (1, 0.5, True, "ring")
+    assert parse_axis("a.b=[1,2],[3]").values == ([1, 2], [3])
+    assert split("'a,b',{x=1,y=2}") == ["'a,b'", "{x=1,y=2}"]
+
+
+def test_numbers_that_rule_faults_out_stay_in_the_program(config) -> None:
+    grid = expand(config, ["network.drop=0,0.2", "network.online=1,0.5", "optimizer.learning_rate=0.1"])
+    assert [len(lifted_numbers(run)) for run in grid.runs] == [1, 2, 2, 3]
+
+
+def test_the_band_is_student_t() -> None:
+    mean, deviation, half = interval(np.array([1.0, 2.0, 3.0]))
+    assert (float(mean), float(deviation)) == (2.0, 1.0)
+    assert float(half) == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
+    assert np.isnan(interval(np.array([1.0]))[2])
+
+
+def test_a_grid_tells_all_on_the_command_line(config, tmp_path, capsys, monkeypatch) -> None:
+    from jaxgossip.cli import main
+
+    out = tmp_path / "out"
+    words = ["sweep", str(config), "--grid", "topology.kind=ring,star", "--seeds", "2", "--out", str(out)]
+    monkeypatch.setattr("sys.argv", ["jaxgossip", *words])
+    main.app(words, standalone_mode=False)
+    told = capsys.readouterr()
+    assert "[group 2 of 2] topology.kind=star: 2 runs" in told.err
+    assert told.out.splitlines()[0].split()[:2] == ["topology", "seeds"]
+    assert told.out.splitlines()[-1].startswith("next: jaxgossip compare")
+    with (out / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["topology.kind"], row["seed"]) for row in rows] == [
+        ("ring", "3"),
+        ("ring", "4"),
+        ("star", "3"),
+        ("star", "4"),
+    ]
+    first = records(out / rows[0]["run"])[-1]
+    assert float(rows[0]["mean"]) == first["test_accuracy_mean"]
+    summary = [json.loads(line) for line in (out / "summary.jsonl").read_text().splitlines()]
+    assert summary[0]["mean"] == pytest.approx(np.mean([float(row["mean"]) for row in rows[:2]]))
+    assert (out / "compare.png").stat().st_size > 10_000
+
+
+class Holder:
+    def __init__(self, array, number=1, table=None) -> None:
+        self.call = lambda x: x * array + number
+        self.table = table
+
+
+def test_twins_are_told_apart_by_all_but_the_values_of_arrays() -> None:
+    a, b = jnp.arange(3.0), jnp.ones(3)
+    assert counterparts(Holder(a), Holder(b)) == {id(a): b}
+    assert counterparts(Holder(a), Holder(b, 2)) is None
+    assert counterparts(Holder(a), Holder(jnp.ones(4))) is None
+    assert counterparts(Holder(a), Holder(b, table=np.arange(2))) is None
+    assert counterparts(Holder(a, table=np.arange(2)), Holder(b, table=np.arange(2))) == {id(a): b}
+    assert counterparts(Holder(a, table=a), Holder(b, table=a)) is None  # one array in two roles
+
+
+def test_an_array_that_was_looked_into_is_found_out(config) -> None:
+    """A step that reads its array while it is traced has it in its program: the runs then share none."""
+    experiment = build(load(config))
+
+    def steps(number: float) -> Steps:
+        rate = jnp.asarray(number)
+
+        def step(state, round_):
+            new, traffic = experiment.algorithm.step(state, round_)
+            return new._replace(x=new.x * float(rate)), traffic
+
+        return Steps(replace(experiment.algorithm, step=step))
+
+    assert [family.members for family in families([steps(0.5), steps(0.25)])] == [[0], [1]]
+    found = families([steps(0.5), steps(0.25), steps(0.5)], trust=False)
+    assert [family.members for family in found] == [[0, 2], [1]]
+
+
+def test_draws_under_vmap_are_those_alone() -> None:
+    keys = jnp.stack([jax.random.key(seed) for seed in range(3)])
+    both = jax.vmap(lambda key: jax.random.bits(key, (5,)))(keys)
+    np.testing.assert_array_equal(both[1], jax.random.bits(jax.random.key(1), (5,)))
+
+
+def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(replicate, "available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
+    grid, listener = expand(config, ["optimizer.learning_rate=0.1,0.2"], 3), Listener()
+    run_grid(grid, tmp_path / "out", reporter=listener)
+    assert 1 < listener.compilations < 6
+    for run in grid.runs[1::3]:
+        assert_same(records(tmp_path / "out" / run.config.name), alone(run))
