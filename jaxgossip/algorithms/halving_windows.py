@@ -14,8 +14,8 @@ to evaluate:
 After R rounds it begins again from what the nodes hold then. Instead of a lost message its receiver takes the row of its own
 that it would have sent: rows still sum to one, the mean is no longer exact, and the next R rounds go on from there.
 
-It does what Ding, Jin, Ying, Yuan and Yin 2023, "DSGD-CECA: decentralized SGD with communication-optimal exact consensus
-algorithm", announce: exact consensus in ⌈log₂ n⌉ rounds for any n.
+This is CECA-2P of Ding, Jin, Ying, Yuan and Yin 2023, "DSGD-CECA: decentralized SGD with communication-optimal exact
+consensus algorithm", without its gradient steps: there the binary digits of n − 1 say which mean is sent, and x̂ is our y.
 """
 
 import itertools

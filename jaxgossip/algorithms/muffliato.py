@@ -7,7 +7,8 @@ the optimizer's (optax.clip_by_global_norm, or per sample by the privacy of the 
 gradient ("averaging") and ``noise_once`` it is Muffliato for averaging.
 
 Cyffers, Even, Bellet and Massoulié 2022, "Muffliato: peer-to-peer privacy amplification for decentralized optimization
-and averaging", algorithms 1 and 3; K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉ after its theorem 2.
+and averaging"; K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉ as in the authors' code, where the gap is 1 − λ₂ and
+ω has (1 + λ₂)/2 in place of ρ.
 """
 
 import math

@@ -28,7 +28,7 @@ def run_some(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME...", help="Plots; 'figure list' names them.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the pictures and of claims.json.")] = Path("figures"),
+    out: Annotated[Path, typer.Option(help="Folder of the pictures, of claims.json and gallery.md.")] = Path("figures"),
     formats: Annotated[str, typer.Option("--format", metavar="SUFFIX,...", help="png, svg, pdf.")] = "png",
     *,
     every: Annotated[bool, typer.Option("--all", help="Run every plot.")] = False,
@@ -38,7 +38,7 @@ def run_some(
     from jaxgossip.cli.listing import table
     from jaxgossip.errors import ConfigError
     from jaxgossip.theory import PLOTS
-    from jaxgossip.theory.gallery import CLAIMS, Verdict, run_plots
+    from jaxgossip.theory.gallery import CLAIMS, PAGE, Verdict, run_plots
 
     if bool(names) == every:
         raise ConfigError(
@@ -75,7 +75,8 @@ def run_some(
     say(table(rows))
     failed = [row for row in rows if row["verdict"] == "FAILS"]
     say(
-        f"\n{len(rows) - len(failed)} of {len(rows)} claims hold; wrote {out / CLAIMS} and {len(verdicts)} pictures beside it"
+        f"\n{len(rows) - len(failed)} of {len(rows)} claims hold; wrote {out / PAGE}, {CLAIMS} and "
+        f"{sum(len(verdict.pictures) for verdict in verdicts)} pictures beside it"
     )
     if failed:
         sys.exit(1)

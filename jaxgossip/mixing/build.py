@@ -152,7 +152,7 @@ def max_degree(graph: Graph) -> Operator:
 
 
 def best_constant(graph: Graph) -> Operator:
-    """Return W = I − αL with the α that contracts fastest (Xiao and Boyd 2004, eq. 21)."""
+    """Return W = I − αL with the α that contracts fastest (Xiao and Boyd 2004)."""
     return operator(rules.best_constant(graph))
 
 

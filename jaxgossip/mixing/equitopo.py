@@ -6,7 +6,7 @@
                   node a_t further, if that is free too
 
 Song, Li, Jin, Shi, Yan, Yin and Yuan 2022, "Communication-efficient topologies for decentralized learning with O(1)
-consensus rate", equations 4 to 6 and algorithms 1 and 2, with all n − 1 offsets as the basis.
+consensus rate", as in the authors' code, with all n − 1 offsets as the basis.
 """
 
 import functools

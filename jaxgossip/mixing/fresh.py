@@ -23,7 +23,7 @@ class FreshRegular(Schedule):
 
     Node i hears π⁻¹(π(i) + o_k) for a random permutation π and s distinct random offsets o_k: all nodes are alike, so
     that in expectation a round leaves exactly β = (1 − s/(n−1))/(s+1) of the squared disagreement, as any other
-    exchangeable s-regular graph does. This is EL-Oracle (de Vos et al. 2023, "Epidemic learning", section 3).
+    exchangeable s-regular graph does. This is EL-Oracle (de Vos et al. 2023, "Epidemic learning").
     """
 
     n_nodes: int = _static()

@@ -4,7 +4,7 @@ One number an edge, of either sign: W(w) = I − Σ_e w_e b_e b_eᵀ, where b_e 
 that W is symmetric and doubly stochastic whatever w is.
 
 * ``fastest``: the w that minimises ρ(w) = ‖W(w) − J‖₂, a convex problem (Xiao and Boyd 2004, "Fast linear iterations for
-  distributed averaging", equation 17), by gradient descent on its smooth upper bound
+  distributed averaging"), by gradient descent on its smooth upper bound
   β⁻¹ log Σ_i (e^{βλ_i} + e^{−βλ_i}), λ_i of W − J, with β growing.
 * ``learned_schedule``: the w_1, …, w_T whose rounds leave least of the disagreement, E‖ΠX_T‖²/‖ΠX_0‖² over random starts,
   by differentiating through the operators that the emulator mixes with.

@@ -37,8 +37,9 @@ def pairwise_privacy(
     (the paper's privacy of gossip on a fixed graph; the authors' own code takes the same terms, but leaves the first
     message out). The sum adds up what each message tells *by itself*. The messages carry the same noise, however, so
     that together they can tell more: on the path 0–1–2 node 0 solves for x₂ + z₂ after two messages of node 1, where
-    the sum says a third of that. Take it as the literature's measure of how the loss falls with distance and size; what
-    holds as a bound is :func:`joint_privacy`. Near nodes' sums exceed the local αΔ²/(2σ²), which always holds.
+    the sum says a third of that. Take it as the measure of the NeurIPS version of how the loss falls with distance and
+    size, which the authors have since corrected (arXiv 2206.05091); what holds as a bound is :func:`joint_privacy`. Near
+    nodes' sums exceed the local αΔ²/(2σ²), which always holds.
 
     Its mean over u is αΔ²/(2σ²) · T · (nodes that v hears)/n, exactly.
 

@@ -8,11 +8,13 @@ from jaxgossip.registry import Registry
 from jaxgossip.theory.plot import Claim as Claim
 from jaxgossip.theory.plot import Plot as Plot
 from jaxgossip.theory.plots.acceleration import acceleration
+from jaxgossip.theory.plots.choco_bytes import choco_bytes
 from jaxgossip.theory.plots.choco_gossip import choco_gossip
 from jaxgossip.theory.plots.clipped_gossip import clipped_gossip
 from jaxgossip.theory.plots.consensus_contraction import consensus_contraction
 from jaxgossip.theory.plots.effective_neighbours import effective_neighbours
 from jaxgossip.theory.plots.epidemic_against_static import epidemic_against_static
+from jaxgossip.theory.plots.equitopo import equitopo
 from jaxgossip.theory.plots.exact_methods import exact_methods
 from jaxgossip.theory.plots.finite_time_consensus import finite_time_consensus
 from jaxgossip.theory.plots.gossip_learning_walks import gossip_learning_walks
@@ -32,6 +34,7 @@ from jaxgossip.theory.plots.relay_sum import relay_sum
 from jaxgossip.theory.plots.rumour_residue import rumour_residue
 from jaxgossip.theory.plots.stability_thresholds import stability_thresholds
 from jaxgossip.theory.plots.stationary_error import stationary_error
+from jaxgossip.theory.plots.topology_and_accuracy import topology_and_accuracy
 
 PLOTS = Registry(
     "figure",
@@ -59,7 +62,10 @@ PLOTS = Registry(
         relay_sum,
         random_graph_thresholds,
         muffliato,
+        equitopo,
+        topology_and_accuracy,
         epidemic_against_static,
+        choco_bytes,
         learned_weights,
     ],
 )

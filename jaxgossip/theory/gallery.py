@@ -1,9 +1,9 @@
-"""Run plots: pictures, verdicts and ``claims.json`` in one folder."""
+"""Run plots: pictures, verdicts, ``claims.json`` and a page that shows them all, in one folder."""
 
 import contextlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from jaxgossip.theory import PLOTS
 from jaxgossip.theory.plot import Claim, Plot
 
 FORMATS = ("png", "svg", "pdf")
-CLAIMS = "claims.json"
+CLAIMS, PAGE = "claims.json", "gallery.md"
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,23 @@ def run_plots(
 
     Args:
         names: of plots.
-        out: folder of pictures and of ``claims.json``, in which plots that are not run keep their entries.
+        out: folder of pictures, of ``claims.json``, in which plots that are not run keep their entries, and of the page
+            made of it.
         quick: smaller measurements.
         formats: suffixes of pictures.
         begun: told the name of a plot and which of its parts begins.
         done: told each verdict.
 
     Raises:
-        ConfigError: an unknown plot or format.
+        ConfigError: an unknown plot or format, or no format, or a ``claims.json`` that cannot be read.
     """
+    if not formats:
+        raise ConfigError("--format names no format", hint=f"known: {', '.join(FORMATS)}")
     for one in formats:
         if one not in FORMATS:
             raise ConfigError(f"unknown format '{one}'", hint=f"known: {', '.join(FORMATS)}")
     builders = {name: PLOTS[name] for name in names}
+    known = _read(out / CLAIMS)
     out.mkdir(parents=True, exist_ok=True)
     verdicts = []
     for name, build in builders.items():
@@ -86,7 +90,9 @@ def run_plots(
         for picture in pictures:
             save_figure(figure, picture)
         verdicts.append(Verdict(name, claims, pictures, time.perf_counter() - began))
-        _record(out / CLAIMS, verdicts[-1], plot, quick=quick)
+        known = _record(known, verdicts[-1], plot, quick=quick)
+        write_atomically(out / CLAIMS, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+        write_atomically(out / PAGE, page(known))
         done(verdicts[-1])
     return verdicts
 
@@ -105,19 +111,69 @@ def _framed(plot: Plot, figure: Figure, claims: Sequence[Claim]) -> Figure:
     return figure
 
 
-def _record(path: Path, verdict: Verdict, plot: Plot, *, quick: bool) -> None:
-    """Write the verdict into ``claims.json``, beside those of other plots, in the order of the registry."""
+def page(known: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the gallery as Markdown: of each plot its picture, what it proves, how it is made, and its claims.
+
+    Args:
+        known: what ``claims.json`` holds.
+    """
+    claims = [claim for plot in known.values() for claim in plot["claims"]]
+    held = sum(claim["holds"] for claim in claims)
+    lines = [
+        "# Theory plots that check themselves",
+        "",
+        f"{len(known)} plots; {held} of {len(claims)} claims hold. Dashed is what theory predicts, all else the emulator did.",
+        "`jaxgossip figure run --all` makes this page again, the command of a plot its part; both fail where a claim does.",
+    ]
+    for plot in known.values():
+        picture = next((one for one in plot["pictures"] if not one.endswith(".pdf")), None)
+        held = sum(claim["holds"] for claim in plot["claims"])
+        lines += ["", f"## {plot['title']}", "", plot["sentence"], ""]
+        lines += [f"![{plot['title']}]({picture})", ""] if picture else []
+        lines += [
+            f"`{plot['command']}` · {plot['seconds']:.0f} s · {plot['source']}",
+            "",
+            f"<details><summary>{held} of {len(plot['claims'])} claims hold</summary>",
+            "",
+            "| claim | measured | theory | tolerance | verdict |",
+            "|---|---|---|---|---|",
+            *(
+                f"| {claim['name']} | {_number(claim['measured'])} | {_number(claim['predicted'])} | {claim['kind']} "
+                f"{claim['tolerance']:.2g} | {'holds' if claim['holds'] else '**fails**'} |"
+                for claim in plot["claims"]
+            ),
+            "",
+            "</details>",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.6g}"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what ``claims.json`` holds of earlier plots.
+
+    Raises:
+        ConfigError: it is no JSON.
+    """
     try:
-        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError as error:
         raise ConfigError(f"{path} is no JSON: {error}", hint="remove it, and run again") from error
-    known[verdict.name] = {
+
+
+def _record(known: dict[str, Any], verdict: Verdict, plot: Plot, *, quick: bool) -> dict[str, Any]:
+    """Return ``known`` with the verdict, beside those of other plots, in the order of the registry."""
+    entry = {
+        "title": plot.title,
         "sentence": PLOTS.summary(verdict.name),
         "source": plot.source,
         "command": f"jaxgossip figure run {verdict.name}" + (" --quick" if quick else ""),
+        "pictures": [picture.name for picture in verdict.pictures],
         "seconds": round(verdict.seconds, 1),
         "holds": verdict.holds,
         "claims": [claim.record() for claim in verdict.claims],
     }
-    ordered = {name: known[name] for name in PLOTS if name in known}
-    write_atomically(path, json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
+    return {name: entry if name == verdict.name else known[name] for name in PLOTS if name in {*known, verdict.name}}

@@ -80,6 +80,36 @@ def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int) -> jax
     return jnp.exp(total / (rounds - first))
 
 
+def moment_growth(algorithm: Algorithm, start: Rows, rounds: int, first: int) -> float:
+    """By what a late round of CHOCO gossip multiplies E(Σ‖xᵢ − x̄‖² + Σ‖x̂_i − x̄‖²), in the geometric mean.
+
+    Columns are runs of their own. Left alone they grow at a typical rate, below that of the expectation, which rare ones
+    make: so every round draws columns anew, with chances as their squares, and makes all of them equally long.
+
+    Args:
+        algorithm: :func:`~jaxgossip.algorithms.choco` on a problem without gradients.
+        start: (n, p) models of mean 0, for which lengths do not count.
+        rounds: how many rounds.
+        first: the round from which on the mean is taken.
+    """
+    dimension = start.shape[1]
+
+    def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
+        state, total = carry
+        round_ = round_number(number, algorithm)
+        state, _ = algorithm.step(state, round_)
+        x = state.x - state.x.mean(0)
+        size = jnp.square(x).sum(0) + jnp.square(state.public).sum(0)
+        levels = (jax.random.uniform(round_.key("columns")) + jnp.arange(dimension)) / dimension
+        drawn = jnp.minimum(jnp.searchsorted(jnp.cumsum(size / size.sum()), levels), dimension - 1)
+        x, public = ((rows / jnp.sqrt(size))[:, drawn] for rows in (x, state.public))
+        return state._replace(x=x, public=public), total + jnp.where(number >= first, jnp.log(size.mean()), 0)
+
+    state = algorithm.init(jax.random.key(0))._replace(x=start / jnp.linalg.norm(start, axis=0))
+    _, total = jax.jit(lambda state: jax.lax.fori_loop(0, rounds, body, (state, jnp.zeros(()))))(state)
+    return float(jnp.exp(total / (rounds - first)))
+
+
 def trajectory(algorithm: Algorithm, rounds: int) -> np.ndarray:
     """Return (rounds + 1, n, p): the models before the first and after every round."""
 

@@ -1,4 +1,4 @@
-"""The effective number of neighbours, and the rate of D-SGD on random quadratics: beyond the spectral gap. NumPy alone.
+"""The effective number of neighbours, and D-SGD on random quadratics: beyond the spectral gap. NumPy and SciPy alone.
 
 n_W(γ) says over how many nodes a decaying average is taken: z⁺ = W(√γ z + ξ) has n_W(γ) times less variance than without
 neighbours. Random quadratics f(x) = ½(aᵀx)², a ~ N(0, I_d) fresh in every step, have gradient noise that grows with the
@@ -11,6 +11,7 @@ Vogels, Hendrikx and Jaggi 2022, "Beyond spectral gap: the role of the topology 
 """
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 
 def effective_neighbours(lam: np.ndarray, gamma: float | np.ndarray) -> np.ndarray:
@@ -18,6 +19,20 @@ def effective_neighbours(lam: np.ndarray, gamma: float | np.ndarray) -> np.ndarr
     squares = np.abs(lam) ** 2
     gamma = np.asarray(gamma)[..., None]
     return 1 / ((1 - gamma) * squares / (1 - gamma * squares)).mean(-1)
+
+
+def periodic_neighbours(lam: np.ndarray, gamma: float) -> float:
+    """Return n_W(γ) of a period of normal W_t that commute, λ (period, n): a mean over the rounds that have settled.
+
+    c_k ← |λ_{t,k}|²(γ c_k + 1) gives mode k's variance after each round.
+    """
+    squares, settled = np.abs(lam) ** 2, np.zeros(lam.shape[1])
+    total, periods = 0.0, int(40 / (1 - gamma) / len(squares)) + 1
+    for period in range(periods):
+        for square in squares:
+            settled = square * (gamma * settled + 1)
+            total += settled.mean() * (period == periods - 1)
+    return float(len(squares) / ((1 - gamma) * total))
 
 
 def random_quadratic_rate(lam: np.ndarray, eta: float | np.ndarray, zeta: float) -> np.ndarray:
@@ -62,3 +77,14 @@ def best_step(lam: np.ndarray, zeta: float) -> float:
     """Return the η of the greatest rate, on a fine grid."""
     eta = np.geomspace(0.2 / zeta, 0.9, 1500)
     return float(eta[random_quadratic_rate(lam, eta, zeta).argmax()])
+
+
+def exact_best(W: np.ndarray, zeta: float, near: float) -> tuple[float, float]:
+    """Return (η, r) of the greatest rate of the exact map, within half of ``near`` and one and a half."""
+    found = minimize_scalar(
+        lambda eta: -covariance_rate(W, eta, zeta),
+        bounds=(near / 2, 1.5 * near),
+        method="bounded",
+        options={"xatol": 1e-4},
+    )
+    return float(found.x), -float(found.fun)

@@ -261,7 +261,7 @@ def pairwise_expected(adjacency: np.ndarray) -> np.ndarray:
 def averaging_time_bounds(adjacency: np.ndarray, epsilon: float) -> tuple[float, float]:
     """(½, 3) · ln(1/ε)/ln(1/λ₂(W̄)) ticks: when all but ε of the runs have ‖x − x̄‖ below ε of the start.
 
-    Boyd, Ghosh, Prabhakar and Shah 2006, theorem 3.
+    Boyd, Ghosh, Prabhakar and Shah 2006, the bounds on the averaging time.
     """
     unit = np.log(1 / epsilon) / np.log(1 / np.linalg.eigvalsh(pairwise_expected(adjacency))[-2])
     return unit / 2, 3 * unit

@@ -89,10 +89,11 @@ def lollipop(nodes: int, *, clique: int | None = None) -> Graph:
 
 
 def connected_caveman(nodes: int, cliques: int) -> Graph:
-    """Return a circle of cliques: in each, one edge is turned to the clique before (Watts 1999, "Small worlds").
+    """Return a circle of cliques: in each, one edge is turned to the clique before (Watts 1999).
 
     Every clique is a run of consecutive nodes; its first node leaves its second for the last of the run before. All
     nodes keep s − 1 neighbours, s = n/cliques the size of a clique, but the second (s − 2) and the last (s).
+    "Networks, dynamics, and the small-world phenomenon".
 
     Args:
         nodes: number of nodes, a multiple of cliques.

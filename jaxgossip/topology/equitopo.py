@@ -2,7 +2,7 @@
 
 W = (1/M) Σ_{a ∈ A} (((n − 1)/n) P^a + I/n), P the shift by one, A of M offsets drawn uniformly from 1 … n − 1. Each term is
 J = 11ᵀ/n in expectation, so that ρ does not grow with n where M is of order ln n. Song, Li, Jin, Shi, Yan, Yin and Yuan
-2022, "Communication-efficient topologies for decentralized learning with O(1) consensus rate", section 3.
+2022, "Communication-efficient topologies for decentralized learning with O(1) consensus rate".
 
 Offsets drawn twice count twice: these are weights, and no graph with a weight rule would have them.
 """

@@ -42,7 +42,7 @@ class _Block(NamedTuple):
 def hyper_hypercube(nodes: int, degree: int = 1) -> list[Weights]:
     """Return the k-peer hyper-hypercube: round j averages groups of f_j nodes, n = f_1 f_2 ⋯ with all f_j ≤ k + 1.
 
-    The length is the least number of such factors; with k = 1 it is the one-peer hypercube (the paper's section 4.1).
+    The length is the least number of such factors; with k = 1 it is the one-peer hypercube.
 
     Args:
         nodes: number of nodes n, without a prime factor above k + 1.

@@ -65,7 +65,8 @@ def karate(nodes: int = 34) -> Graph:
     """Return Zachary's karate club: 34 members, 78 friendships; the instructor is node 0, the president node 33.
 
     ρ is 0.96876 under Metropolis–Hastings weights, 0.97397 under max_degree and 0.94964 under the best constant.
-    Zachary 1977, "An information flow model for conflict and fission in small groups", figure 3.
+    Zachary 1977, "An information flow model for conflict and fission in small groups"; the
+    tie of nodes 22 and 33 is in the usual data, but not in the paper's drawing.
 
     Args:
         nodes: number of nodes: 34, or left out.

@@ -131,7 +131,7 @@ def best_constant(graph: Graph) -> Weights:
     """Return W = I − αL with α = 2/(μ₂ + μ_n), which contracts fastest among all constants.
 
     ρ = (μ_n − μ₂)/(μ_n + μ₂) with the Laplacian's eigenvalues μ (Xiao and Boyd 2004, "Fast linear iterations for
-    distributed averaging", eq. 21). Self-weights can be negative.
+    distributed averaging"). Self-weights can be negative.
 
     Args:
         graph: undirected and connected.

@@ -1,7 +1,5 @@
 """CHOCO gossip with random-k: its exact second moments, and the largest consensus rate."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.network import Round
 from jaxgossip.theory import predictions as p
+from jaxgossip.theory.measuring import moment_growth
 
 N, D, KEPT = 25, 200, 0.1
 LAMBDA = (1 + 2 * np.cos(2 * np.pi * np.arange(N) / N)) / 3
@@ -24,29 +23,10 @@ def gossip(gamma: float, dimension: int) -> jg.algorithms.Algorithm:
 
 
 def late_rate(gamma: float, rounds: int, dimension: int = 2 * D) -> float:
-    """By what a late round multiplies E(Σ‖x_i − x̄‖² + Σ‖x̂_i − x̄‖²), in the geometric mean.
-
-    Columns are runs of their own. Left alone they grow at a typical rate, below that of the expectation, which rare ones
-    make: so every round draws columns anew, with chances as their squares, and makes all of them equally long.
-    """
+    """By what a late round multiplies the second moments, from a random start."""
     algorithm = gossip(gamma, dimension)
-
-    def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
-        state, total = carry
-        round_ = Round(jnp.int32(number), jax.random.key(0), N)
-        state, _ = algorithm.step(state, round_)
-        x = state.x - state.x.mean(0)
-        size = jnp.square(x).sum(0) + jnp.square(state.public).sum(0)
-        levels = (jax.random.uniform(round_.key("columns")) + jnp.arange(dimension)) / dimension
-        drawn = jnp.minimum(jnp.searchsorted(jnp.cumsum(size / size.sum()), levels), dimension - 1)
-        x, public = ((rows / jnp.sqrt(size))[:, drawn] for rows in (x, state.public))
-        return state._replace(x=x, public=public), total + jnp.where(number >= rounds // 2, jnp.log(size.mean()), 0)
-
-    state = algorithm.init(jax.random.key(0))
-    x = state.x - state.x.mean(0)
-    state = state._replace(x=x / jnp.linalg.norm(x, axis=0))
-    _, total = jax.jit(lambda state: jax.lax.fori_loop(0, rounds, body, (state, jnp.zeros(()))))(state)
-    return float(jnp.exp(total / (rounds - rounds // 2)))
+    x = algorithm.init(jax.random.key(0)).x
+    return moment_growth(algorithm, x - x.mean(0), rounds, rounds // 2)
 
 
 @pytest.mark.parametrize(("gamma", "quoted"), [(0.05, 0.997887), (0.1, 0.995733)])

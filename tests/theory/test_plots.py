@@ -17,11 +17,13 @@ from jaxgossip.network import Conditions
 from jaxgossip.theory import PLOTS, Claim
 from jaxgossip.theory.plots import (
     acceleration,
+    choco_bytes,
     choco_gossip,
     clipped_gossip,
     consensus_contraction,
     effective_neighbours,
     epidemic_against_static,
+    equitopo,
     exact_methods,
     finite_time_consensus,
     gossip_learning_walks,
@@ -41,6 +43,7 @@ from jaxgossip.theory.plots import (
     rumour_residue,
     stability_thresholds,
     stationary_error,
+    topology_and_accuracy,
 )
 
 
@@ -166,9 +169,12 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "stability_thresholds": replaced(stability_thresholds, "dsgd", lagging(0.02)),
     "acceleration": replaced(acceleration, "chebyshev", lagging(1e-4)),
     "network_term": replaced(network_term, "by_column", lambda make: lambda etas: make(1.03 * etas)),
+    "equitopo": replaced(equitopo, "od_equi_dyn", lazy),
     "random_topology": replaced(random_topology, "fresh_regular", lazy),
     "push_sum_potential": replaced(push_sum_potential, "pushes", lazy),
     "pairwise_gossip": replaced(pairwise_gossip, "pairwise", lazy),
+    "choco_bytes": replaced(choco_bytes, "top_k", lambda make: lambda *, fraction: make(fraction=2 * fraction)),
+    "topology_and_accuracy": replaced(topology_and_accuracy, "dsgd", lagging(0.5)),
     "choco_gossip": replaced(
         choco_gossip,
         "choco",
@@ -216,7 +222,9 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "learned_weights": replaced(
         learned_weights,
         "fastest",
-        lambda find: lambda graph: find(graph)._replace(weights=learned_weights.metropolis_hastings(graph)),
+        lambda find: (
+            lambda graph, steps: find(graph, steps=steps)._replace(weights=learned_weights.metropolis_hastings(graph))
+        ),
     ),
 }
 """By plot: how the operator or the update is broken."""

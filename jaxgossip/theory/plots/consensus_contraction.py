@@ -101,5 +101,5 @@ def claims(predicted: dict[str, float], measured: dict[str, Contraction]) -> lis
 
 def consensus_contraction() -> Plot:
     """A late round of averaging shrinks the disagreement by exactly ρ, the second largest modulus of W."""
-    source = "Xiao and Boyd 2004, Fast linear iterations for distributed averaging, equation 9"
+    source = "Xiao and Boyd 2004, Fast linear iterations for distributed averaging (per-step convergence factor)"
     return Plot("Consensus contraction", source, predict, measure, draw, claims)

@@ -163,7 +163,5 @@ def epidemic_against_static() -> Plot:
     96 nodes send 7 messages a round, as published; there, images, and up to 1.7 times as fast. Here softmax regression of
     ten Gaussian classes that are dealt by Dirichlet(0.1), as there.
     """
-    source = (
-        "de Vos et al. 2023, Epidemic learning: boosting decentralized learning with randomized communication, figure 3"
-    )
+    source = "de Vos et al. 2023, Epidemic learning: boosting decentralized learning with randomized communication"
     return Plot("Epidemic learning against a static graph", source, predict, measure, draw, claims)

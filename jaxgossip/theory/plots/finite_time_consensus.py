@@ -9,6 +9,7 @@ of mode k.
 """
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import NamedTuple
 
 import jax
@@ -39,12 +40,11 @@ APART = 1e-3
 """Above this it certainly is not."""
 
 
-BASE_ROUNDS = {(25, 1): 9, (25, 2): 6, (25, 3): 5, (25, 4): 2, (6, 1): 4, (22, 1): 8, (24, 1): 6}
+BASE_ROUNDS = MappingProxyType({(25, 1): 9, (25, 2): 6, (25, 3): 5, (25, 4): 2, (6, 1): 4, (22, 1): 8, (24, 1): 6})
 """(n, k) -> how many rounds the Base-(k+1) graph takes, as published code does."""
 DRAWN = (
     "one-peer exponential 32",
     "one-peer exponential 25",
-    "one-peer hypercube 16",
     "Base-2, 25 nodes",
     "Base-5, 25 nodes",
     "halving windows 25",
@@ -82,9 +82,7 @@ def networks(quick: bool) -> dict[str, Network]:
     powers, others, bases = ((32,), (25,), [(25, 4)]) if quick else ((16, 32, 64), (21, 24, 25), [*BASE_ROUNDS])
     found = {f"one-peer exponential {n}": one_peer(n) for n in (*powers, *others)}
     cube = topology.hypercube(16)
-    found["one-peer hypercube 16"] = Network(
-        16, by(lambda: one_peer_hypercube(cube)), 4, lambda t: float(t < 4)
-    )
+    found["one-peer hypercube 16"] = Network(16, by(lambda: one_peer_hypercube(cube)), 4, lambda t: float(t < 4))
     found |= {f"Base-{k + 1}, {n} nodes": base(n, k) for n, k in bases}
     found |= {f"halving windows {n}": halving(n) for n in others}
     # 24 = 2·2·2·3: in every round some group has not met yet.
@@ -94,9 +92,7 @@ def networks(quick: bool) -> dict[str, Network]:
     for name, graph in {"static exponential 32": topology.static_exponential(32), "ring 32": topology.ring(32)}.items():
         rho = topology.second_largest_modulus(topology.metropolis_hastings(graph))
         # Circulants are normal: t rounds leave exactly ρᵗ.
-        found[name] = Network(
-            32, by(lambda graph=graph: metropolis_hastings(graph)), None, lambda t, rho=rho: rho**t
-        )
+        found[name] = Network(32, by(lambda graph=graph: metropolis_hastings(graph)), None, lambda t, rho=rho: rho**t)
     return found
 
 
@@ -113,9 +109,7 @@ def one_peer(n: int) -> Network:
     def left(t: int) -> float:
         return float(np.prod([np.abs(np.cos(angle * 2 ** (j % tau))) for j in range(t)] or [1 + 0 * angle], 0).max())
 
-    return Network(
-        n, by(lambda: one_peer_exponential(topology.complete(n))), tau if n == 2**tau else None, left
-    )
+    return Network(n, by(lambda: one_peer_exponential(topology.complete(n))), tau if n == 2**tau else None, left)
 
 
 def base(n: int, k: int) -> Network:
@@ -180,7 +174,7 @@ def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str
         drawing.series(axes, t[:until], np.maximum(found.float64[:until], floor), number, name)
         drawing.theory(axes, t[:until], np.where(left[:until] < 1e-14, floor, left[:until]))
     axes.axhline(EXACT[0][1], color="#999999", linewidth=0.8)
-    axes.text(0.1, EXACT[0][1] * 0.6, "below: exact to rounding", fontsize=8, va="top", color="#555555")
+    axes.text(6.8, EXACT[0][1] * 0.6, "below: exact to rounding", fontsize=8, va="top", ha="center", color="#555555")
     axes.set_yscale("log")
     axes.set_ylim(floor / 3, 3)
     axes.set_xlabel("round")

@@ -61,7 +61,7 @@ class Run(NamedTuple):
 
 
 def walks(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, kind: Kind) -> Algorithm:
-    """Run Ormándi's algorithm 1, one push a node and cycle; whoever hears several keeps one of them, drawn at random.
+    """Run Ormándi's gossip learning, one push a node and cycle; whoever hears several keeps one of them, drawn at random.
 
     RW: x⁺ = update(m₁). MU: update((m₁ + m₂)/2). UM: (update(m₁) + update(m₂))/2. m₁ is the model that arrives, m₂ the one
     that arrived last before it, t = max(t₁, t₂) + 1. A node that hears nothing does nothing.
@@ -192,7 +192,5 @@ def gossip_learning_walks() -> Plot:
     In rounds, a node that pushes reach, with probability 1 − (1 − (1−drop)/(n−1))^{n−1}, takes over a model of mean age and
     updates it. Several pushes to one node in a cycle would follow each other in time; here one of them, at random, counts.
     """
-    source = (
-        "Ormándi, Hegedűs and Jelasity 2013, Gossip learning with linear models on fully distributed data, algorithm 1"
-    )
+    source = "Ormándi, Hegedűs and Jelasity 2013, Gossip learning with linear models on fully distributed data"
     return Plot("Gossip learning: RW, MU and UM", source, predict, measure, draw, claims, double=False)

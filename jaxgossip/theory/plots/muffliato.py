@@ -165,8 +165,9 @@ def claims(predicted: dict[int, Theory], measured: dict[int, Found]) -> list[Cla
 def muffliato() -> Plot:
     """On hypercubes Muffliato averages noisy values to 3σ²/n, and a node's privacy loss falls with size and with distance.
 
-    The published pairwise sum adds up what each message tells by itself; what all that a node saw tells together, drawn
-    beside it, is a true bound. Near nodes' sums exceed the local loss αΔ²/(2σ²), which always holds.
+    The pairwise sum of the NeurIPS version, since corrected, adds up what each message tells by itself; what all that a
+    node saw tells together, drawn beside it, is a true bound. Near nodes' sums exceed the local loss αΔ²/(2σ²), which
+    always holds.
     """
-    source = "Cyffers, Even, Bellet and Massoulié 2022, Muffliato, theorems 1 and 2; K = ⌈ln((n/σ²)max(¼, σ²))/√gap⌉"
+    source = "Cyffers, Even, Bellet and Massoulié 2022, Muffliato (NeurIPS version); K = ⌈ln((n/σ²)max(¼, σ²))/√gap⌉"
     return Plot("Muffliato: accurate, and private at a distance", source, predict, measure, draw, claims)

@@ -7,7 +7,7 @@ T_ave(ε) is the tick from which ‖x − x̄‖ ≥ ε‖x₀‖ has a probabil
 start along the slowest mode of W̄, from which the mean of x shrinks as λ₂ᵗ: later than a random start (ring of 32, ε = 0.05:
 2886 ticks have been quoted, some 5200 are measured; both are within [2494, 14963]).
 
-Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", theorem 3.
+Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", the bounds on the averaging time.
 """
 
 from typing import Any, NamedTuple
@@ -175,5 +175,5 @@ def claims(predicted: Times, measured: Times) -> list[Claim]:
 
 def pairwise_gossip() -> Plot:
     """A random pair takes 1/(n − 1) of the disagreement on average, and averaging ends between Boyd's two bounds."""
-    source = "Boyd, Ghosh, Prabhakar and Shah 2006, Randomized gossip algorithms, theorem 3"
+    source = "Boyd, Ghosh, Prabhakar and Shah 2006, Randomized gossip algorithms: the bounds on the averaging time"
     return Plot("Pairwise gossip", source, predict, measure, draw, claims)

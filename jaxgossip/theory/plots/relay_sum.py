@@ -129,5 +129,5 @@ def claims(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> li
 
 def relay_sum() -> Plot:
     """On a tree RelaySum holds the exact average after as many rounds as the diameter, and not one round earlier."""
-    source = "Vogels et al. 2021, RelaySum for decentralized deep learning on heterogeneous data, section 3"
+    source = "Vogels et al. 2021, RelaySum for decentralized deep learning on heterogeneous data"
     return Plot("RelaySum is exact after the diameter", source, predict, measure, draw, claims)

@@ -1,0 +1,182 @@
+"""EquiTopo graphs: random offsets make a gap that does not shrink as the network grows, at ln n links a node, or one.
+
+    D-EquiStatic   ρ = max_k |1/n + ((n − 1)/(nM)) Σ_{a ∈ A} e^{2πika/n}|, M offsets a drawn uniformly from 1 … n − 1
+    OD-EquiDyn     E‖ΠWx‖² = ½(1 − 1/n)‖Πx‖² for every x, at η = ½
+    OU-EquiDyn     Σ_{k≥2} E‖Wv_k‖²/(n − 1) = ((n − r)/2 · (1 + 1/n²) + r − 1)/(n − 1), r the nodes that rest on average
+
+The last line is exact on average over all directions: who pairs up keeps 1/n of the difference and all of the sum. From a
+random node on, runs of a ≤ n/2 nodes pair up with the next runs; with n = qa + b, b nodes of an even q rest, a − b of an
+odd one. Song et al. 2022.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxgossip import topology
+from jaxgossip.mixing import (
+    Mixing,
+    Operator,
+    equi_static,
+    metropolis_hastings,
+    od_equi_dyn,
+    ou_equi_dyn,
+    u_equi_static,
+)
+from jaxgossip.network import Round
+from jaxgossip.theory import drawing
+from jaxgossip.theory.plot import Claim, Plot
+
+BOUND = 0.55
+SEED = 0
+EXPONENTIAL, DIRECTED, UNDIRECTED = "static exponential", "D-EquiStatic", "U-EquiStatic"
+OFFSET, PAIRS = "OD-EquiDyn", "OU-EquiDyn"
+COLUMNS = 16
+
+
+class Equi(NamedTuple):
+    """What is found.
+
+    Attributes:
+        sizes: numbers of nodes.
+        rho: (sizes,) by graph.
+        apart: (sizes,) by graph: the greatest entry by which W differs from a circulant; 0 in theory.
+        shares: (sizes,) of ‖ΠX‖² that a round leaves, by schedule.
+    """
+
+    sizes: list[int]
+    rho: dict[str, np.ndarray]
+    apart: dict[str, np.ndarray]
+    shares: dict[str, np.ndarray]
+
+
+def sizes(quick: bool) -> list[int]:
+    """Return how many nodes: even ones, where the static exponential graph has its closed form."""
+    return [300, 1000, 3000] if quick else [300, 1000, 3000, 10_000, 20_000]
+
+
+def links(n: int) -> int:
+    """Return M = 5 ln n, rounded."""
+    return round(5 * np.log(n))
+
+
+def resting(n: int) -> float:
+    """Return how many nodes rest in a round of OU-EquiDyn, on average over its offsets."""
+    offset = np.arange(1, n)
+    a = np.minimum(offset, n - offset)
+    runs, rest = np.divmod(n, a)
+    return float(np.where(runs % 2 == 0, rest, a - rest).mean())
+
+
+def predict(quick: bool) -> Equi:
+    """Evaluate the formulas above; M + 1 offsets of the static exponential graph leave 1 − 2/(τ + 1)."""
+    n = np.array(sizes(quick))
+    drawn = {DIRECTED: topology.equi_static, UNDIRECTED: topology.u_equi_static}
+    rho = {
+        name: np.array([topology.second_largest_modulus(make(size, links(size), rng=SEED)) for size in n.tolist()])
+        for name, make in drawn.items()
+    }
+    rho[EXPONENTIAL] = 1 - 2 / (np.ceil(np.log2(n)) + 1)
+    rest = np.array([resting(size) for size in n.tolist()])
+    shares = {OFFSET: (1 - 1 / n) / 2, PAIRS: ((n - rest) / 2 * (1 + 1 / n**2) + rest - 1) / (n - 1)}
+    return Equi(n.tolist(), rho, {name: np.zeros(n.size) for name in rho}, shares)
+
+
+def measure(quick: bool) -> Equi:
+    """Let each operator answer an impulse, whose spectrum is the circulant's, and each schedule mix over many rounds."""
+    rho: dict[str, list[float]] = {}
+    apart: dict[str, list[float]] = {}
+    shares: dict[str, list[float]] = {}
+    for n in sizes(quick):
+        graph = topology.complete(n)
+        operators = {
+            DIRECTED: equi_static(graph, degree=links(n), rng=SEED),
+            UNDIRECTED: u_equi_static(graph, degree=links(n), rng=SEED),
+            EXPONENTIAL: metropolis_hastings(topology.static_exponential(n)),
+        }
+        for name, W in operators.items():
+            spectrum, off = _spectrum(W)
+            rho.setdefault(name, []).append(float(np.abs(spectrum[1:]).max()))
+            apart.setdefault(name, []).append(off)
+        for name, schedule in {OFFSET: od_equi_dyn(graph), PAIRS: ou_equi_dyn(graph)}.items():
+            shares.setdefault(name, []).append(_left(schedule, 500 if quick else 2000))
+    found = ({name: np.array(values) for name, values in one.items()} for one in (rho, apart, shares))
+    return Equi(sizes(quick), *found)
+
+
+def _spectrum(W: Operator) -> tuple[np.ndarray, float]:
+    """Return (n,) eigenvalues if W is a circulant, and by how much W x differs from that circulant's at a random x."""
+    n = W.n_nodes
+    x = np.asarray(jax.random.normal(jax.random.key(0), (n,)))
+    answers = np.asarray(W(jnp.stack([jnp.zeros(n).at[0].set(1.0), jnp.asarray(x)], axis=1)))
+    spectrum = np.fft.fft(answers[:, 0])
+    return spectrum, float(np.abs(answers[:, 1] - np.fft.ifft(spectrum * np.fft.fft(x))).max())
+
+
+def _left(schedule: Mixing, rounds: int) -> float:
+    """Return the mean share of ‖ΠX‖² that a round leaves of random columns."""
+    n = schedule.n_nodes
+    x = jax.random.normal(jax.random.key(1), (n, COLUMNS))
+    x = x - x.mean(0)
+
+    def left(key: jax.Array) -> jax.Array:
+        mixed = Round(jnp.int32(0), key, n).links(schedule).mix(x)
+        return jnp.square(mixed - mixed.mean(0)).sum() / jnp.square(x).sum()
+
+    keys = jax.random.split(jax.random.key(2), rounds)
+    return float(jax.jit(lambda keys: jax.lax.map(left, keys).mean())(keys))
+
+
+def draw(predicted: Equi, measured: Equi) -> Figure:
+    """ρ against n for the fixed graphs; what a round leaves against n for those drawn anew."""
+    figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
+    n = measured.sizes
+    labels = {EXPONENTIAL: "static exponential, ⌈log₂ n⌉ links", DIRECTED: "D-EquiStatic, 5 ln n links",
+              UNDIRECTED: "U-EquiStatic, twice as many"}  # fmt: skip
+    for number, (name, label) in enumerate(labels.items()):
+        drawing.points(left, n, measured.rho[name], number, label)
+        drawing.theory(left, n, predicted.rho[name])
+    left.axhline(BOUND, color="#777777", linewidth=0.8, linestyle=":")
+    left.text(n[0], BOUND + 0.01, f"claimed: EquiStatic below {BOUND}", fontsize=8, color="#555555")
+    left.set_ylim(0, 1)
+    left.set_ylabel("ρ, left of the disagreement by a round")
+    for number, (name, found) in enumerate(measured.shares.items()):
+        drawing.points(right, n, found, number, f"{name}, one row a node")
+        drawing.theory(right, n, predicted.shares[name])
+    right.set_ylim(0, 1)
+    right.set_ylabel("share of ‖ΠX‖² left by a round")
+    for axes in (left, right):
+        axes.set_xscale("log")
+        drawing.ticks(axes, n)
+        axes.set_xlabel("nodes n")
+        drawing.legend(axes, loc="lower left")
+    return figure
+
+
+def claims(predicted: Equi, measured: Equi) -> list[Claim]:
+    """Return: ρ as its formula to 10⁻¹⁰ and below 0.55 whatever n; what a random round leaves within 1%."""
+    made = []
+    for at, n in enumerate(measured.sizes):
+        for name, found in measured.rho.items():
+            made.append(Claim(f"ρ, {name}, n = {n}", found[at], predicted.rho[name][at], 1e-10, "absolute"))
+            made.append(
+                Claim(f"the same at every node, {name}, n = {n}", measured.apart[name][at], 1e-12, kind="at most")
+            )
+        made += [
+            Claim(f"ρ below {BOUND}, {name}, n = {n}", measured.rho[name][at], BOUND, kind="at most")
+            for name in (DIRECTED, UNDIRECTED)
+        ]
+        made += [
+            Claim(f"share left by a round, {name}, n = {n}", found[at], predicted.shares[name][at], 0.01)
+            for name, found in measured.shares.items()
+        ]
+    return made
+
+
+def equitopo() -> Plot:
+    """On EquiTopo graphs the gap does not shrink as the network grows: 5 ln n random offsets keep ρ below 0.55 for all n."""
+    source = "Song et al. 2022, Communication-efficient topologies for decentralized learning with O(1) consensus rate"
+    return Plot("EquiTopo", source, predict, measure, draw, claims)
