@@ -299,16 +299,28 @@ def bench(
     methods: Annotated[
         bool, typer.Option("--methods", help="Measure every algorithm beside D-SGD instead; --nodes 100000 is usual.")
     ] = False,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Measure a grid of 160 runs beside the same runs one by one; takes a minute.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Measure how fast this machine mixes, learns and gossips, in copies of the state."""
-    from jaxgossip.cli.bench import show, show_methods
+    from jaxgossip.cli.bench import show, show_grid, show_methods
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment.bench.case import Setting
 
+    if (methods or grid) and picture is not None:
+        raise ConfigError(
+            f"--plot goes with the cases, not with --{'methods' if methods else 'grid'}", hint="leave one of them out"
+        )
+    if grid:
+        if methods or only:
+            raise ConfigError(
+                f"--grid goes without {'--methods' if methods else '--only'}", hint="leave one of them out"
+            )
+        show_grid(as_json=as_json)
+        return
     if methods:
-        if picture is not None:
-            raise ConfigError("--plot goes with the cases, not with --methods", hint="leave one of them out")
         show_methods(Setting(nodes, params), only, repeats, as_json=as_json)
         return
     show(Setting(nodes, params), only, repeats, picture, as_json=as_json)

@@ -18,6 +18,7 @@ from jaxgossip.errors import InputError, RunError
 from jaxgossip.experiment.bench import memory, reference, scaling
 from jaxgossip.experiment.bench.case import Case, Measured, Setting
 from jaxgossip.experiment.bench.chart import chart
+from jaxgossip.experiment.bench.grids import CONFIG, bench_grid
 from jaxgossip.experiment.bench.report import CASES, bench, measure
 from jaxgossip.experiment.bench.table import HEADER, aligned, number, table
 from jaxgossip.experiment.bench.timing import Copy, Loop, ProgramRounds, reference_seconds, seconds_a_round
@@ -256,3 +257,21 @@ def test_the_chart_shows_lines_floors_and_what_was_left_out() -> None:
     words = " ".join(text.get_text() for text in figure.findobj(Text))
     assert "10,000,000 nodes" in words
     assert "nanoseconds per node-update" in words
+
+
+@pytest.mark.slow
+def test_a_grid_is_timed_beside_its_runs_alone() -> None:
+    config = (
+        CONFIG.replace("nodes = 256", "nodes = 8")
+        .replace("rounds = 100", "rounds = 4")
+        .replace("every = 20", "every = 2")
+    )
+    found = bench_grid(
+        config=config, axes=("topology.kind=ring,star", "optimizer.learning_rate=0.1,0.2"), seeds=1, commands=0
+    )
+    assert found.runs == 4
+    assert len(found.times) == 4
+    assert found.apart < 1e-5
+    record = found.record()
+    assert record["ways"][0]["x_grid"] == 1
+    assert all(way["seconds"] > 0 for way in record["ways"])

@@ -18,7 +18,7 @@ from jaxgossip.experiment.config import load
 from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis, split
 from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.run import Reporter
+from jaxgossip.experiment.run import Reporter, precision
 from jaxgossip.simulation import Program, simulate
 from jaxgossip.simulation.alike import families
 from jaxgossip.simulation.program import Steps
@@ -74,6 +74,11 @@ class Listener(Reporter):
 
 
 def alone(run) -> list[dict]:
+    with precision(run.config):
+        return found_alone(run)
+
+
+def found_alone(run) -> list[dict]:
     parts, config = build(load(run_text(run))), run.config
     program = Program(
         parts.algorithm, seed=config.seed, conditions=parts.conditions, byte_budget=config.byte_budget,
@@ -115,9 +120,38 @@ def records(folder: Path) -> list[dict]:
     ("options", "overrides", "programs"),
     [
         (["topology.kind=ring,complete", "optimizer.learning_rate=0.05,0.2"], [], 2),
-        (["network.drop=0,0.4"], ["network.online=0.7", "network.straggle=0.3", "optimizer.kind=adam"], 2),
-        (["optimizer.momentum=0.5,0.9"], ["partition.kind=dirichlet", "mixing.kind=matching", "network.drop=0.2"], 1),
-        (["network.noise=0.1,0.2"], ["topology.kind=erdos_renyi", "topology.mean_degree=5", "byte_budget=3000"], None),
+        pytest.param(
+            ["network.drop=0,0.4"],
+            ["network.online=0.7", "network.straggle=0.3", "optimizer.kind=adam"],
+            2,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["optimizer.momentum=0.5,0.9"],
+            ["partition.kind=dirichlet", "mixing.kind=matching", "network.drop=0.2"],
+            1,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["network.noise=0.1,0.2"],
+            ["topology.kind=erdos_renyi", "topology.mean_degree=5", "byte_budget=3000"],
+            None,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["optimizer.learning_rate=0.05,0.2"], ["device.dtype=float64"], 1, marks=pytest.mark.slow),
+        pytest.param(["optimizer.learning_rate=0.05,0.2"], ["device.dtype=bfloat16"], 1, marks=pytest.mark.slow),
+        pytest.param(
+            ["optimizer.learning_rate=0.05,0.2"],
+            ["privacy.clip=1.0", "privacy.noise_multiplier=0.5"],
+            1,
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ["adversary.kind=bit_flip,alie"],
+            ["adversary.fraction=0.25", "topology.kind=complete", "aggregation.kind=median"],
+            2,
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_every_run_of_a_grid_is_what_it_is_alone(config, tmp_path, options, overrides, programs) -> None:

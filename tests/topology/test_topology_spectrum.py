@@ -124,6 +124,36 @@ def test_sparse_solvers_are_the_dense_ones(graph, monkeypatch):
         assert second_largest_modulus(weights) == pytest.approx(dense_rho(weights), abs=1e-9)
 
 
+LARGE = {
+    "ring": {"nodes": 500}, "k_nearest_ring": {"nodes": 499, "degree": 8}, "path": {"nodes": 500}, "grid": {"nodes": 500},
+    "torus": {"nodes": 490}, "star": {"nodes": 500}, "binary_tree": {"nodes": 400}, "hypercube": {"nodes": 256},
+    "complete": {"nodes": 300}, "static_exponential": {"nodes": 500}, "random_regular": {"nodes": 500, "degree": 4},
+    "erdos_renyi": {"nodes": 400, "mean_degree": 14}, "watts_strogatz": {"nodes": 500, "degree": 6, "beta": 0.1},
+    "barabasi_albert": {"nodes": 500, "m": 3}, "random_geometric": {"nodes": 300, "mean_degree": 30},
+    "stochastic_block": {"nodes": 300, "blocks": 3, "p_in": 0.2, "p_out": 0.01}, "barbell": {"nodes": 200, "path": 20},
+    "lollipop": {"nodes": 200}, "two_cliques": {"nodes": 300, "bridges": 2}, "connected_caveman": {"nodes": 300, "cliques": 30},
+    "karate": {"nodes": 34}, "davis": {"nodes": 32},
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in topology.TOPOLOGIES if kind != "edge_list"])
+def test_the_spectrum_of_every_topology_is_the_dense_one(kind, monkeypatch):
+    """With its closed form, if it has one, and without, by the solvers of large graphs."""
+    graph = topology.TOPOLOGIES[kind](**LARGE[kind])
+    assert graph.is_connected
+    weights = topology.metropolis_hastings(graph)
+    found = eigenvalues(weights)
+    if weights.is_symmetric:
+        assert found == pytest.approx(np.linalg.eigvalsh(dense(weights))[::-1], abs=1e-8)
+    else:
+        assert same_set(found, np.linalg.eigvals(dense(weights))) < 1e-8
+    for module in (laplacian, spectrum):
+        monkeypatch.setattr(module, "DENSE_NODES", 10)
+    for one in (weights, topology.metropolis_hastings(from_lists(graph))):
+        assert spectral_gap(one) == pytest.approx(1 - dense_rho(weights), abs=1e-8)
+
+
 @pytest.mark.parametrize(
     ("graph", "factorises"), [(topology.barabasi_albert(2000, 3), False), (topology.path(2000), True)], ids=str
 )
