@@ -1,7 +1,7 @@
 """The runs of a grid, those that one program can serve under one ``vmap``, each into a run folder of its own.
 
-A group of runs is kept when it is done: every run's ``manifest.json`` comes last, so that whoever finds one finds the run.
-The same grid again runs what is missing.
+A run's ``manifest.json`` comes last, so that whoever finds one finds the run; what a group of runs has come to is kept in
+``checkpoint/`` until then. The same grid again, or a larger one that holds it, runs what is missing.
 """
 
 import contextlib
@@ -25,12 +25,14 @@ from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers
 from jaxgossip.experiment.memory import available_bytes
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.run import Reporter, now, precision, privacy_facts
-from jaxgossip.simulation import Observer
+from jaxgossip.simulation import Observer, RunState, checkpoint
 from jaxgossip.simulation.alike import Family, families
 from jaxgossip.simulation.checkpoint import write_atomically
 from jaxgossip.simulation.program import Steps
-from jaxgossip.simulation.replicas import Replica, simulate_family
+from jaxgossip.simulation.replicas import Keeper, Replica, simulate_family
 
+CHECKPOINTS = "checkpoint"
+"""Folder, beside the runs, of the group that is being run."""
 STATES_HELD = 8
 """A run among others takes about so many times its state: old and new one, gradients, what mixing holds."""
 BLOCK_BYTES = 2**25
@@ -88,10 +90,11 @@ def run_grid(
         if not stopped:
             reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {len(bundle)} runs")
             with precision(bundle[0].config):
-                for runs, replicas in _run_bundle(bundle, shared, compiled, reporter):
+                for runs, replicas in _run_bundle(bundle, shared, compiled, out / CHECKPOINTS, reporter):
                     for run, experiment, replica in zip(*runs, replicas, strict=True):
                         _write(out / run.config.name, experiment, replica, {"command": command, **facts})
                         status[run.config.name] = replica.status
+                    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
                     done += len(replicas)
                     _tell_divergence(runs[0], replicas, reporter)
         if stopped or any(status[run.config.name] is None for run in bundle):
@@ -115,37 +118,42 @@ def _claim(grid: Grid, out: Path, *, force: bool) -> None:
         if not note.is_file():
             raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
         there = json.loads(note.read_text(encoding="utf-8"))
-        if there != described and not force:
+        difference = _difference(there, described)
+        if difference and not force:
             raise ConfigError(
-                f"{out} holds another sweep: {_difference(there, described)}",
+                f"{out} holds another sweep: {difference}",
                 hint="--force removes its runs and starts this one, or choose another --out",
             )
         if force:
             for name in there.get("runs", there.get("variants", {})):
                 if (out / name / "config.toml").is_file():
                     shutil.rmtree(out / name)
+            shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(note, json.dumps(described, indent=1) + "\n")
 
 
 def _described(grid: Grid) -> dict[str, Any]:
-    configs = "".join(resolved_toml(run.config) for run in grid.runs if run.config.seed == grid.seeds[0])
+    alike = {run.point: run.config.model_copy(update={"seed": 0, "name": ""}) for run in grid.runs}
     return {
         "grid": {axis.key: list(axis.values) for axis in grid.axes},
         "seeds": list(grid.seeds),
-        "configurations": sha256(configs.encode()).hexdigest(),
+        "points": {point: sha256(resolved_toml(config).encode()).hexdigest() for point, config in alike.items()},
         "runs": {run.config.name: f"{run.point}, seed={run.config.seed}".removeprefix(", ") for run in grid.runs},
     }
 
 
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
+    """Return what keeps the sweep in a folder from being part of this one; None: it is."""
     if "variants" in there:
         return "one of variants"
-    if there.get("grid") != here["grid"]:
-        return f"its grid is {there.get('grid')}"
-    if there.get("seeds") != here["seeds"]:
-        return f"its seeds are {there.get('seeds')}"
-    return "its configuration differs"
+    if list(there["grid"]) != list(here["grid"]) or not there["points"].keys() <= here["points"].keys():
+        return f"its grid is {there['grid']}"
+    if not set(there["seeds"]) <= set(here["seeds"]):
+        return f"its seeds are {there['seeds']}"
+    if any(here["points"][point] != digest for point, digest in there["points"].items()):
+        return "its configuration differs"
+    return None
 
 
 def _status(folder: Path) -> str | None:
@@ -174,7 +182,7 @@ def _told(bundle: Sequence[GridRun]) -> str:
 
 
 def _run_bundle(
-    bundle: Sequence[GridRun], shared: Shared, compiled: dict[Any, Any], reporter: Reporter
+    bundle: Sequence[GridRun], shared: Shared, compiled: dict[Any, Any], checkpoints: Path, reporter: Reporter
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
     """Yield what is done, ((runs, their parts), what became of each); less than the bundle if it was stopped."""
     config = bundle[0].config
@@ -197,11 +205,14 @@ def _run_bundle(
         reporter.note(f"compiling {experiments[0].algorithm.name} for {len(family.members)} runs{part}")
         reporter.begin(experiments[0].algorithm.name, config.rounds, 0)
         points = [bundle[member].point for member in family.members]
+        members = [bundle[member].config.name for member in family.members]
+        keeper = GroupKeeper(checkpoints, members, config.checkpoint.every_s, reporter)
         try:
             with _own_errors(experiments[0]):
                 replicas = simulate_family(
                     family, points, config.rounds,
                     evaluate_every=config.evaluation.every, observer=_Teller(reporter), compiled=compiled,
+                    keeper=keeper,
                 )  # fmt: skip
         finally:
             reporter.end()
@@ -211,6 +222,41 @@ def _run_bundle(
             ([bundle[member] for member in family.members], [experiments[member] for member in family.members]),
             replicas,
         )
+
+
+class GroupKeeper(Keeper):
+    """Keeps what a group of runs has come to in a folder, every few seconds and when it is stopped.
+
+    Args:
+        folder: for checkpoints of one group, the one that is being run.
+        members: the names of its runs; what was kept of other ones is of no use.
+        every_s: seconds from one checkpoint to the next.
+        reporter: is told where the group goes on.
+    """
+
+    def __init__(self, folder: Path, members: Sequence[str], every_s: float, reporter: Reporter) -> None:
+        self._folder, self._members, self._every_s, self._reporter = folder, list(members), every_s, reporter
+        self._saved = time.perf_counter()
+
+    @override
+    def load(self, like: RunState) -> tuple[RunState, list[list[dict[str, Any]]], float] | None:
+        notes = sorted(self._folder.glob("round-*.json"))
+        with contextlib.suppress(
+            RunError, OSError, ValueError, KeyError
+        ):  # damaged, or of another shape: from the start
+            if notes and json.loads(notes[-1].read_text(encoding="utf-8"))["members"] == self._members:
+                runs, facts = checkpoint.load(self._folder, like)
+                self._reporter.note(f"going on from round {facts['round']:,}")
+                return runs, facts["records"], facts["wall_s"]
+        shutil.rmtree(self._folder, ignore_errors=True)
+        return None
+
+    @override
+    def save(self, runs: RunState, records: list[list[dict[str, Any]]], wall_s: float, *, last: bool) -> None:
+        if last or time.perf_counter() - self._saved >= self._every_s:
+            facts = {"members": self._members, "records": records, "wall_s": wall_s}
+            checkpoint.save(self._folder, runs, round_number=int(runs.round.max()), facts=facts)
+            self._saved = time.perf_counter()
 
 
 def _built(run: GridRun, shared: Shared) -> Experiment:

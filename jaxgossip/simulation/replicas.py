@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,18 @@ class Replica:
     rounds: int = 0
 
 
+class Keeper(Protocol):
+    """Keeps what a family has come to, so that it can go on from there."""
+
+    def load(self, like: RunState) -> tuple[RunState, list[list[dict[str, Any]]], float] | None:
+        """Return (states, records of each run, seconds spent before); None if nothing is kept."""
+        ...
+
+    def save(self, runs: RunState, records: list[list[dict[str, Any]]], wall_s: float, *, last: bool) -> None:
+        """Keep these, if it is time to; ``last``: at once, for nothing follows."""
+        ...
+
+
 class Replicas:
     """The compiled programs of a family of runs.
 
@@ -58,9 +70,11 @@ class Replicas:
         stacked = [_stacked([[run[slot] for run in row] for row in arrays]) for slot in range(len(template.arrays))]
         self._arrays = {name: [stacked[place][0] for place in places] for name, places in template.places.items()}
         self._axes = {name: [stacked[place][1] for place in places] for name, places in template.places.items()}
-        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*self.shape, *leaf.shape), leaf.dtype), template.like)
+        self.like: RunState = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((*self.shape, *leaf.shape), leaf.dtype), template.like
+        )
         until = jax.ShapeDtypeStruct((), jnp.int32)
-        examples: dict[str, tuple[PyTree, ...]] = {"first": (), "rounds": (like, until), "measured": (like,)}
+        examples: dict[str, tuple[PyTree, ...]] = {"first": (), "rounds": (self.like, until), "measured": (self.like,)}
         keys = {name: self._key(template, name, examples[name]) for name in examples}
         lowered = {
             key: self._lowered(template, name, examples[name]) for name, key in keys.items() if key not in compiled
@@ -120,6 +134,7 @@ def simulate_family(
     evaluate_every: int = 10,
     observer: Observer | None = None,
     compiled: dict[Any, Any] | None = None,
+    keeper: Keeper | None = None,
 ) -> list[Replica] | None:
     """Run a family for ``rounds`` rounds.
 
@@ -130,6 +145,7 @@ def simulate_family(
         evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
         observer: listens; the records it gets are means over the runs.
         compiled: programs of other families, which are used again, and to which those of this one are added.
+        keeper: keeps what the family has come to, and hands it back to go on from.
 
     Returns:
         What became of each, in the family's order; None if the observer stopped them. One that diverges keeps what was
@@ -142,11 +158,20 @@ def simulate_family(
     program = Replicas(family.template, arrays, compiled)
     observer.compiled(time.perf_counter() - began)
     began, found = time.perf_counter(), [Replica() for _ in order]
-    runs = program.start()
-    done, seconds_a_round = 0, None
-    _evaluate(program, runs, found, 0.0, observer)
+    kept = None if keeper is None else keeper.load(program.like)
+    if kept is None:
+        runs = program.start()
+        _evaluate(program, runs, found, 0.0, observer)
+    else:
+        runs, records, before = kept
+        began -= before
+        for replica, its in zip(found, records, strict=True):
+            replica.records.extend(its)
+    done, seconds_a_round = int(_flat(runs.round).max()), None
     while done < rounds and any(_goes_on(runs)):
         if observer.should_stop():
+            if keeper is not None:
+                keeper.save(runs, [one.records for one in found], time.perf_counter() - began, last=True)
             return None
         goal = min(rounds, done - done % evaluate_every + evaluate_every)
         until = min(goal, done + rounds_of_a_chunk(seconds_a_round))
@@ -157,6 +182,8 @@ def simulate_family(
         observer.advanced(done)
         if done == goal or not any(_goes_on(runs)):
             _evaluate(program, runs, found, (time.perf_counter() - began) / len(found), observer)
+        if keeper is not None:
+            keeper.save(runs, [one.records for one in found], time.perf_counter() - began, last=False)
     for replica, done, diverged in zip(found, *(_flat(leaf) for leaf in (runs.round, runs.diverged)), strict=True):
         replica.rounds = int(done)
         replica.status = "diverged" if diverged else "completed"

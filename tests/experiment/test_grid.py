@@ -223,13 +223,72 @@ def test_a_stopped_grid_goes_on_where_it_was(config, tmp_path) -> None:
     assert run_grid(grid, out).kept == 6
 
 
+def test_a_grid_grows_in_its_folder_by_values_and_seeds(config, tmp_path) -> None:
+    few, out = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1), tmp_path / "out"
+    run_grid(few, out)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json")}
+    many = expand(config, ["optimizer.learning_rate=0.1,0.3,0.2"], 2)
+    outcome = run_grid(many, out)
+    assert (outcome.done, outcome.kept) == (4, 2)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert_same(records(out / many.runs[3].config.name), alone(many.runs[3]))
+    with pytest.raises(ConfigError, match="holds another sweep: its grid is"):
+        run_grid(few, out)
+
+
+class Impatient(Listener):
+    """Stops once a round has been reached."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._rounds, self._most_rounds = 0, most
+
+    def advanced(self, rounds_done: int) -> None:
+        self._rounds = rounds_done
+
+    def should_stop(self) -> bool:
+        return self._rounds >= self._most_rounds
+
+
+def test_a_group_that_was_stopped_goes_on_from_its_checkpoint_with_the_same_bits(config, tmp_path) -> None:
+    grid = expand(config, ["optimizer.learning_rate=0.1,1e38"], 2, ["rounds=20", "checkpoint.every_s=0"])
+    run_grid(grid, tmp_path / "whole")
+    first = run_grid(grid, tmp_path / "out", reporter=Impatient(9))
+    assert first.interrupted
+    assert first.done == 0
+    (newest,) = sorted((tmp_path / "out" / "checkpoint").glob("round-*.npz"))[-1:]
+    newest.write_bytes(b"torn")  # the one before it is as good
+    listener = Listener()
+    with pytest.warns(UserWarning, match="is damaged"):
+        second = run_grid(grid, tmp_path / "out", reporter=listener)
+    assert second.done == 4
+    assert any(note.startswith("going on from round") for note in listener.notes)
+    assert not (tmp_path / "out" / "checkpoint").exists()
+    for run in grid.runs:
+        one, other = (records(tmp_path / name / run.config.name) for name in ("whole", "out"))
+        for record in (*one, *other):
+            del record["wall_s"]
+        assert one == other
+
+
+def test_a_checkpoint_of_other_runs_is_of_no_use(config, tmp_path) -> None:
+    few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1)
+    run_grid(few, tmp_path / "out", reporter=Impatient(3))
+    listener = Listener()
+    assert (
+        run_grid(expand(config, ["optimizer.learning_rate=0.1,0.2"], 2), tmp_path / "out", reporter=listener).done == 4
+    )
+    assert not any(note.startswith("going on") for note in listener.notes)
+
+
 def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -> None:
     out = tmp_path / "out"
     run_grid(expand(config, ["optimizer.learning_rate=0.1,0.2"]), out)
     for options, seeds, overrides, message in (
         (["optimizer.learning_rate=0.1,0.3"], 1, [], "its grid is"),
-        (["optimizer.learning_rate=0.1,0.2"], 2, [], "its seeds are"),
-        (["optimizer.learning_rate=0.1,0.2"], 1, ["rounds=8"], "its configuration differs"),
+        (["topology.kind=ring,star"], 1, [], "its grid is"),
+        (["optimizer.learning_rate=0.1,0.2"], 1, ["seed=4"], "its seeds are"),
+        (["optimizer.learning_rate=0.1,0.2"], 2, ["rounds=8"], "its configuration differs"),
     ):
         with pytest.raises(ConfigError, match=f"holds another sweep: {message}"):
             run_grid(expand(config, options, seeds, overrides), out)
