@@ -37,8 +37,7 @@ def sweep_grid(
         again = command.replace(" --force", "")
         hint(f"{again}   (goes on where it was stopped)")
         sys.exit(130)
-    few = [str(out / run.config.name) for run in grid.runs[:: len(grid.seeds)]][:4]
-    hint(f"jaxgossip compare {' '.join(few)}" if len(few) > 1 else f"jaxgossip plot {few[0]}")
+    hint(f"jaxgossip compare {out} --out compare.png   (or some of its runs; --each draws every run by itself)")
 
 
 def _tell(grid: Grid, out: Path) -> None:

@@ -268,16 +268,30 @@ def plot(
 def compare(
     runs: RunFolders,
     out: Annotated[Path, typer.Option(help="Picture to write (png, svg or pdf).")] = Path("compare.png"),
+    *,
+    each: Annotated[
+        bool, typer.Option("--each", help="Every run by itself, also those that differ in their seeds alone.")
+    ] = False,
 ) -> None:
-    """Compare runs: a table, and one picture of them all."""
-    from jaxgossip.cli.listing import run_table
+    """Compare runs, or the runs of sweeps: a table, and one picture; bands over seeds where there are several."""
+    from jaxgossip.cli.listing import run_table, table
+    from jaxgossip.experiment import labels
+    from jaxgossip.experiment.bands import bands, summary_rows, summary_table
+    from jaxgossip.experiment.plots import check_picture, common_measure, save_figure
     from jaxgossip.experiment.plots import compare as draw
-    from jaxgossip.experiment.plots import save_figure
     from jaxgossip.experiment.report import RunData, compare_table
+    from jaxgossip.experiment.sweep import runs_in
 
-    loaded = [RunData.load(folder) for folder in runs]
-    say(run_table(compare_table(loaded)))
-    save_figure(draw(loaded), out)
+    check_picture(out)
+    loaded = [RunData.load(folder) for folder in runs_in(runs)]
+    points = labels.points(loaded)
+    if each or len(points) == len(loaded):
+        say(run_table(compare_table(loaded)))
+        figure = draw(loaded)
+    else:
+        say(table(summary_table(summary_rows(points), common_measure(loaded, len(loaded)))))
+        figure = bands(points, runs[0].name if len(runs) == 1 else f"{len(loaded)} runs")
+    save_figure(figure, out)
     say(f"wrote {out}")
 
 

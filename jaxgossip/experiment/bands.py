@@ -111,7 +111,11 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
         grid = figure.subplots(2, len(shown), squeeze=False, sharex="col", sharey="row")
         for column, value in enumerate(shown):
             above, below = grid[0, column], grid[1, column]
-            above.set_title(f"{_short_names(keys)[first]} = {value}" if divided else f"Final {measure.name} by round")
+            above.set_title(
+                f"{_short_names(keys)[first]} = {value}"
+                if divided
+                else f"{measure.name[0].upper() + measure.name[1:]} by round"
+            )
             for (point, runs), name in zip(points, names, strict=True):
                 if divided and str(point[first]) != value:
                     continue

@@ -124,11 +124,7 @@ def differences(runs: Sequence[RunData]) -> list[str]:
         differ, its folder where nothing does.
     """
     flat = [_flat(run.config) for run in runs]
-    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key != ("name",)]
-    varying = [key for key in keys if len({repr(one.get(key)) for one in flat}) > 1]
-    kinds = {key[:-1] for key in varying if key[-1] in ("kind", "dataset", "model")}
-    # keys that only one kind has say nothing that the kind does not say, unless they also differ within it
-    telling = [key for key in varying if key[-1] in ("kind", "dataset", "model") or not _follows(key, kinds, flat)]
+    telling = _telling(flat)
     names = [run.name for run in runs]
     if len(telling) > MAX_DIFFERENCES and len(set(names)) == len(names):
         return names
@@ -138,6 +134,36 @@ def differences(runs: Sequence[RunData]) -> list[str]:
         label if label and count[label] == 1 else f"{label} ({run.folder.name})" if label else run.folder.name
         for label, run in zip(labels, runs, strict=True)
     ]
+
+
+def points(runs: Sequence[RunData]) -> list[tuple[dict[str, Any], list[RunData]]]:
+    """Return runs that differ in their seeds alone together: (what sets them apart from the others, the runs).
+
+    Args:
+        runs: the runs.
+
+    Returns:
+        In the order of their first runs; what sets them apart by the paths of its keys, all of them in every point.
+    """
+    alike: dict[str, list[RunData]] = {}
+    for run in runs:
+        config = {key: value for key, value in run.config.items() if key not in ("name", "seed")}
+        alike.setdefault(repr(sorted(_flat(config).items())), []).append(run)
+    flat = [_flat(some[0].config) for some in alike.values()]
+    telling = [key for key in _telling(flat) if key != ("seed",)]
+    return [
+        ({".".join(key): _short(one.get(key)) for key in telling}, some)
+        for one, some in zip(flat, alike.values(), strict=True)
+    ]
+
+
+def _telling(flat: Sequence[Mapping[tuple[str, ...], Any]]) -> list[tuple[str, ...]]:
+    """Return the keys that differ and tell something."""
+    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key != ("name",)]
+    varying = [key for key in keys if len({repr(one.get(key)) for one in flat}) > 1]
+    kinds = {key[:-1] for key in varying if key[-1] in ("kind", "dataset", "model")}
+    # keys that only one kind has say nothing that the kind does not say, unless they also differ within it
+    return [key for key in varying if key[-1] in ("kind", "dataset", "model") or not _follows(key, kinds, flat)]
 
 
 def common(runs: Sequence[RunData]) -> list[str]:

@@ -60,6 +60,8 @@ class RunData:
                 hint = (
                     f"did you mean {' or '.join(nested)}?" if nested else "a run folder is what 'jaxgossip run' makes"
                 )
+                if (folder / "sweep.json").is_file():
+                    hint = f"it is a sweep: 'jaxgossip compare {folder}' shows its runs"
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
         records = _records(folder / "metrics.jsonl")
         if not records:

@@ -152,6 +152,28 @@ def write_table(rows: Sequence[Mapping[str, Any]], out: Path, name: str = "table
     return list(written)
 
 
+def runs_in(folders: Sequence[Path]) -> list[Path]:
+    """Return the folders of runs, each sweep as those of its runs that have measured something.
+
+    Raises:
+        ConfigError: a sweep of which nothing was measured yet.
+    """
+    found: list[Path] = []
+    for folder in folders:
+        note = folder / "sweep.json"
+        if not note.is_file():
+            found.append(folder)
+            continue
+        there = json.loads(note.read_text(encoding="utf-8"))
+        its = [folder / name for name in there.get("runs", there.get("variants", {})) if is_run(folder / name)]
+        if not its:
+            raise ConfigError(
+                f"{folder} is a sweep of which no run has measured anything", hint="type its command again"
+            )
+        found += its
+    return found
+
+
 def is_run(path: Path) -> bool:
     """Return whether ``path`` holds a run that has measured something."""
     return (path / "metrics.jsonl").is_file() and RunFolder(path).log().records() != []

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgossip.cli.main import main
 from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import replicate
+from jaxgossip.experiment import labels, replicate
 from jaxgossip.experiment.bands import interval, summary_rows
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
@@ -19,6 +20,7 @@ from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis, split
 from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import Reporter, precision
+from jaxgossip.experiment.sweep import runs_in
 from jaxgossip.simulation import Program, simulate
 from jaxgossip.simulation.alike import families
 from jaxgossip.simulation.program import Steps
@@ -428,3 +430,32 @@ def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> Non
     assert 1 < listener.compilations < 6
     for run in grid.runs[1::3]:
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))
+
+
+def test_compare_takes_a_sweep_and_draws_bands_over_its_seeds(config, tmp_path, monkeypatch, capsys) -> None:
+    grid = expand(config, ["topology.kind=ring,star", "optimizer.learning_rate=0.1"], 2)
+    run_grid(grid, tmp_path / "out")
+    loaded = [RunData.load(folder) for folder in runs_in([tmp_path / "out"])]
+    assert [(values, len(runs)) for values, runs in labels.points(loaded)] == [
+        ({"topology.kind": "ring"}, 2),
+        ({"topology.kind": "star"}, 2),
+    ]
+    assert [len(runs) for _, runs in labels.points([*loaded[:1], *loaded[2:]])] == [1, 2]
+
+    def compare(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["jaxgossip", "compare", *words, "--out", str(tmp_path / "it.png")])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        assert left.value.code == (2 if printed.err else 0)
+        assert (tmp_path / "it.png").is_file() or printed.err
+        return printed.out + printed.err
+
+    header, *rows = compare(str(tmp_path / "out")).splitlines()
+    assert header.split()[:2] == ["topology", "seeds"]
+    assert [row.split()[:2] for row in rows[:2]] == [["ring", "2"], ["star", "2"]]
+    assert all("±" in row for row in rows[:2])
+    assert "seed_4" in compare(str(tmp_path / "out"), "--each")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "sweep.json").write_text('{"runs": {"a": ""}}')
+    assert "none is a sweep of which no run has measured anything" in compare(str(tmp_path / "none"))
