@@ -25,6 +25,11 @@ def page(panels: int = 1, *, width: float = 4.6, height: float = 3.6, **subplots
     return figure, list(axes)
 
 
+def title(axes: Axes, text: str) -> None:
+    """Head a panel."""
+    axes.set_title(text, loc="left", fontsize=9.5)
+
+
 def series(
     axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, number: int, label: str
 ) -> None:

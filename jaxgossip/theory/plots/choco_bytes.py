@@ -23,7 +23,6 @@ from scipy.optimize import minimize
 from jaxgossip import topology
 from jaxgossip.algorithms import Algorithm, choco, dsgd
 from jaxgossip.compression import qsgd, top_k
-from jaxgossip.experiment.plots import style
 from jaxgossip.learning import Dataset, Problem, classification, datasets, models, partitions
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.mixing.counting import to_int
@@ -151,8 +150,7 @@ def draw(predicted: Bytes, measured: Bytes) -> Figure:
                 drawing.theory(panel, predicted.message[name] * megabytes, exact, label)
         panel.set_xscale("log")
         panel.set_yscale("log")
-        with style():
-            panel.set_title(f"Rows {deal}")
+        drawing.title(panel, f"Rows {deal}")
         panel.set_xlabel("sent by all nodes, MB")
     axes[0].set_ylabel("error of the mean model, f(x̄) − f*")
     drawing.legend(axes[0], loc="lower left")

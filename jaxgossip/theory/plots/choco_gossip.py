@@ -67,9 +67,9 @@ def predict(quick: bool) -> Rates:
 def measure(quick: bool) -> Rates:
     """Run CHOCO gossip at each γ; the largest is interpolated between the last two."""
     some = gammas(quick)
-    columns = 600 if quick else 1600
     # Beyond γ = 0.14 rare columns make the mean, and what they make of it takes longer to settle.
-    rates = np.array([_late_rate(float(gamma), 4000 if gamma > 0.14 or not quick else 1600, columns) for gamma in some])
+    runs = [((8000, 3000) if quick else (12_000, 6000)) if gamma > 0.14 else (2000, 800) for gamma in some]
+    rates = np.array([_late_rate(float(gamma), *size) for gamma, size in zip(some, runs, strict=True)])
     return Rates(some, rates, float(np.interp(1.0, rates[-2:], some[-2:])))
 
 
@@ -105,16 +105,15 @@ def draw(predicted: Rates, measured: Rates) -> Figure:
 
 
 def claims(predicted: Rates, measured: Rates) -> list[Claim]:
-    """Return: each rate within 10⁻⁴ where γ is well below the largest, and that within 0.5% (its rate within 4·10⁻⁴)."""
-    found = [
-        Claim(f"rate at γ = {gamma}", rate, theory, 1e-4, "absolute")
-        for gamma, rate, theory in zip(measured.gammas[:-2], measured.rates[:-2], predicted.rates[:-2], strict=True)
-    ]
+    """Return: each rate within 10⁻⁴, and so the largest γ within 2.2·10⁻⁴, as the rate rises by 0.45 γ there."""
     at = dict(zip(measured.gammas, measured.rates, strict=True))
     return [
-        *found,
+        *(
+            Claim(f"rate at γ = {gamma}", rate, theory, 1e-4, "absolute")
+            for gamma, rate, theory in zip(measured.gammas, measured.rates, predicted.rates, strict=True)
+        ),
         *(Claim(f"rate at γ = {gamma}, as quoted", at[gamma], rate, 1e-4, "absolute") for gamma, rate in QUOTED),
-        Claim("largest γ", measured.largest, predicted.largest, 0.005),
+        Claim("largest γ", measured.largest, predicted.largest, 2.2e-4, "absolute"),
         Claim("largest γ, as quoted", predicted.largest, LARGEST, 5e-5, "absolute"),
     ]
 

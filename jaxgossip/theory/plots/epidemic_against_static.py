@@ -131,9 +131,9 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Race]) -> Figure:
     left.set_yscale("log")
     left.set_ylim(1e-9, 30)
     left.set_ylabel("disagreement left, E‖Πx‖² / ‖Πx₀‖²")
-    left.set_title(f"Averaging; dotted: {AGREED:g}", loc="left", fontsize=9.5)
+    drawing.title(left, "Averaging; dotted: a millionth")
     right.set_ylabel("test accuracy, mean over nodes")
-    right.set_title(f"Learning ten classes, Dirichlet(0.1); dotted: {ACCURATE:g}", loc="left", fontsize=9.5)
+    drawing.title(right, f"Learning ten classes, Dirichlet(0.1); dotted: {ACCURATE:.0%}")
     drawing.legend(left, loc="upper right", borderaxespad=0.4)
     return figure
 

@@ -171,7 +171,7 @@ def draw(predicted: dict[float, float], measured: dict[tuple[Kind, float], Run])
     right.set_ylim(0, 0.55)
     right.set_xlabel("cycle")
     right.set_ylabel(f"test error, mean of {SHOWN} nodes and all runs")
-    right.legend(loc="lower left", borderaxespad=0.8, frameon=False, fontsize=8.5, ncols=2)
+    right.legend(loc="upper right", borderaxespad=0.8, frameon=False, fontsize=8.5, ncols=2)
     return figure
 
 

@@ -131,7 +131,7 @@ def draw(predicted: dict[str, float], measured: Measured) -> Figure:
         axes[0].set_xticks(x, names, rotation=30, ha="right")
     axes[0].set_yscale("log")
     axes[0].set_ylabel("spectral gap 1 − ρ, more is faster")
-    axes[0].set_title("Static weights; dashed: optimum or bound")
+    drawing.title(axes[0], "Static weights; dashed: optimum or bound")
     drawing.legend(axes[0])
     for panel, (name, found) in zip(axes[1:], measured.rounds.items(), strict=True):
         for number, (rule, left) in enumerate(found.left.items()):
@@ -139,7 +139,7 @@ def draw(predicted: dict[str, float], measured: Measured) -> Figure:
         panel.set_yscale("log")
         panel.set_xlabel("round")
         panel.set_ylabel("disagreement left, ‖ΠX‖ / ‖ΠX₀‖")
-        panel.set_title(name)
+        drawing.title(panel, name)
         with style():
             panel.axvline(found.period, color="#999999", linewidth=0.8)
             panel.legend(loc="lower left")

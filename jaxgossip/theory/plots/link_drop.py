@@ -109,7 +109,7 @@ def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
                 label=f"{q:.0%} of the links fail",
             )
             drawing.theory(axes, fine, moments(alpha, fine, q))
-        axes.set_title(name, loc="left", fontsize=9.5)
+        drawing.title(axes, name)
         axes.set_xlabel("Laplacian eigenvalue μ of the mode")
         axes.set_ylim(0, 1.03)
     panels[0].set_ylabel("left by one round, E‖x⁺‖² / ‖x‖²")

@@ -120,7 +120,7 @@ def draw(_: np.ndarray, measured: Spread) -> Figure:
     begun = int(np.flatnonzero(ignorant < 0.03)[0])
     later = np.arange(9)
     drawing.theory(right, begun + later, ignorant[begun] * np.exp(-1.0 * later), "theory, push: 1/e a round")
-    right.set_title(f"{measured.nodes[-1]:,} nodes, mean of all runs", loc="left", fontsize=9.5)
+    drawing.title(right, f"{measured.nodes[-1]:,} nodes, mean of all runs")
     right.set_yscale("log")
     right.set_ylim(1e-7, 2)
     drawing.legend(right, loc="lower left", borderaxespad=0.8)

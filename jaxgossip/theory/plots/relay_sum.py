@@ -98,7 +98,7 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> Figu
         drawing.series(axes, t, np.maximum(found.error, 1e-17), 0, "RelaySum")
         drawing.theory(axes, t[: diameter + 1], np.maximum(predicted[name], 1e-17)[: diameter + 1])
         axes.axvline(diameter, color="#999999", linestyle=":", linewidth=1)
-        axes.set_title(f"{name}\ndiameter {diameter} (dotted)", loc="left", fontsize=9.5)
+        drawing.title(axes, f"{name}\ndiameter {diameter} (dotted)")
         axes.set_yscale("log")
         axes.set_ylim(1e-17, 10)
         axes.set_xlabel("round")

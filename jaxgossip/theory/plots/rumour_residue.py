@@ -131,14 +131,14 @@ def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
     left.set_xlabel("share of the nodes that do not know, s")
     left.set_ylabel("share that tells, i")
     left.set_ylim(0, None)
-    left.set_title("One run for each k, from right to left", loc="left", fontsize=9.5)
+    drawing.title(left, "One run for each k, from right to left")
     drawing.legend(left, loc="upper right", borderaxespad=0.8)
     m = np.linspace(1, 5, 100)
     drawing.theory(right, m, np.exp(-m), "theory, s = e⁻ᵐ")
     right.set_yscale("log")
     right.set_xlabel("calls a node, m")
     right.set_ylabel("residue s, share never reached")
-    right.set_title("What is left, and what it costs", loc="left", fontsize=9.5)
+    drawing.title(right, "What is left, and what it costs")
     drawing.legend(right, loc="upper right", borderaxespad=0.8)
     return figure
 
