@@ -62,7 +62,9 @@ from jaxgossip.mixing.equitopo import ou_equi_dyn as ou_equi_dyn
 from jaxgossip.mixing.equitopo import u_equi_static as u_equi_static
 from jaxgossip.mixing.faults import Faults as Faults
 from jaxgossip.mixing.finite_time import base_k_plus_one as base_k_plus_one
+from jaxgossip.mixing.finite_time import de_bruijn as de_bruijn
 from jaxgossip.mixing.finite_time import hyper_hypercube as hyper_hypercube
+from jaxgossip.mixing.finite_time import k_peer_exponential as k_peer_exponential
 from jaxgossip.mixing.operator import Mixing as Mixing
 from jaxgossip.mixing.operator import Operator as Operator
 from jaxgossip.mixing.operator import Schedule as Schedule
@@ -83,6 +85,8 @@ MIXINGS = Registry(
         one_peer_hypercube,
         base_k_plus_one,
         hyper_hypercube,
+        k_peer_exponential,
+        de_bruijn,
         equi_static,
         u_equi_static,
         od_equi_dyn,

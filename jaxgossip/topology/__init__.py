@@ -13,6 +13,8 @@ from jaxgossip.topology.cliques import connected_caveman as connected_caveman
 from jaxgossip.topology.cliques import lollipop as lollipop
 from jaxgossip.topology.cliques import two_cliques as two_cliques
 from jaxgossip.topology.connectivity import check_connected as check_connected
+from jaxgossip.topology.directed import de_bruijn as de_bruijn
+from jaxgossip.topology.directed import k_peer_exponential as k_peer_exponential
 from jaxgossip.topology.equitopo import equi_static as equi_static
 from jaxgossip.topology.equitopo import u_equi_static as u_equi_static
 from jaxgossip.topology.graph import Graph as Graph

@@ -10,8 +10,7 @@ Offsets drawn twice count twice: these are weights, and no graph with a weight r
 import numpy as np
 
 from jaxgossip.topology.checks import node_count, whole_number
-from jaxgossip.topology.graph import Circulant, Graph
-from jaxgossip.topology.weights import Weights
+from jaxgossip.topology.weights import Weights, circulant
 
 
 def equi_static(nodes: int, degree: int, *, rng: np.random.Generator | int = 0) -> Weights:
@@ -26,7 +25,7 @@ def equi_static(nodes: int, degree: int, *, rng: np.random.Generator | int = 0) 
         GraphError: fewer than 2 nodes, or a degree below one.
     """
     share = _drawn("equi_static", nodes, degree, rng)
-    return _circulant("equi_static", share, directed=True)
+    return circulant("equi_static", share, directed=True)
 
 
 def u_equi_static(nodes: int, degree: int, *, rng: np.random.Generator | int = 0) -> Weights:
@@ -42,7 +41,7 @@ def u_equi_static(nodes: int, degree: int, *, rng: np.random.Generator | int = 0
     """
     share = _drawn("u_equi_static", nodes, degree, rng)
     share[1:] = (share[1:] + share[:0:-1]) / 2
-    return _circulant("u_equi_static", share, directed=False)
+    return circulant("u_equi_static", share, directed=False)
 
 
 def _drawn(name: str, nodes: int, degree: int, rng: np.random.Generator | int) -> np.ndarray:
@@ -53,13 +52,3 @@ def _drawn(name: str, nodes: int, degree: int, rng: np.random.Generator | int) -
     share = np.bincount(drawn, minlength=nodes) * ((nodes - 1) / (nodes * degree))
     share[0] = 1 / nodes
     return share
-
-
-def _circulant(name: str, share: np.ndarray, *, directed: bool) -> Weights:
-    offsets = np.flatnonzero(share[1:]) + 1
-    # On three nodes, say, both offsets drawn equally often make a symmetric pattern: still a directed graph by name.
-    graph = Graph(share.size, name, Circulant(tuple(offsets.tolist())), directed=directed)
-    if not np.ptp(share[offsets]):
-        return Weights(graph, float(share[offsets[0]]), float(share[0]), name, doubly_stochastic=True)
-    away = graph.indices - np.repeat(np.arange(graph.n_nodes), graph.degrees)
-    return Weights(graph, share[away], float(share[0]), name, doubly_stochastic=True)

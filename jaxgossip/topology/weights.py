@@ -218,6 +218,24 @@ def lazy(weights: Weights) -> Weights:
     )
 
 
+def circulant(rule: str, share: np.ndarray, *, directed: bool) -> Weights:
+    """Return the circulant W, doubly stochastic: node i hears i + a (mod n) with weight ``share[a]``.
+
+    Args:
+        rule: what reports call graph and weights.
+        share: (n,) float64, sums to one; entry 0 is a node's own weight, and an entry of 0 is no link.
+        directed: whether the graph counts as directed; if not, ``share`` must be symmetric.
+    """
+    offsets = np.flatnonzero(share[1:]) + 1
+    links = share[offsets]
+    # On three nodes, say, both offsets with equal weights make a symmetric pattern: still a directed graph by name.
+    graph = Graph(share.size, rule, Circulant(tuple(offsets.tolist())), directed=directed)
+    if not offsets.size or not np.ptp(links):
+        return Weights(graph, float(links.max(initial=0.0)), float(share[0]), rule, doubly_stochastic=True)
+    away = graph.indices - np.repeat(np.arange(graph.n_nodes), graph.degrees)
+    return Weights(graph, share[away], float(share[0]), rule, doubly_stochastic=True)
+
+
 def from_matrix(matrix: Any) -> Weights:
     """Return a user's own W as weights; its graph is the pattern off the diagonal.
 

@@ -100,3 +100,38 @@ def test_impossible_sequences(build, message, hint):
     with pytest.raises(GraphError) as caught:
         build()
     assert (caught.value.message, caught.value.hint or "") == (message, hint)
+
+
+@pytest.mark.parametrize("degree", range(1, 5))
+def test_k_peer_exponential_reaches_the_mean_of_divisors_of_powers_alone(degree):
+    for nodes in range(2, 82):
+        sequence = t.k_peer_exponential(nodes, degree)
+        assert (degree + 1) ** (len(sequence) - 1) < nodes <= (degree + 1) ** len(sequence)
+        exact = np.abs(product(sequence) - 1 / nodes).max() < 1e-12
+        assert exact == ((degree + 1) ** len(sequence) % nodes == 0), (nodes, degree)
+        assert all(weights.graph.degrees.max(initial=0) <= degree for weights in sequence)
+        if exact and len(sequence) > 1:
+            assert np.abs(product(sequence[:-1]) - 1 / nodes).max() > 1e-3
+
+
+def test_k_peer_exponential_of_one_peer_is_the_one_peer_exponential_graph():
+    for step, weights in enumerate(t.k_peer_exponential(12)):
+        expected = (np.eye(12) + np.roll(np.eye(12), 2**step, axis=1)) / 2
+        assert weights.to_scipy().toarray() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("nodes", "degree"), [(1, 1), (2, 1), (8, 1), (64, 1), (27, 2), (16, 3), (25, 4)])
+def test_a_de_bruijn_graph_reaches_the_mean_with_no_gap_at_all(nodes, degree):
+    weights = t.de_bruijn(nodes, degree)
+    W, rounds = weights.to_scipy().toarray(), round(math.log(nodes, degree + 1))
+    assert np.linalg.matrix_power(W, rounds) == pytest.approx(np.full_like(W, 1 / nodes), abs=1e-12)
+    if rounds > 1:
+        assert np.linalg.matrix_power(W, rounds - 1) != pytest.approx(np.full_like(W, 1 / nodes), abs=1e-3)
+        assert t.spectral_gap(weights) == pytest.approx(0, abs=1e-12)
+        assert np.bincount(weights.graph.degrees)[-2:].tolist() == [degree + 1, nodes - degree - 1]
+
+
+def test_a_de_bruijn_graph_needs_a_power():
+    with pytest.raises(GraphError, match=r"de_bruijn: 10 nodes are no power of degree \+ 1 = 3") as caught:
+        t.de_bruijn(10, 2)
+    assert caught.value.hint == "9 or 27 nodes, or base_k_plus_one, which takes any number of nodes"

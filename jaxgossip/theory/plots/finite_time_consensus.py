@@ -5,7 +5,8 @@ z = e^{2πik/n}. That is 0 for all k after τ rounds if and only if n = 2^τ; ot
 
 For any n there are Base-(k+1) graphs, k links a node and at most 2 log_{k+1} n + 2 rounds, and halving windows, which hold
 the mean of m_t = 1, …, n neighbouring nodes, each size half of the next one rounded up: |sin(πkm/n)/(m sin(πk/n))| is left
-of mode k.
+of mode k. So it is after t rounds of k peers, with m = (k+1)^t. A de Bruijn graph never changes, its gap is 0, and it is
+exact all the same after log_{k+1} n rounds: what counts is W^t, and W is not normal.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,9 @@ from jaxgossip.learning import Problem, quadratics
 from jaxgossip.mixing import (
     Mixing,
     base_k_plus_one,
+    de_bruijn,
     hyper_hypercube,
+    k_peer_exponential,
     metropolis_hastings,
     one_peer_exponential,
     one_peer_hypercube,
@@ -89,6 +92,12 @@ def networks(quick: bool) -> dict[str, Network]:
     found["hyper-hypercube 24, 2 links"] = Network(
         24, by(lambda: hyper_hypercube(topology.complete(24), degree=2)), 4, lambda t: float(t < 4)
     )
+    if not quick:
+        everybody = topology.complete(27)
+        found["2-peer exponential 27"] = Network(
+            27, by(lambda: k_peer_exponential(everybody, degree=2)), 3, lambda t: window_left(27, 3 ** min(t, 3))
+        )
+        found["de Bruijn 27"] = Network(27, by(lambda: de_bruijn(everybody, degree=2)), 3, lambda t: float(t < 3))
     for name, graph in {"static exponential 32": topology.static_exponential(32), "ring 32": topology.ring(32)}.items():
         rho = topology.second_largest_modulus(topology.metropolis_hastings(graph))
         # Circulants are normal: t rounds leave exactly ρᵗ.
@@ -131,13 +140,17 @@ def halving(n: int) -> Network:
     sizes = [n]
     while sizes[0] > 1:
         sizes.insert(0, -(-sizes[0] // 2))
-    angle = np.pi * np.arange(1, n) / n
 
     def left(t: int) -> float:
-        m = sizes[min(t, len(sizes) - 1)]
-        return float(np.abs(np.sin(m * angle) / (m * np.sin(angle))).max())
+        return window_left(n, sizes[min(t, len(sizes) - 1)])
 
     return Network(n, lambda problem: halving_windows(problem, optax.identity()), len(sizes) - 1, left)
+
+
+def window_left(n: int, m: int) -> float:
+    """Return what the means over m neighbouring nodes of n leave of the worst mode."""
+    angle = np.pi * np.arange(1, n) / n
+    return float(np.abs(np.sin(m * angle) / (m * np.sin(angle))).max())
 
 
 def predict(quick: bool) -> dict[str, tuple[int | None, np.ndarray]]:
