@@ -109,7 +109,8 @@ def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -
         links = round_.links(shifts)
         sent = jnp.where(double, state.x[:, :s], state.y)
         heard = links.mix(sent).astype(x.dtype)
-        # Of the windows' 2m − 1 nodes; the other mean halves. Whole shares keep agreement exactly.
+        # What arrives is ``share`` of the 2m − 1 nodes of the new window; in the other mean both halves weigh the same.
+        # Where models agree, heard − one is 0, and nothing is rounded.
         share = jnp.where(double, m, m - 1) / (2 * m - 1)
         mine, others = (one + jnp.where(half, 0.5, share) * (heard - one) for one, half in ((x, double), (y, ~double)))
         shared, y = mine.astype(state.x.dtype), others.astype(state.y.dtype)

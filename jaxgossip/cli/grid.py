@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxgossip.cli.listing import table
-from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.cli.output import hint, say, tell, typed
 from jaxgossip.cli.progress import TerminalReporter, stoppable
 from jaxgossip.experiment.bands import bands, summary_rows, summary_table
 from jaxgossip.experiment.grid import Grid, expand
@@ -24,7 +24,7 @@ def sweep_grid(
         ConfigError: an option, a run, or the folder.
     """
     grid = expand(config, options, n_seeds, overrides)
-    command = " ".join(["jaxgossip", *sys.argv[1:]])
+    command = typed()
     tell(f"{len(grid.runs)} runs: {len(grid.points)} points, seeds {grid.seeds[0]} to {grid.seeds[-1]}")
     with stoppable() as stop:
         outcome = run_grid(grid, out, force=force, command=command, reporter=TerminalReporter(stop))
@@ -34,8 +34,7 @@ def sweep_grid(
     diverged = f", {len(outcome.diverged)} diverged" if outcome.diverged else ""
     say(f"{outcome.done} runs in {outcome.seconds:.1f} s{kept}{diverged}")
     if outcome.interrupted:
-        again = command.replace(" --force", "")
-        hint(f"{again}   (goes on where it was stopped)")
+        hint(f"{typed(without='--force')}   (goes on where it was stopped)")
         sys.exit(130)
     hint(f"jaxgossip compare {out} --out compare.png   (or some of its runs; --each draws every run by itself)")
 
@@ -46,8 +45,9 @@ def _tell(grid: Grid, out: Path) -> None:
     }
     if not loaded:
         return
+    measure = common_measure(list(loaded.values()), len(loaded))
     numbers = [
-        {**run.values, "seed": run.config.seed, **final_numbers(loaded[run.config.name])}
+        {**run.values, "seed": run.config.seed, **final_numbers(loaded[run.config.name], measure)}
         for run in grid.runs
         if run.config.name in loaded
     ]
@@ -56,8 +56,7 @@ def _tell(grid: Grid, out: Path) -> None:
         members = [run for run in grid.runs if run.point == point and run.config.name in loaded]
         if members:
             points.append((members[0].values, [loaded[run.config.name] for run in members]))
-    rows = summary_rows(points)
-    measure = common_measure(list(loaded.values()), len(loaded))
+    rows = summary_rows(points, measure)
     say(table(summary_table(rows, measure)))
     written = [*write_table(numbers, out), *write_table(rows, out, "summary"), out / "compare.png"]
     save_figure(bands(points, grid.base.name), written[-1])

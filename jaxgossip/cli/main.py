@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jaxgossip.cli.figure import figure
-from jaxgossip.cli.output import fail, hint, say, tell
+from jaxgossip.cli.output import fail, hint, say, tell, typed
 from jaxgossip.cli.topology import app as topology_commands
 
 if TYPE_CHECKING:
@@ -65,8 +65,7 @@ def run(
             tell(f"compiled programs are kept in {keep_compiled()}")
         from jaxgossip.experiment.run import run as run_experiment
 
-        command = " ".join(["jaxgossip", *sys.argv[1:]])
-        report(run_experiment(loaded, out=out, force=force, command=command, reporter=reporter))
+        report(run_experiment(loaded, out=out, force=force, command=typed(), reporter=reporter))
 
 
 @app.command()
@@ -101,7 +100,7 @@ def sweep(
     overrides: Overrides = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the sweep; by default runs/NAME.")] = None,
     *,
-    force: Annotated[bool, typer.Option("--force", help="Run again what is complete.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start anew; what the folder holds of a sweep goes.")] = False,
     cache: Cache = False,
 ) -> None:
     """Run all variants of a configuration, or a grid of runs: one table, one picture. A sweep that was stopped goes on."""
@@ -127,8 +126,7 @@ def sweep(
     with stoppable() as stop:
         if cache:
             tell(f"compiled programs are kept in {keep_compiled()}")
-        command = " ".join(["jaxgossip", *sys.argv[1:]])
-        outcomes = run_variants(found, out, force=force, command=command, reporter=TerminalReporter(stop))
+        outcomes = run_variants(found, out, force=force, command=typed(), reporter=TerminalReporter(stop))
     there = {variant.name: out / variant.folder for variant in found}
     loaded = {name: RunData.load(path) for name, path in there.items() if is_run(path)}
     rows = [{"variant": name, **row} for name, row in zip(loaded, compare_table(list(loaded.values())), strict=True)]
@@ -141,7 +139,7 @@ def sweep(
     save_figure(draw(runs, names) if few else standings(runs, names, config.stem), written[-1])
     say(f"\nwrote {', '.join(map(str, written))}")
     if any(outcome.status == "interrupted" for outcome in outcomes):
-        hint(f"{' '.join(['jaxgossip', *sys.argv[1:]])}   (goes on where it was stopped)")
+        hint(f"{typed(without='--force')}   (goes on where it was stopped)")
         sys.exit(130)
     hint(f"jaxgossip plot {out / found[0].folder}")
 
@@ -289,7 +287,8 @@ def compare(
         say(run_table(compare_table(loaded)))
         figure = draw(loaded)
     else:
-        say(table(summary_table(summary_rows(points), common_measure(loaded, len(loaded)))))
+        measure = common_measure(loaded, len(loaded))
+        say(table(summary_table(summary_rows(points, measure), measure)))
         figure = bands(points, runs[0].name if len(runs) == 1 else f"{len(loaded)} runs")
     save_figure(figure, out)
     say(f"wrote {out}")

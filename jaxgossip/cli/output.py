@@ -1,6 +1,7 @@
 """Where words go: results to stdout, everything else to stderr."""
 
 import contextlib
+import shlex
 import sys
 import threading
 from collections.abc import Iterator
@@ -22,6 +23,11 @@ def tell(text: str) -> None:
 def hint(command: str) -> None:
     """Print the next command that makes sense."""
     say(f"\nnext: {command}")
+
+
+def typed(*more: str, without: str = "") -> str:
+    """Return the command line as it was typed, quoted where a shell needs it, without one word and with ``more`` words."""
+    return shlex.join(["jaxgossip", *(word for word in sys.argv[1:] if word != without), *more])
 
 
 def fail(message: str, way_out: str = "") -> None:

@@ -1,14 +1,12 @@
 """The commands about topologies: what there is, what one does to mixing, and several side by side."""
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxgossip.cli.output import hint, say, slow, tell
+from jaxgossip.cli.output import hint, say, slow, tell, typed
 
 if TYPE_CHECKING:
     from jaxgossip.experiment.topologies import Named
@@ -94,7 +92,7 @@ def show(
     say(facts(found, asked, seed))
     if picture is not None:
         say(f"\nwrote {picture}")
-    hint("jaxgossip topology compare ring torus hypercube" if picture else _again("--plot", f"{asked.short}.png"))
+    hint("jaxgossip topology compare ring torus hypercube" if picture else typed("--plot", f"{asked.short}.png"))
 
 
 @app.command()
@@ -141,7 +139,7 @@ def compare(
     if out is not None:
         say(f"\nwrote {out}")
     else:
-        hint(_again("--out", "topologies.png"))
+        hint(typed("--out", "topologies.png"))
 
 
 @app.command()
@@ -162,19 +160,24 @@ def optimize(
     from jaxgossip.cli.listing import table
     from jaxgossip.cli.topology_text import number
     from jaxgossip.errors import ConfigError
-    from jaxgossip.experiment.optimized import optimized, write_weights
+    from jaxgossip.experiment.optimized import optimized
     from jaxgossip.experiment.topologies import named
+    from jaxgossip.mixing.learned import write_weights
 
     if out is not None and out.suffix != ".npz":
         raise ConfigError(f"{out}: weights are written as .npz", hint=f"--out {out.with_suffix('.npz')}")
-    asked = named(name, nodes, settings or [], assume=True)
+    asked = named(name, nodes, settings or [])
     graph = asked.graph(seed)
     with slow(f"{asked.short}: learning weights"):
         found = optimized(graph, rounds=rounds, steps=steps, seed=seed)
     if out is not None:
-        write_weights(found, out)
+        write_weights(out, found.fastest, found.learned)
     if as_json:
-        say(json.dumps({"topology": asked.name, "nodes": graph.n_nodes, "seed": seed, **found.record()}, indent=2))
+        say(
+            json.dumps(
+                {"topology": asked.name, "options": dict(asked.options), "seed": seed, **found.record()}, indent=2
+            )
+        )
         return
     say(
         table(
@@ -193,8 +196,9 @@ def optimize(
     say("'left' is ‖ΠX‖/‖ΠX₀‖ of a random start")
     if out is not None:
         say(f"wrote {out}")
+        say(f'in a configuration: mixing = {{ kind = "from_file", path = "{out}", which = "schedule" }}')
     else:
-        hint(_again("--out", "weights.npz"))
+        hint(typed("--out", "weights.npz"))
 
 
 def _measured(asked: "Named", rule: str, seed: int) -> "Measures":
@@ -219,8 +223,3 @@ def _check_picture(path: Path | None) -> None:
         from jaxgossip.experiment.plots import check_picture
 
         check_picture(path)
-
-
-def _again(option: str, value: str) -> str:
-    """Return the command that was given, with one more option."""
-    return shlex.join(["jaxgossip", *sys.argv[1:], option, value])

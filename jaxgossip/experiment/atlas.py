@@ -14,10 +14,9 @@ from jaxgossip.experiment import panels, units
 from jaxgossip.experiment.layouts import layout
 from jaxgossip.experiment.plots import style
 from jaxgossip.topology.graph import Graph, Lattice
-from jaxgossip.topology.laplacian import closed_form
 from jaxgossip.topology.measures import Measures
-from jaxgossip.topology.neighbours import DENSE_NODES, spectral_measure
-from jaxgossip.topology.spectrum import eigenvalues
+from jaxgossip.topology.neighbours import ALL_EIGENVALUES_NODES, spectral_measure
+from jaxgossip.topology.spectrum import closed_laplacian, eigenvalues
 
 DRAWN_NODES = 300
 """Graphs up to this size are drawn node by node."""
@@ -210,7 +209,7 @@ def _count_axes(axes: Axes) -> None:
 
 def _draw_spectrum(axes: Axes, found: Measures) -> None:
     weights, n = found.weights, found.weights.graph.n_nodes
-    exact = n <= DENSE_NODES or (np.ndim(weights.edge) == 0 and closed_form(weights.graph) is not None)
+    exact = n <= ALL_EIGENVALUES_NODES or closed_laplacian(weights) is not None
     if not exact and not weights.is_symmetric:
         panels.say(axes, f"the eigenvalues of a matrix of {n:,} rows\nthat is not symmetric are not computed")
         return

@@ -21,7 +21,9 @@ from jaxgossip.experiment.report import RunData, final_numbers
 MOST_PANELS = 6
 """So many panels stand side by side."""
 ROUNDING = 1e-9
-"""Distances this much smaller than the largest are those of equal models."""
+"""Squared distances this much smaller than the largest are those of equal models …"""
+EQUAL = 1e-12
+"""… and so are those below this, for models are of order one."""
 FEW_POINTS = 6
 """So many curves are told apart in one panel; more are divided by the first key."""
 
@@ -36,21 +38,24 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return mean, deviation, float(stdtrit(count - 1, 0.975)) * deviation / np.sqrt(count)
 
 
-def summary_rows(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]]) -> list[dict[str, Any]]:
+def summary_rows(
+    points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], measure: Measure
+) -> list[dict[str, Any]]:
     """Return one row of JSON values a point of a grid: its values, then mean, standard deviation and band over its seeds.
 
     Runs that diverged are counted, and left out of the numbers.
 
     Args:
         points: the grid's values of each, and its runs.
+        measure: what means are of, one that all runs have.
     """
     rows: list[dict[str, Any]] = []
     for values, runs in points:
         whole = [run for run in runs if run.diverged_round is None]
         row: dict[str, Any] = {**values, "runs": len(runs), "diverged": len(runs) - len(whole)}
-        row["measure"] = runs[0].measures[0].key
+        row["measure"] = measure.key
         for name in ("mean", "worst", "consensus_distance"):
-            found = np.array([final_numbers(run)[name] for run in whole], np.float64)
+            found = np.array([final_numbers(run, measure)[name] for run in whole], np.float64)
             numbers: list[Any] = [None, None, None]
             if found.size:
                 mean, deviation, half = (float(one) for one in interval(found))
@@ -64,7 +69,7 @@ def summary_rows(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]]) 
 def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[dict[str, str]]:
     """Return the summary as text, a row a point: mean ± band of the measure, its deviation, worst node, consensus."""
     keys = [key for key in rows[0] if key not in _own_columns(rows[0])]
-    short = _short_names(keys)
+    short = labels.short_names(keys)
     found: list[dict[str, str]] = []
     for row in rows:
         cells = {short[key]: str(row[key]) for key in keys}
@@ -98,7 +103,9 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
     values = list(dict.fromkeys(str(point[first]) for point, _ in points)) if len(keys) > 1 else []
     divided = len(points) > FEW_POINTS and 1 < len(values) <= MOST_PANELS
     names = [
-        ", ".join(f"{_short_names(keys)[key]}={value}" for key, value in point.items() if key != first or not divided)
+        ", ".join(
+            f"{labels.short_names(keys)[key]}={value}" for key, value in point.items() if key != first or not divided
+        )
         for point, _ in points
     ]
     order = list(dict.fromkeys(names))
@@ -112,7 +119,7 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
         for column, value in enumerate(shown):
             above, below = grid[0, column], grid[1, column]
             above.set_title(
-                f"{_short_names(keys)[first]} = {value}"
+                f"{labels.short_names(keys)[first]} = {value}"
                 if divided
                 else f"{measure.name[0].upper() + measure.name[1:]} by round"
             )
@@ -121,11 +128,11 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
                     continue
                 colour = colours[order.index(name)]
                 _draw(above, runs, f"{measure.key}_mean", colour, floor=0.0 if measure.scale == "log" else None)
-                _draw(below, runs, "consensus_distance", colour, floor=ROUNDING * furthest)
-            if not below.lines:
-                below.text(
-                    0.5, 0.5, "all models are equal,\nto within rounding", transform=below.transAxes, ha="center"
-                )
+                _draw(below, runs, "consensus_distance", colour, floor=max(EQUAL, ROUNDING * furthest))
+            for axes in (above, below):
+                if not axes.lines:
+                    here = [run for point, runs in points if not divided or str(point[first]) == value for run in runs]
+                    axes.text(0.5, 0.5, _why_empty(here), transform=axes.transAxes, ha="center", va="center")
             panels.rounds_axis(below, max(run.column("round")[-1] for run in everyone))
             if measure.scale == "log":
                 above.set_yscale("log")
@@ -140,6 +147,7 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
         figure.legend(handles=handles, loc="outside right center", fontsize=8.5)
         seeds = max(len(runs) for _, runs in points)
         told = f"mean of {seeds} seeds, shaded: 95 % band of the mean" if seeds > 1 else "one seed"
+        told += f"; {len(everyone) - len(whole)} of {len(everyone)} runs diverged" * (len(whole) < len(everyone))
         figure.suptitle(f"{title}: {told}", x=0.012, ha="left", fontsize=12, fontweight="bold")
         shared = [fact for fact in labels.common(everyone) if fact]
         if shared:
@@ -159,11 +167,19 @@ def _draw(axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: 
     if log:
         usable = (values > floor).all(0)
         x, values = x[usable], np.log10(values[:, usable])
+    if not x.size:
+        return
     mean, _, half = interval(values)
     low, high = mean - np.nan_to_num(half), mean + np.nan_to_num(half)
     mean, low, high = ((10**one if log else one) for one in (mean, low, high))
     axes.plot(x, mean, color=colour)
     axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
+
+
+def _why_empty(runs: Sequence[RunData]) -> str:
+    if all(run.diverged_round is not None for run in runs):
+        return "every run diverged"
+    return "all models are equal,\nto within rounding"
 
 
 def _with_band(mean: float | None, half: float | None, measure: Measure) -> str:
@@ -175,9 +191,3 @@ def _with_band(mean: float | None, half: float | None, measure: Measure) -> str:
 def _own_columns(row: Mapping[str, Any]) -> list[str]:
     keys = list(row)
     return keys[keys.index("runs") :]
-
-
-def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last parts of key paths, or what stands before a last part ``kind``; the whole path if two are alike."""
-    last = {key: key.removesuffix(".kind").rsplit(".", maxsplit=1)[-1] for key in keys}
-    return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}

@@ -93,7 +93,7 @@ def parse_axis(option: str) -> Axis:
     name = ".".join(path)
     if not text.strip():
         raise ConfigError(f"--grid {name}: no values", hint=EXAMPLE)
-    parts = split(text)
+    parts = toml.split(text)
     if not all(part.strip() for part in parts):
         raise ConfigError(f"--grid {name}: an empty value in '{text}'", hint="values are separated by single commas")
     values = tuple(toml.parse_value(part) for part in parts)
@@ -105,22 +105,6 @@ def parse_axis(option: str) -> Axis:
     if path[0] in ("name", "variants"):
         raise ConfigError(f"--grid {name}: '{path[0]}' cannot be varied", hint="every run gets a name of its own")
     return Axis(path, values)
-
-
-def split(text: str) -> list[str]:
-    """Return the parts of a text between commas that stand in no brackets and no quotes."""
-    parts, depth, quote = [""], 0, ""
-    for char in text:
-        if quote:
-            quote = "" if char == quote else quote
-        elif char in "\"'":
-            quote = char
-        depth += (char in "[{") - (char in "]}") if not quote else 0
-        if char == "," and not depth and not quote:
-            parts.append("")
-        else:
-            parts[-1] += char
-    return parts
 
 
 def said(value: Any) -> str:

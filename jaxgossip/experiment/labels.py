@@ -184,17 +184,14 @@ def _follows(key: tuple[str, ...], kinds: set[tuple[str, ...]], flat: Sequence[M
 
 
 def _label(keys: Sequence[tuple[str, ...]], flat: Mapping[tuple[str, ...], Any]) -> str:
-    last = Counter(_word(key) for key in keys)
-    parts: list[str] = []
-    for key in keys:
-        if key in flat:
-            word = _word(key) if last[_word(key)] == 1 else ".".join(key)
-            parts.append(f"{word}={_short(flat[key])}")
-    return ", ".join(parts)
+    words = short_names([".".join(key) for key in keys])
+    return ", ".join(f"{words['.'.join(key)]}={_short(flat[key])}" for key in keys if key in flat)
 
 
-def _word(key: tuple[str, ...]) -> str:
-    return key[-2] if key[-1] == "kind" else key[-1]
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return the last parts of key paths, or what stands before a last part ``kind``; the whole path if two are alike."""
+    last = {key: key.removesuffix(".kind").rsplit(".", maxsplit=1)[-1] for key in keys}
+    return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
 
 
 def _flat(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import reduce
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -77,17 +76,3 @@ def _row(name: str, sequence: list[Weights]) -> Row:
     product = reduce(lambda x, weights: weights.to_scipy() @ x, sequence, np.eye(n)) - 1 / n
     norm = float(np.linalg.norm(product, 2))
     return Row(name, norm ** (1 / len(sequence)), float(np.linalg.norm(product) / np.sqrt(max(1, n - 1))))
-
-
-def write_weights(found: Optimized, path: Path) -> None:
-    """Write (edges (m, 2), fastest (m,), schedule (T, m)) to ``path``: W = I − Σ_e w_e b_e b_eᵀ."""
-    graph = found.fastest.weights.graph
-    rows = np.repeat(np.arange(graph.n_nodes), graph.degrees)
-    once = rows < graph.indices
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        path,
-        edges=np.stack([rows, graph.indices], 1)[once],
-        fastest=np.asarray(found.fastest.weights.edge)[once],
-        schedule=np.stack([np.asarray(weights.edge)[once] for weights in found.learned.sequence]),
-    )

@@ -1,4 +1,4 @@
-"""The runs of a grid, those that one program can serve under one ``vmap``, each into a run folder of its own.
+"""Run a grid: runs that one program can serve go together under one ``vmap``, each into a run folder of its own.
 
 A run's ``manifest.json`` comes last, so that whoever finds one finds the run; what a group of runs has come to is kept in
 ``checkpoint/`` until then. The same grid again, or a larger one that holds it, runs what is missing.
@@ -25,6 +25,7 @@ from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers
 from jaxgossip.experiment.memory import available_bytes
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.run import Reporter, now, precision, privacy_facts
+from jaxgossip.experiment.sweep import NOTE, note_of
 from jaxgossip.simulation import Observer, RunState, checkpoint
 from jaxgossip.simulation.alike import Family, families
 from jaxgossip.simulation.checkpoint import write_atomically
@@ -78,7 +79,7 @@ def run_grid(
     _claim(grid, out, force=force)
     if grid.lists_baselines:
         reporter.note("baselines are not part of a grid: algorithm.kind=isolated is one")
-    status = {run.config.name: _status(out / run.config.name) for run in grid.runs}
+    status = {run.config.name: _status(out / run.config.name, run) for run in grid.runs}
     missing = [run for run in grid.runs if status[run.config.name] is None]
     if len(missing) < len(grid.runs):
         reporter.note(f"{len(grid.runs) - len(missing)} of {len(grid.runs)} runs are there already")
@@ -111,13 +112,8 @@ def _claim(grid: Grid, out: Path, *, force: bool) -> None:
     Raises:
         ConfigError: it is something else's.
     """
-    note, described = out / "sweep.json", _described(grid)
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file, not a folder", hint="give --out another folder")
-    if out.is_dir() and any(out.iterdir()):
-        if not note.is_file():
-            raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
-        there = json.loads(note.read_text(encoding="utf-8"))
+    there, described = note_of(out), _described(grid)
+    if there is not None:
         difference = _difference(there, described)
         if difference and not force:
             raise ConfigError(
@@ -125,12 +121,12 @@ def _claim(grid: Grid, out: Path, *, force: bool) -> None:
                 hint="--force removes its runs and starts this one, or choose another --out",
             )
         if force:
-            for name in there.get("runs", there.get("variants", {})):
+            for name in {*there.get("runs", there.get("variants", {})), *described["runs"]}:
                 if (out / name / "config.toml").is_file():
                     shutil.rmtree(out / name)
             shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
-    write_atomically(note, json.dumps(described, indent=1) + "\n")
+    write_atomically(out / NOTE, json.dumps(described, indent=1) + "\n")
 
 
 def _described(grid: Grid) -> dict[str, Any]:
@@ -156,10 +152,11 @@ def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None
     return None
 
 
-def _status(folder: Path) -> str | None:
-    """Return how the run in a folder ended; None if there is no complete one."""
+def _status(folder: Path, run: GridRun) -> str | None:
+    """Return how a run ended that is in a folder; None if there is no complete one, or that of another configuration."""
     with contextlib.suppress(OSError, ValueError, KeyError):
-        return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["status"]
+        status = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["status"]
+        return status if (folder / "config.toml").read_text(encoding="utf-8") == resolved_toml(run.config) else None
     return None
 
 

@@ -155,13 +155,17 @@ class RunData:
         return found if isinstance(found, Mapping) else {}
 
 
-def final_numbers(run: RunData) -> dict[str, Any]:
+def final_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]:
     """Return a run's last numbers as JSON values, None for what was not measured.
+
+    Args:
+        run: the run.
+        measure: what mean, worst, … are of; the run's first measure if None.
 
     Keys: run, status, round, measure (what mean, worst, … are of), mean, worst, mean_model, isolated, centralised,
     consensus_distance, messages, bytes_sent, metadata_bytes, wall_s.
     """
-    measure = run.measures[0]
+    measure = measure or run.measures[0]
     baselines = {name: _last(run.column(f"{measure.key}_mean", name)) for name in BASELINES}
     baselines |= dict.fromkeys(run.baseline_divergence)
     return {

@@ -7,6 +7,7 @@
 A sweep that was stopped goes on where it was: runs that are complete stay, and the one that was cut off is resumed.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -24,6 +25,9 @@ from jaxgossip.experiment.folder import RunFolder
 from jaxgossip.experiment.run import Outcome, Reporter, resume, run
 from jaxgossip.experiment.sections import Config
 from jaxgossip.simulation.checkpoint import write_atomically
+
+NOTE = "sweep.json"
+"""What a sweep's folder says of its runs."""
 
 
 @dataclass(frozen=True)
@@ -106,12 +110,13 @@ def sweep(
         reporter: listens.
 
     Raises:
-        ConfigError: ``out`` holds something else, or runs of other configurations.
+        ConfigError: ``out`` holds something else, a grid, or runs of other configurations.
         RunError: a run failed.
     """
     reporter = reporter or Reporter()
-    if out.is_dir() and any(out.iterdir()) and not (out / "sweep.json").is_file():
-        raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
+    there = note_of(out)
+    if there is not None and "variants" not in there:
+        raise ConfigError(f"{out} holds a grid of runs", hint="choose another --out")
     for variant in found:
         resolved = out / variant.folder / "config.toml"
         if force or not resolved.is_file() or resolved.read_text(encoding="utf-8") == resolved_toml(variant.config):
@@ -122,15 +127,15 @@ def sweep(
         )
     out.mkdir(parents=True, exist_ok=True)
     names = {"variants": {variant.folder: variant.name for variant in found}}
-    write_atomically(out / "sweep.json", json.dumps(names, indent=1) + "\n")
+    write_atomically(out / NOTE, json.dumps(names, indent=1) + "\n")
     outcomes = []
     for number, variant in enumerate(found, start=1):
         reporter.note(f"[{number} of {len(found)}] {variant.name}")
-        there = out / variant.folder
-        if not force and (there / "manifest.json").is_file():
-            outcome = resume(there, reporter=reporter)
+        its = out / variant.folder
+        if not force and (its / "manifest.json").is_file():
+            outcome = resume(its, reporter=reporter)
         else:
-            outcome = run(variant.config, out=there, force=force, command=command, reporter=reporter)
+            outcome = run(variant.config, out=its, force=force, command=command, reporter=reporter)
         outcomes.append(outcome)
         if outcome.status == "interrupted":
             break
@@ -160,11 +165,10 @@ def runs_in(folders: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for folder in folders:
-        note = folder / "sweep.json"
-        if not note.is_file():
+        if not (folder / NOTE).is_file():
             found.append(folder)
             continue
-        there = json.loads(note.read_text(encoding="utf-8"))
+        there = note_of(folder) or {}
         its = [folder / name for name in there.get("runs", there.get("variants", {})) if is_run(folder / name)]
         if not its:
             raise ConfigError(
@@ -172,6 +176,26 @@ def runs_in(folders: Sequence[Path]) -> list[Path]:
             )
         found += its
     return found
+
+
+def note_of(out: Path) -> dict[str, Any] | None:
+    """Return what ``sweep.json`` says of the sweep in ``out``; None if there is nothing.
+
+    Raises:
+        ConfigError: ``out`` is a file, or holds something else, or what it says is damaged.
+    """
+    note = out / NOTE
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file, not a folder", hint="give --out another folder")
+    if not note.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
+        return None
+    with contextlib.suppress(ValueError):
+        there = json.loads(note.read_text(encoding="utf-8"))
+        if isinstance(there, dict) and ("variants" in there or {"grid", "seeds", "points", "runs"} <= there.keys()):
+            return there
+    raise ConfigError(f"{note} is damaged", hint=f"remove {out}, or choose another --out")
 
 
 def is_run(path: Path) -> bool:

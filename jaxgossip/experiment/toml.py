@@ -186,3 +186,19 @@ def _string(text: str) -> str:
 
 def _printable(char: str) -> str:
     return f"\\u{ord(char):04x}" if ord(char) < 32 or ord(char) == 127 else char
+
+
+def split(text: str) -> list[str]:
+    """Return the parts of a text between commas that stand in no brackets and no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for char in text:
+        if quote:
+            quote = "" if char == quote else quote
+        elif char in "\"'":
+            quote = char
+        depth += (char in "[{(") - (char in "]})") if not quote else 0
+        if char == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.problems import shown, translate
 from jaxgossip.experiment.schema import configurable, describe_parameters, options_model, supply
-from jaxgossip.experiment.toml import parse_value
+from jaxgossip.experiment.toml import parse_value, split
 from jaxgossip.registry import Builder, nearest
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights
 
@@ -225,18 +225,11 @@ def _is_file(word: str) -> bool:
 
 
 def _split(word: str) -> tuple[str, list[str]]:
-    """Return the name and the settings of ``NAME:key=value,key=value``; commas within brackets do not divide."""
+    """Return the name and the settings of ``NAME:key=value,key=value``; commas within brackets or quotes do not divide."""
     before, colon, after = word.rpartition(":")
     if not colon or "=" not in after:
         return word, []
-    settings, depth = [""], 0
-    for char in after:
-        depth += (char in "[{(") - (char in "]})")
-        if char == "," and depth == 0:
-            settings.append("")
-        else:
-            settings[-1] += char
-    return before, settings
+    return before, split(after)
 
 
 def _key_and_value(setting: str) -> tuple[str, str]:

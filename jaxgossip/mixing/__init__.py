@@ -65,6 +65,9 @@ from jaxgossip.mixing.finite_time import base_k_plus_one as base_k_plus_one
 from jaxgossip.mixing.finite_time import de_bruijn as de_bruijn
 from jaxgossip.mixing.finite_time import hyper_hypercube as hyper_hypercube
 from jaxgossip.mixing.finite_time import k_peer_exponential as k_peer_exponential
+from jaxgossip.mixing.learned import fastest as fastest
+from jaxgossip.mixing.learned import from_file as from_file
+from jaxgossip.mixing.learned import learned_schedule as learned_schedule
 from jaxgossip.mixing.operator import Mixing as Mixing
 from jaxgossip.mixing.operator import Operator as Operator
 from jaxgossip.mixing.operator import Schedule as Schedule
@@ -91,6 +94,7 @@ MIXINGS = Registry(
         u_equi_static,
         od_equi_dyn,
         ou_equi_dyn,
+        from_file,
     ],
 )
 """What ``mixing.kind`` can name."""

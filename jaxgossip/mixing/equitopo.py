@@ -139,7 +139,7 @@ def ou_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
 
 def _equi_dyn(name: str, graph: Graph, eta: float, *, directed: bool) -> Schedule:
     if graph.n_nodes < 2:
-        raise GraphError(f"{name} needs at least two nodes")
+        raise GraphError(f"{name} needs at least two nodes", hint="one node needs no mixing")
     if not 0 < eta <= 1:
         raise GraphError(f"{name}: eta must be above 0 and at most 1, not {eta}", hint="eta = 0.5")
     return EquiDyn(jnp.asarray(eta), graph.n_nodes, directed=directed)

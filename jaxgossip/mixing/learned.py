@@ -11,7 +11,8 @@ that W is symmetric and doubly stochastic whatever w is.
 """
 
 import dataclasses
-from typing import NamedTuple
+from pathlib import Path
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,9 @@ from jaxtyping import Array, Float
 from scipy.optimize import linprog
 
 from jaxgossip.errors import GraphError
+from jaxgossip.mixing.build import operator
+from jaxgossip.mixing.operator import Mixing
+from jaxgossip.mixing.periodic import periodic
 from jaxgossip.mixing.tables import Slots, slots
 from jaxgossip.topology.graph import Graph
 from jaxgossip.topology.weights import Weights, metropolis_hastings
@@ -39,22 +43,26 @@ class Edges:
     """The free weights of a graph: one an edge, both ways.
 
     Args:
-        graph: undirected.
+        graph: undirected and connected.
 
     Attributes:
         ends: (m, 2) int, the nodes of each edge.
         start: (m,) float64, the Metropolis–Hastings weights.
 
     Raises:
-        GraphError: a directed graph, one without edges, or more than ``MAX_NODES`` nodes.
+        GraphError: a directed graph, one without edges or in parts, or more than ``MAX_NODES`` nodes.
     """
 
     def __init__(self, graph: Graph) -> None:
-        if graph.directed or graph.n_links == 0 or graph.n_nodes > MAX_NODES:
-            raise GraphError(
-                f"weights are learnt on undirected graphs of up to {MAX_NODES:,} nodes, not on {graph.name} with "
-                f"{graph.n_nodes:,} nodes and {graph.n_links:,} {'directed ' * graph.directed}links"
-            )
+        said = f"weights cannot be learnt on {graph.name} with {graph.n_nodes:,} nodes"
+        if graph.directed:
+            raise GraphError(f"{said}: it is directed", hint="undirected graphs have symmetric weights")
+        if graph.n_links == 0:
+            raise GraphError(f"{said}: it has no links", hint="at least two nodes that are linked")
+        if graph.n_nodes > MAX_NODES:
+            raise GraphError(f"{said}: at most {MAX_NODES:,}", hint="best_constant weights, for any number of nodes")
+        if not graph.is_connected:
+            raise GraphError(f"{said}: it is not connected", hint="no weights bring its parts together")
         self.graph = graph
         receivers = np.repeat(np.arange(graph.n_nodes), graph.degrees)
         pairs = np.sort(np.stack([receivers, graph.indices], 1), axis=1)
@@ -209,7 +217,8 @@ def learned_schedule(
     """
     if rounds < 1 or steps < 1:
         raise GraphError(
-            f"a schedule is learnt over at least one round, in at least one step, not {rounds} and {steps}"
+            f"a schedule is learnt over at least one round, in at least one step, not {rounds} and {steps}",
+            hint="rounds 8, steps 2000",
         )
     edges, n = Edges(graph), graph.n_nodes
     with jax.enable_x64(True):
@@ -239,3 +248,50 @@ def learned_schedule(
 
         ws, values = descend(ws)
         return Learned([edges.weights(np.asarray(w), "learned") for w in ws], np.exp(np.asarray(values)))
+
+
+def write_weights(path: Path, best: Fastest, learned: Learned) -> None:
+    """Write what was learnt on a graph to ``path``, npz: edges (m, 2), fastest (m,), schedule (T, m).
+
+    The weights of edge e are those of both its directions: W = I − Σ_e w_e b_e b_eᵀ.
+    """
+    graph = best.weights.graph
+    rows = np.repeat(np.arange(graph.n_nodes), graph.degrees)
+    once = rows < graph.indices
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        edges=np.stack([rows, graph.indices], 1)[once],
+        fastest=np.asarray(best.weights.edge)[once],
+        schedule=np.stack([np.asarray(weights.edge)[once] for weights in learned.sequence]),
+    )
+
+
+def from_file(graph: Graph, *, path: Path, which: Literal["fastest", "schedule"] = "fastest") -> Mixing:
+    """Mix with symmetric weights that were learnt before, on the same graph.
+
+    Args:
+        graph: the topology.
+        path: what 'jaxgossip topology optimize --out' wrote: an npz with edges (m, 2), fastest (m,), schedule (T, m).
+        which: the fastest static weights, or the schedule, repeated.
+
+    Raises:
+        GraphError: a file that holds no weights, or those of another graph.
+    """
+    try:
+        with np.load(path) as stored:
+            edges, fast, schedule = (stored[name] for name in ("edges", "fastest", "schedule"))
+    except (OSError, ValueError, KeyError) as error:
+        raise GraphError(
+            f"{path} holds no learnt weights: {error}", hint=f"jaxgossip topology optimize {graph.name} --out {path}"
+        ) from error
+    known = Edges(graph)
+    order = np.lexsort(np.sort(edges, axis=1).T[::-1])
+    if not np.array_equal(np.sort(edges, axis=1)[order], known.ends):
+        raise GraphError(
+            f"{path} holds weights of another graph than {graph.name} with {graph.n_nodes:,} nodes: its edges differ",
+            hint="the same topology, number of nodes, keys and seed as when they were learnt",
+        )
+    if which == "fastest":
+        return operator(known.weights(fast[order], "fastest"))
+    return periodic([known.weights(row[order], "learned") for row in schedule])

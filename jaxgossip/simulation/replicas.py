@@ -206,7 +206,10 @@ def _as_grid(points: Sequence[Any], arrays: Sequence[Any]) -> tuple[list[int], l
 
 
 def _evaluate(program: Replicas, runs: RunState, found: list[Replica], wall_s: float, observer: Observer) -> None:
-    """Append a record to every run that is in order and was not measured in this round of its own."""
+    """Append a record to every run that is in order and was not measured in this round of its own.
+
+    ``wall_s`` of a run is its share of the group's time.
+    """
     measured = {name: _flat(values) for name, values in jax.device_get(program.measure(runs)).items()}
     rounds, diverged = _flat(runs.round), _flat(runs.diverged)
     traffic = {

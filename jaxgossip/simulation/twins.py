@@ -84,7 +84,7 @@ class _Walk:
     def _array(self, a: jax.Array, b: Any) -> None:
         _require(isinstance(b, jax.Array) and not isinstance(a, Tracer) and not isinstance(b, Tracer))
         _require((a.shape, a.dtype, _is_weak(a)) == (b.shape, b.dtype, _is_weak(b)))
-        _require(self.found.setdefault(id(a), b) is b)  # one array in two roles, which part in the other
+        _require(self.found.setdefault(id(a), b) is b)  # one array stands twice here, and two there
 
     def _object(self, a: Any, b: Any) -> None:
         slots = [

@@ -122,8 +122,8 @@ def page(known: Mapping[str, Mapping[str, Any]]) -> str:
     lines = [
         "# Theory plots that check themselves",
         "",
-        f"{len(known)} plots; {held} of {len(claims)} claims hold. Dashed is what theory predicts, all else the emulator did.",
-        "`jaxgossip figure run --all` makes this page again, the command of a plot its part; both fail where a claim does.",
+        f"{len(known)} plots; {held} of {len(claims)} claims hold. Dashed is what is predicted, the rest is the emulator.",
+        "`jaxgossip figure run --all --out DIR` makes such a page, and the command below a plot that plot.",
     ]
     for plot in known.values():
         picture = next((one for one in plot["pictures"] if not one.endswith(".pdf")), None)

@@ -11,6 +11,19 @@ import numpy as np
 Mode = Callable[[float], np.ndarray]
 
 
+# Rings: eigenvectors are Fourier modes.
+
+
+def ring_spectrum(n: int) -> np.ndarray:
+    """Return (n,) (1 + 2 cos(2πk/n))/3, mode by mode: the eigenvalues under Metropolis–Hastings weights, n ≥ 3."""
+    return (1 + 2 * np.cos(2 * np.pi * np.arange(n) / n)) / 3
+
+
+def mode_energy(rows: np.ndarray) -> np.ndarray:
+    """Return (n,) ‖b̂_k‖² of (n, d) rows, mode by mode; they sum to ‖b‖²."""
+    return np.square(np.abs(np.fft.fft(rows, axis=0))).sum(1) / len(rows)
+
+
 # Linear rates: one mode of each method.
 
 

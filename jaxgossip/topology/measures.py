@@ -11,9 +11,8 @@ import numpy as np
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.clustering import average_clustering
 from jaxgossip.topology.distances import Diameter, diameter
-from jaxgossip.topology.laplacian import closed_form
-from jaxgossip.topology.neighbours import DENSE_NODES, GAMMAS, EffectiveNeighbours, effective_neighbours
-from jaxgossip.topology.spectrum import complement_extremes, eigenvalues, gap_between, spectral_gap
+from jaxgossip.topology.neighbours import ALL_EIGENVALUES_NODES, GAMMAS, EffectiveNeighbours, effective_neighbours
+from jaxgossip.topology.spectrum import closed_laplacian, complement_extremes, eigenvalues, gap_between, spectral_gap
 from jaxgossip.topology.weights import Weights
 
 EPSILON = 1e-3
@@ -124,9 +123,9 @@ def measure(
         clustering = average_clustering(graph)
     with step("spectral gap"):
         gap, ends = _gap_and_ends(weights, notes, connected=connected)
-    closed = np.ndim(weights.edge) == 0 and closed_form(graph) is not None
+    closed = closed_laplacian(weights) is not None
     modulus = None
-    if not weights.is_symmetric and (closed or graph.n_nodes <= DENSE_NODES) and graph.n_nodes > 1:
+    if not weights.is_symmetric and (closed or graph.n_nodes <= ALL_EIGENVALUES_NODES) and graph.n_nodes > 1:
         with step("eigenvalues"):
             modulus = float(np.sort(np.abs(eigenvalues(weights)))[-2])
     with step("effective number of neighbours"):

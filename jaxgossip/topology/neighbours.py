@@ -18,13 +18,12 @@ from scipy.linalg import eigh_tridiagonal
 
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.krylov import compact, lanczos
-from jaxgossip.topology.laplacian import closed_form
-from jaxgossip.topology.spectrum import eigenvalues
+from jaxgossip.topology.spectrum import closed_laplacian, eigenvalues
 from jaxgossip.topology.weights import Weights
 
 GAMMAS = (0.5, 0.9, 0.99)
 """Decays that reports show."""
-DENSE_NODES = 2000
+ALL_EIGENVALUES_NODES = 2000
 """Up to this size all eigenvalues are found dense."""
 LYAPUNOV_NODES = 1000
 """Up to this size the covariance of a W that is not symmetric is found dense."""
@@ -74,10 +73,9 @@ def effective_neighbours(
     if not ((decay >= 0) & (decay < 1)).all():
         raise GraphError(f"n_W needs decays from 0 to below 1, not {', '.join(map(str, gammas))}")
     n = weights.graph.n_nodes
-    closed = np.ndim(weights.edge) == 0 and closed_form(weights.graph) is not None
-    if closed or (weights.is_symmetric and n <= DENSE_NODES):
-        squares = np.abs(eigenvalues(weights)) ** 2
-        inverse = np.array([(1 - g) * (squares / (1 - g * squares)).mean() for g in decay])
+    closed = closed_laplacian(weights) is not None
+    if closed or (weights.is_symmetric and n <= ALL_EIGENVALUES_NODES):
+        inverse = 1 / neighbours_of_spectrum(eigenvalues(weights), decay)
         return _from_inverse(decay, inverse, np.zeros_like(inverse))
     if not weights.is_symmetric and n <= LYAPUNOV_NODES:
         matrix = weights.to_scipy().toarray()
@@ -88,6 +86,12 @@ def effective_neighbours(
         _lanczos_draws(weights, decay, generator) if weights.is_symmetric else _power_draws(weights, decay, generator)
     )
     return _from_inverse(decay, *_mean_and_error(draws))
+
+
+def neighbours_of_spectrum(lam: np.ndarray, gamma: float | np.ndarray) -> np.ndarray:
+    """Return n_W(γ) of a normal W with the eigenvalues λ, of γ's shape: 1/n_W = (1 − γ)(1/n)Σ|λ|²/(1 − γ|λ|²)."""
+    squares, gamma = np.abs(lam) ** 2, np.asarray(gamma)[..., None]
+    return 1 / ((1 - gamma) * squares / (1 - gamma * squares)).mean(-1)
 
 
 def _from_inverse(decay: np.ndarray, inverse: np.ndarray, error: np.ndarray) -> tuple[EffectiveNeighbours, ...]:

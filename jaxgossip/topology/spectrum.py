@@ -29,7 +29,7 @@ def eigenvalues(weights: Weights) -> np.ndarray:
     Raises:
         GraphError: more than ``MAX_DENSE_NODES`` nodes without a closed form.
     """
-    laplacian = closed_form(weights.graph) if np.ndim(weights.edge) == 0 else None
+    laplacian = closed_laplacian(weights)
     if laplacian is not None:
         return _descending(1 - weights.edge * laplacian)
     n = weights.graph.n_nodes
@@ -40,6 +40,11 @@ def eigenvalues(weights: Weights) -> np.ndarray:
         )
     matrix = weights.to_scipy().toarray()
     return _descending(np.linalg.eigvalsh(matrix) if weights.is_symmetric else np.linalg.eigvals(matrix))
+
+
+def closed_laplacian(weights: Weights) -> np.ndarray | None:
+    """Return the eigenvalues μ of the Laplacian in closed form, where W = I − edge·L; None if there is none."""
+    return closed_form(weights.graph) if np.ndim(weights.edge) == 0 else None
 
 
 def second_largest_modulus(weights: Weights) -> float:
@@ -71,10 +76,9 @@ def spectral_gap(weights: Weights) -> float:
     ends = complement_extremes(weights)
     if ends is not None:
         return gap_between(*ends)
-    if np.ndim(weights.edge) == 0:
-        laplacian = closed_form(graph)
-        if laplacian is not None:  # directed circulants are normal: the norm is the largest modulus
-            return float(1 - np.abs(1 - float(weights.edge) * laplacian[1:]).max())
+    laplacian = closed_laplacian(weights)
+    if laplacian is not None:  # directed circulants are normal: the norm is the largest modulus
+        return float(1 - np.abs(1 - float(weights.edge) * laplacian[1:]).max())
     matrix = weights.to_scipy()
     if graph.n_nodes <= DENSE_NODES:
         return float(1 - np.linalg.norm(matrix.toarray() - 1 / graph.n_nodes, 2))

@@ -5,9 +5,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from jaxgossip.cli.main import main
+from jaxgossip.errors import InputError
+from jaxgossip.experiment.build import build
+from jaxgossip.experiment.config import load
 
 
 @pytest.fixture
@@ -153,3 +159,55 @@ def test_a_mistake_gives_one_sentence_a_hint_and_exit_code_2(
     assert "Traceback" not in err
     for text in texts:
         assert text in err
+
+
+def test_optimize_learns_weights_that_a_configuration_mixes_with(
+    call: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    code, text, _ = call("optimize", "path", "--nodes", "5", "--rounds", "2", "--steps", "40", "--out", "w.npz")
+    assert code == 0
+    assert "no symmetric weights have a gap above 0.191" in text  # 1 - cos(π/5)
+    assert 'in a configuration: mixing = { kind = "from_file", path = "w.npz", which = "schedule" }' in text
+    config = tmp_path / "c.toml"
+    config.write_text(
+        'topology = { kind = "path", nodes = 5 }\nrounds = 4\nlearning.dataset = "averaging"\n'
+        'algorithm.kind = "averaging"\noptimizer = { kind = "sgd", learning_rate = 0.1 }\n'
+        'mixing = { kind = "from_file", path = "w.npz" }\n'
+    )
+    W = build(load(config)).W
+    assert np.linalg.norm(W.as_matrix() - 1 / 5, 2) == pytest.approx(np.cos(np.pi / 5), abs=1e-5)
+    schedule = build(load(config, ["mixing.which=schedule"])).W
+    stored = np.load(tmp_path / "w.npz")
+    for number in (0, 1, 2):
+        matrix = schedule.at(jnp.int32(number), jax.random.key(0)).as_matrix()
+        assert matrix[0, 1] == pytest.approx(stored["schedule"][number % 2, 0], abs=1e-6)
+        assert matrix == pytest.approx(matrix.T, abs=1e-6)
+    with pytest.raises(InputError, match="holds weights of another graph than ring with 5 nodes"):
+        build(load(config, ["topology.kind=ring"]))
+    (tmp_path / "w.npz").write_text("no")
+    with pytest.raises(InputError, match="holds no learnt weights"):
+        build(load(config))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("path", "--nodes", "4", "--set", "dgree=3"), "unknown key"),
+        (("erdos_renyi", "--nodes", "8"), "mean_degree"),
+        (
+            ("static_exponential", "--nodes", "8"),
+            "weights cannot be learnt on static_exponential with 8 nodes: it is directed",
+        ),
+        (("split.txt",), "weights cannot be learnt on split.txt with 4 nodes: it is not connected"),
+        (("ring", "--nodes", "2000"), "weights cannot be learnt on ring with 2,000 nodes: at most 1,024"),
+        (("ring", "--nodes", "8", "--rounds", "0"), "over at least one round"),
+        (("ring", "--out", "w.txt"), "weights are written as .npz"),
+    ],
+)
+def test_what_cannot_be_optimized_is_said_before_anything_is_learnt(
+    call: Callable[..., tuple[int, str, str]], words: tuple[str, ...], said: str
+) -> None:
+    code, _, err = call("optimize", *words)
+    assert code == 2
+    assert said in err
+    assert "hint: " in err

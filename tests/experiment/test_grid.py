@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from jaxgossip.experiment import labels, replicate
 from jaxgossip.experiment.bands import interval, summary_rows
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis, split
+from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis
 from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import Reporter, precision
-from jaxgossip.experiment.sweep import runs_in
+from jaxgossip.experiment.sweep import runs_in, sweep, variants
+from jaxgossip.experiment.toml import split
 from jaxgossip.simulation import Program, simulate
 from jaxgossip.simulation.alike import families
 from jaxgossip.simulation.program import Steps
@@ -202,7 +204,9 @@ def test_one_that_diverges_stops_no_other(config, tmp_path) -> None:
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))
         told = RunData.load(tmp_path / "out" / run.config.name)
         assert told.diverged_round == simulate(build(load(run_text(run))).algorithm, 40, seed=run.config.seed).rounds
-    rows = summary_rows([(run.values, [RunData.load(tmp_path / "out" / run.config.name)]) for run in (good[0], bad[0])])
+    loaded = [RunData.load(tmp_path / "out" / run.config.name) for run in (good[0], bad[0])]
+    points = [(run.values, [it]) for run, it in zip((good[0], bad[0]), loaded, strict=True)]
+    rows = summary_rows(points, loaded[0].measures[0])
     assert [row["diverged"] for row in rows] == [0, 1]
     assert rows[1]["mean"] is None
 
@@ -303,6 +307,23 @@ def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -
         run_grid(other, tmp_path / "full")
 
 
+def test_a_folder_of_a_grid_takes_no_variants_and_stale_runs_are_run_again(config, tmp_path) -> None:
+    grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"]), tmp_path / "out"
+    run_grid(grid, out)
+    several = tmp_path / "several.toml"
+    several.write_text(TEXT + '[[variants]]\nname = "a"\n[[variants]]\nname = "b"\nseed = 5\n')
+    for force in (False, True):
+        with pytest.raises(ConfigError, match="holds a grid of runs"):
+            sweep(variants(several), out, force=force)
+    shutil.rmtree(out / grid.runs[0].config.name)
+    stale = out / grid.runs[1].config.name / "config.toml"
+    stale.write_text(stale.read_text().replace("rounds = 7", "rounds = 8"))
+    assert run_grid(grid, out).done == 2
+    (out / "sweep.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"sweep.json is damaged"):
+        run_grid(grid, out)
+
+
 def test_a_run_folder_is_that_of_a_run(config, tmp_path) -> None:
     grid = expand(config, ["optimizer.learning_rate=0.1"], 1)
     run_grid(grid, tmp_path / "out", command="typed")
@@ -342,7 +363,7 @@ def test_variants_have_no_grid(config) -> None:
 def test_values_are_read_as_toml() -> None:
     assert parse_axis("a.b=1,0.5,true,ring").values == (1, 0.5, True, "ring")
     assert parse_axis("a.b=[1,2],[3]").values == ([1, 2], [3])
-    assert split("'a,b',{x=1,y=2}") == ["'a,b'", "{x=1,y=2}"]
+    assert split("'a,b',{x=1,y=2},(3,4)") == ["'a,b'", "{x=1,y=2}", "(3,4)"]
 
 
 def test_numbers_that_rule_faults_out_stay_in_the_program(config) -> None:
@@ -457,5 +478,5 @@ def test_compare_takes_a_sweep_and_draws_bands_over_its_seeds(config, tmp_path, 
     assert all("±" in row for row in rows[:2])
     assert "seed_4" in compare(str(tmp_path / "out"), "--each")
     (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "sweep.json").write_text('{"runs": {"a": ""}}')
+    (tmp_path / "none" / "sweep.json").write_text('{"variants": {"a": ""}}')
     assert "none is a sweep of which no run has measured anything" in compare(str(tmp_path / "none"))

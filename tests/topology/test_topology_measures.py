@@ -77,7 +77,7 @@ def test_a_covariance_by_doubling_is_the_sum_over_powers() -> None:
 def test_an_estimate_lies_within_four_standard_errors(rule, monkeypatch: pytest.MonkeyPatch) -> None:
     W = rule(topology.watts_strogatz(900, 6, 0.2))
     exact = effective_neighbours(W)
-    monkeypatch.setattr(neighbours, "DENSE_NODES", 10)
+    monkeypatch.setattr(neighbours, "ALL_EIGENVALUES_NODES", 10)
     monkeypatch.setattr(neighbours, "LYAPUNOV_NODES", 10)
     for one, true in zip(effective_neighbours(W, rng=3), exact, strict=True):
         assert 0 < one.standard_error < 0.05 * one.value

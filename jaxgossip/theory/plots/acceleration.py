@@ -18,6 +18,7 @@ from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.measuring import trajectory, worst_left
 from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.predictions import ring_spectrum
 
 ROUNDS, SHOWN = 60, "ring 32"
 METHODS = ("plain averaging", "shift register", "Chebyshev")
@@ -42,7 +43,7 @@ def sizes(quick: bool) -> list[int]:
 
 def slowest(n: int) -> float:
     """Return ρ of the ring."""
-    return (1 + 2 * np.cos(2 * np.pi / n)) / 3
+    return float(ring_spectrum(n)[1])
 
 
 def predict(quick: bool) -> Found:

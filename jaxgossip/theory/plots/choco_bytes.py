@@ -169,6 +169,7 @@ def claims(predicted: Bytes, measured: Bytes) -> list[Claim]:
         Claim(f"bytes of a message, {name}", measured.message[name], size, 0.0, "absolute")
         for name, size in predicted.message.items()
     ]
+    # Minibatch noise moves the look at which an error is first reached by a few of a hundred.
     exact = measured.left[RANDOM][EXACT]
     for name in (TOP, QSGD):
         for error in predicted.errors:

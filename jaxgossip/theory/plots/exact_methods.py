@@ -42,10 +42,15 @@ class Method(NamedTuple):
     def make(self, eta: float | jax.Array, *, heterogeneity: float = 1.0) -> Algorithm:
         """Return it on the ring, without noise, each node at a start of its own."""
         problem = isotropic_quadratic(
-            N, dimension=D, heterogeneity=heterogeneity, noise=0.0, init="independent", dtype=jnp.float64
+            N, dimension=D, targets=heterogeneity * targets(), noise=0.0, init="independent", dtype=jnp.float64
         )
         options = {} if self.form is None else {"form": self.form}
         return ALGORITHMS[self.algorithm](problem, optax.sgd(eta), metropolis_hastings(topology.ring(N)), **options)
+
+
+def targets() -> np.ndarray:
+    """Return (n, d): b, what each node pulls towards."""
+    return np.random.default_rng(0).normal(size=(N, D))
 
 
 def methods() -> dict[str, Method]:
@@ -85,7 +90,7 @@ class Found(NamedTuple):
 def predict(quick: bool) -> Found:
     """Return rates from the modes' matrices, the floor of D-SGD from its fixed point."""
     del quick
-    lam = (1 + 2 * np.cos(2 * np.pi * np.arange(N) / N)) / 3
+    lam = predictions.ring_spectrum(N)
     modes = {
         "DIGing": predictions.diging_mode,
         "ATC tracking": predictions.atc_tracking_mode,
@@ -98,8 +103,7 @@ def predict(quick: bool) -> Found:
         # The mode of the mean, λ = 1, is no disagreement; its own root 1 − η is the smaller one here.
         rate, large = (float(np.abs(predictions.spectrum(mode(eta), lam[1:])).max()) for eta in (ETA, LARGE))
         found[name] = Course(rate, large, 0.0)
-    targets = np.random.default_rng(0).normal(size=(N, D))
-    energy = (np.abs(np.fft.fft(targets, axis=0)[1:]) ** 2).sum(1) / N
+    energy = predictions.mode_energy(targets())[1:]
     bias = (predictions.bias_factor("atc", lam[1:], ETA) ** 2 * energy).sum() / N
     found["D-SGD"] = Course(float(lam[1] * (1 - ETA)), float(lam[1] * (1 - LARGE)), float(np.sqrt(bias)))
     return Found(found, {}, diverged=True)

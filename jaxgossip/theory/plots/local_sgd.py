@@ -126,6 +126,7 @@ def claims(predicted: Drift, measured: Drift) -> list[Claim]:
         Claim(f"consensus, τ = {tau}", consensus, predicted.consensus[tau], 0.01)
         for tau, consensus in measured.consensus.items()
     ]
+    # A time average of slow noise, as for D-SGD's stationary error.
     found += [
         Claim(f"error of the mean, τ = {tau}", mean, predicted.mean[tau], 0.02) for tau, mean in measured.mean.items()
     ]

@@ -22,7 +22,7 @@ from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import round_number
 from jaxgossip.theory.plot import Claim, Plot
-from jaxgossip.theory.predictions import bias_factor, momentum_step
+from jaxgossip.theory.predictions import bias_factor, mode_energy, momentum_step, ring_spectrum
 from jaxgossip.theory.steps import by_column
 
 N, BETA, COLUMNS = 16, 0.9, 4
@@ -62,8 +62,8 @@ def predict(quick: bool) -> Bias:
     lam = topology.eigenvalues(topology.metropolis_hastings(topology.ring(N)))
     b = targets() - targets().mean(0)
     # A circulant W: the Fourier modes, sorted like their eigenvalues.
-    own = (1 + 2 * np.cos(2 * np.pi * np.arange(N) / N)) / 3
-    energy = np.square(np.abs(np.fft.fft(b, axis=0))).sum(1)[np.argsort(-own)] / N
+    own = ring_spectrum(N)
+    energy = mode_energy(b)[np.argsort(-own)]
 
     def bias(name: str, eta: float) -> float:
         return float((bias_factor("atc", lam, momentum_step(name, lam, eta, BETA)) ** 2 * energy).sum()) / N

@@ -144,6 +144,7 @@ def claims(predicted: dict[int, Theory], measured: dict[int, Found]) -> list[Cla
     found = []
     for dimension, one in measured.items():
         n = 2**dimension
+        # What is left is a mean over sampled starts, and scatters by a few of a hundred.
         found += [
             Claim(f"error at most 3σ²/n, {n} nodes", one.mse, 3 * SIGMA**2 / n, 0.0, "at most"),
             Claim(f"disagreement left, {n} nodes", one.apart, predicted[dimension].apart, 0.05),

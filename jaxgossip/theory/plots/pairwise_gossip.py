@@ -160,6 +160,7 @@ def draw(predicted: Times, measured: Times) -> Figure:
 
 def claims(predicted: Times, measured: Times) -> list[Claim]:
     """Return: what a tick of all pairs takes, within 2% of it; every time inside its bounds."""
+    # A mean over sampled pairs.
     found = [
         Claim(f"taken by a tick, all pairs of {n}", 1 - left, 1 - predicted.left[n], 0.02)
         for n, left in measured.left.items()

@@ -63,8 +63,7 @@ def predict(quick: bool) -> dict[str, Parts]:
     W = topology.metropolis_hastings(topology.ring(N))
     lam = topology.eigenvalues(W)
     # Fourier modes are the ring's eigenvectors: energies of b̂_k in the order of their own eigenvalues.
-    energy = (np.abs(np.fft.fft(targets(), axis=0)) ** 2).sum(1) / N
-    own = (1 + 2 * np.cos(2 * np.pi * np.arange(N) / N)) / 3
+    energy, own = predictions.mode_energy(targets()), predictions.ring_spectrum(N)
     found = {}
     for form in FORMS:
         parts = [

@@ -14,13 +14,6 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 
 
-def effective_neighbours(lam: np.ndarray, gamma: float | np.ndarray) -> np.ndarray:
-    """Return n_W(γ) of a normal W: 1/n_W = (1 − γ)(1/n)Σ|λ|²/(1 − γ|λ|²)."""
-    squares = np.abs(lam) ** 2
-    gamma = np.asarray(gamma)[..., None]
-    return 1 / ((1 - gamma) * squares / (1 - gamma * squares)).mean(-1)
-
-
 def periodic_neighbours(lam: np.ndarray, gamma: float) -> float:
     """Return n_W(γ) of a period of normal W_t that commute, λ (period, n): a mean over the rounds that have settled.
 
