@@ -1,5 +1,6 @@
 """``jaxgossip figure``: theory plots on a terminal."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,9 @@ def run_some(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME...", help="Plots; 'figure list' names them.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the pictures, of claims.json and gallery.md.")] = Path("runs/figures"),
+    out: Annotated[Path, typer.Option(help="Folder of the pictures, of claims.json and gallery.md.")] = Path(
+        "runs/figures"
+    ),
     formats: Annotated[str, typer.Option("--format", metavar="SUFFIX,...", help="png, svg, pdf.")] = "png",
     *,
     every: Annotated[bool, typer.Option("--all", help="Run every plot.")] = False,
@@ -65,8 +68,8 @@ def run_some(
             "figure": verdict.name,
             "claim": claim.name,
             "measured": f"{claim.measured:.6g}",
-            "theory": f"{claim.predicted:.6g}",
-            "tolerance": f"{claim.kind} {claim.tolerance:.2g}",
+            "theory": claim.theory,
+            "tolerance": claim.allowed,
             "verdict": "holds" if claim.holds else "FAILS",
         }
         for verdict in verdicts
@@ -81,4 +84,10 @@ def run_some(
     if failed:
         sys.exit(1)
     if not every:
-        hint("jaxgossip figure run --all")
+        options = [
+            *(["--quick"] if quick else []),
+            "--out",
+            str(out),
+            *(["--format", formats] if formats != "png" else []),
+        ]
+        hint(shlex.join(["jaxgossip", "figure", "run", "--all", *options]))

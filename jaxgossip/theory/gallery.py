@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,7 +74,10 @@ def run_plots(
             raise ConfigError(f"unknown format '{one}'", hint=f"known: {', '.join(FORMATS)}")
     builders = {name: PLOTS[name] for name in names}
     known = _read(out / CLAIMS)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be made: {error.strerror}", hint="give --out another folder") from error
     verdicts = []
     for name, build in builders.items():
         plot: Plot = build()
@@ -126,10 +130,11 @@ def page(known: Mapping[str, Mapping[str, Any]]) -> str:
         "`jaxgossip figure run --all --out DIR` makes such a page, and the command below a plot that plot.",
     ]
     for plot in known.values():
-        picture = next((one for one in plot["pictures"] if not one.endswith(".pdf")), None)
+        shown = next((one for one in plot["pictures"] if not one.endswith(".pdf")), None)
+        picture = shown or plot["pictures"][0]
         held = sum(claim["holds"] for claim in plot["claims"])
         lines += ["", f"## {plot['title']}", "", plot["sentence"], ""]
-        lines += [f"![{plot['title']}]({picture})", ""] if picture else []
+        lines += [f"![{plot['title']}]({picture})" if shown else f"[{picture}]({picture})", ""]
         lines += [
             f"`{plot['command']}` · {plot['seconds']:.0f} s · {plot['source']}",
             "",
@@ -138,9 +143,9 @@ def page(known: Mapping[str, Mapping[str, Any]]) -> str:
             "| claim | measured | theory | tolerance | verdict |",
             "|---|---|---|---|---|",
             *(
-                f"| {claim['name']} | {_number(claim['measured'])} | {_number(claim['predicted'])} | {claim['kind']} "
-                f"{claim['tolerance']:.2g} | {'holds' if claim['holds'] else '**fails**'} |"
-                for claim in plot["claims"]
+                f"| {claim.name} | {claim.measured:.6g} | {claim.theory} | {claim.allowed} | "
+                f"{'holds' if claim.holds else '**fails**'} |"
+                for claim in map(_claim, plot["claims"])
             ),
             "",
             "</details>",
@@ -148,8 +153,10 @@ def page(known: Mapping[str, Mapping[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _number(value: float | None) -> str:
-    return "not finite" if value is None else f"{value:.6g}"
+def _claim(record: Mapping[str, Any]) -> Claim:
+    """Return the claim that a record was made of."""
+    measured, predicted = (math.nan if record[name] is None else record[name] for name in ("measured", "predicted"))
+    return Claim(record["name"], measured, predicted, record["tolerance"], record["kind"])
 
 
 def _read(path: Path) -> dict[str, Any]:

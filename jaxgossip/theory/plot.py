@@ -45,6 +45,23 @@ class Claim:
             case "at least":
                 return bool(difference >= -self.tolerance)
 
+    @property
+    def theory(self) -> str:
+        """What theory says, in words: a value, or ``≤`` or ``≥`` a bound."""
+        sign = {"at most": "≤ ", "at least": "≥ "}.get(self.kind, "")
+        return f"{sign}{self.predicted:.6g}"
+
+    @property
+    def allowed(self) -> str:
+        """How far off it may be, in words."""
+        match self.kind:
+            case "relative":
+                return f"± {100 * self.tolerance:.3g} %"
+            case "absolute":
+                return f"± {self.tolerance:.3g}"
+            case _:
+                return f"by {self.tolerance:.3g}" if self.tolerance else ""
+
     def record(self) -> dict[str, Any]:
         """Return the claim and its verdict as JSON values."""
         measured, predicted = (

@@ -57,6 +57,9 @@ def test_run_leaves_pictures_claims_and_a_page(call: Call, tmp_path: Path) -> No
         assert (tmp_path / "here" / picture).stat().st_size > 10_000
     assert (tmp_path / "here/gallery.md").read_text() == page(known)
     assert f"![{entry['title']}](stability_thresholds.svg)" in page(known)
+    assert "next: jaxgossip figure run --all --quick --out here --format 'svg, png'" in text
+    entry["pictures"] = ["stability_thresholds.pdf"]
+    assert "[stability_thresholds.pdf](stability_thresholds.pdf)" in page(known)
 
 
 def test_a_claim_that_fails_ends_with_1_and_the_page_says_so(
@@ -83,6 +86,10 @@ def test_a_claim_that_fails_ends_with_1_and_the_page_says_so(
         (("run", "acceleration", "--all"), "error: give the names of plots, or --all, not both"),
         (("run", "aceleration"), "error: unknown figure 'aceleration'\n\nhint: did you mean 'acceleration'?"),
         (("run", "acceleration", "--format", "gif"), "error: unknown format 'gif'\n\nhint: known: png, svg, pdf"),
+        (
+            ("run", "acceleration", "--out", "/dev/null/x"),
+            "error: /dev/null/x cannot be made: Not a directory\n\nhint: give --out",
+        ),
         (("run", "acceleration", "--format", ","), "error: --format names no format\n\nhint: known: png, svg, pdf"),
     ],
 )

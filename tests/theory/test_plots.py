@@ -68,6 +68,12 @@ def test_a_claim_holds_within_its_tolerance_only(kind: str, good: float, bad: fl
     assert Claim("it", math.nan, 1.0, 0.01, kind).record()["measured"] is None
 
 
+def test_a_claim_says_what_it_claims() -> None:
+    kinds = ("relative", "absolute", "at most", "at least")
+    said = [(claim.theory, claim.allowed) for claim in (Claim("it", 1.0, 2.5, 0.01, kind) for kind in kinds)]
+    assert said == [("2.5", "± 1 %"), ("2.5", "± 0.01"), ("≤ 2.5", "by 0.01"), ("≥ 2.5", "by 0.01")]
+
+
 @pytest.mark.parametrize("name", ["consensus_contraction", "stability_thresholds", "acceleration"])
 def test_every_claim_holds_and_is_drawn(name: str) -> None:
     """Of three; .ci/run has all of them by ``figure run --all --quick``."""

@@ -194,6 +194,33 @@ def test_barabasi_albert_degrees_are_networkx_in_distribution():
     assert same_mean(hubs, their_hubs) > SURE
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda rng: topology.erdos_renyi(30, p=0.2, rng=rng), lambda seed: nx.gnp_random_graph(30, 0.2, seed=seed)),
+        (lambda rng: topology.random_regular(30, 4, rng=rng), lambda seed: nx.random_regular_graph(4, 30, seed=seed)),
+        (lambda rng: topology.barabasi_albert(30, 3, rng=rng), lambda seed: nx.barabasi_albert_graph(30, 3, seed=seed)),
+        (
+            lambda rng: topology.random_geometric(30, radius=0.3, rng=rng),
+            lambda seed: nx.random_geometric_graph(30, 0.3, seed=seed),
+        ),
+        (
+            lambda rng: topology.stochastic_block(30, 3, 0.5, 0.1, rng=rng),
+            lambda seed: nx.planted_partition_graph(3, 10, 0.5, 0.1, seed=seed),
+        ),
+    ],
+    ids=["erdos_renyi", "random_regular", "barabasi_albert", "random_geometric", "stochastic_block"],
+)
+def test_degrees_and_clustering_are_those_of_networkx_in_distribution(ours, theirs):
+    mine, its = [to_networkx(ours(seed)) for seed in range(200)], [theirs(seed) for seed in range(200)]
+    for measure in (nx.average_clustering, lambda g: np.var([d for _, d in g.degree()]), lambda g: g.number_of_edges()):
+        values = [[measure(graph) for graph in graphs] for graphs in (mine, its)]
+        if np.ptp(values):
+            assert same_mean(*values) > SURE
+    degrees = [[d for graph in graphs for _, d in graph.degree()] for graphs in (mine, its)]
+    assert stats.ks_2samp(*degrees).pvalue > SURE
+
+
 @pytest.mark.parametrize("m", [1, 2, 5])
 def test_barabasi_albert_tail(m):
     # P(degree >= k) = m(m + 1)/(k(k + 1)), Bollobás et al. 2001
