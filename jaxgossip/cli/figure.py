@@ -77,9 +77,10 @@ def run_some(
     ]
     say(table(rows))
     failed = [row for row in rows if row["verdict"] == "FAILS"]
+    pictures = sum(len(verdict.pictures) for verdict in verdicts)
     say(
         f"\n{len(rows) - len(failed)} of {len(rows)} claims hold; wrote {out / PAGE}, {CLAIMS} and "
-        f"{sum(len(verdict.pictures) for verdict in verdicts)} pictures beside it"
+        f"{pictures} picture{'s' * (pictures != 1)} beside it"
     )
     if failed:
         sys.exit(1)

@@ -130,9 +130,10 @@ def draw(predicted: dict[str, float], measured: Measured) -> Figure:
             )
         axes[0].set_xticks(x, names, rotation=30, ha="right")
     axes[0].set_yscale("log")
+    axes[0].set_ylim(top=3)
     axes[0].set_ylabel("spectral gap 1 − ρ, more is faster")
     drawing.title(axes[0], "Static weights; dashed: optimum or bound")
-    drawing.legend(axes[0])
+    drawing.legend(axes[0], loc="upper left", ncols=2, fontsize=8)
     for panel, (name, found) in zip(axes[1:], measured.rounds.items(), strict=True):
         for number, (rule, left) in enumerate(found.left.items()):
             drawing.series(panel, np.arange(left.size), np.maximum(left, 1e-16), 2 * number, rule)
@@ -142,7 +143,7 @@ def draw(predicted: dict[str, float], measured: Measured) -> Figure:
         drawing.title(panel, name)
         with style():
             panel.axvline(found.period, color="#999999", linewidth=0.8)
-            panel.legend(loc="lower left")
+            panel.legend(loc="center left", fontsize=8)
     return figure
 
 
