@@ -477,6 +477,11 @@ def test_compare_takes_a_sweep_and_draws_bands_over_its_seeds(config, tmp_path, 
     assert [row.split()[:2] for row in rows[:2]] == [["ring", "2"], ["star", "2"]]
     assert all("±" in row for row in rows[:2])
     assert "seed_4" in compare(str(tmp_path / "out"), "--each")
+    first = tmp_path / "out" / grid.runs[0].config.name
+    twice = [tmp_path / "out", first, tmp_path / "out" / ".." / "out", tmp_path / "out"]
+    assert runs_in(twice) == [run.folder for run in loaded]
+    other = tmp_path / "out" / grid.runs[1].config.name
+    assert runs_in([first / ".." / first.name, other, first]) == [first / ".." / first.name, other]
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "sweep.json").write_text('{"variants": {"a": ""}}')
     assert "none is a sweep of which no run has measured anything" in compare(str(tmp_path / "none"))
