@@ -277,14 +277,36 @@ def test_a_group_that_was_stopped_goes_on_from_its_checkpoint_with_the_same_bits
         assert one == other
 
 
+def test_a_grid_that_grows_goes_on_with_the_group_that_was_stopped(config, tmp_path) -> None:
+    overrides = ["rounds=20"]
+    few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1, overrides)
+    run_grid(few, tmp_path / "whole")
+    run_grid(few, tmp_path / "out", reporter=Impatient(9))
+    many, listener = expand(config, ["optimizer.learning_rate=0.3,0.1,0.2"], 2, overrides), Listener()
+    outcome = run_grid(many, tmp_path / "out", reporter=listener)
+    assert (outcome.done, outcome.kept) == (6, 0)
+    groups = [note for note in listener.notes if note.startswith(("[group", "going on"))]
+    assert [note.partition("]")[0] for note in groups] == ["[group 1 of 2", "going on from round 9", "[group 2 of 2"]
+    for run in few.runs:
+        one, other = (records(tmp_path / name / run.config.name) for name in ("whole", "out"))
+        for record in (*one, *other):
+            del record["wall_s"]
+        assert one == other
+    assert_same(records(tmp_path / "out" / many.runs[1].config.name), alone(many.runs[1]))
+
+
 def test_a_checkpoint_of_other_runs_is_of_no_use(config, tmp_path) -> None:
-    few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1)
-    run_grid(few, tmp_path / "out", reporter=Impatient(3))
+    grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1), tmp_path / "out"
+    run_grid(grid, out, reporter=Impatient(3))
+    shutil.copytree(out / "checkpoint", tmp_path / "copy")
+    run_grid(grid, out)
+    shutil.copytree(tmp_path / "copy", out / "checkpoint")
+    shutil.rmtree(out / grid.runs[1].config.name)  # of the two in the checkpoint, one is there
     listener = Listener()
-    assert (
-        run_grid(expand(config, ["optimizer.learning_rate=0.1,0.2"], 2), tmp_path / "out", reporter=listener).done == 4
-    )
+    outcome = run_grid(grid, out, reporter=listener)
+    assert (outcome.done, outcome.kept) == (1, 1)
     assert not any(note.startswith("going on") for note in listener.notes)
+    assert_same(records(out / grid.runs[1].config.name), alone(grid.runs[1]))
 
 
 def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -> None:
