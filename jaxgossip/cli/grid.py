@@ -47,7 +47,7 @@ def _tell(grid: Grid, out: Path) -> None:
         return
     measure = common_measure(list(loaded.values()), len(loaded))
     numbers = [
-        {**run.values, "seed": run.config.seed, **final_numbers(loaded[run.config.name], measure)}
+        {**run.cells, "seed": run.config.seed, **final_numbers(loaded[run.config.name], measure)}
         for run in grid.runs
         if run.config.name in loaded
     ]
@@ -55,7 +55,7 @@ def _tell(grid: Grid, out: Path) -> None:
     for point in grid.points:
         members = [run for run in grid.runs if run.point == point and run.config.name in loaded]
         if members:
-            points.append((members[0].values, [loaded[run.config.name] for run in members]))
+            points.append((members[0].cells, [loaded[run.config.name] for run in members]))
     rows = summary_rows(points, measure)
     say(table(summary_table(rows, measure)))
     written = [*write_table(numbers, out), *write_table(rows, out, "summary"), out / "compare.png"]

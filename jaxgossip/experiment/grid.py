@@ -55,6 +55,13 @@ class GridRun:
         """What it shares with the runs that differ in their seeds alone."""
         return ", ".join(f"{key}={said(value)}" for key, value in self.values.items())
 
+    @property
+    def cells(self) -> dict[str, Any]:
+        """Its values as rows of tables hold them: numbers, words and truths as they are, anything else as text."""
+        return {
+            key: value if isinstance(value, str | int | float) else said(value) for key, value in self.values.items()
+        }
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -108,11 +115,15 @@ def parse_axis(option: str) -> Axis:
 
 
 def said(value: Any) -> str:
-    """Return a value as the command line has it."""
+    """Return a value as the command line has it; a table as its kind and its other keys: ``ring (nodes 16)``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(said, value))}]"
+    if isinstance(value, Mapping):
+        others = ", ".join(f"{key} {said(one)}" for key, one in value.items() if key != "kind")
+        kind = said(value["kind"]) if "kind" in value else ""
+        return f"{kind} ({others})" if kind and others else kind or others
     return str(value)
 
 
@@ -186,8 +197,11 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
 
 
 def _name(axes: Sequence[Axis], values: Sequence[Any], seed: int) -> str:
-    parts = [
-        said(value) if isinstance(value, str) else f"{axis.path[-1]}_{said(value)}"
-        for axis, value in zip(axes, values, strict=True)
-    ]
-    return folder_name("-".join([*(part.rsplit("/", maxsplit=1)[-1] for part in parts), f"seed_{seed}"]))
+    parts = []
+    for axis, value in zip(axes, values, strict=True):
+        if isinstance(value, Mapping):
+            parts.append(folder_name(said(value).replace("(", "").replace(")", "")))
+        else:
+            parts.append(said(value) if isinstance(value, str) else f"{axis.path[-1]}_{said(value)}")
+    names = [part.rsplit("/", maxsplit=1)[-1] for part in parts]
+    return folder_name("-".join([*names, f"seed_{seed}"]))

@@ -21,7 +21,7 @@ from jaxgossip.experiment.build import Experiment, Shared, build, in_own_code, p
 from jaxgossip.experiment.claim import claim, status_of
 from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.folder import RunFolder, strict_json
-from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers
+from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
 from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
 from jaxgossip.experiment.memory import available_bytes
 from jaxgossip.experiment.provenance import provenance
@@ -128,7 +128,7 @@ def _told(bundle: Sequence[GridRun]) -> str:
     """Return what the runs of a bundle have in common of the grid."""
     first = bundle[0]
     same = [key for key, value in first.values.items() if all(run.values[key] == value for run in bundle)]
-    return ", ".join(f"{key}={first.values[key]}" for key in same) or first.config.algorithm.kind
+    return ", ".join(f"{key}={said(first.values[key])}" for key in same) or first.config.algorithm.kind
 
 
 def _run_bundle(

@@ -14,7 +14,7 @@ import pytest
 from jaxgossip.cli.main import main
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import labels, replicate
-from jaxgossip.experiment.bands import interval, summary_rows
+from jaxgossip.experiment.bands import bands, interval, summary_rows, summary_table
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis
@@ -209,6 +209,13 @@ def test_one_that_diverges_stops_no_other(config, tmp_path) -> None:
     rows = summary_rows(points, loaded[0].measures[0])
     assert [row["diverged"] for row in rows] == [0, 1]
     assert rows[1]["mean"] is None
+    figure = bands(points, "page")
+    assert [text.get_text().partition(" ")[2] for text in figure.legends[0].get_texts()] == ["", "(diverged)"]
+    assert "1 of 2 runs diverged" in figure.get_suptitle()
+    dotted = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    before = loaded[1].column("distance_to_optimum_mean")
+    np.testing.assert_allclose(dotted[0].get_ydata(), before[np.isfinite(before)], rtol=1e-9)
+    assert len(bands(points[1:], "page").axes[0].lines) == 1  # alone, it is drawn as well
 
 
 def test_a_stopped_grid_goes_on_where_it_was(config, tmp_path) -> None:
@@ -398,6 +405,60 @@ def test_the_band_is_student_t() -> None:
     assert (float(mean), float(deviation)) == (2.0, 1.0)
     assert float(half) == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
     assert np.isnan(interval(np.array([1.0]))[2])
+
+
+def seeds_of(accuracies: list[list[float]]) -> list[RunData]:
+    """Return runs of such test accuracies by round, with equal consensus distances."""
+    return [
+        RunData(
+            Path(f"seed_{seed}"), {"seed": seed}, {"status": "completed"},
+            tuple(
+                {"round": round_, "test_accuracy_mean": one, "test_accuracy_min": one, "consensus_distance": 0.1}
+                for round_, one in enumerate(values)
+            ),
+            {}, {}, {},
+        )
+        for seed, values in enumerate(accuracies)
+    ]  # fmt: skip
+
+
+def test_few_seeds_are_drawn_one_by_one_and_bands_of_fractions_end_at_one() -> None:
+    few, many = seeds_of([[0.5, 0.9], [0.6, 1.0]]), seeds_of([[0.5, 0.9], [0.5, 1.0], [0.5, 1.0], [0.5, 1.0]])
+    figure = bands([({"a.kind": "few"}, few), ({"a.kind": "many"}, many)], "page")
+    above = figure.axes[0]
+    assert len(above.lines) == 1 + 2 + 1  # mean and seeds of the few, mean of the many
+    np.testing.assert_allclose(above.lines[0].get_ydata(), [0.55, 0.95])
+    np.testing.assert_allclose(above.lines[2].get_ydata(), [0.6, 1.0])
+    (band,) = above.collections
+    _, _, half = interval(np.array([0.9, 1.0, 1.0, 1.0]))
+    ends = band.get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == pytest.approx((0.5, 1.0))
+    assert min(abs(ends - (0.975 - half))) < 1e-12
+    assert figure.get_suptitle() == "page: mean of 2 to 4 seeds"
+    caption = figure.get_supxlabel()
+    assert caption.startswith("shaded: 95 % band of the mean, thin: each seed; on logarithmic axes")
+    assert bands([({}, many[:1])], "page").get_suptitle() == "page: one seed"
+
+
+def test_the_table_has_bands_from_three_seeds_on() -> None:
+    runs = seeds_of([[0.5, 0.9], [0.6, 1.0], [0.4, 0.8]])
+    measure = runs[0].measures[0]
+    two, three = summary_table(summary_rows([({"a.kind": n}, runs[:n]) for n in (2, 3)], measure), measure)
+    header = "test accuracy, mean ± 95 %"
+    assert (two[header], two["std over seeds"]) == ("95.0% ± –", "7.1%")
+    assert three[header] == f"90.0% ± {100 * 4.302653 * 0.1 / np.sqrt(3):.1f}%"
+    (one,) = summary_table(summary_rows([({"a.kind": 1}, runs[:1])], measure), measure)
+    assert list(one) == ["a", "seeds", "test accuracy, mean", "worst node", "consensus distance"]
+
+
+def test_values_that_are_tables_are_told_by_their_kinds(config, tmp_path) -> None:
+    option = "topology={kind='ring',nodes=16},{nodes=16,kind='random_regular',degree=4}"
+    grid = expand(config, [option])
+    assert grid.points == ["topology=ring (nodes 16)", "topology=random_regular (nodes 16, degree 4)"]
+    assert [run.config.name for run in grid.runs] == ["ring_nodes_16-seed_3", "random_regular_nodes_16_degree_4-seed_3"]
+    assert grid.runs[0].cells == {"topology": "ring (nodes 16)"}
+    options = expand(config, ["learning.dataset_options={samples=100,features=4},{samples=200,features=4}"])
+    assert options.points[0] == "learning.dataset_options=samples 100, features 4"
 
 
 def test_a_grid_tells_all_on_the_command_line(config, tmp_path, capsys, monkeypatch) -> None:
