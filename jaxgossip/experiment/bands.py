@@ -280,8 +280,9 @@ def _with_band(row: Mapping[str, Any], name: str, measure: Measure, *, several: 
     mean, half = row[name], row[f"{name}_band95"]
     if mean is None or not several:
         return "–" if mean is None else measure.text(mean)
-    few = half is None or row["runs"] - row["diverged"] < TOLD_FROM
-    return f"{measure.text(mean)} ± {'–' if few else measure.text(half)}"
+    if half is None or row["runs"] - row["diverged"] < TOLD_FROM:
+        return f"{measure.text(mean)} ± –"
+    return f"{measure.text(mean)} ± {measure.text(half)}"
 
 
 def _own_columns(row: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, Shared, build, in_own_code, place_of
-from jaxgossip.experiment.claim import claim, status_of
+from jaxgossip.experiment.claim import check_claim, claim, status_of
 from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.folder import RunFolder, strict_json
 from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
@@ -26,12 +26,15 @@ from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
 from jaxgossip.experiment.memory import available_bytes
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.run import Reporter, now, precision, privacy_facts
+from jaxgossip.experiment.units import counted
 from jaxgossip.simulation import Observer
 from jaxgossip.simulation.alike import Family, families
 from jaxgossip.simulation.checkpoint import write_atomically
 from jaxgossip.simulation.program import Steps
 from jaxgossip.simulation.replicas import Replica, simulate_family
 
+SMALL_NETWORK = 20_000
+"""Networks of at most so many nodes are built in no time."""
 STATES_HELD = 8
 """A run among others takes about so many times its state: old and new one, gradients, what mixing holds."""
 BLOCK_BYTES = 2**25
@@ -74,21 +77,24 @@ def run_grid(
         InputError: a run cannot be built.
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
-    claim(grid, out, force=force)
-    if grid.lists_baselines:
-        reporter.note("baselines are not part of a grid: algorithm.kind=isolated is one")
-    status = {run.config.name: status_of(out / run.config.name, run) for run in grid.runs}
+    check_claim(grid, out, force=force)
+    status = {run.config.name: None if force else status_of(out / run.config.name, run) for run in grid.runs}
     missing = [run for run in grid.runs if status[run.config.name] is None]
+    if grid.lists_baselines and len(missing) == len(grid.runs):
+        reporter.note("a grid runs no baselines; algorithm.kind=isolated as a value runs one of them")
     if len(missing) < len(grid.runs):
-        reporter.note(f"{len(grid.runs) - len(missing)} of {len(grid.runs)} runs are there already")
+        there = len(grid.runs) - len(missing)
+        reporter.note(f"{there} of {counted(len(grid.runs), 'run')} {'is' if there == 1 else 'are'} there already")
     shared, facts, done, interrupted = Shared(), provenance() if missing else {}, 0, False
     compiled: dict[Any, Any] = {}
-    bundles = _bundles(missing, members_kept(out / CHECKPOINTS))
+    bundles = _bundles(missing, [] if force else members_kept(out / CHECKPOINTS))
+    _build_first(grid, bundles, shared, reporter)
+    claim(grid, out, force=force)
     for number, bundle in enumerate(bundles, start=1):
         stopped = reporter.should_stop()
         if not stopped:
-            reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {len(bundle)} runs")
-            with precision(bundle[0].config):
+            reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {counted(len(bundle), 'run')}")
+            with precision(bundle[0].config), _named(grid, ", ".join(_common(bundle))):
                 for runs, replicas in _run_bundle(bundle, shared, compiled, out / CHECKPOINTS, reporter):
                     for run, experiment, replica in zip(*runs, replicas, strict=True):
                         _write(out / run.config.name, experiment, replica, {"command": command, **facts})
@@ -124,11 +130,40 @@ def _bundles(runs: Sequence[GridRun], kept: Sequence[str]) -> list[list[GridRun]
     return [*([first] if first else []), *found.values()]
 
 
+def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Shared, reporter: Reporter) -> None:
+    """Build the first run of each bundle of small networks: what cannot be built is told before anything runs.
+
+    Raises:
+        InputError: one cannot be built; the message says which.
+    """
+    for bundle in bundles if len(bundles) > 1 else ():
+        first = bundle[0]
+        if reporter.should_stop():
+            return
+        if (first.config.topology.keywords().get("nodes") or 0) <= SMALL_NETWORK:
+            with precision(first.config), _named(grid, ", ".join(_common(bundle))):
+                _built(first, shared)
+
+
+@contextlib.contextmanager
+def _named(grid: Grid, point: str) -> Iterator[None]:
+    """Begin every error with the configuration's file and the point of the grid."""
+    try:
+        yield
+    except JaxGossipError as error:
+        where = f"{grid.source} ({point})" if point else grid.source
+        raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
+
+
 def _told(bundle: Sequence[GridRun]) -> str:
-    """Return what the runs of a bundle have in common of the grid."""
+    return ", ".join(_common(bundle)) or bundle[0].config.algorithm.kind
+
+
+def _common(bundle: Sequence[GridRun]) -> list[str]:
+    """Return what the runs of a bundle have in common of the grid, ``key=value`` each."""
     first = bundle[0]
     same = [key for key, value in first.values.items() if all(run.values[key] == value for run in bundle)]
-    return ", ".join(f"{key}={said(first.values[key])}" for key in same) or first.config.algorithm.kind
+    return [f"{key}={said(first.values[key])}" for key in same]
 
 
 def _run_bundle(
@@ -152,7 +187,7 @@ def _run_bundle(
     parts = [part for family in found for part in _parts(family)]
     for number, family in enumerate(parts, start=1):
         part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
-        reporter.note(f"compiling {experiments[0].algorithm.name} for {len(family.members)} runs{part}")
+        reporter.note(f"compiling {experiments[0].algorithm.name} for {counted(len(family.members), 'run')}{part}")
         reporter.begin(experiments[0].algorithm.name, config.rounds, 0)
         points = [bundle[member].point for member in family.members]
         members = [bundle[member].config.name for member in family.members]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxgossip.cli.main import main
-from jaxgossip.errors import ConfigError
+from jaxgossip.errors import ConfigError, InputError
 from jaxgossip.experiment import labels, replicate
 from jaxgossip.experiment.bands import bands, interval, summary_rows, summary_table
 from jaxgossip.experiment.build import build
@@ -245,8 +246,12 @@ def test_a_grid_grows_in_its_folder_by_values_and_seeds(config, tmp_path) -> Non
     assert (outcome.done, outcome.kept) == (4, 2)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert_same(records(out / many.runs[3].config.name), alone(many.runs[3]))
-    with pytest.raises(ConfigError, match="holds another sweep: its grid is"):
-        run_grid(few, out)
+    note = (out / "sweep.json").read_text()
+    assert run_grid(few, out).kept == 2  # a smaller one is there already, and the larger one stays known
+    assert (out / "sweep.json").read_text() == note
+    assert run_grid(many, out).kept == 6
+    with pytest.raises(ConfigError, match=r"its grid is optimizer\.learning_rate=0.1,0.3,0.2 with seeds"):
+        run_grid(expand(config, ["optimizer.learning_rate=0.1,0.3,0.2,0.4"], 1), out)  # neither holds the other
 
 
 class Impatient(Listener):
@@ -323,7 +328,8 @@ def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -
         (["optimizer.learning_rate=0.1,0.3"], 1, [], "its grid is"),
         (["topology.kind=ring,star"], 1, [], "its grid is"),
         (["optimizer.learning_rate=0.1,0.2"], 1, ["seed=4"], "its seeds are"),
-        (["optimizer.learning_rate=0.1,0.2"], 2, ["rounds=8"], "its configuration differs"),
+        (["optimizer.learning_rate=0.1,0.2"], 2, ["rounds=8"], "its configuration differs: rounds is 7 there, here 8"),
+        (["optimizer.learning_rate=0.1"], 1, ["rounds=8", "topology.nodes=9"], "its .* and 1 more key"),
     ):
         with pytest.raises(ConfigError, match=f"holds another sweep: {message}"):
             run_grid(expand(config, options, seeds, overrides), out)
@@ -334,6 +340,32 @@ def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -
     (tmp_path / "full" / "mine").write_text("")
     with pytest.raises(ConfigError, match="holds no sweep"):
         run_grid(other, tmp_path / "full")
+
+
+def test_another_order_of_the_keys_is_refused_with_the_right_one(config, tmp_path) -> None:
+    options = ["topology.kind=ring", "optimizer.learning_rate=0.1"]
+    run_grid(expand(config, options), tmp_path / "out")
+    with pytest.raises(ConfigError, match=r"another order \(.*in its order \(topology.kind, optimizer.learning_rate\)"):
+        run_grid(expand(config, options[::-1]), tmp_path / "out")
+
+
+def test_what_cannot_be_built_is_told_before_anything_runs(config, tmp_path) -> None:
+    listener = Listener()
+    with pytest.raises(InputError, match=r"small.toml \(topology.kind=torus\): topology: torus: 8 nodes"):
+        run_grid(expand(config, ["topology.kind=ring,torus"]), tmp_path / "out", reporter=listener)
+    assert listener.notes == []
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("overrides", [[], ["topology.degree=3"]])
+def test_kinds_with_keys_of_their_own_are_shown_as_tables(config, overrides) -> None:
+    with pytest.raises(ConfigError, match=r"topology.degree: (missing|unknown key)") as raised:
+        expand(config, ["topology.kind=ring,random_regular"], 1, overrides)
+    option = shlex.split(raised.value.hint.splitlines()[-1].partition("--grid ")[2])[0]
+    degree = 3 if overrides else 4
+    tables = ({"kind": "ring", "nodes": 8}, {"kind": "random_regular", "nodes": 8, "degree": degree})
+    assert parse_axis(option).values == tables
+    assert len(expand(config, [option]).runs) == 2
 
 
 def test_a_folder_of_a_grid_takes_no_variants_and_stale_runs_are_run_again(config, tmp_path) -> None:
