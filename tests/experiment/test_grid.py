@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from jaxgossip.cli.main import main
+from jaxgossip.cli.progress import TerminalReporter
 from jaxgossip.errors import ConfigError, InputError
 from jaxgossip.experiment import labels, replicate
 from jaxgossip.experiment.bands import bands, interval, summary_rows, summary_table
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis
+from jaxgossip.experiment.plots import summary
 from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import Reporter, precision
@@ -517,6 +519,34 @@ def test_a_grid_tells_all_on_the_command_line(config, tmp_path, capsys, monkeypa
     summary = [json.loads(line) for line in (out / "summary.jsonl").read_text().splitlines()]
     assert summary[0]["mean"] == pytest.approx(np.mean([float(row["mean"]) for row in rows[:2]]))
     assert (out / "compare.png").stat().st_size > 10_000
+
+
+def test_what_is_told_of_a_single_run_and_of_none(config, tmp_path, capsys, monkeypatch) -> None:
+    def typed(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["jaxgossip", *words])
+        with pytest.raises(SystemExit):
+            main()
+        printed = capsys.readouterr()
+        return printed.out + printed.err
+
+    out = tmp_path / "out"
+    words = ["sweep", str(config), "--seeds", "1", "--out", str(out), "--set", "evaluation.baselines=['isolated']"]
+    with monkeypatch.context() as patched:
+        patched.setattr(TerminalReporter, "should_stop", lambda _: True)
+        nothing = typed(*words)
+    assert "0 runs in" in nothing
+    assert "drawing" not in nothing
+    told = typed(*words)
+    assert "1 run: 1 point, seed 3\n" in told
+    assert "] dsgd: 1 run\n" in told
+    assert "\n1 run in" in told
+    assert "a grid runs no baselines; algorithm.kind=isolated as a value runs one of them" in told
+    again = typed(*words)
+    assert "1 of 1 run is there already" in again
+    assert "runs no baselines" not in again
+    assert "hint: it is a sweep: type its command again" in typed("resume", str(out))
+    figure = summary(RunData.load(out / "seed_3"))
+    assert any("a run of a grid keeps" in text.get_text() for axes in figure.axes for text in axes.texts)
 
 
 class Holder:
