@@ -136,7 +136,7 @@ def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Share
     Raises:
         InputError: one cannot be built; the message says which.
     """
-    for bundle in bundles if len(bundles) > 1 else ():
+    for bundle in bundles:
         first = bundle[0]
         if reporter.should_stop():
             return
