@@ -118,7 +118,11 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
     divided = len(points) > FEW_POINTS and 1 < len(values) <= MOST_PANELS
     short = labels.short_names(keys)
     names = [
-        ", ".join(f"{short[key]}={said(value)}" for key, value in point.items() if key != first or not divided)
+        ", ".join(
+            f"{short[key]}={said(value)}"
+            for key, value in point.items()
+            if said(value) and (key != first or not divided)
+        )
         for point, _ in points
     ]
     order = list(dict.fromkeys(names))
@@ -197,7 +201,7 @@ def _handles(
     found = []
     for name, colour in zip(order, colours, strict=True):
         its = [_diverged(runs) for (_, runs), other in zip(points, names, strict=True) if other == name]
-        label = name or "all runs"
+        label = textwrap.fill(name or "all runs", 44, break_long_words=False, break_on_hyphens=False)
         label += " (diverged)" if all(its) else " (diverged where dotted)" if any(its) else ""
         found.append(Line2D([], [], color=colour, label=label, linestyle=":" if all(its) else "-"))
     return found

@@ -57,6 +57,9 @@ def test_few_seeds_are_drawn_one_by_one_and_bands_of_fractions_end_at_one() -> N
     caption = figure.get_supxlabel()
     assert caption.startswith("shaded: 95 % band of the mean, thin: each seed; on logarithmic axes")
     assert bands([({}, many[:1])], "page").get_suptitle() == "page: one seed"
+    several = bands([({"a.b": ""}, many[:1]), ({"a.b": "long " * 20}, few)], "page").legends[0].get_texts()
+    assert several[0].get_text() == "all runs"
+    assert several[1].get_text().count("\n") == 2  # a legend leaves room for the panels
 
 
 def test_the_table_has_bands_from_three_seeds_on() -> None:
