@@ -13,6 +13,7 @@ from jaxgossip.experiment.plots import common_measure, save_figure
 from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData, final_numbers
 from jaxgossip.experiment.sweep import is_run, write_table
+from jaxgossip.experiment.units import counted
 
 
 def sweep_grid(
@@ -25,14 +26,15 @@ def sweep_grid(
     """
     grid = expand(config, options, n_seeds, overrides)
     command = typed()
-    tell(f"{len(grid.runs)} runs: {len(grid.points)} points, seeds {grid.seeds[0]} to {grid.seeds[-1]}")
+    first, last = grid.seeds[0], grid.seeds[-1]
+    seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
+    tell(f"{counted(len(grid.runs), 'run')}: {counted(len(grid.points), 'point')}, {seeds}")
     with stoppable() as stop:
         outcome = run_grid(grid, out, force=force, command=command, reporter=TerminalReporter(stop))
-    tell("reading what was measured, drawing compare.png")
     _tell(grid, out)
-    kept = f", {outcome.kept} were there before" if outcome.kept else ""
+    kept = f", {outcome.kept} {'was' if outcome.kept == 1 else 'were'} there before" if outcome.kept else ""
     diverged = f", {len(outcome.diverged)} diverged" if outcome.diverged else ""
-    say(f"{outcome.done} runs in {outcome.seconds:.1f} s{kept}{diverged}")
+    say(f"{counted(outcome.done, 'run')} in {outcome.seconds:.1f} s{kept}{diverged}")
     if outcome.interrupted:
         hint(f"{typed(without='--force')}   (goes on where it was stopped)")
         sys.exit(130)
@@ -40,14 +42,14 @@ def sweep_grid(
 
 
 def _tell(grid: Grid, out: Path) -> None:
-    loaded = {
-        run.config.name: RunData.load(out / run.config.name) for run in grid.runs if is_run(out / run.config.name)
-    }
-    if not loaded:
+    there = [name for name in (run.config.name for run in grid.runs) if is_run(out / name)]
+    if not there:
         return
+    tell("reading what was measured, drawing compare.png")
+    loaded = {name: RunData.load(out / name) for name in there}
     measure = common_measure(list(loaded.values()), len(loaded))
     numbers = [
-        {**run.values, "seed": run.config.seed, **final_numbers(loaded[run.config.name], measure)}
+        {**run.cells, "seed": run.config.seed, **final_numbers(loaded[run.config.name], measure)}
         for run in grid.runs
         if run.config.name in loaded
     ]
@@ -55,7 +57,7 @@ def _tell(grid: Grid, out: Path) -> None:
     for point in grid.points:
         members = [run for run in grid.runs if run.point == point and run.config.name in loaded]
         if members:
-            points.append((members[0].values, [loaded[run.config.name] for run in members]))
+            points.append((members[0].cells, [loaded[run.config.name] for run in members]))
     rows = summary_rows(points, measure)
     say(table(summary_table(rows, measure)))
     written = [*write_table(numbers, out), *write_table(rows, out, "summary"), out / "compare.png"]

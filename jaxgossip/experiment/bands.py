@@ -1,8 +1,11 @@
 """What a grid of runs says, over its seeds: a table of means with their bands, and a picture of them by round.
 
 band = mean ± t s/√k        95 % of Student's t with k − 1 degrees of freedom, s the standard deviation over k seeds
+
+Of two seeds t is 12.7, and of three 4.3: such bands say little more than that there are few.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +17,7 @@ from matplotlib.lines import Line2D
 from scipy.special import stdtrit
 
 from jaxgossip.experiment import labels, panels, units
+from jaxgossip.experiment.grid import said
 from jaxgossip.experiment.measure import Measure
 from jaxgossip.experiment.plots import common_measure, style
 from jaxgossip.experiment.report import RunData, final_numbers
@@ -26,6 +30,12 @@ EQUAL = 1e-12
 """… and so are those below this, for models are of order one."""
 FEW_POINTS = 6
 """So many curves are told apart in one panel; more are divided by the first key."""
+BAND_FROM = 4
+"""Of so many seeds a picture has a band; fewer are drawn one by one."""
+TOLD_FROM = 3
+"""Of so many seeds a table has the half of the band."""
+BLOWN_UP = 100.0
+"""What runs that diverged came to stretches a logarithmic axis at most by so much."""
 
 
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -70,13 +80,15 @@ def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[d
     """Return the summary as text, a row a point: mean ± band of the measure, its deviation, worst node, consensus."""
     keys = [key for key in rows[0] if key not in _own_columns(rows[0])]
     short = labels.short_names(keys)
+    several = any(row["runs"] > 1 for row in rows)
     found: list[dict[str, str]] = []
     for row in rows:
-        cells = {short[key]: str(row[key]) for key in keys}
+        cells = {short[key]: said(row[key]) for key in keys}
         cells["seeds"] = str(row["runs"])
-        cells[f"{measure.name}, mean"] = _with_band(row["mean"], row["mean_band95"], measure)
-        cells["std"] = "–" if row["mean_std"] is None else measure.text(row["mean_std"])
-        cells["worst node"] = _with_band(row["worst"], row["worst_band95"], measure)
+        cells[f"{measure.name}, mean" + " ± 95 %" * several] = _with_band(row, "mean", measure, several=several)
+        if several:
+            cells["std over seeds"] = "–" if row["mean_std"] is None else measure.text(row["mean_std"])
+        cells["worst node" + " ± 95 %" * several] = _with_band(row, "worst", measure, several=several)
         cells["consensus distance"] = units.scientific(row["consensus_distance"])
         if any(other["diverged"] for other in rows):
             cells["diverged"] = str(row["diverged"])
@@ -87,7 +99,8 @@ def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[d
 def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: str) -> Figure:
     """Draw the mean over seeds of every point by round, with its 95 % band: the measure above, the consensus below.
 
-    Many points are divided into panels by the value of their first key. Runs that diverged are left out.
+    Few seeds are drawn one by one in place of the band. Many points are divided into panels by the value of their first
+    key. Runs that diverged are left out; of a point that has no others, the mean of what was measured before is dotted.
 
     Args:
         points: the grid's values of each, and its runs.
@@ -98,13 +111,17 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
     """
     everyone = [run for _, runs in points for run in runs]
     measure = common_measure(everyone, len(everyone))
+    log = measure.scale == "log"
     keys = list(points[0][0])
     first = keys[0] if keys else ""
-    values = list(dict.fromkeys(str(point[first]) for point, _ in points)) if len(keys) > 1 else []
+    values = list(dict.fromkeys(said(point[first]) for point, _ in points)) if len(keys) > 1 else []
     divided = len(points) > FEW_POINTS and 1 < len(values) <= MOST_PANELS
+    short = labels.short_names(keys)
     names = [
         ", ".join(
-            f"{labels.short_names(keys)[key]}={value}" for key, value in point.items() if key != first or not divided
+            f"{short[key]}={said(value)}"
+            for key, value in point.items()
+            if said(value) and (key != first or not divided)
         )
         for point, _ in points
     ]
@@ -113,67 +130,148 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
     shown = values if divided else [""]
     whole = [run for run in everyone if run.diverged_round is None]
     furthest = max((float(np.nanmax(run.distance(), initial=0.0)) for run in whole), default=0.0)
+    limits = (0.0, 1.0) if measure.is_fraction else (-np.inf, np.inf)
     with style():
         figure = Figure(figsize=(max(7.5, 3.0 * len(shown) + 1.2), 6.6), layout="constrained")
         grid = figure.subplots(2, len(shown), squeeze=False, sharex="col", sharey="row")
-        for column, value in enumerate(shown):
-            above, below = grid[0, column], grid[1, column]
-            above.set_title(
-                f"{labels.short_names(keys)[first]} = {value}"
-                if divided
-                else f"{measure.name[0].upper() + measure.name[1:]} by round"
-            )
+        grid[0, 0].set_yscale(measure.scale)
+        grid[1, 0].set_yscale("log")
+        for diverged in (False, True):  # those that diverged last: the others set the limits
+            before = [(bool(sum(len(axes.lines) for axes in row)), *row[0].get_ylim()) for row in grid]
             for (point, runs), name in zip(points, names, strict=True):
-                if divided and str(point[first]) != value:
+                if _diverged(runs) is not diverged:
                     continue
+                column = values.index(said(point[first])) if divided else 0
                 colour = colours[order.index(name)]
-                _draw(above, runs, f"{measure.key}_mean", colour, floor=0.0 if measure.scale == "log" else None)
-                _draw(below, runs, "consensus_distance", colour, floor=max(EQUAL, ROUNDING * furthest))
-            for axes in (above, below):
+                draw = _draw_diverged if diverged else _draw
+                draw(grid[0, column], runs, f"{measure.key}_mean", colour, floor=0.0 if log else None, limits=limits)
+                floor = max(EQUAL, ROUNDING * furthest)
+                draw(grid[1, column], runs, "consensus_distance", colour, floor=floor, limits=(0.0, np.inf))
+            for row, (any_drawn, low, high) in zip(grid, before, strict=True):
+                if diverged and any_drawn and not (row is grid[0] and measure.is_fraction):
+                    _hold_limits(row, low, high)
+        for column, value in enumerate(shown):
+            here = [run for point, runs in points if not divided or said(point[first]) == value for run in runs]
+            for axes in grid[:, column]:
                 if not axes.lines:
-                    here = [run for point, runs in points if not divided or str(point[first]) == value for run in runs]
                     axes.text(0.5, 0.5, _why_empty(here), transform=axes.transAxes, ha="center", va="center")
-            panels.rounds_axis(below, max(run.column("round")[-1] for run in everyone))
-            if measure.scale == "log":
-                above.set_yscale("log")
-            below.set_yscale("log")
-        finals = np.concatenate([run.column(f"{measure.key}_mean") for run in everyone])
-        panels.value_axis(grid[0, 0].yaxis, measure, finals[np.isfinite(finals)], log=measure.scale == "log")
+            of_measure = f"{measure.name[0].upper() + measure.name[1:]} by round"
+            grid[0, column].set_title(f"{short[first]} = {value}" if divided else of_measure)
+            panels.rounds_axis(grid[1, column], max(run.column("round")[-1] for run in everyone))
+        finals = np.concatenate([run.column(f"{measure.key}_mean") for run in whole or everyone])
+        panels.value_axis(grid[0, 0].yaxis, measure, finals[np.isfinite(finals)], log=log)
         grid[0, 0].set_ylabel(measure.title)
         grid[1, 0].set_ylabel(panels.CONSENSUS)
-        handles = [
-            Line2D([], [], color=colour, label=name or "all runs") for name, colour in zip(order, colours, strict=True)
-        ]
-        figure.legend(handles=handles, loc="outside right center", fontsize=8.5)
-        seeds = max(len(runs) for _, runs in points)
-        told = f"mean of {seeds} seeds, shaded: 95 % band of the mean" if seeds > 1 else "one seed"
-        told += f"; {len(everyone) - len(whole)} of {len(everyone)} runs diverged" * (len(whole) < len(everyone))
-        figure.suptitle(f"{title}: {told}", x=0.012, ha="left", fontsize=12, fontweight="bold")
-        shared = [fact for fact in labels.common(everyone) if fact]
-        if shared:
-            figure.supxlabel(f"all: {labels.sentence(shared)}", fontsize=8.5, color="#444444")
+        figure.legend(handles=_handles(points, names, order, colours), loc="outside right center", fontsize=8.5)
+        _frame(figure, points, title)
     return figure
 
 
-def _draw(axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None) -> None:
-    """Draw mean and band of the runs that did not diverge; with a floor those of the logarithms, where all are above it."""
+def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], title: str) -> None:
+    """Write how many seeds there are above the panels, and what is drawn of them and what all have in common below."""
+    everyone = [run for _, runs in points for run in runs]
+    lost = sum(run.diverged_round is not None for run in everyone)
+    told = [_seeds(points), f"{lost} of {len(everyone)} runs diverged" if lost else ""]
+    figure.suptitle(
+        f"{title}: {'; '.join(one for one in told if one)}", x=0.012, ha="left", fontsize=12, fontweight="bold"
+    )
+    shared = labels.common(everyone)
+    notes = [_drawn(points), f"all: {labels.sentence(shared)}" if shared else ""]
+    width = int(14 * figure.get_figwidth())
+    lines = [line for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
+    figure.supxlabel("\n".join(lines), fontsize=8.5, color="#444444")
+
+
+def _diverged(runs: Sequence[RunData]) -> bool:
+    """Return whether every run of a point diverged."""
+    return all(run.diverged_round is not None for run in runs)
+
+
+def _hold_limits(row: Sequence[Axes], low: float, high: float) -> None:
+    """Keep the limits that a row of panels had before the dotted lines, or a little more where these then show more."""
+    dotted = [line.get_ydata() for axes in row for line in axes.lines if line.get_linestyle() == ":"]
+    far = high * BLOWN_UP if row[0].get_yscale() == "log" else high
+    shown = [float(value) for line in dotted for value in np.asarray(line) if high < value <= far]
+    row[0].set_ylim(low, max(shown, default=high))
+
+
+def _handles(
+    points: Sequence[tuple[Any, Sequence[RunData]]], names: Sequence[str], order: Sequence[str], colours: Any
+) -> list[Line2D]:
+    found = []
+    for name, colour in zip(order, colours, strict=True):
+        its = [_diverged(runs) for (_, runs), other in zip(points, names, strict=True) if other == name]
+        label = textwrap.fill(name or "all runs", 44, break_long_words=False, break_on_hyphens=False)
+        label += " (diverged)" if all(its) else " (diverged where dotted)" if any(its) else ""
+        found.append(Line2D([], [], color=colour, label=label, linestyle=":" if all(its) else "-"))
+    return found
+
+
+def _counts(points: Sequence[tuple[Any, Sequence[RunData]]]) -> list[int]:
+    """Return how many runs are behind each point, of those points that have any that did not diverge."""
+    counts = [sum(run.diverged_round is None for run in runs) for _, runs in points]
+    return [count for count in counts if count]
+
+
+def _seeds(points: Sequence[tuple[Any, Sequence[RunData]]]) -> str:
+    counts = _counts(points)
+    if not counts:
+        return ""
+    if max(counts) == 1:
+        return "one seed"
+    least = f"{min(counts)} to " * (min(counts) < max(counts))
+    return f"mean of {least}{max(counts)} seeds"
+
+
+def _drawn(points: Sequence[tuple[Any, Sequence[RunData]]]) -> str:
+    """Return what is drawn of the seeds, and what is of logarithms."""
+    counts = _counts(points)
+    banded, single = any(count >= BAND_FROM for count in counts), any(1 < count < BAND_FROM for count in counts)
+    told = ["shaded: 95 % band of the mean"] * banded + ["thin: each seed"] * single
+    if not told:
+        return ""
+    what = "mean and band are those" if banded else "the mean is that"
+    return f"{', '.join(told)}; on logarithmic axes {what} of the logarithms"
+
+
+def _values(runs: Sequence[RunData], key: str, floor: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return (rounds, values of (runs, rounds)) that all runs have; with a floor, logarithms where all are above it."""
+    if not runs:
+        return np.zeros(0), np.zeros((0, 0))
+    length = min(len(run.records) for run in runs)
+    x = runs[0].column("round")[:length]
+    values = np.array([run.column(key)[:length] for run in runs])
+    usable = np.isfinite(values).all(0) if floor is None else (np.isfinite(values) & (values > floor)).all(0)
+    return x[usable], values[:, usable] if floor is None else np.log10(values[:, usable])
+
+
+def _draw(
+    axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None, limits: tuple[float, float]
+) -> None:
+    """Draw the mean of the runs that did not diverge, and its band within the limits, or each of few runs."""
     whole = [run for run in runs if run.diverged_round is None]
-    length = min((len(run.records) for run in whole), default=0)
-    if not length:
-        return
-    x = whole[0].column("round")[:length]
-    values = np.array([run.column(key)[:length] for run in whole])
-    log = floor is not None
-    if log:
-        usable = (values > floor).all(0)
-        x, values = x[usable], np.log10(values[:, usable])
+    x, values = _values(whole, key, floor)
     if not x.size:
         return
     mean, _, half = interval(values)
-    low, high = mean - np.nan_to_num(half), mean + np.nan_to_num(half)
-    mean, low, high = ((10**one if log else one) for one in (mean, low, high))
-    axes.plot(x, mean, color=colour)
-    axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
+    plain = (lambda logs: 10**logs) if floor is not None else (lambda one: one)
+    axes.plot(x, plain(mean), color=colour, marker="o" if x.size == 1 else "")
+    if len(whole) >= BAND_FROM:
+        low, high = (np.clip(plain(one), *limits) for one in (mean - half, mean + half))
+        axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
+    elif len(whole) > 1:
+        axes.plot(x, plain(values).T, color=colour, linewidth=0.7, alpha=0.6)
+
+
+def _draw_diverged(
+    axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None, limits: tuple[float, float]
+) -> None:
+    """Draw the mean of what all runs measured before they diverged, dotted."""
+    del limits
+    x, values = _values(runs, key, floor)
+    if x.size:
+        mean = values.mean(0) if floor is None else 10 ** values.mean(0)
+        axes.plot(x, mean, color=colour, linestyle=":", marker="o" if x.size == 1 else "", fillstyle="none")
 
 
 def _why_empty(runs: Sequence[RunData]) -> str:
@@ -182,10 +280,13 @@ def _why_empty(runs: Sequence[RunData]) -> str:
     return "all models are equal,\nto within rounding"
 
 
-def _with_band(mean: float | None, half: float | None, measure: Measure) -> str:
-    if mean is None:
-        return "–"
-    return measure.text(mean) if half is None else f"{measure.text(mean)} ± {measure.text(half)}"
+def _with_band(row: Mapping[str, Any], name: str, measure: Measure, *, several: bool) -> str:
+    mean, half = row[name], row[f"{name}_band95"]
+    if mean is None or not several:
+        return "–" if mean is None else measure.text(mean)
+    if half is None or row["runs"] - row["diverged"] < TOLD_FROM:
+        return f"{measure.text(mean)} ± –"
+    return f"{measure.text(mean)} ± {measure.text(half)}"
 
 
 def _own_columns(row: Mapping[str, Any]) -> list[str]:

@@ -90,7 +90,10 @@ class RunFolder:
         for needed in ("config.toml", "manifest.json"):
             if not (path / needed).is_file():
                 reason = "has no " + needed if path.is_dir() else "does not exist"
-                raise ConfigError(f"{path} is not a run folder: it {reason}", hint="runs are listed by 'ls runs'")
+                hint = "runs are listed by 'ls runs'"
+                if (path / "sweep.json").is_file():
+                    hint = "it is a sweep: type its command again, and it goes on"
+                raise ConfigError(f"{path} is not a run folder: it {reason}", hint=hint)
         return cls(path)
 
     @property

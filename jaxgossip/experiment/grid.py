@@ -4,6 +4,8 @@
 """
 
 import itertools
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,8 @@ from jaxgossip.experiment.sections import Config
 from jaxgossip.experiment.sweep import folder_name
 
 EXAMPLE = "write --grid optimizer.learning_rate=0.01,0.1"
+WRONG_KEY = r"(?m): {}\.(\w+): (missing|unknown key)$"
+"""What an error says of a key that a kind lacks or has not."""
 LIFTED_NETWORK = ("drop", "online", "link_drop", "straggle", "noise")
 """Keys of [network] that may be numbers of a run, not of its program."""
 
@@ -55,19 +59,28 @@ class GridRun:
         """What it shares with the runs that differ in their seeds alone."""
         return ", ".join(f"{key}={said(value)}" for key, value in self.values.items())
 
+    @property
+    def cells(self) -> dict[str, Any]:
+        """Its values as rows of tables hold them: numbers, words and truths as they are, anything else as text."""
+        return {
+            key: value if isinstance(value, str | int | float) else said(value) for key, value in self.values.items()
+        }
+
 
 @dataclass(frozen=True)
 class Grid:
     """A grid of runs.
 
     Attributes:
+        source: what errors call the configuration.
         axes: its keys and their values.
         seeds: of each point.
         runs: all of them, point by point.
         base: the checked configuration of its first run, for what all have in common.
-        lists_baselines: whether the configuration asks for baselines, which a grid leaves out.
+        lists_baselines: whether the configuration names baselines, which a grid leaves out.
     """
 
+    source: str
     axes: tuple[Axis, ...]
     seeds: tuple[int, ...]
     runs: tuple[GridRun, ...]
@@ -108,11 +121,15 @@ def parse_axis(option: str) -> Axis:
 
 
 def said(value: Any) -> str:
-    """Return a value as the command line has it."""
+    """Return a value as the command line has it; a table as its kind and its other keys: ``ring (nodes 16)``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(said, value))}]"
+    if isinstance(value, Mapping):
+        others = ", ".join(f"{key} {said(one)}" for key, one in value.items() if key != "kind")
+        kind = said(value["kind"]) if "kind" in value else ""
+        return f"{kind} ({others})" if kind and others else kind or others
     return str(value)
 
 
@@ -149,8 +166,13 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
             here = toml.with_value(here, axis.path, value, f"--grid {axis.key}")
         point = {axis.key: value for axis, value in zip(axes, values, strict=True)}
         told = " ".join(f"{key}={said(value)}" for key, value in point.items())
-        checked = validate(here, source=f"{path} ({told})" if told else str(path), folder=path.absolute().parent)
-        lists_baselines = lists_baselines or bool(checked.evaluation.baselines)
+        source, folder = f"{path} ({told})" if told else str(path), path.absolute().parent
+        try:
+            checked = validate(here, source=source, folder=folder)
+        except ConfigError as error:
+            hints = [error.hint, *(_as_tables(here, axis, folder, error) for axis in axes)]
+            raise ConfigError(error.message, hint="\n".join(hint for hint in hints if hint)) from error
+        lists_baselines = lists_baselines or bool(here.get("evaluation", {}).get("baselines"))
         alone = checked.evaluation.model_copy(update={"baselines": ()})
         if checked.seed + n_seeds > 2**63:
             raise ConfigError(f"--seeds {n_seeds}: seeds from {checked.seed} on reach beyond 2⁶³")
@@ -161,7 +183,46 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
             runs.append(GridRun(point, checked.model_copy(update={"seed": seed, "name": name, "evaluation": alone})))
     first = runs[0].config
     seeds = tuple(range(first.seed, first.seed + n_seeds))
-    return Grid(axes, seeds, tuple(runs), first.model_copy(update={"name": path.stem}), lists_baselines)
+    return Grid(str(path), axes, seeds, tuple(runs), first.model_copy(update={"name": path.stem}), lists_baselines)
+
+
+def _as_tables(tree: toml.Tree, axis: Axis, folder: Path, error: ConfigError) -> str:
+    """Return the option that gives each kind of an axis the keys that it has; empty if those are not what is wrong."""
+    section, _, last = axis.key.partition(".")
+    if last != "kind" or not re.search(WRONG_KEY.format(section), error.message):
+        return ""
+    tables = [_table_of(kind, tree, section, folder) for kind in axis.values]
+    if None in tables:
+        return ""
+    told = [
+        f"{{{','.join(f'{key}={toml.inline(value)}' for key, value in (table or {}).items())}}}" for table in tables
+    ]
+    return f"kinds with keys of their own: --grid {shlex.quote(f'{section}={",".join(told)}')}"
+
+
+def _table_of(kind: Any, tree: toml.Tree, section: str, folder: Path) -> toml.Tree | None:
+    """Return a table of a kind that is valid: the keys that it has of the section's, and an example of each that it lacks."""
+    table, examples = {**tree[section], "kind": kind}, dict[str, list[Any]]()
+    while True:
+        try:
+            validate({**tree, section: table}, folder=folder)
+        except ConfigError as error:
+            found = re.search(WRONG_KEY.format(section), error.message)
+            lacking = found[1] if found and found[2] == "missing" else None
+            if found and not lacking:
+                del table[found[1]]
+            elif lacking:
+                examples[lacking] = [4, "…"]
+                table = {"kind": kind, lacking: 0.5, **{key: value for key, value in table.items() if key != "kind"}}
+            else:
+                tried = next(
+                    (key for key in examples if f" {section}.{key}: " in error.message and examples[key]), None
+                )
+                if tried is None:
+                    return None
+                table[tried] = examples[tried].pop(0)
+        else:
+            return {"kind": kind, **{key: value for key, value in table.items() if key != "kind"}}
 
 
 def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
@@ -186,8 +247,11 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
 
 
 def _name(axes: Sequence[Axis], values: Sequence[Any], seed: int) -> str:
-    parts = [
-        said(value) if isinstance(value, str) else f"{axis.path[-1]}_{said(value)}"
-        for axis, value in zip(axes, values, strict=True)
-    ]
-    return folder_name("-".join([*(part.rsplit("/", maxsplit=1)[-1] for part in parts), f"seed_{seed}"]))
+    parts = []
+    for axis, value in zip(axes, values, strict=True):
+        if isinstance(value, Mapping):
+            parts.append(folder_name(said(value).replace("(", "").replace(")", "")))
+        else:
+            parts.append(said(value) if isinstance(value, str) else f"{axis.path[-1]}_{said(value)}")
+    names = [part.rsplit("/", maxsplit=1)[-1] for part in parts]
+    return folder_name("-".join([*names, f"seed_{seed}"]))

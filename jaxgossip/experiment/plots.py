@@ -251,7 +251,13 @@ def _bytes_or_why_not(axes: Axes, sent: np.ndarray, run: RunData) -> None:
 def _draw_scores(axes: Axes, run: RunData, measure: Measure) -> None:
     values = run.node_scores.get(measure.key)
     if values is None:
-        panels.say(axes, "the scores of all nodes\nare known when a run ends")
+        over = run.status in ("completed", "diverged")
+        told = (
+            "a run of a grid keeps\nno scores of all nodes"
+            if over
+            else "the scores of all nodes\nare known when a run ends"
+        )
+        panels.say(axes, told)
         return
     axes.set_title("The only node at the end" if values.size == 1 else f"All {values.size:,} nodes at the end")
     panels.draw_histogram(axes, values, measure)

@@ -10,30 +10,31 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, override
 
 import jax
 import jax.numpy as jnp
 
-from jaxgossip.errors import ConfigError, JaxGossipError, RunError
+from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, Shared, build, in_own_code, place_of
+from jaxgossip.experiment.claim import check_claim, claim, status_of
 from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.folder import RunFolder, strict_json
-from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers
+from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
+from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
 from jaxgossip.experiment.memory import available_bytes
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.run import Reporter, now, precision, privacy_facts
-from jaxgossip.experiment.sweep import NOTE, note_of
-from jaxgossip.simulation import Observer, RunState, checkpoint
+from jaxgossip.experiment.units import counted
+from jaxgossip.simulation import Observer
 from jaxgossip.simulation.alike import Family, families
 from jaxgossip.simulation.checkpoint import write_atomically
 from jaxgossip.simulation.program import Steps
-from jaxgossip.simulation.replicas import Keeper, Replica, simulate_family
+from jaxgossip.simulation.replicas import Replica, simulate_family
 
-CHECKPOINTS = "checkpoint"
-"""Folder, beside the runs, of the group that is being run."""
+SMALL_NETWORK = 20_000
+"""Networks of at most so many nodes are built in no time."""
 STATES_HELD = 8
 """A run among others takes about so many times its state: old and new one, gradients, what mixing holds."""
 BLOCK_BYTES = 2**25
@@ -76,21 +77,24 @@ def run_grid(
         InputError: a run cannot be built.
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
-    _claim(grid, out, force=force)
-    if grid.lists_baselines:
-        reporter.note("baselines are not part of a grid: algorithm.kind=isolated is one")
-    status = {run.config.name: _status(out / run.config.name, run) for run in grid.runs}
+    check_claim(grid, out, force=force)
+    status = {run.config.name: None if force else status_of(out / run.config.name, run) for run in grid.runs}
     missing = [run for run in grid.runs if status[run.config.name] is None]
+    if grid.lists_baselines and len(missing) == len(grid.runs):
+        reporter.note("a grid runs no baselines; algorithm.kind=isolated as a value runs one of them")
     if len(missing) < len(grid.runs):
-        reporter.note(f"{len(grid.runs) - len(missing)} of {len(grid.runs)} runs are there already")
+        there = len(grid.runs) - len(missing)
+        reporter.note(f"{there} of {counted(len(grid.runs), 'run')} {'is' if there == 1 else 'are'} there already")
     shared, facts, done, interrupted = Shared(), provenance() if missing else {}, 0, False
     compiled: dict[Any, Any] = {}
-    bundles = _bundles(missing)
+    bundles = _bundles(missing, [] if force else members_kept(out / CHECKPOINTS))
+    _build_first(grid, bundles, shared, reporter)
+    claim(grid, out, force=force)
     for number, bundle in enumerate(bundles, start=1):
         stopped = reporter.should_stop()
         if not stopped:
-            reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {len(bundle)} runs")
-            with precision(bundle[0].config):
+            reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {counted(len(bundle), 'run')}")
+            with precision(bundle[0].config), _named(grid, ", ".join(_common(bundle))):
                 for runs, replicas in _run_bundle(bundle, shared, compiled, out / CHECKPOINTS, reporter):
                     for run, experiment, replica in zip(*runs, replicas, strict=True):
                         _write(out / run.config.name, experiment, replica, {"command": command, **facts})
@@ -106,76 +110,60 @@ def run_grid(
     return GridOutcome(len(grid.runs) - len(missing), done, diverged, interrupted, seconds)
 
 
-def _claim(grid: Grid, out: Path, *, force: bool) -> None:
-    """Make ``out`` the folder of this grid.
+def _bundles(runs: Sequence[GridRun], kept: Sequence[str]) -> list[list[GridRun]]:
+    """Return the runs that differ in their seeds and in numbers that can be lifted alone, together.
 
-    Raises:
-        ConfigError: it is something else's.
+    Those that a checkpoint holds (``kept``, their names) come first and by themselves, if all are to be run: with others
+    among them, the group would have another shape, and what it has come to would be lost.
     """
-    there, described = note_of(out), _described(grid)
-    if there is not None:
-        difference = _difference(there, described)
-        if difference and not force:
-            raise ConfigError(
-                f"{out} holds another sweep: {difference}",
-                hint="--force removes its runs and starts this one, or choose another --out",
-            )
-        if force:
-            for name in {*there.get("runs", there.get("variants", {})), *described["runs"]}:
-                if (out / name / "config.toml").is_file():
-                    shutil.rmtree(out / name)
-            shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / NOTE, json.dumps(described, indent=1) + "\n")
-
-
-def _described(grid: Grid) -> dict[str, Any]:
-    alike = {run.point: run.config.model_copy(update={"seed": 0, "name": ""}) for run in grid.runs}
-    return {
-        "grid": {axis.key: list(axis.values) for axis in grid.axes},
-        "seeds": list(grid.seeds),
-        "points": {point: sha256(resolved_toml(config).encode()).hexdigest() for point, config in alike.items()},
-        "runs": {run.config.name: f"{run.point}, seed={run.config.seed}".removeprefix(", ") for run in grid.runs},
-    }
-
-
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str | None:
-    """Return what keeps the sweep in a folder from being part of this one; None: it is."""
-    if "variants" in there:
-        return "one of variants"
-    if list(there["grid"]) != list(here["grid"]) or not there["points"].keys() <= here["points"].keys():
-        return f"its grid is {there['grid']}"
-    if not set(there["seeds"]) <= set(here["seeds"]):
-        return f"its seeds are {there['seeds']}"
-    if any(here["points"][point] != digest for point, digest in there["points"].items()):
-        return "its configuration differs"
-    return None
-
-
-def _status(folder: Path, run: GridRun) -> str | None:
-    """Return how a run ended that is in a folder; None if there is no complete one, or that of another configuration."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        status = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["status"]
-        return status if (folder / "config.toml").read_text(encoding="utf-8") == resolved_toml(run.config) else None
-    return None
-
-
-def _bundles(runs: Sequence[GridRun]) -> list[list[GridRun]]:
-    """Return the runs that differ in their seeds and in numbers that can be lifted alone, together."""
+    by_name = {run.config.name: run for run in runs}
+    first = [by_name[name] for name in kept] if by_name.keys() >= set(kept) else []
+    names = {run.config.name for run in first}
     found: dict[str, list[GridRun]] = {}
     for run in runs:
+        if run.config.name in names:
+            continue
         tree = run.config.tree() | {"name": "", "seed": 0}
         for section, key in lifted_numbers(run):
             tree[section] = {name: value for name, value in tree[section].items() if name != key}
         found.setdefault(repr(tree), []).append(run)
-    return list(found.values())
+    return [*([first] if first else []), *found.values()]
+
+
+def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Shared, reporter: Reporter) -> None:
+    """Build the first run of each bundle of small networks: what cannot be built is told before anything runs.
+
+    Raises:
+        InputError: one cannot be built; the message says which.
+    """
+    for bundle in bundles:
+        first = bundle[0]
+        if reporter.should_stop():
+            return
+        if (first.config.topology.keywords().get("nodes") or 0) <= SMALL_NETWORK:
+            with precision(first.config), _named(grid, ", ".join(_common(bundle))):
+                _built(first, shared)
+
+
+@contextlib.contextmanager
+def _named(grid: Grid, point: str) -> Iterator[None]:
+    """Begin every error with the configuration's file and the point of the grid."""
+    try:
+        yield
+    except JaxGossipError as error:
+        where = f"{grid.source} ({point})" if point else grid.source
+        raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
 
 
 def _told(bundle: Sequence[GridRun]) -> str:
-    """Return what the runs of a bundle have in common of the grid."""
+    return ", ".join(_common(bundle)) or bundle[0].config.algorithm.kind
+
+
+def _common(bundle: Sequence[GridRun]) -> list[str]:
+    """Return what the runs of a bundle have in common of the grid, ``key=value`` each."""
     first = bundle[0]
     same = [key for key, value in first.values.items() if all(run.values[key] == value for run in bundle)]
-    return ", ".join(f"{key}={first.values[key]}" for key in same) or first.config.algorithm.kind
+    return [f"{key}={said(first.values[key])}" for key in same]
 
 
 def _run_bundle(
@@ -199,7 +187,7 @@ def _run_bundle(
     parts = [part for family in found for part in _parts(family)]
     for number, family in enumerate(parts, start=1):
         part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
-        reporter.note(f"compiling {experiments[0].algorithm.name} for {len(family.members)} runs{part}")
+        reporter.note(f"compiling {experiments[0].algorithm.name} for {counted(len(family.members), 'run')}{part}")
         reporter.begin(experiments[0].algorithm.name, config.rounds, 0)
         points = [bundle[member].point for member in family.members]
         members = [bundle[member].config.name for member in family.members]
@@ -219,41 +207,6 @@ def _run_bundle(
             ([bundle[member] for member in family.members], [experiments[member] for member in family.members]),
             replicas,
         )
-
-
-class GroupKeeper(Keeper):
-    """Keeps what a group of runs has come to in a folder, every few seconds and when it is stopped.
-
-    Args:
-        folder: for checkpoints of one group, the one that is being run.
-        members: the names of its runs; what was kept of other ones is of no use.
-        every_s: seconds from one checkpoint to the next.
-        reporter: is told where the group goes on.
-    """
-
-    def __init__(self, folder: Path, members: Sequence[str], every_s: float, reporter: Reporter) -> None:
-        self._folder, self._members, self._every_s, self._reporter = folder, list(members), every_s, reporter
-        self._saved = time.perf_counter()
-
-    @override
-    def load(self, like: RunState) -> tuple[RunState, list[list[dict[str, Any]]], float] | None:
-        notes = sorted(self._folder.glob("round-*.json"))
-        with contextlib.suppress(
-            RunError, OSError, ValueError, KeyError
-        ):  # damaged, or of another shape: from the start
-            if notes and json.loads(notes[-1].read_text(encoding="utf-8"))["members"] == self._members:
-                runs, facts = checkpoint.load(self._folder, like)
-                self._reporter.note(f"going on from round {facts['round']:,}")
-                return runs, facts["records"], facts["wall_s"]
-        shutil.rmtree(self._folder, ignore_errors=True)
-        return None
-
-    @override
-    def save(self, runs: RunState, records: list[list[dict[str, Any]]], wall_s: float, *, last: bool) -> None:
-        if last or time.perf_counter() - self._saved >= self._every_s:
-            facts = {"members": self._members, "records": records, "wall_s": wall_s}
-            checkpoint.save(self._folder, runs, round_number=int(runs.round.max()), facts=facts)
-            self._saved = time.perf_counter()
 
 
 def _built(run: GridRun, shared: Shared) -> Experiment:

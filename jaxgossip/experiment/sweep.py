@@ -160,6 +160,8 @@ def write_table(rows: Sequence[Mapping[str, Any]], out: Path, name: str = "table
 def runs_in(folders: Sequence[Path]) -> list[Path]:
     """Return the folders of runs, each sweep as those of its runs that have measured something.
 
+    A folder that is given twice, be it by another path or within a sweep, is there once.
+
     Raises:
         ConfigError: a sweep of which nothing was measured yet.
     """
@@ -175,7 +177,10 @@ def runs_in(folders: Sequence[Path]) -> list[Path]:
                 f"{folder} is a sweep of which no run has measured anything", hint="type its command again"
             )
         found += its
-    return found
+    once: dict[Path, Path] = {}
+    for folder in found:
+        once.setdefault(folder.resolve(), folder)
+    return list(once.values())
 
 
 def note_of(out: Path) -> dict[str, Any] | None:

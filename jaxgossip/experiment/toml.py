@@ -138,6 +138,19 @@ def dumps(tree: Mapping[str, Any], comments: Mapping[KeyPath, str] | None = None
     return "\n".join(_table(tree, (), comments or {})).strip("\n") + "\n"
 
 
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of nested tables by their dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def inline(value: Any) -> str:
+    """Return a value as TOML has it on one line."""
+    return _value(value, "value")
+
+
 def _table(tree: Mapping[str, Any], path: KeyPath, comments: Mapping[KeyPath, str]) -> Iterator[str]:
     tables = {name: value for name, value in tree.items() if isinstance(value, Mapping)}
     values = {name: value for name, value in tree.items() if value is not None and name not in tables}

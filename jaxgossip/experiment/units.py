@@ -28,6 +28,11 @@ def count_text(value: float | None) -> str:
     return f"{value / size:.3g}{name}" if name else f"{value:,.0f}"
 
 
+def counted(count: int, what: str) -> str:
+    """Return a count of things: ``1 run``, ``8,280 runs``."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
 def duration(seconds: float | None) -> str:
     """Return seconds: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
     if seconds is None or not math.isfinite(seconds):

@@ -1,123 +1,27 @@
-"""Grids of runs: replicas under one program are the runs they would be alone; tables, resuming, errors."""
+"""Grids of runs: replicas under one program are the runs they would be alone; options and their errors."""
 
-import csv
-import json
-import shutil
+import shlex
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgossip.cli.main import main
 from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import labels, replicate
-from jaxgossip.experiment.bands import interval, summary_rows
+from jaxgossip.experiment import replicate
+from jaxgossip.experiment.bands import bands, summary_rows
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis
 from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.run import Reporter, precision
-from jaxgossip.experiment.sweep import runs_in, sweep, variants
 from jaxgossip.experiment.toml import split
-from jaxgossip.simulation import Program, simulate
+from jaxgossip.simulation import simulate
 from jaxgossip.simulation.alike import families
 from jaxgossip.simulation.program import Steps
-from jaxgossip.simulation.rounds import make_record
 from jaxgossip.simulation.twins import counterparts
-
-TEXT = """
-name = "small"
-seed = 3
-rounds = 7
-[topology]
-kind = "ring"
-nodes = 8
-[learning]
-dataset = "synthetic"
-dataset_options = { samples = 200, features = 4 }
-model = "logistic"
-batch_size = 2
-[algorithm]
-kind = "dsgd"
-[optimizer]
-kind = "sgd"
-learning_rate = 0.1
-[evaluation]
-every = 3
-baselines = []
-"""
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    path = tmp_path / "small.toml"
-    path.write_text(TEXT, encoding="utf-8")
-    return path
-
-
-class Listener(Reporter):
-    """Keeps notes, and stops when it has been told of so many groups."""
-
-    def __init__(self, most_groups: int = 1000) -> None:
-        self.notes: list[str] = []
-        self._most = most_groups
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def should_stop(self) -> bool:
-        return sum(note.startswith("[group") for note in self.notes) >= self._most
-
-    @property
-    def compilations(self) -> int:
-        return sum(note.startswith("compiling") for note in self.notes)
-
-
-def alone(run) -> list[dict]:
-    with precision(run.config):
-        return found_alone(run)
-
-
-def found_alone(run) -> list[dict]:
-    parts, config = build(load(run_text(run))), run.config
-    program = Program(
-        parts.algorithm, seed=config.seed, conditions=parts.conditions, byte_budget=config.byte_budget,
-        sampled_nodes=config.evaluation.sampled_nodes,
-    )  # fmt: skip
-    state = program.start()
-    found = [make_record(program, state, 0.0)]
-    for until in [*range(config.evaluation.every, config.rounds, config.evaluation.every), config.rounds]:
-        state = program.advance(state, until)
-        if not state.diverged and int(state.round) > found[-1]["round"]:
-            found.append(make_record(program, state, 0.0))
-    return found
-
-
-def run_text(run) -> str:
-    from jaxgossip.experiment.describe import resolved_toml
-
-    return resolved_toml(run.config)
-
-
-def assert_same(records, expected) -> None:
-    assert [record["round"] for record in records] == [record["round"] for record in expected]
-    for record, other in zip(records, expected, strict=True):
-        assert record.keys() == other.keys()
-        for name in record.keys() - {"wall_s"}:
-            if name in ("messages", "bytes_sent", "metadata_bytes"):
-                assert record[name] == other[name]
-            elif not np.isfinite(other[name]):
-                assert record[name] is None
-            else:
-                np.testing.assert_allclose(record[name], other[name], rtol=1e-5, atol=1e-6, err_msg=name)
-
-
-def records(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+from tests.experiment.grid_cases import Listener, alone, assert_same, records, run_text
 
 
 @pytest.mark.parametrize(
@@ -209,128 +113,24 @@ def test_one_that_diverges_stops_no_other(config, tmp_path) -> None:
     rows = summary_rows(points, loaded[0].measures[0])
     assert [row["diverged"] for row in rows] == [0, 1]
     assert rows[1]["mean"] is None
+    figure = bands(points, "page")
+    assert [text.get_text().partition(" ")[2] for text in figure.legends[0].get_texts()] == ["", "(diverged)"]
+    assert "1 of 2 runs diverged" in figure.get_suptitle()
+    dotted = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    before = loaded[1].column("distance_to_optimum_mean")
+    np.testing.assert_allclose(dotted[0].get_ydata(), before[np.isfinite(before)], rtol=1e-9)
+    assert len(bands(points[1:], "page").axes[0].lines) == 1  # alone, it is drawn as well
 
 
-def test_a_stopped_grid_goes_on_where_it_was(config, tmp_path) -> None:
-    grid, out = expand(config, ["topology.kind=ring,complete,star"], 2), tmp_path / "out"
-    first = run_grid(grid, out, reporter=Listener(most_groups=2))
-    assert first.interrupted
-    assert (first.done, first.kept) == (2, 0)
-    before = {path: path.stat().st_mtime_ns for path in out.glob("ring-*/manifest.json")}
-    half = out / grid.runs[2].config.name
-    half.mkdir()
-    (half / "metrics.jsonl").write_text('{"round": 0')  # what a kill leaves
-    second = run_grid(grid, out)
-    assert not second.interrupted
-    assert (second.done, second.kept) == (4, 2)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    for run in grid.runs[2:4]:
-        assert_same(records(out / run.config.name), alone(run))
-    assert run_grid(grid, out).kept == 6
-
-
-def test_a_grid_grows_in_its_folder_by_values_and_seeds(config, tmp_path) -> None:
-    few, out = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1), tmp_path / "out"
-    run_grid(few, out)
-    before = {path: path.stat().st_mtime_ns for path in out.glob("*/manifest.json")}
-    many = expand(config, ["optimizer.learning_rate=0.1,0.3,0.2"], 2)
-    outcome = run_grid(many, out)
-    assert (outcome.done, outcome.kept) == (4, 2)
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert_same(records(out / many.runs[3].config.name), alone(many.runs[3]))
-    with pytest.raises(ConfigError, match="holds another sweep: its grid is"):
-        run_grid(few, out)
-
-
-class Impatient(Listener):
-    """Stops once a round has been reached."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__()
-        self._rounds, self._most_rounds = 0, most
-
-    def advanced(self, rounds_done: int) -> None:
-        self._rounds = rounds_done
-
-    def should_stop(self) -> bool:
-        return self._rounds >= self._most_rounds
-
-
-def test_a_group_that_was_stopped_goes_on_from_its_checkpoint_with_the_same_bits(config, tmp_path) -> None:
-    grid = expand(config, ["optimizer.learning_rate=0.1,1e38"], 2, ["rounds=20", "checkpoint.every_s=0"])
-    run_grid(grid, tmp_path / "whole")
-    first = run_grid(grid, tmp_path / "out", reporter=Impatient(9))
-    assert first.interrupted
-    assert first.done == 0
-    (newest,) = sorted((tmp_path / "out" / "checkpoint").glob("round-*.npz"))[-1:]
-    newest.write_bytes(b"torn")  # the one before it is as good
-    listener = Listener()
-    with pytest.warns(UserWarning, match="is damaged"):
-        second = run_grid(grid, tmp_path / "out", reporter=listener)
-    assert second.done == 4
-    assert any(note.startswith("going on from round") for note in listener.notes)
-    assert not (tmp_path / "out" / "checkpoint").exists()
-    for run in grid.runs:
-        one, other = (records(tmp_path / name / run.config.name) for name in ("whole", "out"))
-        for record in (*one, *other):
-            del record["wall_s"]
-        assert one == other
-
-
-def test_a_checkpoint_of_other_runs_is_of_no_use(config, tmp_path) -> None:
-    few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1)
-    run_grid(few, tmp_path / "out", reporter=Impatient(3))
-    listener = Listener()
-    assert (
-        run_grid(expand(config, ["optimizer.learning_rate=0.1,0.2"], 2), tmp_path / "out", reporter=listener).done == 4
-    )
-    assert not any(note.startswith("going on") for note in listener.notes)
-
-
-def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -> None:
-    out = tmp_path / "out"
-    run_grid(expand(config, ["optimizer.learning_rate=0.1,0.2"]), out)
-    for options, seeds, overrides, message in (
-        (["optimizer.learning_rate=0.1,0.3"], 1, [], "its grid is"),
-        (["topology.kind=ring,star"], 1, [], "its grid is"),
-        (["optimizer.learning_rate=0.1,0.2"], 1, ["seed=4"], "its seeds are"),
-        (["optimizer.learning_rate=0.1,0.2"], 2, ["rounds=8"], "its configuration differs"),
-    ):
-        with pytest.raises(ConfigError, match=f"holds another sweep: {message}"):
-            run_grid(expand(config, options, seeds, overrides), out)
-    other = expand(config, ["optimizer.learning_rate=0.3"])
-    assert run_grid(other, out, force=True).done == 1
-    assert [path.parent.name for path in out.glob("*/manifest.json")] == [other.runs[0].config.name]
-    (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "mine").write_text("")
-    with pytest.raises(ConfigError, match="holds no sweep"):
-        run_grid(other, tmp_path / "full")
-
-
-def test_a_folder_of_a_grid_takes_no_variants_and_stale_runs_are_run_again(config, tmp_path) -> None:
-    grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"]), tmp_path / "out"
-    run_grid(grid, out)
-    several = tmp_path / "several.toml"
-    several.write_text(TEXT + '[[variants]]\nname = "a"\n[[variants]]\nname = "b"\nseed = 5\n')
-    for force in (False, True):
-        with pytest.raises(ConfigError, match="holds a grid of runs"):
-            sweep(variants(several), out, force=force)
-    shutil.rmtree(out / grid.runs[0].config.name)
-    stale = out / grid.runs[1].config.name / "config.toml"
-    stale.write_text(stale.read_text().replace("rounds = 7", "rounds = 8"))
-    assert run_grid(grid, out).done == 2
-    (out / "sweep.json").write_text("{")
-    with pytest.raises(ConfigError, match=r"sweep.json is damaged"):
-        run_grid(grid, out)
-
-
-def test_a_run_folder_is_that_of_a_run(config, tmp_path) -> None:
-    grid = expand(config, ["optimizer.learning_rate=0.1"], 1)
-    run_grid(grid, tmp_path / "out", command="typed")
-    folder = tmp_path / "out" / "learning_rate_0.1-seed_3"
-    found = RunData.load(folder)
-    assert (found.status, found.n_nodes, found.manifest["command"]) == ("completed", 8, "typed")
-    assert load(folder / "config.toml") == grid.runs[0].config
+@pytest.mark.parametrize("overrides", [[], ["topology.degree=3"]])
+def test_kinds_with_keys_of_their_own_are_shown_as_tables(config, overrides) -> None:
+    with pytest.raises(ConfigError, match=r"topology.degree: (missing|unknown key)") as raised:
+        expand(config, ["topology.kind=ring,random_regular"], 1, overrides)
+    option = shlex.split(raised.value.hint.splitlines()[-1].partition("--grid ")[2])[0]
+    degree = 3 if overrides else 4
+    tables = ({"kind": "ring", "nodes": 8}, {"kind": "random_regular", "nodes": 8, "degree": degree})
+    assert parse_axis(option).values == tables
+    assert len(expand(config, [option]).runs) == 2
 
 
 @pytest.mark.parametrize(
@@ -371,37 +171,14 @@ def test_numbers_that_rule_faults_out_stay_in_the_program(config) -> None:
     assert [len(lifted_numbers(run)) for run in grid.runs] == [1, 2, 2, 3]
 
 
-def test_the_band_is_student_t() -> None:
-    mean, deviation, half = interval(np.array([1.0, 2.0, 3.0]))
-    assert (float(mean), float(deviation)) == (2.0, 1.0)
-    assert float(half) == pytest.approx(4.302653 / np.sqrt(3), rel=1e-6)
-    assert np.isnan(interval(np.array([1.0]))[2])
-
-
-def test_a_grid_tells_all_on_the_command_line(config, tmp_path, capsys, monkeypatch) -> None:
-    from jaxgossip.cli import main
-
-    out = tmp_path / "out"
-    words = ["sweep", str(config), "--grid", "topology.kind=ring,star", "--seeds", "2", "--out", str(out)]
-    monkeypatch.setattr("sys.argv", ["jaxgossip", *words])
-    main.app(words, standalone_mode=False)
-    told = capsys.readouterr()
-    assert "[group 2 of 2] topology.kind=star: 2 runs" in told.err
-    assert told.out.splitlines()[0].split()[:2] == ["topology", "seeds"]
-    assert told.out.splitlines()[-1].startswith("next: jaxgossip compare")
-    with (out / "table.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert [(row["topology.kind"], row["seed"]) for row in rows] == [
-        ("ring", "3"),
-        ("ring", "4"),
-        ("star", "3"),
-        ("star", "4"),
-    ]
-    first = records(out / rows[0]["run"])[-1]
-    assert float(rows[0]["mean"]) == first["test_accuracy_mean"]
-    summary = [json.loads(line) for line in (out / "summary.jsonl").read_text().splitlines()]
-    assert summary[0]["mean"] == pytest.approx(np.mean([float(row["mean"]) for row in rows[:2]]))
-    assert (out / "compare.png").stat().st_size > 10_000
+def test_values_that_are_tables_are_told_by_their_kinds(config, tmp_path) -> None:
+    option = "topology={kind='ring',nodes=16},{nodes=16,kind='random_regular',degree=4}"
+    grid = expand(config, [option])
+    assert grid.points == ["topology=ring (nodes 16)", "topology=random_regular (nodes 16, degree 4)"]
+    assert [run.config.name for run in grid.runs] == ["ring_nodes_16-seed_3", "random_regular_nodes_16_degree_4-seed_3"]
+    assert grid.runs[0].cells == {"topology": "ring (nodes 16)"}
+    options = expand(config, ["learning.dataset_options={samples=100,features=4},{samples=200,features=4}"])
+    assert options.points[0] == "learning.dataset_options=samples 100, features 4"
 
 
 class Holder:
@@ -451,32 +228,3 @@ def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> Non
     assert 1 < listener.compilations < 6
     for run in grid.runs[1::3]:
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))
-
-
-def test_compare_takes_a_sweep_and_draws_bands_over_its_seeds(config, tmp_path, monkeypatch, capsys) -> None:
-    grid = expand(config, ["topology.kind=ring,star", "optimizer.learning_rate=0.1"], 2)
-    run_grid(grid, tmp_path / "out")
-    loaded = [RunData.load(folder) for folder in runs_in([tmp_path / "out"])]
-    assert [(values, len(runs)) for values, runs in labels.points(loaded)] == [
-        ({"topology.kind": "ring"}, 2),
-        ({"topology.kind": "star"}, 2),
-    ]
-    assert [len(runs) for _, runs in labels.points([*loaded[:1], *loaded[2:]])] == [1, 2]
-
-    def compare(*words: str) -> str:
-        monkeypatch.setattr("sys.argv", ["jaxgossip", "compare", *words, "--out", str(tmp_path / "it.png")])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert left.value.code == (2 if printed.err else 0)
-        assert (tmp_path / "it.png").is_file() or printed.err
-        return printed.out + printed.err
-
-    header, *rows = compare(str(tmp_path / "out")).splitlines()
-    assert header.split()[:2] == ["topology", "seeds"]
-    assert [row.split()[:2] for row in rows[:2]] == [["ring", "2"], ["star", "2"]]
-    assert all("±" in row for row in rows[:2])
-    assert "seed_4" in compare(str(tmp_path / "out"), "--each")
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "sweep.json").write_text('{"variants": {"a": ""}}')
-    assert "none is a sweep of which no run has measured anything" in compare(str(tmp_path / "none"))

@@ -1,0 +1,112 @@
+"""Whose a sweep's folder is: what it holds of a grid, and whether that is part of the one that is to be run."""
+
+import contextlib
+import json
+import shutil
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.experiment import toml
+from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.grid import Grid, GridRun, said
+from jaxgossip.experiment.keeper import CHECKPOINTS
+from jaxgossip.experiment.sweep import NOTE, note_of
+from jaxgossip.experiment.units import counted
+from jaxgossip.simulation.checkpoint import write_atomically
+
+ANOTHER_ORDER = "the keys of its grid are in another order"
+
+
+def check_claim(grid: Grid, out: Path, *, force: bool) -> None:
+    """Raise ConfigError if ``out`` is another sweep's and not to be emptied, or something else's."""
+    there = note_of(out)
+    if there is None or force:
+        return
+    difference = _difference(there, grid, out)
+    if difference:
+        way_out = "--force removes its runs and starts this one, or choose another --out"
+        if difference == ANOTHER_ORDER:
+            way_out = f"give the --grid options in its order ({', '.join(there['grid'])}); or {way_out}"
+        raise ConfigError(f"{out} holds another sweep: {difference}", hint=way_out)
+
+
+def claim(grid: Grid, out: Path, *, force: bool) -> None:
+    """Make ``out`` the folder of this grid, and of the one that is there if that holds it.
+
+    Raises:
+        ConfigError: it is something else's.
+    """
+    check_claim(grid, out, force=force)
+    there, described = note_of(out), _described(grid)
+    if there is not None and force:
+        for name in {*there.get("runs", there.get("variants", {})), *described["runs"]}:
+            if (out / name / "config.toml").is_file():
+                shutil.rmtree(out / name)
+        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+    elif there is not None and _holds(there, described):
+        described = there
+    out.mkdir(parents=True, exist_ok=True)
+    write_atomically(out / NOTE, json.dumps(described, indent=1) + "\n")
+
+
+def _described(grid: Grid) -> dict[str, Any]:
+    alike = {run.point: run.config.model_copy(update={"seed": 0, "name": ""}) for run in grid.runs}
+    return {
+        "grid": {axis.key: list(axis.values) for axis in grid.axes},
+        "seeds": list(grid.seeds),
+        "points": {point: sha256(resolved_toml(config).encode()).hexdigest() for point, config in alike.items()},
+        "runs": {run.config.name: f"{run.point}, seed={run.config.seed}".removeprefix(", ") for run in grid.runs},
+    }
+
+
+def _difference(there: Mapping[str, Any], grid: Grid, out: Path) -> str | None:
+    """Return what keeps the sweep in a folder and this one from being part of one another; None: nothing does."""
+    if "variants" in there:
+        return "one of variants"
+    here = _described(grid)
+    if set(there["grid"]) != set(here["grid"]):
+        return f"its grid is {_options(there)}"
+    if list(there["grid"]) != list(here["grid"]):
+        return ANOTHER_ORDER
+    if not (_holds(there, here) or _holds(here, there)):
+        same = there["points"].keys() == here["points"].keys()
+        return (
+            f"its seeds are {there['seeds']}" if same else f"its grid is {_options(there)} with seeds {there['seeds']}"
+        )
+    if any(here["points"].get(point, digest) != digest for point, digest in there["points"].items()):
+        return f"its configuration differs{_differing_keys(there, grid, out)}"
+    return None
+
+
+def _holds(large: Mapping[str, Any], small: Mapping[str, Any]) -> bool:
+    """Return whether a grid has all points and all seeds of another."""
+    return large["points"].keys() >= small["points"].keys() and set(large["seeds"]) >= set(small["seeds"])
+
+
+def _differing_keys(there: Mapping[str, Any], grid: Grid, out: Path) -> str:
+    """Return how a run of both is configured there and here; empty if there is none to look at."""
+    for run in grid.runs:
+        theirs = out / run.config.name / "config.toml"
+        if run.config.name in there["runs"] and theirs.is_file():
+            before, now = (toml.flat(tree) for tree in (toml.read(theirs), toml.parse(resolved_toml(run.config), "")))
+            found = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+            if found:
+                told = (said(tree[found[0]]) if found[0] in tree else "not given" for tree in (before, now))
+                more = f", and {counted(len(found) - 1, 'more key')}" * (len(found) > 1)
+                return f": {found[0]} is {' there, here '.join(told)}{more}"
+    return ""
+
+
+def _options(there: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={','.join(map(said, values))}" for key, values in there["grid"].items()) or "a single point"
+
+
+def status_of(folder: Path, run: GridRun) -> str | None:
+    """Return how a run ended that is in a folder; None if there is no complete one, or that of another configuration."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        status = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["status"]
+        return status if (folder / "config.toml").read_text(encoding="utf-8") == resolved_toml(run.config) else None
+    return None
