@@ -28,7 +28,9 @@ def run_some(
     names: Annotated[
         list[str] | None, typer.Argument(metavar="NAME...", help="Plots; 'figure list' names them.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the pictures, of claims.json and gallery.md.")] = Path("runs/figures"),
+    out: Annotated[Path, typer.Option(help="Folder of the pictures, of claims.json and gallery.md.")] = Path(
+        "runs/figures"
+    ),
     formats: Annotated[str, typer.Option("--format", metavar="SUFFIX,...", help="png, svg, pdf.")] = "png",
     *,
     every: Annotated[bool, typer.Option("--all", help="Run every plot.")] = False,

@@ -158,6 +158,7 @@ def optimize(
 ) -> None:
     """Learn weights: the fastest static ones, and a schedule, by differentiating through rounds of mixing."""
     from jaxgossip.cli.listing import table
+    from jaxgossip.cli.progress import ShareProgress
     from jaxgossip.cli.topology_text import number
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment.optimized import optimized
@@ -168,8 +169,8 @@ def optimize(
         raise ConfigError(f"{out}: weights are written as .npz", hint=f"--out {out.with_suffix('.npz')}")
     asked = named(name, nodes, settings or [])
     graph = asked.graph(seed)
-    with slow(f"{asked.short}: learning weights"):
-        found = optimized(graph, rounds=rounds, steps=steps, seed=seed)
+    with ShareProgress(asked.short).shown() as told:
+        found = optimized(graph, rounds=rounds, steps=steps, seed=seed, told=told)
     if out is not None:
         write_weights(out, found.fastest, found.learned)
     if as_json:
