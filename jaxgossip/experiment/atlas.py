@@ -109,7 +109,8 @@ def _sentence(found: Measures) -> str:
     if found.diameter is not None:
         parts.append(f"diameter {'' if found.diameter.exact else 'at least '}{found.diameter.hops:,}")
     if found.gap is not None:
-        parts.append(f"spectral gap {units.scientific(found.gap)}")
+        name = "spectral gap" if found.weights.is_doubly_stochastic else "$1-\\|W-J\\|_2$ ="
+        parts.append(f"{name} {units.scientific(units.settled(found.gap))}")
     parts += [f"$n_W({one.gamma:g})$ = {one.value:.4g}" for one in near]
     parts.append(f"{found.weights.rule} weights")
     return " · ".join(parts)
@@ -252,11 +253,10 @@ def _mark_ends(axes: Axes, found: Measures) -> None:
 
 
 def _near_one(value: float) -> str:
-    """Return an eigenvalue for mathtext; what separates it from 1 is not rounded away."""
-    if not 0 < 1 - value < 5e-4:
-        return f"{value:.4g}"
-    mantissa, exponent = f"{1 - value:.1e}".split("e")
-    return f"1 - {mantissa}\\times 10^{{{int(exponent)}}}"
+    """Return an eigenvalue for mathtext; what separates it from 1 or -1 is not rounded away."""
+    text = units.eigenvalue_text(value, digits=4)
+    mantissa, power, exponent = text.partition("e")
+    return f"{mantissa}\\times 10^{{{int(exponent)}}}" if power else text
 
 
 def _draw_complex(axes: Axes, values: np.ndarray) -> None:

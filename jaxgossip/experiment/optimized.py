@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxgossip.mixing.learned import Fastest, Learned, Told, fastest, learned_schedule, untold
+from jaxgossip.mixing.chunks import Told, untold
+from jaxgossip.mixing.learned import Fastest, Learned, fastest, learned_schedule
 from jaxgossip.topology import Graph, Weights, best_constant, metropolis_hastings
 
 

@@ -12,8 +12,6 @@ that W is symmetric and doubly stochastic whatever w is.
 
 import dataclasses
 import functools
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,6 +23,7 @@ from jaxtyping import Array, Float
 
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.build import operator
+from jaxgossip.mixing.chunks import Told, in_chunks, untold
 from jaxgossip.mixing.duality import rho_bound
 from jaxgossip.mixing.operator import Mixing
 from jaxgossip.mixing.periodic import periodic
@@ -40,15 +39,6 @@ FLAT = 1e-9
 """Largest slope at which a descent has arrived."""
 EXACT = 1e-30
 """A share of the disagreement below this is rounding."""
-CHUNK_S = 0.5
-"""So long a compiled loop goes on, about, before it says where it stands."""
-
-Told = Callable[[str, float], None]
-"""Told what is being learnt, and which share of its steps is done."""
-
-
-def untold(phase: str, share: float) -> None:
-    """Tell nobody."""
 
 
 class Edges:
@@ -168,7 +158,7 @@ def fastest(graph: Graph, *, steps: int = 200, told: Told = untold) -> Fastest:
         w, found = jnp.asarray(edges.start), []
         for stage, power in enumerate(SHARPNESS):
             start, beta = _Descent(w, descent.init(w), jnp.int32(0), jnp.asarray(jnp.inf)), jnp.asarray(power)
-            for at in _chunks(functools.partial(descend, beta=beta), start, steps):
+            for at in in_chunks(functools.partial(descend, beta=beta), start, steps):
                 told("fastest weights", (stage + int(at.number) / (steps + 1)) / len(SHARPNESS))
                 w = at.w
             found.append((w, rho_of(w)))
@@ -264,7 +254,7 @@ def learned_schedule(
 
         plain = jnp.broadcast_to(edges.start, ws.shape)
         at = start = _Search(jnp.asarray(ws), adam.init(ws), jnp.int32(0), jnp.zeros(steps), plain, left(plain))
-        for at in _chunks(descend, start, steps):
+        for at in in_chunks(descend, start, steps):
             told("schedule", int(at.number) / steps)
         last = left(at.ws)
         best = at.ws if last < at.least else at.best
@@ -287,23 +277,6 @@ class _Search(NamedTuple):
     values: Array  # (steps,), the logarithm before each step
     best: Array  # (T, m), the best so far
     least: Array  # (), its logarithm
-
-
-def _chunks[At: (_Descent, _Search)](run: Callable[[At, Array], At], at: At, steps: int) -> Iterator[At]:
-    """Go on from ``at`` for ``steps`` steps, and yield where it stands about every ``CHUNK_S``.
-
-    A compiled loop hears no Ctrl-C: it is heard between two chunks.
-    """
-    done, size = 0, 1
-    while done < steps:
-        began, until = time.perf_counter(), min(steps, done + size)
-        at = jax.block_until_ready(run(at, jnp.int32(until)))
-        yield at
-        done = int(at.number)
-        if done < until:  # it has arrived
-            return
-        spent = time.perf_counter() - began
-        size = 2 * size if spent < CHUNK_S / 2 else max(1, size // 2) if spent > CHUNK_S else size
 
 
 def write_weights(path: Path, best: Fastest, learned: Learned) -> None:

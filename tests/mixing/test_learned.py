@@ -107,7 +107,7 @@ def test_progress_is_told_in_shares_that_grow_to_one_and_changes_nothing() -> No
 
 def test_a_loop_in_chunks_takes_the_steps_of_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = learned_schedule(GRID, rounds=2, steps=60)
-    monkeypatch.setattr("jaxgossip.mixing.learned.CHUNK_S", 0.0)  # a step a chunk
+    monkeypatch.setattr("jaxgossip.mixing.chunks.CHUNK_S", 0.0)  # a step a chunk
     np.testing.assert_array_equal(learned_schedule(GRID, rounds=2, steps=60).left, whole.left)
 
 
