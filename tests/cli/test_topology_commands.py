@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -15,8 +16,12 @@ import pytest
 from jaxgossip.cli.main import main
 from jaxgossip.cli.output import slow
 from jaxgossip.errors import InputError
+from jaxgossip.experiment.atlas import page
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
+from jaxgossip.topology import metropolis_hastings, path
+from jaxgossip.topology.graph import from_links
+from jaxgossip.topology.measures import measure
 
 
 @pytest.fixture
@@ -124,6 +129,25 @@ def test_compare_gives_a_row_each_and_says_what_it_assumed(call: Callable[..., t
     found = json.loads(call("compare", *words, "--nodes", "36", "--json")[1])
     assert [one["nodes"] for one in found] == [36, 36, 36, 36, 4]
     assert found[3]["assumed"] == {"degree": 4}
+
+
+def test_compare_labels_a_row_with_what_was_given(call: Callable[..., tuple[int, str, str]]) -> None:
+    lines = call("compare", "torus:shape=[4,16]", "watts_strogatz:degree=6,beta=0.1", "ring")[1].splitlines()
+    assert lines[1].startswith("torus, shape [4, 16] ")
+    assert lines[2].startswith("watts_strogatz, degree 6, beta 0.1 ")
+    assert lines[3].startswith("ring ")
+
+
+def test_a_picture_has_room_and_says_names_and_components() -> None:
+    for graph in (path(1), path(2), from_links(3, np.array([0, 1]), np.array([1, 2]), name="chain")):
+        axes = page(measure(metropolis_hastings(graph)), "own").axes[0]
+        assert min(np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())) > 0.2
+    parts = from_links(4, np.array([0, 2]), np.array([1, 3]), name="parts")
+    axes = page(measure(metropolis_hastings(replace(parts, labels=("a", "b$", "c", "a long name of it")))), "own").axes[
+        0
+    ]
+    assert "2 components" in axes.get_title(loc="left")
+    assert {text.get_text() for text in axes.texts} == {"a", "b\\$", "c", "a long name…"}
 
 
 def test_a_setting_for_all_reaches_those_that_have_the_key(call: Callable[..., tuple[int, str, str]]) -> None:
