@@ -4,10 +4,13 @@ import contextlib
 import shlex
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 WAIT_S = 2.0
 """What takes longer than this is told."""
+AGAIN_S = 10.0
+"""And is told again after each so many seconds."""
 
 
 def say(text: str) -> None:
@@ -36,12 +39,31 @@ def fail(message: str, way_out: str = "") -> None:
 
 
 @contextlib.contextmanager
-def slow(what: str) -> Iterator[None]:
-    """Say what is computed, if it takes longer than ``WAIT_S``."""
-    timer = threading.Timer(WAIT_S, tell, [f"  {what} …"])
-    timer.daemon = True
-    timer.start()
+def repeated(line: Callable[[float], str], every_s: float) -> Iterator[None]:
+    """Tell ``line(seconds so far)`` after ``WAIT_S``, and every ``every_s`` from then on, while the body computes."""
+    began, done = time.perf_counter(), threading.Event()
+
+    def go_on() -> None:
+        wait = WAIT_S
+        while not done.wait(wait):
+            tell(line(time.perf_counter() - began))
+            wait = every_s
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
     try:
         yield
     finally:
-        timer.cancel()
+        done.set()
+        thread.join()
+
+
+@contextlib.contextmanager
+def slow(what: str) -> Iterator[None]:
+    """Say what is computed, if it takes longer than ``WAIT_S``, and for how long now every ``AGAIN_S``."""
+
+    def line(seconds: float) -> str:
+        return f"  {what} …" + (f" {seconds:.0f} s so far" if seconds > AGAIN_S else "")
+
+    with repeated(line, AGAIN_S):
+        yield

@@ -9,14 +9,24 @@ from types import MappingProxyType
 from typing import Any, override
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.cli.output import hint, repeated, say, tell
 from jaxgossip.errors import RunError
 from jaxgossip.experiment.run import Outcome, Reporter
 
 LINE_S = 10.0
 """Without a terminal, at most one line in so many seconds."""
+SHARE_S = 5.0
+"""Without a terminal, a line in so many seconds of what has phases and no rounds."""
 
 
 @contextlib.contextmanager
@@ -113,6 +123,54 @@ class TerminalReporter(Reporter):
             self._told = time.perf_counter()
         elif not self._told:
             self._told = time.perf_counter()
+
+
+class ShareProgress:
+    """Progress of a computation in phases on stderr: a bar a phase in a terminal, a line every ``SHARE_S`` elsewhere.
+
+    Args:
+        name: of what is computed.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name, self._phase = name, ""
+        self._share = self._first = self._began = self._heard = 0.0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[Callable[[str, float], None]]:
+        """Show progress while the body computes, which calls what this gives with the phase and the share that is done."""
+        if not sys.stderr.isatty():
+            with repeated(self._line, SHARE_S):
+                yield self._told
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TaskProgressColumn())
+        console = Console(stderr=True)
+        with Progress(*columns, TimeRemainingColumn(compact=True), console=console, transient=True) as self._bar:
+            yield self._told
+
+    def _told(self, phase: str, share: float) -> None:
+        new = phase != self._phase
+        if new:
+            self._phase, self._began, self._first = phase, time.perf_counter(), share
+        self._share, self._heard = share, time.perf_counter()
+        if self._bar is not None:
+            if new or self._task is None:
+                self._task = self._bar.add_task(f"{self._name}: {phase}", total=1.0)
+            self._bar.update(self._task, completed=share)
+
+    def _line(self, seconds: float) -> str:
+        if not self._phase:
+            return f"  {self._name}: compiling … {seconds:.0f} s so far"
+        if self._share >= 1:
+            return f"  {self._name}: {self._phase}, done"
+        done = self._share - self._first
+        left = (self._heard - self._began) * (1 - self._share) / done if done > 0 else 0.0
+        left -= time.perf_counter() - self._heard
+        return f"  {self._name}: {self._phase}, {self._share:.0%} done" + (
+            f", about {left:.0f} s left" if left > 1 else ""
+        )
 
 
 def report(outcome: Outcome) -> None:

@@ -158,18 +158,20 @@ def optimize(
 ) -> None:
     """Learn weights: the fastest static ones, and a schedule, by differentiating through rounds of mixing."""
     from jaxgossip.cli.listing import table
-    from jaxgossip.cli.topology_text import number
+    from jaxgossip.cli.progress import ShareProgress
+    from jaxgossip.cli.topology_text import gap_text
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment.optimized import optimized
     from jaxgossip.experiment.topologies import named
+    from jaxgossip.experiment.units import settled
     from jaxgossip.mixing.learned import write_weights
 
     if out is not None and out.suffix != ".npz":
         raise ConfigError(f"{out}: weights are written as .npz", hint=f"--out {out.with_suffix('.npz')}")
     asked = named(name, nodes, settings or [])
     graph = asked.graph(seed)
-    with slow(f"{asked.short}: learning weights"):
-        found = optimized(graph, rounds=rounds, steps=steps, seed=seed)
+    with ShareProgress(asked.short).shown() as told:
+        found = optimized(graph, rounds=rounds, steps=steps, seed=seed, told=told)
     if out is not None:
         write_weights(out, found.fastest, found.learned)
     if as_json:
@@ -184,15 +186,15 @@ def optimize(
             [
                 {
                     "weights": row.name,
-                    "gap 1 - ρ": number(1 - row.rho) if row.rho < 1 else "none",
-                    f"left after {rounds} rounds": f"{row.left:.3g}",
-                    "a round": f"{row.left ** (1 / rounds):.4f}",
+                    "gap 1 - ρ": gap_text(1 - row.rho) if row.rho < 1 else "none",
+                    f"left after {rounds} rounds": f"{settled(row.left):.3g}",
+                    "a round": f"{settled(row.left) ** (1 / rounds):.4f}",
                 }
                 for row in found.rows
             ]
         )
     )
-    say(f"\nno symmetric weights have a gap above {number(1 - found.fastest.bound)}, by duality")
+    say(f"\nno symmetric weights have a gap above {gap_text(1 - found.fastest.bound)}, by duality")
     say("'left' is ‖ΠX‖/‖ΠX₀‖ of a random start")
     if out is not None:
         say(f"wrote {out}")

@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxgossip.experiment.problems import shown
 from jaxgossip.experiment.topologies import Named
+from jaxgossip.experiment.units import eigenvalue_text, settled
 from jaxgossip.topology.distances import Diameter
 from jaxgossip.topology.measures import Measures
 from jaxgossip.topology.neighbours import EffectiveNeighbours
@@ -22,7 +23,8 @@ def facts(found: Measures, asked: Named, seed: int) -> str:
     if not found.connected and found.components == 1:
         whole = "not strongly: some nodes are never heard"
     symmetry = "symmetric" if weights.is_symmetric else "not symmetric"
-    sums = "doubly stochastic" if weights.is_doubly_stochastic else "row-stochastic: the mean drifts"
+    keeps_mean = weights.is_doubly_stochastic
+    sums = "doubly stochastic" if keeps_mean else "row-stochastic: the mean drifts"
     lines = [
         ("nodes", f"{graph.n_nodes:,}"),
         ("links" if graph.directed else "edges", f"{graph.n_edges:,}" + (", directed" if graph.directed else "")),
@@ -31,13 +33,15 @@ def facts(found: Measures, asked: Named, seed: int) -> str:
         ("diameter", diameter_text(found.diameter)),
         ("average clustering", _clustering(found)),
         ("weights", f"{weights.rule}: {symmetry}, {sums}"),
-        ("spectral gap", number(found.gap)),
+        ("spectral gap" if keeps_mean else "1 - ‖W - J‖₂", gap_text(found.gap)),
     ]
     if found.lambda_2 is not None and found.lambda_min is not None:
-        lines.append(("λ₂, λ_min", f"{found.lambda_2:.6g}, {found.lambda_min:.6g}"))
+        lines.append(("λ₂, λ_min", f"{eigenvalue_text(found.lambda_2)}, {eigenvalue_text(found.lambda_min)}"))
     elif found.modulus_2 is not None:
-        lines.append(("|λ₂|", f"{found.modulus_2:.6g}"))
+        lines.append(("|λ₂|", eigenvalue_text(found.modulus_2)))
     lines += [(f"n_W({one.gamma:g})", neighbours_text(one)) for one in found.neighbours]
+    if not keeps_mean:
+        lines.append(("", "of variance only: W keeps no mean"))
     rounds = rounds_text(found)
     lines += [("rounds to 1e-3", rounds), ("messages a round", f"{found.messages:,}")]
     title = asked.described() + (f", seed {seed}" if asked.is_random else "")
@@ -53,7 +57,7 @@ def rows(found: Sequence[Measures], labels: Sequence[str]) -> list[dict[str, str
             "nodes": f"{one.weights.graph.n_nodes:,}",
             "degree": _degree(one),
             "diameter": diameter_text(one.diameter, short=True),
-            "gap": number(one.gap),
+            "gap": gap_text(one.gap),
         }
         | {
             f"n_W({entry.gamma:g})": f"{'~' if entry.standard_error else ''}{entry.value:.4g}"
@@ -72,6 +76,11 @@ def keys_text(options: Mapping[str, Any]) -> str:
 def number(value: float | None) -> str:
     """Return a number with four digits, or a dash."""
     return "–" if value is None else f"{value:.4g}"
+
+
+def gap_text(value: float | None) -> str:
+    """Return a spectral gap; 0 where it is no more than rounding."""
+    return number(None if value is None else settled(value))
 
 
 def diameter_text(found: Diameter | None, *, short: bool = False) -> str:

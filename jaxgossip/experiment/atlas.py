@@ -20,6 +20,10 @@ from jaxgossip.topology.spectrum import closed_laplacian, eigenvalues
 
 DRAWN_NODES = 300
 """Graphs up to this size are drawn node by node."""
+NAMED_NODES = 40
+"""Graphs up to this size show the names of their nodes."""
+NAME_LETTERS = 12
+"""Longer names are cut."""
 PATTERN_LINKS = 50_000_000
 """Graphs up to so many links are shown by the pattern of their adjacency."""
 CELLS = 150
@@ -105,11 +109,15 @@ def _dots(axes: Axes, values: np.ndarray, y: np.ndarray, marker: str = "o", colo
 
 def _sentence(found: Measures) -> str:
     graph, near = found.weights.graph, found.neighbours
-    parts = [f"{graph.n_nodes:,} nodes", f"{graph.n_edges:,} {'links' if graph.directed else 'edges'}"]
+    link = "link" if graph.directed else "edge"
+    parts = [
+        f"{count:,} {one}{'' if count == 1 else 's'}" for count, one in ((graph.n_nodes, "node"), (graph.n_edges, link))
+    ]
     if found.diameter is not None:
         parts.append(f"diameter {'' if found.diameter.exact else 'at least '}{found.diameter.hops:,}")
     if found.gap is not None:
-        parts.append(f"spectral gap {units.scientific(found.gap)}")
+        name = "spectral gap" if found.weights.is_doubly_stochastic else "$1-\\|W-J\\|_2$ ="
+        parts.append(f"{name} {units.scientific(units.settled(found.gap))}")
     parts += [f"$n_W({one.gamma:g})$ = {one.value:.4g}" for one in near]
     parts.append(f"{found.weights.rule} weights")
     return " · ".join(parts)
@@ -127,8 +135,23 @@ def _draw_graph(axes: Axes, graph: Graph) -> None:
     axes.scatter(x[:, 0], x[:, 1], s=size, color=panels.BLUE, edgecolors="white", linewidths=0.4, zorder=3)
     axes.set_aspect("equal")
     axes.set_axis_off()
-    axes.margins(0.06)
-    axes.set_title("The graph" + (" (stubs go round to the other side)" if _wraps(graph) else ""))
+    _give_room(axes, np.concatenate([x, segments.reshape(-1, 2)]))
+    if graph.labels is not None and graph.n_nodes <= NAMED_NODES:
+        for name, place in zip(graph.labels, x, strict=True):
+            shown = name if len(name) <= NAME_LETTERS else name[: NAME_LETTERS - 1] + "…"
+            axes.annotate(
+                shown.replace("$", "\\$"), place, xytext=(5, 4), textcoords="offset points", fontsize=6.5, zorder=4
+            )
+    parts = f", {graph.n_components:,} components" if graph.n_components > 1 else ""
+    axes.set_title(f"The graph{parts}" + (" (stubs go round to the other side)" if _wraps(graph) else ""))
+
+
+def _give_room(axes: Axes, x: np.ndarray) -> None:
+    """Set limits around points that are wide in both directions, also of one node and of nodes in a line."""
+    middle, half = (x.max(axis=0) + x.min(axis=0)) / 2, np.ptp(x, axis=0) / 2
+    half = 1.08 * np.maximum(half, 0.25 * half.max() or 1.0)
+    axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
+    axes.set_ylim(middle[1] - half[1], middle[1] + half[1])
 
 
 def _wraps(graph: Graph) -> bool:
@@ -252,11 +275,10 @@ def _mark_ends(axes: Axes, found: Measures) -> None:
 
 
 def _near_one(value: float) -> str:
-    """Return an eigenvalue for mathtext; what separates it from 1 is not rounded away."""
-    if not 0 < 1 - value < 5e-4:
-        return f"{value:.4g}"
-    mantissa, exponent = f"{1 - value:.1e}".split("e")
-    return f"1 - {mantissa}\\times 10^{{{int(exponent)}}}"
+    """Return an eigenvalue for mathtext; what separates it from 1 or -1 is not rounded away."""
+    text = units.eigenvalue_text(value, digits=4)
+    mantissa, power, exponent = text.partition("e")
+    return f"{mantissa}\\times 10^{{{int(exponent)}}}" if power else text
 
 
 def _draw_complex(axes: Axes, values: np.ndarray) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgossip.mixing.chunks import Told, untold
 from jaxgossip.mixing.learned import Fastest, Learned, fastest, learned_schedule
 from jaxgossip.topology import Graph, Weights, best_constant, metropolis_hastings
 
@@ -48,7 +49,7 @@ class Optimized:
         }
 
 
-def optimized(graph: Graph, *, rounds: int, steps: int, seed: int) -> Optimized:
+def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, told: Told = untold) -> Optimized:
     """Learn weights, and compare them over ``rounds`` rounds.
 
     Args:
@@ -56,11 +57,13 @@ def optimized(graph: Graph, *, rounds: int, steps: int, seed: int) -> Optimized:
         rounds: period of the schedule.
         steps: of Adam.
         seed: of the schedule's start.
+        told: progress.
 
     Raises:
         GraphError: a graph whose weights cannot be learnt.
     """
-    best, learned = fastest(graph), learned_schedule(graph, rounds=rounds, steps=steps, seed=seed)
+    best = fastest(graph, told=told)
+    learned = learned_schedule(graph, rounds=rounds, steps=steps, seed=seed, told=told)
     static = {
         "Metropolis-Hastings": metropolis_hastings(graph),
         "best constant": best_constant(graph),

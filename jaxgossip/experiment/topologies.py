@@ -2,7 +2,6 @@
 
 import inspect
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +31,7 @@ class Named:
         builder: what the name stands for.
         options: its keys.
         assumed: which of these nobody gave.
+        said: which of these the user gave beside the name.
     """
 
     word: str
@@ -39,6 +39,7 @@ class Named:
     builder: Builder
     options: Mapping[str, Any]
     assumed: Mapping[str, Any] = field(default_factory=dict)
+    said: Collection[str] = ()
 
     @property
     def short(self) -> str:
@@ -122,7 +123,7 @@ def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume:
         }
         if {"p", "radius", "mean_degree"} & set(options):
             assumed.pop("mean_degree", None)
-    return Named(own, name, builder, options | assumed, assumed)
+    return Named(own, name, builder, options | assumed, assumed, tuple(_key_and_value(one)[0] for one in said))
 
 
 def check_shared(asked: Sequence[Named], settings: Sequence[str]) -> None:
@@ -139,14 +140,12 @@ def check_shared(asked: Sequence[Named], settings: Sequence[str]) -> None:
 
 
 def labelled(asked: Sequence[Named]) -> list[str]:
-    """Return what a table and a chart call each: its name, and where names repeat the options that tell them apart."""
-    names = Counter(one.short for one in asked)
+    """Return what a table and a chart call each: its name, what the user gave beside it, and what tells equal names apart."""
     found: list[str] = []
     for one in asked:
         same = [other for other in asked if other.short == one.short]
         telling = {key for key in one.options if len({repr(other.options.get(key)) for other in same}) > 1}
-        label = one.described(set(one.options) - telling) if names[one.short] > 1 else one.short
-        found.append(label)
+        found.append(one.described(set(one.options) - telling - set(one.said)))
     return found
 
 

@@ -2,6 +2,8 @@
 
 import math
 
+NOISE = 1e-12
+"""An eigenvalue or a gap below this is rounding."""
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 _COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
 
@@ -51,3 +53,16 @@ def scientific(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def settled(value: float) -> float:
+    """Return an eigenvalue or a gap, 0 where it is no more than rounding."""
+    return 0.0 if abs(value) < NOISE else value
+
+
+def eigenvalue_text(value: float, digits: int = 6) -> str:
+    """Return an eigenvalue: ``0.75``; where rounding would hide what separates it from 1 or -1, ``1 - 1.3e-09``."""
+    text, apart = f"{settled(value):.{digits}g}", settled(1 - abs(value))
+    if apart <= 0 or abs(float(text)) < 1:
+        return text
+    return f"1 - {apart:.1e}" if value > 0 else f"-1 + {apart:.1e}"

@@ -11,6 +11,7 @@ that W is symmetric and doubly stochastic whatever w is.
 """
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -19,15 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float
-from scipy.optimize import linprog
 
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.build import operator
+from jaxgossip.mixing.chunks import Told, in_chunks, untold
+from jaxgossip.mixing.duality import rho_bound
 from jaxgossip.mixing.operator import Mixing
 from jaxgossip.mixing.periodic import periodic
 from jaxgossip.mixing.tables import Slots, slots
 from jaxgossip.topology.graph import Graph
-from jaxgossip.topology.weights import Weights, metropolis_hastings
+from jaxgossip.topology.weights import Weights, best_constant, metropolis_hastings
 
 MAX_NODES = 1024
 """Each step takes all eigenvalues, or a product, of dense (n, n) matrices."""
@@ -35,8 +37,8 @@ SHARPNESS = tuple(10.0**power for power in np.arange(1, 5.01, 0.25))
 """β of one descent after the other: the bound is above ρ by log(2n)/β at most."""
 FLAT = 1e-9
 """Largest slope at which a descent has arrived."""
-SOLVED = 1e-6
-"""To this the linear program is solved, and a bound is lowered by it."""
+EXACT = 1e-30
+"""A share of the disagreement below this is rounding."""
 
 
 class Edges:
@@ -113,16 +115,16 @@ class Fastest(NamedTuple):
     bound: float
 
 
-def fastest(graph: Graph, *, steps: int = 200) -> Fastest:
+def fastest(graph: Graph, *, steps: int = 200, told: Told = untold) -> Fastest:
     """Find the symmetric weights with the least ρ = ‖W − J‖₂, and a proof of how good they are.
 
-    The proof: let Y = Σ_i s_i v_i v_iᵀ with Σ|s_i| ≤ 1 and Y1 = 0. For all w, ρ(w) ≥ ⟨Y, W(w) − J⟩ = ⟨Y, I − J⟩ − Σ_e w_e b_eᵀ
-    Y b_e, and at the optimum |w_e| ≤ 1, so that ρ ≥ ⟨Y, I − J⟩ − Σ_e |b_eᵀ Y b_e|. The v_i are the eigenvectors of W at one
-    sharpness after another, and a linear program finds their best s_i.
+    They are never worse than the best constant or the Metropolis–Hastings weights. The proof is :func:`rho_bound` of the
+    weights at one sharpness after another.
 
     Args:
         graph: undirected and connected.
         steps: of L-BFGS for every sharpness.
+        told: progress.
 
     Raises:
         GraphError: a graph whose weights cannot be learnt, see :class:`Edges`.
@@ -130,66 +132,55 @@ def fastest(graph: Graph, *, steps: int = 200) -> Fastest:
     edges, n = Edges(graph), graph.n_nodes
     with jax.enable_x64(True):
         mean = jnp.full((n, n), 1 / n)
+        descent = optax.lbfgs()
 
         def smooth(w: Array, beta: Array) -> Array:
             values = jnp.linalg.eigvalsh(edges.matrix(w) - mean)
             return jnp.asarray(jax.nn.logsumexp(beta * jnp.concatenate([values, -values]))) / beta
 
+        def rho_of(w: Array) -> float:
+            return float(np.abs(np.linalg.eigvalsh(np.asarray(edges.matrix(w) - mean))).max())
+
         @jax.jit
-        def descend(w: Array, beta: Array) -> Array:
-            descent = optax.lbfgs()
+        def descend(at: _Descent, until: Array, beta: Array) -> _Descent:
             value_and_gradient = optax.value_and_grad_from_state(lambda w: smooth(w, beta))
 
-            def step(carry: tuple[Array, optax.OptState, Array, Array]) -> tuple[Array, optax.OptState, Array, Array]:
-                w, state, number, _ = carry
-                value, gradient = value_and_gradient(w, state=state)
+            def step(at: _Descent) -> _Descent:
+                value, gradient = value_and_gradient(at.w, state=at.state)
                 update, state = descent.update(
-                    gradient, state, w, value=value, grad=gradient, value_fn=lambda w: smooth(w, beta)
+                    gradient, at.state, at.w, value=value, grad=gradient, value_fn=lambda w: smooth(w, beta)
                 )
                 slope = jnp.abs(jnp.asarray(gradient)).max()
-                return jnp.asarray(optax.apply_updates(w, update)), state, number + 1, slope
+                return _Descent(jnp.asarray(optax.apply_updates(at.w, update)), state, at.number + 1, slope)
 
-            def goes_on(carry: tuple[Array, optax.OptState, Array, Array]) -> Array:
-                return (carry[2] < steps) & (carry[3] > FLAT)
+            return jax.lax.while_loop(lambda at: (at.number < until) & (at.slope > FLAT), step, at)
 
-            start = (w, descent.init(w), jnp.int32(0), jnp.asarray(jnp.inf))
-            return jax.lax.while_loop(goes_on, step, start)[0]
-
-        w, best, bound = jnp.asarray(edges.start), (jnp.asarray(edges.start), np.inf), -np.inf
-        for beta in SHARPNESS:
-            w = descend(w, jnp.asarray(beta))
-            rho = float(np.abs(np.linalg.eigvalsh(np.asarray(edges.matrix(w) - mean))).max())
-            best = min(best, (w, rho), key=lambda one: one[1])
-            bound = max(bound, _bound(np.asarray(edges.matrix(w)), edges.ends))
-        w, rho = best
+        w, found = jnp.asarray(edges.start), []
+        for stage, power in enumerate(SHARPNESS):
+            start, beta = _Descent(w, descent.init(w), jnp.int32(0), jnp.asarray(jnp.inf)), jnp.asarray(power)
+            for at in in_chunks(functools.partial(descend, beta=beta), start, steps):
+                told("fastest weights", (stage + int(at.number) / (steps + 1)) / len(SHARPNESS))
+                w = at.w
+            found.append((w, rho_of(w)))
+            told("fastest weights", (stage + 1) / len(SHARPNESS))
+        matrices = [np.asarray(edges.matrix(w)) for w, _ in found]
+        constant = jnp.full(edges.start.size, float(best_constant(graph).edge))
+        found += [(w, rho_of(w)) for w in (constant, jnp.asarray(edges.start))]
+        w, rho = min(found, key=lambda one: one[1])
+    bound = -np.inf
+    for number, matrix in enumerate(reversed(matrices)):  # the sharpest mostly prove most
+        told("proof", number / len(matrices))
+        bound = rho_bound(matrix, edges.ends, bound)
+    told("proof", 1.0)
     return Fastest(edges.weights(np.asarray(w), "fastest"), rho, bound)
-
-
-def _bound(W: np.ndarray, ends: np.ndarray) -> float:
-    """Return the largest lower bound of ρ that the eigenvectors of W prove: a linear program in (s⁺, s⁻, |b_eᵀ Y b_e|)."""
-    n, m = len(W), len(ends)
-    _, vectors = np.linalg.eigh(W + 3 / n)  # the constant vector, of eigenvalue 4, comes last
-    vectors = vectors[:, :-1]
-    along = (vectors[ends[:, 0]] - vectors[ends[:, 1]]) ** 2
-    both = np.hstack([along, -along])
-    worth = np.concatenate([np.ones(n - 1), -np.ones(n - 1), -np.ones(m)])
-    limits = np.vstack(
-        [
-            np.hstack([both, -np.eye(m)]),
-            np.hstack([-both, -np.eye(m)]),
-            np.concatenate([np.ones(2 * n - 2), np.zeros(m)])[None],
-        ]
-    )
-    found = linprog(-worth, A_ub=limits, b_ub=np.concatenate([np.zeros(2 * m), [1.0]]), bounds=(0, None))
-    return -float(found.fun) - SOLVED
 
 
 class Learned(NamedTuple):
     """A schedule that was learnt.
 
     Attributes:
-        sequence: weights of the rounds, to be repeated.
-        left: (steps,) E‖ΠX_T‖²/‖ΠX_0‖² after each step.
+        sequence: weights of the rounds, to be repeated: the best of all that were seen.
+        left: (steps + 1,) E‖ΠX_T‖²/‖ΠX_0‖² at the start and after each step, at least ``EXACT``.
     """
 
     sequence: list[Weights]
@@ -197,13 +188,20 @@ class Learned(NamedTuple):
 
 
 def learned_schedule(
-    graph: Graph, *, rounds: int = 4, steps: int = 2000, learning_rate: float = 0.02, seed: int = 0
+    graph: Graph,
+    *,
+    rounds: int = 4,
+    steps: int = 2000,
+    learning_rate: float = 0.02,
+    seed: int = 0,
+    told: Told = untold,
 ) -> Learned:
     """Learn weights for each of T rounds together, by differentiating through T rounds of mixing.
 
     What T rounds leave of the disagreement of a random start is (1/(n−1)) ‖Π W_T ⋯ W_1 Π‖_F²: the rounds are applied to the
     identity, by the emulator's operators. Its logarithm is minimised by Adam with a cosine schedule; the start is
-    Metropolis–Hastings with a tenth of noise, without which all rounds would stay alike.
+    Metropolis–Hastings with a tenth of noise, without which all rounds would stay alike. The best weights on the way are
+    kept, so that they are never worse than Metropolis–Hastings.
 
     Args:
         graph: undirected and connected.
@@ -211,6 +209,7 @@ def learned_schedule(
         steps: of Adam.
         learning_rate: of its first step.
         seed: of the noise.
+        told: progress.
 
     Raises:
         GraphError: a graph whose weights cannot be learnt, see :class:`Edges`, or no round or step.
@@ -226,28 +225,58 @@ def learned_schedule(
         ws = edges.start * (1 + 0.1 * noise)
         disagreement = jnp.eye(n) - 1 / n
 
+        @jax.jit
         def left(ws: Array) -> Array:
             def mix(x: Array, w: Array) -> tuple[Array, None]:
                 return edges.operator(w)(x), None
 
             x, _ = jax.lax.scan(mix, disagreement, ws)
-            return jnp.log(jnp.square(x - x.mean(0)).sum() / (n - 1))
+            # Weights that agree exactly leave 0, whose logarithm has no gradient.
+            return jnp.log(jnp.maximum(jnp.square(x - x.mean(0)).sum() / (n - 1), EXACT))
 
         adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
         @jax.jit
-        def descend(ws: Array) -> tuple[Array, Array]:
-            def step(carry: tuple[Array, optax.OptState], _: None) -> tuple[tuple[Array, optax.OptState], Array]:
-                ws, state = carry
-                value, gradient = jax.value_and_grad(left)(ws)
-                update, state = adam.update(gradient, state)
-                return (jnp.asarray(optax.apply_updates(ws, update)), state), value
+        def descend(at: _Search, until: Array) -> _Search:
+            def step(at: _Search) -> _Search:
+                value, gradient = jax.value_and_grad(left)(at.ws)
+                update, state = adam.update(gradient, at.state)
+                return _Search(
+                    jnp.asarray(optax.apply_updates(at.ws, update)),
+                    state,
+                    at.number + 1,
+                    at.values.at[at.number].set(value),
+                    jnp.where(value < at.least, at.ws, at.best),
+                    jnp.minimum(value, at.least),
+                )
 
-            (ws, _), values = jax.lax.scan(step, (ws, adam.init(ws)), None, steps)
-            return ws, values
+            return jax.lax.while_loop(lambda at: at.number < until, step, at)
 
-        ws, values = descend(ws)
-        return Learned([edges.weights(np.asarray(w), "learned") for w in ws], np.exp(np.asarray(values)))
+        plain = jnp.broadcast_to(edges.start, ws.shape)
+        at = start = _Search(jnp.asarray(ws), adam.init(ws), jnp.int32(0), jnp.zeros(steps), plain, left(plain))
+        for at in in_chunks(descend, start, steps):
+            told("schedule", int(at.number) / steps)
+        last = left(at.ws)
+        best = at.ws if last < at.least else at.best
+        return Learned(
+            [edges.weights(np.asarray(w), "learned") for w in best], np.exp(np.append(np.asarray(at.values), last))
+        )
+
+
+class _Descent(NamedTuple):
+    w: Array  # (m,)
+    state: optax.OptState
+    number: Array  # () int32, steps taken
+    slope: Array  # (), of the last step
+
+
+class _Search(NamedTuple):
+    ws: Array  # (T, m)
+    state: optax.OptState
+    number: Array  # () int32, steps taken
+    values: Array  # (steps,), the logarithm before each step
+    best: Array  # (T, m), the best so far
+    least: Array  # (), its logarithm
 
 
 def write_weights(path: Path, best: Fastest, learned: Learned) -> None:

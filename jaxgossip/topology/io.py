@@ -20,7 +20,8 @@ def edge_list(path: str | Path, *, directed: bool = False, folder: Path | None =
     """Return the graph of a text file with one link a line: two node names, separated by blanks or a comma.
 
     ``#`` starts a comment, as does ``%`` at the start of a line. A third column of numbers (edge weights) is ignored
-    with a warning: weights come from the weight rule. Links of a node to itself are left out with a warning, doubles
+    with a warning: weights come from the weight rule. A first line of words over numbers is read as a link, with a
+    warning: it looks like a header. Links of a node to itself are left out with a warning, doubles
     count once. Where the names are not the numbers 0 to n − 1, nodes are numbered in the order of their names (as
     numbers, if all of them are) and ``graph.labels`` keeps the names. A node without links can be listed by a link to
     itself.
@@ -118,7 +119,7 @@ def _quick_links(text: str) -> tuple[np.ndarray, np.ndarray] | None:
 def _slow_links(file: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the (m,) names of the first and the second column, and say which line is wrong."""
     links: list[tuple[str, str]] = []
-    weighted = 0
+    weighted = first = 0
     for number, line in enumerate(text.splitlines(), start=1):
         content = line.split("#", maxsplit=1)[0].strip()
         if not content or content.startswith("%"):
@@ -135,6 +136,7 @@ def _slow_links(file: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
                 hint="only an edge weight can follow the two node names, and it is ignored",
             )
         weighted += len(columns) == 3
+        first = first if links else number
         links.append((columns[0], columns[1]))
     if weighted:
         warnings.warn(
@@ -143,8 +145,24 @@ def _slow_links(file: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
             ),
             stacklevel=3,
         )
+    if _has_header(links):
+        warnings.warn(
+            JaxGossipWarning(
+                f"{file}:{first}: '{links[0][0]}' and '{links[0][1]}' are read as two linked nodes, though all other "
+                "names are numbers; if that is a header, put # before it"
+            ),
+            stacklevel=3,
+        )
     names = np.array(links, dtype=str).reshape(-1, 2)
     return names[:, 0], names[:, 1]
+
+
+def _has_header(links: list[tuple[str, str]]) -> bool:
+    return (
+        len(links) > 1
+        and not any(map(_is_number, links[0]))
+        and all(_is_number(name) for one in links[1:] for name in one)
+    )
 
 
 def _numbered(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:

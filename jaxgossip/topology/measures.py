@@ -61,21 +61,28 @@ class Measures:
 
     @property
     def rho(self) -> float | None:
-        """What a round leaves of the distance to the mean: ‖W − J‖₂ if that is below 1, else in the long run |λ₂|."""
+        """What a round leaves of the distance to agreement: ‖W − J‖₂ if W keeps the mean and that is below 1, else |λ₂|.
+
+        A W that is not doubly stochastic agrees on something else than the mean, by |λ₂| a round in the long run; None
+        where that was not found.
+        """
+        if not self.weights.is_doubly_stochastic:
+            return self.modulus_2
         if self.gap is not None and self.gap > ALONE:
             return 1 - self.gap
         return self.modulus_2
 
     @property
     def rounds(self) -> float | None:
-        """Rounds until ε of the distance to the mean is left: ln ε / ln ρ, at least 1; infinite if none suffices."""
-        if self.gap is None and self.modulus_2 is None:
+        """Rounds until ε of the distance to agreement is left: ln ε / ln ρ, at least 1; infinite if none suffices."""
+        keeps_mean = self.weights.is_doubly_stochastic
+        if self.rho is None and (self.gap is None or not keeps_mean):
             return None
         rho = 1.0 if self.rho is None else self.rho
         if rho >= 1 - ALONE:
             return math.inf
         # log1p keeps the digits of a small gap; a ρ of 0 agrees at once.
-        gap = self.gap if self.gap is not None and self.gap > ALONE else 1 - rho
+        gap = self.gap if keeps_mean and self.gap is not None and self.gap > ALONE else 1 - rho
         return 1.0 if gap >= 1 else max(1.0, math.log(EPSILON) / math.log1p(-gap))
 
     def record(self) -> dict[str, Any]:
@@ -128,6 +135,8 @@ def measure(
     if not weights.is_symmetric and (closed or graph.n_nodes <= ALL_EIGENVALUES_NODES) and graph.n_nodes > 1:
         with step("eigenvalues"):
             modulus = float(np.sort(np.abs(eigenvalues(weights)))[-2])
+    if modulus is None and not weights.is_doubly_stochastic:
+        notes.append("rounds: W keeps no mean, and |λ₂| of so many nodes is not computed")
     with step("effective number of neighbours"):
         neighbours = effective_neighbours(weights, gammas, rng=rng)
     return Measures(

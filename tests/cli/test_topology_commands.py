@@ -1,8 +1,11 @@
 """The topology commands: what they print, their JSON, their pictures, and what they say of mistakes."""
 
 import json
+import re
 import sys
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -11,9 +14,14 @@ import numpy as np
 import pytest
 
 from jaxgossip.cli.main import main
+from jaxgossip.cli.output import slow
 from jaxgossip.errors import InputError
+from jaxgossip.experiment.atlas import page
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
+from jaxgossip.topology import metropolis_hastings, path
+from jaxgossip.topology.graph import from_links
+from jaxgossip.topology.measures import measure
 
 
 @pytest.fixture
@@ -123,6 +131,25 @@ def test_compare_gives_a_row_each_and_says_what_it_assumed(call: Callable[..., t
     assert found[3]["assumed"] == {"degree": 4}
 
 
+def test_compare_labels_a_row_with_what_was_given(call: Callable[..., tuple[int, str, str]]) -> None:
+    lines = call("compare", "torus:shape=[4,16]", "watts_strogatz:degree=6,beta=0.1", "ring")[1].splitlines()
+    assert lines[1].startswith("torus, shape [4, 16] ")
+    assert lines[2].startswith("watts_strogatz, degree 6, beta 0.1 ")
+    assert lines[3].startswith("ring ")
+
+
+def test_a_picture_has_room_and_says_names_and_components() -> None:
+    for graph in (path(1), path(2), from_links(3, np.array([0, 1]), np.array([1, 2]), name="chain")):
+        axes = page(measure(metropolis_hastings(graph)), "own").axes[0]
+        assert min(np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())) > 0.2
+    parts = from_links(4, np.array([0, 2]), np.array([1, 3]), name="parts")
+    axes = page(measure(metropolis_hastings(replace(parts, labels=("a", "b$", "c", "a long name of it")))), "own").axes[
+        0
+    ]
+    assert "2 components" in axes.get_title(loc="left")
+    assert {text.get_text() for text in axes.texts} == {"a", "b\\$", "c", "a long name…"}
+
+
 def test_a_setting_for_all_reaches_those_that_have_the_key(call: Callable[..., tuple[int, str, str]]) -> None:
     words = ["ring", "random_regular", "watts_strogatz:degree=6"]
     found = json.loads(call("compare", *words, "--set", "degree=8", "--json")[1])
@@ -159,6 +186,43 @@ def test_a_mistake_gives_one_sentence_a_hint_and_exit_code_2(
     assert "Traceback" not in err
     for text in texts:
         assert text in err
+
+
+def test_what_is_slow_is_told_again_until_it_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("WAIT_S", "AGAIN_S"):
+        monkeypatch.setattr(f"jaxgossip.cli.output.{name}", 0.02)
+    with slow("counting"):
+        time.sleep(0.3)
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first.startswith("  counting …")
+    assert len(more) > 2
+    assert more[-1].endswith("0 s so far")
+    time.sleep(0.1)
+    assert not capsys.readouterr().err
+
+
+def test_rounding_is_no_result_and_hides_none(call: Callable[..., tuple[int, str, str]]) -> None:
+    assert "λ₂, λ_min             1 - 3.3e-10, -0.333333\n" in call("show", "ring", "--nodes", "200000")[1]
+    for words in (["complete", "--nodes", "9"], ["star", "--nodes", "30"], ["split.txt"]):
+        assert not re.search(r"e-1[3-9]", call("show", *words)[1])
+    Path("dir.txt").write_text("a b\nb c\nc a\na d\n")
+    text = call("show", "dir.txt", "--set", "directed=true", "--weights", "uniform")[1]
+    assert "1 - ‖W - J‖₂          0.2929\n" in text
+    assert "rounds to 1e-3        10\n" in text
+    assert "of variance only: W keeps no mean" in text
+
+
+def test_optimize_tells_how_far_it_is(
+    call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jaxgossip.cli.output.WAIT_S", 0.02)
+    monkeypatch.setattr("jaxgossip.cli.progress.SHARE_S", 0.02)
+    code, _, err = call("optimize", "ring", "--nodes", "6", "--rounds", "2", "--steps", "30")
+    assert code == 0
+    assert re.search(r"^  ring: fastest weights, \d+% done", err, re.MULTILINE)
+    assert "ring: proof" in err
 
 
 def test_optimize_learns_weights_that_a_configuration_mixes_with(

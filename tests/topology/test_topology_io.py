@@ -1,5 +1,7 @@
 """Graphs from files, scipy and networkx: what goes in comes out, and nothing is silently empty."""
 
+import warnings
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -158,3 +160,24 @@ def test_from_networkx_directed_and_multi():
     with pytest.warns(JaxGossipWarning, match="from_networkx: 1 links"):
         multi = from_networkx(nx.MultiGraph([("a", "b"), ("a", "b"), ("b", "b")]))
     assert (multi.n_edges, multi.labels) == (1, ("a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("source,target\n0,1\n1,2\n", 1),
+        ("# links\n\nfrom to\n5 1\n", 3),
+        ("#source,target\n0,1\n", None),
+        ("hub 0\n0 1\n", None),
+        ("a b\nb c\n", None),
+        ("a b\n", None),
+    ],
+)
+def test_edge_list_reads_a_header_as_a_link_aloud(write, text, line):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        edge_list(write(text))
+    assert len(caught) == (line is not None)
+    if line is not None:
+        assert f"graph.txt:{line}: " in str(caught[0].message)
+        assert "put # before it" in str(caught[0].message)

@@ -164,3 +164,15 @@ def test_a_directed_graph_has_the_modulus_of_its_second_eigenvalue() -> None:
     assert found.lambda_2 is None
     assert found.modulus_2 == pytest.approx(1 - 2 / 6)
     assert found.gap == pytest.approx(2 / 6)
+
+
+def test_rounds_of_weights_that_keep_no_mean_are_those_of_the_second_modulus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cycle of three with a node that only hears: ‖W − J‖₂ = .707 is no contraction there, |λ₂| = .5 is."""
+    graph = from_links(4, np.array([1, 2, 0, 3]), np.array([0, 1, 2, 0]), name="own", directed=True)
+    found = measure(topology.uniform(graph))
+    assert found.rho == pytest.approx(0.5)
+    assert found.rounds == pytest.approx(math.log(1e-3) / math.log(0.5))
+    monkeypatch.setattr("jaxgossip.topology.measures.ALL_EIGENVALUES_NODES", 3)
+    unknown = measure(topology.uniform(graph))
+    assert (unknown.rho, unknown.rounds) == (None, None)
+    assert "rounds" in unknown.notes[-1]
