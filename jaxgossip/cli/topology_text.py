@@ -8,7 +8,7 @@ from jaxgossip.experiment.problems import shown
 from jaxgossip.experiment.topologies import Named
 from jaxgossip.experiment.units import eigenvalue_text, settled
 from jaxgossip.topology.distances import Diameter
-from jaxgossip.topology.measures import Measures
+from jaxgossip.topology.measures import ALONE, Measures
 from jaxgossip.topology.neighbours import EffectiveNeighbours
 
 WIDTH = 22
@@ -80,7 +80,7 @@ def number(value: float | None) -> str:
 
 def gap_text(value: float | None) -> str:
     """Return a spectral gap; 0 where it is no more than rounding."""
-    return number(None if value is None else settled(value))
+    return number(None if value is None else settled(value, ALONE))
 
 
 def diameter_text(found: Diameter | None, *, short: bool = False) -> str:

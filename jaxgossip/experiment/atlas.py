@@ -14,7 +14,7 @@ from jaxgossip.experiment import panels, units
 from jaxgossip.experiment.layouts import layout
 from jaxgossip.experiment.plots import style
 from jaxgossip.topology.graph import Graph, Lattice
-from jaxgossip.topology.measures import Measures
+from jaxgossip.topology.measures import ALONE, Measures
 from jaxgossip.topology.neighbours import ALL_EIGENVALUES_NODES, spectral_measure
 from jaxgossip.topology.spectrum import closed_laplacian, eigenvalues
 
@@ -117,7 +117,7 @@ def _sentence(found: Measures) -> str:
         parts.append(f"diameter {'' if found.diameter.exact else 'at least '}{found.diameter.hops:,}")
     if found.gap is not None:
         name = "spectral gap" if found.weights.is_doubly_stochastic else "$1-\\|W-J\\|_2$ ="
-        parts.append(f"{name} {units.scientific(units.settled(found.gap))}")
+        parts.append(f"{name} {units.scientific(units.settled(found.gap, ALONE))}")
     parts += [f"$n_W({one.gamma:g})$ = {one.value:.4g}" for one in near]
     parts.append(f"{found.weights.rule} weights")
     return " · ".join(parts)

@@ -55,9 +55,9 @@ def scientific(value: float | None) -> str:
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
 
 
-def settled(value: float) -> float:
-    """Return an eigenvalue or a gap, 0 where it is no more than rounding."""
-    return 0.0 if abs(value) < NOISE else value
+def settled(value: float, noise: float = NOISE) -> float:
+    """Return a value, 0 where it is no more than rounding."""
+    return 0.0 if abs(value) < noise else value
 
 
 def eigenvalue_text(value: float, digits: int = 6) -> str:

@@ -24,7 +24,7 @@ OPERATORS = {
     "hybrid": lambda: jg.mixing.metropolis_hastings(t.star(100)),
     "dense": lambda: jg.mixing.dense(weights.metropolis_hastings(t.ring(16))),
     "periodic": lambda: jg.mixing.periodic([weights.uniform(t.ring(16)), weights.uniform(t.star(16))]),
-    **{kind: (lambda kind=kind: MIXINGS[kind](t.complete(16))) for kind in MIXINGS},
+    **{kind: (lambda kind=kind: MIXINGS[kind](t.complete(16))) for kind in MIXINGS if kind != "from_file"},
     "fresh regular of degree 3": lambda: jg.mixing.fresh_regular(t.complete(16), degree=3),
     "push-sum on a directed graph": lambda: jg.mixing.push_sum(t.static_exponential(16)),
     "push-sum on a star": lambda: jg.mixing.push_sum(t.star(100)),
