@@ -13,6 +13,7 @@ second-order diffusive methods for rapid, coarse, distributed load balancing". C
 al. 2017, "Optimal algorithms for smooth and strongly convex distributed optimization in networks", algorithm 2.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -139,7 +140,7 @@ def register_weight(rho: float) -> float:
     return 2 / (1 + max(0.0, 1 - rho**2) ** 0.5)
 
 
-def _two_term(problem: Problem):  # noqa: ANN202 - a function of the key to a TwoTermState
+def _two_term(problem: Problem) -> Callable[[PRNGKey], TwoTermState]:
     def init(key: PRNGKey) -> TwoTermState:
         x = problem.init(key)
         return TwoTermState(x, x, jnp.zeros((), jnp.result_type(float)))

@@ -143,10 +143,15 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
                     continue
                 column = values.index(said(point[first])) if divided else 0
                 colour = colours[order.index(name)]
-                draw = _draw_diverged if diverged else _draw
-                draw(grid[0, column], runs, f"{measure.key}_mean", colour, floor=0.0 if log else None, limits=limits)
-                floor = max(EQUAL, ROUNDING * furthest)
-                draw(grid[1, column], runs, "consensus_distance", colour, floor=floor, limits=(0.0, np.inf))
+                lowest = max(EQUAL, ROUNDING * furthest)
+                for axes, key, floor, limit in (
+                    (grid[0, column], f"{measure.key}_mean", 0.0 if log else None, limits),
+                    (grid[1, column], "consensus_distance", lowest, (0.0, np.inf)),
+                ):
+                    if diverged:
+                        _draw_diverged(axes, runs, key, colour, floor=floor)
+                    else:
+                        _draw(axes, runs, key, colour, floor=floor, limits=limit)
             for row, (any_drawn, low, high) in zip(grid, before, strict=True):
                 if diverged and any_drawn and not (row is grid[0] and measure.is_fraction):
                     _hold_limits(row, low, high)
@@ -263,11 +268,8 @@ def _draw(
         axes.plot(x, plain(values).T, color=colour, linewidth=0.7, alpha=0.6)
 
 
-def _draw_diverged(
-    axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None, limits: tuple[float, float]
-) -> None:
+def _draw_diverged(axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None) -> None:
     """Draw the mean of what all runs measured before they diverged, dotted."""
-    del limits
     x, values = _values(runs, key, floor)
     if x.size:
         mean = values.mean(0) if floor is None else 10 ** values.mean(0)

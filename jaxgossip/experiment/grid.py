@@ -4,7 +4,6 @@
 """
 
 import itertools
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ from typing import Any
 
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import toml
+from jaxgossip.experiment.catalogue import find, standard
 from jaxgossip.experiment.config import validate
+from jaxgossip.experiment.schema import configurable
 from jaxgossip.experiment.sections import Config
 from jaxgossip.experiment.sweep import folder_name
+from jaxgossip.experiment.topologies import suggested
 
 EXAMPLE = "write --grid optimizer.learning_rate=0.01,0.1"
-WRONG_KEY = r"(?m): {}\.(\w+): (missing|unknown key)$"
-"""What an error says of a key that a kind lacks or has not."""
 LIFTED_NETWORK = ("drop", "online", "link_drop", "straggle", "noise")
 """Keys of [network] that may be numbers of a run, not of its program."""
 
@@ -40,6 +40,11 @@ class Axis:
     def key(self) -> str:
         """The key as the user writes it."""
         return ".".join(self.path)
+
+    @property
+    def section(self) -> str:
+        """How errors begin the keys of its table."""
+        return f"{self.path[0]}."
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
         try:
             checked = validate(here, source=source, folder=folder)
         except ConfigError as error:
-            hints = [error.hint, *(_as_tables(here, axis, folder, error) for axis in axes)]
+            hints = [error.hint, *(_as_tables(here, axis, folder) for axis in axes if axis.section in error.message)]
             raise ConfigError(error.message, hint="\n".join(hint for hint in hints if hint)) from error
         lists_baselines = lists_baselines or bool(here.get("evaluation", {}).get("baselines"))
         alone = checked.evaluation.model_copy(update={"baselines": ()})
@@ -186,43 +191,27 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
     return Grid(str(path), axes, seeds, tuple(runs), first.model_copy(update={"name": path.stem}), lists_baselines)
 
 
-def _as_tables(tree: toml.Tree, axis: Axis, folder: Path, error: ConfigError) -> str:
-    """Return the option that gives each kind of an axis the keys that it has; empty if those are not what is wrong."""
+def _as_tables(tree: toml.Tree, axis: Axis, folder: Path) -> str:
+    """Return the option that gives each kind of an axis the keys that it has; empty where all have the same."""
     section, _, last = axis.key.partition(".")
-    if last != "kind" or not re.search(WRONG_KEY.format(section), error.message):
+    registry = getattr(standard(), section, None)
+    if last != "kind" or registry is None or not all(isinstance(kind, str) for kind in axis.values):
         return ""
-    tables = [_table_of(kind, tree, section, folder) for kind in axis.values]
-    if None in tables:
+    try:
+        keys = {kind: configurable(find(registry, kind, folder).builder) for kind in axis.values}
+    except ConfigError:  # a kind that is not known is what is wrong
         return ""
-    told = [
-        f"{{{','.join(f'{key}={toml.inline(value)}' for key, value in (table or {}).items())}}}" for table in tables
-    ]
-    return f"kinds with keys of their own: --grid {shlex.quote(f'{section}={",".join(told)}')}"
-
-
-def _table_of(kind: Any, tree: toml.Tree, section: str, folder: Path) -> toml.Tree | None:
-    """Return a table of a kind that is valid: the keys that it has of the section's, and an example of each that it lacks."""
-    table, examples = {**tree[section], "kind": kind}, dict[str, list[Any]]()
-    while True:
-        try:
-            validate({**tree, section: table}, folder=folder)
-        except ConfigError as error:
-            found = re.search(WRONG_KEY.format(section), error.message)
-            lacking = found[1] if found and found[2] == "missing" else None
-            if found and not lacking:
-                del table[found[1]]
-            elif lacking:
-                examples[lacking] = [4, "…"]
-                table = {"kind": kind, lacking: 0.5, **{key: value for key, value in table.items() if key != "kind"}}
-            else:
-                tried = next(
-                    (key for key in examples if f" {section}.{key}: " in error.message and examples[key]), None
-                )
-                if tried is None:
-                    return None
-                table[tried] = examples[tried].pop(0)
-        else:
-            return {"kind": kind, **{key: value for key, value in table.items() if key != "kind"}}
+    known = {key for some in keys.values() for key in some}
+    if all(some.keys() == known for some in keys.values()):
+        return ""
+    tables = []
+    for kind, its in keys.items():
+        given = {key: value for key, value in tree[section].items() if key != "kind" and key not in known - its.keys()}
+        lacking = [key for key, one in its.items() if one.default is one.empty and key not in given]
+        examples = suggested(kind, given.get("nodes"))
+        table = {"kind": kind, **given, **{key: examples.get(key, "…") for key in lacking}}
+        tables.append(f"{{{','.join(f'{key}={toml.inline(value)}' for key, value in table.items())}}}")
+    return f"kinds with keys of their own: --grid {shlex.quote(f'{section}={",".join(tables)}')}"
 
 
 def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:

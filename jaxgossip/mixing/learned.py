@@ -69,9 +69,7 @@ class Edges:
         receivers = np.repeat(np.arange(graph.n_nodes), graph.degrees)
         pairs = np.sort(np.stack([receivers, graph.indices], 1), axis=1)
         self.ends, self._of_link = np.unique(pairs, axis=0, return_inverse=True)
-        weights = metropolis_hastings(graph)
-        self.start = np.zeros(len(self.ends))
-        self.start[self._of_link] = np.broadcast_to(weights.edge, graph.indices.shape)
+        self.start = self.of(metropolis_hastings(graph))
         # A table of the edges' numbers, laid out as the operator's table of sources is.
         template = slots(0.0, graph.indptr, graph.indices, np.ones(graph.n_links), graph.n_links)
         numbers = slots(0.0, graph.indptr, graph.indices, self._of_link.astype(np.float64), graph.n_links)
@@ -92,6 +90,12 @@ class Edges:
         off = jnp.zeros((n, n), w.dtype).at[first, second].set(w)
         off = off + off.T
         return jnp.eye(n, dtype=w.dtype) + off - jnp.diag(off.sum(1))
+
+    def of(self, weights: Weights) -> Float[np.ndarray, " m"]:
+        """Return w of symmetric weights of the graph."""
+        w = np.zeros(len(self.ends))
+        w[self._of_link] = np.broadcast_to(weights.edge, self.graph.indices.shape)
+        return w
 
     def weights(self, w: np.ndarray, rule: str) -> Weights:
         """Return W(w) as checked weights of the graph."""
@@ -284,15 +288,13 @@ def write_weights(path: Path, best: Fastest, learned: Learned) -> None:
 
     The weights of edge e are those of both its directions: W = I − Σ_e w_e b_e b_eᵀ.
     """
-    graph = best.weights.graph
-    rows = np.repeat(np.arange(graph.n_nodes), graph.degrees)
-    once = rows < graph.indices
+    edges = Edges(best.weights.graph)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
         path,
-        edges=np.stack([rows, graph.indices], 1)[once],
-        fastest=np.asarray(best.weights.edge)[once],
-        schedule=np.stack([np.asarray(weights.edge)[once] for weights in learned.sequence]),
+        edges=edges.ends,
+        fastest=edges.of(best.weights),
+        schedule=np.stack([edges.of(weights) for weights in learned.sequence]),
     )
 
 
@@ -315,12 +317,11 @@ def from_file(graph: Graph, *, path: Path, which: Literal["fastest", "schedule"]
             f"{path} holds no learnt weights: {error}", hint=f"jaxgossip topology optimize {graph.name} --out {path}"
         ) from error
     known = Edges(graph)
-    order = np.lexsort(np.sort(edges, axis=1).T[::-1])
-    if not np.array_equal(np.sort(edges, axis=1)[order], known.ends):
+    if not np.array_equal(edges, known.ends):
         raise GraphError(
             f"{path} holds weights of another graph than {graph.name} with {graph.n_nodes:,} nodes: its edges differ",
             hint="the same topology, number of nodes, keys and seed as when they were learnt",
         )
     if which == "fastest":
-        return operator(known.weights(fast[order], "fastest"))
-    return periodic([known.weights(row[order], "learned") for row in schedule])
+        return operator(known.weights(fast, "fastest"))
+    return periodic([known.weights(row, "learned") for row in schedule])

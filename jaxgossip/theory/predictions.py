@@ -32,11 +32,6 @@ def roots(linear: float, constant: float) -> np.ndarray:
     return np.array([[linear, -constant], [1, 0]])
 
 
-def dsgd_mode(form: str, eta: float, a: float = 1.0) -> Mode:
-    """X⁺ = W(X − ηG), and CTA alike: λ(1 − ηa). DGD, X⁺ = WX − ηG: λ − ηa."""
-    return lambda lam: np.array([[lam - eta * a if form == "dgd" else lam * (1 - eta * a)]])
-
-
 def diging_mode(eta: float, a: float = 1.0) -> Mode:
     """X⁺ = WX − ηY; Y⁺ = WY + a(X⁺ − X), with X⁺ put in."""
     return lambda lam: np.array([[lam, -eta], [a * (lam - 1), lam - eta * a]])
@@ -62,72 +57,9 @@ def exact_diffusion_mode(eta: float, a: float = 1.0) -> Mode:
     return lambda lam: d2_mode(eta, a)((1 + lam) / 2)
 
 
-def k_gt_mode(eta: float, steps: int, outer: float, a: float = 1.0) -> Mode:
-    """K steps x ← qx + c, q = 1 − ηa, move x by Δ = (q^K − 1)x + (1 − q^K)/(1 − q) c; x⁺ = λ(x + η_sΔ), c⁺ = c − (1 − λ)Δ/K."""
-
-    def mode(lam: float) -> np.ndarray:
-        q = 1 - eta * a
-        delta = np.array([q**steps - 1, (1 - q**steps) / (1 - q)])
-        return np.array([lam * (np.array([1, 0]) + outer * delta), np.array([0, 1]) - (1 - lam) * delta / steps])
-
-    return mode
-
-
-def admm_mode(eta: float, steps: int, penalty: float, own: float, a: float = 1.0) -> Mode:
-    """α⁺ = α + ρ(1 − λ)x; K steps to z = (hx − α⁺ − ρ(1 − λ)x)/(a + h), h = 2ρ(1 − W_ii).
-
-    Each step multiplies x − z by 1 − η(a + h).
-    """
-
-    def mode(lam: float) -> np.ndarray:
-        h, pull = 2 * penalty * (1 - own), penalty * (1 - lam)
-        dual = np.array([pull, 1])
-        goal = (np.array([h - pull, 0]) - dual) / (a + h)
-        return np.array([goal + (1 - eta * (a + h)) ** steps * (np.array([1, 0]) - goal), dual])
-
-    return mode
-
-
-def momentum_mode(name: str, eta: float, beta: float, a: float = 1.0) -> Mode:
-    """In (x, v), v = −ηm: local m⁺ = βm + g, x⁺ = λ(x − ηm⁺); the other three as their updates say."""
-
-    def mode(lam: float) -> np.ndarray:
-        q = 1 - eta * a
-        return np.array(
-            {
-                "dsgdm": [[lam * q, lam * beta], [-eta * a, beta]],
-                "dmsgd": [[lam * q, lam * beta], [-lam * eta * a, lam * beta]],
-                "qg_dsgdm": [[lam * q, lam * beta], [(1 - beta) * (lam * q - 1), beta + (1 - beta) * lam * beta]],
-                "decentlam": [[lam * q, beta], [lam * q - 1, beta]],
-            }[name]
-        )
-
-    return mode
-
-
 def spectrum(mode: Mode, eigenvalues: np.ndarray) -> np.ndarray:
     """Return the eigenvalues of the whole method: those of all its modes."""
     return np.concatenate([np.linalg.eigvals(mode(lam)) for lam in eigenvalues])
-
-
-def without_neutral(values: np.ndarray) -> np.ndarray:
-    """Return eigenvalues without the one nearest to 1: the invariant that an exact method starts on, and stays on."""
-    return np.delete(values, np.abs(values - 1).argmin())
-
-
-def push_diging_map(A: np.ndarray, eta: float, a: float = 1.0) -> np.ndarray:
-    """U⁺ = A(U − ηY), Y⁺ = AY + a D⁻¹(U⁺ − U) in (U, Y), where D = n · diag π are the weights that A leaves as they are."""
-    weights = push_weights(A)[:, None]
-    n = len(A)
-    u = np.hstack([A, -eta * A])
-    return np.vstack([u, np.hstack([np.zeros((n, n)), A]) + a * (u - np.eye(n, 2 * n)) / weights])
-
-
-def push_weights(A: np.ndarray) -> np.ndarray:
-    """Return w = Aw with Σ w_i = n: what push-sum's weights become."""
-    values, vectors = np.linalg.eig(A)
-    w = np.real(vectors[:, np.abs(values - 1).argmin()])
-    return w / w.mean()
 
 
 # Thresholds: where a root passes z = −1, for ηa.
@@ -185,13 +117,6 @@ def momentum_step(name: str, lam: np.ndarray, eta: float, beta: float) -> np.nda
     V = 0 where they stand still: η.
     """
     return {"dsgdm": eta / (1 - beta) + 0 * lam, "dmsgd": eta / (1 - beta * lam)}.get(name, eta + 0 * lam)
-
-
-def sgp_fixed_point(A: np.ndarray, targets: np.ndarray, eta: float, a: float = 1.0) -> np.ndarray:
-    """Return X = U/w with U = A(U − ηa(U/w − B)), w = Aw: a linear system."""
-    w = push_weights(A)[:, None]
-    u = np.linalg.solve(np.eye(len(A)) - A @ (np.eye(len(A)) - eta * a * np.diag(1 / w[:, 0])), eta * a * A @ targets)
-    return u / w
 
 
 def random_graph_consensus(beta: float, n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
@@ -287,11 +212,6 @@ def link_drop_moment(alpha: float, mu: float, q: float) -> float:
     same: then E‖L_q x‖² = (1 − q)²‖Lx‖² + q(1 − q) Σ over directed links of (x_i − x_j)².
     """
     return 1 - 2 * alpha * (1 - q) * mu + alpha**2 * ((1 - q) ** 2 * mu**2 + 2 * q * (1 - q) * mu)
-
-
-def message_drop_drift(alpha: float, mu: float, q: float, n: int) -> float:
-    """E(mean of (I − αL_q)x)²/‖x‖² where messages are lost one by one, mean x = 0: α²q(1 − q) · 2μ/n²."""
-    return alpha**2 * q * (1 - q) * 2 * mu / n**2
 
 
 # Compression.

@@ -14,6 +14,7 @@ from jaxgossip.mixing import Mixing
 from jaxgossip.network import Conditions, Round
 from jaxgossip.theory import predictions as p
 from jaxgossip.theory.measuring import trajectory
+from tests.algorithms import oracles
 
 t = jg.topology
 IDLE = optax.identity()
@@ -157,7 +158,7 @@ def test_failing_links_leave_each_mode_the_predicted_moment(kind: str, graph: st
     if kind == "link_drop":
         assert drift.max() < 1e-28
     else:
-        np.testing.assert_allclose(drift, p.message_drop_drift(alpha, mu[1:], q, n), rtol=0.15)
+        np.testing.assert_allclose(drift, oracles.message_drop_drift(alpha, mu[1:], q, n), rtol=0.15)
 
 
 @pytest.mark.parametrize("graph", [t.path(9), t.binary_tree(15), t.star(7)], ids=lambda graph: graph.name)

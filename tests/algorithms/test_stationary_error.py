@@ -14,6 +14,7 @@ from jaxgossip.network import Round
 from jaxgossip.theory import measuring
 from jaxgossip.theory import predictions as p
 from jaxgossip.theory.measuring import Errors
+from tests.algorithms import oracles
 
 t = jg.topology
 ETA, S, D, N = 0.1, 1.0, 400, 16
@@ -95,7 +96,7 @@ def test_the_bias_of_gradient_push_is_that_of_its_fixed_point() -> None:
         algorithm = jg.algorithms.sgp(quadratic(dimension=20, noise=0.0, targets=targets), optax.sgd(ETA), mixing)
         x = jg.simulate(algorithm, 600, evaluate_every=600).x
     assert np.ptp(A.sum(1)) > 0.5
-    np.testing.assert_allclose(x, p.sgp_fixed_point(A, targets, ETA), atol=1e-9)
+    np.testing.assert_allclose(x, oracles.sgp_fixed_point(A, targets, ETA), atol=1e-9)
 
 
 def test_the_error_falls_as_one_over_the_number_of_nodes() -> None:

@@ -1,14 +1,13 @@
 """The figure commands: pictures, verdicts, the page of all of them, and what they say of mistakes."""
 
 import dataclasses
+import functools
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jaxgossip.cli.main import main
 from jaxgossip.theory import PLOTS
 from jaxgossip.theory.gallery import page
 from jaxgossip.theory.plots import acceleration
@@ -17,20 +16,9 @@ Call = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
-    """Return the command line, called in this process and in an empty folder: (code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def invoke(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["jaxgossip", "figure", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, printed.out, printed.err
-
-    return invoke
+def call(called: Call) -> Call:
+    """Return ``jaxgossip figure`` with words behind it."""
+    return functools.partial(called, "figure")
 
 
 def test_list_names_every_plot_and_the_sentence_it_proves(call: Call) -> None:

@@ -1,8 +1,8 @@
 """The topology commands: what they print, their JSON, their pictures, and what they say of mistakes."""
 
+import functools
 import json
 import re
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgossip.cli.main import main
 from jaxgossip.cli.output import slow
 from jaxgossip.errors import InputError
 from jaxgossip.experiment.atlas import page
@@ -25,24 +24,11 @@ from jaxgossip.topology.measures import measure
 
 
 @pytest.fixture
-def call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    """Return the command line, called in this process and in a folder with two edge lists: (code, stdout, stderr)."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "160")
+def call(called: Callable[..., tuple[int, str, str]], tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Return ``jaxgossip topology`` with words behind it, in a folder with two edge lists."""
     (tmp_path / "own.txt").write_text("0 1\n1 2\n2 3\n3 0\n0 2\n")
     (tmp_path / "split.txt").write_text("0 1\n2 3\n")
-
-    def invoke(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["jaxgossip", "topology", *words])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, printed.out, printed.err
-
-    return invoke
+    return functools.partial(called, "topology")
 
 
 def test_list_names_every_topology_with_its_keys(call: Callable[..., tuple[int, str, str]]) -> None:
