@@ -12,19 +12,23 @@ in a slot until it is delivered; where nobody rewrites the sender until then, it
 
 from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int
+import scipy.sparse as sp
+from jaxtyping import Array, Int
 
 Numbers = Int[np.ndarray, " d"]
+NEVER = np.iinfo(np.int32).max
 
 
 class Deliveries(NamedTuple):
     """What is delivered, in the order in which it arrives.
 
     Attributes:
-        sender: (d,) int64, who sent it.
-        receiver: (d,) int64, who is rewritten.
-        sent: (d,) int64, how many of these deliveries came before it was sent: number k has arrived if k < sent.
+        sender: (d,) int, who sent it.
+        receiver: (d,) int, who is rewritten.
+        sent: (d,) int, how many of these deliveries came before it was sent: number k has arrived if k < sent.
     """
 
     sender: Numbers
@@ -36,9 +40,9 @@ class Waves(NamedTuple):
     """A schedule in waves.
 
     Attributes:
-        level: (d,) int64, the wave of each delivery, from 1.
-        copied: (d,) int64, the wave that copies its sender, at most its level.
-        slot: (d,) int64, where the copy waits; −1 where the sender's own row is read.
+        level: (d,) int32, the wave of each delivery, from 1.
+        copied: (d,) int32, the wave that copies its sender, at most its level.
+        slot: (d,) int32, where the copy waits; −1 where the sender's own row is read.
         n_slots: how many copies wait at once, at most.
         n_waves: number of waves.
     """
@@ -51,88 +55,94 @@ class Waves(NamedTuple):
 
 
 def waves(n_nodes: int, deliveries: Deliveries) -> Waves:
-    """Divide deliveries into waves.
+    """Divide deliveries into waves, at some millions a second: counting sorts, and loops that are compiled.
 
     Args:
         n_nodes: number of nodes.
         deliveries: what is delivered, in order; ``sent`` of delivery k is at most k.
     """
-    before, after_send = _previous(n_nodes, deliveries)
-    level = _levels(before, after_send)
-    copied = np.where(after_send >= 0, level[after_send], 0) + 1
-    # The sender's next delivery after the send; it is rewritten in that wave.
-    rewritten = _next_level(n_nodes, deliveries, level)
-    slot, n_slots = _slots(copied, level, waits=rewritten <= level)
-    return Waves(level, copied, slot, n_slots, int(level.max(initial=0)))
-
-
-def _previous(n_nodes: int, deliveries: Deliveries) -> tuple[Numbers, Numbers]:
-    """Return (p, q) of every delivery: numbers of deliveries, −1 for none."""
     count = deliveries.receiver.size
-    order = np.argsort(deliveries.receiver, kind="stable")
-    ranked = deliveries.receiver[order]
-    before = np.full(count, -1)
-    same = np.flatnonzero(ranked[1:] == ranked[:-1]) + 1
-    before[order[same]] = order[same - 1]
-    # Deliveries by (receiver, number) are sorted; the last one below (sender, sent) is q.
-    keys = ranked * (count + 1) + order
-    place = np.searchsorted(keys, deliveries.sender * (count + 1) + deliveries.sent) - 1
-    found = (place >= 0) & (ranked[place] == deliveries.sender) if count else np.zeros(0, bool)
-    return before, np.where(found, order[place] if count else -1, -1)
+    # Sends and deliveries in one order: what is sent after k deliveries stands before delivery k.
+    order = _in_order(np.concatenate([2 * deliveries.sent, 2 * np.arange(count) + 1]), 2 * count)
+    node = np.concatenate([deliveries.sender, deliveries.receiver]).astype(np.int32)[order]
+    steps = _padded(order, node)
+    reached = _levels(*steps, 2 * count, count, jnp.zeros(n_nodes, jnp.int32))
+    copied, level = np.asarray(reached[:count]), np.asarray(reached[count : 2 * count])
+    rewritten = _rewritten(*steps, 2 * count, count, reached, jnp.full(n_nodes, NEVER, jnp.int32))
+    waiting = np.flatnonzero(np.asarray(rewritten[:count]) <= level)
+    order = _in_order(np.concatenate([2 * copied[waiting], 2 * level[waiting] + 1]), 2 * int(level.max(initial=0)) + 2)
+    (steps,) = _padded(order)
+    taken, n_slots = _slots(steps, order.size, waiting.size)
+    slot = np.full(count, -1, np.int32)
+    slot[waiting] = np.asarray(taken)[: waiting.size]
+    return Waves(level, copied, slot, int(n_slots), int(level.max(initial=0)))
 
 
-def _next_level(n_nodes: int, deliveries: Deliveries, level: Numbers) -> Numbers:
-    """Return the level of the first delivery to the sender that comes after the send; beyond all if there is none."""
-    count = deliveries.receiver.size
-    order = np.argsort(deliveries.receiver, kind="stable")
-    ranked = deliveries.receiver[order]
-    keys = ranked * (count + 1) + order
-    place = np.searchsorted(keys, deliveries.sender * (count + 1) + deliveries.sent)
-    inside = np.minimum(place, max(0, count - 1))
-    found = (place < count) & (ranked[inside] == deliveries.sender) if count else np.zeros(0, bool)
-    return np.where(found, level[order[inside]] if count else 0, level.max(initial=0) + 1)
+def _in_order(keys: Numbers, below: int) -> Numbers:
+    """Return what sorts whole numbers from 0 to ``below`` − 1, stable: one pass, as a sparse matrix is transposed."""
+    row = (np.arange(keys.size, dtype=np.int32), keys.astype(np.int32), np.array([0, keys.size], np.int32))
+    return sp.csr_array(row, shape=(1, max(1, below))).tocsc().data
 
 
-def _levels(before: Numbers, after_send: Numbers) -> Numbers:
-    """Return the length of the longest chain that ends in each delivery, wave by wave: a vectorised topological sort."""
-    count = before.size
-    ends = np.concatenate([before, after_send])
-    starts = np.tile(np.arange(count), 2)
-    there = ends >= 0
-    ends, starts = ends[there], starts[there]
-    waiting = np.bincount(starts, minlength=count)
-    order = np.argsort(ends, kind="stable")
-    follower, first = starts[order], np.searchsorted(ends[order], np.arange(count + 1))
-    level, front, now = np.zeros(count, np.int64), np.flatnonzero(waiting == 0), 0
-    while front.size:
-        now += 1
-        level[front] = now
-        sizes = first[front + 1] - first[front]
-        places = np.repeat(first[front] - np.cumsum(sizes) + sizes, sizes) + np.arange(sizes.sum())
-        freed = follower[places]
-        np.subtract.at(waiting, freed, 1)
-        freed = freed[waiting[freed] == 0]
-        front = np.unique(freed)
-    return level
+def _padded(*arrays: np.ndarray) -> tuple[Array, ...]:
+    """Return int32 arrays of lengths that recur, so that one program serves many schedules."""
+    size = 1 << (max(1, arrays[0].size) - 1).bit_length()
+    return tuple(jnp.asarray(np.concatenate([one, np.zeros(size - one.size, one.dtype)]), jnp.int32) for one in arrays)
 
 
-def _slots(copied: Numbers, level: Numbers, waits: np.ndarray) -> tuple[Numbers, int]:
-    """Return the slot of every delivery that waits (−1 of the others), and how many there are.
+@jax.jit
+def _levels(order: Array, node: Array, steps: int, count: int, start: Array) -> Array:
+    """Return the waves of all sends, then those of all deliveries; ``start`` (n,) zeros: that of each node's last delivery."""
 
-    A slot that is read in wave l is free from wave l + 1 on.
+    def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        now, found = carry
+        this, v = order[t], node[t]
+        delivered = this >= count
+        wave = now[v] + 1
+        wave = jnp.where(delivered, jnp.maximum(wave, found[jnp.where(delivered, this - count, this)]), wave)
+        # What is read is read once, before both arrays are written: else each is copied in every step.
+        wave, mine = jax.lax.optimization_barrier((wave, jnp.where(delivered, wave, now[v])))
+        return now.at[v].set(mine), found.at[this].set(wave)
+
+    return jax.lax.fori_loop(0, steps, step, (start, jnp.zeros_like(order)))[1]
+
+
+@jax.jit
+def _rewritten(order: Array, node: Array, steps: int, count: int, reached: Array, start: Array) -> Array:
+    """Return the wave in which each sender is next rewritten, by send; NEVER if it is not."""
+
+    def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        following, found = carry
+        t = steps - 1 - t
+        this, v = order[t], node[t]
+        delivered = this >= count
+        after = following[v]
+        mine, after = jax.lax.optimization_barrier((jnp.where(delivered, reached[this], after), after))
+        return following.at[v].set(mine), found.at[this].set(after)
+
+    return jax.lax.fori_loop(0, steps, step, (start, jnp.zeros_like(order)))[1]
+
+
+@jax.jit
+def _slots(order: Array, steps: int, count: int) -> tuple[Array, Array]:
+    """Return (the slot of each copy, how many slots there are): a stack of those that are free.
+
+    ``order`` has copies, and reads from ``count`` on, wave by wave: a slot that is read in one is free for the next.
     """
-    slot = np.full(copied.size, -1)
-    waiting = np.flatnonzero(waits)
-    by_copy = waiting[np.argsort(copied[waiting], kind="stable")]
-    by_read = waiting[np.argsort(level[waiting], kind="stable")]
-    n_waves = int(level.max(initial=0))
-    copies = np.searchsorted(copied[by_copy], np.arange(1, n_waves + 2))
-    reads = np.searchsorted(level[by_read], np.arange(1, n_waves + 2))
-    free, n_slots = np.empty(0, np.int64), 0
-    for wave in range(n_waves):
-        new = by_copy[copies[wave] : copies[wave + 1]]
-        fresh = max(0, new.size - free.size)
-        taken = np.concatenate([free[: new.size], np.arange(n_slots, n_slots + fresh)])
-        slot[new], free, n_slots = taken, free[new.size :], n_slots + fresh
-        free = np.concatenate([free, slot[by_read[reads[wave] : reads[wave + 1]]]])
-    return slot, n_slots
+
+    def step(t: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        slot, free, height, used = carry
+        this = order[t]
+        read = this >= count
+        mine = jnp.where(read, this - count, this)
+        fresh = ~read & (height == 0)
+        given = jnp.where(read, slot[mine], jnp.where(fresh, used, free[jnp.maximum(height - 1, 0)]))
+        top = jnp.where(read, height, free.size - 1)  # the last place is nobody's
+        given, top = jax.lax.optimization_barrier((given, top))
+        height = jnp.where(read, height + 1, jnp.maximum(height - 1, 0))
+        return slot.at[mine].set(given), free.at[top].set(given), height, used + fresh
+
+    zero = jnp.int32(0)
+    free = jnp.zeros(order.size + 1, jnp.int32)
+    slot, _, _, used = jax.lax.fori_loop(0, steps, step, (jnp.zeros_like(order), free, zero, zero))
+    return slot, used
