@@ -1,22 +1,32 @@
-"""Waves: executed together they are what one delivery after the other is."""
+"""Waves: executed together they are what one delivery after the other is, stretch by stretch."""
+
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.simulation.waves import Deliveries, waves
+from jaxgossip.simulation.waves import Stretch, waves
 
 
-def random_schedule(n: int, count: int, seed: int, *, delay: float) -> Deliveries:
+class Timed(NamedTuple):
+    """Messages with the order of their 2m operations, sends k and deliveries m + k."""
+
+    sender: np.ndarray
+    receiver: np.ndarray
+    order: np.ndarray
+
+
+def random_schedule(n: int, count: int, seed: int, *, delay: float) -> Timed:
     rng = np.random.default_rng(seed)
-    sent_at = np.sort(rng.random(count))
-    arrives = sent_at + delay * rng.random(count) + 1e-12
-    order = np.argsort(arrives, kind="stable")
-    return Deliveries(
-        rng.integers(n, size=count)[order], rng.integers(n, size=count)[order],
-        np.searchsorted(arrives[order], sent_at[order]),
-    )  # fmt: skip
+    sent = rng.random(count)
+    arrives = sent + delay * rng.random(count)
+    number = np.tile(np.arange(count), 2)
+    order = np.lexsort((np.repeat([0, 1], count), number, np.concatenate([sent, arrives])))
+    sender = rng.integers(n, size=count)
+    receiver = np.where(rng.random(count) < 0.1, sender, rng.integers(n, size=count))  # some act alone
+    return Timed(sender, receiver, order)
 
 
 def merged(own: np.ndarray, heard: np.ndarray, number: int) -> np.ndarray:
@@ -24,57 +34,79 @@ def merged(own: np.ndarray, heard: np.ndarray, number: int) -> np.ndarray:
     return 0.5 * own + 0.4 * heard + np.cos(number + own * heard)
 
 
-def one_by_one(n: int, deliveries: Deliveries) -> np.ndarray:
-    x, history = np.random.default_rng(1).normal(size=n), []
-    for number, (sender, receiver, sent) in enumerate(zip(*deliveries, strict=True)):
-        history.append(x.copy())
-        heard = history[sent][sender] if sent < number else x[sender]
-        x[receiver] = merged(x[receiver], heard, number)
+def one_by_one(n: int, timed: Timed) -> np.ndarray:
+    x, copies, m = np.random.default_rng(1).normal(size=n), {}, timed.sender.size
+    for operation in timed.order.tolist():
+        if operation < m:
+            copies[operation] = x[timed.sender[operation]]
+        else:
+            number = operation - m
+            x[timed.receiver[number]] = merged(x[timed.receiver[number]], copies[number], number)
     return x
 
 
-def in_waves(n: int, deliveries: Deliveries) -> np.ndarray:
-    found = waves(n, deliveries)
-    x, slots = np.random.default_rng(1).normal(size=n), np.full(found.n_slots, np.nan)
-    for wave in range(1, found.n_waves + 1):
-        copied = np.flatnonzero((found.copied == wave) & (found.slot >= 0))
-        slots[found.slot[copied]] = x[deliveries.sender[copied]]
-        now = np.flatnonzero(found.level == wave)
-        receiver = deliveries.receiver[now]
-        assert np.unique(receiver).size == receiver.size
-        waits = found.slot[now] >= 0
-        # One at a time, last first: what commutes may come in any order.
-        for number, slot, own, direct in zip(
-            now[::-1], found.slot[now][::-1], receiver[::-1], ~waits[::-1], strict=True
-        ):
-            heard = x[deliveries.sender[number]] if direct else slots[slot]
-            x[own] = merged(x[own], heard, number)
+def stretches(timed: Timed, cuts: list[int]) -> list[tuple[np.ndarray, Stretch]]:
+    """Return (the numbers of the messages, the stretch) for each part of the order of operations."""
+    m, found, waiting = timed.sender.size, [], np.empty(0, int)
+    for part in np.split(timed.order, cuts):
+        sent, arrived = part[part < m], part[part >= m] - m
+        numbers = np.concatenate([waiting, sent])
+        place = np.zeros(m, int)
+        place[numbers] = np.arange(numbers.size)
+        order = np.where(part < m, place[part % m], numbers.size + place[part % m])
+        stretch = Stretch(timed.sender[numbers], timed.receiver[numbers], order, waiting.size)
+        found.append((numbers, stretch))
+        waiting = numbers[~np.isin(numbers, arrived)]
+    return found
+
+
+def in_waves(n: int, timed: Timed, cuts: list[int]) -> np.ndarray:
+    x, held = np.random.default_rng(1).normal(size=n), np.empty(0)
+    for numbers, stretch in stretches(timed, cuts):
+        found, m = waves(n, stretch), numbers.size
+        delivered = np.isin(np.arange(m), stretch.order[stretch.order >= m] - m)
+        slots = np.full(max(found.n_slots, held.size), np.nan)
+        slots[: held.size] = held
+        for wave in range(1, found.n_waves + 1):
+            copied = np.flatnonzero((found.copied == wave) & (found.slot >= 0))
+            slots[found.slot[copied]] = x[stretch.sender[copied]]
+            now = np.flatnonzero((found.level == wave) & delivered)
+            assert np.unique(stretch.receiver[now]).size == now.size
+            # Last first: what commutes may come in any order.
+            for this in now[::-1]:
+                slot, own = found.slot[this], stretch.receiver[this]
+                heard = x[stretch.sender[this]] if slot < 0 else slots[slot]
+                x[own] = merged(x[own], heard, numbers[this])
+        held = slots[found.slot[~delivered]]
     return x
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.integers(1, 12), st.integers(0, 60), st.integers(0, 10**6), st.sampled_from([0.0, 0.05, 1.0]))
-def test_waves_are_one_delivery_after_the_other(n: int, count: int, seed: int, delay: float) -> None:
-    deliveries = random_schedule(n, count, seed, delay=delay)
-    np.testing.assert_array_equal(in_waves(n, deliveries), one_by_one(n, deliveries))
+@settings(deadline=None, max_examples=80)
+@given(
+    st.integers(1, 12), st.integers(1, 60), st.integers(0, 10**6), st.sampled_from([0.0, 0.05, 1.0]),
+    st.lists(st.integers(0, 120), max_size=3),
+)  # fmt: skip
+def test_waves_are_one_delivery_after_the_other(n: int, count: int, seed: int, delay: float, cuts: list[int]) -> None:
+    timed = random_schedule(n, count, seed, delay=delay)
+    np.testing.assert_array_equal(in_waves(n, timed, sorted(cuts)), one_by_one(n, timed))
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.3])
 def test_levels_are_the_longest_chains(delay: float) -> None:
-    deliveries = random_schedule(50, 600, 3, delay=delay)
-    level = np.zeros(600, int)
-    last: dict[int, list[int]] = {}
-    for number, (sender, receiver, sent) in enumerate(zip(*deliveries, strict=True)):
-        q = [k for k in last.get(sender, []) if k < sent]
-        p = last.get(receiver, [])
-        level[number] = 1 + max(level[q[-1]] if q else 0, level[p[-1]] if p else 0)
-        last.setdefault(receiver, []).append(number)
-    assert waves(50, deliveries).level.tolist() == level.tolist()
+    timed = random_schedule(50, 600, 3, delay=delay)
+    level, last, before = np.zeros(600, int), np.zeros(50, int), np.zeros(600, int)
+    for operation in timed.order.tolist():
+        number = operation % 600
+        if operation < 600:
+            before[number] = last[timed.sender[number]]
+        else:
+            level[number] = 1 + max(before[number], last[timed.receiver[number]])
+            last[timed.receiver[number]] = level[number]
+    assert waves(50, Stretch(*timed)).level.tolist() == level.tolist()
 
 
 def test_slots_are_no_more_than_copies_that_wait_at_once() -> None:
-    deliveries = random_schedule(40, 500, 5, delay=0.2)
-    found = waves(40, deliveries)
+    found = waves(40, Stretch(*random_schedule(40, 500, 5, delay=0.2)))
     waits = found.slot >= 0
     at_once = [(waits & (found.copied <= wave) & (wave <= found.level)).sum() for wave in range(1, found.n_waves + 1)]
     assert found.n_slots == max(at_once)
