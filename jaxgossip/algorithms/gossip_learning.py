@@ -1,0 +1,190 @@
+"""Gossip learning as published: models walk from node to node, merge where they meet, and learn where they arrive.
+
+A model m₁ of age t₁ arrives at a node; m₂, t₂ is what it merges with: the model that arrived there before it, or the
+node's own. With merge(m₁, m₂) = α m₁ + (1 − α) m₂ and t = max(t₁, t₂), the node's model becomes
+
+    update          RW    x⁺ = learn(m₁),                             t⁺ = t₁ + 1
+    merge, update   MU    x⁺ = learn(merge(m₁, m₂)),                  t⁺ = t + 1
+    update, merge   UM    x⁺ = merge(learn(m₁), learn(m₂)),           t⁺ = t + 1
+    pass                  x⁺ = m₁,                                    t⁺ = t₁
+
+    α = ½;   by age  α = t₁/(t₁ + t₂);   limited to a gap L:  α = 1 if t₁ > t₂ + L,  0 if t₂ > t₁ + L.
+
+Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models on fully distributed data", algorithms 1 and 2, with
+the model received last; gossipy's nodes merge with their own. Ages, and models in parts with an age each: Hegedűs, Danner
+and Jelasity 2021, "Decentralized learning works", algorithm 4. Limited merging: Danner, Hegedűs and Jelasity 2023,
+"Improving gossip learning via limited model merging". Voting over the last models: Ormándi et al., algorithm 4.
+Learning-rate schedules run on the age of the model: a Pegasos step is 1/(λ t).
+"""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
+from jaxgossip.algorithms.gossip import with_age
+from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
+from jaxgossip.errors import InputError
+from jaxgossip.learning.problem import Problem
+from jaxgossip.network.schedule.messages import Kind
+from jaxgossip.random import hashed_uniform, purpose_key
+from jaxgossip.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
+
+AGE_BYTES = 4
+
+Ages = Int[Array, "n k"]
+
+
+class Model(NamedTuple):
+    """A model on its way.
+
+    Attributes:
+        x: (n, p) parameters.
+        age: (n, k) int32, updates behind each of its k parts.
+    """
+
+    x: Rows
+    age: Ages
+
+
+class WalkState(NamedTuple):
+    """State of gossip learning.
+
+    Attributes:
+        model: of each node.
+        opt_state: the optimizer's state of each node.
+        last: the model that each node received last; the node's own if nothing asks for it.
+        kept: (n, v, p) the v models that each node had last, for voting; empty if it does not vote.
+        count: (n,) int32, how many models a node has had.
+    """
+
+    model: Model
+    opt_state: PyTree
+    last: Model | tuple[()]
+    kept: Float[Array, "n v p"] | tuple[()]
+    count: Int[Array, " n"] | tuple[()]
+
+
+def gossip_learning(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    *,
+    create: Literal["merge_update", "update_merge", "update", "pass"] = "merge_update",
+    partner: Literal["last_received", "own"] = "last_received",
+    weighting: Literal["uniform", "age"] = "uniform",
+    age_gap: int | None = None,
+    local_steps: int = 1,
+    parts: int = 1,
+    sample: float = 1.0,
+    votes: int = 0,
+) -> GossipProtocol:
+    """Run gossip learning with models that walk: RW, MU and UM of Ormándi et al., and what was made of them since.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        create: how a node makes its new model: merge then update (MU), update then merge (UM), update alone (RW), or none.
+        partner: what an arriving model merges with: the one that arrived before it, or the node's own.
+        weighting: how much an arriving model counts: as much as the other, or by its age.
+        age_gap: models whose ages differ by more than this do not merge: the older one stays; None: all merge.
+        local_steps: optimizer steps of an update.
+        parts: a message carries one of so many parts of the model, column c belonging to part c modulo parts.
+        sample: fraction of the parameters that a message carries, drawn for each message.
+        votes: measure also the majority vote of so many last models of a node, as voted_accuracy; 0: none.
+
+    Raises:
+        InputError: options out of range, or that exclude each other.
+    """
+    at_least_one("local_steps", local_steps)
+    at_least_one("parts", parts)
+    between("sample", sample, 0.0, 1.0)
+    _check(create, partner, votes, age_gap, pieces=parts > 1 or sample < 1)
+    remembers = partner == "last_received" and create in ("merge_update", "update_merge")
+    merges = create in ("merge_update", "update_merge")
+    n, p = problem.n_nodes, problem.n_params
+
+    def init(key: PRNGKey) -> WalkState:
+        x, opt_state = start(problem, optimizer, key)
+        model = Model(x, jnp.zeros((n, parts), jnp.int32))
+        kept = jnp.broadcast_to(x[:, None], (n, votes, p)) if votes else ()
+        return WalkState(model, opt_state, model if remembers else (), kept, jnp.zeros(n, jnp.int32) if votes else ())
+
+    def weight(heard: Ages, other: Ages) -> Array:
+        """Return α (b, k) of the model that arrives."""
+        kind = accumulator(problem.dtype)
+        t1, t2 = heard.astype(kind), other.astype(kind)
+        alpha = jnp.full_like(t1, 0.5) if weighting == "uniform" else jnp.where(t1 + t2 > 0, t1 / jnp.maximum(t1 + t2, 1), 0.5)
+        if age_gap is None:
+            return alpha
+        return jnp.where(t1 > t2 + age_gap, 1, jnp.where(t2 > t1 + age_gap, 0, alpha))
+
+    def merge(heard: Model, other: Model, arrivals: Deliveries) -> Model:
+        alpha, age = weight(heard.age, other.age), jnp.maximum(heard.age, other.age)
+        part = jnp.arange(parts) == arrivals.part[:, None] if parts > 1 else None
+        if part is not None:
+            alpha, age = jnp.where(part, alpha, 0), jnp.where(part, age, other.age)
+        alpha = jnp.take(alpha, jnp.arange(p) % parts, axis=1) if parts > 1 else alpha
+        x1 = heard.x if problem.align is None else problem.align(other.x, heard.x)
+        mixed = (alpha * x1.astype(alpha.dtype) + (1 - alpha) * other.x.astype(alpha.dtype)).astype(other.x.dtype)
+        if sample < 1:
+            mixed = jnp.where(sampled(arrivals), mixed, other.x)
+        return Model(mixed, age)
+
+    def sampled(arrivals: Deliveries) -> Bool[Array, "b p"]:
+        return hashed_uniform(purpose_key(arrivals.key, "sampled parameters"), arrivals.number, p) < sample
+
+    def update(model: Model, opt_state: PyTree, arrivals: Deliveries) -> tuple[Model, PyTree]:
+        state = TrainState(model.x, with_age(opt_state, model.age.max(1)))
+        x, opt_state = learn(problem, optimizer, state, arrivals, local_steps)
+        return Model(x, model.age + local_steps), opt_state
+
+    def deliver(own: WalkState, heard: Model, arrivals: Deliveries) -> WalkState:
+        # What a node keeps for itself never travels: an arriving model takes the place of the shared columns alone.
+        heard = heard._replace(x=shared(problem, heard.x, own.model.x))
+        other = own.last if remembers else own.model
+        assert isinstance(other, Model)
+        if remembers:
+            other = other._replace(x=shared(problem, other.x, own.model.x))
+        opt_state = own.opt_state
+        match create:
+            case "update":
+                model, opt_state = update(heard, opt_state, arrivals)
+            case "merge_update":
+                model, opt_state = update(merge(heard, other, arrivals), opt_state, arrivals)
+            case "update_merge":
+                ours, opt_state = update(other, opt_state, arrivals)
+                model = merge(update(heard, own.opt_state, arrivals)[0], ours, arrivals)
+            case "pass":
+                model = heard
+        model, opt_state = arrivals.choose(Kind.PASSED, (heard, own.opt_state), (model, opt_state))
+        new = own._replace(model=model, opt_state=opt_state, last=heard if remembers else ())
+        if votes:
+            place = jnp.arange(votes) == (own.count % votes)[:, None]
+            new = new._replace(kept=jnp.where(place[:, :, None], model.x[:, None], own.kept), count=own.count + 1)
+        return new
+
+    def scores(rows: WalkState) -> NodeScores:
+        return {"voted_accuracy": problem.voted_accuracy(rows.kept)}  # pyright: ignore[reportAttributeAccessIssue]
+
+    size = problem.dtype.itemsize
+    data = -(-problem.n_shared // parts) * size if sample == 1 else round(sample * problem.n_shared) * size
+    about = AGE_BYTES + (AGE_BYTES if sample < 1 else 0)  # an age, and the seed of what was drawn
+    return GossipProtocol(
+        init, lambda rows: rows.model, deliver, problem,
+        models=lambda state: state.model.x, scores=scores if votes else None,
+        bytes=(data + about, about), parts=parts, name="gossip learning",
+    )  # fmt: skip
+
+
+def _check(create: str, partner: str, votes: int, age_gap: int | None, *, pieces: bool) -> None:
+    if votes < 0:
+        raise InputError(f"votes must be at least 0, not {votes}")
+    if age_gap is not None and age_gap < 0:
+        raise InputError(f"age_gap must be at least 0, not {age_gap}")
+    if pieces and (create != "merge_update" or partner != "own"):
+        raise InputError(
+            "a message that carries a part of a model merges with the node's own, then the node learns",
+            hint="set create = 'merge_update' and partner = 'own', or parts = 1 and sample = 1.0",
+        )

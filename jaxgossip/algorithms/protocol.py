@@ -1,0 +1,115 @@
+"""What a protocol is: what a node sends, and what an arriving message does to the node that it reaches.
+
+The asynchronous counterpart of an :class:`~jaxgossip.algorithms.base.Algorithm`. It never owns the loop and knows no time:
+who sends to whom and when is a schedule's, and the engine hands over deliveries that act on different nodes, many at once.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Int, UInt32
+
+from jaxgossip.algorithms.base import TrainState, apply, state_x
+from jaxgossip.learning.problem import Problem
+from jaxgossip.network import chosen
+from jaxgossip.network.schedule.messages import Kind
+from jaxgossip.random import purpose_key
+from jaxgossip.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
+
+Some = Int[Array, " b"]
+
+
+class Deliveries(NamedTuple):
+    """b messages that arrive at b different nodes.
+
+    Attributes:
+        node: (b,) int32, whom they reach.
+        kind: (b,) int32, of :class:`~jaxgossip.network.schedule.messages.Kind`.
+        part: (b,) int32, which part of the model they carry, where models travel in parts.
+        number: (b,) uint32, the message's own: all that is drawn for a delivery follows from it and the key.
+        key: the run's.
+        kinds: the kinds that occur in the run; known when the program is made.
+    """
+
+    node: Some
+    kind: Some
+    part: Some
+    number: UInt32[Array, " b"]
+    key: PRNGKey
+    kinds: frozenset[Kind]
+
+    def choose[T](self, kind: Kind, those: T, others: T) -> T:
+        """Return ``those`` rows for deliveries of one kind, ``others`` for the rest; nothing is compared where there are none."""
+        if kind not in self.kinds:
+            return others
+        return those if self.kinds == {kind} else chosen(self.kind == kind, those, others)
+
+
+@dataclass(frozen=True)
+class GossipProtocol:
+    """A protocol on one problem.
+
+    Attributes:
+        init: key -> state, a pytree all of whose leaves have the node axis first.
+        message: some nodes' rows of the state -> what they would send now, a pytree of as many rows.
+        deliver: (rows of the state of those reached, what reaches them, deliveries) -> their rows after it.
+        problem: what is learnt.
+        exchanges: what a node may do when its clock ticks (see the schedule), the usual one first.
+        models: state -> (n, p), the models that are evaluated.
+        scores: rows of the state -> further measurements, name -> (s,).
+        bytes: (of one message, of these beside the model's values).
+        parts: into how many parts models are divided to travel.
+        name: what reports call it.
+    """
+
+    init: Callable[[PRNGKey], PyTree]
+    message: Callable[[PyTree], PyTree]
+    deliver: Callable[[PyTree, PyTree, Deliveries], PyTree]
+    problem: Problem
+    exchanges: tuple[str, ...] = ("push", "pull", "push_pull")
+    models: Callable[[PyTree], Rows] = state_x
+    scores: Callable[[PyTree], NodeScores] | None = None
+    bytes: tuple[int, int] = (0, 0)
+    parts: int = 1
+    name: str = "protocol"
+
+
+def learn(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    arrivals: Deliveries,
+    n_steps: int = 1,
+    at: Rows | None = None,
+) -> TrainState:
+    """Return the states of the nodes reached after ``n_steps`` steps on their own data.
+
+    Args:
+        problem: gives the gradients.
+        optimizer: any optax transformation, each node by itself.
+        state: (b, p) models and optimizer states.
+        arrivals: whose they are; draws the minibatches.
+        n_steps: local steps; step s draws with ``fold_in(key, s)``.
+        at: (b, p) where the gradient of a single step is taken; the models themselves if None.
+    """
+    key = purpose_key(arrivals.key, "batch")
+
+    def one(step: Any, state: TrainState) -> TrainState:
+        x = state.x if at is None else at
+        drawn = jax.random.fold_in(key, step)
+        return apply(optimizer, problem.gradient_at(x, arrivals.node, drawn, arrivals.number), state)
+
+    wide = state._replace(x=state.x.astype(accumulator(state.x.dtype)))
+    wide = jax.lax.optimization_barrier(wide)
+    done = one(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, wide)
+    return done._replace(x=done.x.astype(state.x.dtype))
+
+
+def shared(problem: Problem, merged: Rows, own: Rows) -> Rows:
+    """Return ``merged`` in the columns that travel, and ``own`` in those that stay."""
+    k = problem.n_shared
+    return merged if k == problem.n_params else jnp.concatenate([merged[:, :k], own[:, k:]], axis=1)
