@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
-from jaxtyping import Bool, Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key, UInt32
 
 PRNGKey = Key[Array, ""]
 Rows = Float[Array, "n p"]
@@ -19,6 +19,8 @@ NodeInts = Int[Array, "n"]
 NodeMask = Bool[Array, "n"]
 SlotInts = Int[Array, "n k"]
 SlotMask = Bool[Array, "n k"]
+DrawNumbers = UInt32[Array, " b"]
+"""What numbers the draws of a batch: one number an entry."""
 NodeScores = Mapping[str, Float[Array, " s"]]
 """Named measurements, one value an evaluated node."""
 PyTree = Any

@@ -1,14 +1,15 @@
-"""What all problems ask of the device: a floating type it has, and whole numbers drawn at random."""
+"""What all problems ask of the device: a floating type it has, rows of tables, and numbers drawn at random."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgossip.errors import DataError, InputError
+from jaxgossip.random import pair_words
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeInts, PRNGKey
+from jaxgossip.typing import DrawNumbers, NodeInts, PRNGKey
 
 
 def float_type(dtype: DTypeLike) -> np.dtype:
@@ -40,6 +41,27 @@ def integers_below(
     words = jax.random.bits(key, shape, jnp.uint32)
     words = words if nodes is None else words.at[nodes].get(mode="promise_in_bounds")
     return (words % jnp.asarray(bound).astype(jnp.uint32)).astype(jnp.int32)
+
+
+def integers_at(key: PRNGKey, bound: Int[Array, " b"] | int, numbers: DrawNumbers, columns: int) -> Int[Array, "b c"]:
+    """Return uniform integers 0..bound-1 (b, columns), int32: row j is a function of (key, numbers[j], bound) alone.
+
+    As :func:`integers_below`, a word each modulo the bound; a block of threefry gives two.
+    """
+    pairs = jnp.arange(-(-columns // 2), dtype=jnp.uint32)
+    counters = jnp.broadcast_arrays(numbers.astype(jnp.uint32)[:, None], pairs)
+    words = jnp.concatenate(pair_words(key, *counters), axis=1)[:, :columns]
+    return (words % jnp.asarray(bound).astype(jnp.uint32)[..., None]).astype(jnp.int32)
+
+
+def normal_at(key: PRNGKey, numbers: DrawNumbers, columns: int, dtype: DTypeLike) -> Float[Array, "b c"]:
+    """Return standard normal numbers (b, columns): row j is a function of (key, numbers[j]) alone."""
+    return jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (columns,), dtype))(numbers)
+
+
+def rows_at(table: Array, index: Array | slice | tuple[Array, ...]) -> Array:
+    """Return rows of a table by their numbers, which lie within it: nothing is checked or clipped on the device."""
+    return table.at[index].get(mode="promise_in_bounds")
 
 
 def check_order(order: Order | None, n_nodes: int) -> None:

@@ -4,7 +4,7 @@ A model's pytree is ravelled into one row, so that mixing is one pass for any mo
 loss. Columns that stay on their node (private parameters) come last. The samples are held once and indexed by node.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Literal, Protocol
 
@@ -15,19 +15,17 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.errors import DataError, InputError
+from jaxgossip.learning.blocks import in_blocks, sum_of_blocks
 from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.device import check_order, float_type, integers_below
+from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, rows_at
 from jaxgossip.learning.layout import layout
 from jaxgossip.learning.models import Model, predict
 from jaxgossip.learning.partitions import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
 from jaxgossip.random import purpose_key
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
+from jaxgossip.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 
-BLOCK_BYTES = 2**25
-"""What is computed in blocks holds about this much at a time, a shared cache: minibatch gradients, evaluated rows, and
-the samples of a mean gradient."""
 MAX_PADDED_BYTES = 2**32
 """``batch_size=0`` pads every node's samples to the largest node's number: up to this size in all."""
 
@@ -59,8 +57,20 @@ class Problem(Protocol):
         """Return (n, p): a stochastic gradient of each node's own objective at its own row; ``key`` draws the samples."""
         ...
 
+    def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
+        """Return (b, p): a stochastic gradient, at x[j] (b, p), of the objective of the node of row ``nodes[j]``.
+
+        A node may occur many times, or never. What entry j draws is a function of (key, numbers[j]) alone, and so stays
+        the same whatever stands beside it. Neither ``nodes`` nor ``numbers`` is checked: nodes lie within 0..n-1.
+        """
+        ...
+
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (1, p): the mean over all nodes of the gradients of the same draws at one model x (1, p)."""
+        ...
+
+    def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
+        """Return (b,): the objective of the node of row ``nodes[j]`` at x[j] (b, p), over all that it trains on."""
         ...
 
     def evaluate(self, x: Rows) -> NodeScores:
@@ -134,19 +144,21 @@ class Classification:
         With ``privacy``, the gradient of every sample is clipped and their mean is noisy; the noise of a node is a
         function of (key, node number). The regularization says nothing of the data and is added as it is.
         """
-        gradient, wide = jax.grad(self._objective), x.astype(self._kind)
-        samples, used = self._draw(key)
-        if self.privacy is not None:
-            private = partial(self._private_gradient, self.privacy, purpose_key(key, "privacy noise"))
-            return _in_blocks(lambda node: private(*node), (wide, samples, used, self._numbers())).astype(x.dtype)
-        # Blocks keep what a minibatch holds in the cache. A single sample holds little more than its row, and its
-        # gradient fuses with the step that takes it.
-        if samples.shape[1] == 1:
-            # Scores and gradient look the sample up, each for itself: kept in between, the samples of all nodes would
-            # be an array as large as their models.
-            gradient = jax.grad(jax.checkpoint(self._objective, policy=_keep_sums))
-            return jax.vmap(gradient)(wide, samples, used).astype(x.dtype)
-        return _in_blocks(lambda node: gradient(*node), (wide, samples, used)).astype(x.dtype)
+        return self._gradients(x, *self._draw(key), key, self._numbers())
+
+    def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
+        """Return (b, p): the same of x[j] and the node of row ``nodes[j]``; samples and noise by (key, numbers[j]).
+
+        Entry j's minibatch is fresh for every number: words of (key, number), modulo the node's number of samples.
+        """
+        if self._one_each:
+            samples, used = rows_at(self._samples, rows_at(self._start, nodes))[:, None], None
+        elif self.batch_size == 0:
+            samples, used = self._every_sample(nodes)
+        else:
+            rank = integers_at(key, rows_at(self._n_train, nodes), numbers, self.batch_size)
+            samples, used = rows_at(self._samples, rows_at(self._start, nodes)[:, None] + rank), None
+        return self._gradients(x, samples, used, key, numbers)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p).
@@ -163,8 +175,20 @@ class Classification:
         def gradient(part: tuple[Array, Array]) -> Row:
             return jax.grad(lambda row: (self._losses(row, part[0]) * part[1]).sum())(row)
 
-        total = _sum_of_blocks(gradient, (samples.ravel(), shares.ravel())) + self.model.regularization * row
+        total = sum_of_blocks(gradient, (samples.ravel(), shares.ravel())) + self.model.regularization * row
         return total[None].astype(x.dtype)
+
+    def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
+        """Return (b,): mean loss of x[j] on all training samples of the node of row ``nodes[j]``, plus regularization.
+
+        Nodes are padded to the largest one's number of samples. Exact, whatever ``privacy``.
+        """
+
+        def one(row_and_node: tuple[Row, Array]) -> Array:
+            row, node = row_and_node
+            return self._objective(row, *self._every_sample(node))
+
+        return in_blocks(one, (x.astype(self._kind), nodes))
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_accuracy and test_loss (s,) of every row on the whole common test set."""
@@ -174,7 +198,7 @@ class Classification:
             loss = self.model.loss(scores, self._y_test).mean()
             return (predict(scores) == self._y_test).mean(dtype=self._kind), loss
 
-        accuracy, loss = _in_blocks(one, x)
+        accuracy, loss = in_blocks(one, x)
         return {"test_accuracy": accuracy, "test_loss": loss}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
@@ -191,7 +215,29 @@ class Classification:
             right = predict(self.model.apply(self._params(row), self._x[sample])) == self._y[sample]
             return jnp.where(size > 0, (right & (rank < size)).sum(dtype=self._kind) / jnp.maximum(size, 1), jnp.nan)
 
-        return {"local_accuracy": _in_blocks(one, (x, nodes))}
+        return {"local_accuracy": in_blocks(one, (x, nodes))}
+
+    def _gradients(
+        self,
+        x: Rows,
+        samples: Int[Array, "b m"],
+        used: Bool[Array, "b m"] | None,
+        key: PRNGKey,
+        numbers: NodeInts | DrawNumbers,
+    ) -> Rows:
+        """Return the gradient of each row of x on its samples; with ``privacy``, the noise is by (key, its number)."""
+        gradient, wide = jax.grad(self._objective), x.astype(self._kind)
+        if self.privacy is not None:
+            private = partial(self._private_gradient, self.privacy, purpose_key(key, "privacy noise"))
+            return in_blocks(lambda node: private(*node), (wide, samples, used, numbers)).astype(x.dtype)
+        # Blocks keep what a minibatch holds in the cache. A single sample holds little more than its row, and its
+        # gradient fuses with the step that takes it.
+        if samples.shape[1] == 1:
+            # Scores and gradient look the sample up, each for itself: kept in between, the samples of all nodes would
+            # be an array as large as their models.
+            gradient = jax.grad(jax.checkpoint(self._objective, policy=_keep_sums))
+            return jax.vmap(gradient)(wide, samples, used).astype(x.dtype)
+        return in_blocks(lambda node: gradient(*node), (wide, samples, used)).astype(x.dtype)
 
     def _objective(self, row: Row, samples: Int[Array, " b"], used: Bool[Array, " b"] | None) -> Array:
         """Return one node's objective on some samples; ``used`` tells which of them count, None: all."""
@@ -214,7 +260,7 @@ class Classification:
 
     def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
         """Return the loss of one model on each sample: the place where a model meets its samples."""
-        x, y = (_rows_at(table, samples) for table in (self._x, self._y))
+        x, y = (rows_at(table, samples) for table in (self._x, self._y))
         return self.model.loss(self.model.apply(self._params(row), x), y)
 
     def _numbers(self) -> NodeInts:
@@ -231,77 +277,22 @@ class Classification:
             # round, are not copied out before the first one: that would be an array as large as all models.
             word = jax.random.key_data(key)[0]
             rank = (word % self._n_train.astype(jnp.uint32)).astype(jnp.int32)[:, None]
-            return _rows_at(self._samples, self._start[:, None] + rank), None
+            return rows_at(self._samples, self._start[:, None] + rank), None
         if self.batch_size == 0:
-            rank = jnp.broadcast_to(jnp.arange(self._most), (self.n_nodes, self._most))
-            used = rank < self._n_train[:, None]
-            rank = jnp.minimum(rank, self._n_train[:, None] - 1)
-        else:
-            rank = integers_below(key, self._n_train[:, None], (self.n_nodes, self.batch_size), self._nodes)
-            used = None
-        return _rows_at(self._samples, self._start[:, None] + rank), used
+            return self._every_sample(slice(None))
+        rank = integers_below(key, self._n_train[:, None], (self.n_nodes, self.batch_size), self._nodes)
+        return rows_at(self._samples, self._start[:, None] + rank), None
+
+    def _every_sample(self, nodes: Int[Array, "*b"] | slice) -> tuple[Int[Array, "*b m"], Bool[Array, "*b m"]]:
+        """Return the numbers of all training samples of some nodes' rows, padded to the largest, and which count."""
+        start, n_train = (rows_at(table, nodes)[..., None] for table in (self._start, self._n_train))
+        rank = jnp.arange(self._most)
+        return rows_at(self._samples, start + jnp.minimum(rank, n_train - 1)), rank < n_train
 
 
 def _keep_sums(primitive: Any, *_: Any, **__: Any) -> bool:
     """Say which results a gradient keeps from the way forward: those that took many numbers to make."""
     return primitive.name.startswith(("reduce", "dot", "conv", "arg", "cum"))
-
-
-def _rows_at(table: Array, index: Array) -> Array:
-    return table.at[index].get(mode="promise_in_bounds")
-
-
-def _in_blocks(one: Callable[[Any], PyTree], rows: PyTree) -> PyTree:
-    """Return vmap(one)(rows), so many rows at a time that what is held stays bounded, and in the cache."""
-    every = jax.vmap(one)
-    length, block = _length(rows), _block(every, rows)
-    if length <= block:
-        return every(rows)
-
-    def fill(found: PyTree, start: Array) -> tuple[PyTree, None]:
-        part = every(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block), rows))
-        put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=0)
-        return jax.tree.map(put, found, part), None
-
-    # The last block reaches back over its predecessor: jax.lax.map's own batches copy all rows, and compile twice.
-    starts = jnp.minimum(jnp.arange(0, length, block), length - block)
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(every, rows))
-    return jax.lax.scan(fill, empty, starts)[0]
-
-
-def _sum_of_blocks(program: Callable[[Any], Array], rows: PyTree) -> Array:
-    """Return program(rows), the sum of what it gives for each block; rows of zeros must give zero."""
-    length, block = _length(rows), _block(program, rows)
-    if length <= block:
-        return program(rows)
-    fill = -length % block
-    blocks = jax.tree.map(lambda leaf: jnp.pad(leaf, (0, fill)).reshape(-1, block), rows)
-    first, rest = (jax.tree.map(lambda leaf, part=part: leaf[part], blocks) for part in (0, slice(1, None)))
-    return jax.lax.scan(lambda total, rows: (total + program(rows), None), program(first), rest)[0]
-
-
-def _length(rows: PyTree) -> int:
-    return jax.tree.leaves(rows)[0].shape[0]
-
-
-def _block(program: Callable[[Any], PyTree], rows: PyTree) -> int:
-    """Return how many rows ``program`` can take at a time, by the size of all that it computes on the way."""
-
-    def held(n: int) -> int:
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), rows)
-        return _held_bytes(jax.make_jaxpr(program)(shapes).jaxpr)
-
-    return max(1, BLOCK_BYTES // max(1, held(3) - held(2)))  # what does not grow with the rows is there once
-
-
-def _held_bytes(jaxpr: Any) -> int:
-    """Return the bytes of all intermediate results of a program, as if none shared memory."""
-    total = 0
-    for equation in jaxpr.eqns:
-        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
-        inside = [_held_bytes(part) for part in inner if hasattr(part, "eqns")]
-        total += sum(inside) or sum(out.aval.size * out.aval.dtype.itemsize for out in equation.outvars)
-    return total
 
 
 def _check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:

@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxgossip.errors import DataError
-from jaxgossip.learning.device import check_order, float_type, integers_below
+from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
 from jaxgossip.registry import Registry
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
+from jaxgossip.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 
 
 class IsotropicQuadratic:
@@ -55,10 +55,21 @@ class IsotropicQuadratic:
             gradient = gradient + self.noise * self._draws.normal(key, x.shape)
         return gradient.astype(x.dtype)
 
+    def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
+        """Return a (x_j − b_i) + s ξ_j, (b, d), i = nodes[j]; ξ_j by (key, numbers[j])."""
+        gradient = self.curvature * (x - rows_at(self.targets, nodes))
+        if self.noise:
+            gradient = gradient + self.noise * normal_at(key, numbers, self.n_params, self._draws.kind)
+        return gradient.astype(x.dtype)
+
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return the mean over nodes of the same draws at one x, (1, d)."""
         wide = jnp.broadcast_to(x.astype(self._draws.kind), self.targets.shape)
         return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
+
+    def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
+        """Return f_i(x_j) = (a/2) ‖x_j − b_i‖², (b,), i = nodes[j]."""
+        return self.curvature / 2 * jnp.square(x - rows_at(self.targets, nodes)).sum(1)
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_loss and distance_to_optimum of every row, (s,)."""
@@ -102,13 +113,25 @@ class LeastSquares:
             rank = integers_below(key, self._samples, (self.n_nodes, self.batch_size), self._draws.nodes)
             a = jnp.take_along_axis(a, rank[:, :, None], axis=1)
             y = jnp.take_along_axis(y, rank, axis=1)
-        residual = jnp.einsum("nbd,nd->nb", a, x.astype(a.dtype)) - y
-        return (jnp.einsum("nbd,nb->nd", a, residual) / y.shape[1]).astype(x.dtype)
+        return _slope(a, y, x)
+
+    def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
+        """Return A_Bᵀ (A_B x_j − y_B) / |B|, (b, d), of a minibatch B of node nodes[j]'s, drawn by (key, numbers[j])."""
+        if not self.batch_size:
+            return _slope(rows_at(self.a, nodes), rows_at(self.y, nodes), x)
+        rank = integers_at(key, self._samples, numbers, self.batch_size)
+        a, y = (rows_at(table, (nodes[:, None], rank)) for table in (self.a, self.y))
+        return _slope(a, y, x)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return the mean over nodes of the same draws at one x, (1, d)."""
         wide = jnp.broadcast_to(x.astype(self._draws.kind), (self.n_nodes, self.n_params))
         return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
+
+    def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
+        """Return f_i(x_j) = ‖A_i x_j − y_i‖² / (2 m), (b,), i = nodes[j]."""
+        a, y = rows_at(self.a, nodes), rows_at(self.y, nodes)
+        return jnp.square(_residual(a, y, x)).mean(1) / 2
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_loss and distance_to_optimum of every row, (s,)."""
@@ -120,6 +143,14 @@ class LeastSquares:
         """Return nothing: all samples are trained on."""
         del x, nodes
         return {}
+
+
+def _residual(a: Float[Array, "n b d"], y: Float[Array, "n b"], x: Rows) -> Float[Array, "n b"]:
+    return jnp.einsum("nbd,nd->nb", a, x.astype(a.dtype)) - y
+
+
+def _slope(a: Float[Array, "n b d"], y: Float[Array, "n b"], x: Rows) -> Rows:
+    return (jnp.einsum("nbd,nb->nd", a, _residual(a, y, x)) / y.shape[1]).astype(x.dtype)
 
 
 def isotropic_quadratic(

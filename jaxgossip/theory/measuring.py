@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm
+from jaxgossip.learning.device import normal_at
 from jaxgossip.network import Round
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, Rows
+from jaxgossip.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
 
 
 class Errors(NamedTuple):
@@ -150,9 +151,20 @@ class OneSample:
         a = jax.random.normal(key, x.shape, x.dtype)
         return a * (a * x).sum(1, keepdims=True)
 
+    def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
+        """Return a_j a_jᵀ x_j, (b, d), a_j by (key, numbers[j]): all nodes have the same objective."""
+        del nodes
+        a = normal_at(key, numbers, self.n_params, x.dtype)
+        return a * (a * x).sum(1, keepdims=True)
+
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return the mean over nodes at one x, (1, d)."""
         return self.gradient(jnp.broadcast_to(x, (self.n_nodes, self.n_params)), key).mean(0, keepdims=True)
+
+    def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
+        """Return E ½(aᵀx_j)² = ½ ‖x_j‖², (b,)."""
+        del nodes
+        return jnp.square(x).sum(1) / 2
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return the squared distance to the optimum of every row."""

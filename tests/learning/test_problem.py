@@ -3,106 +3,36 @@
 The platform canary stands here too: jaxlib 0.10 computed wrong rows of batched products beyond 32,768 on CPU.
 """
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.flatten_util import ravel_pytree
 from scipy import stats
 
 from jaxgossip.errors import DataError, InputError
-from jaxgossip.learning import classification, isotropic_quadratic, least_squares, models
+from jaxgossip.learning import blocks, classification, isotropic_quadratic, least_squares, models
 from jaxgossip.learning import problem as problem_module
-from jaxgossip.learning.datasets import Dataset
 from jaxgossip.learning.device import integers_below
 from jaxgossip.learning.partitions import Partition, fixed_size, one_sample
 from jaxgossip.learning.problem import Classification
-
-KEY = jax.random.key(0)
-D, M, N = 4, 12, 4
-UNEVEN = Partition(
-    np.random.default_rng(9).permutation(M).astype(np.int32),
-    np.array([0, 1, 4, 9, 12]),
-    np.array([1, 2, 5, 1], np.int32),
+from tests.learning.cases import (
+    EACH_IN_ITS_TYPES,
+    KEY,
+    MODELS,
+    UNEVEN,
+    D,
+    M,
+    N,
+    dataset,
+    drawing_problem,
+    gradient_of,
+    parameters_of,
+    random_words,
+    reference_gradient,
+    rows,
+    scores_and_gradient,
+    scratch,
 )
-"""Four nodes that own 1, 3, 5 and 3 samples, and keep 0, 1, 0 and 2 of them for their own test."""
-
-
-def dataset(classes: int = 2, m: int = M, d: int = D) -> Dataset:
-    rng = np.random.default_rng(classes)
-    parts = [rng.normal(size=(size, d)).astype(np.float32) for size in (m, 7)]
-    labels = [(np.arange(size) % classes).astype(np.int32) for size in (m, 7)]
-    return Dataset("made", parts[0], labels[0], parts[1], labels[1], classes)
-
-
-def linear_squared(regularization: float = 0.0) -> models.Model:
-    logistic = models.logistic((D,), 2)
-    return models.from_functions(logistic.init, logistic.apply, "squared", regularization, logistic.prepare)
-
-
-MODELS: dict[str, tuple[int, Callable[..., models.Model]]] = {
-    "logistic": (2, lambda r: models.logistic((D,), 2, regularization=r)),
-    "pegasos": (2, lambda r: models.pegasos((D,), 2, regularization=r)),
-    "squared": (2, linear_squared),
-    "softmax": (3, lambda r: models.softmax((D,), 3, regularization=r)),
-    "mlp": (3, lambda r: models.mlp((D,), 3, hidden=(5,), regularization=r)),
-}
-
-EACH_IN_ITS_TYPES = pytest.mark.parametrize(
-    ("name", "dtype"), [*((name, np.float64) for name in MODELS), ("logistic", np.float32), ("mlp", np.float32)]
-)
-
-
-def scores_and_gradient(name: str, p: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Write scores, mean loss and its gradient out in NumPy, without the regularisation."""
-    if "w" in p:
-        s, sign = x @ p["w"][:-1] + p["w"][-1], 2.0 * y - 1
-        loss, slope = {
-            "logistic": (np.log(1 + np.exp(-sign * s)), -sign / (1 + np.exp(sign * s))),
-            "pegasos": (np.maximum(0, 1 - sign * s), -sign * (sign * s < 1)),
-            "squared": ((s - sign) ** 2 / 2, s - sign),
-        }[name]
-        return s, loss.mean(), {"w": np.append(x.T @ slope / len(y), slope.mean())}
-    hidden, inside = x, None
-    if "w1" in p:
-        inside = x @ p["w0"].T + p["b0"]
-        hidden = np.maximum(0, inside)
-    last = "1" if "w1" in p else "0"
-    s = hidden @ p["w" + last].T + p["b" + last]
-    shares = np.exp(s) / np.exp(s).sum(1, keepdims=True)
-    loss = -np.log(shares[np.arange(len(y)), y]).mean()
-    slope = (shares - np.eye(3)[y]) / len(y)
-    gradient = {"w" + last: slope.T @ hidden, "b" + last: slope.sum(0)}
-    if inside is not None:
-        back = slope @ p["w1"] * (inside > 0)
-        gradient |= {"w0": back.T @ x, "b0": back.sum(0)}
-    return s, loss, gradient
-
-
-def parameters_of(model: models.Model, row: np.ndarray) -> dict[str, np.ndarray]:
-    with jax.enable_x64(True):
-        unravel = ravel_pytree(jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), model.init(KEY)))[1]
-        return {name: np.asarray(value) for name, value in unravel(jnp.asarray(row, jnp.float64)).items()}
-
-
-def as_row(gradient: dict) -> np.ndarray:
-    return np.concatenate([np.ravel(gradient[name]) for name in sorted(gradient)])
-
-
-def reference_gradient(name: str, model: models.Model, data: Dataset, row: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    x, y = np.asarray(data.x_train, np.float64)[mine], np.asarray(data.y_train)[mine]
-    gradient = scores_and_gradient(name, parameters_of(model, row), x, y)[2]
-    return as_row(gradient) + model.regularization * row
-
-
-def gradient_of(task: Classification, x: np.ndarray, key: jax.Array = KEY) -> np.ndarray:
-    return np.asarray(jax.jit(task.gradient)(jnp.asarray(x), key))
-
-
-def rows(n: int, p: int, dtype: type = np.float64) -> np.ndarray:
-    return np.random.default_rng(n).normal(size=(n, p)).astype(dtype)
 
 
 @EACH_IN_ITS_TYPES
@@ -154,7 +84,7 @@ def test_evaluation_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     task = classification(dataset(), UNEVEN, models.logistic((D,), 2))
     x, nodes = jnp.asarray(rows(23, task.n_params, np.float32)), jnp.asarray(np.arange(23) % N)
     whole, local = (jax.jit(method)(*of) for method, of in ((task.evaluate, (x,)), (task.evaluate_local, (x, nodes))))
-    monkeypatch.setattr(problem_module, "BLOCK_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
     # a new function each: what is compiled already must not be used again
     for name, values in jax.jit(lambda x: {**task.evaluate(x)})(x).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-6)
@@ -181,14 +111,6 @@ def test_without_local_tests_nothing_is_measured_on_nodes() -> None:
     assert task.evaluate_local(task.init(KEY), jnp.arange(5)) == {}
 
 
-def drawing_problem(batch_size: int, partition: Partition = UNEVEN) -> Classification:
-    """Make a problem whose gradients count draws: sample j is the unit vector e_j, and the loss is the score."""
-    unit = np.eye(M, dtype=np.float32)
-    labels = (np.arange(M) % 2).astype(np.int32)
-    model = models.from_functions(lambda _: jnp.zeros(M), lambda w, x: x @ w, lambda s, _: s)
-    return classification(Dataset("unit", unit, labels, unit, labels, 2), partition, model, batch_size=batch_size)
-
-
 def counts(task: Classification, key: jax.Array) -> np.ndarray:
     return gradient_of(task, np.zeros((task.n_nodes, M), np.float32), key) * task.batch_size
 
@@ -200,10 +122,6 @@ def test_draws_are_uniform_over_the_nodes_own_training_samples() -> None:
         assert drawn[node].sum() == pytest.approx(16_384)
         assert set(np.flatnonzero(drawn[node])) == set(mine)
         assert stats.chisquare(drawn[node][mine]).pvalue > 1e-4 if len(mine) > 1 else True
-
-
-def random_words(function: Callable, *arguments) -> int:
-    return str(jax.make_jaxpr(function)(*arguments)).count("random_bits")
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])
@@ -260,7 +178,7 @@ def test_a_mean_gradient_in_blocks_is_the_same(batch_size: int, monkeypatch: pyt
         task = classification(dataset(3), UNEVEN, model, batch_size=batch_size, dtype=np.float64)
         x = jnp.asarray(rows(1, task.n_params))
         whole = task.mean_gradient(x, KEY)
-        monkeypatch.setattr(problem_module, "BLOCK_BYTES", 1000)
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
         assert "scan" in str(jax.make_jaxpr(task.mean_gradient)(x, KEY))
         np.testing.assert_allclose(task.mean_gradient(x, KEY), whole, rtol=1e-12)
 
@@ -276,7 +194,7 @@ def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.M
         task = classification(data, partition, model, batch_size=batch_size, dtype=np.float64)
         x = rows(n, task.n_params)
         whole = gradient_of(task, x)
-        monkeypatch.setattr(problem_module, "BLOCK_BYTES", 2**16)
+        monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**16)
         # a new function: what is compiled already must not be used again
         divided = jax.jit(lambda x: task.gradient(x, KEY))
         assert "scan" in str(divided.trace(x).jaxpr)
@@ -284,14 +202,8 @@ def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.M
         np.testing.assert_array_equal(divided(x), divided(x))
 
 
-def scratch(function: Callable, *arguments) -> int:
-    """Return the bytes that a compiled function needs besides its arguments, without running it."""
-    analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
-    return analysis.temp_size_in_bytes
-
-
 def test_the_mean_gradient_never_holds_a_row_for_each_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem_module, "BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**20)
     n, data = 200_000, dataset(3)
     task = classification(data, one_sample(data.y_train, n), models.mlp((D,), 3))
     assert scratch(task.mean_gradient, jnp.zeros((1, task.n_params)), KEY) < 2**21 + 16 * n < 4 * n * task.n_params / 10
@@ -299,7 +211,7 @@ def test_the_mean_gradient_never_holds_a_row_for_each_node(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("name", ["logistic", "mlp", "cnn"])
 def test_memory_of_an_evaluation_does_not_grow_with_its_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(problem_module, "BLOCK_BYTES", 2**18)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**18)
     data = dataset(2, d=16)
     model = models.MODELS[name]((16,), 2)
     task = classification(data, one_sample(data.y_train, 5), model)
