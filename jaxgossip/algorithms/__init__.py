@@ -1,6 +1,10 @@
 """Decentralised learning algorithms, one short file each: the mathematics, the paper, a pure init/step pair."""
 
 from jaxgossip.algorithms.admm import admm as admm
+from jaxgossip.algorithms.asynchronous import ad_psgd as ad_psgd
+from jaxgossip.algorithms.asynchronous import asynchronous_push_sum as asynchronous_push_sum
+from jaxgossip.algorithms.asynchronous import asynchronous_sgp as asynchronous_sgp
+from jaxgossip.algorithms.asynchronous import pairwise_averaging as pairwise_averaging
 from jaxgossip.algorithms.averaging import averaging as averaging
 from jaxgossip.algorithms.averaging import chebyshev as chebyshev
 from jaxgossip.algorithms.averaging import shift_register as shift_register
@@ -18,6 +22,7 @@ from jaxgossip.algorithms.epidemic import epidemic as epidemic
 from jaxgossip.algorithms.extra import extra as extra
 from jaxgossip.algorithms.federated import federated_averaging as federated_averaging
 from jaxgossip.algorithms.gossip import gossip as gossip
+from jaxgossip.algorithms.gossip_learning import gossip_learning as gossip_learning
 from jaxgossip.algorithms.gradient_tracking import gradient_tracking as gradient_tracking
 from jaxgossip.algorithms.halving_windows import halving_windows as halving_windows
 from jaxgossip.algorithms.k_gt import k_gt as k_gt
@@ -26,7 +31,9 @@ from jaxgossip.algorithms.momentum import dmsgd as dmsgd
 from jaxgossip.algorithms.momentum import dsgdm as dsgdm
 from jaxgossip.algorithms.momentum import qg_dsgdm as qg_dsgdm
 from jaxgossip.algorithms.muffliato import muffliato as muffliato
+from jaxgossip.algorithms.pens import pens as pens
 from jaxgossip.algorithms.power_gossip import power_gossip as power_gossip
+from jaxgossip.algorithms.protocol import GossipProtocol as GossipProtocol
 from jaxgossip.algorithms.push import push_diging as push_diging
 from jaxgossip.algorithms.push import push_sum as push_sum
 from jaxgossip.algorithms.push import sgp as sgp
@@ -66,4 +73,10 @@ ALGORITHMS = Registry(
         centralised,
     ],
 )
-"""What ``algorithm.kind`` can name."""
+"""What ``algorithm.kind`` can name: what runs in rounds."""
+
+PROTOCOLS = Registry(
+    "protocol",
+    [gossip_learning, pairwise_averaging, ad_psgd, asynchronous_push_sum, asynchronous_sgp, pens],
+)
+"""What ``algorithm.kind`` can name beside: what runs on a schedule of events."""

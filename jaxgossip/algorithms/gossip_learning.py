@@ -17,11 +17,12 @@ and Jelasity 2021, "Decentralized learning works", algorithm 4. Limited merging:
 Learning-rate schedules run on the age of the model: a Pegasos step is 1/(λ t).
 """
 
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
 from jaxgossip.algorithms.gossip import with_age
@@ -49,22 +50,74 @@ class Model(NamedTuple):
     age: Ages
 
 
+class Kept(NamedTuple):
+    """The models that a node had last, for voting.
+
+    Attributes:
+        x: (n, v, p) models, in a ring.
+        had: (n,) int32, how many models a node has had.
+    """
+
+    x: Float[Array, "n v p"]
+    had: Int[Array, " n"]
+
+    def and_also(self, x: Rows) -> "Kept":
+        """Return them with one more, x (n, p), in the place of the oldest."""
+        v = self.x.shape[1]
+        here = jnp.arange(v) == (self.had % v)[:, None]
+        return Kept(jnp.where(here[:, :, None], x[:, None], self.x), self.had + 1)
+
+
 class WalkState(NamedTuple):
     """State of gossip learning.
 
     Attributes:
         model: of each node.
         opt_state: the optimizer's state of each node.
-        last: the model that each node received last; the node's own if nothing asks for it.
-        kept: (n, v, p) the v models that each node had last, for voting; empty if it does not vote.
-        count: (n,) int32, how many models a node has had.
+        last: the model that each node received last; None if nothing asks for it.
+        kept: the models that each node had last; None if it does not vote.
     """
 
     model: Model
     opt_state: PyTree
-    last: Model | tuple[()]
-    kept: Float[Array, "n v p"] | tuple[()]
-    count: Int[Array, " n"] | tuple[()]
+    last: Model | None
+    kept: Kept | None
+
+
+@dataclass(frozen=True)
+class Merging:
+    """How an arriving model and another become one; see :func:`gossip_learning`."""
+
+    problem: Problem
+    weighting: Literal["uniform", "age"]
+    age_gap: int | None
+    parts: int
+    sample: float
+
+    def merge(self, heard: Model, other: Model, arrivals: Deliveries) -> Model:
+        """Return the merged model: of those columns that the message carries; the others are m₂'s."""
+        problem, p = self.problem, self.problem.n_params
+        alpha, age = self._weight(heard.age, other.age), jnp.maximum(heard.age, other.age)
+        if self.parts > 1:
+            travels = jnp.arange(self.parts) == arrivals.part[:, None]
+            alpha, age = jnp.where(travels, alpha, 0), jnp.where(travels, age, other.age)
+            alpha = jnp.take(alpha, jnp.arange(p) % self.parts, axis=1)
+        x1 = heard.x if problem.align is None else problem.align(other.x, heard.x)
+        mixed = (alpha * x1.astype(alpha.dtype) + (1 - alpha) * other.x.astype(alpha.dtype)).astype(other.x.dtype)
+        if self.sample < 1:
+            key = purpose_key(arrivals.key, "sampled parameters")
+            mixed = jnp.where(hashed_uniform(key, arrivals.number, p) < self.sample, mixed, other.x)
+        return Model(mixed, age)
+
+    def _weight(self, heard: Ages, other: Ages) -> Array:
+        """Return α (b, k) of the model that arrives."""
+        kind = accumulator(self.problem.dtype)
+        t1, t2 = heard.astype(kind), other.astype(kind)
+        by_age = self.weighting == "age"
+        alpha = jnp.where(t1 + t2 > 0, t1 / jnp.maximum(t1 + t2, 1), 0.5) if by_age else jnp.full_like(t1, 0.5)
+        if self.age_gap is None:
+            return alpha
+        return jnp.where(t1 > t2 + self.age_gap, 1, jnp.where(t2 > t1 + self.age_gap, 0, alpha))
 
 
 def gossip_learning(
@@ -100,40 +153,16 @@ def gossip_learning(
     at_least_one("local_steps", local_steps)
     at_least_one("parts", parts)
     between("sample", sample, 0.0, 1.0)
+    rule = Merging(problem, weighting, age_gap, parts, sample)
     _check(create, partner, votes, age_gap, pieces=parts > 1 or sample < 1)
     remembers = partner == "last_received" and create in ("merge_update", "update_merge")
-    merges = create in ("merge_update", "update_merge")
     n, p = problem.n_nodes, problem.n_params
 
     def init(key: PRNGKey) -> WalkState:
         x, opt_state = start(problem, optimizer, key)
         model = Model(x, jnp.zeros((n, parts), jnp.int32))
-        kept = jnp.broadcast_to(x[:, None], (n, votes, p)) if votes else ()
-        return WalkState(model, opt_state, model if remembers else (), kept, jnp.zeros(n, jnp.int32) if votes else ())
-
-    def weight(heard: Ages, other: Ages) -> Array:
-        """Return α (b, k) of the model that arrives."""
-        kind = accumulator(problem.dtype)
-        t1, t2 = heard.astype(kind), other.astype(kind)
-        alpha = jnp.full_like(t1, 0.5) if weighting == "uniform" else jnp.where(t1 + t2 > 0, t1 / jnp.maximum(t1 + t2, 1), 0.5)
-        if age_gap is None:
-            return alpha
-        return jnp.where(t1 > t2 + age_gap, 1, jnp.where(t2 > t1 + age_gap, 0, alpha))
-
-    def merge(heard: Model, other: Model, arrivals: Deliveries) -> Model:
-        alpha, age = weight(heard.age, other.age), jnp.maximum(heard.age, other.age)
-        part = jnp.arange(parts) == arrivals.part[:, None] if parts > 1 else None
-        if part is not None:
-            alpha, age = jnp.where(part, alpha, 0), jnp.where(part, age, other.age)
-        alpha = jnp.take(alpha, jnp.arange(p) % parts, axis=1) if parts > 1 else alpha
-        x1 = heard.x if problem.align is None else problem.align(other.x, heard.x)
-        mixed = (alpha * x1.astype(alpha.dtype) + (1 - alpha) * other.x.astype(alpha.dtype)).astype(other.x.dtype)
-        if sample < 1:
-            mixed = jnp.where(sampled(arrivals), mixed, other.x)
-        return Model(mixed, age)
-
-    def sampled(arrivals: Deliveries) -> Bool[Array, "b p"]:
-        return hashed_uniform(purpose_key(arrivals.key, "sampled parameters"), arrivals.number, p) < sample
+        kept = Kept(jnp.broadcast_to(x[:, None], (n, votes, p)), jnp.zeros(n, jnp.int32)) if votes else None
+        return WalkState(model, opt_state, model if remembers else None, kept)
 
     def update(model: Model, opt_state: PyTree, arrivals: Deliveries) -> tuple[Model, PyTree]:
         state = TrainState(model.x, with_age(opt_state, model.age.max(1)))
@@ -143,30 +172,25 @@ def gossip_learning(
     def deliver(own: WalkState, heard: Model, arrivals: Deliveries) -> WalkState:
         # What a node keeps for itself never travels: an arriving model takes the place of the shared columns alone.
         heard = heard._replace(x=shared(problem, heard.x, own.model.x))
-        other = own.last if remembers else own.model
-        assert isinstance(other, Model)
-        if remembers:
-            other = other._replace(x=shared(problem, other.x, own.model.x))
+        other = own.model if own.last is None else own.last._replace(x=shared(problem, own.last.x, own.model.x))
         opt_state = own.opt_state
         match create:
             case "update":
                 model, opt_state = update(heard, opt_state, arrivals)
             case "merge_update":
-                model, opt_state = update(merge(heard, other, arrivals), opt_state, arrivals)
+                model, opt_state = update(rule.merge(heard, other, arrivals), opt_state, arrivals)
             case "update_merge":
                 ours, opt_state = update(other, opt_state, arrivals)
-                model = merge(update(heard, own.opt_state, arrivals)[0], ours, arrivals)
+                model = rule.merge(update(heard, own.opt_state, arrivals)[0], ours, arrivals)
             case "pass":
                 model = heard
         model, opt_state = arrivals.choose(Kind.PASSED, (heard, own.opt_state), (model, opt_state))
-        new = own._replace(model=model, opt_state=opt_state, last=heard if remembers else ())
-        if votes:
-            place = jnp.arange(votes) == (own.count % votes)[:, None]
-            new = new._replace(kept=jnp.where(place[:, :, None], model.x[:, None], own.kept), count=own.count + 1)
-        return new
+        kept = None if own.kept is None else own.kept.and_also(model.x)
+        return WalkState(model, opt_state, heard if remembers else None, kept)
 
     def scores(rows: WalkState) -> NodeScores:
-        return {"voted_accuracy": problem.voted_accuracy(rows.kept)}  # pyright: ignore[reportAttributeAccessIssue]
+        assert rows.kept is not None
+        return {"voted_accuracy": problem.voted_accuracy(rows.kept.x)}
 
     size = problem.dtype.itemsize
     data = -(-problem.n_shared // parts) * size if sample == 1 else round(sample * problem.n_shared) * size

@@ -28,6 +28,7 @@ class Deliveries(NamedTuple):
 
     Attributes:
         node: (b,) int32, whom they reach.
+        sender: (b,) int32, who sent them.
         kind: (b,) int32, of :class:`~jaxgossip.network.schedule.messages.Kind`.
         part: (b,) int32, which part of the model they carry, where models travel in parts.
         number: (b,) uint32, the message's own: all that is drawn for a delivery follows from it and the key.
@@ -36,6 +37,7 @@ class Deliveries(NamedTuple):
     """
 
     node: Some
+    sender: Some
     kind: Some
     part: Some
     number: UInt32[Array, " b"]
@@ -43,7 +45,7 @@ class Deliveries(NamedTuple):
     kinds: frozenset[Kind]
 
     def choose[T](self, kind: Kind, those: T, others: T) -> T:
-        """Return ``those`` rows for deliveries of one kind, ``others`` for the rest; nothing is compared where there are none."""
+        """Return ``those`` rows for deliveries of one kind, ``others`` for the rest; compares only what can differ."""
         if kind not in self.kinds:
             return others
         return those if self.kinds == {kind} else chosen(self.kind == kind, those, others)
@@ -63,6 +65,8 @@ class GossipProtocol:
         scores: rows of the state -> further measurements, name -> (s,).
         bytes: (of one message, of these beside the model's values).
         parts: into how many parts models are divided to travel.
+        settle_at: the cycle from which nodes call those that they prefer; None: never.
+        settle: state -> (the state from then on, (n, n) bool: whom each node prefers; nobody: all are alike to it).
         name: what reports call it.
     """
 
@@ -75,6 +79,8 @@ class GossipProtocol:
     scores: Callable[[PyTree], NodeScores] | None = None
     bytes: tuple[int, int] = (0, 0)
     parts: int = 1
+    settle_at: int | None = None
+    settle: Callable[[PyTree], tuple[PyTree, Array]] | None = None
     name: str = "protocol"
 
 

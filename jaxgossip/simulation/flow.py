@@ -128,6 +128,11 @@ class Flow:
         self._asking = np.empty(0)  # when requests arrive
 
     @property
+    def period_s(self) -> float:
+        """A cycle, in seconds."""
+        return self._source.period_s
+
+    @property
     def waiting(self) -> int:
         """How many copies wait for a later stretch, in slots 0, 1, … in the order of their messages' numbers."""
         return len(self._waiting.messages)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from jaxgossip.algorithms import Algorithm
+from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.errors import InputError
 from jaxgossip.mixing.counting import to_int
 from jaxgossip.network import Conditions
@@ -42,10 +42,10 @@ class Observer:
     def evaluated(self, record: Mapping[str, Any]) -> None:
         """An evaluation was made."""
 
-    def chunk(self, run: RunState, wall_s: float) -> None:
+    def chunk(self, run: Any, wall_s: float) -> None:
         """The state after a chunk, to be saved or left; it must not be kept, the next chunk consumes it."""
 
-    def finished(self, run: RunState, wall_s: float) -> None:
+    def finished(self, run: Any, wall_s: float) -> None:
         """Rounds are over; the state at the end, before all nodes are scored; it must not be kept."""
 
     def should_stop(self) -> bool:
@@ -68,12 +68,12 @@ class Result:
     """
 
     metrics: Metrics
-    algorithm: Algorithm
+    algorithm: Algorithm | GossipProtocol
     node_scores: Mapping[str, np.ndarray]
     status: Status
     rounds: int
     wall_s: float
-    run: RunState
+    run: Any
 
     @cached_property
     def state(self) -> PyTree:
@@ -121,14 +121,10 @@ def simulate(
     Raises:
         InputError: rounds or evaluate_every out of range.
     """
-    for name, value, least in (
-        ("rounds", rounds, 0),
-        ("evaluate_every", evaluate_every, 1),
-        ("sampled_nodes", sampled_nodes, 1),
-        ("byte_budget", byte_budget, 0),
-    ):
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
+    check_counts(
+        rounds=(rounds, 0), evaluate_every=(evaluate_every, 1), sampled_nodes=(sampled_nodes, 1),
+        byte_budget=(byte_budget, 0),
+    )  # fmt: skip
     observer = observer or Observer()
     observer.compiling()
     began = time.perf_counter()
@@ -138,7 +134,7 @@ def simulate(
     )  # fmt: skip
     observer.compiled(time.perf_counter() - began)
 
-    clock = _Clock(start_wall_s)
+    clock = Clock(start_wall_s)
     records: list[Mapping[str, Any]] = []
 
     def evaluate(run: RunState) -> None:
@@ -174,6 +170,13 @@ def simulate(
     return Result(Metrics(records), algorithm, scores, status, done, wall_s, run)
 
 
+def check_counts(**counts: tuple[int, int]) -> None:
+    """Raise InputError unless every value is at least the least one beside it."""
+    for name, (value, least) in counts.items():
+        if value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}")
+
+
 def rounds_of_a_chunk(seconds_a_round: float | None) -> int:
     """Return how many rounds to do at a time; one while nobody knows how long it takes."""
     if seconds_a_round is None:
@@ -195,11 +198,12 @@ def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any
     }
 
 
-class _Clock:
+class Clock:
     """Seconds since it was made, plus those spent before."""
 
     def __init__(self, before: float) -> None:
         self._began = time.perf_counter() - before
 
     def seconds(self) -> float:
+        """Return them."""
         return time.perf_counter() - self._began

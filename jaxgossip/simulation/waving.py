@@ -65,13 +65,19 @@ class WaveProgram(Compiler):
         self._start = self.compile(self._first)
         self.like = jax.eval_shape(self._first)
         self.slot_like = jax.eval_shape(protocol.message, jax.tree.map(lambda leaf: _rows(leaf, 1), self.like))
-        self._measure = self.compile(self._measured, self.like)
-        self._batch: int | None = None
+        self._measure, self._is_finite = (self.compile(one, self.like) for one in (self._measured, self._finite))
+        # By the nodes alone: a run that is resumed then computes with the same programs.
+        self._batch = min(max(recurring(protocol.problem.n_nodes) // 2, BATCH[0]), BATCH[1])
         self._programs: dict[Any, Any] = {}
 
     def start(self) -> Carried:
         """Return the state before the first message, with no slots yet."""
         return Carried(self._start(), self.empty_slots(1))
+
+    def resumed(self, state: PyTree, slots: PyTree) -> Carried:
+        """Return what a checkpoint held, its copies in slots 0, 1, …"""
+        fresh = self.empty_slots(1)
+        return Carried(state, jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a), b]), slots, fresh))
 
     def empty_slots(self, count: int) -> PyTree:
         """Return ``count`` slots with nothing in them."""
@@ -81,9 +87,6 @@ class WaveProgram(Compiler):
         """Return what is carried after a stretch; ``carried`` is consumed."""
         carried = Carried(carried.state, self._grown(carried.slots, work.n_slots))
         if work.n_waves:
-            if self._batch is None:
-                mean = max(1, (work.receiver.size + work.copy_slot.size) // (2 * work.n_waves))
-                self._batch = min(max(recurring(mean), BATCH[0]), BATCH[1])
             tables = self._tables(work)
             carried = self._program(self._waves, carried, tables)(carried, tables)
         if work.kept.size:
@@ -92,8 +95,12 @@ class WaveProgram(Compiler):
         return carried
 
     def measure(self, state: PyTree) -> dict[str, Array]:
-        """Return the scalars of one evaluation, and whether all models are finite as ``finite``."""
+        """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
         return self._measure(state)
+
+    def is_finite(self, state: PyTree) -> bool:
+        """Return whether no model is NaN or infinite."""
+        return bool(self._is_finite(state))
 
     def score_all(self, state: PyTree) -> dict[str, Array]:
         """Return every measurement for all nodes, each (n,)."""
@@ -107,19 +114,17 @@ class WaveProgram(Compiler):
         have = jax.tree.leaves(slots)[0].shape[0]
         if count <= have:
             return slots
-        more = self.empty_slots(recurring(count) - have)
+        more = self.empty_slots(recurring(count) - have)  # powers of two, so that one program serves many stretches
         return jax.tree.map(lambda old, new: jnp.concatenate([old, new]), slots, more)
 
     def _tables(self, work: Work) -> dict[str, Array]:
-        batch, n = self._batch, self.protocol.problem.n_nodes
-        assert batch is not None
+        batch = self._batch
         # A batch is a slice of so many entries, wherever it begins: the arrays go on so far behind their last entry.
         copies, deliveries = work.copy_slot.size + batch, work.receiver.size + batch
         copy_sender, copy_slot = _padded(copies, work.copy_sender, work.copy_slot)
         names = ("sender", "slot", "receiver", "kind", "part", "number")
         named = dict(zip(names, _padded(deliveries, *(getattr(work, name) for name in names)), strict=True))
         ends = [np.append(one, np.full(recurring(one.size) - one.size, one[-1])) for one in (work.copy_ends, work.ends)]
-        del n
         return named | {
             "copy_sender": copy_sender,
             "copy_slot": copy_slot,
@@ -139,7 +144,9 @@ class WaveProgram(Compiler):
         n_slots = jax.tree.leaves(carried.slots)[0].shape[0]
         n_nodes = protocol.problem.n_nodes
 
-        def taken(names: tuple[str, ...], ends: str, wave: Array, number: Array) -> tuple[list[Array], Bool[Array, " b"]]:
+        def taken(
+            names: tuple[str, ...], ends: str, wave: Array, number: Array
+        ) -> tuple[list[Array], Bool[Array, " b"]]:
             start = tables[ends][wave - 1] + number * batch
             some = [jax.lax.dynamic_slice_in_dim(tables[name], start, batch) for name in names]
             return some, start + jnp.arange(batch) < tables[ends][wave]
@@ -159,8 +166,10 @@ class WaveProgram(Compiler):
             standing = protocol.message(_gathered(carried.state, jnp.where(waits, 0, sender)))
             copied = _gathered(carried.slots, jnp.where(waits, slot, 0))
             heard = jax.tree.map(partial(_either, waits), copied, standing)
-            arrivals = Deliveries(receiver, kind, part, numbers, self.run_key, self._kinds)
+            arrivals = Deliveries(receiver, sender, kind, part, numbers, self.run_key, self._kinds)
             rows = protocol.deliver(_gathered(carried.state, receiver), heard, arrivals)
+            # All that is read is read before anything is written: else a whole array is copied with every batch.
+            rows = jax.lax.optimization_barrier(rows)
             return carried._replace(state=_scattered(carried.state, jnp.where(real, receiver, n_nodes), rows))
 
         def wave(number: Array, carried: Carried) -> Carried:
@@ -177,12 +186,16 @@ class WaveProgram(Compiler):
             nodes = sample_nodes(self.run_key, protocol.problem.n_nodes, self._sampled)
             for name, values in protocol.scores(_gathered(state, nodes)).items():
                 record |= statistics(name, values)
-        total = protocol.models(state).sum(dtype=accumulator(protocol.problem.dtype))
-        return record | {"finite": jnp.isfinite(total)}
+        return record
+
+    def _finite(self, state: PyTree) -> Array:
+        return jnp.isfinite(self.protocol.models(state).sum(dtype=accumulator(self.protocol.problem.dtype)))
 
     def _scores(self, state: PyTree) -> dict[str, Array]:
         problem, x = self.protocol.problem, self.protocol.models(state)
-        scores = dict(problem.evaluate(x)) | dict(problem.evaluate_local(x, jnp.arange(problem.n_nodes, dtype=jnp.int32)))
+        scores = dict(problem.evaluate(x)) | dict(
+            problem.evaluate_local(x, jnp.arange(problem.n_nodes, dtype=jnp.int32))
+        )
         return scores | dict(self.protocol.scores(state) if self.protocol.scores is not None else {})
 
 

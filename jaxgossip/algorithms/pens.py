@@ -1,0 +1,138 @@
+"""PENS: nodes find those whose models fit their own data, and then gossip with them alone.
+
+At first a node gathers k models of whoever sends, ranks them by their loss on its own training data, and takes in the best m:
+
+    x ← learn( (x + Σ of the best m) / (m + 1) )
+
+From cycle T on it calls those j that were among the best more often than chance would have it,
+
+    selected_ij > (m/k) heard_ij,
+
+and merges what arrives with its own, x ← learn((x + x_j)/2).
+
+Onoszko, Karlsson, Mogren and Zec 2021, "Decentralized federated learning of deep neural networks on non-iid data", algorithms
+1 and 2.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgossip.algorithms.base import TrainState, at_least_one, start
+from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
+from jaxgossip.errors import InputError
+from jaxgossip.learning.problem import Problem
+from jaxgossip.network import chosen
+from jaxgossip.typing import PRNGKey, PyTree, Rows
+
+MOST_NODES = 8192
+"""Every node counts how often it heard and took in every other: more nodes would be gigabytes of counts."""
+
+
+class PensState(NamedTuple):
+    """State of PENS.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: the optimizer's state of each node.
+        gathered: (n, k, p) models that wait for their comparison.
+        loss: (n, k) their losses.
+        sender: (n, k) int32, whose they are.
+        filled: (n,) int32, how many there are.
+        heard: (n, n) int16, how often a node has compared a model of each other.
+        selected: (n, n) int16, how often it has taken it in.
+        settled: (n,) bool, whether the node has chosen whom to call.
+    """
+
+    x: Rows
+    opt_state: PyTree
+    gathered: Float[Array, "n k p"]
+    loss: Float[Array, "n k"]
+    sender: Int[Array, "n k"]
+    filled: Int[Array, " n"]
+    heard: Int[Array, "n n"]
+    selected: Int[Array, "n n"]
+    settled: Bool[Array, " n"]
+
+
+def pens(
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    *,
+    sampled: int = 10,
+    top: int = 2,
+    settle_at: int = 200,
+    local_steps: int = 1,
+) -> GossipProtocol:
+    """Run PENS, performance-based neighbour selection: gossip with those whose models do well on one's own data.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        sampled: models that a node gathers before it compares them, k.
+        top: how many of these it takes in, m.
+        settle_at: cycle from which nodes call those that they prefer.
+        local_steps: optimizer steps after each merge.
+
+    Raises:
+        InputError: numbers out of range, or too many nodes.
+    """
+    at_least_one("top", top)
+    at_least_one("local_steps", local_steps)
+    at_least_one("settle_at", settle_at)
+    n, p, k = problem.n_nodes, problem.n_params, sampled
+    if k < top:
+        raise InputError(f"top = {top} models cannot be taken of sampled = {k}", hint="set top to at most sampled")
+    if n > MOST_NODES:
+        raise InputError(
+            f"pens counts what each of {n:,} nodes heard of each other", hint=f"at most {MOST_NODES:,} nodes"
+        )
+
+    def init(key: PRNGKey) -> PensState:
+        x, opt_state = start(problem, optimizer, key)
+        counts = jnp.zeros((n, n), jnp.int16)
+        return PensState(
+            x, opt_state, jnp.zeros((n, k, p), x.dtype), jnp.zeros((n, k), jnp.result_type(float)),
+            jnp.zeros((n, k), jnp.int32), jnp.zeros(n, jnp.int32), counts, counts, jnp.zeros(n, bool),
+        )  # fmt: skip
+
+    def deliver(own: PensState, heard: Rows, arrivals: Deliveries) -> PensState:
+        heard = shared(problem, heard, own.x)
+        here = jnp.arange(k) == own.filled[:, None]
+        gathered = jnp.where(here[:, :, None], heard[:, None], own.gathered)
+        loss = jnp.where(here, problem.loss_at(heard, arrivals.node)[:, None], own.loss)
+        sender = jnp.where(here, arrivals.sender[:, None], own.sender)
+        full = own.filled + 1 == k
+        best = jnp.argsort(jnp.argsort(loss, axis=1), axis=1) < top
+        among = (own.x + jnp.where(best[:, :, None], gathered, 0).sum(1)) / (top + 1)
+        merged = chosen(own.settled, (own.x + heard) / 2, among)
+        acts = own.settled | full
+        learnt = learn(problem, optimizer, TrainState(merged, own.opt_state), arrivals, local_steps)
+        x, opt_state = chosen(acts, tuple(learnt), (own.x, own.opt_state))
+        filled = jnp.where(full, 0, own.filled + 1)
+        counted = full & ~own.settled
+        new = own._replace(
+            x=x, opt_state=opt_state, gathered=gathered, loss=loss, sender=sender, filled=filled,
+            heard=_counted(own.heard, sender, jnp.broadcast_to(counted[:, None], sender.shape)),
+            selected=_counted(own.selected, sender, best & counted[:, None]),
+        )  # fmt: skip
+        kept = own._replace(x=x, opt_state=opt_state)
+        return chosen(own.settled, kept, new)
+
+    def settle(state: PensState) -> tuple[PensState, Array]:
+        prefers = state.selected * k > state.heard.astype(jnp.int32) * top
+        return state._replace(settled=jnp.ones(n, bool)), prefers
+
+    data = problem.n_shared * problem.dtype.itemsize
+    return GossipProtocol(
+        init, lambda rows: rows.x, deliver, problem,
+        exchanges=("push",), bytes=(data, 0), settle_at=settle_at, settle=settle, name="PENS",
+    )  # fmt: skip
+
+
+def _counted(counts: Int[Array, "b n"], sender: Int[Array, "b k"], which: Bool[Array, "b k"]) -> Int[Array, "b n"]:
+    """Return the counts with one more for each sender that is chosen; a sender may be there several times."""
+    rows = jnp.arange(counts.shape[0])[:, None]
+    return counts.at[rows, sender].add(which.astype(counts.dtype))
