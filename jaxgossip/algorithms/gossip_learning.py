@@ -102,7 +102,7 @@ class Merging:
             travels = jnp.arange(self.parts) == arrivals.part[:, None]
             alpha, age = jnp.where(travels, alpha, 0), jnp.where(travels, age, other.age)
             alpha = jnp.take(alpha, jnp.arange(p) % self.parts, axis=1)
-        x1 = heard.x if problem.align is None else problem.align(other.x, heard.x)
+        x1 = heard.x if getattr(problem, "align", None) is None else problem.align(other.x, heard.x)
         mixed = (alpha * x1.astype(alpha.dtype) + (1 - alpha) * other.x.astype(alpha.dtype)).astype(other.x.dtype)
         if self.sample < 1:
             key = purpose_key(arrivals.key, "sampled parameters")

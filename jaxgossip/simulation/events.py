@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
@@ -32,19 +31,26 @@ class EventRun:
         diverged: bool, a model became NaN or infinite in the last stretch done.
         spent: bool, another cycle like the last one would exceed the budget of bytes.
         state: the protocol's state.
-        slots: (waiting, …) copies in flight, in the order of their messages' numbers.
+        slots: copies in flight, in the order of their messages' numbers; more slots than copies until it is ``settled``.
+        waiting: how many copies are in flight.
     """
 
-    round: jax.Array
-    diverged: jax.Array
-    spent: jax.Array
+    round: Any
+    diverged: Any
+    spent: Any
     state: PyTree
     slots: PyTree
+    waiting: int = field(metadata={"static": True})
+
+    def settled(self) -> "EventRun":
+        """Return the run with all that it needs on the host, and nothing else."""
+        slots = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.waiting], self.slots)
+        return replace(self, slots=slots)
 
     @property
     def facts(self) -> dict[str, Any]:
         """What a checkpoint must tell before its shapes are known."""
-        return {"waiting": jax.tree.leaves(self.slots)[0].shape[0]}
+        return {"waiting": self.waiting}
 
 
 def run_shapes(protocol: GossipProtocol, waiting: int, seed: int = 0) -> EventRun:
@@ -52,7 +58,7 @@ def run_shapes(protocol: GossipProtocol, waiting: int, seed: int = 0) -> EventRu
     program = WaveProgram(protocol, frozenset(Kind), seed=seed)
     flag = jax.ShapeDtypeStruct((), bool)
     slots = jax.eval_shape(lambda: program.empty_slots(waiting))
-    return EventRun(jax.ShapeDtypeStruct((), jnp.int32), flag, flag, program.like, slots)  # pyright: ignore[reportArgumentType]
+    return EventRun(jax.ShapeDtypeStruct((), np.int32), flag, flag, program.like, slots, waiting)
 
 
 def simulate_events(
@@ -107,8 +113,8 @@ def simulate_events(
         observer.evaluated(records[-1])
 
     def now() -> EventRun:
-        slots = jax.tree.map(lambda leaf: leaf[: flow.waiting], carried.slots)
-        return EventRun(jnp.int32(flow.cycle), jnp.asarray(diverged), jnp.asarray(spent), carried.state, slots)
+        flags = np.bool_(diverged), np.bool_(spent)
+        return EventRun(np.int32(flow.cycle), *flags, carried.state, carried.slots, flow.waiting)
 
     diverged = spent = False
     status: Status = "completed"
@@ -136,7 +142,7 @@ def simulate_events(
             evaluate()
         observer.chunk(now(), clock.seconds())
     status = "diverged" if diverged else status
-    wall_s, run = clock.seconds(), now()
+    wall_s, run = clock.seconds(), now().settled()
     observer.finished(run, wall_s)
     scored = {} if status == "interrupted" else program.score_all(carried.state)
     scores = {name: np.asarray(values) for name, values in scored.items()}

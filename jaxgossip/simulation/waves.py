@@ -12,7 +12,7 @@ in a slot until it is delivered; where nobody rewrites the sender until then, it
 A schedule is executed stretch by stretch: copies may have been made in an earlier one, and may be left for a later one.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ from jaxtyping import Array, Int
 
 Numbers = Int[np.ndarray, " m"]
 NEVER = np.iinfo(np.int32).max
+LEAST = 1024
+"""Arrays of a stretch have at least so many entries: what is shorter need not be told apart by a program of its own."""
 
 
 class Stretch(NamedTuple):
@@ -69,16 +71,16 @@ def waves(n_nodes: int, stretch: Stretch) -> Waves:
     sender, receiver, order, held = stretch
     m = sender.size
     node = np.concatenate([sender, receiver]).astype(np.int32)[order]
-    steps = _padded(order, node)
+    steps = padded(order.astype(np.int32), node)
     size = 2 * recurring(m)
-    reached = _levels(*steps, order.size, m, jnp.zeros(n_nodes, jnp.int32), jnp.zeros(size, jnp.int32))
-    found = np.array(reached[: 2 * m])  # of operations that are not in the stretch: 0
+    reached = _levels(*steps, order.size, m, *(np.zeros(count, np.int32) for count in (n_nodes, size)))
+    found = np.array(reached)[: 2 * m]  # of operations that are not in the stretch: 0
     copied, level = found[:m], found[m:]
     n_waves = int(level.max(initial=0))
     delivered = level > 0
     level[~delivered] = copied[~delivered]  # copied and left for later
-    never = (jnp.full(count, NEVER, jnp.int32) for count in (n_nodes, size))
-    after = np.asarray(_rewritten(*steps, order.size, m, reached, *never)[:m])
+    never = (np.full(count, NEVER, np.int32) for count in (n_nodes, size))
+    after = np.asarray(_rewritten(*steps, order.size, m, reached, *never))[:m]
     # A node that acts alone rewrites itself: what it was just before need not be copied.
     waits = (after < level) | ((after == level) & (sender != receiver)) | ~delivered
     waits[:held] = True
@@ -95,10 +97,11 @@ def _given_slots(
     m = copied.size
     taken = waiting[held:]  # those before have a slot
     when = np.concatenate([2 * copied[taken], 2 * level[read] + 1])
-    (steps,) = _padded(np.concatenate([taken, m + read])[in_order(when, 2 * n_waves + 2)])
-    (start,) = _padded(np.where(np.arange(m) < held, np.arange(m), -1))
+    steps = np.concatenate([taken, m + read])[in_order(when, 2 * n_waves + 2)]
+    start = np.where(np.arange(m) < held, np.arange(m), -1)
+    steps, start = (padded(one.astype(np.int32))[0] for one in (steps, start))
     slot, n_slots = _slots(steps, when.size, m, start, held)
-    found = np.array(slot[:m])
+    found = np.array(slot)[:m]
     found[~waits] = -1
     return found, int(n_slots)
 
@@ -109,18 +112,19 @@ def in_order(keys: Numbers, below: int) -> Numbers:
     return sp.csr_array(row, shape=(1, max(1, below))).tocsc().data
 
 
-def recurring(size: int) -> int:
+def recurring(size: int, least: int = LEAST) -> int:
     """Return the power of two from ``size`` on: lengths that recur, so that one program serves many stretches."""
-    return 1 << (max(1, size) - 1).bit_length()
+    return 1 << (max(least, size) - 1).bit_length()
 
 
-def _padded(*arrays: np.ndarray) -> tuple[Array, ...]:
-    size = recurring(arrays[0].size)
-    return tuple(jnp.asarray(np.concatenate([one, np.zeros(size - one.size, one.dtype)]), jnp.int32) for one in arrays)
+def padded(*arrays: np.ndarray, size: int = 0) -> tuple[Array, ...]:
+    """Return arrays of at least ``size`` entries, of a length that recurs, on the device: zeros follow what there is."""
+    length = recurring(max(size, arrays[0].size))
+    return tuple(jnp.asarray(np.concatenate([one, np.zeros(length - one.size, one.dtype)])) for one in arrays)
 
 
 @jax.jit
-def _levels(order: Array, node: Array, steps: int, m: int, start: Array, found: Array) -> Array:
+def _levels(order: Array, node: Array, steps: int, m: int, start: Any, found: Any) -> Array:
     """Return the waves of all sends, then those of all deliveries; ``start`` (n,) zeros: that of each node's last delivery."""
 
     def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -137,7 +141,7 @@ def _levels(order: Array, node: Array, steps: int, m: int, start: Array, found: 
 
 
 @jax.jit
-def _rewritten(order: Array, node: Array, steps: int, m: int, reached: Array, start: Array, found: Array) -> Array:
+def _rewritten(order: Array, node: Array, steps: int, m: int, reached: Array, start: Any, found: Any) -> Array:
     """Return the wave in which each sender is next rewritten, by send; NEVER if it is not."""
 
     def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:

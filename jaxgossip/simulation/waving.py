@@ -20,7 +20,7 @@ from jaxgossip.random import purpose_key, run_key
 from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.simulation.flow import Work
 from jaxgossip.simulation.metrics import measure, sample_nodes, statistics
-from jaxgossip.simulation.waves import recurring
+from jaxgossip.simulation.waves import padded, recurring
 from jaxgossip.typing import PyTree, accumulator
 
 BATCH = (64, 4096)
@@ -71,17 +71,18 @@ class WaveProgram(Compiler):
         self._programs: dict[Any, Any] = {}
 
     def start(self) -> Carried:
-        """Return the state before the first message, with no slots yet."""
-        return Carried(self._start(), self.empty_slots(1))
+        """Return the state before the first message."""
+        return Carried(self._start(), self.empty_slots(recurring(0)))
 
     def resumed(self, state: PyTree, slots: PyTree) -> Carried:
         """Return what a checkpoint held, its copies in slots 0, 1, …"""
-        fresh = self.empty_slots(1)
-        return Carried(state, jax.tree.map(lambda a, b: jnp.concatenate([jnp.asarray(a), b]), slots, fresh))
+        have = jax.tree.leaves(slots)[0].shape[0]
+        return Carried(state, _longer(slots, self.empty_slots(recurring(have) - have)))
 
     def empty_slots(self, count: int) -> PyTree:
         """Return ``count`` slots with nothing in them."""
-        return jax.tree.map(lambda leaf: jnp.zeros((count, *leaf.shape[1:]), leaf.dtype), self.slot_like)
+        zeros = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape[1:]), leaf.dtype), self.slot_like)
+        return jax.tree.map(jnp.asarray, zeros)
 
     def execute(self, carried: Carried, work: Work) -> Carried:
         """Return what is carried after a stretch; ``carried`` is consumed."""
@@ -90,7 +91,7 @@ class WaveProgram(Compiler):
             tables = self._tables(work)
             carried = self._program(self._waves, carried, tables)(carried, tables)
         if work.kept.size:
-            (kept,) = _padded(work.kept.size, work.kept)
+            (kept,) = padded(work.kept)
             carried = Carried(carried.state, self._program(_moved, carried.slots, kept)(carried.slots, kept))
         return carried
 
@@ -114,23 +115,22 @@ class WaveProgram(Compiler):
         have = jax.tree.leaves(slots)[0].shape[0]
         if count <= have:
             return slots
-        more = self.empty_slots(recurring(count) - have)  # powers of two, so that one program serves many stretches
-        return jax.tree.map(lambda old, new: jnp.concatenate([old, new]), slots, more)
+        return _longer(slots, self.empty_slots(recurring(count) - have))
 
     def _tables(self, work: Work) -> dict[str, Array]:
         batch = self._batch
         # A batch is a slice of so many entries, wherever it begins: the arrays go on so far behind their last entry.
         copies, deliveries = work.copy_slot.size + batch, work.receiver.size + batch
-        copy_sender, copy_slot = _padded(copies, work.copy_sender, work.copy_slot)
+        copy_sender, copy_slot = padded(work.copy_sender, work.copy_slot, size=copies)
         names = ("sender", "slot", "receiver", "kind", "part", "number")
-        named = dict(zip(names, _padded(deliveries, *(getattr(work, name) for name in names)), strict=True))
+        named = dict(zip(names, padded(*(getattr(work, name) for name in names), size=deliveries), strict=True))
         ends = [np.append(one, np.full(recurring(one.size) - one.size, one[-1])) for one in (work.copy_ends, work.ends)]
         return named | {
             "copy_sender": copy_sender,
             "copy_slot": copy_slot,
-            "copy_ends": jnp.asarray(ends[0], jnp.int32),
-            "ends": jnp.asarray(ends[1], jnp.int32),
-            "n_waves": jnp.asarray(work.n_waves, jnp.int32),
+            "copy_ends": jnp.asarray(ends[0].astype(np.int32)),
+            "ends": jnp.asarray(ends[1].astype(np.int32)),
+            "n_waves": jnp.asarray(np.int32(work.n_waves)),
         }
 
     def _program(self, function: Any, first: Any, second: Any) -> Any:
@@ -220,11 +220,10 @@ def _either(first: Bool[Array, " b"], a: Array, b: Array) -> Array:
     return jnp.where(first.reshape(-1, *[1] * (a.ndim - 1)), a, b)
 
 
+def _longer(slots: PyTree, more: PyTree) -> PyTree:
+    return jax.tree.map(lambda old, new: jnp.concatenate([jnp.asarray(old), new]), slots, more)
+
+
 def _moved(slots: PyTree, kept: Array) -> PyTree:
     """Return the slots with what waits in ``kept`` moved to the first of them."""
     return jax.tree.map(lambda leaf: leaf.at[: kept.size].set(leaf[kept]) if leaf.ndim else leaf, slots)
-
-
-def _padded(size: int, *arrays: np.ndarray) -> tuple[Array, ...]:
-    size = recurring(size)
-    return tuple(jnp.asarray(np.concatenate([one, np.zeros(size - one.size, one.dtype)])) for one in arrays)

@@ -1,0 +1,181 @@
+"""The events engine equals one event after the other, to 1e-12, whatever is sent, lost, late or cut into stretches."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxgossip import algorithms as alg
+from jaxgossip import learning
+from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.errors import InputError
+from jaxgossip.network.schedule.messages import Fate, Kind, Messages
+from jaxgossip.simulation import simulate_events
+from tests.simulation.one_by_one import Masses, Pairs, Pens, Reference, Walks
+
+N, D, CYCLES = 9, 4, 5
+RATE = 0.1
+
+
+class Drawn:
+    """A schedule of random messages: late, lost, asked for, at equal times, sent later than decided."""
+
+    period_s = 1.0
+
+    def __init__(self, kinds: set[Kind], seed: int, *, delay: float, ties: bool, parts: int = 1) -> None:
+        self.n_nodes, self.kinds = N, frozenset(kinds)
+        self._seed, self._delay, self._ties, self._parts = seed, delay, ties, parts
+
+    def cycles(self) -> Iterator[Messages]:
+        rng, event = np.random.default_rng(self._seed), 0
+        kinds = np.array(sorted(self.kinds))
+        for cycle in range(CYCLES + 1):
+            m = int(rng.integers(0, 3 * N))
+            sent = cycle + rng.random(m) * 1.4  # some are sent in the next cycle
+            sent = np.round(4 * sent) / 4 if self._ties else sent
+            kind = rng.choice(kinds, m)
+            sender, receiver = rng.integers(N, size=(2, m))
+            receiver = np.where((kind == Kind.SPLIT) | (kind == Kind.LEARN), sender, receiver)
+            fate = np.where(rng.random(m) < 0.7, 0, rng.integers(len(Fate), size=m))
+            number = event + rng.permutation(m)
+            event += m
+            yield Messages.of(
+                sender, receiver, sent, sent + self._delay * rng.random(m) * rng.integers(0, 2, m), number,
+                kind=kind, fate=fate, part=rng.integers(self._parts, size=m),
+            )  # fmt: skip
+
+
+def quadratic() -> Any:
+    return learning.least_squares(N, dimension=D, init="independent", samples=3, batch_size=0, dtype=np.float64)
+
+
+def gradient(problem: Any) -> Callable[[np.ndarray, int], np.ndarray]:
+    a, y = np.asarray(problem.a), np.asarray(problem.y)
+    return lambda x, node: a[node].T @ (a[node] @ x - y[node]) / y.shape[1]
+
+
+def loss(problem: Any) -> Callable[[np.ndarray, int], float]:
+    a, y = np.asarray(problem.a), np.asarray(problem.y)
+    return lambda x, node: float(np.square(a[node] @ x - y[node]).mean() / 2)
+
+
+MODEL, PASSED, REQUEST, SPLIT, LEARN = Kind
+
+WALKS: dict[str, dict[str, Any]] = {
+    "RW": {"create": "update"},
+    "MU": {},
+    "UM": {"create": "update_merge"},
+    "pass": {"create": "pass"},
+    "own": {"partner": "own"},
+    "by age": {"partner": "own", "weighting": "age", "local_steps": 2},
+    "limited": {"weighting": "age", "age_gap": 2},
+    "parts": {"partner": "own", "parts": 3, "weighting": "age"},
+}
+
+
+def compared(protocol: GossipProtocol, reference: Reference, schedule: Drawn, every: int) -> tuple[Any, Reference]:
+    """Run both to the end, and compare models and counts."""
+    result = simulate_events(protocol, schedule, CYCLES, evaluate_every=every)
+    count = reference.run(list(schedule.cycles()), CYCLES)
+    np.testing.assert_allclose(np.asarray(result.x), reference.x, rtol=1e-12, atol=1e-12)
+    final = result.metrics.final
+    told = {"messages": "sent", "delivered": "delivered", "in_flight": "in_flight"}
+    told |= {f"lost_{fate.name.lower()}": fate.name for fate in Fate if fate}
+    assert {key: final[key] for key in told} == {key: count[name] for key, name in told.items()}
+    lost = sum(count[fate.name] for fate in Fate if fate)
+    assert final["messages"] == final["delivered"] + lost + final["in_flight"]
+    return result, reference
+
+
+random_schedules = (st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 2.5]), st.booleans(), st.sampled_from([1, 2, 5]))
+
+
+@pytest.mark.parametrize("name", WALKS)
+@settings(deadline=None, max_examples=6)
+@given(*random_schedules)
+def test_walks(name: str, seed: int, delay: float, ties: bool, every: int) -> None:
+    with jax.enable_x64(True):
+        problem, options = quadratic(), WALKS[name]
+        protocol = alg.gossip_learning(problem, optax.sgd(lambda age: RATE / (1 + age)), **options)
+        reference_type = type(
+            "Options", (Walks,), {"steps" if key == "local_steps" else key: value for key, value in options.items()}
+        )
+        reference = reference_type(
+            protocol.models(protocol.init(key_of())), gradient(problem), lambda age: RATE / (1 + age), D
+        )
+        schedule = Drawn({MODEL, PASSED, REQUEST}, seed, delay=delay, ties=ties, parts=options.get("parts", 1))
+        compared(protocol, reference, schedule, every)
+
+
+def key_of() -> jax.Array:
+    from jaxgossip.random import purpose_key, run_key
+
+    return purpose_key(run_key(0), "init")
+
+
+@pytest.mark.parametrize("name", ["pairwise_averaging", "ad_psgd", "asynchronous_push_sum", "asynchronous_sgp"])
+@settings(deadline=None, max_examples=6)
+@given(*random_schedules)
+def test_pairs_and_masses(name: str, seed: int, delay: float, ties: bool, every: int) -> None:
+    with jax.enable_x64(True):
+        problem, learns = quadratic(), name in ("ad_psgd", "asynchronous_sgp")
+        protocol = alg.PROTOCOLS[name](problem, *([optax.sgd(RATE)] if learns else []))
+        kind = type("Options", (Masses if "push" in name or "sgp" in name else Pairs,), {"learns": learns})
+        reference = kind(protocol.models(protocol.init(key_of())), gradient(problem), lambda _: RATE, D)
+        kinds = {"ad_psgd": {MODEL, LEARN}, "pairwise_averaging": {MODEL}}.get(name, {MODEL, SPLIT})
+        compared(protocol, reference, Drawn(kinds, seed, delay=delay, ties=ties), every)
+
+
+@settings(deadline=None, max_examples=6)
+@given(*random_schedules)
+def test_pens(seed: int, delay: float, ties: bool, every: int) -> None:
+    with jax.enable_x64(True):
+        problem = quadratic()
+        protocol = alg.pens(problem, optax.sgd(RATE), sampled=3, top=2, settle_at=100)
+        reference = Pens(protocol.models(protocol.init(key_of())), gradient(problem), lambda _: RATE, D)
+        reference.loss = loss(problem)
+        result, _ = compared(protocol, reference, Drawn({MODEL}, seed, delay=delay, ties=ties), every)
+        for counts, name in ((result.state.heard, "heard"), (result.state.selected, "selected")):
+            expected = [np.bincount(node[name], minlength=N) for node in reference.nodes]
+            np.testing.assert_array_equal(np.asarray(counts), expected)
+        _, prefers = protocol.settle(result.state)
+        counted = np.array([np.bincount(node["heard"], minlength=N) for node in reference.nodes])
+        taken = np.array([np.bincount(node["selected"], minlength=N) for node in reference.nodes])
+        np.testing.assert_array_equal(np.asarray(prefers), 3 * taken > 2 * counted)
+
+
+def test_masses_in_flight_included_are_kept() -> None:
+    with jax.enable_x64(True):
+        problem = learning.isotropic_quadratic(N, dimension=D, init="independent", dtype=np.float64)
+        protocol = alg.asynchronous_push_sum(problem)
+        start = protocol.init(key_of())
+        rng, event = np.random.default_rng(3), 0
+
+        class Halves(Drawn):
+            def cycles(self) -> Iterator[Messages]:
+                nonlocal event
+                for cycle in range(CYCLES):
+                    m = 2 * N
+                    sender, receiver = rng.integers(N, size=(2, m))
+                    sent = cycle + rng.random(m)
+                    split = Messages.of(sender, sender, sent, sent, event + 2 * np.arange(m), kind=SPLIT)
+                    push = Messages.of(sender, receiver, sent, sent + 2 * rng.random(m), event + 2 * np.arange(m) + 1)
+                    event += 2 * m
+                    yield Messages.together([split, push])
+
+        result = simulate_events(protocol, Halves({MODEL, SPLIT}, 0, delay=2.0, ties=False), CYCLES)
+        state, slots = result.run.state, result.run.slots
+        assert result.metrics.final["in_flight"] == slots.w.shape[0] > 0
+        for whole, mine, flying in ((start.x, state.x, slots.x), (start.w, state.w, slots.w)):
+            np.testing.assert_allclose(mine.sum(0) + flying.sum(0), whole.sum(0), rtol=1e-13)
+
+
+def test_a_schedule_of_other_nodes_is_refused() -> None:
+    problem = learning.isotropic_quadratic(5, dimension=D, init="independent")
+    with pytest.raises(InputError, match=r"^a schedule of 9 nodes does not fit a problem of 5$"):
+        simulate_events(alg.pairwise_averaging(problem), Drawn({MODEL}, 0, delay=1, ties=False), 2)
