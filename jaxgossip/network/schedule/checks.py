@@ -7,7 +7,9 @@ from typing import Any
 from jaxgossip.errors import InputError
 
 
-def number(what: str, name: str, value: float, *, least: float = 0.0, above: bool = False, most: float = math.inf) -> float:
+def number(
+    what: str, name: str, value: float, *, least: float = 0.0, above: bool = False, most: float = math.inf
+) -> float:
     """Return a finite number of at least ``least`` (or above it) and at most ``most``.
 
     Args:

@@ -57,6 +57,7 @@ def fixed(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0) -> C
     """
     period_s = number("fixed clock", "period_s", period_s, above=True)
     nodes = np.arange(n_nodes, dtype=np.int32)
+    nodes.flags.writeable = False  # every cycle hands out the same array
     phase_s = period_s * rng.random(n_nodes)
 
     def ticks(cycle: int, _: np.random.Generator) -> Ticks:

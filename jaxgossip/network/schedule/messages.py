@@ -88,8 +88,9 @@ class Messages:
             name: np.broadcast_to(np.asarray(others.get(name, 0), dtype), shape)
             for name, dtype in (("kind", np.int8), ("fate", np.int8), ("part", np.int16))
         }
-        times = (np.broadcast_to(np.asarray(one, np.float64), shape) for one in (sent_s, arrives_s))
-        return Messages(sender, np.asarray(receiver, np.int32), *times, np.asarray(event, np.int64), **small)
+        sent_s, arrives_s = (np.broadcast_to(np.asarray(one, np.float64), shape) for one in (sent_s, arrives_s))
+        receiver, event = np.asarray(receiver, np.int32), np.asarray(event, np.int64)
+        return Messages(sender, receiver, sent_s, arrives_s, event, **small)
 
     @staticmethod
     def none() -> "Messages":

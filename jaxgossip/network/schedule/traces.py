@@ -38,7 +38,9 @@ def read_trace(path: str | Path, n_nodes: int, *, repeat: bool) -> tuple[Switche
     backward = end_s <= start_s
     if backward.any():
         row = int(backward.argmax())
-        raise table.error(row, f"the interval ends at {end_s[row]:g} s, not after {start_s[row]:g} s", hint="start first")
+        raise table.error(
+            row, f"the interval ends at {end_s[row]:g} s, not after {start_s[row]:g} s", hint="start first"
+        )
     order = np.lexsort((start_s, node))
     before, after = order[:-1], order[1:]
     overlapping = (node[before] == node[after]) & (start_s[after] < end_s[before])
