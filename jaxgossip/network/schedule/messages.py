@@ -89,7 +89,8 @@ class Messages:
             for name, dtype in (("kind", np.int8), ("fate", np.int8), ("part", np.int16))
         }
         sent_s, arrives_s = (np.broadcast_to(np.asarray(one, np.float64), shape) for one in (sent_s, arrives_s))
-        return Messages(sender, np.asarray(receiver, np.int32), sent_s, arrives_s, np.asarray(event, np.int64), **small)
+        receiver, event = np.asarray(receiver, np.int32), np.asarray(event, np.int64)
+        return Messages(sender, receiver, sent_s, arrives_s, event, **small)
 
     @staticmethod
     def none() -> "Messages":
