@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
 from jaxgossip.errors import InputError
-from jaxgossip.network.schedule.messages import Kind
-from jaxgossip.simulation.flow import Flow, Source, Work
+from jaxgossip.network.schedule import Kind, Source
+from jaxgossip.simulation.flow import Flow
 from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.rounds import Clock, Observer, Result, Status, check_counts
 from jaxgossip.simulation.waving import Carried, WaveProgram
@@ -96,7 +96,10 @@ def simulate_events(
     Raises:
         InputError: counts out of range, a schedule of other nodes, or a problem whose rows stand in another order.
     """
-    check_counts(rounds=(cycles, 0), evaluate_every=(evaluate_every, 1), sampled_nodes=(sampled_nodes, 1))
+    check_counts(
+        rounds=(cycles, 0), evaluate_every=(evaluate_every, 1), sampled_nodes=(sampled_nodes, 1),
+        byte_budget=(byte_budget, 0),
+    )  # fmt: skip
     _check_fit(protocol, schedule)
     observer = observer or Observer()
     observer.compiling()
@@ -105,48 +108,88 @@ def simulate_events(
         protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
     )
     observer.compiled(time.perf_counter() - began)
-    clock, flow = Clock(start_wall_s), Flow(schedule)
+    clock, going = Clock(start_wall_s), _Going(program, schedule, cycles, byte_budget)
     records: list[Mapping[str, Any]] = []
 
     def evaluate() -> None:
-        records.append(make_record(program, flow, carried, clock.seconds()))
+        records.append(make_record(program, going.flow, going.carried, clock.seconds()))
         observer.evaluated(records[-1])
 
-    def now() -> EventRun:
-        flags = np.bool_(diverged), np.bool_(spent)
-        return EventRun(np.int32(flow.cycle), *flags, carried.state, carried.slots, flow.waiting)
-
-    diverged = spent = False
     status: Status = "completed"
     if start is None:
-        carried = program.start()
         evaluate()
     else:
-        carried, diverged, spent = program.resumed(start.state, start.slots), bool(start.diverged), bool(start.spent)
-        flow.skip(int(start.round))
-    stretch = 1
-    while flow.cycle < cycles and not diverged and not spent:
+        going.resume(start)
+    while going.cycle < cycles and not going.diverged and not going.spent:
         if observer.should_stop():
             status = "interrupted"
             break
-        goal = min(cycles, flow.cycle - flow.cycle % evaluate_every + evaluate_every)
-        until, sent = min(goal, flow.cycle + (1 if byte_budget else stretch)), flow.tally.models
-        work = flow.next(until - flow.cycle)
-        carried = jax.block_until_ready(program.execute(carried, work))
-        stretch = _cycles_of_a_stretch(work, stretch)
-        diverged = not program.is_finite(carried.state)
-        bytes_a_message = protocol.bytes[0]
-        spent = 0 < byte_budget < (2 * flow.tally.models - sent) * bytes_a_message
-        observer.advanced(flow.cycle)
-        if not diverged and (flow.cycle == goal or spent):
+        goal = min(cycles, going.cycle - going.cycle % evaluate_every + evaluate_every)
+        going.advance(goal)
+        observer.advanced(going.cycle)
+        if not going.diverged and (going.cycle == goal or going.spent):
             evaluate()
-        observer.chunk(now(), clock.seconds())
-    status = "diverged" if diverged else status
-    wall_s, run = clock.seconds(), now().settled()
+        observer.chunk(going.run(), clock.seconds())
+    status = "diverged" if going.diverged else status
+    wall_s, run = clock.seconds(), going.run().settled()
     observer.finished(run, wall_s)
-    scored = {} if status == "interrupted" else program.score_all(carried.state)
+    scored = {} if status == "interrupted" else program.score_all(going.carried.state)
     scores = {name: np.asarray(values) for name, values in scored.items()}
-    return Result(Metrics(records), protocol, scores, status, flow.cycle, wall_s, run)
+    return Result(Metrics(records), protocol, scores, status, going.cycle, wall_s, run)
+
+
+class _Going:
+    """A run on its way: its program, its schedule, and what it carries."""
+
+    def __init__(self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int) -> None:
+        self.flow, self.carried = Flow(schedule), program.start()
+        self.diverged = self.spent = False
+        self._program, self._protocol, self._budget = program, program.protocol, byte_budget
+        settle_at = self._protocol.settle_at
+        self._settles = cycles if settle_at is None else min(settle_at, cycles)
+        self._at_a_time = 1  # cycles
+
+    @property
+    def cycle(self) -> int:
+        """Cycles done."""
+        return self.flow.cycle
+
+    def resume(self, start: EventRun) -> None:
+        """Go on from a checkpoint: what was sent before is drawn again, and not executed."""
+        self.carried = self._program.resumed(start.state, start.slots)
+        self.diverged, self.spent = bool(start.diverged), bool(start.spent)
+        done = int(start.round)
+        if self._settles < done:
+            self.flow.skip(self._settles)
+            self._settle()
+        self.flow.skip(done - self.cycle)
+
+    def advance(self, goal: int) -> None:
+        """Execute the next stretch, no further than cycle ``goal``."""
+        if self.cycle == self._settles:
+            self._settle()
+        until = min(goal, self.cycle + (1 if self._budget else self._at_a_time))
+        if self.cycle < self._settles:
+            until = min(until, self._settles)
+        sent, stretch = self.flow.tally.models, until - self.cycle
+        work = self.flow.next(stretch)
+        self.carried = jax.block_until_ready(self._program.execute(self.carried, work))
+        self._at_a_time = max(1, min(2 * stretch, stretch * STRETCH // max(1, work.receiver.size)))
+        self.diverged = not self._program.is_finite(self.carried.state)
+        after_another = (2 * self.flow.tally.models - sent) * self._protocol.bytes[0]
+        self.spent = 0 < self._budget < after_another
+
+    def run(self) -> EventRun:
+        """Return what a checkpoint holds; consumed by the next stretch."""
+        diverged, spent, (state, slots) = np.bool_(self.diverged), np.bool_(self.spent), self.carried
+        return EventRun(np.int32(self.cycle), diverged, spent, state, slots, self.flow.waiting)
+
+    def _settle(self) -> None:
+        """Let nodes call whom they prefer; done again, it changes nothing."""
+        if self._protocol.settle is not None:
+            state, prefers = self._protocol.settle(self.carried.state)
+            self.flow.prefer(np.asarray(prefers))
+            self.carried = self.carried._replace(state=state)
 
 
 def make_record(program: WaveProgram, flow: Flow, carried: Carried, wall_s: float) -> dict[str, Any]:
@@ -165,12 +208,6 @@ def make_record(program: WaveProgram, flow: Flow, carried: Carried, wall_s: floa
         "virtual_s": flow.cycle * flow.period_s,
         "wall_s": round(wall_s, 6),
     }
-
-
-def _cycles_of_a_stretch(work: Work, cycles: int) -> int:
-    """Return how many cycles the next stretch has, by what this one had."""
-    done = max(1, work.receiver.size)
-    return max(1, min(2 * cycles, cycles * STRETCH // done))
 
 
 def _check_fit(protocol: GossipProtocol, schedule: Source) -> None:

@@ -4,35 +4,17 @@ A stretch ends at the end of a cycle. What is sent in it and arrives later is co
 in it and is sent later waits, untouched. Every message that was sent is delivered, lost for a reason, or in flight.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
-from jaxgossip.network.schedule.messages import Fate, Kind, Messages
+from jaxgossip.network.schedule import Fate, Kind, Messages, Source
+from jaxgossip.network.schedule.peers import Preferences
 from jaxgossip.simulation.waves import Stretch, in_order, waves
 
 OWN_DOING = (Kind.SPLIT, Kind.LEARN)
 """Kinds that no other node hears of: no messages."""
-
-
-class Source(Protocol):
-    """Where messages come from: a drawn schedule, or one read from a file.
-
-    Attributes:
-        n_nodes: number of nodes.
-        period_s: a cycle, in seconds.
-        kinds: the kinds of messages that can occur.
-    """
-
-    n_nodes: int
-    period_s: float
-    kinds: frozenset[Kind]
-
-    def cycles(self) -> Iterator[Messages]:
-        """Yield the messages decided in each cycle: all that are sent in it are among those yielded so far."""
-        ...
 
 
 @dataclass
@@ -122,7 +104,8 @@ class Flow:
 
     def __init__(self, source: Source) -> None:
         self.tally, self.cycle = Tally(dict.fromkeys([fate for fate in Fate if fate != Fate.DELIVERED], 0)), 0
-        self._source, self._cycles = source, source.cycles()
+        self._source, self._preferences = source, Preferences()
+        self._cycles = source.cycles(self._preferences)
         self._numbered = 0
         self._later = self._waiting = NOTHING
         self._asking = np.empty(0)  # when requests arrive
@@ -136,6 +119,10 @@ class Flow:
     def waiting(self) -> int:
         """How many copies wait for a later stretch, in slots 0, 1, … in the order of their messages' numbers."""
         return len(self._waiting.messages)
+
+    def prefer(self, prefers: np.ndarray) -> None:
+        """From the next cycle on, let nodes call whom they prefer, (n, n) bool."""
+        self._preferences.prefers = prefers
 
     def skip(self, cycles: int) -> None:
         """Take so many cycles without preparing any work, for they were executed before."""

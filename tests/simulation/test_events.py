@@ -31,7 +31,8 @@ class Drawn:
         self.n_nodes, self.kinds = N, frozenset(kinds)
         self._seed, self._delay, self._ties, self._parts = seed, delay, ties, parts
 
-    def cycles(self) -> Iterator[Messages]:
+    def cycles(self, preferences: object = None) -> Iterator[Messages]:
+        del preferences
         rng, event = np.random.default_rng(self._seed), 0
         kinds = np.array(sorted(self.kinds))
         for cycle in range(CYCLES + 1):
@@ -157,7 +158,8 @@ def test_masses_in_flight_included_are_kept() -> None:
         rng, event = np.random.default_rng(3), 0
 
         class Halves(Drawn):
-            def cycles(self) -> Iterator[Messages]:
+            def cycles(self, preferences: object = None) -> Iterator[Messages]:
+                del preferences
                 nonlocal event
                 for cycle in range(CYCLES):
                     m = 2 * N

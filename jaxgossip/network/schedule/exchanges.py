@@ -20,6 +20,7 @@ their own in any case, since an exchange takes both nodes as they are after thei
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -144,14 +145,28 @@ def _crossing(calls: Calls, which: "np.ndarray | slice", sent_s: np.ndarray) -> 
     return Messages.together([Messages.of(*ends, sent_s, arrives_s, event, fate=fate) for ends in ways])
 
 
-EXCHANGES: "MappingProxyType[str, tuple[Callable[[Calls], Messages], Way]]" = MappingProxyType(
+class Exchange(NamedTuple):
+    """An exchange.
+
+    Attributes:
+        messages: ticks to messages.
+        way: which way models travel on a call.
+        kinds: of messages that occur.
+    """
+
+    messages: Callable[[Calls], Messages]
+    way: Way
+    kinds: frozenset[Kind] = frozenset({Kind.MODEL})
+
+
+EXCHANGES: "MappingProxyType[str, Exchange]" = MappingProxyType(
     {
-        "push": (push, "push"),
-        "pull": (pull, "pull"),
-        "push_pull": (push_pull, "both"),
-        "pairwise": (pairwise, "both"),
-        "split_push": (split_push, "push"),
-        "compute_pairwise": (compute_pairwise, "both"),
+        "push": Exchange(push, "push"),
+        "pull": Exchange(pull, "pull", frozenset({Kind.MODEL, Kind.REQUEST})),
+        "push_pull": Exchange(push_pull, "both"),
+        "pairwise": Exchange(pairwise, "both"),
+        "split_push": Exchange(split_push, "push", frozenset({Kind.MODEL, Kind.SPLIT})),
+        "compute_pairwise": Exchange(compute_pairwise, "both", frozenset({Kind.MODEL, Kind.LEARN})),
     }
 )
-"""Name to (ticks to messages, which way models travel on a call)."""
+"""Exchanges by name."""

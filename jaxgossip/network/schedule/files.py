@@ -19,6 +19,7 @@ import numpy as np
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule.checks import number
 from jaxgossip.network.schedule.messages import Fate, Kind, Messages
+from jaxgossip.network.schedule.peers import Preferences
 from jaxgossip.network.schedule.schedule import Source
 from jaxgossip.network.schedule.tables import Table, read_table
 
@@ -45,8 +46,18 @@ class Recorded:
     period_s: float
     messages: Messages
 
-    def cycles(self) -> Iterator[Messages]:
-        """Yield the messages sent in cycle 0, 1, …, without end: after the last, no more."""
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of messages that occur."""
+        return frozenset(map(Kind, np.unique(self.messages.kind).tolist()))
+
+    def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
+        """Yield the messages sent in cycle 0, 1, …, without end: after the last, no more.
+
+        Args:
+            preferences: of no use: who calls whom is written.
+        """
+        del preferences
         cycle = np.floor(self.messages.sent_s / self.period_s).astype(np.int64)
         order = np.argsort(cycle, kind="stable")
         cycle = cycle[order]

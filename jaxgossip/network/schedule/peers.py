@@ -24,7 +24,7 @@ from jaxgossip.network.schedule import newscast as views
 from jaxgossip.network.schedule.checks import whole
 from jaxgossip.registry import Registry
 from jaxgossip.topology import WEIGHT_RULES, Graph
-from jaxgossip.topology.graph import turned
+from jaxgossip.topology.graph import csr_lists, turned
 from jaxgossip.topology.structures import Circulant, Complete
 
 Way = Literal["push", "pull", "both"]
@@ -45,6 +45,35 @@ class Peers:
 
     begin: Callable[[Way], Choice]
     changes: bool = False
+
+
+@dataclass
+class Preferences:
+    """Whom nodes have come to prefer, which nobody knows before the models have run.
+
+    Attributes:
+        prefers: (n, n) bool, row i: whom node i calls from now on, if there is one of them among those it may call; None:
+            nobody prefers anybody yet.
+    """
+
+    prefers: np.ndarray | None = None
+
+
+def preferred(graph: Graph, way: Way, prefers: np.ndarray) -> Choice:
+    """Return a uniform choice among those that nodes prefer; who prefers none of its neighbours calls all of them.
+
+    Args:
+        graph: who hears whom.
+        way: which way models travel.
+        prefers: (n, n) bool.
+    """
+    called = _called(graph, way)
+    caller = np.repeat(np.arange(graph.n_nodes), called.degrees)
+    kept = prefers[caller, called.indices]
+    content = np.bincount(caller[kept], minlength=graph.n_nodes) > 0
+    kept |= ~content[caller]
+    lists = csr_lists(graph.n_nodes, caller[kept], called.indices[kept])
+    return _any_of(Graph(graph.n_nodes, graph.name, directed=True, lists=lists))
 
 
 def uniform(graph: Graph) -> Peers:

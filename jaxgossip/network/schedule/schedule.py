@@ -23,7 +23,7 @@ from jaxgossip.network.schedule.delays import Delay
 from jaxgossip.network.schedule.exchanges import EXCHANGES, STEPS, Calls
 from jaxgossip.network.schedule.faults import Faults
 from jaxgossip.network.schedule.messages import Kind, Messages
-from jaxgossip.network.schedule.peers import Choice, Peers, uniform
+from jaxgossip.network.schedule.peers import Choice, Peers, Preferences, preferred, uniform
 from jaxgossip.network.schedule.reactions import Run, Useful, cached_messages, token_messages
 from jaxgossip.network.schedule.tokens import TokenAccount
 from jaxgossip.registry import nearest
@@ -48,8 +48,17 @@ class Source(Protocol):
         """The cycle, in seconds."""
         ...
 
-    def cycles(self) -> Iterator[Messages]:
-        """Yield the messages of cycle 0, 1, …, without end; each call starts anew and yields the same."""
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of messages that can occur."""
+        ...
+
+    def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
+        """Yield the messages of cycle 0, 1, …, without end; each call starts anew and yields the same.
+
+        Args:
+            preferences: looked at before each cycle.
+        """
         ...
 
 
@@ -95,12 +104,34 @@ class Schedule:
         """The cycle, in seconds."""
         return self.clock.period_s
 
-    def cycles(self) -> Iterator[Messages]:
-        """Yield the messages of cycle 0, 1, …, without end; each call starts anew and yields the same."""
-        choice = self.peers.begin(EXCHANGES[self.exchange][1])
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of messages that can occur."""
+        own, passing = EXCHANGES[self.exchange].kinds, {Kind.PASSED} if self.receive == "pass_through" else set()
+        return own | passing
+
+    def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
+        """Yield the messages of cycle 0, 1, …, without end; each call starts anew and yields the same.
+
+        Args:
+            preferences: looked at before each cycle: from when it has some, nodes call whom they prefer.
+        """
+        choice = self.peers.begin(EXCHANGES[self.exchange].way)
+        if preferences is not None:
+            choice = self._preferring(choice, preferences)
         for cycle, messages in enumerate(self._cycles(choice)):
             messages = self._passed(messages, cycle) if self.receive == "pass_through" else messages  # noqa: PLW2901
             yield self._in_parts(messages, cycle) if self.parts > 1 else messages
+
+    def _preferring(self, usual: Choice, preferences: Preferences) -> Choice:
+        found: list[Choice] = []
+
+        def choose(cycle: int, node: np.ndarray, rng: np.random.Generator, online: np.ndarray | None) -> np.ndarray:
+            if preferences.prefers is not None and not found:
+                found.append(preferred(self.graph, EXCHANGES[self.exchange].way, preferences.prefers))
+            return (found[0] if found else usual)(cycle, node, rng, online)
+
+        return choose
 
     def _cycles(self, choice: Choice) -> Iterator[Messages]:
         if self.tokens is None and self.receive != "cached":
@@ -109,7 +140,7 @@ class Schedule:
         return cached_messages(run) if self.tokens is None else token_messages(run, self.tokens, self.useful)
 
     def _called(self, choice: Choice) -> Iterator[Messages]:
-        exchange, _ = EXCHANGES[self.exchange]
+        exchange = EXCHANGES[self.exchange].messages
         first = 0
         for cycle in count():
             node, time_s = self._ticks(cycle)
@@ -234,6 +265,6 @@ def schedule(
         )
     faults = Faults(graph.n_nodes, churn, drop, split, split_at_s, heal_at_s)
     found = peers or uniform(graph)
-    found.begin(EXCHANGES[exchange][1])  # says now, not in the run, where the graph cannot serve the exchange
+    found.begin(EXCHANGES[exchange].way)  # says now, not in the run, where the graph cannot serve the exchange
     number = whole("schedule", "seed", seed, 0)
     return Schedule(graph, clock, delay, found, faults, exchange, receive, tokens, useful, parts, seconds, number)
