@@ -300,7 +300,7 @@ def pushes(targets: SlotInts, faults: Faults | None) -> Count:
 
 def sent_pushes(targets: SlotInts, faults: Faults | None) -> NodeInts:
     """Return (n,) int32: how many messages each node sends to ``targets``, arriving or not."""
-    sent = targets != jnp.arange(targets.shape[0])[:, None]
+    sent = targets != jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None]
     if faults is not None and faults.online is not None:
         sent = sent & faults.online[:, None]
     return sent.sum(1, dtype=jnp.int32)

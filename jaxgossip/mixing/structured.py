@@ -145,9 +145,10 @@ class AxisMean(Operator):
         if faults is not None:
             return jnp.where(self._arrivals(faults), boxes.swapaxes(1, 2)[:, None], lowest).max(-1).reshape(-1)
         # All but the first one hear the first; the first hears the second.
-        first = jnp.arange(self.shape[1])[:, None] == boxes.argmax(1, keepdims=True)
+        largest, place = boxes.max(1, keepdims=True), jnp.arange(self.shape[1], dtype=jnp.int32)[:, None]
+        first = place == jnp.where(boxes == largest, place, self.shape[1]).min(1, keepdims=True)
         second = jnp.where(first, lowest, boxes).max(1, keepdims=True)
-        return jnp.where(first, second, boxes.max(1, keepdims=True)).reshape(-1)
+        return jnp.where(first, second, largest).reshape(-1)
 
     @override
     def received(self, faults: Faults | None) -> NodeInts:

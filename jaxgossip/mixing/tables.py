@@ -71,7 +71,8 @@ class Slots(SlotOperator):
     @override
     def sends(self, slot: int) -> Array:
         # A node alone may be its own neighbour, and sends itself nothing.
-        return (self.slot_weight(slot) != 0) & (self.sources[slot] != jnp.arange(self.n_nodes))
+        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        return (self.slot_weight(slot) != 0) & (self.sources[slot] != rows)
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:
