@@ -14,11 +14,14 @@ import pytest
 import jaxgossip as jg
 from jaxgossip import algorithms, mixing, topology
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.mixing import Mixing
+from jaxgossip.mixing import Mixing, counting
 from jaxgossip.network import Conditions, Round, Speeds, speeds
+from jaxgossip.network.wallclock import Neighbourly
 from jaxgossip.random import run_key
 from jaxgossip.simulation import Program, checkpoint
 from jaxgossip.simulation.program import initial_shapes
+from tests.algorithms.cases import CASES, Case
+from tests.algorithms.cases import N as CASE_N
 
 N, P, ROUNDS = 24, 5, 9
 SLOW = {"compute_s": 1.0, "up_mbit_s": 4e-4, "down_mbit_s": 3e-4, "latency_s": 0.2, "latency_sigma": 0.7}
@@ -245,6 +248,29 @@ def test_keeping_time_changes_no_model_and_without_it_nothing_is_kept() -> None:
     assert plain.virtual_s is None
     assert not {"virtual_s", "virtual_s_mean"} & set(plain.metrics.names)
     assert len(jax.tree.leaves(timed.run)) == len(jax.tree.leaves(plain.run)) + 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_exchanges_of_every_algorithm_carry_all_that_it_sends(case: Case) -> None:
+    algorithm = case.make(jg.learning.isotropic_quadratic(CASE_N, dimension=P, rng=0), optax.sgd(0.1))
+
+    def traffic():
+        state = algorithm.init(jax.random.key(0))
+        round_ = Round(jnp.int32(0), run_key(1), CASE_N, Conditions(online=0.8), timed=True)
+        return algorithm.step(state, round_)[1]
+
+    def carried():
+        return [
+            counting.times(exchange.operator.messages(exchange.faults), exchange.size * exchange.repeats)
+            for exchange in traffic().exchanges
+            if isinstance(exchange, Neighbourly)
+        ]
+
+    sent = counting.to_int(jax.jit(lambda: traffic().bytes_sent)())
+    if case.name == "federated_averaging":
+        assert len(traffic().exchanges) == 1
+    else:
+        assert sum(map(counting.to_int, jax.jit(carried)())) == sent
 
 
 def test_rows_in_another_order_keep_each_node_its_own_clock() -> None:
