@@ -76,6 +76,8 @@ def federated_averaging(
         private = jnp.where(reached[:, None], after[:, s:].astype(given.dtype), state.private)
         x = jnp.concatenate([shared, private[:1]], axis=1)
         messages = counting.add(counting.count(sampled), counting.total(reached.astype(jnp.uint32)))
-        return ServerState(x, private), Traffic(messages, counting.times(messages, row_bytes), counting.count(0))
+        sent = counting.times(messages, row_bytes)
+        traffic = Traffic(messages, sent, counting.count(0), round_.at_server(arrives, row_bytes))
+        return ServerState(x, private), traffic
 
     return Algorithm(init, step, problem, name="federated averaging", mixings=0)

@@ -72,7 +72,8 @@ class Shifts(Schedule):
         node = jnp.arange(n, dtype=jnp.int32) if self.order is None else jnp.asarray(self.order.nodes)
         source = jnp.where(node >= offset, node - offset, node + (n - offset))
         row = source if self.order is None else jnp.asarray(self.order.rows)[source]
-        return Slots(jnp.asarray(0.0), (jnp.asarray(1.0),), (settle(row),), n, numbering=self.numbering)
+        whole = jnp.asarray(0.0), (jnp.asarray(1.0),)
+        return Slots(*whole, (settle(row),), n, balanced=True, numbering=self.numbering)
 
 
 def windows(n_nodes: int) -> tuple[int, ...]:

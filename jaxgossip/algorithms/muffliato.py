@@ -62,15 +62,16 @@ def muffliato(
         drawn = round_.normal("privacy noise", state.x.shape, accumulator(state.x.dtype))
         begun = (learnt.x + jnp.where(shared, noise * drawn, 0)).astype(state.x.dtype)
 
-        def gossip(k: jax.Array, carried: tuple[Rows, Rows, Traffic]) -> tuple[Rows, Rows, Traffic]:
-            x, last, traffic = carried
+        def gossip(k: jax.Array, carried: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
+            x, last = carried
             links = round_.links(W, problem.n_shared, exchange=k)
             mixed = links.mix(x)
             after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last).astype(x.dtype)
-            return after, x, traffic + links.sent(x)
+            return after, x
 
         # By twos, so that each of the two arrays is written in its own place again: one at a time they would be swapped.
-        x, _, traffic = jax.lax.fori_loop(0, steps, gossip, (begun, begun, Traffic.none()), unroll=2)
+        x, _ = jax.lax.fori_loop(0, steps, gossip, (begun, begun), unroll=2)
+        traffic = round_.links(W, problem.n_shared).sent(x, repeats=steps)
         return round_.keep_offline(TrainState(x, learnt.opt_state), state), traffic
 
     return Algorithm(init, step, problem, name="Muffliato", mixings=steps)

@@ -74,6 +74,7 @@ def listing(kind: str | None) -> str:
         "compression": (found.compression,),
         "adversary": (found.adversary,),
         "aggregation": (found.aggregation,),
+        "speeds": (found.speeds,),
     }
     kinds |= {
         name: {entry: registry.summary(entry) for registry in registries for entry in registry}

@@ -36,6 +36,12 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key of the configuration; can be repeated."),
 ]
+Ways = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="rounds|bytes|seconds", help="Against what to draw; can be repeated; by default all that was kept."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 Cache = Annotated[bool, typer.Option("--cache", help="Keep compiled programs on disk, and use those of earlier runs.")]
 
@@ -246,6 +252,7 @@ def plot(
     out: Annotated[
         Path | None, typer.Option(help="File to write (png, svg or pdf); by default summary.png in the run.")
     ] = None,
+    by: Ways = None,
 ) -> None:
     """Draw the summary of runs anew, finished or not."""
     from jaxgossip.errors import ConfigError
@@ -256,7 +263,7 @@ def plot(
         raise ConfigError("--out takes one run", hint="'jaxgossip compare' puts several runs into one picture")
     for folder in runs:
         path = out or folder / "summary.png"
-        save_figure(summary(RunData.load(folder)), path)
+        save_figure(summary(RunData.load(folder), by or ()), path)
         say(f"wrote {path}")
     if len(runs) > 1:
         hint(f"jaxgossip compare {' '.join(map(str, runs))}")
@@ -266,6 +273,7 @@ def plot(
 def compare(
     runs: RunFolders,
     out: Annotated[Path, typer.Option(help="Picture to write (png, svg or pdf).")] = Path("compare.png"),
+    by: Ways = None,
     *,
     each: Annotated[
         bool, typer.Option("--each", help="Every run by itself, also those that differ in their seeds alone.")
@@ -273,6 +281,7 @@ def compare(
 ) -> None:
     """Compare runs, or the runs of sweeps: a table, and one picture; bands over seeds where there are several."""
     from jaxgossip.cli.listing import run_table, table
+    from jaxgossip.errors import ConfigError
     from jaxgossip.experiment import labels
     from jaxgossip.experiment.bands import bands, summary_rows, summary_table
     from jaxgossip.experiment.plots import check_picture, common_measure, save_figure
@@ -285,7 +294,9 @@ def compare(
     points = labels.points(loaded)
     if each or len(points) == len(loaded):
         say(run_table(compare_table(loaded)))
-        figure = draw(loaded)
+        figure = draw(loaded, by=by or ())
+    elif by:
+        raise ConfigError("bands over seeds are drawn by round alone", hint="--each draws every run, by any way")
     else:
         measure = common_measure(loaded, len(loaded))
         say(table(summary_table(summary_rows(points, measure), measure)))

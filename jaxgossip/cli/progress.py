@@ -21,7 +21,10 @@ from rich.progress import (
 
 from jaxgossip.cli.output import hint, repeated, say, tell
 from jaxgossip.errors import RunError
+from jaxgossip.experiment.measure import measures_of
 from jaxgossip.experiment.run import Outcome, Reporter
+from jaxgossip.experiment.target import sentence
+from jaxgossip.experiment.units import duration
 
 LINE_S = 10.0
 """Without a terminal, at most one line in so many seconds."""
@@ -210,6 +213,11 @@ def _final_table(outcome: Outcome) -> None:
     say(f"  messages              {run['messages']:,}")
     beside = f", {run['metadata_bytes']:,} of them beside the models" if run.get("metadata_bytes") else ""
     say(f"  bytes sent            {run['bytes_sent']:,}{beside}")
+    if run.get("virtual_s") is not None:
+        say(f"  virtual time          {duration(run['virtual_s'])}, {duration(run['virtual_s_mean'])} for a mean node")
+    if outcome.target is not None:
+        measure = next(one for one in measures_of(run) if one.key == outcome.target["measure"])
+        say(f"\n  {sentence(outcome.target, measure)}")
 
 
 LABELS = MappingProxyType(

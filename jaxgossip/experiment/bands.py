@@ -20,7 +20,7 @@ from jaxgossip.experiment import labels, panels, units
 from jaxgossip.experiment.grid import said
 from jaxgossip.experiment.measure import Measure
 from jaxgossip.experiment.plots import common_measure, style
-from jaxgossip.experiment.report import RunData, final_numbers
+from jaxgossip.experiment.report import RunData, final_numbers, target_cells
 
 MOST_PANELS = 6
 """So many panels stand side by side."""
@@ -53,25 +53,36 @@ def summary_rows(
 ) -> list[dict[str, Any]]:
     """Return one row of JSON values a point of a grid: its values, then mean, standard deviation and band over its seeds.
 
-    Runs that diverged are counted, and left out of the numbers.
+    Runs that diverged are counted, and left out of the numbers; where there is a target, so are those that did not reach
+    it, of what it took. Virtual seconds have columns where any were kept.
 
     Args:
         points: the grid's values of each, and its runs.
         measure: what means are of, one that all runs have.
     """
+    everyone = [run for _, runs in points for run in runs]
+    timed = any(run.final.get("virtual_s") is not None for run in everyone)
+    aimed = any(run.reached(measure)["target"] is not None for run in everyone)
+    more = ["virtual_s"] * timed + ["rounds_to_target", "bytes_to_target"] * aimed
+    more += ["virtual_s_to_target"] * (aimed and timed)
     rows: list[dict[str, Any]] = []
     for values, runs in points:
         whole = [run for run in runs if run.diverged_round is None]
         row: dict[str, Any] = {**values, "runs": len(runs), "diverged": len(runs) - len(whole)}
         row["measure"] = measure.key
-        for name in ("mean", "worst", "consensus_distance"):
-            found = np.array([final_numbers(run, measure)[name] for run in whole], np.float64)
+        finals = [final_numbers(run, measure) for run in whole]
+        for name in ("mean", "worst", "consensus_distance", *more):
+            found = np.array([numbers[name] for numbers in finals if numbers[name] is not None], np.float64)
             numbers: list[Any] = [None, None, None]
             if found.size:
                 mean, deviation, half = (float(one) for one in interval(found))
                 numbers = [mean, deviation, half]
             for what, number in zip(("", "_std", "_band95"), numbers, strict=True):
                 row[f"{name}{what}"] = number if number is not None and np.isfinite(number) else None
+        if aimed:
+            targets = {numbers["target"] for numbers in finals}
+            row["target"] = targets.pop() if len(targets) == 1 else None
+            row["reached"] = sum(numbers["rounds_to_target"] is not None for numbers in finals)
         rows.append(row)
     return rows
 
@@ -90,6 +101,13 @@ def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[d
             cells["std over seeds"] = "–" if row["mean_std"] is None else measure.text(row["mean_std"])
         cells["worst node" + " ± 95 %" * several] = _with_band(row, "worst", measure, several=several)
         cells["consensus distance"] = units.scientific(row["consensus_distance"])
+        timed = "virtual_s" in row
+        if timed:
+            cells["virtual time"] = units.duration(row["virtual_s"])
+        if "reached" in row:
+            same = len({other["target"] for other in rows}) == 1
+            cells |= target_cells(row if same else {**row, "target": None}, measure, timed=timed)
+            cells["reached by"] = f"{row['reached']} of {row['runs']}"
         if any(other["diverged"] for other in rows):
             cells["diverged"] = str(row["diverged"])
         found.append(cells)

@@ -30,7 +30,7 @@ from jaxgossip.learning import (
 )
 from jaxgossip.learning.poisoning import flip_labels
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
-from jaxgossip.network import ADVERSARIES, AGGREGATIONS, Adversary, Aggregation, Conditions
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
 from jaxgossip.random import host_rng
 from jaxgossip.registry import Registry
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
@@ -51,6 +51,7 @@ class Experiment:
         optimizer: each node's.
         algorithm: the update rule, ready to run.
         conditions: faults.
+        speeds: of the nodes' machines, for rounds of as many local steps as the algorithm takes; None: no time is kept.
     """
 
     config: Config
@@ -60,20 +61,21 @@ class Experiment:
     optimizer: optax.GradientTransformation
     algorithm: Algorithm
     conditions: Conditions
+    speeds: Speeds | None = None
 
     @property
     def own(self) -> list[str]:
         """The user's own builders that the configuration names."""
         c = self.config
         kinds = [c.topology.kind, c.mixing.kind, c.learning.dataset, c.algorithm.kind, c.optimizer.kind]
-        kinds += [one.kind for one in (c.compression, c.adversary, c.aggregation) if one is not None]
+        kinds += [one.kind for one in (c.compression, c.adversary, c.aggregation, c.speeds) if one is not None]
         kinds += [c.learning.model] if isinstance(c.learning, Classification) else []
         return [kind for kind in kinds if ":" in kind]
 
     def baseline(self, name: str) -> Algorithm:
         """Return the baseline called ``name``, with as many local steps a round as the algorithm takes."""
-        steps = self.config.algorithm.keywords().get("local_steps", 1)
-        return supply(ALGORITHMS[name], {"local_steps": steps}, problem=self.problem, optimizer=self.optimizer)
+        steps = {"local_steps": local_steps(self.config)}
+        return supply(ALGORITHMS[name], steps, problem=self.problem, optimizer=self.optimizer)
 
 
 class Shared:
@@ -127,7 +129,16 @@ def build(
     aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
     network = config.network.model_dump() | part.lifted_of("network")
     conditions = Conditions(**network, adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation)
-    return Experiment(config, graph, problem, W, optimizer, algorithm, conditions)
+    speeds = part.optional(
+        "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
+    )
+    speeds = speeds and speeds.steps(local_steps(config))
+    return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds)
+
+
+def local_steps(config: Config) -> int:
+    """Return how many optimizer steps a node takes in a round."""
+    return config.algorithm.keywords().get("local_steps") or 1
 
 
 def _seed_of(config: Config, section: Section) -> int | None:

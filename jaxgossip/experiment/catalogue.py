@@ -27,6 +27,7 @@ class Catalogue:
         compression: ``compression.kind``.
         adversary: ``adversary.kind``.
         aggregation: ``aggregation.kind``.
+        speeds: ``speeds.kind``.
     """
 
     topology: Registry
@@ -41,6 +42,7 @@ class Catalogue:
     compression: Registry
     adversary: Registry
     aggregation: Registry
+    speeds: Registry
 
 
 @dataclass(frozen=True)
@@ -140,4 +142,5 @@ def standard() -> Catalogue:
         compression=compression.COMPRESSORS,
         adversary=network.ADVERSARIES,
         aggregation=network.AGGREGATIONS,
+        speeds=network.SPEEDS,
     )

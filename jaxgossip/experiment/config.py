@@ -139,6 +139,15 @@ def _privacy_has_samples(parts: Mapping[str, Any]) -> list[Problem]:
     return [Problem(("privacy",), f"'{learning.dataset}' has no samples to keep private", hint="remove the section")]
 
 
+def _target_is_a_fraction(parts: Mapping[str, Any]) -> list[Problem]:
+    evaluation, learning = parts.get("evaluation"), parts.get("learning")
+    target = evaluation.get("target") if isinstance(evaluation, Mapping) else None
+    if not isinstance(learning, Classification) or not isinstance(target, int | float) or target <= 1:
+        return []
+    message = f"an accuracy is a fraction of at most 1, got {shown(target)}"
+    return [Problem(("evaluation", "target"), message, hint="0.85 means 85 % of the test samples")]
+
+
 RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
     _one_sample_keeps_no_test,
     _own_partition_takes_local_test,
@@ -146,5 +155,6 @@ RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
     _compression_has_its_algorithm,
     _labels_can_be_flipped,
     _privacy_has_samples,
+    _target_is_a_fraction,
 )
 """What must hold between keys: from the sections that are in order (None if not) to what is wrong."""

@@ -22,6 +22,7 @@ from jaxgossip.experiment.sections import (
     MixingSection,
     OptimizerSection,
     PartitionSection,
+    SpeedsSection,
     TopologySection,
     supplied,
 )
@@ -76,6 +77,7 @@ def json_schema(catalogue: Catalogue | None = None) -> dict[str, Any]:
         ("compression", catalogue.compression, CompressionSection),
         ("adversary", catalogue.adversary, AdversarySection),
         ("aggregation", catalogue.aggregation, AggregationSection),
+        ("speeds", catalogue.speeds, SpeedsSection),
     ]
     for name, registry, base in sections:
         inlined[name] = _section_schema(registry, base, DEFAULT_KINDS.get(name))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgossip.experiment import units
+from jaxgossip.experiment import target, units
 from jaxgossip.experiment.report import BASELINES, RunData, final_numbers
 
 BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
@@ -62,6 +62,7 @@ def _conditions(run: RunData) -> list[str]:
         f"compressed by {compression}" if compression else "",
         f"attacked by {adversary}" if adversary else "",
         f"aggregation {aggregation}" if aggregation else "",
+        f"{_short(run.setting('speeds', 'kind'))} speeds" if run.setting("speeds", "kind") else "",
     ]
 
 
@@ -103,7 +104,12 @@ def footnote(run: RunData) -> list[str]:
     sent = f"{units.bytes_text(numbers['bytes_sent'])} sent in {units.count_text(numbers['messages'])} messages"
     distance = units.scientific(numbers["consensus_distance"])
     told = [f"consensus distance {distance}", sent if numbers["messages"] else "nothing sent"]
+    if numbers["virtual_s"] is not None:
+        told.append(f"{units.duration(numbers['virtual_s'])} of virtual time")
     lines.append(f"C{', '.join(told)[1:]}, computed in {units.duration(numbers['wall_s'])}.")
+    if run.target is not None:
+        found = target.sentence(run.reached(), measure)
+        lines.append(f"{found[0].upper()}{found[1:]}.")
     return lines
 
 

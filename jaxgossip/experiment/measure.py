@@ -47,6 +47,10 @@ MEASURES = (
 """Known measurements, the most telling first."""
 
 
+NO_MEASURES = ("virtual_s_mean",)
+"""What a record has a mean of that is not of a model."""
+
+
 def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
     """Return the measures that a record holds, the most telling first.
 
@@ -54,5 +58,5 @@ def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
     """
     known = [measure for measure in MEASURES if f"{measure.key}_mean" in record]
     keys = {measure.key for measure in known}
-    own = [key.removesuffix("_mean") for key in record if key.endswith("_mean")]
+    own = [key.removesuffix("_mean") for key in record if key.endswith("_mean") and key not in NO_MEASURES]
     return (*known, *(Measure(key, key.replace("_", " "), "", "min", "linear") for key in own if key not in keys))

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import (
@@ -36,7 +37,7 @@ LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 FANS = (("q05", "q95", 0.18, "5–95%"), ("q25", "q75", 0.34, "25–75%"))
 CONSENSUS = "consensus distance   $\\Sigma_i\\,\\Vert x_i-\\bar{x}\\Vert^2\\,/\\,n$"
 MAX_BYTES_RATIO = 8
-"""Lines whose bytes end further apart than this share a logarithmic axis."""
+"""Lines whose bytes, or virtual times, end further apart than this share a logarithmic axis."""
 STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -129,6 +130,29 @@ def bytes_axis(axes: Axes, least: float, most: float, what: str) -> None:
     axes.set_xlabel(f"{what} ({name})")
 
 
+def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
+    """Make x, in seconds, an axis from 0 to ``most`` in a unit that suits it; a logarithmic one if ``least`` is far below.
+
+    Args:
+        axes: the panel.
+        least: the smallest last value of a line.
+        most: the largest last value of a line.
+        what: the axis title, without unit.
+    """
+    if most > MAX_BYTES_RATIO * least:
+        axes.set_xscale("log", nonpositive="mask")
+        axes.xaxis.set_major_locator(LogLocator(numticks=7))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.duration(value)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(what)
+        return
+    size, name = units.seconds_unit(most)
+    axes.xaxis.set_major_locator(_Scaled(size, nbins=6))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,.4g}"))
+    axes.set_xlim(-0.02 * most, 1.02 * most)
+    axes.set_xlabel(f"{what} ({name})")
+
+
 def value_axis(axis: Any, measure: Measure, values: np.ndarray, *, log: bool) -> None:
     """Make an axis of a measure: percent, logarithmic or plain."""
     if log:
@@ -154,6 +178,31 @@ def log_ticks(axis: Any, values: np.ndarray) -> None:
         axis.set_major_formatter(LogFormatterMathtext())
         axis.set_minor_locator(LogLocator(subs="auto", numticks=60) if decades < 7 else NullLocator())
         axis.set_minor_formatter(NullFormatter())
+
+
+def limit(axes: Axes, values: np.ndarray, *, log: bool) -> None:
+    """Give y the range of finite ``values``, and a little room."""
+    if not values.size:
+        return
+    low, high = float(values.min()), float(values.max())
+    if log:
+        room = max((high / low) ** 0.06, 1.05)
+        axes.set_ylim(low / room, high * room)
+    else:
+        room = max(0.06 * (high - low), 0.002 * max(abs(high), 1e-12))
+        axes.set_ylim(low - room, high + room)
+
+
+def looks(count: int) -> list[dict[str, Any]]:
+    """Return how ``count`` lines are drawn that have to be told apart."""
+    colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    if count > len(colours):
+        colours = [mpl.colormaps["viridis"](0.9 * number / (count - 1)) for number in range(count)]
+    markers = "osD^vPX*<>"
+    return [
+        {"color": colours[number], "marker": markers[number % len(markers)], "markersize": 4.5, "markevery": 0.12}
+        for number in range(count)
+    ]
 
 
 def mark_divergence(axes: Axes, round_number: int, *, label: bool) -> None:

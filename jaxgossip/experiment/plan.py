@@ -117,7 +117,8 @@ def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
         note: told what takes a while.
     """
     held = resident_bytes()
-    state = _bytes(initial_shapes(experiment.algorithm, experiment.config.seed))
+    timed = experiment.speeds is not None
+    state = _bytes(initial_shapes(experiment.algorithm, experiment.config.seed, timed=timed))
     if held + 2 * state < SURE * (held + available_bytes()):
         return
     note(f"models of {bytes_text(state)}: compiling once beforehand, to see if they fit")
@@ -145,6 +146,7 @@ def memory_plan(experiment: Experiment) -> Plan:
         conditions=experiment.conditions,
         sampled_nodes=config.evaluation.sampled_nodes,
         matmul_precision=config.device.matmul_precision,
+        speeds=experiment.speeds,
     )
     state, scratch = _bytes(program.like), program.scratch_bytes
     tables = _bytes(experiment.W)
@@ -188,7 +190,9 @@ def _outline(config: Config) -> Plan | None:
         return None  # whatever is wrong with so few nodes need not be wrong with many
     problem = experiment.problem
     grown = nodes / problem.n_nodes
-    state = round(grown * _bytes(initial_shapes(experiment.algorithm, config.seed)))
+    state = round(
+        grown * _bytes(initial_shapes(experiment.algorithm, config.seed, timed=experiment.speeds is not None))
+    )
     graph = sum(array.nbytes for array in _arrays_of(experiment.graph)) + _bytes(experiment.W)
     samples = 4 * 4 * nodes  # a start, two counts and a number a node, and the table of samples once
     parts = {
@@ -226,7 +230,9 @@ def _seconds_a_round(config: Config, experiment: Experiment) -> float:
             fewer = build(small)
             if _alike(fewer.graph, experiment.graph):
                 grown, experiment = experiment.problem.n_nodes / few, fewer
-    program = Program(experiment.algorithm, seed=config.seed, conditions=experiment.conditions)
+    program = Program(
+        experiment.algorithm, seed=config.seed, conditions=experiment.conditions, speeds=experiment.speeds
+    )
     run, done, chunk, seconds = program.start(), 0, 1, 0.0
     run = jax.block_until_ready(program.advance(run, 1))
     while seconds < CALIBRATION_S / 2 and not bool(run.diverged):

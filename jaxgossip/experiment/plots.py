@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from jaxgossip.experiment import labels, panels
 from jaxgossip.experiment.measure import Measure
 from jaxgossip.experiment.panels import FANS
 from jaxgossip.experiment.report import BASELINES, RunData
+from jaxgossip.experiment.ways import Way, ways
 
 MAX_RUNS = 40
 """More lines than this nobody can tell apart."""
@@ -52,68 +54,56 @@ def check_picture(path: Path) -> None:
         raise ConfigError(f"{path}: no picture can be written as '{path.suffix}'", hint=f"known: {', '.join(known)}")
 
 
-def summary(run: RunData) -> Figure:
-    """Draw a run: its measure and its consensus, against rounds and against bytes, and the final scores of all nodes.
+def summary(run: RunData, by: Sequence[str] = ()) -> Figure:
+    """Draw a run: its measure and its consensus, a column of panels a way, and the final scores of all nodes.
 
     The fan holds the evaluated nodes between quantiles. Baselines send nothing: against bytes they are drawn as the
     level that they end on.
+
+    Args:
+        run: the run.
+        by: names of the ways; by default rounds, bytes, and virtual time where it was kept.
+
+    Raises:
+        ConfigError: an unknown way, or one that the run has not.
     """
-    measure = run.measures[0]
+    measure, shown = run.measures[0], ways([run], by)
     with style():
-        figure, grid = _page((1, 1, 0.72))
-        left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
-        below_left = figure.add_subplot(grid[1, 0], sharex=left)
-        below_right = figure.add_subplot(grid[1, 1], sharex=right)
-        rounds, sent = run.column("round"), run.bytes_per_node()
-        roles = _draw_measure(left, right, run, measure)
-        _draw_consensus(below_left, below_right, run)
-        last = max(rounds[-1], *(run.column("round", name)[-1] for name in run.baselines), run.diverged_round or 0)
-        for axes in (left, below_left):
-            panels.rounds_axis(axes, last)
-            if run.diverged_round is not None:
-                panels.mark_divergence(axes, run.diverged_round, label=axes is left)
-        for axes in (right, below_right):
-            _bytes_or_why_not(axes, sent, run)
-        for axes in (left, right):
-            axes.set_xlabel("")
-        _draw_scores(figure.add_subplot(grid[0, 2]), run, measure)
-        _draw_legend(figure.add_subplot(grid[1, 2]), run, roles)
+        figure, grid, above, below = _page(shown)
+        roles = _draw_measure(above, shown, run, measure)
+        _draw_consensus(below, shown, run)
+        _finish(above, below, shown, [run])
+        for axes in (above, below):
+            for one, way in zip(axes, shown, strict=True):
+                if way.name == "rounds" and run.diverged_round is not None:
+                    panels.mark_divergence(one, run.diverged_round, label=axes is above)
+        _draw_scores(figure.add_subplot(grid[0, -1]), run, measure)
+        _draw_legend(figure.add_subplot(grid[1, -1]), run, roles, shown)
         _frame(figure, run.name, labels.sentence(labels.facts(run)), labels.footnote(run), warning=labels.ending(run))
     return figure
 
 
-def compare(runs: Sequence[RunData], names: Sequence[str] | None = None) -> Figure:
-    """Draw several runs over one another: the mean and the worst node, and the consensus, against rounds and bytes.
+def compare(runs: Sequence[RunData], names: Sequence[str] | None = None, by: Sequence[str] = ()) -> Figure:
+    """Draw several runs over one another: the mean and the worst node, and the consensus, a column of panels a way.
 
     Args:
         runs: the runs.
         names: what the legend calls them; by default what sets each apart from the others.
+        by: names of the ways; by default rounds, bytes, and virtual time where all runs kept it.
 
     Raises:
-        ConfigError: no run, too many, or runs that measured nothing in common.
+        ConfigError: no run, too many, runs that measured nothing in common, an unknown way, or one that a run has not.
     """
-    measure = common_measure(runs, MAX_RUNS)
+    measure, shown = common_measure(runs, MAX_RUNS), ways(runs, by)
     with style():
-        figure, grid = _page((1, 1, 0.72))
-        left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
-        below_left = figure.add_subplot(grid[1, 0], sharex=left)
-        below_right = figure.add_subplot(grid[1, 1], sharex=right)
-        looks = _looks(len(runs))
+        figure, grid, above, below = _page(shown)
+        looks = panels.looks(len(runs))
         for run, look in zip(runs, looks, strict=True):
-            _draw_compared(((left, below_left), (right, below_right)), run, measure, look)
-        _finish_values(left, right, measure, _values(runs, measure, ("mean", measure.worst)))
-        _finish_consensus(below_left, below_right, np.concatenate([run.distance() for run in runs]))
-        for axes in (left, below_left):
-            panels.rounds_axis(axes, max(max(run.column("round")[-1], run.diverged_round or 0) for run in runs))
-        sent = [float(np.nanmax(run.bytes_per_node(), initial=0.0)) for run in runs]
-        for axes in (right, below_right):
-            if max(sent) > 0:
-                panels.bytes_axis(axes, min(one for one in sent if one > 0), max(sent), "sent per node")
-            else:
-                panels.say(axes, "no messages were sent")
-        for axes in (left, right):
-            axes.set_xlabel("")
-        _draw_run_legend(figure.add_subplot(grid[:, 2]), runs, looks, measure, names or labels.differences(runs))
+            _draw_compared(above, below, shown, run, measure, look)
+        _finish_values(above, shown, measure, _values(runs, measure, ("mean", measure.worst)))
+        _finish_consensus(below, shown, np.concatenate([run.distance() for run in runs]))
+        _finish(above, below, shown, [replace(run, baselines={}) for run in runs])
+        _draw_run_legend(figure.add_subplot(grid[:, -1]), runs, looks, measure, names or labels.differences(runs))
         name = "One run" if len(runs) == 1 else f"{len(runs)} runs"
         shared = labels.sentence(labels.common(runs))
         _frame(figure, name, f"all: {shared}" if shared else "", [])
@@ -135,15 +125,29 @@ def common_measure(runs: Sequence[RunData], most: int) -> Measure:
     return measure
 
 
-def _page(widths: Sequence[float]) -> tuple[Figure, Any]:
-    figure = Figure(figsize=(12, 7.6), layout="constrained")
-    return figure, figure.add_gridspec(2, len(widths), width_ratios=widths)
+def _page(shown: Sequence[Way]) -> tuple[Figure, Any, list[Axes], list[Axes]]:
+    """Return (figure, grid, panels above, panels below): a column a way, and one more for scores and legends."""
+    widths = [1.0] * len(shown) + [0.72]
+    figure = Figure(figsize=(4.4 * len(shown) + 3.2, 7.6), layout="constrained")
+    grid = figure.add_gridspec(2, len(widths), width_ratios=widths)
+    above = [figure.add_subplot(grid[0, column]) for column in range(len(shown))]
+    below = [figure.add_subplot(grid[1, column], sharex=axes) for column, axes in enumerate(above)]
+    return figure, grid, above, below
+
+
+def _finish(above: Sequence[Axes], below: Sequence[Axes], shown: Sequence[Way], runs: Sequence[RunData]) -> None:
+    """Give every panel its x axis, titled below alone."""
+    for high, low, way in zip(above, below, shown, strict=True):
+        for axes in (high, low):
+            way.finish(axes, runs)
+        high.set_xlabel("")
 
 
 def _frame(figure: Figure, title: str, subtitle: str, notes: Sequence[str], warning: str = "") -> None:
     """Write title, facts and final numbers around the panels, and leave these the room between."""
     inches = figure.get_figheight()
-    lines = textwrap.wrap(subtitle, 150, break_long_words=False, break_on_hyphens=False)
+    letters = 12.5 * figure.get_figwidth()  # as many as fit side by side
+    lines = textwrap.wrap(subtitle, int(letters), break_long_words=False, break_on_hyphens=False)
     top = 0.14
     figure.text(0.012, 1 - top / inches, title, fontsize=13, fontweight="bold", va="top")
     top += 0.27
@@ -153,7 +157,7 @@ def _frame(figure: Figure, title: str, subtitle: str, notes: Sequence[str], warn
     if warning:
         figure.text(0.012, 1 - top / inches, warning, color=panels.ORANGE, fontweight="bold", va="top")
         top += 0.19
-    written = [line for note in notes for line in textwrap.wrap(note, 165)]
+    written = [line for note in notes for line in textwrap.wrap(note, int(1.1 * letters))]
     for number, line in enumerate(reversed(written)):
         figure.text(0.012, (0.1 + 0.18 * number) / inches, line, color="#444444", va="bottom")
     bottom = (0.16 + 0.18 * len(written)) / inches if written else 0.01
@@ -163,8 +167,8 @@ def _frame(figure: Figure, title: str, subtitle: str, notes: Sequence[str], warn
     engine.set(rect=room, w_pad=0.06, h_pad=0.06, hspace=0.03, wspace=0.03)
 
 
-def _draw_measure(left: Axes, right: Axes, run: RunData, measure: Measure) -> dict[str, None]:
-    """Draw the measure in both panels; return the roles that were drawn, in order."""
+def _draw_measure(above: Sequence[Axes], shown: Sequence[Way], run: RunData, measure: Measure) -> dict[str, None]:
+    """Draw the measure in all panels; return the roles that were drawn, in order."""
     log = measure.scale == "log"
     columns = {
         "mean": run.column(f"{measure.key}_mean"),
@@ -175,77 +179,68 @@ def _draw_measure(left: Axes, right: Axes, run: RunData, measure: Measure) -> di
     if measure.key != "local_accuracy":
         columns["own test samples"] = run.column("local_accuracy_mean")
     drawn = {role: column for role, column in columns.items() if np.isfinite(column).any()}
-    for axes, x in ((left, run.column("round")), (right, run.bytes_per_node())):
+    baselines = {name: run.column(f"{measure.key}_mean", name) for name in BASELINES if name in run.baselines}
+    for axes, way in zip(above, shown, strict=True):
+        x = way.x(run, None)
         panels.draw_fan(axes, run, measure, x)
         for role, column in drawn.items():
             panels.draw_line(axes, role, x, column, log=log)
-    baselines = {name: run.column(f"{measure.key}_mean", name) for name in BASELINES if name in run.baselines}
-    for name, column in baselines.items():
-        panels.draw_line(left, name, run.column("round", name), column, log=log)
-        panels.draw_level(right, name, column, log=log)
+        for name, column in baselines.items():
+            _draw_baseline(axes, way, run, name, column, log=log)
     values = [*drawn.values(), *baselines.values()]
     values += [run.column(f"{measure.key}_{q}") for fan in FANS for q in fan[:2]]
-    _finish_values(left, right, measure, np.concatenate(values))
+    _finish_values(above, shown, measure, np.concatenate(values))
     return dict.fromkeys([*drawn, *baselines])
 
 
-def _finish_values(left: Axes, right: Axes, measure: Measure, values: np.ndarray) -> None:
+def _draw_baseline(axes: Axes, way: Way, run: RunData, name: str, column: np.ndarray, *, log: bool) -> None:
+    """Draw a line of a baseline against what it has values of, else the level that it ends on."""
+    if way.of_baselines:
+        panels.draw_line(axes, name, way.x(run, name), column, log=log)
+    else:
+        panels.draw_level(axes, name, column, log=log)
+
+
+def _finish_values(above: Sequence[Axes], shown: Sequence[Way], measure: Measure, values: np.ndarray) -> None:
     finite = values[np.isfinite(values)]
     log = measure.scale == "log" and bool((finite > 0).any())
-    for axes in (left, right):
+    for axes in above:
         if log:
             axes.set_yscale("log")
         panels.value_axis(axes.yaxis, measure, finite, log=log)
-        _limit(axes, finite[finite > 0] if log else finite, log=log)
-    left.set_ylabel(measure.title)
-    left.set_title(f"{measure.name[0].upper()}{measure.name[1:]} by round")
-    right.set_title("… and by what a node has sent")
+        panels.limit(axes, finite[finite > 0] if log else finite, log=log)
+    above[0].set_ylabel(measure.title)
+    _title(above, shown, f"{measure.name[0].upper()}{measure.name[1:]} {shown[0].words}")
 
 
-def _draw_consensus(left: Axes, right: Axes, run: RunData) -> None:
-    distance = run.distance()
-    for axes, x in ((left, run.column("round")), (right, run.bytes_per_node())):
-        panels.draw_line(axes, "mean", x, distance, log=True)
-    isolated = run.distance("isolated")
-    panels.draw_line(left, "isolated", run.column("round", "isolated"), isolated, log=True)
-    panels.draw_level(right, "isolated", isolated, log=True)
-    _finish_consensus(left, right, np.concatenate([distance, isolated]))
+def _title(row: Sequence[Axes], shown: Sequence[Way], first: str) -> None:
+    row[0].set_title(first)
+    for axes, way in zip(row[1:], shown[1:], strict=True):
+        axes.set_title(f"… and {way.words}")
+
+
+def _draw_consensus(below: Sequence[Axes], shown: Sequence[Way], run: RunData) -> None:
+    distance, isolated = run.distance(), run.distance("isolated")
+    for axes, way in zip(below, shown, strict=True):
+        panels.draw_line(axes, "mean", way.x(run, None), distance, log=True)
+        _draw_baseline(axes, way, run, "isolated", isolated, log=True)
+    _finish_consensus(below, shown, np.concatenate([distance, isolated]))
     if distance[0] == 0 and (distance > 0).any():
+        left = below[0]
         left.set_title(f"{left.get_title(loc='left')} (equal in round {int(run.records[0]['round'])})")
 
 
-def _finish_consensus(left: Axes, right: Axes, values: np.ndarray) -> None:
+def _finish_consensus(below: Sequence[Axes], shown: Sequence[Way], values: np.ndarray) -> None:
     positive = values[np.isfinite(values) & (values > 0)]
-    for axes in (left, right):
+    for axes in below:
         if positive.size:
             axes.set_yscale("log")
             panels.log_ticks(axes.yaxis, positive)
-            _limit(axes, positive, log=True)
+            panels.limit(axes, positive, log=True)
         else:
             panels.say(axes, "all models are equal at every evaluation:\nthe consensus distance is 0")
-    left.set_ylabel(panels.CONSENSUS)
-    left.set_title("How far the models are apart")
-    right.set_title("… and by what a node has sent")
-
-
-def _limit(axes: Axes, values: np.ndarray, *, log: bool) -> None:
-    if not values.size:
-        return
-    low, high = float(values.min()), float(values.max())
-    if log:
-        room = max((high / low) ** 0.06, 1.05)
-        axes.set_ylim(low / room, high * room)
-    else:
-        room = max(0.06 * (high - low), 0.002 * max(abs(high), 1e-12))
-        axes.set_ylim(low - room, high + room)
-
-
-def _bytes_or_why_not(axes: Axes, sent: np.ndarray, run: RunData) -> None:
-    most = float(np.nanmax(sent, initial=0.0))
-    if most > 0:
-        panels.bytes_axis(axes, most, most, "sent per node")
-        return
-    panels.say(axes, "no messages were sent" if run.n_nodes else "the number of nodes is not known")
+    below[0].set_ylabel(panels.CONSENSUS)
+    _title(below, shown, "How far the models are apart")
 
 
 def _draw_scores(axes: Axes, run: RunData, measure: Measure) -> None:
@@ -269,7 +264,7 @@ def _draw_scores(axes: Axes, run: RunData, measure: Measure) -> None:
     axes.set_xlabel(measure.title)
 
 
-def _draw_legend(axes: Axes, run: RunData, roles: dict[str, None]) -> None:
+def _draw_legend(axes: Axes, run: RunData, roles: dict[str, None], shown: Sequence[Way]) -> None:
     axes.set_axis_off()
     words = {
         "mean": "mean",
@@ -288,7 +283,7 @@ def _draw_legend(axes: Axes, run: RunData, roles: dict[str, None]) -> None:
     if run.n_nodes != 1:
         handles[1:1] = [Patch(color=panels.BLUE, alpha=alpha, label=f"{name} of nodes") for *_, alpha, name in FANS]
     axes.legend(handles=handles, loc="upper left", title=_evaluated(run), alignment="left")
-    if run.baselines:
+    if run.baselines and not all(way.of_baselines for way in shown):
         note = "By bytes, a line marks\nwhere a baseline ends."
         axes.text(0, 0, note, transform=axes.transAxes, va="bottom", color=panels.GREY, fontsize=8.5)
 
@@ -301,27 +296,24 @@ def _evaluated(run: RunData) -> str:
     return f"{run.n_evaluated:,} evaluated of {run.n_nodes:,} nodes" if run.n_evaluated < run.n_nodes else "All nodes"
 
 
-def _looks(count: int) -> list[dict[str, Any]]:
-    colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
-    if count > len(colours):
-        colours = [mpl.colormaps["viridis"](0.9 * number / (count - 1)) for number in range(count)]
-    markers = "osD^vPX*<>"
-    return [
-        {"color": colours[number], "marker": markers[number % len(markers)], "markersize": 4.5, "markevery": 0.12}
-        for number in range(count)
-    ]
-
-
-def _draw_compared(columns: Sequence[tuple[Axes, Axes]], run: RunData, measure: Measure, look: dict[str, Any]) -> None:
-    for (above, below), x in zip(columns, (run.column("round"), run.bytes_per_node()), strict=True):
-        mean, worst = (run.column(f"{measure.key}_{which}") for which in ("mean", measure.worst))
-        above.plot(x, mean, **look)
-        above.plot(x, worst, color=look["color"], linewidth=1.0, dashes=(1, 1.1))
-        distance = run.distance()
-        below.plot(x[distance > 0], distance[distance > 0], **look)
-    if run.diverged_round is not None:
-        for axes in columns[0]:
-            axes.axvline(run.diverged_round, color=look["color"], linewidth=0.9, alpha=0.7)
+def _draw_compared(
+    above: Sequence[Axes],
+    below: Sequence[Axes],
+    shown: Sequence[Way],
+    run: RunData,
+    measure: Measure,
+    look: dict[str, Any],
+) -> None:
+    mean, worst = (run.column(f"{measure.key}_{which}") for which in ("mean", measure.worst))
+    distance = run.distance()
+    for high, low, way in zip(above, below, shown, strict=True):
+        x = way.x(run, None)
+        high.plot(x, mean, **look)
+        high.plot(x, worst, color=look["color"], linewidth=1.0, dashes=(1, 1.1))
+        low.plot(x[distance > 0], distance[distance > 0], **look)
+        if way.name == "rounds" and run.diverged_round is not None:
+            for axes in (high, low):
+                axes.axvline(run.diverged_round, color=look["color"], linewidth=0.9, alpha=0.7)
 
 
 def _values(runs: Sequence[RunData], measure: Measure, which: Sequence[str]) -> np.ndarray:

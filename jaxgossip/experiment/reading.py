@@ -24,6 +24,7 @@ from jaxgossip.experiment.sections import (
     MixingSection,
     OptimizerSection,
     PartitionSection,
+    SpeedsSection,
     TopologySection,
     supplied,
 )
@@ -65,6 +66,7 @@ class Reading:
             ("compression", catalogue.compression, CompressionSection),
             ("adversary", catalogue.adversary, AdversarySection),
             ("aggregation", catalogue.aggregation, AggregationSection),
+            ("speeds", catalogue.speeds, SpeedsSection),
         ):
             if name in tree:
                 parts[name] = self._section(tree, name, registry, base)

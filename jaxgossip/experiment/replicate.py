@@ -20,12 +20,13 @@ from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, Shared, build, in_own_code, place_of
 from jaxgossip.experiment.claim import check_claim, claim, status_of
 from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.facts import privacy_facts, target_facts
 from jaxgossip.experiment.folder import RunFolder, strict_json
 from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
 from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
 from jaxgossip.experiment.memory import available_bytes
 from jaxgossip.experiment.provenance import provenance
-from jaxgossip.experiment.run import Reporter, now, precision, privacy_facts
+from jaxgossip.experiment.run import Reporter, now, precision
 from jaxgossip.experiment.units import counted
 from jaxgossip.simulation import Observer
 from jaxgossip.simulation.alike import Family, families
@@ -179,6 +180,7 @@ def _run_bundle(
             conditions=one.conditions,
             sampled_nodes=config.evaluation.sampled_nodes,
             byte_budget=config.byte_budget,
+            speeds=one.speeds,
         )
         for one in experiments
     ]
@@ -249,7 +251,8 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
             "matmul_precision": config.device.matmul_precision,
             "graph": experiment.graph.describe(),
             "parameters": experiment.problem.n_params,
-            **privacy_facts(experiment, Reporter()),
+            **privacy_facts(experiment, Reporter().note),
+            **target_facts(config, replica.records),
             **facts,
         }
     )

@@ -12,6 +12,7 @@ import numpy as np
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import units
 from jaxgossip.experiment.measure import Measure, measures_of
+from jaxgossip.experiment.target import reached
 
 BASELINES = ("isolated", "centralised", "federated_averaging")
 
@@ -146,6 +147,22 @@ class RunData:
             values[0] = 0.0  # the mean of equal numbers is not always that number
         return values
 
+    @property
+    def target(self) -> float | None:
+        """The mean whose first reaching is told; None if the configuration has none."""
+        found = self.setting("evaluation", "target")
+        return float(found) if isinstance(found, int | float) else None
+
+    def reached(self, measure: Measure | None = None) -> dict[str, Any]:
+        """Return when the target was first reached, as :func:`jaxgossip.experiment.target.reached`; all None without one.
+
+        Args:
+            measure: whose mean; the run's first measure, which the target is meant for, if None.
+        """
+        if self.target is None or measure not in (None, self.measures[0]):
+            return dict.fromkeys(("measure", "target", "round", "bytes_sent", "virtual_s"))
+        return reached(self.records, self.target, self.measures[0])
+
     def setting(self, section: str, key: str) -> Any:
         """Return the configuration's value of ``section.key``; None if it has none."""
         return self._section(section).get(key)
@@ -163,11 +180,13 @@ def final_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any
         measure: what mean, worst, … are of; the run's first measure if None.
 
     Keys: run, status, round, measure (what mean, worst, … are of), mean, worst, mean_model, isolated, centralised,
-    consensus_distance, messages, bytes_sent, metadata_bytes, wall_s.
+    consensus_distance, messages, bytes_sent, metadata_bytes, virtual_s, wall_s; target, and rounds_to_target,
+    bytes_to_target and virtual_s_to_target, of the first evaluation that reached it.
     """
     measure = measure or run.measures[0]
     baselines = {name: _last(run.column(f"{measure.key}_mean", name)) for name in BASELINES}
     baselines |= dict.fromkeys(run.baseline_divergence)
+    first = run.reached(measure)
     return {
         "run": run.folder.name,
         "status": run.status if run.diverged_round is None else f"diverged at round {run.diverged_round:,}",
@@ -181,8 +200,30 @@ def final_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any
         "messages": run.final.get("messages"),
         "bytes_sent": run.final.get("bytes_sent"),
         "metadata_bytes": run.final.get("metadata_bytes"),
+        "virtual_s": _finite(run.final.get("virtual_s")),
         "wall_s": _finite(run.final.get("wall_s")),
+        "target": first["target"],
+        "rounds_to_target": first["round"],
+        "bytes_to_target": first["bytes_sent"],
+        "virtual_s_to_target": first["virtual_s"],
     }
+
+
+def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool) -> dict[str, str]:
+    """Return what it took to reach the target, column title to text; a dash where it was not reached.
+
+    Args:
+        numbers: of :func:`final_numbers`, or means of them.
+        measure: what the target is of.
+        timed: whether there is a column of virtual time.
+    """
+    to = " to target" if numbers["target"] is None else f" to {measure.text(numbers['target'])}"
+    rounds = numbers["rounds_to_target"]
+    cells = {
+        f"rounds{to}": "–" if rounds is None else f"{rounds:,.0f}",
+        f"sent{to}": units.bytes_text(numbers["bytes_to_target"]),
+    }
+    return cells | ({f"virtual time{to}": units.duration(numbers["virtual_s_to_target"])} if timed else {})
 
 
 def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
@@ -193,6 +234,8 @@ def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
     """
     rows: list[dict[str, str]] = []
     kinds = {run.measures[0].key for run in runs}
+    timed = any(run.final.get("virtual_s") is not None for run in runs)
+    targets = {run.target for run in runs if run.target is not None}
     title = runs[0].measures[0].name if len(kinds) == 1 else "final"
     for run in runs:
         numbers, measure = final_numbers(run), run.measures[0]
@@ -206,6 +249,11 @@ def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
         cells = {column: "–" if value is None else measure.text(value) for column, value in scores.items()}
         cells |= dict.fromkeys(run.baseline_divergence, "diverged")
         measured = {"measured": measure.name} if len(kinds) > 1 else {}
+        to_target = {}
+        if targets:  # columns are the same for all: rows say their own where targets differ
+            same = {"target": next(iter(targets))} if len(targets) == 1 and len(kinds) == 1 else {"target": None}
+            own = {} if same["target"] else {"target": "–" if run.target is None else measure.text(run.target)}
+            to_target = own | target_cells({**numbers, **same}, measure, timed=timed)
         rows.append(
             {"run": numbers["run"], "round": f"{numbers['round']:,}"}
             | measured
@@ -213,6 +261,8 @@ def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
             | {
                 "consensus distance": units.scientific(numbers["consensus_distance"]),
                 "sent": units.bytes_text(numbers["bytes_sent"]),
+                **({"virtual time": units.duration(numbers["virtual_s"])} if timed else {}),
+                **to_target,
                 "time": units.duration(numbers["wall_s"]),
                 "status": numbers["status"],
             }

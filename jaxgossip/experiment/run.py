@@ -1,6 +1,5 @@
 """Carry a configuration through: build, simulate, save, run the baselines, draw; and go on where a run stopped."""
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +13,11 @@ from jaxgossip.algorithms import Algorithm
 from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, build, in_own_code, place_of
 from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.experiment.facts import privacy_facts, target_facts
 from jaxgossip.experiment.folder import MetricsLog, RunFolder
 from jaxgossip.experiment.plan import check_fits, check_outline
 from jaxgossip.experiment.provenance import provenance
-from jaxgossip.experiment.sections import Classification, Config
-from jaxgossip.learning import DifferentialPrivacy
+from jaxgossip.experiment.sections import Config
 from jaxgossip.simulation import Observer, Result, RunState, checkpoint, simulate
 from jaxgossip.simulation.program import initial_shapes
 
@@ -55,6 +54,7 @@ class Outcome:
         status: completed, diverged or interrupted.
         rounds: rounds done.
         final: the last record, and those of the baselines by name.
+        target: when the configuration's target was reached, as the manifest has it; None without one.
         seconds: from the start of the process's work to its end.
     """
 
@@ -63,6 +63,7 @@ class Outcome:
     rounds: int
     final: Mapping[str, Mapping[str, Any]]
     seconds: float
+    target: Mapping[str, Any] | None = None
 
 
 def run(
@@ -99,7 +100,7 @@ def run(
             "matmul_precision": config.device.matmul_precision,
             "graph": experiment.graph.describe(),
             "parameters": experiment.problem.n_params,
-            **privacy_facts(experiment, reporter),
+            **privacy_facts(experiment, reporter.note),
             **provenance(),
         }
         resolved = resolved_toml(config)
@@ -124,7 +125,7 @@ def resume(path: Path, *, reporter: Reporter | None = None) -> Outcome:
             final |= {name: log[-1] for name in config.evaluation.baselines if (log := folder.log(name).records())}
             if not (path / "summary.png").is_file():
                 draw_summary(path)
-            return Outcome(path, manifest["status"], manifest["rounds"], final, 0.0)
+            return Outcome(path, manifest["status"], manifest["rounds"], final, 0.0, manifest.get("target"))
         experiment = announced_build(config, reporter)
         for stale in ("error", "finished", "rounds"):
             manifest.pop(stale, None)
@@ -148,11 +149,12 @@ def carry_through(
     def finish(status: str, rounds: int) -> Outcome:
         seconds = time.perf_counter() - began
         times = {"finished": now(), "compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
-        folder.write_manifest(manifest | {"status": status, "rounds": rounds} | times)
+        found = target_facts(config, folder.log().records())
+        folder.write_manifest(manifest | {"status": status, "rounds": rounds} | times | found)
         if status != "interrupted":
             reporter.note("drawing summary.png")
             draw_summary(folder.path)
-        return Outcome(folder.path, status, rounds, final, seconds)
+        return Outcome(folder.path, status, rounds, final, seconds, found.get("target"))
 
     try:
         start, start_wall_s = restore(experiment, folder)
@@ -230,6 +232,7 @@ def simulated(
             byte_budget=budget,
             conditions=None if faultless else experiment.conditions,
             matmul_precision=config.device.matmul_precision,
+            speeds=experiment.speeds,
             observer=observer,
             **start,
         )
@@ -295,7 +298,9 @@ def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | None,
     """Return the newest checkpointed state and the seconds spent before it; (None, 0.0) if there is none yet."""
     if not any(folder.checkpoints.glob("round-*.json")):
         return None, 0.0
-    state, facts = checkpoint.load(folder.checkpoints, initial_shapes(experiment.algorithm, experiment.config.seed))
+    timed = experiment.speeds is not None
+    like = initial_shapes(experiment.algorithm, experiment.config.seed, timed=timed)
+    state, facts = checkpoint.load(folder.checkpoints, like)
     if facts["numbering"] != numbering_of(experiment):
         raise RunError(
             f"the checkpoint in {folder.checkpoints} has the nodes in other rows than this version gives them",
@@ -308,28 +313,6 @@ def numbering_of(experiment: Experiment) -> str:
     """Return in which order the rows of the experiment's models stand."""
     order = experiment.problem.order
     return "" if order is None else order.numbering
-
-
-def privacy_facts(experiment: Experiment, reporter: Reporter) -> dict[str, Any]:
-    """Return what the manifest says of DP-SGD, and say it: the epsilon of all nodes after all rounds; empty without.
-
-    Raises:
-        InputError: the accountant is not installed.
-    """
-    config = experiment.config
-    if config.privacy is None or not isinstance(config.learning, Classification):
-        return {}
-    from jaxgossip.learning.privacy import epsilon
-
-    steps = config.rounds * config.algorithm.keywords().get("local_steps", 1)
-    mechanism = DifferentialPrivacy(config.privacy.clip, config.privacy.noise_multiplier)
-    counts, batch = experiment.problem.sample_counts, config.learning.batch_size
-    spent = epsilon(mechanism, steps, batch, counts, config.privacy.delta)
-    found = {f"epsilon_{name}": float(value) for name, value in (("max", spent.max()), ("mean", spent.mean()))}
-    told = ", ".join(f"{name.removeprefix('epsilon_')} {value:.3g}" for name, value in found.items())
-    reporter.note(f"privacy: epsilon over nodes after {steps:,} steps at delta {config.privacy.delta:g}: {told}")
-    finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
-    return {"privacy": finite | {"delta": config.privacy.delta, "steps": steps}}
 
 
 def announced_build(config: Config, reporter: Reporter) -> Experiment:

@@ -78,6 +78,10 @@ class AggregationSection(Section):
     """How nodes take in what they hear, if not as the weighted mean: robustly."""
 
 
+class SpeedsSection(Section):
+    """How fast the nodes' machines are: with it, a run tells its virtual seconds."""
+
+
 class Privacy(Table):
     """DP-SGD on every node: gradients are clipped sample by sample, and noise is added."""
 
@@ -132,6 +136,12 @@ class Evaluation(Table):
 
     every: int = Field(default=10, ge=1, description="rounds from one evaluation to the next")
     sampled_nodes: int = Field(default=1000, ge=1, description="nodes evaluated while running; all if there are fewer")
+    target: float | None = Field(
+        default=None,
+        gt=0,
+        description="mean over evaluated nodes whose first reaching is told: accuracy as a fraction; of a quadratic the "
+        "squared distance to the optimum",
+    )
     baselines: Annotated[
         tuple[Literal["isolated", "centralised", "federated_averaging"], ...], Strict(strict=False)
     ] = Field(
@@ -184,6 +194,9 @@ class Config(Table):
     adversary: SerializeAsAny[AdversarySection] | None = Field(default=None, description="nodes that lie")
     aggregation: SerializeAsAny[AggregationSection] | None = Field(
         default=None, description="how nodes take in what they hear, if not as the weighted mean"
+    )
+    speeds: SerializeAsAny[SpeedsSection] | None = Field(
+        default=None, description="how fast the nodes' machines are, for virtual seconds"
     )
     privacy: Privacy | None = Field(default=None, description="DP-SGD on every node")
     evaluation: Evaluation = Field(default=Evaluation(), description="what is measured, when, and against what")

@@ -5,6 +5,7 @@ import math
 NOISE = 1e-12
 """An eigenvalue or a gap below this is rounding."""
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
+_SECONDS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
 _COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
 
 
@@ -46,6 +47,11 @@ def duration(seconds: float | None) -> str:
     whole = round(seconds)
     minutes = whole // 60
     return f"{minutes} min {whole % 60:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def seconds_unit(largest: float) -> tuple[float, str]:
+    """Return the unit (its size in seconds, its name) in which ``largest`` seconds are a number that is easily read."""
+    return next((unit for unit in _SECONDS if largest >= 3 * unit[0]), _SECONDS[-1])
 
 
 def scientific(value: float | None) -> str:

@@ -52,10 +52,10 @@ class EquiDyn(Schedule):
         if self.directed:
             offset = jax.random.randint(key, (), 1, self.n_nodes, jnp.int32)
             source = settle(_further(jnp.arange(self.n_nodes, dtype=jnp.int32), offset, self.n_nodes))
-            return Slots(1 - share, (share,), (source,), self.n_nodes)
+            return Slots(1 - share, (share,), (source,), self.n_nodes, balanced=True)
         partner = settle(self.partners(key))
         heard = jnp.where(partner != jnp.arange(self.n_nodes), share, 0)
-        return Slots(1 - heard, (heard,), (partner,))
+        return Slots(1 - heard, (heard,), (partner,), balanced=True)
 
     def partners(self, key: PRNGKey) -> NodeInts:
         """Draw (n,) int32: with whom each node pairs up; itself if it rests. An involution."""

@@ -39,7 +39,7 @@ class FreshRegular(Schedule):
             settle(bijection.inverse(((seat + offset) % n).astype(jnp.uint32)).astype(jnp.int32)) for offset in offsets
         )
         share = jnp.asarray(1 / (1 + self.degree))
-        return Slots(share, (share,) * self.degree, sources, n * self.degree)
+        return Slots(share, (share,) * self.degree, sources, n * self.degree, balanced=True)
 
 
 @jax.tree_util.register_dataclass

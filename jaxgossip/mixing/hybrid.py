@@ -5,6 +5,7 @@ level by level, so that a hub with 10⁶ neighbours takes four small levels. The
 and Garland 2009, "Implementing sparse matrix-vector multiplication on throughput-oriented processors", without scatter.
 """
 
+import dataclasses
 import functools
 from dataclasses import dataclass, field
 from typing import override
@@ -72,7 +73,13 @@ class Rest:
         above = settle(jnp.concatenate([*(sums[:-1] for sums in levels[1:]), zero]))
         return heard + gather(above, self.position_above)
 
-    def maximum(self, values: NodeFloats, masks: Masks | None) -> NodeFloats:
+    def received(self, masks: Masks | None) -> NodeInts:
+        """Return (n,) int32: from how many nodes each node hears here."""
+        links = tuple(tuple((weight != 0).astype(jnp.float32) for weight in level) for level in self.weights)
+        ones = jnp.ones((self.position.shape[0], 1), jnp.float32)
+        return dataclasses.replace(self, weights=links).sums(ones, masks)[:, 0].astype(jnp.int32)
+
+    def highest(self, values: NodeFloats, masks: Masks | None) -> NodeFloats:
         """Return (n,): the largest value each node hears here, the lowest number if none."""
         lowest = jnp.finfo(values.dtype).min
         reaches = [[weight != 0 for weight in weights] for weights in self.weights]
@@ -83,9 +90,9 @@ class Rest:
             parts = [
                 jnp.where(one, gather(below, table), lowest).max(1) for table, one in zip(level, there, strict=True)
             ]
-            below = jnp.concatenate([*parts, jnp.full(1, lowest)])
+            below = jnp.concatenate([*parts, jnp.full(1, lowest, values.dtype)])
             outputs.append(below)
-        above = jnp.concatenate([*(output[:-1] for output in outputs[1:]), jnp.full(1, lowest)])
+        above = jnp.concatenate([*(output[:-1] for output in outputs[1:]), jnp.full(1, lowest, values.dtype)])
         return jnp.maximum(gather(outputs[0], self.position), gather(above, self.position_above))
 
     def arrivals(self, faults: Faults) -> Masks:
@@ -153,9 +160,19 @@ class Hybrid(Operator):
         return own, heard + self.rest.sums(sent, masks)
 
     @override
-    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
         masks = None if faults is None else self.rest.arrivals(faults)
-        return jnp.maximum(self.slots.maximum(values, faults), self.rest.maximum(values, masks))
+        return jnp.maximum(self.slots.highest(values, faults), self.rest.highest(values, masks))
+
+    @override
+    def received(self, faults: Faults | None) -> NodeInts:
+        masks = None if faults is None else self.rest.arrivals(faults)
+        return self.slots.received(faults) + self.rest.received(masks)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        number = self.out_degrees
+        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
 
     @override
     def messages(self, faults: Faults | None) -> Count:

@@ -22,9 +22,18 @@ from jaxtyping import Array
 from jaxgossip.mixing.counting import Count
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, Schedule, column
-from jaxgossip.mixing.peers import Neighbours, link_matrix, pushed, pushes, scattered
+from jaxgossip.mixing.peers import (
+    Neighbours,
+    highest_pushed,
+    link_matrix,
+    pushed,
+    pushes,
+    received_pushes,
+    scattered,
+    sent_pushes,
+)
 from jaxgossip.mixing.tables import Slots, settle
-from jaxgossip.typing import NodeFloats, PRNGKey, Rows, SlotInts, accumulator
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -69,8 +78,16 @@ class Mass(Operator):
         return 1 - share * given[:, 0] / unit, heard
 
     @override
-    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        return self.inward.maximum(values, faults)
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        return self.inward.highest(values, faults)
+
+    @override
+    def received(self, faults: Faults | None) -> NodeInts:
+        return self.inward.received(faults)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        return self.inward.sent(faults)
 
     @override
     def messages(self, faults: Faults | None) -> Count:
@@ -115,9 +132,16 @@ class MassPush(Operator):
         return 1 - share * arrives.sum(1), scattered(share[:, None] * sent.astype(kind), self.targets, arrives)
 
     @override
-    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        target = jnp.where(pushed(self.targets, faults), self.targets, self.n_nodes)
-        return values.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop")
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        return highest_pushed(values, self.targets, pushed(self.targets, faults))
+
+    @override
+    def received(self, faults: Faults | None) -> NodeInts:
+        return received_pushes(self.targets, pushed(self.targets, faults))
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        return sent_pushes(self.targets, faults)
 
     @override
     def messages(self, faults: Faults | None) -> Count:
@@ -171,5 +195,5 @@ class PushSumExponential(Schedule):
         node = jnp.arange(n, dtype=jnp.int32)
         hears, tells = (settle(((node + step) % n).astype(jnp.int32)) for step in (distance, -distance))
         links = n if n > 1 else 0
-        inward, outward = (Slots(half, (half,), (source,), links) for source in (hears, tells))
+        inward, outward = (Slots(half, (half,), (source,), links, balanced=True) for source in (hears, tells))
         return Mass(inward, outward, half, half)

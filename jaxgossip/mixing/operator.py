@@ -22,7 +22,7 @@ from jaxtyping import Array
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, times, total
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.typing import NodeFloats, PRNGKey, Rows, SlotMask, accumulator
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
 
 Conserved = Literal["agreement", "mass"]
 
@@ -67,9 +67,21 @@ class Operator(abc.ABC):
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
         """Return (weight of a node's own row, scalar or (n,); Σ_j W_ij sent_j, (n, p), not yet rounded)."""
 
-    @abc.abstractmethod
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
         """Return (n,): the largest of a node's own value and those that reached it."""
+        return jnp.maximum(values, self.highest(values, faults))
+
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        """Return (n,): the largest of the values that reached a node, its own apart; the lowest number if none did."""
+        return self.by_slots().highest(values, faults)
+
+    def received(self, faults: Faults | None) -> NodeInts:
+        """Return (n,) int32: how many messages reach each node in this round."""
+        return self.by_slots().received(faults)
+
+    def sent(self, faults: Faults | None) -> NodeInts:
+        """Return (n,) int32: how many messages each node sends in this round, arriving or not."""
+        return self.by_slots().sent(faults)
 
     @abc.abstractmethod
     def messages(self, faults: Faults | None) -> Count:
@@ -137,16 +149,38 @@ class SlotOperator(Operator):
             heard = heard + weight[:, None] * self.take(sent, slot)
         return own, heard
 
+    def sends(self, slot: int) -> Array:
+        """Return scalar or (n,) bool: whether ``slot`` brings anything to each node when all are online."""
+        return self.slot_weight(slot) != 0
+
+    def give(self, values: Array, slot: int) -> Array:
+        """Return (n,): what stands at the receivers of ``slot``, summed up at its senders; :meth:`take` turned around."""
+        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        return jnp.zeros_like(values).at[self.take(rows, slot)].add(values, mode="promise_in_bounds")
+
     @override
-    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        best = values
-        arrived = None if faults is None else self.arrivals(faults)
-        for slot in range(self.n_slots):
-            reaches = self.slot_weight(slot) != 0
-            if arrived is not None:
-                reaches = reaches & arrived[:, slot]
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        best = jnp.full(values.shape, jnp.finfo(values.dtype).min, values.dtype)
+        for slot, reaches in enumerate(self._reaches(faults)):
             best = jnp.where(reaches, jnp.maximum(best, self.take(values, slot)), best)
         return best
+
+    @override
+    def received(self, faults: Faults | None) -> NodeInts:
+        number = jnp.zeros(self.n_nodes, jnp.int32)
+        return functools.reduce(lambda total, reaches: total + reaches, self._reaches(faults), number)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        number = jnp.zeros(self.n_nodes, jnp.int32)
+        for slot in range(self.n_slots):
+            number = number + self.give(jnp.broadcast_to(self.sends(slot), number.shape).astype(jnp.int32), slot)
+        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
+
+    def _reaches(self, faults: Faults | None) -> list[Array]:
+        arrived = None if faults is None else self.arrivals(faults)
+        there = [self.sends(slot) for slot in range(self.n_slots)]
+        return there if arrived is None else [one & arrived[:, slot] for slot, one in enumerate(there)]
 
     def arrivals(self, faults: Faults) -> SlotMask:
         """Return which slots bring a message to which node."""

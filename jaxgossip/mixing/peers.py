@@ -135,7 +135,7 @@ class RandomMatching(Schedule):
         partner, everybody = settle(self.partners(key)), self.neighbours.start is None
         if everybody and self.n_nodes % 2 == 0:
             half = jnp.asarray(0.5)
-            return Slots(half, (half,), (partner,), self.n_nodes, numbering=self.neighbours.numbering)
+            return Slots(half, (half,), (partner,), self.n_nodes, balanced=True, numbering=self.neighbours.numbering)
         return pairs(partner, self.n_nodes - 1 if everybody else None, self.neighbours.numbering)
 
     def partners(self, key: PRNGKey) -> NodeInts:
@@ -178,7 +178,7 @@ def pairs(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
     """
     paired = partner != jnp.arange(partner.shape[0])
     shared = jnp.where(paired, jnp.asarray(0.5), 0)
-    return Slots(1 - shared, (shared,), (partner,), n_links, numbering=numbering)
+    return Slots(1 - shared, (shared,), (partner,), n_links, balanced=True, numbering=numbering)
 
 
 @jax.tree_util.register_dataclass
@@ -261,9 +261,16 @@ class Push(Operator):
         return 1 / number[:, 0], scattered(wide, self.targets, arrives) / number
 
     @override
-    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        target = jnp.where(self._arrives(faults), self.targets, self.n_nodes)
-        return values.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop")
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        return highest_pushed(values, self.targets, self._arrives(faults))
+
+    @override
+    def received(self, faults: Faults | None) -> NodeInts:
+        return received_pushes(self.targets, self._arrives(faults))
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        return sent_pushes(self.targets, faults)
 
     def _arrives(self, faults: Faults | None) -> SlotMask:
         return pushed(self.targets, faults)
@@ -288,10 +295,28 @@ def pushed(targets: SlotInts, faults: Faults | None) -> SlotMask:
 
 def pushes(targets: SlotInts, faults: Faults | None) -> Count:
     """Return how many messages are sent to ``targets``, arriving or not."""
-    sent = targets != jnp.arange(targets.shape[0])[:, None]
+    return total(sent_pushes(targets, faults).astype(jnp.uint32))
+
+
+def sent_pushes(targets: SlotInts, faults: Faults | None) -> NodeInts:
+    """Return (n,) int32: how many messages each node sends to ``targets``, arriving or not."""
+    sent = targets != jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None]
     if faults is not None and faults.online is not None:
         sent = sent & faults.online[:, None]
-    return total(sent.sum(1, dtype=jnp.uint32))
+    return sent.sum(1, dtype=jnp.int32)
+
+
+def received_pushes(targets: SlotInts, arrives: SlotMask) -> NodeInts:
+    """Return (n,) int32: how many of the messages to ``targets`` that ``arrives`` tells of reach each node."""
+    number = jnp.zeros(targets.shape[0], jnp.int32)
+    return number.at[jnp.where(arrives, targets, number.size)].add(1, mode="drop")
+
+
+def highest_pushed(values: NodeFloats, targets: SlotInts, arrives: SlotMask) -> NodeFloats:
+    """Return (n,): the largest value that reaches each node, the lowest number if none does."""
+    lowest = jnp.full(values.shape, jnp.finfo(values.dtype).min, values.dtype)
+    target = jnp.where(arrives, targets, values.size)
+    return lowest.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop")
 
 
 def scattered(rows: Rows, targets: SlotInts, arrives: SlotMask) -> Rows:

@@ -28,11 +28,13 @@ class Periodic(Schedule):
         self_weight: (T, n).
         weights: (T, k, n).
         sources: (T, k, n) int32.
+        balanced: whether in every graph each node sends as many messages as it hears.
     """
 
     self_weight: Float[Array, "T n"]
     weights: Float[Array, "T k n"]
     sources: Int[Array, "T k n"]
+    balanced: bool = _static(default=False)
 
     @property
     @override
@@ -42,7 +44,7 @@ class Periodic(Schedule):
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         now = round_number % self.sources.shape[0]
-        return Slots(self.self_weight[now], tuple(self.weights[now]), tuple(self.sources[now]))
+        return Slots(self.self_weight[now], tuple(self.weights[now]), tuple(self.sources[now]), balanced=self.balanced)
 
 
 def periodic(sequence: Sequence[Weights]) -> Periodic:
@@ -66,7 +68,8 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
         all_weights[now, :, : sources.shape[1]] = values
     own = np.stack([np.broadcast_to(w.self_weight, n) for w in sequence])
     by_slot = (np.ascontiguousarray(table.swapaxes(1, 2)) for table in (all_weights, all_sources))
-    return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot))
+    balanced = all(np.array_equal(np.bincount(w.graph.indices, minlength=n), np.diff(w.graph.indptr)) for w in sequence)
+    return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot), balanced=balanced)
 
 
 @jax.tree_util.register_dataclass
@@ -89,5 +92,9 @@ class OnePeer(Schedule):
         source = (node + distance) % self.n_nodes if self.pattern == "exponential" else node ^ distance
         half = jnp.asarray(0.5)
         return Slots(
-            half, (half,), (settle(source.astype(jnp.int32)),), n_links=self.n_nodes if self.n_nodes > 1 else 0
+            half,
+            (half,),
+            (settle(source.astype(jnp.int32)),),
+            n_links=self.n_nodes if self.n_nodes > 1 else 0,
+            balanced=True,
         )

@@ -15,7 +15,7 @@ from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, regular_messages
 from jaxgossip.mixing.tables import slots_of
-from jaxgossip.typing import NodeFloats, Rows, accumulator
+from jaxgossip.typing import NodeFloats, NodeInts, Rows, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -38,6 +38,10 @@ class Roll(SlotOperator):
     def take(self, x: Array, slot: int) -> Array:
         return jnp.roll(x, -self.offsets[slot], axis=0)
 
+    @override
+    def give(self, values: Array, slot: int) -> Array:
+        return jnp.roll(values, self.offsets[slot])
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -58,6 +62,10 @@ class LatticeShift(SlotOperator):
         axis, step = slot // 2, -1 if slot % 2 == 0 else 1
         return jnp.roll(x.reshape(self.shape + x.shape[1:]), step, axis).reshape(x.shape)
 
+    @override
+    def give(self, values: Array, slot: int) -> Array:
+        return self.take(values, slot ^ 1)
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
@@ -73,6 +81,10 @@ class HypercubeFlip(SlotOperator):
     def take(self, x: Array, slot: int) -> Array:
         halves = x.reshape((self.n_nodes >> slot + 1, 2, 1 << slot, *x.shape[1:]))
         return jnp.flip(halves, axis=1).reshape(x.shape)
+
+    @override
+    def give(self, values: Array, slot: int) -> Array:
+        return self.take(values, slot)
 
 
 @jax.tree_util.register_dataclass
@@ -122,12 +134,32 @@ class AxisMean(Operator):
 
     @override
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        boxes = values.reshape(self.shape)
         if faults is None:
+            boxes = values.reshape(self.shape)
             return jnp.broadcast_to(boxes.max(1, keepdims=True), self.shape).reshape(-1)
-        lowest = jnp.finfo(values.dtype).min
-        heard = jnp.where(self._arrivals(faults), boxes.swapaxes(1, 2)[:, None], lowest).max(-1)
-        return jnp.maximum(boxes, heard).reshape(-1)
+        return jnp.maximum(values, self.highest(values, faults))
+
+    @override
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        boxes, lowest = values.reshape(self.shape), jnp.finfo(values.dtype).min
+        if faults is not None:
+            return jnp.where(self._arrivals(faults), boxes.swapaxes(1, 2)[:, None], lowest).max(-1).reshape(-1)
+        # All but the first one hear the first; the first hears the second.
+        largest, place = boxes.max(1, keepdims=True), jnp.arange(self.shape[1], dtype=jnp.int32)[:, None]
+        first = place == jnp.where(boxes == largest, place, self.shape[1]).min(1, keepdims=True)
+        second = jnp.where(first, lowest, boxes).max(1, keepdims=True)
+        return jnp.where(first, second, largest).reshape(-1)
+
+    @override
+    def received(self, faults: Faults | None) -> NodeInts:
+        if faults is None:
+            return jnp.full(self.n_nodes, self.shape[1] - 1, jnp.int32)
+        return self._arrivals(faults).sum(-1, dtype=jnp.int32).reshape(-1)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        number = jnp.full(self.n_nodes, self.shape[1] - 1, jnp.int32)
+        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
 
     def _arrivals(self, faults: Faults) -> Bool[Array, "before group after group"]:
         group = self.shape[1]
@@ -186,9 +218,18 @@ class Dense(Operator):
         return own, heard @ wide
 
     @override
-    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
         reaches = self._links() if faults is None else self._arrivals(faults)
-        return jnp.maximum(values, jnp.where(reaches, values[None], jnp.finfo(values.dtype).min).max(1))
+        return jnp.where(reaches, values[None], jnp.finfo(values.dtype).min).max(1)
+
+    @override
+    def received(self, faults: Faults | None) -> NodeInts:
+        return (self._links() if faults is None else self._arrivals(faults)).sum(1, dtype=jnp.int32)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        number = self._links().sum(0, dtype=jnp.int32)
+        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
 
     def _links(self) -> Bool[Array, "n n"]:
         return (self.matrix != 0) & ~jnp.eye(self.n_nodes, dtype=bool)

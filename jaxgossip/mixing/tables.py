@@ -47,6 +47,7 @@ class Slots(SlotOperator):
             table would be copied out of it before the first round.
         n_links: messages a round when all are online; None if they have to be counted each round.
         on_request: whether a message is sent only when its receiver, being online, asks for it (a pull).
+        balanced: whether every node is known to send as many messages as it hears when all are online; then nobody counts.
         numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
     """
 
@@ -55,6 +56,7 @@ class Slots(SlotOperator):
     sources: tuple[NodeInts, ...]
     n_links: int | None = _static(default=None)  # pyright: ignore[reportIncompatibleVariableOverride]
     on_request: bool = _static(default=False)
+    balanced: bool = _static(default=False)
     numbering: str = _static(default="")
 
     @property
@@ -65,6 +67,24 @@ class Slots(SlotOperator):
     @override
     def take(self, x: Array, slot: int) -> Array:
         return gather(x, self.sources[slot])
+
+    @override
+    def sends(self, slot: int) -> Array:
+        # A node alone may be its own neighbour, and sends itself nothing.
+        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        return (self.slot_weight(slot) != 0) & (self.sources[slot] != rows)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        online = None if faults is None else faults.online
+        if self.balanced:
+            number = self.received(None)
+        else:
+            number = jnp.zeros(self.n_nodes, jnp.int32)
+            for slot in range(self.n_slots):
+                asked = self.sends(slot) if online is None or not self.on_request else self.sends(slot) & online
+                number = number + self.give(asked.astype(jnp.int32), slot)
+        return number if online is None else jnp.where(online, number, 0)
 
     @override
     def messages(self, faults: Faults | None) -> Count:
@@ -96,7 +116,8 @@ def slots(
         by_slot = tuple(jnp.asarray(column) for column in np.asarray(weights).T.copy())
     else:
         by_slot = (jnp.asarray(weights),) * len(columns)
-    return Slots(jnp.asarray(self_weight), by_slot, columns, n_links, numbering=numbering)
+    balanced = np.array_equal(np.bincount(indices, minlength=indptr.size - 1), np.diff(indptr))
+    return Slots(jnp.asarray(self_weight), by_slot, columns, n_links, balanced=balanced, numbering=numbering)
 
 
 def slots_of(matrix: sp.csr_array, numbering: str = "") -> Slots:

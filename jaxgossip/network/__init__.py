@@ -1,8 +1,9 @@
-"""Message conditions: what arrives, who takes part, who lies, what it costs."""
+"""Message conditions: what arrives, who takes part, who lies, what it costs, how long it takes."""
 
 from jaxgossip.network import adversaries as adversaries
 from jaxgossip.network import aggregation as aggregation
 from jaxgossip.network import privacy as privacy
+from jaxgossip.network import speeds as speeds
 from jaxgossip.network.adversaries import ADVERSARIES as ADVERSARIES
 from jaxgossip.network.adversaries import Adversary as Adversary
 from jaxgossip.network.aggregation import AGGREGATIONS as AGGREGATIONS
@@ -12,4 +13,7 @@ from jaxgossip.network.conditions import surely as surely
 from jaxgossip.network.round import Links as Links
 from jaxgossip.network.round import Round as Round
 from jaxgossip.network.round import chosen as chosen
+from jaxgossip.network.speeds import SPEEDS as SPEEDS
+from jaxgossip.network.speeds import Speeds as Speeds
 from jaxgossip.network.traffic import Traffic as Traffic
+from jaxgossip.network.wallclock import Timing as Timing

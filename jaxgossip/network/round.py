@@ -13,6 +13,7 @@ from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
 from jaxgossip.network.traffic import Traffic
+from jaxgossip.network.wallclock import AtServer, Neighbourly
 from jaxgossip.random import pair_words, purpose_key, to_unit
 from jaxgossip.topology import Order
 from jaxgossip.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator
@@ -87,20 +88,25 @@ class Links:
         """Return (n,): the largest of a node's own value and those it hears; exact below 2²⁴."""
         return self.operator.maximum(values.astype(jnp.float32), self.faults).astype(values.dtype)
 
-    def sent(self, *arrays: Rows | Array, metadata: tuple[Array, ...] = ()) -> Traffic:
+    def sent(self, *arrays: Rows | Array, metadata: tuple[Array, ...] = (), repeats: int = 1) -> Traffic:
         """Return the traffic of one message a link.
 
         Args:
             arrays: each message carries a row (or a number) of each of them.
             metadata: likewise, but not of the model: ages, weights, scales.
+            repeats: one message a link so many times in a row, with the losses of the exchanges 0, 1, … of one purpose.
         """
         data, about = (sum(self._width(one) * one.dtype.itemsize for one in some) for some in (arrays, metadata))
-        return self.sent_bytes(data, about)
+        return self.sent_bytes(data, about, repeats=repeats)
 
-    def sent_bytes(self, data: int, metadata: int = 0) -> Traffic:
-        """Return the traffic of one message a link of so many bytes, ``metadata`` of them beside the model's values."""
+    def sent_bytes(self, data: int, metadata: int = 0, *, repeats: int = 1) -> Traffic:
+        """Return the traffic of one message a link of so many bytes, and ``metadata`` bytes beside the model's values."""
         messages = self.operator.messages(self.faults)
-        return Traffic(messages, counting.times(messages, data + metadata), counting.times(messages, metadata))
+        if repeats != 1:
+            messages = counting.times(messages, repeats)
+        size = data + metadata
+        exchanges = (Neighbourly(self.operator, self.faults, size, repeats),) if self.round.timed else ()
+        return Traffic(messages, counting.times(messages, size), counting.times(messages, metadata), exchanges)
 
     def _width(self, array: Array) -> int:
         if array.ndim == 1:
@@ -118,6 +124,7 @@ class Round:
         n_nodes: number of nodes.
         conditions: what the network does to messages and nodes.
         order: in which rows the nodes stand; None where row i is node i.
+        timed: whether traffic has to tell who waits for whom.
     """
 
     number: Int[Array, ""]
@@ -125,6 +132,7 @@ class Round:
     n_nodes: int
     conditions: Conditions = FAULTLESS
     order: Order | None = None
+    timed: bool = False
 
     def key(self, purpose: str) -> PRNGKey:
         """Return this round's key for ``purpose``; the same purpose gives the same key."""
@@ -203,6 +211,10 @@ class Round:
         adversary = self.conditions.adversary
         liars = None if adversary is None else self.by_row(adversary.mask(self.n_nodes))
         return Scene.of(x.astype(sent.dtype), sent, operator, faults, adversary, liars)
+
+    def at_server(self, nodes: NodeMask, size: int) -> tuple[AtServer, ...]:
+        """Return the exchanges of a traffic with a server, which waits for ``nodes`` and their ``size`` bytes, both ways."""
+        return (AtServer(nodes, size),) if self.timed else ()
 
     def keep_offline(self, new: PyTree, old: PyTree) -> PyTree:
         """Return ``new`` with the rows of offline nodes as in ``old``; every leaf has the node axis first."""

@@ -1,11 +1,12 @@
 """What was sent in a round, counted exactly."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 
 from jaxgossip.mixing import counting
 from jaxgossip.mixing.counting import Count
+from jaxgossip.network.wallclock import Exchange
 
 
 @jax.tree_util.register_dataclass
@@ -17,11 +18,13 @@ class Traffic:
         messages: how many (see :mod:`jaxgossip.mixing.counting`).
         bytes_sent: their payload, in bytes, all of it.
         metadata_bytes: how many of these bytes are no values of a model: indices, scales, ages, weights.
+        exchanges: for whom nodes wait, one exchange after another; empty where no time is kept.
     """
 
     messages: Count
     bytes_sent: Count
     metadata_bytes: Count
+    exchanges: tuple[Exchange, ...] = ()
 
     @classmethod
     def none(cls) -> "Traffic":
@@ -29,4 +32,16 @@ class Traffic:
         return cls(counting.count(0), counting.count(0), counting.count(0))
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        return jax.tree.map(counting.add, self, other)
+        counts = (
+            counting.add(a, b)
+            for a, b in (
+                (self.messages, other.messages),
+                (self.bytes_sent, other.bytes_sent),
+                (self.metadata_bytes, other.metadata_bytes),
+            )
+        )
+        return Traffic(*counts, self.exchanges + other.exchanges)
+
+    def counts(self) -> "Traffic":
+        """Return the numbers alone, without the exchanges."""
+        return replace(self, exchanges=())

@@ -13,7 +13,7 @@ from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import Kind, Source
 from jaxgossip.simulation.flow import Flow
 from jaxgossip.simulation.metrics import Metrics
-from jaxgossip.simulation.rounds import Clock, Observer, Result, Status, check_counts
+from jaxgossip.simulation.rounds import Observer, Result, Status, Stopwatch, check_counts
 from jaxgossip.simulation.waving import Carried, WaveProgram
 from jaxgossip.typing import PyTree
 
@@ -108,7 +108,7 @@ def simulate_events(
         protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
     )
     observer.compiled(time.perf_counter() - began)
-    clock, going = Clock(start_wall_s), _Going(program, schedule, cycles, byte_budget)
+    clock, going = Stopwatch(start_wall_s), _Going(program, schedule, cycles, byte_budget)
     records: list[Mapping[str, Any]] = []
 
     def evaluate() -> None:

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.errors import RunError
 from jaxgossip.mixing import counting
-from jaxgossip.network import Conditions, Round, Traffic
+from jaxgossip.network import Conditions, Round, Speeds, Timing, Traffic
+from jaxgossip.network.wallclock import Clock
 from jaxgossip.random import purpose_key, run_key
 from jaxgossip.simulation.hoist import hoist
 from jaxgossip.simulation.metrics import measure
@@ -36,6 +37,7 @@ class RunState:
         spent: bool, another round like the last one would exceed the budget of bytes.
         traffic: messages and bytes so far.
         state: the algorithm's state.
+        clock: (n, 2) uint32, virtual seconds of every node (see :mod:`jaxgossip.network.wallclock`); None: not kept.
     """
 
     round: jax.Array
@@ -43,6 +45,7 @@ class RunState:
     spent: jax.Array
     traffic: Traffic
     state: PyTree
+    clock: Clock | None = None
 
 
 class Steps:
@@ -54,6 +57,7 @@ class Steps:
         conditions: faults.
         sampled_nodes: how many nodes an evaluation looks at.
         byte_budget: the run ends before all nodes together have sent more than so many bytes; 0: no limit.
+        speeds: of the nodes' machines, for virtual seconds; None: no time is kept.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Steps:
         conditions: Conditions | None = None,
         sampled_nodes: int = 1000,
         byte_budget: int = 0,
+        speeds: Speeds | None = None,
     ) -> None:
         self.algorithm = algorithm
         self.conditions = conditions or Conditions()
@@ -71,24 +76,36 @@ class Steps:
         self._budget = byte_budget
         self._sampled = sampled_nodes
         adversary = self.conditions.adversary
+        problem = algorithm.problem
+        self.timing = None if speeds is None else Timing(speeds, problem.n_nodes, problem.order)
         self._honest = None if adversary is None else adversary.honest(algorithm.problem.n_nodes)
 
     def first(self) -> RunState:
         """Return the state before the first round."""
-        return first(self.algorithm, self.run_key)
+        return first(self.algorithm, self.run_key, timed=self.timing is not None)
 
     def step(self, run: RunState) -> RunState:
         """Return the run after one more round."""
         problem = self.algorithm.problem
-        round_ = Round(run.round, self.run_key, problem.n_nodes, self.conditions, problem.order)
+        timed = self.timing is not None
+        round_ = Round(run.round, self.run_key, problem.n_nodes, self.conditions, problem.order, timed)
         state, traffic = self.algorithm.step(run.state, round_)
         # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
         finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
+        clock = self._clock(run, round_, traffic)
+        traffic = traffic.counts()
         total = run.traffic + traffic
         spent = jnp.asarray(False)
         if self._budget:
             spent = counting.exceeds((total + traffic).bytes_sent, self._budget)
-        return RunState(run.round + 1, ~finite, spent, total, state)
+        return RunState(run.round + 1, ~finite, spent, total, state, clock)
+
+    def _clock(self, run: RunState, round_: Round, traffic: Traffic) -> Clock | None:
+        """Return the clocks after this round; one model, which all nodes' work goes into, makes all of them wait."""
+        if self.timing is None or run.clock is None:
+            return None
+        together = jax.eval_shape(self.algorithm.models, run.state).shape[0] != round_.n_nodes
+        return self.timing.advance(run.clock, traffic.exchanges, round_.online, round_.works, together=together)
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
         """Return the run after round ``until``, or where it diverged or its bytes were spent."""
@@ -117,6 +134,7 @@ class Program(Steps):
         sampled_nodes: how many nodes an evaluation looks at.
         byte_budget: the run ends before all nodes together have sent more than so many bytes; 0: no limit.
         matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
+        speeds: of the nodes' machines, for virtual seconds; None: no time is kept.
     """
 
     def __init__(
@@ -128,14 +146,16 @@ class Program(Steps):
         sampled_nodes: int = 1000,
         byte_budget: int = 0,
         matmul_precision: str = "highest",
+        speeds: Speeds | None = None,
     ) -> None:
         super().__init__(
-            algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget
-        )
+            algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget,
+            speeds=speeds,
+        )  # fmt: skip
         self._precision = matmul_precision
         self._scratch: list[int] = []
         self._start = self._compile(self.first)
-        like = initial_shapes(algorithm, seed)
+        like = initial_shapes(algorithm, seed, timed=speeds is not None)
         check_step(algorithm, like, self.step)
         self._advance = self._compile(self.rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
         self._measure = self._compile(self.measured, like)
@@ -200,16 +220,17 @@ def by_node(tree: PyTree, order: Order | None) -> PyTree:
     return jax.tree.map(one, tree)
 
 
-def first(algorithm: Algorithm, key: PRNGKey) -> RunState:
-    """Return the state before the first round."""
+def first(algorithm: Algorithm, key: PRNGKey, *, timed: bool = False) -> RunState:
+    """Return the state before the first round, with clocks if it is ``timed``."""
     state = algorithm.init(purpose_key(key, "init"))
     state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
-    return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state)
+    clock = jnp.zeros((algorithm.problem.n_nodes, 2), jnp.uint32) if timed else None
+    return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state, clock)
 
 
-def initial_shapes(algorithm: Algorithm, seed: int = 0) -> RunState:
-    """Return the shapes and dtypes of a run's state; nothing is computed."""
-    return jax.eval_shape(partial(first, algorithm), run_key(seed))
+def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False) -> RunState:
+    """Return the shapes and dtypes of a run's state, with clocks if it is ``timed``; nothing is computed."""
+    return jax.eval_shape(partial(first, algorithm, timed=timed), run_key(seed))
 
 
 def check_step(algorithm: Algorithm, like: RunState, step: Callable[[RunState], RunState]) -> None:

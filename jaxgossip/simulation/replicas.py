@@ -19,7 +19,7 @@ from jaxgossip.mixing.counting import to_int
 from jaxgossip.simulation.alike import Family, Template
 from jaxgossip.simulation.hoist import digest
 from jaxgossip.simulation.program import RunState
-from jaxgossip.simulation.rounds import Observer, Status, rounds_of_a_chunk
+from jaxgossip.simulation.rounds import Observer, Status, rounds_of_a_chunk, virtual_seconds
 from jaxgossip.typing import PyTree
 
 
@@ -216,12 +216,14 @@ def _evaluate(program: Replicas, runs: RunState, found: list[Replica], wall_s: f
         name: np.asarray(getattr(runs.traffic, name)).reshape(-1, 2)
         for name in ("messages", "bytes_sent", "metadata_bytes")
     }
+    clocks = None if runs.clock is None else np.asarray(runs.clock).reshape(-1, *runs.clock.shape[-2:])
     new: list[Mapping[str, Any]] = []
     for place, replica in enumerate(found):
         if diverged[place] or (replica.records and replica.records[-1]["round"] == rounds[place]):
             continue
         record = {"round": int(rounds[place])} | {name: float(values[place]) for name, values in measured.items()}
-        record |= {name: to_int(counts[place]) for name, counts in traffic.items()} | {"wall_s": round(wall_s, 6)}
+        record |= {name: to_int(counts[place]) for name, counts in traffic.items()}
+        record |= virtual_seconds(None if clocks is None else clocks[place]) | {"wall_s": round(wall_s, 6)}
         replica.records.append(record)
         new.append(record)
     if new:

@@ -12,7 +12,8 @@ import numpy as np
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.errors import InputError
 from jaxgossip.mixing.counting import to_int
-from jaxgossip.network import Conditions
+from jaxgossip.network import Conditions, Speeds
+from jaxgossip.network.wallclock import Clock, to_seconds
 from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import Program, RunState, by_node
 from jaxgossip.typing import PyTree, Rows
@@ -85,6 +86,14 @@ class Result:
         """(n, p) models at the end, node by node."""
         return self.algorithm.models(self.state)
 
+    @cached_property
+    def virtual_s(self) -> np.ndarray | None:
+        """(n,) float64 virtual seconds at the end, node by node; None if no time was kept."""
+        if self.run.clock is None:
+            return None
+        seconds, order = to_seconds(self.run.clock), self.algorithm.problem.order
+        return seconds if order is None else seconds[order.rows]
+
 
 def simulate(
     algorithm: Algorithm,
@@ -96,6 +105,7 @@ def simulate(
     sampled_nodes: int = 1000,
     byte_budget: int = 0,
     matmul_precision: str = "highest",
+    speeds: Speeds | None = None,
     start: RunState | None = None,
     start_wall_s: float = 0.0,
     observer: Observer | None = None,
@@ -111,6 +121,7 @@ def simulate(
         sampled_nodes: how many nodes an evaluation looks at, drawn once; at the end all are scored.
         byte_budget: end before all nodes together have sent more than so many bytes; 0: no limit.
         matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
+        speeds: of the nodes' machines: records then tell how many virtual seconds the run takes on them.
         start: a run state to continue from (a checkpoint's); consumed. Round 0 or its own round is not evaluated again.
         start_wall_s: seconds spent before ``start``.
         observer: listens.
@@ -130,11 +141,11 @@ def simulate(
     began = time.perf_counter()
     program = Program(
         algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
-        byte_budget=byte_budget, matmul_precision=matmul_precision,
+        byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
     )  # fmt: skip
     observer.compiled(time.perf_counter() - began)
 
-    clock = Clock(start_wall_s)
+    clock = Stopwatch(start_wall_s)
     records: list[Mapping[str, Any]] = []
 
     def evaluate(run: RunState) -> None:
@@ -194,11 +205,20 @@ def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any
         "messages": to_int(run.traffic.messages),
         "bytes_sent": to_int(run.traffic.bytes_sent),
         "metadata_bytes": to_int(run.traffic.metadata_bytes),
+        **virtual_seconds(run.clock),
         "wall_s": round(wall_s, 6),
     }
 
 
-class Clock:
+def virtual_seconds(clock: Clock | np.ndarray | None) -> dict[str, float]:
+    """Return what a record tells of clocks (n, 2): when the round is over everywhere, and for a node on average."""
+    if clock is None:
+        return {}
+    seconds = to_seconds(clock)
+    return {"virtual_s": float(seconds.max()), "virtual_s_mean": float(seconds.mean())}
+
+
+class Stopwatch:
     """Seconds since it was made, plus those spent before."""
 
     def __init__(self, before: float) -> None:

@@ -80,6 +80,9 @@ def alie(*, n_nodes, rng, fraction: float = 0.1, nodes: list[int] | None = None)
 def median(): ...
 
 
+def constant(n_nodes, rng=0, *, compute_s: float = 0.1): ...
+
+
 CATALOGUE = Catalogue(
     topology=Registry("topology", [ring, random_regular, edge_list]),
     mixing=Registry("mixing", [static, push]),
@@ -93,6 +96,7 @@ CATALOGUE = Catalogue(
     compression=Registry("compressor", [top_k]),
     adversary=Registry("adversary", [alie]),
     aggregation=Registry("aggregation", [median]),
+    speeds=Registry("speeds", [constant]),
 )
 
 GOOD = """

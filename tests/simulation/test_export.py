@@ -41,8 +41,10 @@ class Uncompiled(Program):
         return function
 
 
-def lowers_everywhere(algorithm: jg.algorithms.Algorithm, **conditions: object) -> None:
-    program = Uncompiled(algorithm, conditions=jg.network.Conditions(**conditions))
+def lowers_everywhere(
+    algorithm: jg.algorithms.Algorithm, *, speeds: jg.network.Speeds | None = None, **conditions: object
+) -> None:
+    program = Uncompiled(algorithm, conditions=jg.network.Conditions(**conditions), speeds=speeds)
     function, (arrays, like, until) = program.lowerable()
 
     def exported(data: list[jax.Array], like, until):
@@ -67,6 +69,16 @@ def test_every_operator_lowers_for_every_platform(name: str) -> None:
         return
     lowers_everywhere(jg.algorithms.dsgd(problem, optax.sgd(0.1), W))
     lowers_everywhere(jg.algorithms.gossip(problem, optax.sgd(0.1), W, weighting="age"), drop=0.1, online=0.9)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_clocks_of_every_operator_lower_for_every_platform(name: str) -> None:
+    W = OPERATORS[name]()
+    problem = jg.learning.isotropic_quadratic(W.n_nodes, dimension=5, rng=0)
+    make = jg.algorithms.sgp if W.conserves == "mass" else jg.algorithms.dsgd
+    algorithm, speeds = make(problem, optax.sgd(0.1), W), jg.network.speeds.normal(W.n_nodes)
+    lowers_everywhere(algorithm, speeds=speeds)
+    lowers_everywhere(algorithm, speeds=speeds, drop=0.1, online=0.9, straggle=0.1)
 
 
 def logistic(model: str = "logistic", n: int = 16) -> jg.learning.Problem:

@@ -1,0 +1,37 @@
+"""What a manifest says of a run beside its numbers: what it spent of its nodes' privacy, when it reached its target."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from jaxgossip.experiment.build import Experiment
+from jaxgossip.experiment.sections import Classification, Config
+from jaxgossip.experiment.target import reached
+from jaxgossip.learning import DifferentialPrivacy
+
+
+def privacy_facts(experiment: Experiment, note: Callable[[str], None]) -> dict[str, Any]:
+    """Return what the manifest says of DP-SGD, and say it: the epsilon of all nodes after all rounds; empty without.
+
+    Raises:
+        InputError: the accountant is not installed.
+    """
+    config = experiment.config
+    if config.privacy is None or not isinstance(config.learning, Classification):
+        return {}
+    from jaxgossip.learning.privacy import epsilon
+
+    steps = config.rounds * config.algorithm.keywords().get("local_steps", 1)
+    mechanism = DifferentialPrivacy(config.privacy.clip, config.privacy.noise_multiplier)
+    counts, batch = experiment.problem.sample_counts, config.learning.batch_size
+    spent = epsilon(mechanism, steps, batch, counts, config.privacy.delta)
+    found = {f"epsilon_{name}": float(value) for name, value in (("max", spent.max()), ("mean", spent.mean()))}
+    told = ", ".join(f"{name.removeprefix('epsilon_')} {value:.3g}" for name, value in found.items())
+    note(f"privacy: epsilon over nodes after {steps:,} steps at delta {config.privacy.delta:g}: {told}")
+    finite = {name: value if math.isfinite(value) else None for name, value in found.items()}
+    return {"privacy": finite | {"delta": config.privacy.delta, "steps": steps}}
+
+
+def target_facts(config: Config, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return what the manifest says of the target: when it was first reached; empty without one."""
+    return {} if config.evaluation.target is None else {"target": reached(records, config.evaluation.target)}

@@ -1,0 +1,278 @@
+"""How fast machines are: what a node's local work takes, what its line carries, how far away it is.
+
+A message of S bytes from j to i, j sending to d_j and i receiving from e_i nodes in the round, arrives
+
+    latency_j + latency_i + S / min(up_j / d_j, down_i / e_i)        seconds after j has sent it
+
+(see :mod:`jaxgossip.network.wallclock`). Rates are written in Mbit/s, 10⁶ bits a second, and kept in bytes a second.
+Defaults are those of machines at home, 20 Mbit/s, and of small models; measurements of your own go into a file.
+"""
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+from scipy.special import ndtr, ndtri
+
+from jaxgossip.errors import InputError
+from jaxgossip.registry import Registry
+
+BYTES_A_MBIT = 1e6 / 8
+COLUMNS = ("node", "compute_s", "up_mbit_s", "down_mbit_s", "latency_s")
+"""The header of a file of speeds."""
+
+PerNode = Float64[np.ndarray, " n"]
+
+
+@dataclass(frozen=True, eq=False)
+class Speeds:
+    """What the machines of a network can do, node by node.
+
+    Attributes:
+        compute_s: (n,) seconds of the local work of a round; of one local step where a configuration counts them.
+        up_bytes_s: (n,) bytes a second that a node can send, all its messages together.
+        down_bytes_s: (n,) bytes a second that it can receive, likewise.
+        latency_s: (n,) a node's part of a link's latency: that of link i–j is latency_i + latency_j.
+
+    Raises:
+        InputError: arrays of different lengths, a bandwidth that is not positive, a time below 0, or a number that is
+            not finite.
+    """
+
+    compute_s: PerNode
+    up_bytes_s: PerNode
+    down_bytes_s: PerNode
+    latency_s: PerNode
+
+    def __post_init__(self) -> None:
+        size = np.size(self.compute_s)
+        for one in fields(self):
+            values = np.array(getattr(self, one.name), np.float64)
+            if values.shape != (size,):
+                raise InputError(
+                    f"speeds: {one.name} has shape {values.shape}, not ({size},)", hint="one number a node"
+                )
+            rate = one.name.endswith("bytes_s")
+            wrong = ~(np.isfinite(values) & ((values > 0) if rate else (values >= 0)))
+            if wrong.any():
+                node = int(wrong.argmax())
+                raise InputError(
+                    f"speeds: {one.name} of node {node} is {values[node]:g}",
+                    hint="bandwidths are finite and above 0" if rate else "times are finite and not below 0",
+                )
+            values.setflags(write=False)
+            object.__setattr__(self, one.name, values)
+
+    @property
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.compute_s.size
+
+    def steps(self, number: int) -> "Speeds":
+        """Return the speeds where a round's local work is ``number`` times as much."""
+        return replace(self, compute_s=number * self.compute_s)
+
+
+def constant(
+    n_nodes: int,
+    rng: np.random.Generator | int = 0,
+    *,
+    compute_s: float = 0.1,
+    up_mbit_s: float = 20.0,
+    down_mbit_s: float = 20.0,
+    latency_s: float = 0.01,
+) -> Speeds:
+    """Give all nodes machines of the same speed.
+
+    Args:
+        n_nodes: number of nodes.
+        rng: is not used.
+        compute_s: seconds of one local step.
+        up_mbit_s: what a node can send, Mbit/s.
+        down_mbit_s: what a node can receive, Mbit/s.
+        latency_s: seconds of a node's part of a link's latency, which is the sum of both ends'.
+
+    Raises:
+        InputError: a bandwidth that is not positive, or a time below 0.
+    """
+    del rng
+    up, down = (np.full(n_nodes, rate * BYTES_A_MBIT) for rate in (up_mbit_s, down_mbit_s))
+    return Speeds(np.full(n_nodes, compute_s), up, down, np.full(n_nodes, latency_s))
+
+
+def normal(
+    n_nodes: int,
+    rng: np.random.Generator | int = 0,
+    *,
+    compute_s: float = 0.1,
+    compute_std: float = 0.02,
+    up_mbit_s: float = 20.0,
+    down_mbit_s: float = 20.0,
+    std_mbit_s: float = 10.0,
+    least_mbit_s: float = 1.0,
+    latency_s: float = 0.01,
+) -> Speeds:
+    """Draw normal bandwidths and times of work, each by itself, truncated from below.
+
+    Args:
+        n_nodes: number of nodes.
+        rng: generator of the draws, or its seed.
+        compute_s: mean seconds of one local step.
+        compute_std: their standard deviation before truncation at a tenth of the mean.
+        up_mbit_s: mean of what a node can send, Mbit/s.
+        down_mbit_s: mean of what a node can receive, Mbit/s.
+        std_mbit_s: standard deviation of both before truncation, Mbit/s.
+        least_mbit_s: no bandwidth is below this, Mbit/s: the distribution is truncated there, not piled up.
+        latency_s: seconds of a node's part of a link's latency, which is the sum of both ends'.
+
+    Raises:
+        InputError: a mean below the least value, a negative deviation, a least bandwidth that is not positive, or a
+            time below 0.
+    """
+    draw = np.random.default_rng(rng)
+    if not least_mbit_s > 0:
+        raise InputError(f"speeds: least_mbit_s must be above 0, not {least_mbit_s:g}", hint="least_mbit_s = 1.0")
+    work = _truncated(draw, n_nodes, "compute_s", compute_s, compute_std, compute_s / 10)
+    rates = [
+        BYTES_A_MBIT * _truncated(draw, n_nodes, name, mean, std_mbit_s, least_mbit_s)
+        for name, mean in (("up_mbit_s", up_mbit_s), ("down_mbit_s", down_mbit_s))
+    ]
+    return Speeds(work, *rates, np.full(n_nodes, latency_s))
+
+
+def lognormal(
+    n_nodes: int,
+    rng: np.random.Generator | int = 0,
+    *,
+    compute_s: float = 0.1,
+    compute_sigma: float = 0.5,
+    up_mbit_s: float = 20.0,
+    down_mbit_s: float = 20.0,
+    bandwidth_sigma: float = 0.5,
+    latency_s: float = 0.01,
+    latency_sigma: float = 0.5,
+) -> Speeds:
+    """Draw speeds with a long tail: a median times e^(σ ξ), ξ standard normal, each by itself.
+
+    Args:
+        n_nodes: number of nodes.
+        rng: generator of the draws, or its seed.
+        compute_s: median seconds of one local step.
+        compute_sigma: σ of them.
+        up_mbit_s: median of what a node can send, Mbit/s.
+        down_mbit_s: median of what a node can receive, Mbit/s.
+        bandwidth_sigma: σ of both.
+        latency_s: median seconds of a node's part of a link's latency, which is the sum of both ends'.
+        latency_sigma: σ of them.
+
+    Raises:
+        InputError: a bandwidth that is not positive, a time or a σ below 0.
+    """
+    draw = np.random.default_rng(rng)
+    drawn = []
+    for median, name, sigma in (
+        (compute_s, "compute_sigma", compute_sigma),
+        (up_mbit_s * BYTES_A_MBIT, "bandwidth_sigma", bandwidth_sigma),
+        (down_mbit_s * BYTES_A_MBIT, "bandwidth_sigma", bandwidth_sigma),
+        (latency_s, "latency_sigma", latency_sigma),
+    ):
+        if not sigma >= 0:
+            raise InputError(f"speeds: {name} must be at least 0, not {sigma:g}")
+        drawn.append(median * np.exp(sigma * draw.standard_normal(n_nodes)))
+    return Speeds(*drawn)
+
+
+def from_file(n_nodes: int, rng: np.random.Generator | int = 0, *, path: str | Path) -> Speeds:
+    """Read speeds from a CSV file with the header node,compute_s,up_mbit_s,down_mbit_s,latency_s.
+
+    Args:
+        n_nodes: number of nodes.
+        rng: is not used.
+        path: the file, one line a node, in any order; nodes are numbered from 0.
+
+    Raises:
+        InputError: no such file, another header, a malformed line, a node that is unknown, missing or there twice, a
+            bandwidth that is not positive, or a time below 0; the message names the line.
+    """
+    del rng
+    table = np.full((n_nodes, len(COLUMNS) - 1), np.nan)
+    found: dict[int, int] = {}
+    for line, cells in _lines(Path(path)):
+        node, values = _checked(cells, n_nodes, f"{path}, line {line}")
+        if node in found:
+            raise InputError(
+                f"{path}, line {line}: node {node} is there already, in line {found[node]}", hint="one line a node"
+            )
+        found[node], table[node] = line, values
+    if len(found) < n_nodes:
+        missing = next(node for node in range(n_nodes) if node not in found)
+        raise InputError(
+            f"{path}: {n_nodes - len(found):,} of {n_nodes:,} nodes are missing, the first of them node {missing}",
+            hint="one line a node, numbered from 0",
+        )
+    compute, up, down, latency = table.T
+    return Speeds(compute, up * BYTES_A_MBIT, down * BYTES_A_MBIT, latency)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (number, cells) of every line after the header that is not empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", hint="path names a file of speeds") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text in UTF-8", hint="save it as CSV in UTF-8") from error
+    header = f"the first line is {','.join(COLUMNS)}"
+    reader = csv.reader(text.splitlines())
+    first = [cell.strip() for cell in next(reader, [])]
+    if first != list(COLUMNS):
+        raise InputError(f"{path}, line 1: the header is '{','.join(first)}'", hint=header)
+    yield from ((reader.line_num, cells) for cells in reader if cells)
+
+
+def _checked(cells: list[str], n_nodes: int, where: str) -> tuple[int, list[float]]:
+    """Return (node, its four numbers) of a line."""
+    if len(cells) != len(COLUMNS):
+        raise InputError(f"{where}: {len(cells)} fields, not {len(COLUMNS)}", hint=f"fields are {','.join(COLUMNS)}")
+    try:
+        node = int(cells[0])
+    except ValueError as error:
+        raise InputError(f"{where}: node is '{cells[0].strip()}'", hint="nodes are whole numbers from 0") from error
+    if not 0 <= node < n_nodes:
+        raise InputError(f"{where}: node {node} does not exist", hint=f"nodes are numbered 0 to {n_nodes - 1}")
+    values = []
+    for name, cell in zip(COLUMNS[1:], cells[1:], strict=True):
+        try:
+            value = float(cell)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(f"{where}: {name} is '{cell.strip()}'", hint="write a finite number")
+        if value < 0 or (value == 0 and name.endswith("mbit_s")):
+            least = "above 0" if name.endswith("mbit_s") else "0 or more"
+            raise InputError(f"{where}: {name} is {value:g}", hint=f"it must be {least}")
+        values.append(value)
+    return node, values
+
+
+def _truncated(draw: np.random.Generator, n: int, name: str, mean: float, std: float, least: float) -> np.ndarray:
+    """Draw (n,) normal numbers, given that they are at least ``least``."""
+    if not std >= 0:
+        raise InputError(f"speeds: the deviation of {name} must be at least 0, not {std:g}")
+    if mean < least:
+        raise InputError(
+            f"speeds: {name} has mean {mean:g}, below its least value {least:g}",
+            hint="a larger mean, or a smaller least",
+        )
+    if std == 0:
+        return np.full(n, float(mean))
+    below = ndtr((least - mean) / std)
+    return np.maximum(least, mean + std * ndtri(below + (1 - below) * draw.random(n)))
+
+
+SPEEDS = Registry("speeds", [constant, normal, lognormal, from_file])
+"""What ``speeds.kind`` can name."""
