@@ -70,10 +70,16 @@ def listing(kind: str | None) -> str:
         "partition": (found.partition,),
         "model": (found.model,),
         "algorithm": (found.algorithm,),
+        "protocol": (found.protocol,),
         "optimizer": (found.optimizer,),
         "compression": (found.compression,),
         "adversary": (found.adversary,),
         "aggregation": (found.aggregation,),
+        "clock": (found.clock,),
+        "peers": (found.peers,),
+        "delay": (found.delay,),
+        "churn": (found.churn,),
+        "tokens": (found.tokens,),
         "speeds": (found.speeds,),
     }
     kinds |= {

@@ -22,7 +22,8 @@ from rich.progress import (
 from jaxgossip.cli.output import hint, repeated, say, tell
 from jaxgossip.errors import RunError
 from jaxgossip.experiment.measure import measures_of
-from jaxgossip.experiment.run import Outcome, Reporter
+from jaxgossip.experiment.observer import Reporter
+from jaxgossip.experiment.run import Outcome
 from jaxgossip.experiment.target import sentence
 from jaxgossip.experiment.units import duration
 

@@ -1,21 +1,21 @@
 """From a configuration to the parts of a run: graph, problem, mixing, optimizer, algorithm, conditions."""
 
-import contextlib
-import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.algorithms import ALGORITHMS, Algorithm
+from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS, Algorithm, GossipProtocol
 from jaxgossip.compression import COMPRESSORS, Compressor
-from jaxgossip.errors import ConfigError, JaxGossipError
+from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.catalogue import find_dataset, standard
-from jaxgossip.experiment.schema import Options, Section, supply
-from jaxgossip.experiment.sections import Classification, Config
+from jaxgossip.experiment.parts import Builder, errors_of
+from jaxgossip.experiment.schedules import build_schedule
+from jaxgossip.experiment.schema import Section, supply
+from jaxgossip.experiment.sections import SECTIONS, Classification, Config
 from jaxgossip.learning import (
     MODELS,
     OPTIMIZERS,
@@ -31,8 +31,8 @@ from jaxgossip.learning import (
 from jaxgossip.learning.poisoning import flip_labels
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
+from jaxgossip.network.schedule import Source
 from jaxgossip.random import host_rng
-from jaxgossip.registry import Registry
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
 
 LOCALISE_FROM = 2**15
@@ -47,28 +47,36 @@ class Experiment:
         config: the configuration.
         graph: who hears whom.
         problem: what each node learns.
-        W: how models meet.
+        W: how models meet in rounds; None where every node acts by its own clock.
         optimizer: each node's.
         algorithm: the update rule, ready to run.
-        conditions: faults.
+        conditions: faults of rounds.
         speeds: of the nodes' machines, for rounds of as many local steps as the algorithm takes; None: no time is kept.
+        schedule: who sends to whom and when, where every node acts by its own clock; None in rounds.
     """
 
     config: Config
     graph: Graph
     problem: Problem
-    W: Mixing
+    W: Mixing | None
     optimizer: optax.GradientTransformation
-    algorithm: Algorithm
+    algorithm: Algorithm | GossipProtocol
     conditions: Conditions
     speeds: Speeds | None = None
+    schedule: Source | None = None
+
+    @property
+    def in_rounds(self) -> Algorithm:
+        """The algorithm, of a run in rounds."""
+        assert isinstance(self.algorithm, Algorithm)
+        return self.algorithm
 
     @property
     def own(self) -> list[str]:
         """The user's own builders that the configuration names."""
         c = self.config
-        kinds = [c.topology.kind, c.mixing.kind, c.learning.dataset, c.algorithm.kind, c.optimizer.kind]
-        kinds += [one.kind for one in (c.compression, c.adversary, c.aggregation, c.speeds) if one is not None]
+        kinds = [section.kind for name in SECTIONS if (section := getattr(c, name)) is not None and name != "partition"]
+        kinds += [c.learning.dataset]
         kinds += [c.learning.model] if isinstance(c.learning, Classification) else []
         return [kind for kind in kinds if ":" in kind]
 
@@ -105,16 +113,18 @@ def build(
     Raises:
         InputError: a part cannot be built; the message begins with its section.
     """
-    shared, lifted, part = shared or Shared(), lifted or {}, _Builder(config.seed, lifted or {})
+    shared, lifted, part = shared or Shared(), lifted or {}, Builder(config.seed, lifted or {})
     of_graph = (config.topology, _seed_of(config, config.topology), _rows_are_nodes(config))
     graph = shared.get(("graph", *of_graph), lambda: in_order(build_graph(config), config))
-    W = shared.get(
-        ("W", *of_graph, config.mixing, _seed_of(config, config.mixing)),
-        lambda: part.section(
-            "mixing", config.mixing, MIXINGS, (Operator, Schedule), graph=graph, rng=host_rng(config.seed, "mixing")
-        ),
-    )
-    order = graph.order if W.numbering else None
+    mixing, W = config.mixing, None
+    if mixing is not None:
+        W = shared.get(
+            ("W", *of_graph, mixing, _seed_of(config, mixing)),
+            lambda: part.section(
+                "mixing", mixing, MIXINGS, (Operator, Schedule), graph=graph, rng=host_rng(config.seed, "mixing")
+            ),
+        )
+    order = graph.order if W is not None and W.numbering else None
     task = (config.learning, config.partition, config.adversary, config.privacy, config.device, config.seed)
     problem = shared.get(
         ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
@@ -123,7 +133,8 @@ def build(
     optimizer = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
     algorithm = part.section(
-        "algorithm", config.algorithm, ALGORITHMS, Algorithm,
+        "algorithm", config.algorithm, ALGORITHMS if W is not None else PROTOCOLS,
+        Algorithm if W is not None else GossipProtocol,
         problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
     )  # fmt: skip
     aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
@@ -133,7 +144,8 @@ def build(
         "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
     )
     speeds = speeds and speeds.steps(local_steps(config))
-    return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds)
+    schedule = build_schedule(config, part, graph, algorithm, speeds) if isinstance(algorithm, GossipProtocol) else None
+    return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, schedule)
 
 
 def local_steps(config: Config) -> int:
@@ -149,7 +161,7 @@ def _seed_of(config: Config, section: Section) -> int | None:
 def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
     """Draw who lies; None without a section."""
     rng = host_rng(config.seed, "adversary")
-    return _Builder(config.seed).optional(
+    return Builder(config.seed).optional(
         "adversary", config.adversary, ADVERSARIES, Adversary, n_nodes=n_nodes, rng=rng
     )
 
@@ -159,9 +171,9 @@ def build_graph(config: Config) -> Graph:
 
     One's own topology may return a networkx graph or a scipy sparse matrix as well.
     """
-    part = _Builder(config.seed)
+    part = Builder(config.seed)
     found = part.section("topology", config.topology, TOPOLOGIES, object, rng=host_rng(config.seed, "topology"))
-    with _errors_of("topology", config.topology.kind):
+    with errors_of("topology", config.topology.kind):
         graph = found if isinstance(found, Graph) else as_graph(found)
         check_connected(graph, allow_disconnected=config.topology.allow_disconnected)
     return graph
@@ -177,7 +189,8 @@ def in_order(graph: Graph, config: Config) -> Graph:
 
 
 def _rows_are_nodes(config: Config) -> bool:
-    return any(":" in section.kind for section in (config.mixing, config.algorithm))
+    """Say whether row i has to be node i: one's own algorithm or mixing may rely on it, and so does a schedule."""
+    return config.mixing is None or any(":" in section.kind for section in (config.mixing, config.algorithm))
 
 
 def as_graph(found: Any) -> Graph:
@@ -197,7 +210,7 @@ def as_graph(found: Any) -> Graph:
 
 def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> Problem:
     """Build what the nodes learn: a quadratic, or a data set divided over nodes with a model."""
-    learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), _Builder(config.seed)
+    learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), Builder(config.seed)
     if not isinstance(learning, Classification):
         return part.call(
             "learning", learning.dataset, QUADRATICS[learning.dataset], learning.dataset_options, object,
@@ -224,70 +237,9 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> P
         "learning", learning.model, MODELS.resolve(learning.model), learning.model_options, Model,
         input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes,
     )  # fmt: skip
-    with _errors_of("learning", learning.model):
+    with errors_of("learning", learning.model):
         return classification(
             dataset, partition, model,
             batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype, order=order,
             privacy=privacy,
         )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Builder:
-    """Calls builders with what a configuration and a run give them.
-
-    Attributes:
-        seed: the run's, for builders that ask for it.
-        lifted: see :func:`build`.
-    """
-
-    seed: int
-    lifted: Mapping[tuple[str, str], Any] = field(default_factory=dict)
-
-    def lifted_of(self, name: str) -> dict[str, Any]:
-        return {key: value for (section, key), value in self.lifted.items() if section == name}
-
-    def section(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
-        with _errors_of(name, section.kind):
-            builder = registry.resolve(section.kind)
-        return self.call(name, section.kind, builder, section, expected, **machinery)
-
-    def optional(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
-        return None if section is None else self.section(name, section, registry, expected, **machinery)
-
-    def call(self, name: str, kind: str, builder: Any, options: Options, expected: Any, **machinery: Any) -> Any:
-        keywords = options.keywords() | self.lifted_of(name)
-        given = {key: value for key, value in {"seed": self.seed, **machinery}.items() if key not in keywords}
-        with _errors_of(name, kind):
-            found = supply(builder, keywords, **given)
-            if not isinstance(found, expected):
-                wanted = expected if isinstance(expected, tuple) else (expected,)
-                names = " or ".join(one.__name__ for one in wanted)
-                raise ConfigError(f"{kind} returned {type(found).__name__}", hint=f"return a jaxgossip {names}")
-            return found
-
-
-@contextlib.contextmanager
-def _errors_of(name: str, kind: str) -> Iterator[None]:
-    """Begin every error with the section's name; what a user's own code raises becomes an error like the others."""
-    try:
-        yield
-    except JaxGossipError as error:
-        raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
-    except Exception as error:
-        if ":" not in kind:
-            raise
-        raise ConfigError(f"{name}: {in_own_code(error, [kind])}", hint=place_of(error, [kind])) from error
-
-
-def in_own_code(error: Exception, kinds: Sequence[str]) -> str:
-    """Return a sentence about an error that the user's own code (``kinds``) raised."""
-    return f"{' or '.join(kinds)} raised {type(error).__name__}: {error}".split("\n", maxsplit=1)[0]
-
-
-def place_of(error: Exception, kinds: Sequence[str]) -> str:
-    """Return the last line of the user's own files that led to ``error``."""
-    files = {kind.rpartition(":")[0] for kind in kinds}
-    frames = traceback.extract_tb(error.__traceback__)
-    place = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
-    return f"{place.filename}, line {place.lineno}: {place.line}"

@@ -28,6 +28,12 @@ class Catalogue:
         adversary: ``adversary.kind``.
         aggregation: ``aggregation.kind``.
         speeds: ``speeds.kind``.
+        protocol: ``algorithm.kind`` as well: what runs on a schedule of events.
+        clock: ``clock.kind``.
+        peers: ``peers.kind``.
+        delay: ``delay.kind``.
+        churn: ``churn.kind``.
+        tokens: ``tokens.kind``.
     """
 
     topology: Registry
@@ -43,6 +49,18 @@ class Catalogue:
     adversary: Registry
     aggregation: Registry
     speeds: Registry
+    protocol: Registry
+    clock: Registry
+    peers: Registry
+    delay: Registry
+    churn: Registry
+    tokens: Registry
+
+    def registry(self, section: str) -> Registry:
+        """Return what ``kind`` can name in a section."""
+        if section == "algorithm":
+            return Registry("algorithm", {**self.algorithm, **self.protocol})
+        return getattr(self, section)
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,7 @@ def owners(registry: Mapping[str, Builder], key: str) -> list[str]:
 def standard() -> Catalogue:
     """Return the catalogue of jaxgossip's own registries."""
     from jaxgossip import algorithms, compression, learning, mixing, network, topology
+    from jaxgossip.network import schedule
 
     learn: Any = learning
     return Catalogue(
@@ -143,4 +162,10 @@ def standard() -> Catalogue:
         adversary=network.ADVERSARIES,
         aggregation=network.AGGREGATIONS,
         speeds=network.SPEEDS,
+        protocol=algorithms.PROTOCOLS,
+        clock=schedule.CLOCKS,
+        peers=schedule.PEERS,
+        delay=schedule.DELAYS,
+        churn=schedule.CHURNS,
+        tokens=schedule.TOKEN_ACCOUNTS,
     )

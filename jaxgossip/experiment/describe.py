@@ -10,22 +10,7 @@ from jaxgossip.experiment import catalogue as catalogues
 from jaxgossip.experiment import toml
 from jaxgossip.experiment.catalogue import Catalogue
 from jaxgossip.experiment.schema import Options, Section, options_model, section_model
-from jaxgossip.experiment.sections import (
-    DEFAULT_KINDS,
-    AdversarySection,
-    AggregationSection,
-    AlgorithmSection,
-    Classification,
-    CompressionSection,
-    Config,
-    Learning,
-    MixingSection,
-    OptimizerSection,
-    PartitionSection,
-    SpeedsSection,
-    TopologySection,
-    supplied,
-)
+from jaxgossip.experiment.sections import DEFAULT_KINDS, SECTIONS, Classification, Config, Learning, supplied
 from jaxgossip.registry import Registry
 
 OWN = MappingProxyType({"type": "string", "pattern": ":", "description": "your own, as 'file.py:function'"})
@@ -68,19 +53,8 @@ def json_schema(catalogue: Catalogue | None = None) -> dict[str, Any]:
     catalogue = catalogue or catalogues.standard()
     schema = Config.model_json_schema(by_alias=True)
     inlined = {name: _inlined(schema["properties"][name], schema["$defs"]) for name in schema["properties"]}
-    sections: list[tuple[str, Registry, type[Section]]] = [
-        ("topology", catalogue.topology, TopologySection),
-        ("mixing", catalogue.mixing, MixingSection),
-        ("partition", catalogue.partition, PartitionSection),
-        ("algorithm", catalogue.algorithm, AlgorithmSection),
-        ("optimizer", catalogue.optimizer, OptimizerSection),
-        ("compression", catalogue.compression, CompressionSection),
-        ("adversary", catalogue.adversary, AdversarySection),
-        ("aggregation", catalogue.aggregation, AggregationSection),
-        ("speeds", catalogue.speeds, SpeedsSection),
-    ]
-    for name, registry, base in sections:
-        inlined[name] = _section_schema(registry, base, DEFAULT_KINDS.get(name))
+    for name, base in SECTIONS.items():
+        inlined[name] = _section_schema(catalogue.registry(name), base, DEFAULT_KINDS.get(name))
     inlined["learning"] = _learning_schema(catalogue)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

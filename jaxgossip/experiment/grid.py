@@ -15,7 +15,7 @@ from jaxgossip.experiment import toml
 from jaxgossip.experiment.catalogue import find, standard
 from jaxgossip.experiment.config import validate
 from jaxgossip.experiment.schema import configurable
-from jaxgossip.experiment.sections import Config
+from jaxgossip.experiment.sections import SECTIONS, Config
 from jaxgossip.experiment.sweep import folder_name
 from jaxgossip.experiment.topologies import suggested
 
@@ -194,7 +194,7 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
 def _as_tables(tree: toml.Tree, axis: Axis, folder: Path) -> str:
     """Return the option that gives each kind of an axis the keys that it has; empty where all have the same."""
     section, _, last = axis.key.partition(".")
-    registry = getattr(standard(), section, None)
+    registry = standard().registry(section) if section in SECTIONS else None
     if last != "kind" or registry is None or not all(isinstance(kind, str) for kind in axis.values):
         return ""
     try:
@@ -221,6 +221,8 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
     without faults is a shorter one.
     """
     found: dict[tuple[str, str], float] = {}
+    if run.config.in_events:  # its runs have schedules of their own, and go one by one
+        return found
     for key in run.values:
         section, _, name = key.partition(".")
         if section == "optimizer" and ":" not in run.config.optimizer.kind:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, override
 
 from jaxgossip.errors import RunError
-from jaxgossip.experiment.run import Reporter
+from jaxgossip.experiment.observer import Reporter
 from jaxgossip.simulation import RunState, checkpoint
 from jaxgossip.simulation.replicas import Keeper
 

@@ -7,7 +7,6 @@ kind with fewer nodes, but too many for the cache, times the number of nodes.
 """
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,10 @@ import numpy as np
 
 from jaxgossip.errors import InputError, JaxGossipError
 from jaxgossip.experiment.build import Experiment, build
+from jaxgossip.experiment.footprint import footprint, round_seconds, state_bytes, tree_bytes
 from jaxgossip.experiment.memory import available_bytes, peak_bytes, resident_bytes
 from jaxgossip.experiment.sections import Config
 from jaxgossip.experiment.units import bytes_text
-from jaxgossip.simulation.program import Program, initial_shapes
 from jaxgossip.topology.graph import Complete, Graph
 
 SMALL_NODES = 2**10
@@ -29,7 +28,6 @@ OUTLINE_FROM = 100_000
 """Nodes from which building a network is worth a look beforehand; smaller ones are built, and judged by their shapes."""
 CALIBRATION_BYTES = 2**26
 """Models of a calibration: more than caches hold, so that a node takes as long as it does among millions."""
-CALIBRATION_S = 1.0
 SAME_DEGREE = 0.1
 """Networks whose mean degrees differ by less than this share take as long a node."""
 SURE = 0.4
@@ -117,8 +115,7 @@ def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
         note: told what takes a while.
     """
     held = resident_bytes()
-    timed = experiment.speeds is not None
-    state = _bytes(initial_shapes(experiment.algorithm, experiment.config.seed, timed=timed))
+    state = state_bytes(experiment)
     if held + 2 * state < SURE * (held + available_bytes()):
         return
     note(f"models of {bytes_text(state)}: compiling once beforehand, to see if they fit")
@@ -138,29 +135,21 @@ def _refusal(config: Config, found: Plan) -> InputError:
 
 def memory_plan(experiment: Experiment) -> Plan:
     """Return the plan of an experiment that is built, without its times."""
-    config, problem, algorithm = experiment.config, experiment.problem, experiment.algorithm
-    before = resident_bytes()
-    program = Program(
-        algorithm,
-        seed=config.seed,
-        conditions=experiment.conditions,
-        sampled_nodes=config.evaluation.sampled_nodes,
-        matmul_precision=config.device.matmul_precision,
-        speeds=experiment.speeds,
-    )
-    state, scratch = _bytes(program.like), program.scratch_bytes
-    tables = _bytes(experiment.W)
+    problem, before = experiment.problem, resident_bytes()
+    held = footprint(experiment)
+    tables = tree_bytes(experiment.W)
     graph = sum(array.nbytes for array in _arrays_of(experiment.graph))
     samples = sum(array.nbytes for array in _arrays_of(problem))
     now = resident_bytes()
     parts = {
-        "models and optimizer state": state,
-        "scratch of a round": scratch,
+        "models and optimizer state": held.state,
+        **({"copies in flight": held.copies, "schedule": held.messages} if experiment.schedule is not None else {}),
+        "scratch of a round": held.scratch,
         "graph and mixing tables": graph + tables,
         "samples and their numbers": samples,
         "programs and libraries": max(0, now - graph - tables - samples),
     }
-    peak = max(peak_bytes(), now + state + scratch)
+    peak = max(peak_bytes(), now + sum(held))
     fixed = parts["programs and libraries"] + min(samples, 2**28)
     free = available_bytes() + before
     return Plan(
@@ -190,10 +179,8 @@ def _outline(config: Config) -> Plan | None:
         return None  # whatever is wrong with so few nodes need not be wrong with many
     problem = experiment.problem
     grown = nodes / problem.n_nodes
-    state = round(
-        grown * _bytes(initial_shapes(experiment.algorithm, config.seed, timed=experiment.speeds is not None))
-    )
-    graph = sum(array.nbytes for array in _arrays_of(experiment.graph)) + _bytes(experiment.W)
+    state = round(grown * state_bytes(experiment))
+    graph = sum(array.nbytes for array in _arrays_of(experiment.graph)) + tree_bytes(experiment.W)
     samples = 4 * 4 * nodes  # a start, two counts and a number a node, and the table of samples once
     parts = {
         "models and optimizer state": state,
@@ -230,17 +217,7 @@ def _seconds_a_round(config: Config, experiment: Experiment) -> float:
             fewer = build(small)
             if _alike(fewer.graph, experiment.graph):
                 grown, experiment = experiment.problem.n_nodes / few, fewer
-    program = Program(
-        experiment.algorithm, seed=config.seed, conditions=experiment.conditions, speeds=experiment.speeds
-    )
-    run, done, chunk, seconds = program.start(), 0, 1, 0.0
-    run = jax.block_until_ready(program.advance(run, 1))
-    while seconds < CALIBRATION_S / 2 and not bool(run.diverged):
-        chunk = max(1, round(chunk * CALIBRATION_S / seconds)) if seconds > CALIBRATION_S / 100 else 4 * chunk
-        done, began = int(run.round), time.perf_counter()
-        run = jax.block_until_ready(program.advance(run, done + chunk))
-        seconds = time.perf_counter() - began
-    return grown * seconds / max(1, int(run.round) - done)
+    return grown * round_seconds(experiment)
 
 
 def _alike(few: Graph, many: Graph) -> bool:
@@ -248,10 +225,6 @@ def _alike(few: Graph, many: Graph) -> bool:
     complete = isinstance(many.structure, Complete)
     expected = many.n_links * few.n_nodes
     return complete or abs(few.n_links * many.n_nodes - expected) <= SAME_DEGREE * expected
-
-
-def _bytes(tree: Any) -> int:
-    return sum(leaf.size * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree) if hasattr(leaf, "dtype"))
 
 
 def _arrays_of(owner: Any) -> list[Any]:

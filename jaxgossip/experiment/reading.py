@@ -10,24 +10,10 @@ from pydantic import BaseModel, Field, ValidationError, create_model
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import catalogue as catalogues
 from jaxgossip.experiment.catalogue import Catalogue, Found
+from jaxgossip.experiment.clocked import clock_problems
 from jaxgossip.experiment.problems import Problem, shown, translate
 from jaxgossip.experiment.schema import Options, Section, options_model, section_model
-from jaxgossip.experiment.sections import (
-    DEFAULT_KINDS,
-    AdversarySection,
-    AggregationSection,
-    AlgorithmSection,
-    Classification,
-    CompressionSection,
-    Config,
-    Learning,
-    MixingSection,
-    OptimizerSection,
-    PartitionSection,
-    SpeedsSection,
-    TopologySection,
-    supplied,
-)
+from jaxgossip.experiment.sections import DEFAULT_KINDS, OF_EVENTS, SECTIONS, Classification, Config, Learning, supplied
 from jaxgossip.registry import Registry
 
 
@@ -51,26 +37,31 @@ class Reading:
         """Return the tree with a checked model in the place of each section that has a kind, None where one failed."""
         catalogue = self.catalogue
         parts = dict(tree)
-        parts["topology"] = self._section(tree, "topology", catalogue.topology, TopologySection)
-        parts["mixing"] = self._section(tree, "mixing", catalogue.mixing, MixingSection)
         parts["learning"] = self._learning(tree)
-        parts["partition"] = None
-        if not self.quadratic:
-            parts["partition"] = self._section(tree, "partition", catalogue.partition, PartitionSection)
-        elif "partition" in tree:
+        if self.quadratic and "partition" in tree:
             message = f"'{tree['learning']['dataset']}' has no samples to divide over nodes"
             self.problems.append(Problem(("partition",), message, hint="remove the section"))
-        parts["algorithm"] = self._section(tree, "algorithm", catalogue.algorithm, AlgorithmSection)
-        parts["optimizer"] = self._section(tree, "optimizer", catalogue.optimizer, OptimizerSection)
-        for name, registry, base in (
-            ("compression", catalogue.compression, CompressionSection),
-            ("adversary", catalogue.adversary, AdversarySection),
-            ("aggregation", catalogue.aggregation, AggregationSection),
-            ("speeds", catalogue.speeds, SpeedsSection),
-        ):
-            if name in tree:
-                parts[name] = self._section(tree, name, registry, base)
+        events = self._in_events(tree)
+        wanted = {"topology", "algorithm", "optimizer", *(("clock", "peers", "delay") if events else ("mixing",))}
+        if events and isinstance(tree.get("schedule"), Mapping) and "path" in tree["schedule"]:
+            wanted -= set(OF_EVENTS)  # a file says all that they would
+        wanted |= set() if self.quadratic else {"partition"}
+        for name, base in SECTIONS.items():
+            if name in wanted or (name in tree and not (name == "partition" and self.quadratic)):
+                parts[name] = self._section(tree, name, catalogue.registry(name), base)
+        parts["partition"] = parts.get("partition") if not self.quadratic else None
+        self.problems += clock_problems(parts, events=events)
+        if events:
+            parts.setdefault("schedule", {})
         return parts
+
+    def _in_events(self, tree: Mapping[str, Any]) -> bool:
+        """Say whether every node acts by its own clock: as the algorithm has it, or one's own is given a clock."""
+        table = tree.get("algorithm")
+        kind = table.get("kind") if isinstance(table, Mapping) else None
+        if isinstance(kind, str) and ":" in kind:
+            return any(name in tree for name in OF_EVENTS)
+        return kind in list(self.catalogue.protocol)
 
     def whole(self, parts: Mapping[str, Any]) -> Config | None:
         """Return the configuration made of its parts; None if something is wrong with one of them."""

@@ -11,24 +11,26 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, override
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxgossip.errors import JaxGossipError, RunError
-from jaxgossip.experiment.build import Experiment, Shared, build, in_own_code, place_of
+from jaxgossip.experiment.build import Experiment, Shared, build
 from jaxgossip.experiment.claim import check_claim, claim, status_of
 from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.engines import simulated
 from jaxgossip.experiment.facts import privacy_facts, target_facts
 from jaxgossip.experiment.folder import RunFolder, strict_json
 from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
 from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
 from jaxgossip.experiment.memory import available_bytes
+from jaxgossip.experiment.observer import Reporter, Teller
+from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.provenance import provenance
-from jaxgossip.experiment.run import Reporter, now, precision
+from jaxgossip.experiment.run import now, precision
 from jaxgossip.experiment.units import counted
-from jaxgossip.simulation import Observer
 from jaxgossip.simulation.alike import Family, families
 from jaxgossip.simulation.checkpoint import write_atomically
 from jaxgossip.simulation.program import Steps
@@ -173,9 +175,12 @@ def _run_bundle(
     """Yield what is done, ((runs, their parts), what became of each); less than the bundle if it was stopped."""
     config = bundle[0].config
     experiments = [_built(run, shared) for run in bundle]
+    if config.in_events:
+        yield from _one_by_one(bundle, experiments, reporter)
+        return
     steps = [
         Steps(
-            one.algorithm,
+            one.in_rounds,
             seed=one.config.seed,
             conditions=one.conditions,
             sampled_nodes=config.evaluation.sampled_nodes,
@@ -198,7 +203,7 @@ def _run_bundle(
             with _own_errors(experiments[0]):
                 replicas = simulate_family(
                     family, points, config.rounds,
-                    evaluate_every=config.evaluation.every, observer=_Teller(reporter), compiled=compiled,
+                    evaluate_every=config.evaluation.every, observer=Teller(reporter), compiled=compiled,
                     keeper=keeper,
                 )  # fmt: skip
         finally:
@@ -209,6 +214,19 @@ def _run_bundle(
             ([bundle[member] for member in family.members], [experiments[member] for member in family.members]),
             replicas,
         )
+
+
+def _one_by_one(
+    bundle: Sequence[GridRun], experiments: Sequence[Experiment], reporter: Reporter
+) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
+    """Yield the runs by the nodes' own clocks, each with a schedule of its own; fewer if they were stopped."""
+    for run, experiment in zip(bundle, experiments, strict=True):
+        with _own_errors(experiment):
+            result = simulated(experiment, experiment.algorithm, Teller(reporter))
+        if result.status == "interrupted":
+            return
+        records = [dict(record) for record in result.metrics]
+        yield ([run], [experiment]), [Replica(records, result.status, result.rounds)]
 
 
 def _built(run: GridRun, shared: Shared) -> Experiment:
@@ -275,22 +293,3 @@ def _own_errors(experiment: Experiment) -> Iterator[None]:
         if not experiment.own:
             raise
         raise RunError(in_own_code(error, experiment.own), hint=place_of(error, experiment.own)) from error
-
-
-class _Teller(Observer):
-    """Hands what a simulation tells on to the reporter."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-
-    @override
-    def advanced(self, rounds_done: int) -> None:
-        self._reporter.advanced(rounds_done)
-
-    @override
-    def evaluated(self, record: Mapping[str, Any]) -> None:
-        self._reporter.evaluated(record)
-
-    @override
-    def should_stop(self) -> bool:
-        return self._reporter.should_stop()

@@ -5,44 +5,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, override
+from typing import Any
 
 import jax
 
-from jaxgossip.algorithms import Algorithm
 from jaxgossip.errors import JaxGossipError, RunError
-from jaxgossip.experiment.build import Experiment, build, in_own_code, place_of
+from jaxgossip.experiment.build import Experiment, build
 from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.experiment.engines import numbering_of, restore, simulated
 from jaxgossip.experiment.facts import privacy_facts, target_facts
 from jaxgossip.experiment.folder import MetricsLog, RunFolder
+from jaxgossip.experiment.observer import Reporter, RunObserver
+from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.plan import check_fits, check_outline
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.sections import Config
-from jaxgossip.simulation import Observer, Result, RunState, checkpoint, simulate
-from jaxgossip.simulation.program import initial_shapes
-
-
-class Reporter:
-    """What a run tells while it goes; every method does nothing until it is overridden."""
-
-    def note(self, text: str) -> None:
-        """One line about what happens next."""
-
-    def begin(self, name: str, rounds: int, done: int) -> None:
-        """A simulation called ``name`` of ``rounds`` rounds is about to start, ``done`` of them done before."""
-
-    def advanced(self, done: int) -> None:
-        """So many rounds are done."""
-
-    def evaluated(self, record: Mapping[str, Any]) -> None:
-        """An evaluation was made."""
-
-    def end(self) -> None:
-        """The simulation is over."""
-
-    def should_stop(self) -> bool:
-        """Say whether the user asked to stop."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -161,7 +138,8 @@ def carry_through(
         done = int(start.round) if start is not None else -1
         earlier = folder.log().truncate(done)
         log = folder.log()
-        observer = RunObserver(reporter, log, folder, config.checkpoint.every_s, compiled, numbering_of(experiment))
+        numbering = numbering_of(experiment)
+        observer = RunObserver(reporter, log, folder, config.checkpoint.every_s, compiled, numbering)
         result = simulated(experiment, experiment.algorithm, observer, start=start, start_wall_s=start_wall_s)
         start = None
         status, rounds, spent = result.status, result.rounds, bool(result.run.spent)
@@ -205,114 +183,6 @@ def run_baseline(
     if result.status == "diverged":
         log.append({**result.metrics.final, "round": result.rounds, "diverged": True})
     return log.records()[-1]
-
-
-def simulated(
-    experiment: Experiment,
-    algorithm: Algorithm,
-    observer: "RunObserver",
-    *,
-    rounds: int | None = None,
-    faultless: bool = False,
-    **start: Any,
-) -> Result:
-    """Simulate ``algorithm`` as the configuration says: the run itself, or a baseline of ``rounds`` rounds."""
-    config = experiment.config
-    budget, rounds = (config.byte_budget, config.rounds) if rounds is None else (0, rounds)
-    observer.reporter.note(f"compiling {algorithm.name} for {experiment.graph.n_nodes:,} nodes")
-    done = int(start["start"].round) if start.get("start") is not None else 0
-    observer.reporter.begin(algorithm.name, rounds, done)
-    try:
-        return simulate(
-            algorithm,
-            rounds,
-            seed=config.seed,
-            evaluate_every=config.evaluation.every,
-            sampled_nodes=config.evaluation.sampled_nodes,
-            byte_budget=budget,
-            conditions=None if faultless else experiment.conditions,
-            matmul_precision=config.device.matmul_precision,
-            speeds=experiment.speeds,
-            observer=observer,
-            **start,
-        )
-    finally:
-        observer.reporter.end()
-
-
-class RunObserver(Observer):
-    """Writes records and checkpoints while a simulation goes, and tells the reporter."""
-
-    def __init__(
-        self,
-        reporter: Reporter,
-        log: MetricsLog,
-        folder: RunFolder | None,
-        every_s: float,
-        compiled: list[float],
-        numbering: str = "",
-    ) -> None:
-        self.reporter = reporter
-        self._log = log
-        self._folder = folder
-        self._every_s = every_s
-        self._compiled = compiled
-        self._numbering = numbering
-        self._saved = time.perf_counter()
-
-    @override
-    def compiled(self, seconds: float) -> None:
-        self._compiled.append(seconds)
-
-    @override
-    def advanced(self, rounds_done: int) -> None:
-        self.reporter.advanced(rounds_done)
-
-    @override
-    def evaluated(self, record: Mapping[str, Any]) -> None:
-        self._log.append(record)
-        self.reporter.evaluated(record)
-
-    @override
-    def chunk(self, run: RunState, wall_s: float) -> None:
-        if self._folder is not None and time.perf_counter() - self._saved >= self._every_s:
-            self.save(run, wall_s)
-
-    @override
-    def finished(self, run: RunState, wall_s: float) -> None:
-        self.save(run, wall_s)
-
-    def save(self, run: RunState, wall_s: float) -> None:
-        """Write a checkpoint now."""
-        if self._folder is not None:
-            facts = {"wall_s": wall_s, "numbering": self._numbering}
-            checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts=facts)
-        self._saved = time.perf_counter()
-
-    @override
-    def should_stop(self) -> bool:
-        return self.reporter.should_stop()
-
-
-def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | None, float]:
-    """Return the newest checkpointed state and the seconds spent before it; (None, 0.0) if there is none yet."""
-    if not any(folder.checkpoints.glob("round-*.json")):
-        return None, 0.0
-    timed = experiment.speeds is not None
-    like = initial_shapes(experiment.algorithm, experiment.config.seed, timed=timed)
-    state, facts = checkpoint.load(folder.checkpoints, like)
-    if facts["numbering"] != numbering_of(experiment):
-        raise RunError(
-            f"the checkpoint in {folder.checkpoints} has the nodes in other rows than this version gives them",
-            hint="go on with the version it was made with (manifest.json), or start anew with 'jaxgossip run'",
-        )
-    return state, facts["wall_s"]
-
-
-def numbering_of(experiment: Experiment) -> str:
-    """Return in which order the rows of the experiment's models stand."""
-    order = experiment.problem.order
-    return "" if order is None else order.numbering
 
 
 def announced_build(config: Config, reporter: Reporter) -> Experiment:

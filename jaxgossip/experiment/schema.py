@@ -32,6 +32,10 @@ MACHINERY = frozenset(
         "n_nodes",
         "input_shape",
         "n_classes",
+        "horizon_s",
+        "message_bytes",
+        "speeds",
+        "compute_s",
     }
 )
 """Parameters that a run supplies itself, known by name: never keys of a configuration."""

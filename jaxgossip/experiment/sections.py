@@ -5,15 +5,17 @@ Sections with a ``kind``, and the tables of options, get their further keys from
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, Strict
 
-from jaxgossip.experiment.schema import Options, Section
+from jaxgossip.experiment.schema import Options, Section, existing_file
 
 DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
     {"mixing": "static", "partition": "iid", "algorithm": "gossip", "optimizer": "sgd"}
+    | {"clock": "fixed", "peers": "uniform", "delay": "none"}
 )
 """What a section means that names no kind; a topology, a data set and a model have to be chosen."""
 
@@ -80,6 +82,76 @@ class AggregationSection(Section):
 
 class SpeedsSection(Section):
     """How fast the nodes' machines are: with it, a run tells its virtual seconds."""
+
+
+class ClockSection(Section):
+    """When nodes act, where they do so one by one."""
+
+
+class PeersSection(Section):
+    """Whom a node calls when its clock ticks."""
+
+
+class DelaySection(Section):
+    """How long messages travel."""
+
+
+class ChurnSection(Section):
+    """Which nodes are online when."""
+
+
+class TokensSection(Section):
+    """How much a node sends in reaction to what reaches it."""
+
+
+SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
+    {
+        "topology": TopologySection,
+        "mixing": MixingSection,
+        "partition": PartitionSection,
+        "algorithm": AlgorithmSection,
+        "optimizer": OptimizerSection,
+        "compression": CompressionSection,
+        "adversary": AdversarySection,
+        "aggregation": AggregationSection,
+        "clock": ClockSection,
+        "peers": PeersSection,
+        "delay": DelaySection,
+        "churn": ChurnSection,
+        "tokens": TokensSection,
+        "speeds": SpeedsSection,
+    }
+)
+"""The sections that name a builder, beside ``learning``: each has the registry of its name in the catalogue."""
+
+OF_EVENTS = ("clock", "peers", "delay", "churn", "tokens", "schedule")
+"""Sections of runs in which every node acts by its own clock."""
+
+OF_ROUNDS = ("mixing", "compression", "adversary", "aggregation", "privacy")
+"""Sections of runs in rounds."""
+
+
+class Schedule(Table):
+    """What happens when a node's clock ticks, and when a model reaches it."""
+
+    exchange: Literal["push", "pull", "push_pull", "pairwise", "split_push", "compute_pairwise"] | None = Field(
+        default=None, description="what travels when a node calls another; the algorithm's usual one if left out"
+    )
+    receive: Literal["at_once", "pass_through", "cached"] = Field(
+        default="at_once",
+        description="whether a model that arrives is merged at once, by the degrees of both ends merged or passed on, "
+        "or kept until the node's own tick",
+    )
+    useful: Literal["always", "newer"] = Field(
+        default="always",
+        description="which models count as useful to token accounts: all, or older ones than one's own",
+    )
+    path: Annotated[Path, Strict(strict=False), AfterValidator(existing_file)] | None = Field(
+        default=None, description="a file of messages (.csv, .npz) in the place of drawn ones"
+    )
+    period_s: float | None = Field(
+        default=None, gt=0, description="seconds of a cycle, of a file of messages; 1 if left out"
+    )
 
 
 class Privacy(Table):
@@ -180,7 +252,7 @@ class Config(Table):
         default=0, ge=0, lt=2**63, description="end before all nodes have sent more bytes than this together; 0: never"
     )
     topology: SerializeAsAny[TopologySection] = Field(description="the graph: who hears whom")
-    mixing: SerializeAsAny[MixingSection] = Field(description="how models meet")
+    mixing: SerializeAsAny[MixingSection] | None = Field(default=None, description="how models meet, in rounds")
     learning: SerializeAsAny[Learning] = Field(description="what each node learns")
     partition: SerializeAsAny[PartitionSection] | None = Field(
         default=None, description="how the training samples are divided over the nodes"
@@ -195,6 +267,16 @@ class Config(Table):
     aggregation: SerializeAsAny[AggregationSection] | None = Field(
         default=None, description="how nodes take in what they hear, if not as the weighted mean"
     )
+    schedule: Schedule | None = Field(
+        default=None, description="what happens when a node's clock ticks, and when a model reaches it"
+    )
+    clock: SerializeAsAny[ClockSection] | None = Field(default=None, description="when nodes act, one by one")
+    peers: SerializeAsAny[PeersSection] | None = Field(default=None, description="whom a node calls")
+    delay: SerializeAsAny[DelaySection] | None = Field(default=None, description="how long messages travel")
+    churn: SerializeAsAny[ChurnSection] | None = Field(default=None, description="which nodes are online when")
+    tokens: SerializeAsAny[TokensSection] | None = Field(
+        default=None, description="how much a node sends in reaction to what reaches it"
+    )
     speeds: SerializeAsAny[SpeedsSection] | None = Field(
         default=None, description="how fast the nodes' machines are, for virtual seconds"
     )
@@ -202,6 +284,11 @@ class Config(Table):
     evaluation: Evaluation = Field(default=Evaluation(), description="what is measured, when, and against what")
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="saving, so that a run can be resumed")
     device: Device = Field(default=Device(), description="numbers and how exactly they are multiplied")
+
+    @property
+    def in_events(self) -> bool:
+        """Whether every node acts by its own clock, rather than all in rounds."""
+        return self.schedule is not None
 
     @property
     def is_quadratic(self) -> bool:

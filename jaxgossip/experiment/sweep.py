@@ -22,7 +22,8 @@ from jaxgossip.experiment import toml
 from jaxgossip.experiment.config import validate
 from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.folder import RunFolder
-from jaxgossip.experiment.run import Outcome, Reporter, resume, run
+from jaxgossip.experiment.observer import Reporter
+from jaxgossip.experiment.run import Outcome, resume, run
 from jaxgossip.experiment.sections import Config
 from jaxgossip.simulation.checkpoint import write_atomically
 

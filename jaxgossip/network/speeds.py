@@ -137,11 +137,11 @@ def normal(
     if not least_mbit_s > 0:
         raise InputError(f"speeds: least_mbit_s must be above 0, not {least_mbit_s:g}", hint="least_mbit_s = 1.0")
     work = _truncated(draw, n_nodes, "compute_s", compute_s, compute_std, compute_s / 10)
-    rates = [
+    up, down = (
         BYTES_A_MBIT * _truncated(draw, n_nodes, name, mean, std_mbit_s, least_mbit_s)
         for name, mean in (("up_mbit_s", up_mbit_s), ("down_mbit_s", down_mbit_s))
-    ]
-    return Speeds(work, *rates, np.full(n_nodes, latency_s))
+    )
+    return Speeds(work, up, down, np.full(n_nodes, latency_s))
 
 
 def lognormal(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,12 @@ def save(folder: Path, tree: PyTree, *, round_number: int, facts: Mapping[str, A
     return note
 
 
-def load(folder: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
+def load(folder: Path, like: PyTree | Callable[[dict[str, Any]], PyTree]) -> tuple[PyTree, dict[str, Any]]:
     """Return (tree, facts) of the newest checkpoint whose checksum holds.
 
     Args:
         folder: where checkpoints stand.
-        like: a pytree of arrays or shapes with the structure, shapes and dtypes expected.
+        like: a pytree of arrays or shapes with the structure, shapes and dtypes expected; or what makes one of the facts.
 
     Raises:
         RunError: no checkpoint, none intact, or one of another shape.
@@ -69,7 +69,7 @@ def load(folder: Path, like: PyTree) -> tuple[PyTree, dict[str, Any]]:
         with contextlib.suppress(ValueError, KeyError):  # a damaged note is a damaged checkpoint
             facts = json.loads(note.read_text(encoding="utf-8"))
             if arrays.is_file() and _sha256(arrays) == facts["sha256"]:
-                return _restore(arrays, like), facts
+                return _restore(arrays, like(facts) if callable(like) else like), facts
         warnings.warn(f"{arrays} is damaged; the checkpoint before it is used", JaxGossipWarning, stacklevel=2)
     raise RunError(f"no checkpoint in {folder} is intact", hint="run it again from the start with 'jaxgossip run'")
 

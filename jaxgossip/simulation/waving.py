@@ -95,6 +95,13 @@ class WaveProgram(Compiler):
             carried = Carried(carried.state, self._program(_moved, carried.slots, kept)(carried.slots, kept))
         return carried
 
+    def compile_for(self, work: Work, n_slots: int) -> None:
+        """Compile what a stretch like ``work`` needs, with so many slots; nothing is computed."""
+        if work.n_waves:
+            count = recurring(n_slots)
+            slots = jax.tree.map(lambda leaf: _rows(leaf, count), self.slot_like)
+            self._program(self._waves, Carried(self.like, slots), self._tables(work))
+
     def measure(self, state: PyTree) -> dict[str, Array]:
         """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
         return self._measure(state)

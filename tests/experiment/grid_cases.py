@@ -7,7 +7,8 @@ import numpy as np
 
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
-from jaxgossip.experiment.run import Reporter, precision
+from jaxgossip.experiment.observer import Reporter
+from jaxgossip.experiment.run import precision
 from jaxgossip.simulation import Program
 from jaxgossip.simulation.rounds import make_record
 

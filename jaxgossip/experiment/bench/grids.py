@@ -164,7 +164,7 @@ def _compiled_programs_in(folder: Path) -> Iterator[None]:
 def _simulated(one: GridRun) -> Result:
     config, parts = one.config, build(one.config)
     return simulate(
-        parts.algorithm,
+        parts.in_rounds,
         config.rounds,
         seed=config.seed,
         evaluate_every=config.evaluation.every,
@@ -185,7 +185,7 @@ def _run_all(sample: tuple[GridRun, ...], folder: Path) -> None:
 
 def _resident(one: GridRun, times: int) -> Callable[[], None]:
     config, parts = one.config, build(one.config)
-    program = Program(parts.algorithm, conditions=parts.conditions)
+    program = Program(parts.in_rounds, conditions=parts.conditions)
 
     def again() -> None:
         for _ in range(times):
