@@ -18,7 +18,7 @@ DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
 """What a section means that names no kind; a topology, a data set and a model have to be chosen."""
 
 SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype", "order")
-"""Parameters of data sets and quadratics that a run takes from elsewhere: never keys of their tables of options."""
+"""Parameters of data sets and tasks that a run takes from elsewhere: never keys of their tables of options."""
 
 
 def supplied(key: str, name: str) -> tuple[str, ...]:
@@ -191,9 +191,9 @@ class Config(Table):
     device: Device = Field(default=Device(), description="numbers and how exactly they are multiplied")
 
     @property
-    def is_quadratic(self) -> bool:
-        """Whether the task is a quadratic: no model, no samples, no partition."""
-        return not isinstance(self.learning, Classification)
+    def is_classification(self) -> bool:
+        """Whether a data set is divided over nodes that train a model; else a task needs neither model nor partition."""
+        return isinstance(self.learning, Classification)
 
     def tree(self) -> dict[str, Any]:
         """Return the configuration as nested dicts of TOML's types, absent values left out."""

@@ -18,7 +18,6 @@ from jaxtyping import Array, Float
 
 from jaxgossip.errors import DataError
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
-from jaxgossip.registry import Registry
 from jaxgossip.topology import Order
 from jaxgossip.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 
@@ -313,7 +312,3 @@ class _Draws:
             row: Row = jax.random.normal(key, (dimension,), self.kind).astype(self.dtype)
             return jnp.broadcast_to(row, (n_nodes, dimension))
         return self.normal(key, (n_nodes, dimension)).astype(self.dtype)
-
-
-QUADRATICS = Registry("quadratic", [isotropic_quadratic, least_squares, averaging])
-"""What ``learning.dataset`` can name besides data sets: tasks that need neither model nor partition."""

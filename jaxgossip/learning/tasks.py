@@ -1,0 +1,7 @@
+"""The tasks that a configuration can name in the place of a data set: they bring their own model and samples."""
+
+from jaxgossip.learning.quadratics import averaging, isotropic_quadratic, least_squares
+from jaxgossip.registry import Registry
+
+TASKS = Registry("task", [isotropic_quadratic, least_squares, averaging])
+"""What ``learning.dataset`` can name besides data sets: tasks that need neither model nor partition."""
