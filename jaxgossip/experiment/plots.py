@@ -180,6 +180,8 @@ def _draw_measure(left: Axes, right: Axes, run: RunData, measure: Measure) -> di
         for role, column in drawn.items():
             panels.draw_line(axes, role, x, column, log=log)
     baselines = {name: run.column(f"{measure.key}_mean", name) for name in BASELINES if name in run.baselines}
+    # What is measured on nodes' own data alone says nothing of a learner that is no node.
+    baselines = {name: column for name, column in baselines.items() if np.isfinite(column).any()}
     for name, column in baselines.items():
         panels.draw_line(left, name, run.column("round", name), column, log=log)
         panels.draw_level(right, name, column, log=log)

@@ -5,6 +5,7 @@ Sections with a ``kind``, and the tables of options, get their further keys from
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -25,7 +26,8 @@ def supplied(key: str, name: str) -> tuple[str, ...]:
     """Return the parameters that a run itself gives to the ``dataset`` or ``model`` called ``name``."""
     if key == "model":
         return ()
-    return SUPPLIED if ":" in name else (*SUPPLIED, "path")  # one's own builder may well have a path among its options
+    # What a file's name stands for is the path itself; any other builder may well have a path among its options.
+    return (*SUPPLIED, "path") if Path(name).is_absolute() else SUPPLIED
 
 
 type Fraction = Annotated[float, Field(ge=0, le=1)]
