@@ -27,7 +27,7 @@ def supplied(key: str, name: str) -> tuple[str, ...]:
     if key == "model":
         return ()
     # What a file's name stands for is the path itself; any other builder may well have a path among its options.
-    return (*SUPPLIED, "path") if Path(name).is_absolute() else SUPPLIED
+    return (*SUPPLIED, "path") if ":" not in name and Path(name).is_absolute() else SUPPLIED
 
 
 type Fraction = Annotated[float, Field(ge=0, le=1)]
