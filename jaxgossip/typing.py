@@ -1,6 +1,6 @@
 """Shapes, named once. ``n`` nodes, ``p`` parameters of one model, ``k`` neighbours, ``s`` evaluated nodes, ``b`` samples."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,6 +21,8 @@ SlotInts = Int[Array, "n k"]
 SlotMask = Bool[Array, "n k"]
 DrawNumbers = UInt32[Array, " b"]
 """What numbers the draws of a batch: one number an entry."""
+Align = Callable[[Rows, Rows], Rows]
+"""(own (b, p), heard (b, p)) -> heard (b, p), the parts of each heard model in the order of one's own."""
 NodeScores = Mapping[str, Float[Array, " s"]]
 """Named measurements, one value an evaluated node."""
 PyTree = Any

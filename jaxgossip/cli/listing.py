@@ -66,7 +66,7 @@ def listing(kind: str | None) -> str:
     sections = {
         "topology": (found.topology,),
         "mixing": (found.mixing,),
-        "dataset": (found.dataset, found.quadratic),
+        "dataset": (found.dataset, found.task),
         "partition": (found.partition,),
         "model": (found.model,),
         "algorithm": (found.algorithm,),

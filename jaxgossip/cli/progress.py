@@ -21,7 +21,7 @@ from rich.progress import (
 
 from jaxgossip.cli.output import hint, repeated, say, tell
 from jaxgossip.errors import RunError
-from jaxgossip.experiment.measure import measures_of
+from jaxgossip.experiment.measure import Measure, measures_of
 from jaxgossip.experiment.observer import Reporter
 from jaxgossip.experiment.run import Outcome
 from jaxgossip.experiment.target import sentence
@@ -98,9 +98,8 @@ class TerminalReporter(Reporter):
 
     @override
     def evaluated(self, record: Mapping[str, Any]) -> None:
-        value = record.get("test_accuracy_mean")
-        score = f"accuracy {value:.3f}" if value is not None else f"loss {record['test_loss_mean']:.3g}"
-        self._measured = f"{score}  consensus distance {record['consensus_distance']:.2e}"
+        told = [told_of(measure, record[f"{measure.key}_mean"]) for measure in measures_of(record)[:1]]
+        self._measured = "  ".join([*told, f"consensus distance {record['consensus_distance']:.2e}"])
         self._show(self._done)
 
     @override
@@ -200,14 +199,16 @@ def report(outcome: Outcome) -> None:
 
 def _final_table(outcome: Outcome) -> None:
     run = outcome.final["run"]
-    key = "test_accuracy" if run.get("test_accuracy_mean") is not None else "test_loss"
-    rows = [("all nodes, mean", f"{key}_mean"), ("worst node", f"{key}_{'min' if key == 'test_accuracy' else 'max'}")]
+    measure = measures_of(run)[0]
+    key = measure.key
+    rows = [("all nodes, mean", f"{key}_mean"), ("worst node", f"{key}_{measure.worst}")]
     say(f"\n{outcome.status} after {outcome.rounds:,} rounds in {outcome.seconds:.1f} s")
-    say(f"\n{key.replace('_', ' '):<24}")
+    say(f"\n{measure.name:<24}")
     for label, name in [*rows, ("mean model", f"mean_model_{key}")]:
-        say(f"  {label:<22}{number(run.get(name))}")
+        if name in run:  # what only nodes can tell says nothing of a mean model
+            say(f"  {label:<22}{number(run[name])}")
     for name, record in outcome.final.items():
-        if name != "run":
+        if name != "run" and (f"{key}_mean" in record or record.get("diverged")):
             shown = "diverged" if record.get("diverged") else number(record.get(f"{key}_mean"))
             say(f"  {LABELS.get(name, name):<22}{shown}")
     say(f"\n  consensus distance    {number(run['consensus_distance'])}")
@@ -228,6 +229,13 @@ LABELS = MappingProxyType(
         "federated_averaging": "federated averaging",
     }
 )
+
+
+def told_of(measure: Measure, value: float | None) -> str:
+    """Return a measure and its value as a bar has room for them."""
+    if value is None:
+        return f"{measure.name} –"
+    return f"{measure.name} {value:.3f}" if measure.is_fraction else f"{measure.name} {value:.3g}"
 
 
 def number(value: float | None) -> str:

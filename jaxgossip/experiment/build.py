@@ -20,7 +20,7 @@ from jaxgossip.learning import (
     MODELS,
     OPTIMIZERS,
     PARTITIONS,
-    QUADRATICS,
+    TASKS,
     Dataset,
     DifferentialPrivacy,
     Model,
@@ -209,11 +209,11 @@ def as_graph(found: Any) -> Graph:
 
 
 def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> Problem:
-    """Build what the nodes learn: a quadratic, or a data set divided over nodes with a model."""
+    """Build what the nodes learn: a task of its own, or a data set divided over nodes with a model."""
     learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), Builder(config.seed)
     if not isinstance(learning, Classification):
         return part.call(
-            "learning", learning.dataset, QUADRATICS[learning.dataset], learning.dataset_options, object,
+            "learning", learning.dataset, TASKS[learning.dataset], learning.dataset_options, object,
             n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype,
             batch_size=learning.batch_size, init=learning.init, order=order,
         )  # fmt: skip

@@ -18,7 +18,7 @@ class Catalogue:
         topology: ``topology.kind``.
         mixing: ``mixing.kind``.
         dataset: ``learning.dataset``, data sets by name.
-        quadratic: ``learning.dataset``, tasks that need neither model nor partition.
+        task: ``learning.dataset``, tasks that need neither model nor partition.
         datafile: ``learning.dataset``, readers of files; each is registered by the suffix it reads, without the dot.
         model: ``learning.model``.
         partition: ``partition.kind``.
@@ -39,7 +39,7 @@ class Catalogue:
     topology: Registry
     mixing: Registry
     dataset: Registry
-    quadratic: Registry
+    task: Registry
     datafile: Mapping[str, Builder]
     model: Registry
     partition: Registry
@@ -108,11 +108,11 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path) -> Found:
     """
     if ":" in name:
         return find(catalogue.dataset, name, folder)
-    if name in list(catalogue.quadratic):
-        return Found(name, catalogue.quadratic[name])
+    if name in list(catalogue.task):
+        return Found(name, catalogue.task[name])
     suffix = Path(name).suffix.removeprefix(".")
     if "/" not in name and suffix not in list(catalogue.datafile):
-        known = [*catalogue.dataset, *catalogue.quadratic]
+        known = [*catalogue.dataset, *catalogue.task]
         if name not in known:
             readable = ", ".join(f".{suffix}" for suffix in catalogue.datafile)
             hint = f"{nearest(name, known)}; or a file ({readable}); or your own as 'file.py:function'"
@@ -152,7 +152,7 @@ def standard() -> Catalogue:
         topology=topology.TOPOLOGIES,
         mixing=mixing.MIXINGS,
         dataset=learn.DATASETS,
-        quadratic=learn.QUADRATICS,
+        task=learn.TASKS,
         datafile=learn.DATAFILES,
         model=learn.MODELS,
         partition=learn.PARTITIONS,

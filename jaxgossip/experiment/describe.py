@@ -78,12 +78,12 @@ def _section_schema(registry: Registry, base: type[Section], default_kind: str |
 
 
 def _learning_schema(catalogue: Catalogue) -> dict[str, Any]:
-    quadratics = list(catalogue.quadratic)
+    tasks = list(catalogue.task)
     schema = _table_schema(Classification)
     fixed = _table_schema(Learning)["properties"]
     schema["required"] = ["dataset"]
     registries: list[tuple[str, list[Mapping[str, Any]]]] = [
-        ("dataset", [catalogue.dataset, catalogue.quadratic]),
+        ("dataset", [catalogue.dataset, catalogue.task]),
         ("model", [catalogue.model]),
     ]
     cases: list[dict[str, Any]] = []
@@ -100,9 +100,9 @@ def _learning_schema(catalogue: Catalogue) -> dict[str, Any]:
                 )
                 for name in holder
             )
-    if quadratics:
+    if tasks:
         absent = {name: False for name in schema["properties"] if name not in fixed}
-        cases.append(_case({"dataset": {"enum": quadratics}}, absent, {"required": ["model"]}))
+        cases.append(_case({"dataset": {"enum": tasks}}, absent, {"required": ["model"]}))
     schema["allOf"] = cases
     return schema
 

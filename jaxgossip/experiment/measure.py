@@ -41,6 +41,8 @@ class Measure:
 MEASURES = (
     Measure("test_accuracy", "test accuracy", "%", "min", "linear"),
     Measure("local_accuracy", "accuracy on own test samples", "%", "min", "linear"),
+    Measure("nmi", "NMI with the classes", "", "min", "linear"),
+    Measure("rmse", "RMSE on own ratings", "", "max", "linear"),
     Measure("distance_to_optimum", "squared distance to the optimum", "", "max", "log"),
     Measure("test_loss", "test loss", "", "max", "log"),
 )

@@ -180,6 +180,8 @@ def _draw_measure(above: Sequence[Axes], shown: Sequence[Way], run: RunData, mea
         columns["own test samples"] = run.column("local_accuracy_mean")
     drawn = {role: column for role, column in columns.items() if np.isfinite(column).any()}
     baselines = {name: run.column(f"{measure.key}_mean", name) for name in BASELINES if name in run.baselines}
+    # What is measured on nodes' own data alone says nothing of a learner that is no node.
+    baselines = {name: column for name, column in baselines.items() if np.isfinite(column).any()}
     for axes, way in zip(above, shown, strict=True):
         x = way.x(run, None)
         panels.draw_fan(axes, run, measure, x)

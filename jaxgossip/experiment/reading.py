@@ -25,31 +25,31 @@ class Reading:
         catalogue: what the configuration can name.
         folder: where relative paths start.
         problems: all that was found wrong.
-        quadratic: whether the data set turned out to be a quadratic.
+        is_task: whether the data set turned out to be a task that needs neither model nor partition.
     """
 
     catalogue: Catalogue
     folder: Path
     problems: list[Problem] = field(default_factory=list)
-    quadratic: bool = False
+    is_task: bool = False
 
     def parts(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tree with a checked model in the place of each section that has a kind, None where one failed."""
         catalogue = self.catalogue
         parts = dict(tree)
         parts["learning"] = self._learning(tree)
-        if self.quadratic and "partition" in tree:
+        if self.is_task and "partition" in tree:
             message = f"'{tree['learning']['dataset']}' has no samples to divide over nodes"
             self.problems.append(Problem(("partition",), message, hint="remove the section"))
         events = self._in_events(tree)
         wanted = {"topology", "algorithm", "optimizer", *(("clock", "peers", "delay") if events else ("mixing",))}
         if events and isinstance(tree.get("schedule"), Mapping) and "path" in tree["schedule"]:
             wanted -= set(OF_EVENTS)  # a file says all that they would
-        wanted |= set() if self.quadratic else {"partition"}
+        wanted |= set() if self.is_task else {"partition"}
         for name, base in SECTIONS.items():
-            if name in wanted or (name in tree and not (name == "partition" and self.quadratic)):
+            if name in wanted or (name in tree and not (name == "partition" and self.is_task)):
                 parts[name] = self._section(tree, name, catalogue.registry(name), base)
-        parts["partition"] = parts.get("partition") if not self.quadratic else None
+        parts["partition"] = parts.get("partition") if not self.is_task else None
         self.problems += clock_problems(parts, events=events)
         if events:
             parts.setdefault("schedule", {})
@@ -85,13 +85,13 @@ class Reading:
         if table is None:
             return None
         catalogue, folder = self.catalogue, self.folder
-        names = [*catalogue.dataset, *catalogue.quadratic]
+        names = [*catalogue.dataset, *catalogue.task]
         dataset = self._named(
             ("learning", "dataset"), table, names, lambda name: catalogues.find_dataset(catalogue, name, folder)
         )
-        self.quadratic = dataset is not None and dataset.name in list(catalogue.quadratic)
+        self.is_task = dataset is not None and dataset.name in list(catalogue.task)
         found = {"dataset": dataset}
-        if not self.quadratic:
+        if not self.is_task:
             # without a data set nobody can know whether it wants a model
             found["model"] = None
             if dataset is not None or "model" in table:
@@ -107,13 +107,13 @@ class Reading:
                 )
                 table |= {key: one.name, f"{key}_options": table.get(f"{key}_options", {})}
                 fields[f"{key}_options"] = (options or Options, Field(description=f"keywords of the {key}"))
-        if self.quadratic and dataset is not None and not catalogues.takes(dataset.builder, "batch_size"):
+        if self.is_task and dataset is not None and not catalogues.takes(dataset.builder, "batch_size"):
             if "batch_size" in table:
                 message = f"'{dataset.name}' takes no batch_size"
                 self.problems.append(Problem(("learning", "batch_size"), message, hint="remove it"))
             table.pop("batch_size", None)
             fields["batch_size"] = (int | None, None)
-        base = Learning if self.quadratic else Classification
+        base = Learning if self.is_task else Classification
         derived = create_model(base.__name__, __base__=base, **fields)
         failed = {name for key, one in found.items() if one is None for name in (key, f"{key}_options")}
         return self._check(derived, table, ("learning",), silent=failed)
@@ -170,7 +170,7 @@ class Reading:
         path, key = problem.path, problem.path[-1] if problem.path else ""
         if problem.message != "unknown key":
             return problem
-        if self.quadratic and path[:-1] == ("learning",) and key in Classification.model_fields:
+        if self.is_task and path[:-1] == ("learning",) and key in Classification.model_fields:
             return Problem(path, f"'{table['dataset']}' takes no {key}", hint=f"remove it; {problem.hint}")
         names = catalogues.owners(registry, key) if registry is not None and len(path) == 2 else []
         if not names:

@@ -20,14 +20,15 @@ DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
 """What a section means that names no kind; a topology, a data set and a model have to be chosen."""
 
 SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype", "order")
-"""Parameters of data sets and quadratics that a run takes from elsewhere: never keys of their tables of options."""
+"""Parameters of data sets and tasks that a run takes from elsewhere: never keys of their tables of options."""
 
 
 def supplied(key: str, name: str) -> tuple[str, ...]:
     """Return the parameters that a run itself gives to the ``dataset`` or ``model`` called ``name``."""
     if key == "model":
         return ()
-    return SUPPLIED if ":" in name else (*SUPPLIED, "path")  # one's own builder may well have a path among its options
+    # What a file's name stands for is the path itself; any other builder may well have a path among its options.
+    return (*SUPPLIED, "path") if ":" not in name and Path(name).is_absolute() else SUPPLIED
 
 
 type Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -291,9 +292,9 @@ class Config(Table):
         return self.schedule is not None
 
     @property
-    def is_quadratic(self) -> bool:
-        """Whether the task is a quadratic: no model, no samples, no partition."""
-        return not isinstance(self.learning, Classification)
+    def is_classification(self) -> bool:
+        """Whether a data set is divided over nodes that train a model; else a task needs neither model nor partition."""
+        return isinstance(self.learning, Classification)
 
     def tree(self) -> dict[str, Any]:
         """Return the configuration as nested dicts of TOML's types, absent values left out."""

@@ -1,5 +1,6 @@
 """One node's task: data sets, partitions over nodes, models, losses, optimizers."""
 
+from jaxgossip.learning import clusters as clusters
 from jaxgossip.learning import datasets as datasets
 from jaxgossip.learning import models as models
 from jaxgossip.learning import partitions as partitions
@@ -19,7 +20,8 @@ from jaxgossip.learning.poisoning import flip_labels as flip_labels
 from jaxgossip.learning.privacy import DifferentialPrivacy as DifferentialPrivacy
 from jaxgossip.learning.problem import Problem as Problem
 from jaxgossip.learning.problem import classification as classification
-from jaxgossip.learning.quadratics import QUADRATICS as QUADRATICS
 from jaxgossip.learning.quadratics import averaging as averaging
 from jaxgossip.learning.quadratics import isotropic_quadratic as isotropic_quadratic
 from jaxgossip.learning.quadratics import least_squares as least_squares
+from jaxgossip.learning.ratings import ratings as ratings
+from jaxgossip.learning.tasks import TASKS as TASKS

@@ -137,7 +137,7 @@ def synthetic(
 
 
 DATASETS = Registry("dataset", [spambase, digits, breast_cancer, synthetic])
-"""What ``learning.dataset`` can name, quadratics and files apart."""
+"""What ``learning.dataset`` can name, tasks and files apart."""
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.errors import InputError
-from jaxgossip.learning.models import Model
+from jaxgossip.learning.model import Model
 from jaxgossip.registry import nearest
 from jaxgossip.typing import PyTree, Row
 

@@ -1,117 +1,58 @@
-"""One node's model: parameters as any pytree, scores from samples, a loss from scores.
-
-    objective of a node = mean over its samples of loss(apply(params, x), y) + (regularization/2) ‖params‖²
+"""The models that a configuration can name.
 
 A builder is told the shape of a sample and the number of classes; everything else are its options.
 """
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgossip.errors import InputError
+from jaxgossip.learning.clusters import kmeans
+from jaxgossip.learning.model import (
+    Labels,
+    Loss,
+    Model,
+    Scores,
+    as_it_is,
+    cross_entropy_loss,
+    from_functions,
+    hinge_loss,
+    logistic_loss,
+    predict,
+    sign,
+    squared_loss,
+)
+from jaxgossip.learning.naive_bayes import naive_bayes
 from jaxgossip.registry import Registry
 from jaxgossip.typing import PRNGKey, PyTree
 
-PerSample = Float[Array, " b"]
-Scores = PerSample | Float[Array, "b c"]
-Labels = Int[Array, " b"]
-Loss = Callable[[Scores, Labels], PerSample]
-
-
-def as_it_is(x: Array) -> Array:
-    """Return x."""
-    return x
-
-
-@dataclass(frozen=True)
-class Model:
-    """What one node trains.
-
-    Attributes:
-        init: key -> params, a pytree of float arrays.
-        apply: (params, x (b, …)) -> scores: (b,) for two classes, positive means class 1, or (b, classes).
-        loss: (scores, labels (b,) int) -> (b,), one loss a sample.
-        regularization: weight of ‖params‖²/2 in the objective.
-        prepare: x (b, …) -> what ``apply`` takes as its x: what needs no parameters is computed once for all samples.
-    """
-
-    init: Callable[[PRNGKey], PyTree]
-    apply: Callable[[PyTree, Array], Scores]
-    loss: Loss
-    regularization: float = 0.0
-    prepare: Callable[[Array], Array] = as_it_is
-
-
-def logistic_loss(scores: Scores, labels: Labels) -> PerSample:
-    """Return log(1 + exp(−y s)), y = ±1."""
-    return jax.nn.softplus(-sign(labels, scores) * scores)
-
-
-def hinge_loss(scores: Scores, labels: Labels) -> PerSample:
-    """Return max(0, 1 − y s), y = ±1; at the hinge itself the subgradient is 0, as in Pegasos."""
-    margin = sign(labels, scores) * scores
-    return jnp.where(margin < 1, 1 - margin, 0)
-
-
-def squared_loss(scores: Scores, labels: Labels) -> PerSample:
-    """Return (s − y)²/2, y = ±1."""
-    return jnp.square(scores - sign(labels, scores)) / 2
-
-
-def cross_entropy_loss(scores: Scores, labels: Labels) -> PerSample:
-    """Return −log softmax(scores) at the label."""
-    # Picked by comparison, as the gradient of indexing is a scatter; samples are columns, see _dense.
-    scores = scores.T
-    at_label = jnp.arange(scores.shape[0])[:, None] == labels
-    return jax.nn.logsumexp(scores, 0) - jnp.where(at_label, scores, 0).sum(0)
-
-
-def sign(labels: Labels, like: Array) -> PerSample:
-    """Return labels 0 and 1 as −1 and +1 in the dtype of ``like``."""
-    return (2 * labels - 1).astype(like.dtype)
-
-
-def predict(scores: Scores) -> Labels:
-    """Return the class that scores name: the sign of (b,), the largest of (b, classes)."""
-    return (scores > 0).astype(jnp.int32) if scores.ndim == 1 else scores.argmax(-1).astype(jnp.int32)
-
-
-def from_functions(
-    init: Callable[[PRNGKey], PyTree],
-    apply: Callable[[PyTree, Array], Scores],
-    loss: Literal["logistic", "hinge", "squared", "cross_entropy"] | Loss = "cross_entropy",
-    regularization: float = 0.0,
-    prepare: Callable[[Array], Array] = as_it_is,
-) -> Model:
-    """Make a model of your own two functions.
-
-    Args:
-        init: key -> params, any pytree of float arrays.
-        apply: (params, x (b, …)) -> scores, (b,) or (b, classes).
-        loss: a name, or (scores, labels) -> (b,).
-        regularization: weight of ‖params‖²/2 in the objective.
-        prepare: x (b, …) -> what ``apply`` takes as its x, computed once for all samples.
-
-    Raises:
-        InputError: unknown loss, or a negative regularization.
-    """
-    named: dict[str, Loss] = {
-        "logistic": logistic_loss,
-        "hinge": hinge_loss,
-        "squared": squared_loss,
-        "cross_entropy": cross_entropy_loss,
-    }
-    if isinstance(loss, str) and loss not in named:
-        raise InputError(f"unknown loss '{loss}'", hint=f"allowed: {', '.join(named)}")
-    if regularization < 0:
-        raise InputError(f"regularization must not be negative: {regularization}")
-    return Model(init, apply, named[loss] if isinstance(loss, str) else loss, regularization, prepare)
+__all__ = [
+    "MODELS",
+    "Labels",
+    "Loss",
+    "Model",
+    "Scores",
+    "adaline",
+    "as_it_is",
+    "cnn",
+    "cross_entropy_loss",
+    "from_functions",
+    "hinge_loss",
+    "kmeans",
+    "logistic",
+    "logistic_loss",
+    "mlp",
+    "naive_bayes",
+    "pegasos",
+    "predict",
+    "sign",
+    "softmax",
+    "squared_loss",
+]
 
 
 def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
@@ -164,6 +105,24 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
         return (x * params["w"]).sum(-1) if x.shape[0] == 1 else x @ params["w"]
 
     return from_functions(init, apply, loss, regularization, prepare)
+
+
+def adaline(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
+    """Adaptive linear neuron for two classes: s = ⟨w, x⟩ + b, loss (s − y)²/2, y = ±1; a step is the delta rule.
+
+        w ← w + α (y − s) x
+
+    Widrow and Hoff 1960, "Adaptive switching circuits". Steps are stable below 2/‖(x, 1)‖².
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: must be two.
+        regularization: weight of ‖(w, b)‖²/2.
+
+    Raises:
+        InputError: more than two classes.
+    """
+    return _linear("adaline", input_shape, n_classes, squared_loss, regularization)
 
 
 def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
@@ -310,5 +269,5 @@ def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
     return side, side, 1
 
 
-MODELS = Registry("model", [logistic, pegasos, softmax, mlp, cnn])
+MODELS = Registry("model", [logistic, pegasos, adaline, softmax, mlp, cnn, kmeans, naive_bayes])
 """What ``learning.model`` can name."""

@@ -18,9 +18,8 @@ from jaxtyping import Array, Float
 
 from jaxgossip.errors import DataError
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
-from jaxgossip.registry import Registry
 from jaxgossip.topology import Order
-from jaxgossip.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
+from jaxgossip.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 
 
 class IsotropicQuadratic:
@@ -36,6 +35,7 @@ class IsotropicQuadratic:
     ) -> None:
         self.curvature, self.noise, self.dtype, self.order = curvature, noise, draws.dtype, draws.order
         self._draws, self._at_targets = draws, at_targets
+        self.align: Align | None = None
         self.n_nodes, self.n_params = targets.shape
         self.n_shared = self.n_params
         self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
@@ -93,6 +93,7 @@ class LeastSquares:
 
     def __init__(self, a: np.ndarray, y: np.ndarray, batch_size: int, draws: "_Draws") -> None:
         self.batch_size, self.dtype, self.order, self._draws = batch_size, draws.dtype, draws.order, draws
+        self.align: Align | None = None
         self.n_nodes, self._samples, self.n_params = a.shape
         self.n_shared = self.n_params
         self.a, self.y = (jnp.asarray(draws.by_row(table), draws.kind) for table in (a, y))
@@ -313,7 +314,3 @@ class _Draws:
             row: Row = jax.random.normal(key, (dimension,), self.kind).astype(self.dtype)
             return jnp.broadcast_to(row, (n_nodes, dimension))
         return self.normal(key, (n_nodes, dimension)).astype(self.dtype)
-
-
-QUADRATICS = Registry("quadratic", [isotropic_quadratic, least_squares, averaging])
-"""What ``learning.dataset`` can name besides data sets: tasks that need neither model nor partition."""

@@ -10,7 +10,7 @@ from jaxgossip.algorithms import Algorithm
 from jaxgossip.learning.device import normal_at
 from jaxgossip.network import Round
 from jaxgossip.topology import Order
-from jaxgossip.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
+from jaxgossip.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
 
 
 class Errors(NamedTuple):
@@ -140,6 +140,7 @@ class OneSample:
         self.n_nodes, self.n_params, self.n_shared = n_nodes, dimension, dimension
         self.sample_counts, self.dtype = np.ones(n_nodes, np.float32), np.dtype(np.float64)
         self.order: Order | None = None
+        self.align: Align | None = None
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) starts of length 1."""

@@ -128,7 +128,7 @@ def test_relabelling_the_nodes_relabels_the_result(case: Case) -> None:
         if case.learns:  # all from one point: the starts of nodes are drawn by their numbers
             problem = quadratic(noise=0.0, targets=targets, init="same")
         else:
-            problem = jg.learning.QUADRATICS["averaging"](N, values=targets)
+            problem = jg.learning.TASKS["averaging"](N, values=targets)
         runs.append(x_after(case.make(problem, graph=g)))
     expected = runs[0] if case.name in FOLLOWS else runs[0][order]
     np.testing.assert_allclose(runs[1], expected, atol=5e-6)

@@ -87,7 +87,7 @@ CATALOGUE = Catalogue(
     topology=Registry("topology", [ring, random_regular, edge_list]),
     mixing=Registry("mixing", [static, push]),
     dataset=Registry("dataset", [digits]),
-    quadratic=Registry("quadratic", [isotropic_quadratic, least_squares]),
+    task=Registry("task", [isotropic_quadratic, least_squares]),
     datafile=Registry("datafile", [csv]),
     model=Registry("model", [logistic, mlp]),
     partition=Registry("partition", [iid, one_sample]),
@@ -136,7 +136,7 @@ def test_defaults_are_filled_in():
     assert config.partition.keywords() == {"local_test": 0.0}
     assert config.optimizer.keywords() == {"learning_rate": 0.1, "momentum": None, "nesterov": False}
     assert config.evaluation.baselines == ("isolated", "centralised")
-    assert not config.is_quadratic
+    assert config.is_classification
 
 
 def test_the_file_gives_its_name_and_an_override_wins(tmp_path):
@@ -301,7 +301,7 @@ def test_what_is_missing_or_too_much_is_told(text, message, hint):
 
 def test_quadratics_have_neither_model_nor_data():
     config = read(QUADRATIC)
-    assert config.is_quadratic
+    assert not config.is_classification
     assert config.partition is None
     assert config.learning.dataset_options.keywords() == {"parameters": 4}
     message, hint = wrong(QUADRATIC, ["learning.model=logistic", "learning.standardize=true", "learning.x=1"])

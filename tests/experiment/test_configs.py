@@ -53,7 +53,7 @@ def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Pat
     assert outcome.status == "completed"
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [record["round"] for record in records] == [0, 3, 6]
-    promised = PROMISED | (ACCURACY | {"mean_model_test_accuracy"} if not config.is_quadratic else set())
+    promised = PROMISED | (ACCURACY | {"mean_model_test_accuracy"} if config.is_classification else set())
     assert all(promised <= set(record) for record in records)
     for baseline in config.evaluation.baselines:
         assert (folder / "baselines" / f"{baseline}.jsonl").is_file()
@@ -62,7 +62,7 @@ def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Pat
         manifest
     )
     assert manifest["status"] == "completed"
-    name = "test_loss" if config.is_quadratic else "test_accuracy"
+    name = "test_accuracy" if config.is_classification else "test_loss"
     with np.load(folder / "node_scores.npz") as scores:
         assert scores[name].shape == (manifest["graph"]["nodes"],)
     assert (folder / "summary.png").stat().st_size > 10_000

@@ -39,7 +39,7 @@ NUMBERS = np.array([7, 2**32 - 1, 0, 5, 1, 123_456, 99], np.uint32)
 
 
 def task_of(**options: Any) -> Any:
-    return classification(dataset(3), UNEVEN, models.mlp((D,), 3, hidden=(5,), regularization=0.2), **options)
+    return classification(dataset(3), UNEVEN, models.softmax((D,), 3, regularization=0.2), **options)
 
 
 PROBLEMS: dict[str, Callable[[], Any]] = {
@@ -100,13 +100,10 @@ def test_an_entry_is_a_function_of_its_own_row_node_and_number(name: str) -> Non
     whole, turn = at(task, x), np.random.default_rng(0).permutation(NODES.size)
     np.testing.assert_allclose(at(task, x[turn], NODES[turn], NUMBERS[turn]), whole[turn], rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(at(task, x[2:4], NODES[2:4], NUMBERS[2:4]), whole[2:4], rtol=1e-6, atol=1e-6)
-    same = np.repeat(x[:1], 20, 0)
-    alike = at(task, same, np.full(20, 2, np.int32), np.repeat(NUMBERS[:1], 20))
-    np.testing.assert_allclose(alike, np.repeat(alike[:1], 20, 0), rtol=1e-6, atol=1e-6)
-    apart = [
-        at(task, same, np.full(20, 2, np.int32), np.arange(20, dtype=np.uint32), key)
-        for key in (KEY, jax.random.key(1))
-    ]
+    same, node = np.repeat(x[:1], NODES.size, 0), np.full(NODES.size, 2, np.int32)
+    alike = at(task, same, node, np.repeat(NUMBERS[:1], NODES.size))
+    np.testing.assert_allclose(alike, np.repeat(alike[:1], NODES.size, 0), rtol=1e-6, atol=1e-6)
+    apart = [at(task, same, node, NUMBERS, key) for key in (KEY, jax.random.key(1))]
     draws = name not in DRAWS_NOTHING
     assert (len(np.unique(apart[0], axis=0)) > 1) == draws
     assert (np.abs(apart[0] - apart[1]).max() > 1e-6) == draws

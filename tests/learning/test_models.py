@@ -14,9 +14,12 @@ KEY = jax.random.key(0)
 ONE_OF_EACH = {
     "logistic": lambda: m.logistic((4,), 2),
     "pegasos": lambda: m.pegasos((4,), 2),
+    "adaline": lambda: m.adaline((4,), 2),
     "softmax": lambda: m.softmax((4,), 3),
     "mlp": lambda: m.mlp((4,), 3, hidden=(5, 6)),
     "cnn": lambda: m.cnn((4, 4), 3, channels=(2,)),
+    "kmeans": lambda: m.kmeans((4,), 3, clusters=5),
+    "naive_bayes": lambda: m.naive_bayes((4,), 3),
 }
 
 
@@ -89,7 +92,7 @@ def test_predictions_are_the_sign_or_the_largest_score() -> None:
     assert m.predict(jnp.zeros((2, 3))).dtype == m.predict(jnp.zeros(2)).dtype == jnp.int32
 
 
-@pytest.mark.parametrize("name", ["logistic", "pegasos"])
+@pytest.mark.parametrize("name", ["logistic", "pegasos", "adaline"])
 def test_linear_scores_are_their_formula_for_any_shape_of_sample(name: str) -> None:
     model = MODELS[name]((2, 3), 2)
     parameters, x = random_parameters(model), samples(5, 2, 3)
@@ -172,7 +175,7 @@ def test_every_start_is_finite_and_follows_its_key(name: str) -> None:
     first, again, other = (ravel_pytree(start(key))[0] for key in (KEY, KEY, jax.random.key(1)))
     assert np.isfinite(np.asarray(first)).all()
     np.testing.assert_array_equal(first, again)
-    convex = name in ("logistic", "pegasos", "softmax")
+    convex = name in ("logistic", "pegasos", "adaline", "softmax", "naive_bayes")
     assert np.array_equal(first, other) == convex
     assert bool((first == 0).all()) == convex
 
@@ -185,7 +188,7 @@ def test_weights_start_by_he() -> None:
     np.testing.assert_allclose(np.asarray(kernels).var(), 2 / 25, rtol=0.065)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted({*MODELS} - {"kmeans", "naive_bayes"}))
 def test_the_regularization_of_a_builder_is_the_models(name: str) -> None:
     shape, options = ((4, 4), {"channels": (2,)}) if name == "cnn" else ((4,), {})
     assert MODELS[name](shape, 2, **options, regularization=0.5).regularization == 0.5
@@ -214,6 +217,12 @@ def two_functions(*rest) -> m.Model:
         (
             lambda: m.pegasos((4,), 10),
             "model 'pegasos' tells two classes apart, not 10 (use softmax, mlp or cnn)",
+        ),
+        (lambda: m.adaline((4,), 3), "model 'adaline' tells two classes apart, not 3 (use softmax, mlp or cnn)"),
+        (lambda: m.kmeans((4,), 3, clusters=1), "k-means needs at least two clusters, not 1"),
+        (
+            lambda: m.naive_bayes((4,), 3, smoothing=0.0),
+            "naive Bayes needs a positive smoothing, not 0 (one sample has no variance)",
         ),
         (lambda: m.mlp((4,), 3, hidden=(5, 0)), "hidden layers need at least one unit each, not [5, 0]"),
         (lambda: m.cnn((5,), 3), "model 'cnn' needs images, not samples of shape [5] (use mlp)"),

@@ -7,11 +7,12 @@ import pytest
 from scipy import stats
 
 from jaxgossip.errors import DataError
-from jaxgossip.learning import QUADRATICS, isotropic_quadratic, least_squares
+from jaxgossip.learning import averaging, isotropic_quadratic, least_squares
 
 KEY = jax.random.key(0)
 N, D = 5, 3
 STOCHASTIC = {"isotropic_quadratic": {"noise": 0.5}, "least_squares": {"batch_size": 2}, "averaging": {}}
+QUADRATICS = {"isotropic_quadratic": isotropic_quadratic, "least_squares": least_squares, "averaging": averaging}
 EACH = pytest.mark.parametrize("name", sorted(QUADRATICS))
 
 

@@ -45,7 +45,7 @@ def result(
             data, partition, model, batch_size=3, init="independent", order=graph.order
         )
     else:
-        make = jg.learning.QUADRATICS[task]
+        make = jg.learning.TASKS[task]
         batch = {"batch_size": 5} if task == "least_squares" else {}
         problem = make(N, dimension=5, init="independent", rng=0, order=graph.order, dtype=dtype, **batch)
     step = jg.algorithms.gossip(
@@ -104,7 +104,7 @@ def test_an_ordered_operator_is_the_permuted_matrix(graph: str) -> None:
 
 
 def test_a_problem_in_other_rows_than_its_mixing_is_an_error() -> None:
-    problem = jg.learning.QUADRATICS["isotropic_quadratic"](N, order=None)
+    problem = jg.learning.TASKS["isotropic_quadratic"](N, order=None)
     step = jg.algorithms.dsgd(problem, optax.sgd(0.1), jg.mixing.metropolis_hastings(ordered(GRAPHS["slots"])))
     with pytest.raises(jg.errors.InputError, match="the mixing and the problem have the nodes in different rows"):
         jg.simulate(step, rounds=1)
@@ -112,4 +112,4 @@ def test_a_problem_in_other_rows_than_its_mixing_is_an_error() -> None:
 
 def test_an_order_of_other_nodes_is_an_error() -> None:
     with pytest.raises(jg.errors.DataError, match="an order of 60 nodes does not fit a problem of 12"):
-        jg.learning.QUADRATICS["isotropic_quadratic"](12, order=ordered(GRAPHS["slots"]).order)
+        jg.learning.TASKS["isotropic_quadratic"](12, order=ordered(GRAPHS["slots"]).order)

@@ -54,7 +54,7 @@ def test_steps_too_small_for_a_model_add_up_within_a_round(kind: type) -> None:
     steps, W = 64, OPERATORS["roll"]
     ends = {}
     for dtype in (kind, jnp.float32):
-        one = jg.learning.QUADRATICS["isotropic_quadratic"](N, dimension=3, noise=0, heterogeneity=0, dtype=dtype)
+        one = jg.learning.TASKS["isotropic_quadratic"](N, dimension=3, noise=0, heterogeneity=0, dtype=dtype)
         rule = jg.algorithms.dsgd(one, optax.sgd(1e-3), W, local_steps=steps)
         ends[dtype] = np.asarray(jg.simulate(rule, rounds=1, seed=1).x, np.float32)
     step = float(jnp.finfo(kind).eps)  # a step alone would be rounded away: 1e-3 of the model
@@ -88,7 +88,7 @@ def test_a_message_has_half_the_bytes() -> None:
 
 
 def test_large_halves_do_not_count_as_diverged() -> None:
-    one = jg.learning.QUADRATICS["isotropic_quadratic"](N, dimension=3, noise=0, heterogeneity=0, dtype=jnp.float16)
+    one = jg.learning.TASKS["isotropic_quadratic"](N, dimension=3, noise=0, heterogeneity=0, dtype=jnp.float16)
     one.targets = one.targets + 6e4  # their sum is beyond float16
     result = jg.simulate(jg.algorithms.dsgd(one, optax.sgd(1.0), OPERATORS["roll"]), rounds=2)
     assert result.status == "completed"

@@ -1,0 +1,218 @@
+"""Matrix factorisation with one user a node: what a node knows of its user never leaves it.
+
+    r_ui ≈ μ + b_u + b_i + ⟨p_u, q_i⟩
+
+Item factors q_i and biases b_i are exchanged; the user's own p_u and b_u are private columns, the last of a row. Hegedűs,
+Danner and Jelasity 2020, "Decentralized recommendation based on matrix factorization: a comparison of gossip and federated
+learning"; the model and its regularization: Koren, Bell and Volinsky 2009, "Matrix factorization techniques for
+recommender systems".
+"""
+
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float64, Int
+
+from jaxgossip.errors import DataError
+from jaxgossip.learning.blocks import in_blocks
+from jaxgossip.learning.device import check_order, float_type
+from jaxgossip.learning.model import Model
+from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.rating_files import read_ratings
+from jaxgossip.learning.samples import Sampled
+from jaxgossip.topology import Order
+from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
+
+BLOCK_USERS = 2**14
+"""Items are drawn for so many users at a time."""
+
+
+class RatingTable(NamedTuple):
+    """Who rated what, user after user.
+
+    Attributes:
+        user: (m,) int, ascending.
+        item: (m,) int.
+        rating: (m,) float64.
+        n_items: number of items.
+    """
+
+    user: Int[np.ndarray, " m"]
+    item: Int[np.ndarray, " m"]
+    rating: Float64[np.ndarray, " m"]
+    n_items: int
+
+
+class Ratings(Sampled):
+    """See :func:`ratings`.
+
+    Attributes:
+        mean: μ, the mean of all ratings that are trained on.
+    """
+
+    def __init__(
+        self, table: RatingTable, partition: Partition, rank: int, regularization: float, **options: Any
+    ) -> None:
+        counts = np.diff(partition.offsets)
+        rank_of = np.arange(partition.order.size) - np.repeat(partition.offsets[:-1], counts)
+        trained = partition.order[rank_of < np.repeat(partition.n_train, counts)]
+        self.mean = float(table.rating[trained].mean())
+        y = jnp.asarray(table.rating, accumulator(options["dtype"]))
+        model = factorisation(table.n_items, rank, self.mean, regularization)
+        private = ("user", "user_bias")
+        super().__init__(
+            model, jnp.asarray(table.item, jnp.int32), y, partition, private=private, privacy=None, **options
+        )
+
+    def evaluate(self, x: Rows) -> NodeScores:
+        """Return nothing: no rating is common to all users."""
+        del x
+        return {}
+
+    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
+        """Return rmse (s,): root mean square error of x[j] on held-out ratings of the user of row ``nodes[j]``.
+
+        NaN of a user without any.
+        """
+        if self._most_test == 0:
+            return {}
+
+        def one(row_and_node: tuple[Row, Array]) -> Array:
+            row, node = row_and_node
+            sample, used, size = self._held_out(node)
+            error = self.model.apply(self._params(row), self._x[sample]) - self._y[sample]
+            mean = jnp.where(used, jnp.square(error), 0).sum() / jnp.maximum(size, 1)
+            return jnp.where(size > 0, jnp.sqrt(mean), jnp.nan)
+
+        return {"rmse": in_blocks(one, (x, nodes))}
+
+
+def factorisation(n_items: int, rank: int, mean: float, regularization: float) -> Model:
+    """Return the model of one user: ½ (r − μ − b_u − b_i − ⟨p_u, q_i⟩)² + λ/2 (b_u² + b_i² + ‖p_u‖² + ‖q_i‖²) a rating.
+
+    Only what a rating touches is regularised. Factors start normal with variance 1/rank, biases at zero.
+
+    Args:
+        n_items: number of items.
+        rank: length of a factor.
+        mean: μ.
+        regularization: λ.
+    """
+
+    def init(key: PRNGKey) -> PyTree:
+        of_items, of_user = jax.random.split(key)
+        factors = {"items": jax.random.normal(of_items, (n_items, rank)), "user": jax.random.normal(of_user, (rank,))}
+        biases = {"item_biases": jnp.zeros(n_items), "user_bias": jnp.zeros(())}
+        return biases | {name: rank**-0.5 * factor for name, factor in factors.items()}
+
+    def apply(params: PyTree, item: Int[Array, " b"]) -> Float[Array, " b"]:
+        bias = mean + params["user_bias"] + params["item_biases"][item]
+        return bias + params["items"][item] @ params["user"]
+
+    def loss(scores: Array, rating: Array) -> Array:
+        return jnp.square(rating - scores) / 2
+
+    def objective(params: PyTree, item: Int[Array, " b"], rating: Array) -> Array:
+        of_item = jnp.square(params["items"][item]).sum(-1) + jnp.square(params["item_biases"][item])
+        of_user = jnp.square(params["user"]).sum() + jnp.square(params["user_bias"])
+        return loss(apply(params, item), rating) + regularization / 2 * (of_item + of_user)
+
+    return Model(init, apply, loss, objective=objective)
+
+
+def ratings(
+    n_nodes: int,
+    *,
+    path: Path | None = None,
+    items: int = 100,
+    rank: int = 5,
+    ratings_a_user: int = 20,
+    noise: float = 0.1,
+    regularization: float = 0.05,
+    held_out: float = 0.2,
+    batch_size: int = 1,
+    init: Literal["same", "independent"] = "same",
+    rng: np.random.Generator | int = 0,
+    dtype: DTypeLike = jnp.float32,
+    order: Order | None = None,
+) -> Ratings:
+    """Recommendation: factorise a matrix of ratings, one user a node; user factors stay, item factors travel.
+
+    Without a file, ratings are 3 + b_u + b_i + ⟨p_u, q_i⟩ + noise, both biases of deviation ½ and the product of deviation
+    1. Measured: rmse, the error on each user's own held-out ratings.
+
+    Args:
+        n_nodes: number of users.
+        path: a file of user, item, rating lines, separated by commas, tabs or '::'; ratings are made up without one.
+        items: number of items of made-up ratings.
+        rank: length of factors, and of those behind made-up ratings.
+        ratings_a_user: how many different items each user of made-up ratings rates.
+        noise: standard deviation of the noise in made-up ratings.
+        regularization: λ, weight of the squared factors and biases that a rating touches.
+        held_out: fraction of each user's ratings kept for its own test, rounded down.
+        batch_size: ratings of a user in a step, drawn with replacement; 0 takes all it has.
+        init: whether all nodes start from one model, or each from a draw of its own.
+        rng: draws ratings, and which of them are held out.
+        dtype: of the models.
+        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
+
+    Raises:
+        DataError: sizes below one, more ratings a user than items, negative numbers, a file that cannot be read or that has
+            another number of users, or an order of other nodes.
+        InputError: a dtype that JAX does not have.
+    """
+    if rank < 1 or items < 1 or ratings_a_user < 1:
+        raise DataError(f"items, rank and ratings_a_user are at least 1, not {items}, {rank} and {ratings_a_user}")
+    if noise < 0 or regularization < 0 or batch_size < 0 or not 0 <= held_out < 1:
+        raise DataError(
+            f"ratings need noise, regularization and batch_size ≥ 0 and 0 ≤ held_out < 1, "
+            f"not {noise:g}, {regularization:g}, {batch_size} and {held_out:g}"
+        )
+    check_order(order, n_nodes)
+    rng = np.random.default_rng(rng)
+    if path is None:
+        if ratings_a_user > items:
+            raise DataError(
+                f"nobody can rate {ratings_a_user} of {items} items", hint="fewer ratings_a_user, more items"
+            )
+        table = made_up(n_nodes, items, rank, ratings_a_user, noise, rng)
+    else:
+        user, item, rating = read_ratings(path)
+        table = RatingTable(user, item, rating, int(item.max()) + 1)
+        if (users := int(user.max()) + 1) != n_nodes:
+            raise DataError(
+                f"{path}: {users:,} users, but {n_nodes:,} nodes", hint=f"one user a node: topology.nodes = {users}"
+            )
+    partition = _kept_apart(table.user, n_nodes, held_out, rng)
+    kind = float_type(dtype)
+    return Ratings(table, partition, rank, regularization, batch_size=batch_size, init=init, dtype=kind, order=order)
+
+
+def made_up(
+    n_users: int, items: int, rank: int, ratings_a_user: int, noise: float, rng: np.random.Generator
+) -> RatingTable:
+    """Return ratings of a matrix of low rank, as :func:`ratings` describes them."""
+    scale = rank**-0.25  # the product of two such factors has deviation 1
+    p, q = (scale * rng.normal(size=(size, rank)) for size in (n_users, items))
+    b_user, b_item = (rng.normal(scale=0.5, size=size) for size in (n_users, items))
+    drawn = []
+    for start in range(0, n_users, BLOCK_USERS):
+        chance = rng.random((min(BLOCK_USERS, n_users - start), items), dtype=np.float32)
+        drawn.append(np.argsort(chance, axis=1)[:, :ratings_a_user].astype(np.int32))
+    item = np.concatenate(drawn)
+    rating = 3 + b_user[:, None] + b_item[item] + np.einsum("ur,umr->um", p, q[item])
+    rating += noise * rng.normal(size=rating.shape)
+    user = np.repeat(np.arange(n_users, dtype=np.int32), ratings_a_user)
+    return RatingTable(user, item.ravel(), rating.ravel(), items)
+
+
+def _kept_apart(user: np.ndarray, n_users: int, held_out: float, rng: np.random.Generator) -> Partition:
+    """Return each user's ratings in random order, the last ones held out."""
+    counts = np.bincount(user, minlength=n_users)
+    order = np.lexsort((rng.random(user.size), user)).astype(np.int32)
+    n_test = np.floor(np.round(held_out * counts, 6)).astype(np.int32)
+    return Partition(order, np.concatenate([[0], counts.cumsum()]), (counts - n_test).astype(np.int32))

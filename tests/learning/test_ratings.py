@@ -1,0 +1,182 @@
+"""Matrix factorisation, one user a node: its rule by hand, recovery of a low rank, private columns, files of ratings."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxgossip as jg
+from jaxgossip.errors import DataError
+from jaxgossip.learning import ratings
+from jaxgossip.learning.rating_files import read_ratings
+from jaxgossip.topology import Order
+
+KEY = jax.random.key(0)
+N, ITEMS, RANK = 5, 4, 2
+LINES = "ann,10,4\nbob,9,1.5\nann,9,2\nbob,10,5\nann,11,3\n"
+
+
+def small(**options):
+    return ratings(N, items=ITEMS, rank=RANK, ratings_a_user=4, regularization=0.3, batch_size=0, **options)
+
+
+def parts(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return b_i, q_i, p_u and b_u of a row: its layout, private columns last."""
+    biases, factors, user, bias = np.split(row, [ITEMS, ITEMS * (1 + RANK), ITEMS * (1 + RANK) + RANK])
+    return biases, factors.reshape(ITEMS, RANK), user, float(bias[0])
+
+
+def of_user(task, node: int, *, test: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Return items and ratings that a node's user trains on, or is tested on."""
+    start, n_train, n_test = (int(table[node]) for table in (task._start, task._n_train, task._n_test))
+    mine = np.asarray(task._samples)[start + n_train * test : start + n_train + n_test * test]
+    return np.asarray(task._x)[mine], np.asarray(task._y, np.float64)[mine]
+
+
+def rows(task, n: int = N) -> np.ndarray:
+    return np.random.default_rng(n).normal(size=(n, task.n_params))
+
+
+def test_rows_hold_items_first_and_their_user_last() -> None:
+    task = small()
+    assert task.n_shared == ITEMS * (1 + RANK)
+    assert task.n_params == task.n_shared + RANK + 1
+    assert task.evaluate(task.init(KEY)) == {}
+    np.testing.assert_array_equal(task.sample_counts, [4] * N)
+
+
+def test_gradients_are_the_rule_of_a_users_ratings_and_touch_nothing_else() -> None:
+    with jax.enable_x64(True):
+        task = small(held_out=0.5, dtype=np.float64)
+        x = rows(task)
+        found = np.asarray(task.gradient(jnp.asarray(x), KEY))
+        losses = np.asarray(task.loss_at(jnp.asarray(x), jnp.arange(N)))
+    for node in range(N):
+        b, q, p, c = parts(x[node])
+        items, values = of_user(task, node)
+        error = values - task.mean - c - b[items] - q[items] @ p
+        squares = b[items] ** 2 + (q[items] ** 2).sum(1) + p @ p + c**2
+        assert losses[node] == pytest.approx((error**2 / 2 + 0.15 * squares).mean(), rel=1e-12)
+        db, dq, dp, dc = parts(found[node])
+        for item in range(ITEMS):
+            here = items == item
+            share = here.sum() / items.size
+            assert db[item] == pytest.approx(0.3 * b[item] * share - error[here].sum() / items.size, abs=1e-12)
+            expected = 0.3 * q[item] * share - error[here].sum() / items.size * p
+            np.testing.assert_allclose(dq[item], expected, rtol=1e-10, atol=1e-12)
+            assert share > 0 or not dq[item].any()
+        np.testing.assert_allclose(dp, 0.3 * p - (error[:, None] * q[items]).mean(0), rtol=1e-10)
+        assert dc == pytest.approx(0.3 * c - error.mean(), rel=1e-10)
+
+
+def test_the_error_is_that_on_the_users_own_held_out_ratings() -> None:
+    task = small(held_out=0.5)
+    x, nodes = rows(task, 7), np.array([0, 4, 2, 2, 1, 3, 0])
+    found = np.asarray(jax.jit(task.evaluate_local)(jnp.asarray(x, jnp.float32), jnp.asarray(nodes))["rmse"])
+    for j, node in enumerate(nodes):
+        b, q, p, c = parts(x[j])
+        items, values = of_user(task, node, test=True)
+        assert found[j] == pytest.approx(
+            np.sqrt(np.mean((values - task.mean - c - b[items] - q[items] @ p) ** 2)), rel=1e-4
+        )
+    assert small(held_out=0.0).evaluate_local(jnp.asarray(x, jnp.float32), jnp.asarray(nodes)) == {}
+
+
+def test_users_keep_their_numbers_whatever_the_order_of_rows() -> None:
+    order = Order(np.array([2, 0, 4, 3, 1]))
+    plain, ordered = small(), small(order=order)
+    x = jnp.asarray(rows(plain), jnp.float32)
+    np.testing.assert_allclose(ordered.gradient(x[order.nodes], KEY), plain.gradient(x, KEY)[order.nodes], rtol=1e-6)
+
+
+def trained(n: int, **options):
+    problem = ratings(n, items=8, rank=1, ratings_a_user=8, noise=0.0, regularization=0.0, held_out=0.25, **options)
+    W = jg.mixing.uniform(jg.topology.complete(n))
+    return jg.simulate(jg.algorithms.dsgd(problem, optax.sgd(0.5), W), rounds=400, evaluate_every=400, seed=0)
+
+
+def test_a_matrix_of_low_rank_is_recovered_though_nobody_shows_a_user() -> None:
+    result = trained(24, batch_size=0)
+    error = result.metrics["rmse_mean"]
+    assert error[0] > 1
+    assert error[-1] < 0.05
+    assert not [name for name in result.metrics.names if name.startswith(("mean_model", "test_"))]
+    x = np.asarray(result.state.x)
+    n_shared = 8 * 2
+    assert np.ptp(x[:, :n_shared], axis=0).max() < 1e-2  # items agree
+    assert np.ptp(x[:, n_shared:], axis=0).min() > 0.1  # users are their own
+
+
+def test_ratings_made_up_are_of_different_items_and_of_the_asked_spread() -> None:
+    task = ratings(3000, items=50, rank=4, ratings_a_user=10, noise=0.0, held_out=0.0)
+    items, values = np.asarray(task._x).reshape(3000, 10), np.asarray(task._y)
+    assert (np.diff(np.sort(items, axis=1), axis=1) > 0).all()
+    assert np.bincount(items.ravel(), minlength=50).min() > 400
+    assert values.var() == pytest.approx(1.5, rel=0.5)  # b_u, b_i: 1/4 each, and the product: 1; 50 items vary
+    again = ratings(3000, items=50, rank=4, ratings_a_user=10, noise=0.0, held_out=0.0)
+    np.testing.assert_array_equal(task._y, again._y)
+    other = ratings(3000, items=50, rank=4, ratings_a_user=10, noise=0.0, held_out=0.0, rng=1)
+    assert not np.array_equal(task._y, other._y)
+
+
+@pytest.mark.parametrize("separator", [",", "\t", "::", ";"])
+def test_files_of_ratings_are_read_whatever_stands_between(separator: str, tmp_path: Path) -> None:
+    path = tmp_path / "some.dat"
+    path.write_text("user,item,rating\n\n".replace(",", separator) + LINES.replace(",", separator))
+    user, item, rating = read_ratings(path)
+    np.testing.assert_array_equal(user, [0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(item, [1, 0, 2, 0, 1])  # 9 before 10: numbers, not words
+    np.testing.assert_array_equal(rating, [4, 2, 3, 1.5, 5])
+    task = ratings(2, path=path, held_out=0.5, batch_size=0)
+    np.testing.assert_array_equal(task.sample_counts, [2, 1])
+    assert task.n_shared == 3 * (5 + 1)
+    assert task.mean == pytest.approx(np.mean(np.concatenate([of_user(task, node)[1] for node in range(2)])))
+
+
+SIZES = "items, rank and ratings_a_user are at least 1, not "
+NUMBERS = "ratings need noise, regularization and batch_size ≥ 0 and 0 ≤ held_out < 1, not "
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"items": 0}, SIZES + "0, 5 and 20"),
+        ({"rank": 0}, SIZES + "100, 0 and 20"),
+        ({"ratings_a_user": 101}, "nobody can rate 101 of 100 items (fewer ratings_a_user, more items)"),
+        ({"held_out": 1.0}, NUMBERS + "0.1, 0.05, 1 and 1"),
+        ({"noise": -1.0}, NUMBERS + "-1, 0.05, 1 and 0.2"),
+    ],
+)
+def test_impossible_ratings_are_told(options: dict, message: str) -> None:
+    with pytest.raises(DataError) as told:
+        ratings(3, **options)
+    assert str(told.value) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "{path} holds no ratings (write user, item and rating a line)"),
+        ("user,item,rating\n", "{path} holds no ratings (write user, item and rating a line)"),
+        ("1,2\n", "{path}, line 1: no user, item and rating (separated by commas, tabs or '::')"),
+        ("1,2,3\n\n1,,3\n", "{path}, line 3: no user, item and rating (separated by commas, tabs or '::')"),
+        ("1,2,3\n1,2,good\n", "{path}, line 2: the rating 'good' is not a finite number"),
+        ("1,2,3\n1,2,inf\n", "{path}, line 2: the rating 'inf' is not a finite number"),
+        (LINES, "{path}: 2 users, but 3 nodes (one user a node: topology.nodes = 2)"),
+    ],
+)
+def test_files_that_hold_no_ratings_are_told(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_text(text)
+    with pytest.raises(DataError) as told:
+        ratings(3, path=path)
+    assert str(told.value) == message.format(path=path)
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as told:
+        read_ratings(tmp_path / "none.csv")
+    assert str(told.value) == f"no such file: {tmp_path / 'none.csv'}"
