@@ -23,6 +23,7 @@ from jaxgossip.network.schedule.schedule import Source
 from jaxgossip.network.schedule.tables import Table, read_table
 
 REQUIRED = ("sender", "receiver", "sent_s", "arrives_s")
+TIMES = ("sent_s", "arrives_s")
 OPTIONAL = ("event", "kind", "fate", "part")
 NAMED: dict[str, type[IntEnum]] = {"kind": Kind, "fate": Fate}
 HINT = "columns: sender, receiver, sent_s, arrives_s; optional event, kind, fate, part"
@@ -169,7 +170,7 @@ def write(path: str | Path, source: Source) -> Iterator[Recording]:
 
 def _from_text(file: Path) -> tuple[dict[str, np.ndarray], Complaint]:
     table = read_table(file, REQUIRED, OPTIONAL)
-    columns = {name: table.numbers(name) for name in ("sent_s", "arrives_s")}
+    columns = {name: table.numbers(name) for name in TIMES}
     for name in table.columns:
         if name in NAMED:
             columns[name] = _named(table, name)
@@ -203,20 +204,14 @@ def _from_arrays(file: Path) -> tuple[dict[str, np.ndarray], Complaint]:
     if not wrong:
         shape = (columns["sender"].size,)
         wrong = [f"'{name}' of shape {of.shape}, not {shape}" for name, of in columns.items() if of.shape != shape]
-        whole = [name for name in columns if name not in ("sent_s", "arrives_s")]
         wrong += [
-            f"'{name}' of {columns[name].dtype}, not integers" for name in whole if columns[name].dtype.kind not in "iu"
-        ]
-        wrong += [
-            f"'{name}' of {columns[name].dtype}, not numbers"
-            for name in REQUIRED
-            if columns[name].dtype.kind not in "iuf"
+            f"'{name}' of {of.dtype}, not {'numbers' if name in TIMES else 'integers'}"
+            for name, of in columns.items()
+            if of.dtype.kind not in ("iuf" if name in TIMES else "iu")
         ]
     if wrong:
         raise InputError(f"{file} has {wrong[0]}", hint=HINT)
-    columns = {
-        name: of.astype(np.float64 if name in ("sent_s", "arrives_s") else np.int64) for name, of in columns.items()
-    }
+    columns = {name: of.astype(np.float64 if name in TIMES else np.int64) for name, of in columns.items()}
 
     def complaint(row: int, message: str, hint: str) -> InputError:
         return InputError(f"{file}: message {row}: {message}", hint=hint)
