@@ -47,6 +47,11 @@ class Faults:
                 hint="set heal_at_s to a later time",
             )
 
+    @property
+    def lossless(self) -> bool:
+        """Whether every message arrives."""
+        return self.churn is None and not self.drop and self.split == 1
+
     def online(self, node: np.ndarray, time_s: np.ndarray) -> np.ndarray | None:
         """Return (m,) bool: which nodes are online at their times; None for all of them."""
         return None if self.churn is None else self.churn.online(node, time_s)

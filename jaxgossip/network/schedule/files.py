@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from jaxgossip.network.schedule.tables import Table, read_table
 REQUIRED = ("sender", "receiver", "sent_s", "arrives_s")
 TIMES = ("sent_s", "arrives_s")
 OPTIONAL = ("event", "kind", "fate", "part")
-NAMED: dict[str, type[IntEnum]] = {"kind": Kind, "fate": Fate}
+NAMED = MappingProxyType[str, type[IntEnum]]({"kind": Kind, "fate": Fate})
 HINT = "columns: sender, receiver, sent_s, arrives_s; optional event, kind, fate, part"
 
 Complaint = Callable[[int, str, str], InputError]

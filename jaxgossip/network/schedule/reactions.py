@@ -10,8 +10,8 @@ arrives is kept, one a neighbour. At its own tick a node takes one of those at r
 its model. What has become of a message is known only when it is taken or replaced, so that the play runs ahead of what
 it yields; a model sent more than a hundred cycles ago is forgotten as if replaced.
 
-Every message is an event of its own, numbered as it is sent. One loop over a heap: about a microsecond a message. Whom
-nodes call and how long that takes is drawn ahead, and what becomes of messages is drawn for all of them that are under way.
+Every message is an event of its own, numbered as it is sent. One loop over a heap, some microseconds a message: whom nodes
+call and how long that takes is drawn ahead, and what becomes of messages is drawn for all at once that are under way.
 """
 
 from collections import deque
@@ -157,6 +157,9 @@ class _Post:
     def settle(self) -> None:
         """Draw what becomes of all that has been sent: whatever is lost is known before it would arrive."""
         known = len(self.fates)
+        if self.run.faults.lossless:
+            self.fates += [int(Fate.DELIVERED)] * (len(self.sent.sender) - known)
+            return
         columns = (self.sent.sender, self.sent.receiver, self.sent.sent_s, self.sent.arrives_s)
         fresh = [np.array(column[known:], dtype) for column, dtype in zip(columns, "iidd", strict=True)]
         fates = self.run.faults.fates(fresh[0], fresh[1], fresh[2], fresh[3], self.fate_rng)

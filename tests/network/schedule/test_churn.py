@@ -70,10 +70,10 @@ def test_coin_sessions_are_independent_and_as_long_as_stated() -> None:
 
 
 def test_exponential_sessions_have_exponential_lengths() -> None:
-    churn = CHURNS["exponential"](40, rng(), 4000.0, mean_online_s=6.0, mean_offline_s=2.0)
+    churn = CHURNS["exponential"](40, rng(), 2000.0, mean_online_s=6.0, mean_offline_s=2.0)
     lengths: dict[bool, list[float]] = {True: [], False: []}
     for node in range(40):
-        online = history(churn, node, 4000.0, 0.01)
+        online = history(churn, node, 2000.0, 0.01)
         switch = np.flatnonzero(np.diff(online)) + 1
         for start, end in pairwise(switch):
             lengths[bool(online[start])].append((end - start) * 0.01)
@@ -84,9 +84,9 @@ def test_exponential_sessions_have_exponential_lengths() -> None:
 
 
 def test_the_first_lognormal_session_is_the_rest_of_a_length_biased_one() -> None:
-    n, sigma = 4000, 0.8
-    churn = CHURNS["lognormal"](n, rng(), 1e4, median_online_s=1.0, median_offline_s=1.0, sigma=sigma)
-    times = np.arange(0.0, 40.0, 0.05)
+    n, sigma = 2000, 0.8
+    churn = CHURNS["lognormal"](n, rng(), 40.0, median_online_s=1.0, median_offline_s=1.0, sigma=sigma)
+    times = np.arange(0.0, 40.0, 0.1)
     nodes = np.arange(n, dtype=np.int32)
     online = np.stack([churn.online(nodes, np.full(n, t)) for t in times])
     first = times[np.argmax(online != online[0], axis=0)]
