@@ -49,7 +49,7 @@ class Run:
         period_s: the cycle, in seconds.
         ticks: cycle -> (t,) nodes that are online at their ticks, and (t,) seconds, in order of time.
         choice: whom they call.
-        changes: whether that depends on the cycle.
+        online: cycle -> who is online as it starts, which a choice wants to know that changes; None if it does not.
         delay: how long messages travel; None: not at all.
         faults: what becomes of them.
         rng: (purpose, cycle) -> the generator of that.
@@ -58,7 +58,7 @@ class Run:
     period_s: float
     ticks: Callable[[int], tuple[np.ndarray, np.ndarray]]
     choice: Choice
-    changes: bool
+    online: Callable[[int], np.ndarray | None] | None
     delay: Delay | None
     faults: Faults
     rng: Callable[[str, int], np.random.Generator]
@@ -99,10 +99,9 @@ class _Post:
         self.peers_rng, self.delay_rng, self.fate_rng = (
             self.run.rng(purpose, cycle) for purpose in ("peers", "delay", "fate")
         )
-        everybody = np.arange(self.n_nodes, dtype=np.int32)
         self.online = None
-        if self.run.changes:
-            self.online = self.run.faults.online(everybody, np.full(self.n_nodes, cycle * self.run.period_s))
+        if self.run.online is not None:
+            self.online = self.run.online(cycle)
             for calls in self.ready:
                 calls.clear()
         self._draw([node for node, calls in enumerate(self.ready) if len(calls) < AHEAD // 2], AHEAD)

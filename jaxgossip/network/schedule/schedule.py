@@ -23,7 +23,7 @@ from jaxgossip.network.schedule.delays import Delay
 from jaxgossip.network.schedule.exchanges import EXCHANGES, STEPS, Calls
 from jaxgossip.network.schedule.faults import Faults
 from jaxgossip.network.schedule.messages import Kind, Messages
-from jaxgossip.network.schedule.peers import Choice, Peers, uniform
+from jaxgossip.network.schedule.peers import Choice, Peers, checked, uniform
 from jaxgossip.network.schedule.reactions import Run, Useful, cached_messages, token_messages
 from jaxgossip.network.schedule.tokens import TokenAccount
 from jaxgossip.registry import nearest
@@ -97,7 +97,7 @@ class Schedule:
 
     def cycles(self) -> Iterator[Messages]:
         """Yield the messages of cycle 0, 1, …, without end; each call starts anew and yields the same."""
-        choice = self.peers.begin(EXCHANGES[self.exchange][1])
+        choice = checked(self.peers.begin(EXCHANGES[self.exchange][1]), self.n_nodes)
         for cycle, messages in enumerate(self._cycles(choice)):
             messages = self._passed(messages, cycle) if self.receive == "pass_through" else messages  # noqa: PLW2901
             yield self._in_parts(messages, cycle) if self.parts > 1 else messages
@@ -105,7 +105,8 @@ class Schedule:
     def _cycles(self, choice: Choice) -> Iterator[Messages]:
         if self.tokens is None and self.receive != "cached":
             return self._called(choice)
-        run = Run(self.period_s, self._sorted, choice, self.peers.changes, self.delay, self.faults, self._rng)
+        online = self._online if self.peers.changes else None
+        run = Run(self.period_s, self._sorted, choice, online, self.delay, self.faults, self._rng)
         return cached_messages(run) if self.tokens is None else token_messages(run, self.tokens, self.useful)
 
     def _called(self, choice: Choice) -> Iterator[Messages]:
@@ -143,8 +144,8 @@ class Schedule:
     def _passed(self, messages: Messages, cycle: int) -> Messages:
         """Return the messages, of which a receiver merges a model with probability min(1, d_sender/d_receiver).
 
-        The others it takes over as they are, and will hand on (Giaretta and Girdzijauskas 2019, section V): so models
-        visit nodes as often as others, whatever their degrees.
+        The others it takes over as they are, and hands on (Giaretta and Girdzijauskas 2019, section V): so models are
+        merged at all nodes alike, whatever their degrees.
         """
         degrees = self.graph.degrees
         luck = self._rng("pass", cycle).random(len(messages))

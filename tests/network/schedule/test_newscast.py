@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxgossip.network.schedule import PEERS
-from jaxgossip.network.schedule.newscast import Views, random_views, step
+from jaxgossip.network.schedule.newscast import Views, draw, random_views, step
 
 N, VIEW = 400, 20
 
@@ -77,6 +77,32 @@ def test_one_exchange_keeps_the_freshest_of_both() -> None:
     assert set(found.member[1]) == {0, 3}
     assert found.made[0][found.member[0] == 3] == -2
     assert found.made[0][found.member[0] == 1] >= 0
+
+
+def one_at_a_time(views: Views, cycle: int, online: np.ndarray, rng: np.random.Generator) -> list[dict[int, int]]:
+    """Return each node's {member: made} by the plain protocol, with the draws of ``step``."""
+    n, size = views.member.shape
+    known = [dict(zip(*map(np.ndarray.tolist, row), strict=True)) for row in zip(views.member, views.made, strict=True)]
+    caller = rng.permutation(np.arange(n, dtype=np.int32))
+    pairs = [(i, j) for i, j in zip(caller, draw(views, caller, rng), strict=True) if online[i] and online[j]]
+    for turn, (i, j) in enumerate((int(i), int(j)) for i, j in pairs):
+        union = [*known[i].items(), *known[j].items(), (i, cycle * n + turn), (j, cycle * n + turn)]
+        freshest = {node: max(made for one, made in union if one == node) for node, _ in union}
+        for mine in (i, j):
+            # Of equal age, the lower number: only first views, whose descriptors are all alike, have many of those.
+            kept = sorted((-made, node) for node, made in freshest.items() if node != mine)[:size]
+            known[mine] = {node: -negative for negative, node in kept}
+    return known
+
+
+def test_exchanges_done_together_are_those_done_one_at_a_time() -> None:
+    online = rng(7).random(60) < 0.8
+    views = random_views(60, 6, rng())
+    for cycle in range(6):
+        expected = one_at_a_time(views, cycle, online, rng(cycle))
+        views = step(views, cycle, online, rng(cycle))
+        for node in range(60):
+            assert dict(zip(views.member[node].tolist(), views.made[node].tolist(), strict=True)) == expected[node]
 
 
 def test_a_choice_replays_and_takes_members_of_views() -> None:

@@ -18,10 +18,12 @@ from jaxgossip.network.schedule import (
     PEERS,
     TOKEN_ACCOUNTS,
     Churn,
+    Clock,
     Delay,
     Fate,
     Kind,
     Messages,
+    Peers,
     Schedule,
     schedule,
 )
@@ -294,3 +296,23 @@ def test_a_users_own_parts_go_in_at_the_same_doors() -> None:
     np.testing.assert_allclose(found.arrives_s - found.sent_s, np.abs(found.sender - found.receiver) / 10)
     np.testing.assert_array_equal(found.fate == Fate.OFFLINE, found.receiver % 7 == 0)
     assert (found.sender % 7 > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (
+            {"clock": Clock(N, 1.0, lambda *_: (np.array([3], np.int32), np.array([1.5])))},
+            r"clock: node 3 ticks at 1.5 s in cycle 0 \(nodes are numbered 0 to 59, and this cycle is from 0 s to before 1 s",
+        ),
+        ({"churn": Churn(lambda *_: np.ones(3, bool))}, r"churn: \d+ questions got answers of shape \(3,\)"),
+        (
+            {"peers": Peers(lambda _: lambda _, node, *__: node.copy())},
+            r"peers: node \d+ calls node \d+ \(call another of the nodes 0 to 59, or -1 for nobody\)",
+        ),
+        ({"delay": Delay(lambda sender, *_: -1.0 * (sender == 7))}, "a message of node 7 to node [68] takes -1.0 s"),
+    ],
+)
+def test_a_users_own_part_that_is_wrong_is_named(parts: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(schedule(GRAPH, **({"clock": fixed()} | parts)), 1)
