@@ -89,7 +89,7 @@ def one_at_a_time(views: Views, cycle: int, online: np.ndarray, rng: np.random.G
         union = [*known[i].items(), *known[j].items(), (i, cycle * n + turn), (j, cycle * n + turn)]
         freshest = {node: max(made for one, made in union if one == node) for node, _ in union}
         for mine in (i, j):
-            # Of equal age, the lower number: only first views, whose descriptors are all alike, have many of those.
+            # Of equal age, the lower number: only descriptors of first views can have that.
             kept = sorted((-made, node) for node, made in freshest.items() if node != mine)[:size]
             known[mine] = {node: -negative for negative, node in kept}
     return known
