@@ -8,7 +8,7 @@
 
 Unsynchronised periodic clocks are those of gossip learning (Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with
 linear models on fully distributed data"), Poisson clocks those of randomised gossip (Boyd, Ghosh, Prabhakar and Shah
-2006, "Randomized gossip algorithms", section I.B).
+2006, "Randomized gossip algorithms").
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@ take the union of their two views and of two fresh descriptors, each of the othe
 nodes. Descriptors of nodes that left are made no more, and are gone after some cycles.
 
 Tölgyesi and Jelasity 2009, "Adaptive peer sampling with Newscast", Euro-Par; Jelasity, Montresor and Babaoglu 2005,
-"Gossip-based aggregation in large dynamic networks", section 4.4.
+"Gossip-based aggregation in large dynamic networks".
 
 A cycle's exchanges are executed as if one at a time, in an order drawn anew every cycle; members are picked at its
 start. Of the exchanges that remain, those that are the next ones of both their nodes touch no node twice, and are done

@@ -24,7 +24,8 @@ from jaxgossip.network.schedule.exchanges import EXCHANGES, STEPS, Calls
 from jaxgossip.network.schedule.faults import Faults
 from jaxgossip.network.schedule.messages import Kind, Messages
 from jaxgossip.network.schedule.peers import Choice, Peers, checked, uniform
-from jaxgossip.network.schedule.reactions import Run, Useful, cached_messages, token_messages
+from jaxgossip.network.schedule.post import Run
+from jaxgossip.network.schedule.reactions import Useful, cached_messages, token_messages
 from jaxgossip.network.schedule.tokens import TokenAccount
 from jaxgossip.registry import nearest
 from jaxgossip.topology import Graph
@@ -144,7 +145,7 @@ class Schedule:
     def _passed(self, messages: Messages, cycle: int) -> Messages:
         """Return the messages, of which a receiver merges a model with probability min(1, d_sender/d_receiver).
 
-        The others it takes over as they are, and hands on (Giaretta and Girdzijauskas 2019, section V): so models are
+        The others it takes over as they are, and hands on (Giaretta and Girdzijauskas 2019): so models are
         merged at all nodes alike, whatever their degrees.
         """
         degrees = self.graph.degrees
