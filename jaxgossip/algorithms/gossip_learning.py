@@ -28,7 +28,7 @@ from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
 from jaxgossip.algorithms.gossip import with_age
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
 from jaxgossip.errors import InputError
-from jaxgossip.learning.problem import Problem
+from jaxgossip.learning.problem import Classification, Problem
 from jaxgossip.network.schedule.messages import Kind
 from jaxgossip.random import hashed_uniform, purpose_key
 from jaxgossip.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
@@ -102,7 +102,7 @@ class Merging:
             travels = jnp.arange(self.parts) == arrivals.part[:, None]
             alpha, age = jnp.where(travels, alpha, 0), jnp.where(travels, age, other.age)
             alpha = jnp.take(alpha, jnp.arange(p) % self.parts, axis=1)
-        x1 = heard.x if getattr(problem, "align", None) is None else problem.align(other.x, heard.x)
+        x1 = heard.x if problem.align is None else problem.align(other.x, heard.x)
         mixed = (alpha * x1.astype(alpha.dtype) + (1 - alpha) * other.x.astype(alpha.dtype)).astype(other.x.dtype)
         if self.sample < 1:
             key = purpose_key(arrivals.key, "sampled parameters")
@@ -155,6 +155,8 @@ def gossip_learning(
     between("sample", sample, 0.0, 1.0)
     rule = Merging(problem, weighting, age_gap, parts, sample)
     _check(create, partner, votes, age_gap, pieces=parts > 1 or sample < 1)
+    if votes and not (isinstance(problem, Classification) and problem.votes):
+        raise InputError("votes are cast on classes, and this task has none", hint="set votes = 0")
     remembers = partner == "last_received" and create in ("merge_update", "update_merge")
     n, p = problem.n_nodes, problem.n_params
 
@@ -190,7 +192,8 @@ def gossip_learning(
 
     def scores(rows: WalkState) -> NodeScores:
         assert rows.kept is not None
-        return {"voted_accuracy": problem.voted_accuracy(rows.kept.x)}
+        assert isinstance(problem, Classification)
+        return problem.evaluate_votes(rows.kept.x)
 
     size = problem.dtype.itemsize
     data = -(-problem.n_shared // parts) * size if sample == 1 else round(sample * problem.n_shared) * size

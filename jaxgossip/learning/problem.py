@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxgossip.errors import DataError, InputError
 from jaxgossip.learning.blocks import in_blocks
@@ -82,6 +82,7 @@ class Classification(Sampled):
     def __init__(self, dataset: Dataset, partition: Partition, model: Model, **options: Any) -> None:
         kind = accumulator(options["dtype"])
         _check_functions(model, dataset, kind)
+        self._n_classes = dataset.n_classes
         x, self._x_test = (model.prepare(jnp.asarray(x, kind)) for x in (dataset.x_train, dataset.x_test))
         y, self._y_test = (jnp.asarray(y, jnp.int32) for y in (dataset.y_train, dataset.y_test))
         super().__init__(model, x, y, partition, **options)
@@ -93,6 +94,25 @@ class Classification(Sampled):
             return dict(self.model.measured(self.model.apply(self._params(row), self._x_test), self._y_test))
 
         return in_blocks(one, x)
+
+    @property
+    def votes(self) -> bool:
+        """Whether its models predict classes, of which a majority can be taken."""
+        return self.model.measures is None
+
+    def evaluate_votes(self, x: Float[Array, "s v p"]) -> NodeScores:
+        """Return voted_accuracy (s,): of the class that most of v models predict, the first of several alike."""
+        classes = jnp.arange(self._n_classes)
+
+        def one(rows: Rows) -> Array:
+            def votes(total: Array, row: Row) -> tuple[Array, None]:
+                named = predict(self.model.apply(self._params(row), self._x_test))
+                return total + (named[:, None] == classes), None
+
+            start = jnp.zeros((self._y_test.shape[0], self._n_classes), jnp.int32)
+            return (jax.lax.scan(votes, start, rows)[0].argmax(1) == self._y_test).mean(dtype=self._kind)
+
+        return {"voted_accuracy": in_blocks(one, x)}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
         """Return local_accuracy (s,): of x[j] on the test split of the node of row ``nodes[j]``; NaN without one.

@@ -185,7 +185,7 @@ def _alone(messages: Messages) -> np.ndarray:
 def _levelled(n_nodes: int, flowing: _Numbered, arriving: np.ndarray, held: int) -> Work:
     """Return a stretch as work; ``kept`` has the slots of what does not arrive, in the order of ``flowing``."""
     messages, m = flowing.messages, len(flowing.messages)
-    found = waves(n_nodes, Stretch(messages.sender, messages.receiver, _in_time(messages, arriving, held), held))
+    found = waves(n_nodes, Stretch(messages.sender, messages.receiver, _in_time(flowing, arriving, held), held))
     copies = np.flatnonzero(found.slot >= 0)
     copies = copies[copies >= held]
     copies = copies[in_order(found.copied[copies], found.n_waves + 1)]
@@ -214,9 +214,12 @@ def _ends(wave: np.ndarray, n_waves: int) -> np.ndarray:
     return np.cumsum(np.bincount(wave, minlength=n_waves + 1))
 
 
-def _in_time(messages: Messages, arriving: np.ndarray, held: int) -> np.ndarray:
-    """Return sends k and deliveries m + k in the order of time; at equal times by event, sends before deliveries."""
-    m = len(messages)
+def _in_time(flowing: _Numbered, arriving: np.ndarray, held: int) -> np.ndarray:
+    """Return sends k and deliveries m + k in the order of time.
+
+    At equal times by event, sends before deliveries; and then by number, so that it does not matter where stretches end.
+    """
+    messages, m = flowing.messages, len(flowing.messages)
     delivered = np.flatnonzero(arriving)
     operation = np.concatenate([np.arange(held, m), m + delivered]).astype(np.int32)
     time_s = np.concatenate([messages.sent_s[held:], messages.arrives_s[delivered]])
@@ -224,5 +227,6 @@ def _in_time(messages: Messages, arriving: np.ndarray, held: int) -> np.ndarray:
     at = time_s[order]
     if (at[1:] == at[:-1]).any():
         turn = np.concatenate([2 * messages.event[held:], 2 * messages.event[delivered] + 1])
-        order = np.lexsort((turn, time_s))
+        number = np.concatenate([flowing.number[held:], flowing.number[delivered]])
+        order = np.lexsort((number, turn, time_s))
     return operation[order]

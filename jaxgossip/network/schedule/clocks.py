@@ -8,7 +8,7 @@
 
 Unsynchronised periodic clocks are those of gossip learning (Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with
 linear models on fully distributed data"), Poisson clocks those of randomised gossip (Boyd, Ghosh, Prabhakar and Shah
-2006, "Randomized gossip algorithms", section I.B).
+2006, "Randomized gossip algorithms").
 """
 
 from collections.abc import Callable
@@ -34,17 +34,40 @@ class Clock:
     Attributes:
         n_nodes: number of nodes.
         period_s: the cycle Δ, in seconds.
-        ticks: (cycle k, rng) -> all ticks in [kΔ, (k+1)Δ), in any order: (t,) int32 nodes and (t,) float64 seconds.
+        law: (cycle k, rng) -> all ticks in [kΔ, (k+1)Δ), in any order: (t,) int32 nodes and (t,) float64 seconds.
         together: whether the ticks of a cycle are one instant: then all nodes act before anything reaches any of them.
     """
 
     n_nodes: int
     period_s: float
-    ticks: Callable[[int, np.random.Generator], Ticks]
+    law: Callable[[int, np.random.Generator], Ticks]
     together: bool = False
 
     def __post_init__(self) -> None:
         number("clock", "period_s", self.period_s, above=True)
+
+    def ticks(self, cycle: int, rng: np.random.Generator) -> Ticks:
+        """Return (t,) int32 nodes and (t,) float64 seconds: who acts in a cycle, and when.
+
+        Args:
+            cycle: k.
+            rng: the draw's.
+
+        Raises:
+            InputError: a node that does not exist, or a time outside [kΔ, (k+1)Δ).
+        """
+        node, time_s = self.law(cycle, rng)
+        start, end = cycle * self.period_s, (cycle + 1) * self.period_s
+        # Four passes find any fault; which one it is matters only then.
+        if node.size and not (
+            node.min() >= 0 and node.max() < self.n_nodes and time_s.min() >= start and time_s.max() < end
+        ):
+            wrong = int(np.argmin((node >= 0) & (node < self.n_nodes) & (time_s >= start) & (time_s < end)))
+            raise InputError(
+                f"clock: node {node[wrong]} ticks at {time_s[wrong]} s in cycle {cycle}",
+                hint=f"nodes are numbered 0 to {self.n_nodes - 1}, and this cycle is from {start:g} s to before {end:g} s",
+            )
+        return node, time_s
 
 
 def fixed(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0) -> Clock:

@@ -5,7 +5,7 @@
     transfer   ℓ_s + ℓ_r + b/min(up_s, down_r)   for a message of b bytes from node s to node r
 
 Uniform delays of up to ten cycles are the extreme setting of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with
-linear models on fully distributed data", section 6.
+linear models on fully distributed data".
 """
 
 import math

@@ -47,9 +47,26 @@ class Faults:
                 hint="set heal_at_s to a later time",
             )
 
+    @property
+    def lossless(self) -> bool:
+        """Whether every message arrives."""
+        return self.churn is None and not self.drop and self.split == 1
+
     def online(self, node: np.ndarray, time_s: np.ndarray) -> np.ndarray | None:
-        """Return (m,) bool: which nodes are online at their times; None for all of them."""
-        return None if self.churn is None else self.churn.online(node, time_s)
+        """Return (m,) bool: which nodes are online at their times; None for all of them.
+
+        Raises:
+            InputError: a user's own churn does not answer every question.
+        """
+        if self.churn is None:
+            return None
+        there = np.asarray(self.churn.online(node, time_s), bool)
+        if there.shape != node.shape:
+            raise InputError(
+                f"churn: {node.size} questions got answers of shape {there.shape}",
+                hint="answer one bool a node and time",
+            )
+        return there
 
     def fates(
         self,
@@ -72,13 +89,12 @@ class Faults:
             both_ways: each stands for an exchange, which the receiver's own message to the sender is a part of.
         """
         fate = np.zeros(sender.size, np.int8)
-        if self.churn is not None:
-            there = self.churn.online(receiver, arrives_s)
-            if both_ways:
-                there = there & self.churn.online(receiver, sent_s) & self.churn.online(sender, arrives_s)
-            fate[~there] = Fate.OFFLINE
+        for node, time_s in [(receiver, arrives_s)] + both_ways * [(receiver, sent_s), (sender, arrives_s)]:
+            there = self.online(node, time_s)
+            if there is not None:
+                fate[~there] = Fate.OFFLINE
         if self.drop:
-            fate[rng.random(sender.size, np.float32) < np.float32(self.drop)] = Fate.DROPPED
+            fate[rng.random(sender.size) < self.drop] = Fate.DROPPED
         if self.split > 1:
             crosses = self._side(sender) != self._side(receiver)
             fate[crosses & (self._apart(sent_s) | self._apart(arrives_s))] = Fate.DIVIDED

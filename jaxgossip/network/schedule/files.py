@@ -8,11 +8,11 @@ lower-case names or numbers.
 import os
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -20,12 +20,12 @@ from jaxgossip.errors import InputError
 from jaxgossip.network.schedule.checks import number
 from jaxgossip.network.schedule.messages import Fate, Kind, Messages
 from jaxgossip.network.schedule.peers import Preferences
-from jaxgossip.network.schedule.schedule import Source
 from jaxgossip.network.schedule.tables import Table, read_table
 
 REQUIRED = ("sender", "receiver", "sent_s", "arrives_s")
+TIMES = ("sent_s", "arrives_s")
 OPTIONAL = ("event", "kind", "fate", "part")
-NAMED: dict[str, type[IntEnum]] = {"kind": Kind, "fate": Fate}
+NAMED = MappingProxyType[str, type[IntEnum]]({"kind": Kind, "fate": Fate})
 HINT = "columns: sender, receiver, sent_s, arrives_s; optional event, kind, fate, part"
 
 Complaint = Callable[[int, str, str], InputError]
@@ -126,61 +126,9 @@ def save(path: str | Path, messages: Messages) -> None:
         partial.unlink(missing_ok=True)
 
 
-class Recording:
-    """A schedule that remembers the cycles which it yields, those of its last reading.
-
-    Args:
-        source: whose cycles.
-    """
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._kept: list[Messages] = []
-
-    @property
-    def n_nodes(self) -> int:
-        """Number of nodes."""
-        return self._source.n_nodes
-
-    @property
-    def period_s(self) -> float:
-        """The cycle, in seconds."""
-        return self._source.period_s
-
-    @property
-    def messages(self) -> Messages:
-        """All messages yielded so far."""
-        return Messages.together(self._kept)
-
-    def cycles(self) -> Iterator[Messages]:
-        """Yield the messages of cycle 0, 1, … of the source."""
-        self._kept = []
-        for messages in self._source.cycles():
-            self._kept.append(messages)
-            yield messages
-
-
-@contextmanager
-def write(path: str | Path, source: Source) -> Iterator[Recording]:
-    """Give a schedule in the place of ``source``, whose cycles, as far as they are read, are a file in the end.
-
-    ::
-
-        with write("messages.npz", network) as network:
-            ...  # run with it
-
-    Args:
-        path: ``.npz`` or ``.csv``; written when the block ends without an error, whole or not at all.
-        source: whose cycles.
-    """
-    recording = Recording(source)
-    yield recording
-    save(path, recording.messages)
-
-
 def _from_text(file: Path) -> tuple[dict[str, np.ndarray], Complaint]:
     table = read_table(file, REQUIRED, OPTIONAL)
-    columns = {name: table.numbers(name) for name in ("sent_s", "arrives_s")}
+    columns = {name: table.numbers(name) for name in TIMES}
     for name in table.columns:
         if name in NAMED:
             columns[name] = _named(table, name)
@@ -214,20 +162,14 @@ def _from_arrays(file: Path) -> tuple[dict[str, np.ndarray], Complaint]:
     if not wrong:
         shape = (columns["sender"].size,)
         wrong = [f"'{name}' of shape {of.shape}, not {shape}" for name, of in columns.items() if of.shape != shape]
-        whole = [name for name in columns if name not in ("sent_s", "arrives_s")]
         wrong += [
-            f"'{name}' of {columns[name].dtype}, not integers" for name in whole if columns[name].dtype.kind not in "iu"
-        ]
-        wrong += [
-            f"'{name}' of {columns[name].dtype}, not numbers"
-            for name in REQUIRED
-            if columns[name].dtype.kind not in "iuf"
+            f"'{name}' of {of.dtype}, not {'numbers' if name in TIMES else 'integers'}"
+            for name, of in columns.items()
+            if of.dtype.kind not in ("iuf" if name in TIMES else "iu")
         ]
     if wrong:
         raise InputError(f"{file} has {wrong[0]}", hint=HINT)
-    columns = {
-        name: of.astype(np.float64 if name in ("sent_s", "arrives_s") else np.int64) for name, of in columns.items()
-    }
+    columns = {name: of.astype(np.float64 if name in TIMES else np.int64) for name, of in columns.items()}
 
     def complaint(row: int, message: str, hint: str) -> InputError:
         return InputError(f"{file}: message {row}: {message}", hint=hint)

@@ -5,7 +5,7 @@ take the union of their two views and of two fresh descriptors, each of the othe
 nodes. Descriptors of nodes that left are made no more, and are gone after some cycles.
 
 Tölgyesi and Jelasity 2009, "Adaptive peer sampling with Newscast", Euro-Par; Jelasity, Montresor and Babaoglu 2005,
-"Gossip-based aggregation in large dynamic networks", section 4.4.
+"Gossip-based aggregation in large dynamic networks".
 
 A cycle's exchanges are executed as if one at a time, in an order drawn anew every cycle; members are picked at its
 start. Of the exchanges that remain, those that are the next ones of both their nodes touch no node twice, and are done
@@ -36,7 +36,10 @@ class Views(NamedTuple):
 
 
 def random_views(n_nodes: int, size: int, rng: np.random.Generator) -> Views:
-    """Return views of ``size`` distinct random others, by the sampling of Floyd (Bentley and Floyd 1987)."""
+    """Return views of ``size`` distinct random others, made within the cycle before the first.
+
+    By the sampling of Floyd (Bentley and Floyd 1987). Ages are drawn, so that no node is preferred for its number.
+    """
     member = np.empty((n_nodes, size), np.int32)
     for place in range(size):
         last = (
@@ -46,7 +49,7 @@ def random_views(n_nodes: int, size: int, rng: np.random.Generator) -> Views:
         known = (member[:, :place] == drawn[:, None]).any(axis=1)
         member[:, place] = np.where(known, last, drawn)
     member += member >= np.arange(n_nodes)[:, None]
-    return Views(member, np.full((n_nodes, size), -1, np.int64))
+    return Views(member, rng.integers(-n_nodes, 0, size=(n_nodes, size)))
 
 
 def draw(views: Views, node: np.ndarray, rng: np.random.Generator) -> np.ndarray:

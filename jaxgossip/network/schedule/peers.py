@@ -76,6 +76,27 @@ def preferred(graph: Graph, way: Way, prefers: np.ndarray) -> Choice:
     return _any_of(Graph(graph.n_nodes, graph.name, directed=True, lists=lists))
 
 
+def checked(choice: Choice, n_nodes: int) -> Choice:
+    """Return a choice that says so where it calls a node which does not exist, or the caller itself.
+
+    Args:
+        choice: any, a user's own perhaps.
+        n_nodes: number of nodes.
+    """
+
+    def choose(cycle: int, node: np.ndarray, rng: np.random.Generator, online: np.ndarray | None) -> np.ndarray:
+        peer = choice(cycle, node, rng, online)
+        if peer.size and (peer.max() >= n_nodes or (peer == node).any()):
+            wrong = int(np.argmax((peer >= n_nodes) | (peer == node)))
+            raise InputError(
+                f"peers: node {node[wrong]} calls node {peer[wrong]}",
+                hint=f"call another of the nodes 0 to {n_nodes - 1}, or -1 for nobody",
+            )
+        return peer
+
+    return choose
+
+
 def uniform(graph: Graph) -> Peers:
     """Return a random neighbour.
 

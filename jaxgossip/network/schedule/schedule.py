@@ -23,8 +23,9 @@ from jaxgossip.network.schedule.delays import Delay
 from jaxgossip.network.schedule.exchanges import EXCHANGES, STEPS, Calls
 from jaxgossip.network.schedule.faults import Faults
 from jaxgossip.network.schedule.messages import Kind, Messages
-from jaxgossip.network.schedule.peers import Choice, Peers, Preferences, preferred, uniform
-from jaxgossip.network.schedule.reactions import Run, Useful, cached_messages, token_messages
+from jaxgossip.network.schedule.peers import Choice, Peers, Preferences, checked, preferred, uniform
+from jaxgossip.network.schedule.post import Run
+from jaxgossip.network.schedule.reactions import Useful, cached_messages, token_messages
 from jaxgossip.network.schedule.tokens import TokenAccount
 from jaxgossip.registry import nearest
 from jaxgossip.topology import Graph
@@ -116,7 +117,7 @@ class Schedule:
         Args:
             preferences: looked at before each cycle: from when it has some, nodes call whom they prefer.
         """
-        choice = self.peers.begin(EXCHANGES[self.exchange].way)
+        choice = checked(self.peers.begin(EXCHANGES[self.exchange].way), self.n_nodes)
         if preferences is not None:
             choice = self._preferring(choice, preferences)
         for cycle, messages in enumerate(self._cycles(choice)):
@@ -136,7 +137,8 @@ class Schedule:
     def _cycles(self, choice: Choice) -> Iterator[Messages]:
         if self.tokens is None and self.receive != "cached":
             return self._called(choice)
-        run = Run(self.period_s, self._sorted, choice, self.peers.changes, self.delay, self.faults, self._rng)
+        online = self._online if self.peers.changes else None
+        run = Run(self.period_s, self._sorted, choice, online, self.delay, self.faults, self._rng)
         return cached_messages(run) if self.tokens is None else token_messages(run, self.tokens, self.useful)
 
     def _called(self, choice: Choice) -> Iterator[Messages]:
@@ -174,8 +176,8 @@ class Schedule:
     def _passed(self, messages: Messages, cycle: int) -> Messages:
         """Return the messages, of which a receiver merges a model with probability min(1, d_sender/d_receiver).
 
-        The others it takes over as they are, and will hand on (Giaretta and Girdzijauskas 2019, section V): so models
-        visit nodes as often as others, whatever their degrees.
+        The others it takes over as they are, and hands on (Giaretta and Girdzijauskas 2019): so models are
+        merged at all nodes alike, whatever their degrees.
         """
         degrees = self.graph.degrees
         luck = self._rng("pass", cycle).random(len(messages))

@@ -1,8 +1,8 @@
 """Sessions of nodes: drawn by a hash, or as lists of the times at which each node comes and goes.
 
 A hash of (node, number of the session) answers whether a node is online without anything held, for as long as one likes.
-Sessions of random lengths need a list: S switches, in one array sorted by node and time, where one bisection over all
-nodes' lists together finds how many of a node's switches lie before a time; an even number leaves it as it began.
+Sessions of random lengths need a list: S switches, in one array sorted by node and time, in which all questions together
+bisect for how many of a node's switches lie before a time; an even number leaves it as it began.
 """
 
 from collections.abc import Callable
@@ -64,14 +64,12 @@ class Switches:
     Attributes:
         first: (n,) bool, who is online before any switch.
         offset: (n+1,) int64, node i has the switches ``offset[i]:offset[i + 1]``.
-        keys: (S,) float64 ascending, node · span + seconds.
-        span_s: more than the seconds of any switch.
+        time_s: (S,) float64, ascending within a node.
     """
 
     first: np.ndarray
     offset: np.ndarray
-    keys: np.ndarray
-    span_s: float
+    time_s: np.ndarray
 
     @staticmethod
     def of(first: np.ndarray, node: np.ndarray, time_s: np.ndarray) -> "Switches":
@@ -80,21 +78,23 @@ class Switches:
         Args:
             first: (n,) bool, who is online before any switch.
             node: (S,) int.
-            time_s: (S,) float64, at least 0.
+            time_s: (S,) float64.
         """
-        order = np.argsort(node, kind="stable")
-        span_s = float(time_s.max(initial=0.0)) + 1.0
         offset = np.concatenate([[0], np.cumsum(np.bincount(node, minlength=first.size))])
-        return Switches(first, offset, node[order] * span_s + time_s[order], span_s)
+        return Switches(first, offset, time_s[np.argsort(node, kind="stable")])
 
     def online(self, node: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-        """Return (m,) bool; a node that switches at a time has switched.
-
-        Times are told apart to n · span/2⁵² seconds.
-        """
-        keys = node * self.span_s + np.minimum(time_s, self.span_s - 0.5)
-        before = np.searchsorted(self.keys, keys, side="right") - self.offset[node]
-        return self.first[node] ^ (before % 2 == 1)
+        """Return (m,) bool; a node that switches at a time has switched."""
+        first, end = self.offset[node], self.offset[node + 1]
+        found = first.copy()
+        longest = int((end - first).max(initial=0))
+        # Strides halve: found moves on by a stride where all switches up to there lie at or before the time.
+        for power in reversed(range(longest.bit_length())):
+            ahead = found + ((1 << power) - 1)
+            passed = self.time_s[np.minimum(ahead, self.time_s.size - 1)] <= time_s
+            passed &= ahead < end
+            found += passed.astype(np.int64) << power
+        return self.first[node] ^ ((found - first) % 2 == 1)
 
 
 def alternate(

@@ -12,8 +12,8 @@ number that is not whole is rounded up or down at random, to the right mean. Wit
     randomised   (a − A + 1)/(C − A + 1), within 0..1      a/A                     0
 
 No account but the reactive one ever sends more than it has tokens, so that a node sends at most t/Δ + C messages in any
-time t. Danner and Jelasity 2018, "Token account algorithms: the best of the proactive and reactive worlds", ICDCS,
-section III; within gossip learning: Hegedűs, Danner and Jelasity 2021, "Decentralized learning works: an empirical
+time t. Danner and Jelasity 2018, "Token account algorithms: the best of the proactive and reactive worlds", ICDCS;
+within gossip learning: Hegedűs, Danner and Jelasity 2021, "Decentralized learning works: an empirical
 comparison of gossip learning and federated learning".
 """
 
