@@ -215,11 +215,29 @@ def _final_table(outcome: Outcome) -> None:
     say(f"  messages              {run['messages']:,}")
     beside = f", {run['metadata_bytes']:,} of them beside the models" if run.get("metadata_bytes") else ""
     say(f"  bytes sent            {run['bytes_sent']:,}{beside}")
+    if "in_flight" in run:
+        say(f"  what became of them   {fates(run)}")
     if run.get("virtual_s") is not None:
-        say(f"  virtual time          {duration(run['virtual_s'])}, {duration(run['virtual_s_mean'])} for a mean node")
+        mean = run.get("virtual_s_mean")
+        beside = "" if mean is None else f", {duration(mean)} for a mean node"
+        say(f"  virtual time          {duration(run['virtual_s'])}{beside}")
     if outcome.target is not None:
         measure = next(one for one in measures_of(run) if one.key == outcome.target["measure"])
         say(f"\n  {sentence(outcome.target, measure)}")
+
+
+def fates(record: Mapping[str, Any]) -> str:
+    """Return what became of all messages, in shares that are not 0."""
+    counts = {"delivered": record["delivered"]}
+    counts |= {key.removeprefix("lost_"): count for key, count in record.items() if key.startswith("lost_")}
+    counts |= {"in flight": record["in_flight"]}
+    total = max(1, record["messages"])
+    return ", ".join(f"{share(count / total)} {name}" for name, count in counts.items() if count) or "none was sent"
+
+
+def share(fraction: float) -> str:
+    """Return a share in percent, never as 0 % where it is not."""
+    return f"{fraction:.1%}" if fraction >= 0.001 else "under 0.1%"
 
 
 LABELS = MappingProxyType(

@@ -1,6 +1,7 @@
 """What must hold between the sections of a run in which every node acts by its own clock, and of one in rounds."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from jaxgossip.experiment.problems import Problem
@@ -8,8 +9,8 @@ from jaxgossip.experiment.sections import OF_EVENTS, OF_ROUNDS
 
 ROUNDS_ONLY = ("link_drop", "straggle", "noise")
 """Conditions of rounds alone."""
-DRAWN = ("exchange", "receive", "useful")
-"""Keys of the schedule that say how messages are drawn."""
+DRAWN = MappingProxyType({"exchange": None, "receive": "at_once", "useful": "always"})
+"""Keys of the schedule that say how messages are drawn, as they are when left out."""
 
 
 def clock_problems(parts: Mapping[str, Any], *, events: bool) -> list[Problem]:
@@ -43,7 +44,7 @@ def clock_problems(parts: Mapping[str, Any], *, events: bool) -> list[Problem]:
     if "churn" in parts and network.get("online", 1) != 1:
         said = "the section [churn] says already who is online"
         found.append(Problem(("network", "online"), said, hint="leave one of them out"))
-    if "useful" in schedule and "tokens" not in parts:
+    if schedule.get("useful", "always") != "always" and "tokens" not in parts:
         said = "only token accounts ask whether a model is useful"
         found.append(Problem(("schedule", "useful"), said, hint="add a section [tokens], or remove it"))
     delay, clock = parts.get("delay"), parts.get("clock")

@@ -197,8 +197,9 @@ def _draw_measure(above: Sequence[Axes], shown: Sequence[Way], run: RunData, mea
 
 def _draw_baseline(axes: Axes, way: Way, run: RunData, name: str, column: np.ndarray, *, log: bool) -> None:
     """Draw a line of a baseline against what it has values of, else the level that it ends on."""
-    if way.of_baselines:
-        panels.draw_line(axes, name, way.x(run, name), column, log=log)
+    x = way.x(run, name)
+    if way.of_baselines and np.isfinite(x).any():
+        panels.draw_line(axes, name, x, column, log=log)
     else:
         panels.draw_level(axes, name, column, log=log)
 

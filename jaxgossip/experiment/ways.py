@@ -36,7 +36,8 @@ def ways(runs: Sequence[RunData], by: Sequence[str] = ()) -> list[Way]:
 
     Args:
         runs: the runs.
-        by: names of ways; all that the runs have if empty: rounds and bytes, and virtual time if every run kept it.
+        by: names of ways; if empty, rounds and bytes, and virtual time if every run kept it and it does not go with the
+            rounds, as it does where nodes act by their own clocks.
 
     Raises:
         ConfigError: an unknown name, or virtual time of a run that kept none.
@@ -49,7 +50,8 @@ def ways(runs: Sequence[RunData], by: Sequence[str] = ()) -> list[Way]:
         raise ConfigError(
             f"{without.folder} kept no virtual time", hint="a section [speeds] makes a run keep it; run it again"
         )
-    names = dict.fromkeys(by) or [name for name in WAYS if name != "seconds" or without is None]
+    tells = all(run.final.get("virtual_s_mean") is not None for run in runs)
+    names = dict.fromkeys(by) or [name for name in WAYS if name != "seconds" or tells]
     return [WAYS[name] for name in names]
 
 
