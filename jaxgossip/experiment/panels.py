@@ -32,6 +32,10 @@ LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "own test samples": {"marker": "P", "color": PINK, "linewidth": 1.5, "dashes": (3, 1, 1, 1, 1, 1), "zorder": 4},
         "isolated": {"marker": "s", "color": GREY, "linewidth": 1.5, "dashes": (2.5, 2.5), "zorder": 3},
         "centralised": {"marker": "^", "color": GREEN, "linewidth": 1.7, "dashes": (8, 1.6, 1.5, 1.6), "zorder": 3},
+        "federated_averaging": {
+            **{"marker": "X", "color": "#B8860B", "linewidth": 1.5},
+            **{"dashes": (5, 1.4, 1, 1.4, 1, 1.4), "zorder": 3},
+        },
     }
 )
 FANS = (("q05", "q95", 0.18, "5–95%"), ("q25", "q75", 0.34, "25–75%"))
@@ -141,9 +145,10 @@ def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
     """
     if most > MAX_BYTES_RATIO * least:
         axes.set_xscale("log", nonpositive="mask")
-        axes.xaxis.set_major_locator(LogLocator(numticks=7))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.duration(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xticks(list(units.ROUND_TIMES), labels=list(units.ROUND_TIMES.values()))
+        axes.xaxis.set_minor_locator(NullLocator())
+        low, high = (float(bound) for bound in axes.dataLim.intervalx)
+        axes.set_xlim(max(low, axes.dataLim.minposx) / 1.3, 1.3 * high)  # ticks beyond the data would widen the axis
         axes.set_xlabel(what)
         return
     size, name = units.seconds_unit(most)
