@@ -33,8 +33,11 @@ LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "isolated": {"marker": "s", "color": GREY, "linewidth": 1.5, "dashes": (2.5, 2.5), "zorder": 3},
         "centralised": {"marker": "^", "color": GREEN, "linewidth": 1.7, "dashes": (8, 1.6, 1.5, 1.6), "zorder": 3},
         "federated_averaging": {
-            **{"marker": "X", "color": "#B8860B", "linewidth": 1.5},
-            **{"dashes": (5, 1.4, 1, 1.4, 1, 1.4), "zorder": 3},
+            "marker": "X",
+            "color": "#B8860B",
+            "linewidth": 1.5,
+            "dashes": (5, 1.4, 1, 1.4, 1, 1.4),
+            "zorder": 3,
         },
     }
 )

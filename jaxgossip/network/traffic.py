@@ -32,15 +32,12 @@ class Traffic:
         return cls(counting.count(0), counting.count(0), counting.count(0))
 
     def __add__(self, other: "Traffic") -> "Traffic":
-        counts = (
-            counting.add(a, b)
-            for a, b in (
-                (self.messages, other.messages),
-                (self.bytes_sent, other.bytes_sent),
-                (self.metadata_bytes, other.metadata_bytes),
-            )
+        return Traffic(
+            counting.add(self.messages, other.messages),
+            counting.add(self.bytes_sent, other.bytes_sent),
+            counting.add(self.metadata_bytes, other.metadata_bytes),
+            self.exchanges + other.exchanges,
         )
-        return Traffic(*counts, self.exchanges + other.exchanges)
 
     def counts(self) -> "Traffic":
         """Return the numbers alone, without the exchanges."""
