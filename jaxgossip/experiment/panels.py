@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import (
     FuncFormatter,
     LogFormatterMathtext,
@@ -211,6 +212,20 @@ def looks(count: int) -> list[dict[str, Any]]:
         {"color": colours[number], "marker": markers[number % len(markers)], "markersize": 4.5, "markevery": 0.12}
         for number in range(count)
     ]
+
+
+def mark_target(row: Sequence[Axes], runs: Sequence[RunData], measure: Measure) -> list[Line2D]:
+    """Draw the target that all runs have across the panels of its measure, thin; return what a legend says of it."""
+    targets = {run.target for run in runs}
+    target = targets.pop()
+    if target is None or targets or any(run.measures[0] != measure for run in runs):
+        return []
+    thin = {"color": GREY, "linewidth": 0.8, "alpha": 0.7}
+    for axes in row:
+        low, high = axes.get_ylim()
+        if low < target < high:
+            axes.axhline(target, zorder=1, **thin)
+    return [Line2D([], [], label=f"target {measure.text(target)}", **thin)]
 
 
 def mark_divergence(axes: Axes, round_number: int, *, label: bool) -> None:
