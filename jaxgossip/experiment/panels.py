@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import (
     FuncFormatter,
     LogFormatterMathtext,
@@ -32,6 +33,13 @@ LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "own test samples": {"marker": "P", "color": PINK, "linewidth": 1.5, "dashes": (3, 1, 1, 1, 1, 1), "zorder": 4},
         "isolated": {"marker": "s", "color": GREY, "linewidth": 1.5, "dashes": (2.5, 2.5), "zorder": 3},
         "centralised": {"marker": "^", "color": GREEN, "linewidth": 1.7, "dashes": (8, 1.6, 1.5, 1.6), "zorder": 3},
+        "federated_averaging": {
+            "marker": "X",
+            "color": "#B8860B",
+            "linewidth": 1.5,
+            "dashes": (5, 1.4, 1, 1.4, 1, 1.4),
+            "zorder": 3,
+        },
     }
 )
 FANS = (("q05", "q95", 0.18, "5–95%"), ("q25", "q75", 0.34, "25–75%"))
@@ -141,9 +149,10 @@ def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
     """
     if most > MAX_BYTES_RATIO * least:
         axes.set_xscale("log", nonpositive="mask")
-        axes.xaxis.set_major_locator(LogLocator(numticks=7))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.duration(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xticks(list(units.ROUND_TIMES), labels=list(units.ROUND_TIMES.values()))
+        axes.xaxis.set_minor_locator(NullLocator())
+        low, high = (float(bound) for bound in axes.dataLim.intervalx)
+        axes.set_xlim(max(low, axes.dataLim.minposx) / 1.3, 1.3 * high)  # ticks beyond the data would widen the axis
         axes.set_xlabel(what)
         return
     size, name = units.seconds_unit(most)
@@ -203,6 +212,20 @@ def looks(count: int) -> list[dict[str, Any]]:
         {"color": colours[number], "marker": markers[number % len(markers)], "markersize": 4.5, "markevery": 0.12}
         for number in range(count)
     ]
+
+
+def mark_target(row: Sequence[Axes], runs: Sequence[RunData], measure: Measure) -> list[Line2D]:
+    """Draw the target that all runs have across the panels of its measure, thin; return what a legend says of it."""
+    targets = {run.target for run in runs}
+    target = targets.pop()
+    if target is None or targets or any(run.measures[0] != measure for run in runs):
+        return []
+    thin = {"color": GREY, "linewidth": 0.8, "alpha": 0.7}
+    for axes in row:
+        low, high = axes.get_ylim()
+        if low < target < high:
+            axes.axhline(target, zorder=1, **thin)
+    return [Line2D([], [], label=f"target {measure.text(target)}", **thin)]
 
 
 def mark_divergence(axes: Axes, round_number: int, *, label: bool) -> None:

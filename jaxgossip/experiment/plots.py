@@ -72,13 +72,14 @@ def summary(run: RunData, by: Sequence[str] = ()) -> Figure:
         figure, grid, above, below = _page(shown)
         roles = _draw_measure(above, shown, run, measure)
         _draw_consensus(below, shown, run)
+        target = panels.mark_target(above, [run], measure)
         _finish(above, below, shown, [run])
         for axes in (above, below):
             for one, way in zip(axes, shown, strict=True):
                 if way.name == "rounds" and run.diverged_round is not None:
                     panels.mark_divergence(one, run.diverged_round, label=axes is above)
         _draw_scores(figure.add_subplot(grid[0, -1]), run, measure)
-        _draw_legend(figure.add_subplot(grid[1, -1]), run, roles, shown)
+        _draw_legend(figure.add_subplot(grid[1, -1]), run, roles, shown, target)
         _frame(figure, run.name, labels.sentence(labels.facts(run)), labels.footnote(run), warning=labels.ending(run))
     return figure
 
@@ -102,8 +103,10 @@ def compare(runs: Sequence[RunData], names: Sequence[str] | None = None, by: Seq
             _draw_compared(above, below, shown, run, measure, look)
         _finish_values(above, shown, measure, _values(runs, measure, ("mean", measure.worst)))
         _finish_consensus(below, shown, np.concatenate([run.distance() for run in runs]))
+        target = panels.mark_target(above, runs, measure)
         _finish(above, below, shown, [replace(run, baselines={}) for run in runs])
-        _draw_run_legend(figure.add_subplot(grid[:, -1]), runs, looks, measure, names or labels.differences(runs))
+        names = names or labels.differences(runs)
+        _draw_run_legend(figure.add_subplot(grid[:, -1]), runs, looks, measure, names, target)
         name = "One run" if len(runs) == 1 else f"{len(runs)} runs"
         shared = labels.sentence(labels.common(runs))
         _frame(figure, name, f"all: {shared}" if shared else "", [])
@@ -267,7 +270,9 @@ def _draw_scores(axes: Axes, run: RunData, measure: Measure) -> None:
     axes.set_xlabel(measure.title)
 
 
-def _draw_legend(axes: Axes, run: RunData, roles: dict[str, None], shown: Sequence[Way]) -> None:
+def _draw_legend(
+    axes: Axes, run: RunData, roles: dict[str, None], shown: Sequence[Way], target: Sequence[Line2D]
+) -> None:
     axes.set_axis_off()
     words = {
         "mean": "mean",
@@ -285,7 +290,7 @@ def _draw_legend(axes: Axes, run: RunData, roles: dict[str, None], shown: Sequen
     handles: list[Any] = [Line2D([], [], label=words[role], **panels.look(role, alone=alone)) for role in roles]
     if run.n_nodes != 1:
         handles[1:1] = [Patch(color=panels.BLUE, alpha=alpha, label=f"{name} of nodes") for *_, alpha, name in FANS]
-    axes.legend(handles=handles, loc="upper left", title=_evaluated(run), alignment="left")
+    axes.legend(handles=[*handles, *target], loc="upper left", title=_evaluated(run), alignment="left")
     if run.baselines and not all(way.of_baselines for way in shown):
         note = "By bytes, a line marks\nwhere a baseline ends."
         axes.text(0, 0, note, transform=axes.transAxes, va="bottom", color=panels.GREY, fontsize=8.5)
@@ -324,7 +329,12 @@ def _values(runs: Sequence[RunData], measure: Measure, which: Sequence[str]) -> 
 
 
 def _draw_run_legend(
-    axes: Axes, runs: Sequence[RunData], looks: Sequence[dict[str, Any]], measure: Measure, names: Sequence[str]
+    axes: Axes,
+    runs: Sequence[RunData],
+    looks: Sequence[dict[str, Any]],
+    measure: Measure,
+    names: Sequence[str],
+    target: Sequence[Line2D],
 ) -> None:
     axes.set_axis_off()
     handles: list[Any] = []
@@ -341,4 +351,5 @@ def _draw_run_legend(
         handles.append(Line2D([], [], label=words, **look))
     handles.append(Line2D([], [], color=panels.GREY, label="mean of nodes", marker="o", markersize=4.5))
     handles.append(Line2D([], [], color=panels.GREY, label="worst node", linewidth=1.0, dashes=(1, 1.1)))
+    handles += target
     axes.legend(handles=handles, loc="upper left", labelspacing=0.3 if crowded else 0.9, fontsize=7 if crowded else 8.5)

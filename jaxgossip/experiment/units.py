@@ -1,7 +1,26 @@
 """Numbers for people: bytes, seconds, counts and powers of ten."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 
+ROUND_TIMES: Mapping[float, str] = MappingProxyType(
+    {
+        1e-3: "1 ms",
+        1e-2: "10 ms",
+        0.1: "0.1 s",
+        1.0: "1 s",
+        10.0: "10 s",
+        60.0: "1 min",
+        600.0: "10 min",
+        3600.0: "1 h",
+        36000.0: "10 h",
+        4 * 86400.0: "4 days",
+        40 * 86400.0: "40 days",
+        400 * 86400.0: "400 days",
+    }
+)
+"""Seconds that are round in the units people count time in, and about ten times each other, with their words."""
 NOISE = 1e-12
 """An eigenvalue or a gap below this is rounding."""
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))

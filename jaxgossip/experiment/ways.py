@@ -70,6 +70,7 @@ def _bytes_axis(axes: Axes, runs: Sequence[RunData]) -> None:
 
 
 def _seconds_axis(axes: Axes, runs: Sequence[RunData]) -> None:
+    # Of the runs alone: a baseline may take a hundred times as long, and is then seen as far as they go.
     ends = [float(np.nanmax(run.column("virtual_s"), initial=0.0)) for run in runs]
     if max(ends) > 0:
         own = min(one for one in ends if one > 0)

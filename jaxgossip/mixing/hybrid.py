@@ -20,7 +20,7 @@ from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, column
 from jaxgossip.mixing.tables import Slots, gather, settle, slots_of
-from jaxgossip.typing import NodeFloats, NodeInts, Rows, accumulator
+from jaxgossip.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -160,14 +160,17 @@ class Hybrid(Operator):
         return own, heard + self.rest.sums(sent, masks)
 
     @override
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        masks = None if faults is None else self.rest.arrivals(faults)
-        return jnp.maximum(self.slots.highest(values, faults), self.rest.highest(values, masks))
+    def arriving(self, faults: Faults | None) -> tuple[SlotMask | None, Masks | None]:
+        masks = None if faults is None else jax.lax.optimization_barrier(self.rest.arrivals(faults))
+        return self.slots.arriving(faults), masks
 
     @override
-    def received(self, faults: Faults | None) -> NodeInts:
-        masks = None if faults is None else self.rest.arrivals(faults)
-        return self.slots.received(faults) + self.rest.received(masks)
+    def highest(self, values: NodeFloats, arriving: tuple[SlotMask | None, Masks | None]) -> NodeFloats:
+        return jnp.maximum(self.slots.highest(values, arriving[0]), self.rest.highest(values, arriving[1]))
+
+    @override
+    def received(self, arriving: tuple[SlotMask | None, Masks | None]) -> NodeInts:
+        return self.slots.received(arriving[0]) + self.rest.received(arriving[1])
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:

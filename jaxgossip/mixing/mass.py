@@ -11,7 +11,7 @@ graphs".
 
 import functools
 from dataclasses import dataclass, field
-from typing import ClassVar, override
+from typing import Any, ClassVar, override
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ from jaxgossip.mixing.peers import (
     sent_pushes,
 )
 from jaxgossip.mixing.tables import Slots, settle
-from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, accumulator
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -78,12 +78,16 @@ class Mass(Operator):
         return 1 - share * given[:, 0] / unit, heard
 
     @override
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        return self.inward.highest(values, faults)
+    def arriving(self, faults: Faults | None) -> Any:
+        return self.inward.arriving(faults)
 
     @override
-    def received(self, faults: Faults | None) -> NodeInts:
-        return self.inward.received(faults)
+    def highest(self, values: NodeFloats, arriving: Any) -> NodeFloats:
+        return self.inward.highest(values, arriving)
+
+    @override
+    def received(self, arriving: Any) -> NodeInts:
+        return self.inward.received(arriving)
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:
@@ -132,12 +136,16 @@ class MassPush(Operator):
         return 1 - share * arrives.sum(1), scattered(share[:, None] * sent.astype(kind), self.targets, arrives)
 
     @override
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        return highest_pushed(values, self.targets, pushed(self.targets, faults))
+    def arriving(self, faults: Faults | None) -> SlotMask:
+        return settle(pushed(self.targets, faults))
 
     @override
-    def received(self, faults: Faults | None) -> NodeInts:
-        return received_pushes(self.targets, pushed(self.targets, faults))
+    def highest(self, values: NodeFloats, arriving: SlotMask) -> NodeFloats:
+        return highest_pushed(values, self.targets, arriving)
+
+    @override
+    def received(self, arriving: SlotMask) -> NodeInts:
+        return received_pushes(self.targets, arriving)
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:

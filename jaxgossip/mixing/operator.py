@@ -11,7 +11,7 @@ What a node says may differ from what it holds (noise on the channel, a lie): th
 import abc
 import functools
 import operator
-from typing import ClassVar, Literal, override
+from typing import Any, ClassVar, Literal, override
 
 import jax
 import jax.numpy as jnp
@@ -69,15 +69,22 @@ class Operator(abc.ABC):
 
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
         """Return (n,): the largest of a node's own value and those that reached it."""
-        return jnp.maximum(values, self.highest(values, faults))
+        return jnp.maximum(values, self.highest(values, self.arriving(faults)))
 
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        """Return (n,): the largest of the values that reached a node, its own apart; the lowest number if none did."""
-        return self.by_slots().highest(values, faults)
+    def arriving(self, faults: Faults | None) -> Any:
+        """Return which messages arrive, in the form in which this operator tells them apart; None: all of them.
 
-    def received(self, faults: Faults | None) -> NodeInts:
+        It is computed once: drawn anew for every question about it, losses would cost more than the answers.
+        """
+        return self.by_slots().arriving(faults)
+
+    def highest(self, values: NodeFloats, arriving: Any) -> NodeFloats:
+        """Return (n,): the largest of the values that reach a node, its own apart; the lowest number if none does."""
+        return self.by_slots().highest(values, arriving)
+
+    def received(self, arriving: Any) -> NodeInts:
         """Return (n,) int32: how many messages reach each node in this round."""
-        return self.by_slots().received(faults)
+        return self.by_slots().received(arriving)
 
     def sent(self, faults: Faults | None) -> NodeInts:
         """Return (n,) int32: how many messages each node sends in this round, arriving or not."""
@@ -159,16 +166,20 @@ class SlotOperator(Operator):
         return jnp.zeros_like(values).at[self.take(rows, slot)].add(values, mode="promise_in_bounds")
 
     @override
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+    def arriving(self, faults: Faults | None) -> SlotMask | None:
+        return None if faults is None else jax.lax.optimization_barrier(self.arrivals(faults))
+
+    @override
+    def highest(self, values: NodeFloats, arriving: SlotMask | None) -> NodeFloats:
         best = jnp.full(values.shape, jnp.finfo(values.dtype).min, values.dtype)
-        for slot, reaches in enumerate(self._reaches(faults)):
+        for slot, reaches in enumerate(self._reaches(arriving)):
             best = jnp.where(reaches, jnp.maximum(best, self.take(values, slot)), best)
         return best
 
     @override
-    def received(self, faults: Faults | None) -> NodeInts:
+    def received(self, arriving: SlotMask | None) -> NodeInts:
         number = jnp.zeros(self.n_nodes, jnp.int32)
-        return functools.reduce(lambda total, reaches: total + reaches, self._reaches(faults), number)
+        return functools.reduce(lambda total, reaches: total + reaches, self._reaches(arriving), number)
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:
@@ -177,10 +188,9 @@ class SlotOperator(Operator):
             number = number + self.give(jnp.broadcast_to(self.sends(slot), number.shape).astype(jnp.int32), slot)
         return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
 
-    def _reaches(self, faults: Faults | None) -> list[Array]:
-        arrived = None if faults is None else self.arrivals(faults)
+    def _reaches(self, arriving: SlotMask | None) -> list[Array]:
         there = [self.sends(slot) for slot in range(self.n_slots)]
-        return there if arrived is None else [one & arrived[:, slot] for slot, one in enumerate(there)]
+        return there if arriving is None else [one & arriving[:, slot] for slot, one in enumerate(there)]
 
     def arrivals(self, faults: Faults) -> SlotMask:
         """Return which slots bring a message to which node."""

@@ -261,12 +261,16 @@ class Push(Operator):
         return 1 / number[:, 0], scattered(wide, self.targets, arrives) / number
 
     @override
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        return highest_pushed(values, self.targets, self._arrives(faults))
+    def arriving(self, faults: Faults | None) -> SlotMask:
+        return settle(self._arrives(faults))
 
     @override
-    def received(self, faults: Faults | None) -> NodeInts:
-        return received_pushes(self.targets, self._arrives(faults))
+    def highest(self, values: NodeFloats, arriving: SlotMask) -> NodeFloats:
+        return highest_pushed(values, self.targets, arriving)
+
+    @override
+    def received(self, arriving: SlotMask) -> NodeInts:
+        return received_pushes(self.targets, arriving)
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:

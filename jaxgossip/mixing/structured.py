@@ -137,13 +137,17 @@ class AxisMean(Operator):
         if faults is None:
             boxes = values.reshape(self.shape)
             return jnp.broadcast_to(boxes.max(1, keepdims=True), self.shape).reshape(-1)
-        return jnp.maximum(values, self.highest(values, faults))
+        return jnp.maximum(values, self.highest(values, self._arrivals(faults)))
 
     @override
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+    def arriving(self, faults: Faults | None) -> Bool[Array, "before group after group"] | None:
+        return None if faults is None else jax.lax.optimization_barrier(self._arrivals(faults))
+
+    @override
+    def highest(self, values: NodeFloats, arriving: Bool[Array, "before group after group"] | None) -> NodeFloats:
         boxes, lowest = values.reshape(self.shape), jnp.finfo(values.dtype).min
-        if faults is not None:
-            return jnp.where(self._arrivals(faults), boxes.swapaxes(1, 2)[:, None], lowest).max(-1).reshape(-1)
+        if arriving is not None:
+            return jnp.where(arriving, boxes.swapaxes(1, 2)[:, None], lowest).max(-1).reshape(-1)
         # All but the first one hear the first; the first hears the second.
         largest, place = boxes.max(1, keepdims=True), jnp.arange(self.shape[1], dtype=jnp.int32)[:, None]
         first = place == jnp.where(boxes == largest, place, self.shape[1]).min(1, keepdims=True)
@@ -151,10 +155,10 @@ class AxisMean(Operator):
         return jnp.where(first, second, largest).reshape(-1)
 
     @override
-    def received(self, faults: Faults | None) -> NodeInts:
-        if faults is None:
+    def received(self, arriving: Bool[Array, "before group after group"] | None) -> NodeInts:
+        if arriving is None:
             return jnp.full(self.n_nodes, self.shape[1] - 1, jnp.int32)
-        return self._arrivals(faults).sum(-1, dtype=jnp.int32).reshape(-1)
+        return arriving.sum(-1, dtype=jnp.int32).reshape(-1)
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:
@@ -218,13 +222,16 @@ class Dense(Operator):
         return own, heard @ wide
 
     @override
-    def highest(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        reaches = self._links() if faults is None else self._arrivals(faults)
-        return jnp.where(reaches, values[None], jnp.finfo(values.dtype).min).max(1)
+    def arriving(self, faults: Faults | None) -> Bool[Array, "n n"]:
+        return self._links() if faults is None else jax.lax.optimization_barrier(self._arrivals(faults))
 
     @override
-    def received(self, faults: Faults | None) -> NodeInts:
-        return (self._links() if faults is None else self._arrivals(faults)).sum(1, dtype=jnp.int32)
+    def highest(self, values: NodeFloats, arriving: Bool[Array, "n n"]) -> NodeFloats:
+        return jnp.where(arriving, values[None], jnp.finfo(values.dtype).min).max(1)
+
+    @override
+    def received(self, arriving: Bool[Array, "n n"]) -> NodeInts:
+        return arriving.sum(1, dtype=jnp.int32)
 
     @override
     def sent(self, faults: Faults | None) -> NodeInts:

@@ -137,10 +137,8 @@ def normal(
     if not least_mbit_s > 0:
         raise InputError(f"speeds: least_mbit_s must be above 0, not {least_mbit_s:g}", hint="least_mbit_s = 1.0")
     work = _truncated(draw, n_nodes, "compute_s", compute_s, compute_std, compute_s / 10)
-    up, down = (
-        BYTES_A_MBIT * _truncated(draw, n_nodes, name, mean, std_mbit_s, least_mbit_s)
-        for name, mean in (("up_mbit_s", up_mbit_s), ("down_mbit_s", down_mbit_s))
-    )
+    up = BYTES_A_MBIT * _truncated(draw, n_nodes, "up_mbit_s", up_mbit_s, std_mbit_s, least_mbit_s)
+    down = BYTES_A_MBIT * _truncated(draw, n_nodes, "down_mbit_s", down_mbit_s, std_mbit_s, least_mbit_s)
     return Speeds(work, up, down, np.full(n_nodes, latency_s))
 
 
@@ -173,17 +171,18 @@ def lognormal(
         InputError: a bandwidth that is not positive, a time or a σ below 0.
     """
     draw = np.random.default_rng(rng)
-    drawn = []
-    for median, name, sigma in (
-        (compute_s, "compute_sigma", compute_sigma),
-        (up_mbit_s * BYTES_A_MBIT, "bandwidth_sigma", bandwidth_sigma),
-        (down_mbit_s * BYTES_A_MBIT, "bandwidth_sigma", bandwidth_sigma),
-        (latency_s, "latency_sigma", latency_sigma),
-    ):
+
+    def around(median: float, name: str, sigma: float) -> np.ndarray:
         if not sigma >= 0:
             raise InputError(f"speeds: {name} must be at least 0, not {sigma:g}")
-        drawn.append(median * np.exp(sigma * draw.standard_normal(n_nodes)))
-    return Speeds(*drawn)
+        return median * np.exp(sigma * draw.standard_normal(n_nodes))
+
+    return Speeds(
+        around(compute_s, "compute_sigma", compute_sigma),
+        around(up_mbit_s * BYTES_A_MBIT, "bandwidth_sigma", bandwidth_sigma),
+        around(down_mbit_s * BYTES_A_MBIT, "bandwidth_sigma", bandwidth_sigma),
+        around(latency_s, "latency_sigma", latency_sigma),
+    )
 
 
 def from_file(n_nodes: int, rng: np.random.Generator | int = 0, *, path: str | Path) -> Speeds:

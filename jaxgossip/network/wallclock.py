@@ -92,13 +92,15 @@ class Neighbourly:
         return jax.lax.fori_loop(jnp.int32(0), jnp.int32(self.repeats), once, ready)
 
     def _once(self, faults: Faults | None, ready: Times, machines: Machines) -> Times:
-        sent, received = (number(faults).astype(ready.dtype) for number in (self.operator.sent, self.operator.received))
+        arriving = self.operator.arriving(faults)
+        counts = self.operator.sent(faults), self.operator.received(arriving)
+        sent, received = (number.astype(ready.dtype) for number in counts)
         # A gather of what is computed here would compute it anew for every neighbour.
         leaves, sent_off = jax.lax.optimization_barrier(
             (ready + machines.latency, ready + machines.latency + self.size * sent / machines.up)
         )
-        by_senders = self.operator.highest(sent_off, faults)
-        by_receivers = self.operator.highest(leaves, faults) + self.size * received / machines.down
+        by_senders = self.operator.highest(sent_off, arriving)
+        by_receivers = self.operator.highest(leaves, arriving) + self.size * received / machines.down
         return jnp.maximum(ready, machines.latency + jnp.maximum(by_senders, by_receivers))
 
 

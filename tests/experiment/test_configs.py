@@ -21,6 +21,7 @@ SMALL = {
     "own_graph": [],
     "methods": [],
     "byzantine": ["topology.nodes=20", "topology.degree=4"],
+    "virtual_time": ["topology.nodes=20"],
 }
 CONFIGS = sorted(examples_folder().glob("*.toml"))
 PROMISED = {"round", "test_loss_mean", "consensus_distance", "messages", "bytes_sent", "wall_s"}

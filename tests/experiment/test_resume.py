@@ -39,6 +39,8 @@ sampled_nodes = 100
 baselines = ["isolated"]
 [checkpoint]
 every_s = 0.0
+[speeds]
+kind = "lognormal"
 """
 
 

@@ -16,7 +16,7 @@ from jaxgossip import algorithms, mixing, topology
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.mixing import Mixing, counting
 from jaxgossip.network import Conditions, Round, Speeds, speeds
-from jaxgossip.network.wallclock import Neighbourly
+from jaxgossip.network.wallclock import Machines, Neighbourly
 from jaxgossip.random import run_key
 from jaxgossip.simulation import Program, checkpoint
 from jaxgossip.simulation.program import initial_shapes
@@ -163,6 +163,16 @@ def test_equal_machines_on_a_regular_graph_by_hand() -> None:
     result = jg.simulate(averaging(W, 16), rounds, evaluate_every=1, speeds=even)
     a_round = 0.25 + 2 * 0.125 + 4 * P * 4 / 50  # 50 bytes a second from four at once
     np.testing.assert_allclose(result.metrics["virtual_s"], a_round * np.arange(rounds + 1), rtol=1e-13)
+
+
+def test_messages_of_gigabytes_are_counted_in_full() -> None:
+    W, even = mixing.metropolis_hastings(topology.complete(8)), speeds.constant(8, latency_s=0.0)
+    with jax.enable_x64(True):
+        machines = Machines(
+            *(jnp.asarray(one) for one in (even.compute_s, even.up_bytes_s, even.down_bytes_s, even.latency_s))
+        )
+        after = Neighbourly(W, None, 10**9).after(jnp.zeros(8), machines)
+    np.testing.assert_allclose(after, 7 * 10**9 / 2.5e6, rtol=1e-14)
 
 
 def test_one_slow_node_delays_one_more_hop_of_a_ring_each_round() -> None:
