@@ -128,6 +128,37 @@ def show_grid(*, as_json: bool) -> None:
     say(f"\ntest accuracies of the grid and of the same runs alone: {found.apart:.1e} apart at most")
 
 
+def show_events(*, as_json: bool) -> None:
+    """Measure the events engine on networks of several sizes, and print what was found.
+
+    Args:
+        as_json: print one JSON object and nothing else.
+    """
+    from jaxgossip.cli.listing import table
+    from jaxgossip.experiment.bench.events import USUAL, bench_events
+    from jaxgossip.experiment.provenance import provenance
+
+    found = bench_events(begun=lambda name: tell(f"timing {name}"))
+    if as_json:
+        say(json.dumps({"machine": provenance(), "events": [one.record() for one in found]}, indent=2))
+        return
+    say("gossip learning by the nodes' own clocks: Spambase, one sample a node, Pegasos, MU\n")
+    rows = [
+        {
+            "setting": one.setting,
+            "nodes": f"{one.nodes:,}",
+            "schedule": f"{one.schedule_us:.2f}",
+            "waves": f"{one.level_us:.2f}",
+            "execution": f"{one.execute_us:.2f}",
+            "us a delivery": f"{one.total_us:.2f}",
+            "million a second": f"{one.per_s / 1e6:.2f}",
+            f"x {USUAL:,}/s": f"{one.per_s / USUAL:,.0f}",
+        }
+        for one in found
+    ]
+    say(table(rows))
+
+
 def _draw(report: Report, picture: Path) -> dict[str, object]:
     from jaxgossip.experiment.bench.chart import chart
     from jaxgossip.experiment.bench.scaling import scale

@@ -211,6 +211,23 @@ def plan(
 
 
 @app.command()
+def schedule(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    cycles: Annotated[int | None, typer.Option(min=1, help="How many cycles; by default as many as rounds.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the messages to this file (.npz or .csv); schedule.path reads it.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Draw who sends to whom and when, of a run by the nodes' own clocks, without running it."""
+    from jaxgossip.cli.schedule import show as show_schedule
+
+    show_schedule(config, overrides or [], cycles, out, as_json=as_json)
+
+
+@app.command()
 def new(
     name: Annotated[
         str, typer.Argument(help="Which example; see the choices with 'jaxgossip list examples'.")
@@ -326,23 +343,29 @@ def bench(
     grid: Annotated[
         bool, typer.Option("--grid", help="Measure a grid of 160 runs beside the same runs one by one; takes a minute.")
     ] = False,
+    events: Annotated[
+        bool,
+        typer.Option("--events", help="Measure deliveries by the nodes' own clocks, from 1,000 to 1,000,000 nodes."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Measure how fast this machine mixes, learns and gossips, in copies of the state."""
-    from jaxgossip.cli.bench import show, show_grid, show_methods
+    from jaxgossip.cli.bench import show, show_events, show_grid, show_methods
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment.bench.case import Setting
 
-    if (methods or grid) and picture is not None:
-        raise ConfigError(
-            f"--plot goes with the cases, not with --{'methods' if methods else 'grid'}", hint="leave one of them out"
-        )
+    asked = [name for name, wanted in (("--methods", methods), ("--grid", grid), ("--events", events)) if wanted]
+    if len(asked) > 1:
+        raise ConfigError(f"{asked[0]} goes without {asked[1]}", hint="leave one of them out")
+    if asked and picture is not None:
+        raise ConfigError(f"--plot goes with the cases, not with {asked[0]}", hint="leave one of them out")
+    if (grid or events) and only:
+        raise ConfigError(f"{asked[0]} goes without --only", hint="leave one of them out")
     if grid:
-        if methods or only:
-            raise ConfigError(
-                f"--grid goes without {'--methods' if methods else '--only'}", hint="leave one of them out"
-            )
         show_grid(as_json=as_json)
+        return
+    if events:
+        show_events(as_json=as_json)
         return
     if methods:
         show_methods(Setting(nodes, params), only, repeats, as_json=as_json)

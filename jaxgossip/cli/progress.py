@@ -227,11 +227,15 @@ def _final_table(outcome: Outcome) -> None:
 
 
 def fates(record: Mapping[str, Any]) -> str:
-    """Return what became of all messages, in shares that are not 0."""
+    """Return what became of all messages of a record."""
     counts = {"delivered": record["delivered"]}
     counts |= {key.removeprefix("lost_"): count for key, count in record.items() if key.startswith("lost_")}
-    counts |= {"in flight": record["in_flight"]}
-    total = max(1, record["messages"])
+    return fates_text(counts | {"in flight": record["in_flight"]})
+
+
+def fates_text(counts: Mapping[str, int]) -> str:
+    """Return counts by fate as shares of all, those that are not 0."""
+    total = max(1, sum(counts.values()))
     return ", ".join(f"{share(count / total)} {name}" for name, count in counts.items() if count) or "none was sent"
 
 

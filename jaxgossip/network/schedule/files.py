@@ -102,11 +102,7 @@ def save(path: str | Path, messages: Messages) -> None:
     Raises:
         InputError: another format, or no such folder.
     """
-    file = Path(path).expanduser()
-    if file.suffix not in (".npz", ".csv"):
-        raise InputError(f"{file} is neither .npz nor .csv", hint="name the file so that it ends in one of them")
-    if not file.absolute().parent.is_dir():
-        raise InputError(f"no such folder: {file.absolute().parent}", hint="make it first")
+    file = check(path)
     columns = {name: getattr(messages, name) for name in (*REQUIRED, *OPTIONAL)}
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
@@ -124,6 +120,20 @@ def save(path: str | Path, messages: Messages) -> None:
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check(path: str | Path) -> Path:
+    """Return the file that messages can be written to.
+
+    Raises:
+        InputError: another format, or no such folder.
+    """
+    file = Path(path).expanduser()
+    if file.suffix not in (".npz", ".csv"):
+        raise InputError(f"{file} is neither .npz nor .csv", hint="name the file so that it ends in one of them")
+    if not file.absolute().parent.is_dir():
+        raise InputError(f"no such folder: {file.absolute().parent}", hint="make it first")
+    return file
 
 
 def _from_text(file: Path) -> tuple[dict[str, np.ndarray], Complaint]:
