@@ -39,18 +39,20 @@ if TYPE_CHECKING:
         topology as topology,
     )
     from jaxgossip.simulation import simulate as simulate
+    from jaxgossip.simulation import simulate_events as simulate_events
 
 _ROOMS = ("algorithms", "compression", "experiment", "learning", "mixing", "network", "simulation", "topology")
+_ENGINES = ("simulate", "simulate_events")
 
 
 def __getattr__(name: str) -> Any:
     """Import a room when it is first asked for: the command line must answer before JAX is loaded."""
     if name in _ROOMS:
         return importlib.import_module(f"jaxgossip.{name}")
-    if name == "simulate":
-        return importlib.import_module("jaxgossip.simulation").simulate
+    if name in _ENGINES:
+        return getattr(importlib.import_module("jaxgossip.simulation"), name)
     raise AttributeError(f"module 'jaxgossip' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return [*_ROOMS, "simulate", "__version__"]
+    return [*_ROOMS, *_ENGINES, "__version__"]

@@ -46,7 +46,7 @@ def show(config: Path, overrides: list[str], cycles: int | None, out: Path | Non
     say(json.dumps(found.record(), indent=2) if as_json else _table(found))
     if out is not None and not as_json:
         say(f"\nwrote {found.written:,} messages to {out}")
-        say(f"schedule.path = \"{out}\" takes the place of clock, peers, delay, churn, tokens and losses")
+        say(f'schedule.path = "{out}" takes the place of clock, peers, delay, churn, tokens and losses')
     if not as_json:
         hint(f"jaxgossip run {config}")
 

@@ -3,6 +3,7 @@
 from jaxgossip.network import adversaries as adversaries
 from jaxgossip.network import aggregation as aggregation
 from jaxgossip.network import privacy as privacy
+from jaxgossip.network import schedule as schedule
 from jaxgossip.network import speeds as speeds
 from jaxgossip.network.adversaries import ADVERSARIES as ADVERSARIES
 from jaxgossip.network.adversaries import Adversary as Adversary
