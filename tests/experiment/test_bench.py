@@ -18,6 +18,7 @@ from jaxgossip.errors import InputError, RunError
 from jaxgossip.experiment.bench import memory, reference, scaling
 from jaxgossip.experiment.bench.case import Case, Measured, Setting
 from jaxgossip.experiment.bench.chart import chart
+from jaxgossip.experiment.bench.events import bench_events
 from jaxgossip.experiment.bench.grids import CONFIG, bench_grid
 from jaxgossip.experiment.bench.report import CASES, bench, measure
 from jaxgossip.experiment.bench.table import HEADER, aligned, number, table
@@ -275,3 +276,15 @@ def test_a_grid_is_timed_beside_its_runs_alone() -> None:
     record = found.record()
     assert record["ways"][0]["x_grid"] == 1
     assert all(way["seconds"] > 0 for way in record["ways"])
+
+
+def test_deliveries_are_timed_with_their_schedule() -> None:
+    found = bench_events((64, 128), stretches=1, messages=512)
+    assert [(one.setting, one.nodes) for one in found] == [(s, n) for s in ("calm", "failures") for n in (64, 128)]
+    for one in found:
+        parts = one.schedule_us + one.level_us + one.execute_us
+        assert one.record()["per_s"] == pytest.approx(1e6 / parts)
+        assert min(one.schedule_us, one.execute_us) > 0
+    calm, failures = found[0].deliveries, found[2].deliveries
+    assert 400 < calm < 620  # what was sent before arrives as well
+    assert failures == pytest.approx(0.45 * 512, rel=0.25)  # half of them lost, and of the others one in ten

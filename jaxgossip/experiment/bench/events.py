@@ -76,13 +76,18 @@ def network(setting: str, nodes: int) -> Schedule:
 
 
 def bench_events(
-    sizes: Sequence[int] = SIZES, *, stretches: int = 3, begun: Callable[[str], None] = lambda _: None
+    sizes: Sequence[int] = SIZES,
+    *,
+    stretches: int = 3,
+    messages: int = STRETCH,
+    begun: Callable[[str], None] = lambda _: None,
 ) -> list[EventTime]:
     """Time the engine on networks of several sizes, in both settings.
 
     Args:
         sizes: numbers of nodes.
-        stretches: of about a million messages each; the median counts.
+        stretches: how many are timed; the median counts.
+        messages: about so many a stretch.
         begun: told what is being timed.
     """
     data = learning.DATASETS["spambase"](rng=0)
@@ -95,12 +100,12 @@ def bench_events(
             problem = learning.classification(data, own, model)
             protocol = gossip_learning(problem, learning.OPTIMIZERS["pegasos"]())
             program = WaveProgram(protocol, network(setting, nodes).kinds)
-            found.append(_timed(setting, program, network(setting, nodes), stretches))
+            found.append(_timed(setting, program, network(setting, nodes), stretches, messages))
     return found
 
 
-def _timed(setting: str, program: WaveProgram, source: Schedule, stretches: int) -> EventTime:
-    cycles = max(1, STRETCH // source.n_nodes)
+def _timed(setting: str, program: WaveProgram, source: Schedule, stretches: int, messages: int) -> EventTime:
+    cycles = max(1, messages // source.n_nodes)
     flow, carried, drawn = Flow(source), program.start(), source.cycles()
     seconds, counts, warm = [], [], max(2, -(-WARM_CYCLES // cycles))
     for number in range(warm + stretches):
