@@ -35,7 +35,6 @@ MACHINERY = frozenset(
         "horizon_s",
         "message_bytes",
         "speeds",
-        "compute_s",
     }
 )
 """Parameters that a run supplies itself, known by name: never keys of a configuration."""
