@@ -19,8 +19,8 @@ TRIED_CYCLES = 12
 """Cycles of a schedule from which the copies in flight are counted, if they do not settle before."""
 SETTLED = 1.02
 """… which they have when a cycle adds less than this factor."""
-MESSAGE_BYTES = 150
-"""What a message of a stretch takes on the host while it is levelled, beside its copy."""
+MESSAGE_BYTES = 300
+"""What a message of a stretch, or one that waits for it, takes while all are levelled, beside its copy."""
 
 
 class Footprint(NamedTuple):
@@ -53,18 +53,20 @@ def footprint(experiment: Experiment) -> Footprint:
     if not isinstance(algorithm, GossipProtocol):
         program = _rounds(experiment)
         return Footprint(tree_bytes(program.like), 0, program.scratch_bytes, 0)
-    program, slots, sent = _events(experiment), 0, 0
+    program, slots, most = _events(experiment), 0, 0
     assert experiment.schedule is not None
     flow = Flow(experiment.schedule)
     for _ in range(min(TRIED_CYCLES, config.rounds)):
-        before, work = slots, flow.next(1)
-        slots, sent = max(slots, work.n_slots), max(sent, work.receiver.size)
+        before, earlier, work = slots, flow.waiting, flow.next(1)
+        slots, cycle = max(slots, work.n_slots), max(1, flow.waiting - earlier + work.receiver.size)
+        cycles = max(1, min(config.rounds, STRETCH // cycle))
+        most = max(most, earlier + cycles * cycle)
         program.compile_for(work, slots)
         if slots and slots < SETTLED * before:
             break
     # The slots grow by doubling, and are twice in memory while they do.
     copies = 2 * slots * tree_bytes(program.slot_like)
-    return Footprint(tree_bytes(program.like), copies, program.scratch_bytes, MESSAGE_BYTES * max(sent, STRETCH))
+    return Footprint(tree_bytes(program.like), copies, program.scratch_bytes, MESSAGE_BYTES * most)
 
 
 def round_seconds(experiment: Experiment) -> float:
