@@ -1,6 +1,7 @@
 """Runs in which every node acts by its own clock: from a configuration to its folder, and what must hold between sections."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +10,13 @@ import numpy as np
 import pytest
 
 from jaxgossip.algorithms import PROTOCOLS
+from jaxgossip.cli.main import main
 from jaxgossip.errors import ConfigError, InputError
 from jaxgossip.experiment import labels
 from jaxgossip.experiment import run as runs
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.experiment.footprint import footprint
 from jaxgossip.experiment.report import RunData
 from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.network.schedule.exchanges import EXCHANGES
@@ -100,7 +103,7 @@ ALWAYS_SAID = ["clocks", "cycles", "exchange", "delays", "online", "churn", "pee
 @pytest.fixture
 def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration beside the trace that it may name; its runs draw no pictures."""
-    monkeypatch.setattr(runs, "draw_summary", lambda path: None)
+    monkeypatch.setattr(runs, "draw_summary", lambda _: None)
     (tmp_path / "trace.csv").write_text("node,start_s,end_s\n0,0,2\n1,1,4\n")
     (tmp_path / "clocked.toml").write_text(TEXT)
     return tmp_path / "clocked.toml"
@@ -289,3 +292,60 @@ def test_what_cannot_be_built_is_named(settings: list[str], message: str, text: 
     with pytest.raises(InputError) as caught:
         build(load(text, settings))
     assert caught.value.message == message
+
+
+def test_a_grid_runs_one_by_one_and_fills_its_folder(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = ["sweep", str(text), "--grid", "algorithm.create=merge_update,update", "--out", "swept"]
+    assert _called(monkeypatch, *grid) == 0
+    capsys.readouterr()
+    points = sorted(path.parent.name for path in (tmp_path / "swept").glob("*/manifest.json"))
+    assert points == ["merge_update-seed_0", "update-seed_0"]
+    for point in points:
+        config = load(tmp_path / "swept" / point / "config.toml")
+        assert config.algorithm.create == point.removesuffix("-seed_0")
+        # It is the run that it would be by itself.
+        runs.run(config, out=tmp_path / point)
+        assert _records(tmp_path / point) == _records(tmp_path / "swept" / point)
+    assert _records(tmp_path / points[0]) != _records(tmp_path / points[1])
+    assert (tmp_path / "swept" / "summary.csv").is_file() or any((tmp_path / "swept").glob("*.csv"))
+    assert _called(monkeypatch, *grid) == 0
+    assert "2 of 2 runs are there already" in capsys.readouterr().err
+
+
+def test_a_plan_tells_of_copies_in_flight_and_of_time(
+    text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jaxgossip.experiment.footprint.CALIBRATION_S", 0.01)
+    assert _called(monkeypatch, "plan", str(text), "--set", "delay={kind='constant', seconds=2.5}") == 0
+    told = capsys.readouterr().out
+    assert "copies in flight" in told
+    assert "schedule" in told
+    assert "time: " in told
+    assert f"{CYCLES} rounds in " in told
+
+
+def test_a_plan_counts_the_copies_in_flight(text: Path) -> None:
+    held = {
+        seconds: footprint(build(load(text, [f"delay={{kind='constant', seconds={seconds}}}", "topology.nodes=64"])))
+        for seconds in (0.0, 2.5)
+    }
+    # Every node has two or three messages on their way; a model has 20 parameters and an age; slots are there twice.
+    model = 4 * (20 + 1)
+    assert 2 * 2 * 64 * model <= held[2.5].copies <= 2 * 4 * 64 * model
+    assert held[0.0].copies < held[2.5].copies / 2
+    assert held[0.0].state == held[2.5].state
+
+
+def _called(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["jaxgossip", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return left.value.code
+
+
+def _records(folder: Path) -> list[dict]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in record.items() if key != "wall_s"} for record in records]
