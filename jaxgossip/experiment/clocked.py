@@ -9,8 +9,13 @@ from jaxgossip.experiment.sections import OF_EVENTS, OF_ROUNDS
 
 ROUNDS_ONLY = ("link_drop", "straggle", "noise")
 """Conditions of rounds alone."""
-DRAWN = MappingProxyType({"exchange": None, "receive": "at_once", "useful": "always"})
-"""Keys of the schedule that say how messages are drawn, as they are when left out."""
+DRAWN = MappingProxyType(
+    {
+        "schedule": MappingProxyType({"exchange": None, "receive": "at_once", "useful": "always"}),
+        "network": MappingProxyType({"drop": 0, "online": 1, "split": 1}),
+    }
+)
+"""Keys that say how messages are drawn, as they are when left out: a resolved configuration has them all."""
 
 
 def clock_problems(parts: Mapping[str, Any], *, events: bool) -> list[Problem]:
@@ -34,9 +39,11 @@ def clock_problems(parts: Mapping[str, Any], *, events: bool) -> list[Problem]:
     if "path" in schedule:
         said = "the schedule's file says it already"
         found += [Problem((name,), said, hint="remove the section") for name in OF_EVENTS[:-1] if name in parts]
-        found += [Problem(("schedule", key), said, hint="remove it") for key in DRAWN if key in schedule]
         found += [
-            Problem(("network", key), said, hint="remove it") for key in ("drop", "online", "split") if key in network
+            Problem((name, key), said, hint="remove it")
+            for name, usual in DRAWN.items()
+            for key, value in usual.items()
+            if _table(parts, name).get(key, value) != value
         ]
         return found
     if "period_s" in schedule:

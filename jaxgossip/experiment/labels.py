@@ -20,18 +20,33 @@ BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
 
 CONDITIONS = ("link_drop", "straggle", "split", "noise")
 
+DELAY_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "none": "",
+        "constant": "delays of {seconds:g} s",
+        "uniform": "delays uniform {low_s:g} to {high_s:g} s",
+        "linear": "delays of {latency_s:g} s and {seconds_a_byte:g} s a byte",
+        "lognormal": "delays lognormal around {median_s:g} s (sigma {sigma:g})",
+        "transfer": "delays by both ends' connections",
+    }
+)
+RECEIVE_WORDS: Mapping[str, str] = MappingProxyType(
+    {"pass_through": "models merged or passed through by degree", "cached": "models cached until a node's tick"}
+)
+
 MAX_DIFFERENCES = 4
 """Runs that differ in more keys than this are called by their names, if these differ."""
 
 
 def facts(run: RunData) -> list[str]:
-    """Return what a run is, a phrase each: nodes, topology, mixing, algorithm, optimizer, task, faults, seed."""
+    """Return what a run is, a phrase each: nodes, topology, mixing or clocks, algorithm, optimizer, task, faults, seed."""
     nodes = run.n_nodes
     found = [] if nodes is None else [f"{nodes:,} node{'s' if nodes != 1 else ''}"]
     found.append(_kind(run, "topology", hidden=("nodes", "allow_disconnected", "localise")))
     mixing = run.setting("mixing", "kind")
     found.append(f"{mixing} mixing" if mixing else "")
     found.append(_short(run.setting("algorithm", "kind")))
+    found += _exchange(run)
     rate = run.setting("optimizer", "learning_rate")
     found.append(" ".join([_short(run.setting("optimizer", "kind")), "" if rate is None else f"{rate:g}"]).strip())
     task = [_short(run.setting("learning", key)) for key in ("dataset", "model")]
@@ -40,11 +55,47 @@ def facts(run: RunData) -> list[str]:
     found.append(f"{partition} partition" if partition else "")
     drop, online = run.setting("network", "drop") or 0, run.setting("network", "online")
     found.append(f"{drop:.0%} of messages lost" if drop else "")
-    found.append(f"nodes online {online:.0%} of rounds" if online not in (None, 1) else "")
+    of = "of the time" if _in_events(run) else "of rounds"
+    found.append(f"nodes online {online:.0%} {of}" if online not in (None, 1) else "")
     found += _conditions(run)
     seed = run.config.get("seed")
     found.append("" if seed is None else f"seed {seed}")
     return [fact for fact in found if fact]
+
+
+def _in_events(run: RunData) -> bool:
+    """Say whether every node acts by its own clock."""
+    return "schedule" in run.config
+
+
+def _exchange(run: RunData) -> list[str]:
+    """Return when nodes act, whom they call and what travels then, a phrase each; empty ones for what is usual."""
+    if not _in_events(run):
+        return []
+    path, exchange, receive = (run.setting("schedule", key) for key in ("path", "exchange", "receive"))
+    clock, peers, tokens = (_kind(run, name, hidden=("period_s",)) for name in ("clock", "peers", "tokens"))
+    period_s = run.setting("clock", "period_s") or run.setting("schedule", "period_s")
+    return [
+        f"messages of {_short(path)}" if path else "",
+        f"{clock} clocks" if clock not in ("", "fixed") else "",
+        f"cycles of {period_s:g} s" if period_s not in (None, 1) else "",
+        f"{exchange.replace('_', '-')} exchange" if exchange else "",
+        RECEIVE_WORDS.get(receive, ""),
+        f"{peers} peers" if peers not in ("", "uniform") else "",
+        f"{tokens} token accounts" if tokens else "",
+        "newer models useful" if run.setting("schedule", "useful") == "newer" else "",
+    ]
+
+
+def _delays_and_churn(run: RunData) -> list[str]:
+    """Return how long messages travel and who is online when, a phrase each; empty ones for what does not befall a run."""
+    delay, churn = run.config.get("delay", {}), run.config.get("churn", {})
+    kind, online = delay.get("kind", "none"), churn.get("online")
+    return [
+        DELAY_WORDS[kind].format(**delay) if kind in DELAY_WORDS else f"delays by {_kind(run, 'delay', hidden=())}",
+        f"nodes online {online:.0%} of the time" if churn.get("kind") == "coin" else "",
+        f"{_kind(run, 'churn', hidden=())} churn" if churn.get("kind") not in (None, "coin") else "",
+    ]
 
 
 def _conditions(run: RunData) -> list[str]:
@@ -55,9 +106,10 @@ def _conditions(run: RunData) -> list[str]:
         _kind(run, name, hidden=()) for name in ("compression", "adversary", "aggregation")
     )
     return [
+        *_delays_and_churn(run),
         f"links fail {link_drop:.0%} of rounds" if link_drop else "",
         f"stragglers {straggle:.0%}" if straggle else "",
-        f"split in {split} until round {healed:,}" if split > 1 else "",
+        f"split in {split} until {'cycle' if _in_events(run) else 'round'} {healed:,}" if split > 1 else "",
         f"channel noise {noise:g}" if noise else "",
         f"compressed by {compression}" if compression else "",
         f"attacked by {adversary}" if adversary else "",

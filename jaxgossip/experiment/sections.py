@@ -45,7 +45,9 @@ class TopologySection(Section):
 
     allow_disconnected: bool = Field(default=False, description="accept a graph of several components")
     localise: bool = Field(
-        default=True, description="let neighbours stand near each other in memory; results keep the nodes' numbers"
+        default=True,
+        description="let neighbours stand near each other in memory, in rounds of 32,768 nodes or more; results keep the "
+        "nodes' numbers",
     )
 
 

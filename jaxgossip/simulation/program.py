@@ -20,7 +20,7 @@ from jaxgossip.mixing import counting
 from jaxgossip.network import Conditions, Round, Speeds, Timing, Traffic
 from jaxgossip.network.wallclock import Clock
 from jaxgossip.random import purpose_key, run_key
-from jaxgossip.simulation.hoist import hoist
+from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.simulation.metrics import measure
 from jaxgossip.topology import Order
 from jaxgossip.typing import PRNGKey, PyTree, accumulator
@@ -124,7 +124,7 @@ class Steps:
         return scores
 
 
-class Program(Steps):
+class Program(Steps, Compiler):
     """The compiled programs of one run.
 
     Args:
@@ -148,18 +148,17 @@ class Program(Steps):
         matmul_precision: str = "highest",
         speeds: Speeds | None = None,
     ) -> None:
-        super().__init__(
-            algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget,
+        Steps.__init__(
+            self, algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget,
             speeds=speeds,
         )  # fmt: skip
-        self._precision = matmul_precision
-        self._scratch: list[int] = []
-        self._start = self._compile(self.first)
+        Compiler.__init__(self, matmul_precision)
+        self._start = self.compile(self.first)
         like = initial_shapes(algorithm, seed, timed=speeds is not None)
         check_step(algorithm, like, self.step)
-        self._advance = self._compile(self.rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
-        self._measure = self._compile(self.measured, like)
-        self._score = partial(self._compile, self.scores, like)
+        self._advance = self.compile(self.rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
+        self._measure = self.compile(self.measured, like)
+        self._score = partial(self.compile, self.scores, like)
         self.like = like
 
     def start(self) -> RunState:
@@ -187,26 +186,8 @@ class Program(Steps):
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
         example = (self.like, jax.ShapeDtypeStruct((), jnp.int32))
-        arrays, pure = self._trace(self.rounds, *example)
+        arrays, pure = self.trace(self.rounds, *example)
         return pure, (arrays, *example)
-
-    def _trace(self, function: Callable[..., Any], *example: Any) -> tuple[list[jax.Array], Callable[..., Any]]:
-        with jax.default_matmul_precision(self._precision):
-            return hoist(function, *example)
-
-    def _compile(self, function: Callable[..., Any], *example: Any, donate: bool = False) -> Callable[..., Any]:
-        arrays, pure = self._trace(function, *example)
-        compiled = jax.jit(pure, donate_argnums=(1,) if donate else ()).lower(arrays, *example).compile()
-        analysis = compiled.memory_analysis()
-        if analysis is not None:
-            fresh = analysis.output_size_in_bytes - analysis.alias_size_in_bytes if donate else 0
-            self._scratch.append(int(analysis.temp_size_in_bytes + fresh))
-        return partial(compiled, arrays)
-
-    @property
-    def scratch_bytes(self) -> int:
-        """What the hungriest program takes besides its arguments and the state, by the compiler's account."""
-        return max(self._scratch, default=0)
 
 
 def by_node(tree: PyTree, order: Order | None) -> PyTree:

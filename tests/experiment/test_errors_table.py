@@ -63,6 +63,9 @@ def folder(tmp_path: Path) -> Path:
     )
     (tmp_path / "split.txt").write_text("0 1\n1 2\n3 4\n4 5\n")
     (tmp_path / "torn.txt").write_text("0 1\n1\n")
+    (tmp_path / "clocked.toml").write_text(QUADRATIC.replace('"dsgd"', '"gossip_learning"'))
+    (tmp_path / "trace.csv").write_text("node,start_s,end_s\n0,0,2\n1,3,1\n")
+    (tmp_path / "strange.csv").write_text("sender,receiver,sent_s,arrives_s\n0,1,0,1\n0,6,1,2\n")
     (tmp_path / "broken.toml").write_text("rounds = = 3\n")
     values = np.random.default_rng(0).normal(size=(40, 3))
     values[:, 2] = values[:, 0] > 0
@@ -76,6 +79,7 @@ def folder(tmp_path: Path) -> Path:
 
 BAD = """
 from jaxgossip.algorithms import Algorithm
+from jaxgossip.network.schedule import Delay
 
 def algorithm(problem, optimizer, W):
     return 1 / 0
@@ -85,6 +89,15 @@ def words():
 
 def pair(problem):
     return problem.init, None
+
+def backwards(scale: float = 1.0):
+    return Delay(lambda sender, receiver, rng: scale * (rng.random(sender.size) - 1))
+
+def delay_of_another_shape():
+    return Delay(lambda sender, receiver, rng: rng.random(1 + sender.size))
+
+def failing_delay():
+    return Delay(lambda sender, receiver, rng: sender / (1 // 0))
 
 def late(problem):
     return Algorithm(problem.init, lambda state, round_: (state / (1 // 0), None), problem, models=lambda x: x)
@@ -118,6 +131,13 @@ TABLE = {
     "an own algorithm of another type": (["run", "small.toml", "--set", "algorithm={kind='bad.py:pair'}"], 2, ["returned tuple", "return a jaxgossip Algorithm"]),
     "an own algorithm whose step fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:late'}"], 1, ["ZeroDivisionError", "bad.py, line"]),
     "two regularizations for Pegasos": (["run", "classify.toml", "--set", "learning.model=pegasos", "--set", "optimizer={kind='pegasos', regularization=0.1}"], 2, ["optimizer.regularization: 0.1 differs from the model's 0.0001"]),
+    "a malformed trace": (["run", "clocked.toml", "--set", "churn={kind='trace', path='trace.csv'}"], 2, ["churn: ", "trace.csv:3: the interval ends at 1 s, not after 3 s"]),
+    "a message to nobody": (["run", "clocked.toml", "--set", "schedule.path=strange.csv"], 2, ["schedule: ", "strange.csv:3: receiver 6 does not exist", "nodes are numbered 0 to 5"]),
+    "a negative delay": (["run", "clocked.toml", "--set", "delay.kind=bad.py:backwards"], 2, ["delay: a message of node ", "takes -", "a delay is a finite number of at least 0 seconds"]),
+    "delays of another shape": (["run", "clocked.toml", "--set", "delay.kind=bad.py:delay_of_another_shape"], 2, ["messages got delays of shape", "draw one a message"]),
+    "an own delay that fails": (["run", "clocked.toml", "--set", "delay.kind=bad.py:failing_delay"], 1, ["ZeroDivisionError", "bad.py, line"]),
+    "clocks in rounds": (["run", "small.toml", "--set", "clock.kind=poisson"], 2, ["clock: algorithm 'dsgd' runs in rounds", "jaxgossip list protocol"]),
+    "messages that multiply": (["run", "clocked.toml", "--set", "tokens={kind='reactive', k=2}"], 2, ["more than 1000 messages a node within one cycle: they multiply"]),
     "a run that diverges": (["run", "small.toml", "--set", "optimizer.learning_rate=1e9", "--set", "rounds=50"], 1, ["diverged", "in round", "learning_rate"]),
 }  # fmt: skip
 

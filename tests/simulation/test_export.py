@@ -37,7 +37,7 @@ OPERATORS = {
 class Uncompiled(Program):
     """A program that is only traced: compiled for this machine it would say nothing about others."""
 
-    def _compile(self, function, *example, donate=False):  # noqa: ARG002 - the program's signature
+    def compile(self, function, *example, donate=False):  # noqa: ARG002 - the program's signature
         return function
 
 

@@ -1,0 +1,351 @@
+"""Runs in which every node acts by its own clock: from a configuration to its folder, and what must hold between sections."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from jaxgossip.algorithms import PROTOCOLS
+from jaxgossip.cli.main import main
+from jaxgossip.errors import ConfigError, InputError
+from jaxgossip.experiment import labels
+from jaxgossip.experiment import run as runs
+from jaxgossip.experiment.build import build
+from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.experiment.footprint import footprint
+from jaxgossip.experiment.report import RunData
+from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.network.schedule.exchanges import EXCHANGES
+
+NODES, CYCLES = 6, 4
+TEXT = f"""
+name = "clocked"
+rounds = {CYCLES}
+[topology]
+kind = "ring"
+nodes = {NODES}
+[learning]
+dataset = "isotropic_quadratic"
+init = "independent"
+[algorithm]
+kind = "gossip_learning"
+[optimizer]
+kind = "sgd"
+learning_rate = 0.1
+[evaluation]
+every = 2
+baselines = []
+"""
+
+
+class Case(NamedTuple):
+    """A run: what it sets beside ``TEXT``, and what its picture says of that."""
+
+    settings: Sequence[str]
+    said: Sequence[str] = ()
+
+
+CASES = {
+    "push": Case(
+        ["clock={kind='normal', period_s=2.0}", "delay={kind='uniform', low_s=1.0, high_s=10.0}",
+         "churn={kind='exponential', mean_online_s=5.0, mean_offline_s=1.0}", "network.drop=0.5"],
+        ["normal (spread 0.1) clocks", "cycles of 2 s", "delays uniform 1 to 10 s", "50% of messages lost",
+         "exponential (mean_online_s 5, mean_offline_s 1) churn"],
+    ),
+    "pull": Case(
+        ["schedule.exchange=pull", "clock.kind=poisson", "delay={kind='constant', seconds=1.5}",
+         "churn={kind='diurnal', day_s=4.0, session_s=0.5}"],
+        ["poisson clocks", "pull exchange", "delays of 1.5 s",
+         "diurnal (online 0.5, swing 0.4, day_s 4, session_s 0.5, zones 1) churn"],
+    ),
+    "push-pull": Case(
+        ["schedule={exchange='push_pull', receive='pass_through'}", "clock.kind=by_speed", "delay.kind=transfer",
+         "speeds.kind=constant", "churn={kind='lognormal', median_online_s=3.0, median_offline_s=1.0}",
+         "topology.kind=star"],
+        ["by_speed (sigma 0.5) clocks", "push-pull exchange", "models merged or passed through by degree",
+         "delays by both ends' connections", "constant speeds",
+         "lognormal (median_online_s 3, median_offline_s 1, sigma 1) churn"],
+    ),
+    "randomised": Case(
+        ["tokens={kind='randomised', capacity=3, reaction=2}", "schedule.useful=newer",
+         "delay={kind='lognormal', median_s=0.5}", "churn={kind='trace', path='trace.csv', repeat=true}"],
+        ["randomised (capacity 3, reaction 2) token accounts", "newer models useful",
+         "delays lognormal around 0.5 s (sigma 1)", "trace (path trace.csv, repeat true) churn"],
+    ),
+    "cached": Case(
+        ["schedule.receive=cached", "peers={kind='newscast', view=3}", "churn={kind='coin', online=0.75}",
+         "delay={kind='linear', seconds_a_byte=0.001, latency_s=0.5}"],
+        ["models cached until a node's tick", "newscast (view 3) peers", "nodes online 75% of the time",
+         "delays of 0.5 s and 0.001 s a byte"],
+    ),
+    "proactive": Case(["tokens.kind=proactive"], ["proactive token accounts"]),
+    "reactive": Case(["tokens.kind=reactive", "delay={kind='constant', seconds=0.5}"], ["reactive (k 1) token accounts"]),
+    "simple": Case(["tokens={kind='simple', capacity=2}"]),
+    "generalised": Case(["tokens={kind='generalised', capacity=2, reaction=1}", "network={split=2, heal_at=3}"],
+                        ["split in 2 until cycle 3"]),
+    "pairwise": Case(
+        ["algorithm.kind=pairwise_averaging", "clock.kind=synchronous", "peers.kind=matching", "network.online=0.9"],
+        ["synchronous clocks", "matching peers", "nodes online 90% of the time"],
+    ),
+    "AD-PSGD": Case(["algorithm.kind=ad_psgd", "speeds.kind=lognormal"], ["lognormal speeds"]),
+    "push-sum": Case(["algorithm.kind=asynchronous_push_sum", "peers.kind=weighted"],
+                     ["weighted (weights metropolis_hastings) peers"]),
+    "SGP": Case(["algorithm.kind=asynchronous_sgp", "clock.kind=fixed", "delay.kind=none", "peers.kind=uniform"]),
+    "PENS": Case(["algorithm={kind='pens', sampled=2, top=1, settle_at=2}"]),
+}  # fmt: skip
+ALWAYS_SAID = ["clocks", "cycles", "exchange", "delays", "online", "churn", "peers", "token", "mixing", "useful"]
+
+
+@pytest.fixture
+def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration beside the trace that it may name; its runs draw no pictures."""
+    monkeypatch.setattr(runs, "draw_summary", lambda _: None)
+    (tmp_path / "trace.csv").write_text("node,start_s,end_s\n0,0,2\n1,1,4\n")
+    (tmp_path / "clocked.toml").write_text(TEXT)
+    return tmp_path / "clocked.toml"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_configuration_runs_and_says_what_it_is(name: str, text: Path, tmp_path: Path) -> None:
+    config = load(text, CASES[name].settings)
+    again = load(resolved_toml(config))
+    assert again == config
+    assert resolved_toml(again) == resolved_toml(config)
+    outcome = runs.run(config, out=tmp_path / "run")
+    assert outcome.status == "completed"
+    records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [record["round"] for record in records] == [0, 2, 4]
+    final = records[-1]
+    assert final["virtual_s"] == CYCLES * (config.clock.period_s if config.clock else 1)
+    lost = sum(count for key, count in final.items() if key.startswith("lost_"))
+    assert final["messages"] == final["delivered"] + lost + final["in_flight"] > 0
+    # What is not usual is said, and nothing else.
+    facts = labels.facts(RunData.load(tmp_path / "run"))
+    assert [said for said in CASES[name].said if said not in facts] == []
+    assert [fact for fact in facts if any(word in fact for word in ALWAYS_SAID) and fact not in CASES[name].said] == (
+        ["simple (capacity 2) token accounts"] if name == "simple"
+        else ["generalised (capacity 2, reaction 1) token accounts"] if name == "generalised"
+        else ["delays of 0.5 s"] if name == "reactive" else []
+    )  # fmt: skip
+
+
+def test_the_cases_name_every_kind_and_every_exchange(text: Path) -> None:
+    configs = [load(text, case.settings) for case in CASES.values()]
+    for section, registry in {
+        "algorithm": PROTOCOLS, "clock": CLOCKS, "peers": PEERS, "delay": DELAYS, "churn": CHURNS, "tokens": TOKEN_ACCOUNTS,
+    }.items():  # fmt: skip
+        assert {getattr(one, section).kind for one in configs if getattr(one, section)} == set(registry)
+    schedules = [build(config).schedule for config in configs]
+    assert {schedule.exchange for schedule in schedules} == set(EXCHANGES)
+    assert {schedule.receive for schedule in schedules} == {"at_once", "pass_through", "cached"}
+
+
+def test_a_file_of_messages_takes_the_place_of_drawn_ones(text: Path, tmp_path: Path) -> None:
+    lines = [
+        "sender,receiver,sent_s,arrives_s,fate",
+        "0,1,0.5,1.0,delivered",
+        "1,2,7.5,30.0,delivered",
+        "2,3,3,4,dropped",
+    ]
+    (tmp_path / "mine.csv").write_text("\n".join(lines) + "\n")
+    config = load(text, ["schedule={path='mine.csv', period_s=5.0}", "optimizer.learning_rate=0.0"])
+    assert load(resolved_toml(config)) == config
+    assert config.clock is config.delay is config.peers is None
+    outcome = runs.run(config, out=tmp_path / "run")
+    final = outcome.final["run"]
+    told = {"messages": 3, "delivered": 1, "lost_dropped": 1, "in_flight": 1, "virtual_s": 20.0}
+    assert {key: final[key] for key in told} == told
+    # Without learning, node 1 is half of what it was and half of node 0; the others are what they were.
+    before = np.asarray(build(config).problem.init(_init_key(config.seed)))
+    with np.load(max((tmp_path / "run" / "checkpoint").glob("*.npz"))) as stored:
+        after = next(stored[key] for key in sorted(stored.files) if stored[key].shape == before.shape)
+    expected = before.copy()
+    expected[1] = (before[0] + before[1]) / 2
+    np.testing.assert_allclose(after, expected, rtol=1e-6)
+    facts = labels.facts(RunData.load(tmp_path / "run"))
+    assert {"messages of mine.csv", "cycles of 5 s"} <= set(facts)
+
+
+def _init_key(seed: int):
+    from jaxgossip.random import purpose_key, run_key
+
+    return purpose_key(run_key(seed), "init")
+
+
+GOSSIP = "algorithm 'gossip_learning' runs by the nodes' own clocks, not in rounds"
+ROUNDS = "algorithm 'dsgd' runs in rounds, in which nodes have no clocks of their own"
+CHOOSE = "remove the section, or choose an algorithm of 'jaxgossip list protocol'"
+FILE = "the schedule's file says it already"
+FOLLOWS = "neither clock nor delay follows from it"
+RULES = {
+    "clock in rounds": (["algorithm.kind=dsgd", "clock.kind=fixed"], {"clock": (ROUNDS, CHOOSE)}),
+    "peers in rounds": (["algorithm.kind=dsgd", "peers.kind=uniform"], {"peers": (ROUNDS, CHOOSE)}),
+    "delay in rounds": (["algorithm.kind=dsgd", "delay.kind=none"], {"delay": (ROUNDS, CHOOSE)}),
+    "churn in rounds": (["algorithm.kind=dsgd", "churn={kind='coin', online=0.5}"], {"churn": (ROUNDS, CHOOSE)}),
+    "tokens in rounds": (["algorithm.kind=dsgd", "tokens.kind=simple"], {"tokens": (ROUNDS, CHOOSE)}),
+    "schedule in rounds": (["algorithm.kind=dsgd", "schedule.exchange=push"], {"schedule": (ROUNDS, CHOOSE)}),
+    "mixing": (["mixing.kind=static"], {"mixing": (GOSSIP, "remove the section")}),
+    "compression": (
+        ["compression.kind=sign"],
+        {"compression": (f"{GOSSIP}; algorithm 'gossip_learning' compresses nothing", None)},
+    ),
+    "adversary": (["adversary.kind=bit_flip"], {"adversary": (GOSSIP, "remove the section")}),
+    "aggregation": (["aggregation.kind=median"], {"aggregation": (GOSSIP, "remove the section")}),
+    "privacy": (
+        ["privacy={clip=1.0, noise_multiplier=1.0}"],
+        {"privacy": (f"{GOSSIP}; 'isotropic_quadratic' has no samples to keep private", None)},
+    ),
+    "link_drop": (["network.link_drop=0.1"], {"network.link_drop": (GOSSIP, "remove it")}),
+    "straggle": (["network.straggle=0.1"], {"network.straggle": (GOSSIP, "remove it")}),
+    "noise": (["network.noise=0.1"], {"network.noise": (GOSSIP, "remove it")}),
+    "sections beside a file": (
+        ["schedule.path=clocked.toml", "clock.kind=fixed", "peers.kind=uniform", "delay.kind=none",
+         "churn={kind='coin', online=0.5}", "tokens.kind=simple"],
+        dict.fromkeys(("clock", "peers", "delay", "churn", "tokens"), (FILE, "remove the section")),
+    ),
+    "keys beside a file": (
+        ["schedule={path='clocked.toml', exchange='push', receive='cached', useful='newer'}",
+         "network={drop=0.1, online=0.9, split=2}"],
+        dict.fromkeys(
+            ("schedule.exchange", "schedule.receive", "schedule.useful", "network.drop", "network.online", "network.split"),
+            (FILE, "remove it"),
+        ),
+    ),
+    "period_s without a file": (
+        ["schedule.period_s=2.0"],
+        {"schedule.period_s": ("clocks have a period of their own", "set clock.period_s")},
+    ),
+    "two words on who is online": (
+        ["churn={kind='coin', online=0.5}", "network.online=0.9"],
+        {"network.online": ("the section [churn] says already who is online", "leave one of them out")},
+    ),
+    "useful without tokens": (
+        ["schedule.useful=newer"],
+        {"schedule.useful": (
+            "only token accounts ask whether a model is useful", "add a section [tokens], or remove it"
+        )},
+    ),
+    "transfer without speeds": (
+        ["delay.kind=transfer"],
+        {"speeds": ("missing, and delay 'transfer' follows from it", "write [speeds]")},
+    ),
+    "speeds without use": (
+        ["speeds.kind=constant"],
+        {"speeds": (FOLLOWS, "delay.kind = 'transfer', or clock.kind = 'by_speed'; or remove the section")},
+    ),
+    "a file that is not there": (["schedule.path=none.csv"], {"schedule.path": ("no such file: {folder}/none.csv", None)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_what_must_hold_between_sections(name: str, text: Path) -> None:
+    settings, expected = RULES[name]
+    with pytest.raises(ConfigError) as caught:
+        load(text, settings)
+    lines = caught.value.message.splitlines()
+    wanted = [
+        f"{text}: {key}: {one.format(folder=text.parent)}"
+        for key, (messages, _) in expected.items()
+        for one in messages.split("; ")
+    ]
+    assert lines == wanted
+    if all(hint for _, hint in expected.values()):
+        alone = len(lines) == 1
+        hints = [hint if alone else f"{key}: {hint}" for key, (_, hint) in expected.items()]
+        assert caught.value.hint == "\n".join(hints)
+
+
+def test_errors_of_both_kinds_follow_the_file(text: Path) -> None:
+    text.write_text(
+        TEXT.replace("[topology]", "[clock]\nkind = 'fixt'\n[mixing]\nkind = 'static'\n[topology]")
+        .replace("nodes = 6", "nodes = 'six'")
+        .replace("learning_rate = 0.1", "learning_rate = 'slow'")
+    )
+    with pytest.raises(ConfigError) as caught:
+        load(text)
+    keys = [line.removeprefix(f"{text}: ").split(":")[0] for line in caught.value.message.splitlines()]
+    assert keys == ["clock.kind", "mixing", "topology.nodes", "optimizer.learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["schedule.exchange=pairwise"], "schedule: exchange 'pairwise' does not go with gossip learning"),
+        (["algorithm.kind=pens", "schedule.exchange=pull"], "schedule: exchange 'pull' does not go with PENS"),
+        (["tokens.kind=simple", "schedule.receive=cached"],
+         "schedule: token accounts react as models arrive, receive 'cached' does otherwise"),
+        (["tokens.kind=simple", "schedule.exchange=pull"],
+         "schedule: token accounts react to models that are pushed, not those of exchange 'pull'"),
+        (["algorithm.kind=asynchronous_sgp", "schedule.receive=pass_through"],
+         "schedule: exchange 'split_push' passes no model through"),
+        (["algorithm={kind='gossip_learning', parts=2}"],
+         "algorithm: a message that carries a part of a model merges with the node's own, then the node learns"),
+        (["delay={kind='uniform', low_s=3.0, high_s=1.0}"], "delay: uniform delay: high_s must be at least 3, not 1.0"),
+        (["clock={kind='normal', period_s=-1.0}"], "clock: normal clock: period_s must be above 0, not -1.0"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_built_is_named(settings: list[str], message: str, text: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        build(load(text, settings))
+    assert caught.value.message == message
+
+
+def test_a_grid_runs_one_by_one_and_fills_its_folder(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = ["sweep", str(text), "--grid", "algorithm.create=merge_update,update", "--out", "swept"]
+    assert _called(monkeypatch, *grid) == 0
+    capsys.readouterr()
+    points = sorted(path.parent.name for path in (tmp_path / "swept").glob("*/manifest.json"))
+    assert points == ["merge_update-seed_0", "update-seed_0"]
+    for point in points:
+        config = load(tmp_path / "swept" / point / "config.toml")
+        assert config.algorithm.create == point.removesuffix("-seed_0")
+        # It is the run that it would be by itself.
+        runs.run(config, out=tmp_path / point)
+        assert _records(tmp_path / point) == _records(tmp_path / "swept" / point)
+    assert _records(tmp_path / points[0]) != _records(tmp_path / points[1])
+    assert (tmp_path / "swept" / "summary.csv").is_file() or any((tmp_path / "swept").glob("*.csv"))
+    assert _called(monkeypatch, *grid) == 0
+    assert "2 of 2 runs are there already" in capsys.readouterr().err
+
+
+def test_a_plan_tells_of_copies_in_flight_and_of_time(
+    text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("jaxgossip.experiment.footprint.CALIBRATION_S", 0.01)
+    assert _called(monkeypatch, "plan", str(text), "--set", "delay={kind='constant', seconds=2.5}") == 0
+    told = capsys.readouterr().out
+    assert "copies in flight" in told
+    assert "schedule" in told
+    assert "time: " in told
+    assert f"{CYCLES} rounds in " in told
+
+
+def test_a_plan_counts_the_copies_in_flight(text: Path) -> None:
+    held = {
+        seconds: footprint(build(load(text, [f"delay={{kind='constant', seconds={seconds}}}", "topology.nodes=64"])))
+        for seconds in (0.0, 2.5)
+    }
+    # Every node has two or three messages on their way; a model has 20 parameters and an age; slots are there twice.
+    model = 4 * (20 + 1)
+    assert 2 * 2 * 64 * model <= held[2.5].copies <= 2 * 4 * 64 * model
+    assert held[0.0].copies < held[2.5].copies / 2
+    assert held[0.0].state == held[2.5].state
+
+
+def _called(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["jaxgossip", *words])
+    with pytest.raises(SystemExit) as left:
+        main()
+    return left.value.code
+
+
+def _records(folder: Path) -> list[dict]:
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in record.items() if key != "wall_s"} for record in records]
