@@ -17,7 +17,7 @@ from jaxgossip.theory.plots.epidemic_against_static import epidemic_against_stat
 from jaxgossip.theory.plots.equitopo import equitopo
 from jaxgossip.theory.plots.exact_methods import exact_methods
 from jaxgossip.theory.plots.finite_time_consensus import finite_time_consensus
-from jaxgossip.theory.plots.gossip_learning_walks import gossip_learning_walks
+from jaxgossip.theory.plots.ormandi import ormandi
 from jaxgossip.theory.plots.learned_weights import learned_weights
 from jaxgossip.theory.plots.linear_speed_up import linear_speed_up
 from jaxgossip.theory.plots.link_drop import link_drop
@@ -55,7 +55,7 @@ PLOTS = Registry(
         pairwise_gossip,
         choco_gossip,
         clipped_gossip,
-        gossip_learning_walks,
+        ormandi,
         momentum_bias,
         local_sgd,
         link_drop,
