@@ -12,12 +12,12 @@ from jaxgossip.theory.plots.choco_bytes import choco_bytes
 from jaxgossip.theory.plots.choco_gossip import choco_gossip
 from jaxgossip.theory.plots.clipped_gossip import clipped_gossip
 from jaxgossip.theory.plots.consensus_contraction import consensus_contraction
+from jaxgossip.theory.plots.degree_bias import degree_bias
 from jaxgossip.theory.plots.effective_neighbours import effective_neighbours
 from jaxgossip.theory.plots.epidemic_against_static import epidemic_against_static
 from jaxgossip.theory.plots.equitopo import equitopo
 from jaxgossip.theory.plots.exact_methods import exact_methods
 from jaxgossip.theory.plots.finite_time_consensus import finite_time_consensus
-from jaxgossip.theory.plots.gossip_learning_walks import gossip_learning_walks
 from jaxgossip.theory.plots.learned_weights import learned_weights
 from jaxgossip.theory.plots.linear_speed_up import linear_speed_up
 from jaxgossip.theory.plots.link_drop import link_drop
@@ -25,6 +25,7 @@ from jaxgossip.theory.plots.local_sgd import local_sgd
 from jaxgossip.theory.plots.momentum_bias import momentum_bias
 from jaxgossip.theory.plots.muffliato import muffliato
 from jaxgossip.theory.plots.network_term import network_term
+from jaxgossip.theory.plots.ormandi import ormandi
 from jaxgossip.theory.plots.pairwise_gossip import pairwise_gossip
 from jaxgossip.theory.plots.push_rumour import push_rumour
 from jaxgossip.theory.plots.push_sum_potential import push_sum_potential
@@ -55,7 +56,8 @@ PLOTS = Registry(
         pairwise_gossip,
         choco_gossip,
         clipped_gossip,
-        gossip_learning_walks,
+        ormandi,
+        degree_bias,
         momentum_bias,
         local_sgd,
         link_drop,

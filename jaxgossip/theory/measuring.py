@@ -175,3 +175,51 @@ class OneSample:
         """Return nothing: there are no samples to keep apart."""
         del x, nodes
         return {}
+
+
+class Visits:
+    """A problem without data: a step of 1 adds 1 to the column of the node's class, so that models count where they learnt.
+
+    Args:
+        classes: (n,) int, the class of each node.
+    """
+
+    def __init__(self, classes: np.ndarray) -> None:
+        self._classes = jnp.asarray(classes, jnp.int32)
+        self.n_nodes, self.n_params = classes.size, int(classes.max()) + 1
+        self.n_shared = self.n_params
+        self.sample_counts, self.dtype = np.ones(self.n_nodes, np.float32), np.dtype(np.float32)
+        self.order: Order | None = None
+        self.align: Align | None = None
+
+    def init(self, key: PRNGKey) -> Rows:
+        """Return no visits, (n, c)."""
+        del key
+        return jnp.zeros((self.n_nodes, self.n_params))
+
+    def gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return minus one visit of every node, (n, c)."""
+        return self.gradient_at(x, jnp.arange(self.n_nodes), key, jnp.arange(self.n_nodes, dtype=jnp.uint32))
+
+    def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
+        """Return minus one visit of some nodes, (b, c)."""
+        del key, numbers
+        return -jax.nn.one_hot(self._classes[nodes], self.n_params, dtype=x.dtype)
+
+    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return the mean over nodes, (1, c)."""
+        return self.gradient(x, key).mean(0, keepdims=True)
+
+    def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
+        """Return minus the visits, (b,)."""
+        del nodes
+        return -x.sum(1)
+
+    def evaluate(self, x: Rows) -> NodeScores:
+        """Return the visits to each class, (s,)."""
+        return {f"class_{c}": x[:, c] for c in range(self.n_params)}
+
+    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
+        """Return nothing."""
+        del x, nodes
+        return {}
