@@ -89,6 +89,8 @@ class Walks(Reference):
 
     create, partner, weighting, age_gap, steps, parts = "merge_update", "last_received", "uniform", None, 1, 1
     align: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    travels: Callable[[int], np.ndarray] | None = None
+    """Number of a message -> (p,) bool, which parameters it carries."""
 
     def first(self, x: np.ndarray) -> Node:
         return {"x": x, "age": [0] * self.parts, "last": (x.copy(), [0] * self.parts), "kept": []}
@@ -101,18 +103,20 @@ class Walks(Reference):
             return 1.0 if t1 > t2 else 0.0
         return t1 / (t1 + t2) if self.weighting == "age" and t1 + t2 else 0.5
 
-    def merge(self, first: tuple[Any, Any], second: tuple[Any, Any], part: int) -> tuple[np.ndarray, list[int]]:
+    def merge(self, first: tuple[Any, Any], second: tuple[Any, Any], part: int, k: int) -> tuple[np.ndarray, list[int]]:
         (x1, t1), (x2, t2) = first, second
         if self.align is not None:
             x1 = self.align(x2, x1)
         x, age = x2.copy(), list(t2)
         for c in range(x.size):
+            if self.travels is not None and not self.travels(k)[c]:
+                continue
             if self.parts == 1 or c % self.parts == part:
                 alpha = self.weigh(t1[c % self.parts], t2[c % self.parts])
                 x[c] = alpha * x1[c] + (1 - alpha) * x2[c]
-        for k in range(self.parts):
-            if self.parts == 1 or k == part:
-                age[k] = max(t1[k], t2[k])
+        for one in range(self.parts):
+            if self.parts == 1 or one == part:
+                age[one] = max(t1[one], t2[one])
         return x, age
 
     def update(self, model: tuple[Any, Any], number: int) -> tuple[np.ndarray, list[int]]:
@@ -130,9 +134,9 @@ class Walks(Reference):
         elif self.create == "update":
             new = self.update(m1, number)
         elif self.create == "merge_update":
-            new = self.update(self.merge(m1, m2, part), number)
+            new = self.update(self.merge(m1, m2, part, k), number)
         else:
-            new = self.merge(self.update(m1, number), self.update(m2, number), part)
+            new = self.merge(self.update(m1, number), self.update(m2, number), part, k)
         node["x"], node["age"] = new[0].copy(), list(new[1])
         node["last"] = (m1[0].copy(), list(m1[1]))
         node["kept"].append(new[0].copy())

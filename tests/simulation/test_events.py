@@ -16,6 +16,7 @@ from jaxgossip import learning
 from jaxgossip.algorithms.protocol import GossipProtocol
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import Fate, Kind, Messages, Source
+from jaxgossip.random import hashed_uniform, purpose_key, run_key
 from jaxgossip.simulation import simulate_events
 from tests.simulation.one_by_one import Masses, Pairs, Pens, Reference, Walks
 
@@ -77,6 +78,7 @@ WALKS: dict[str, dict[str, Any]] = {
     "by age": {"partner": "own", "weighting": "age", "local_steps": 2},
     "limited": {"weighting": "age", "age_gap": 2},
     "parts": {"partner": "own", "parts": 3, "weighting": "age"},
+    "sampled": {"partner": "own", "sample": 0.5},
 }
 
 
@@ -104,19 +106,36 @@ def test_walks(name: str, seed: int, delay: float, ties: bool, every: int) -> No
     with jax.enable_x64(True):
         problem, options = quadratic(), WALKS[name]
         protocol = alg.gossip_learning(problem, optax.sgd(lambda age: RATE / (1 + age)), **options)
-        reference_type = type(
-            "Options", (Walks,), {"steps" if key == "local_steps" else key: value for key, value in options.items()}
-        )
-        reference = reference_type(
-            protocol.models(protocol.init(key_of())), gradient(problem), lambda age: RATE / (1 + age), D
-        )
+        named = {"local_steps": "steps"}
+        rules = {named.get(key, key): value for key, value in options.items() if key != "sample"}
+        if "sample" in options:
+            rules["travels"] = staticmethod(travels(options["sample"]))
+        start = protocol.models(protocol.init(key_of()))
+        reference = type("Options", (Walks,), rules)(start, gradient(problem), lambda age: RATE / (1 + age), D)
         schedule = Drawn({MODEL, PASSED, REQUEST}, seed, delay=delay, ties=ties, parts=options.get("parts", 1))
         compared(protocol, reference, schedule, every)
 
 
-def key_of() -> jax.Array:
-    from jaxgossip.random import purpose_key, run_key
+def travels(share: float) -> Callable[[int], np.ndarray]:
+    """Return which parameters a message carries, as the run with seed 0 draws them."""
+    key = purpose_key(run_key(0), "sampled parameters")
+    drawn = np.asarray(hashed_uniform(key, np.arange(4 * N * CYCLES, dtype=np.uint32), D)) < share
+    assert 0.3 < drawn.mean() < 0.7
+    return lambda number: drawn[number]
 
+
+def test_where_stretches_end_changes_no_bit_of_what_is_drawn() -> None:
+    problem = learning.least_squares(N, dimension=D, samples=7, batch_size=2, init="independent")
+    protocol = alg.gossip_learning(problem, optax.sgd(RATE), local_steps=2)
+    source = Drawn({MODEL}, 5, delay=2.5, ties=True)
+    found = [np.asarray(simulate_events(protocol, source, CYCLES, evaluate_every=every).x) for every in (1, 2, 5)]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    other = np.asarray(simulate_events(protocol, source, CYCLES, seed=1).x)
+    assert np.abs(other - found[0]).max() > 0.01
+
+
+def key_of() -> jax.Array:
     return purpose_key(run_key(0), "init")
 
 
