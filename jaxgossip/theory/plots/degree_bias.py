@@ -20,7 +20,8 @@ weights, how many of their updates were made at nodes of each degree.
 
 Not seen as published: pushes at once are not biased towards hubs, however the data is placed, and passing through brings a
 bias, against them. The argument for it is that of a walk which visits nodes by their degrees; that holds where no model
-replaces another. Caching, where hubs forget fewer models, has a bias towards hubs.
+replaces another. Here, as in gossipy, what is passed through waits for the node's own tick, and most of it is replaced before.
+Caching, where hubs forget fewer models, has a bias towards hubs.
 """
 
 from dataclasses import replace

@@ -10,13 +10,13 @@ a(t) = g t obeys g t = g (t − 1/(r o) − D) + 1:
 
     g = ρ/(1 + ρ D),   ρ = f o² (1 − p),   f = E[Δ/period] = 1 + s² + 3 s⁴ + …
 
-Without failures g = f; with them g = 0.126, so that K = 8.0 times as many cycles make a walk as old. The paper expects
-about ten, by losses and delays alone. K says by how much failures slow all down, merging walks too: cycle K t with failures
-is cycle t without. A walk of age t is a single learner after t steps on e-mails drawn at random.
+Without failures g = f; with them g = 0.126, so that K = 8.0 times as many cycles make a walk as old: losses and delays do
+not multiply. K says by how much failures slow all down, merging walks too: cycle K t with failures is cycle t without. A walk
+of age t is a single learner after t steps on e-mails drawn at random.
 
-Not seen as published: until cycle 20 or so UM is ahead of MU, not behind. Features are brought to deviation one, on which
-the single learner errs about as published (0.111 after 20,000 steps); on raw ones, of which two run into thousands, no
-method gets below 0.3 in so many steps.
+Not seen as published: until cycle 20 or so UM is ahead of MU, not behind, and then behind by less than 0.01. Features are
+brought to deviation one, on which the single learner errs about as published, 0.11; on raw ones, of which two run into
+thousands, it does not get below 0.3 in 20,000 steps, nor do merging walks in a thousand cycles.
 """
 
 from dataclasses import replace
@@ -53,7 +53,7 @@ SETTLED = 30
 TARGET = 0.12
 """The error that is raced for."""
 LONG = 20_000
-"""Steps of the single learner in the paper."""
+"""Steps of the single learner that is compared with the published error: it hardly learns any more."""
 
 
 class Predicted(NamedTuple):
@@ -93,7 +93,7 @@ class Run(NamedTuple):
 
 def size(quick: bool) -> tuple[int, int]:
     """Return (cycles without failures, number of runs)."""
-    return (60, 1) if quick else (200, 2)
+    return (60, 1) if quick else (150, 2)
 
 
 def data(seed: int) -> Dataset:
@@ -251,7 +251,8 @@ def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list
         Claim(f"MU's mean error from cycle {SETTLED} on, against UM's", settled["MU"], settled["UM"], 0.0, "at most"),
         Claim("UM's, against half of RW's plus 0.03", settled["UM"], settled["RW"] / 2 + 0.03, 0.0, "at most"),
         Claim("MU's error at the end", late(plain["MU"]), 0.12, 0.0, "at most"),
-        Claim("one learner after 20,000 steps, as published", predicted.long, 0.111, 0.03, "absolute"),
+        # Which e-mails are kept for the test moves it by 0.015, from split to split.
+        Claim("error of one learner after 20,000 steps, as published", predicted.long, 0.11, 0.03, "absolute"),
         Claim(
             "MU's late error, with failures against without", late(failing["MU"]), late(plain["MU"]), 0.01, "absolute"
         ),
