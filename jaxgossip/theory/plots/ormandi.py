@@ -11,10 +11,11 @@ a(t) = g t obeys g t = g (t − 1/(r o) − D) + 1:
     g = ρ/(1 + ρ D),   ρ = f o² (1 − p),   f = E[Δ/period] = 1 + s² + 3 s⁴ + …
 
 Without failures g = f; with them g = 0.126, so that K = 8.0 times as many cycles make a walk as old: losses and delays do
-not multiply. K says by how much failures slow all down, merging walks too: cycle K t with failures is cycle t without. A walk
-of age t is a single learner after t steps on e-mails drawn at random.
+not multiply. K says by how much failures slow all down, merging walks too: cycle K t with failures is cycle t without, and
+while merging walks fall most steeply up to a fifth less than K t. A walk of age t is a single learner after t steps on
+e-mails drawn at random.
 
-Not seen as published: until cycle 20 or so UM is ahead of MU, not behind, and then behind by less than 0.01. Features are
+Not seen as published: until cycle 20 or so UM is ahead of MU, not behind, and then behind by about 0.01. Features are
 brought to deviation one, on which the single learner errs about as published, 0.11; on raw ones, of which two run into
 thousands, it does not get below 0.3 in 20,000 steps, nor do merging walks in a thousand cycles.
 """
