@@ -16,6 +16,8 @@ SMALL = {
     "quickstart": [],
     "million": ["topology.nodes=2001"],
     "ten_million": ["topology.nodes=2001"],
+    "ormandi": [],
+    "ormandi_100k": ["topology.nodes=5001"],
     "digits_noniid": ["topology.nodes=20"],
     "ring_sgd": [],
     "own_graph": [],

@@ -21,12 +21,12 @@ from jaxgossip.theory.plots import (
     choco_gossip,
     clipped_gossip,
     consensus_contraction,
+    degree_bias,
     effective_neighbours,
     epidemic_against_static,
     equitopo,
     exact_methods,
     finite_time_consensus,
-    gossip_learning_walks,
     learned_weights,
     linear_speed_up,
     link_drop,
@@ -34,6 +34,7 @@ from jaxgossip.theory.plots import (
     momentum_bias,
     muffliato,
     network_term,
+    ormandi,
     pairwise_gossip,
     push_rumour,
     push_sum_potential,
@@ -203,11 +204,17 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         "heard",
         lambda heard: lambda state, targets, coin: heard(state, targets, coin & state.knows[targets]),
     ),
-    # Whoever is not called grows older all the same.
-    "gossip_learning_walks": replaced(
-        gossip_learning_walks,
-        "chosen",
-        lambda chosen: lambda mask, new, old: chosen(mask, new, old)._replace(age=new.age),
+    # What should merge does not.
+    "ormandi": replaced(
+        ormandi,
+        "gossip_learning",
+        lambda make: lambda *args, **options: make(*args, **options | {"create": "update"}),
+    ),
+    # What is to be passed through is merged.
+    "degree_bias": replaced(
+        degree_bias,
+        "schedule",
+        lambda make: lambda graph, **options: make(graph, **options | {"receive": "at_once"}),
     ),
     # The same second moments, but the mean moves.
     "link_drop": replaced(link_drop, "Conditions", lambda _: one_way_losses),

@@ -20,7 +20,8 @@ weights, how many of their updates were made at nodes of each degree.
 
 Not seen as published: pushes at once are not biased towards hubs, however the data is placed, and passing through brings a
 bias, against them. The argument for it is that of a walk which visits nodes by their degrees; that holds where no model
-replaces another. Caching, where hubs forget fewer models, has a bias towards hubs.
+replaces another. Here, as in gossipy, what is passed through waits for the node's own tick, and most of it is replaced before.
+Caching, where hubs forget fewer models, has a bias towards hubs.
 """
 
 from dataclasses import replace
@@ -125,7 +126,7 @@ def predict(_: bool) -> Predicted:
         often[receive] = by_class(graph, TICKS * r * A)
         Q = sp.csr_array((P * (1 - a / 2) + P * A[node] / 2, (node, peer)), shape=(d.size, d.size)).T.tocsr()
         phi = r / d
-        for _ in range(100):  # a random graph of mean degree 20 forgets in ten
+        for __ in range(100):  # a random graph of mean degree 20 forgets in ten
             phi = Q @ phi
         share[receive] = by_class(graph, phi * A / np.mean(phi * A))
     return Predicted(by_class(graph, d), often, share)
@@ -155,8 +156,8 @@ def updates(source: Recorded, cycles: int) -> np.ndarray:
     """Return (n,) how many models each node learns from in a cycle of the later half."""
     sent = source.messages
     counts = (sent.fate == Fate.DELIVERED) & (sent.kind == Kind.MODEL)
-    counts &= (sent.arrives_s >= cycles / 2) & (sent.arrives_s < cycles)
-    return np.bincount(sent.receiver[counts], minlength=source.n_nodes) / (cycles / 2)
+    later = (sent.arrives_s >= cycles / 2) & (sent.arrives_s < cycles)
+    return np.bincount(sent.receiver[counts & later], minlength=source.n_nodes) / (cycles / 2)
 
 
 def shares(graph: Graph, source: Recorded, cycles: int) -> np.ndarray:

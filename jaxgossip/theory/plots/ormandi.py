@@ -10,13 +10,14 @@ a(t) = g t obeys g t = g (t − 1/(r o) − D) + 1:
 
     g = ρ/(1 + ρ D),   ρ = f o² (1 − p),   f = E[Δ/period] = 1 + s² + 3 s⁴ + …
 
-Without failures g = f; with them g = 0.126, so that K = 8.0 times as many cycles make a walk as old. The paper expects
-about ten, by losses and delays alone. K says by how much failures slow all down, merging walks too: cycle K t with failures
-is cycle t without. A walk of age t is a single learner after t steps on e-mails drawn at random.
+Without failures g = f; with them g = 0.126, so that K = 8.0 times as many cycles make a walk as old: losses and delays do
+not multiply. K says by how much failures slow all down, merging walks too: cycle K t with failures is cycle t without, and
+while merging walks fall most steeply up to a fifth less than K t. A walk of age t is a single learner after t steps on
+e-mails drawn at random.
 
-Not seen as published: until cycle 20 or so UM is ahead of MU, not behind. Features are brought to deviation one, on which
-the single learner errs about as published (0.111 after 20,000 steps); on raw ones, of which two run into thousands, no
-method gets below 0.3 in so many steps.
+Not seen as published: until cycle 20 or so UM is ahead of MU, not behind, and then behind by about 0.01. Features are
+brought to deviation one, on which the single learner errs about as published, 0.11; on raw ones, of which two run into
+thousands, it does not get below 0.3 in 20,000 steps, nor do merging walks in a thousand cycles.
 """
 
 from dataclasses import replace
@@ -35,7 +36,10 @@ from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot
 
 Walk = Literal["RW", "UM", "MU"]
-CREATE: "MappingProxyType[Walk, Any]" = MappingProxyType({"RW": "update", "UM": "update_merge", "MU": "merge_update"})
+WALKS: tuple[Walk, ...] = ("RW", "UM", "MU")
+CREATE: "MappingProxyType[Walk, Any]" = MappingProxyType(
+    dict(zip(WALKS, ("update", "update_merge", "merge_update"), strict=True))
+)
 LAMBDA = 1e-4
 SPREAD = 0.1
 """Deviation of the clocks' periods, in cycles."""
@@ -50,7 +54,7 @@ SETTLED = 30
 TARGET = 0.12
 """The error that is raced for."""
 LONG = 20_000
-"""Steps of the single learner in the paper."""
+"""Steps of the single learner that is compared with the published error: it hardly learns any more."""
 
 
 class Predicted(NamedTuple):
@@ -90,7 +94,7 @@ class Run(NamedTuple):
 
 def size(quick: bool) -> tuple[int, int]:
     """Return (cycles without failures, number of runs)."""
-    return (60, 1) if quick else (200, 2)
+    return (60, 1) if quick else (150, 2)
 
 
 def data(seed: int) -> Dataset:
@@ -150,15 +154,16 @@ def protocol(walk: Walk, dataset: Dataset, *, votes: bool) -> GossipProtocol:
 
 
 def measure(quick: bool) -> dict[tuple[Walk, bool], Run]:
-    """Run every walk without failures, for as long as walks need with them to be as old."""
+    """Run every walk without failures, and some with them for as long as it takes them to be as old."""
     cycles, runs = size(quick)
     every = round(growth(failing=False) / growth(failing=True))
-    found = {}
-    for walk, failing in [*((walk, False) for walk in CREATE), *((walk, True) for walk in FAILING)]:
-        long = cycles * every if failing else cycles
-        each = [_run(walk, seed, long, every if failing else 1, failing=failing) for seed in range(runs)]
-        found[walk, failing] = Run(*np.mean(each, axis=0))
-    return found
+
+    def mean(walk: Walk, *, failing: bool) -> Run:
+        apart = every if failing else 1
+        return Run(*np.mean([_run(walk, seed, cycles * apart, apart, failing=failing) for seed in range(runs)], axis=0))
+
+    settings: list[tuple[Walk, bool]] = [*((walk, False) for walk in WALKS), *((walk, True) for walk in FAILING)]
+    return {(walk, failing): mean(walk, failing=failing) for walk, failing in settings}
 
 
 def _run(walk: Walk, seed: int, cycles: int, every: int, *, failing: bool) -> Run:
@@ -197,18 +202,17 @@ def draw(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> Figure
     left.set_yscale("log")
     left.set_ylim(0.3)
     drawing.legend(left, loc="upper left")
-    for number, walk in enumerate(CREATE):
+    for number, walk in enumerate(WALKS):
         run = measured[walk, False]
         _curve(middle, run.cycle, run.error, number, walk)
         if walk != "UM":
             _curve(middle, run.cycle, run.voted, number, f"{walk}, ten voting", dotted=True)
     steps = np.arange(1, len(predicted.single))
     drawing.theory(middle, steps, predicted.single[1:], "theory: one learner, as many steps")
-    for number, walk in ((0, "RW"), (2, "MU")):
-        _curve(right, measured[walk, False].cycle, measured[walk, False].error, number, walk)
-        run = measured[walk, True]
+    for walk in FAILING:
+        number, plain, run = WALKS.index(walk), measured[walk, False], measured[walk, True]
+        _curve(right, plain.cycle, plain.error, number, walk)
         _curve(right, run.cycle, run.error, number, f"{walk}, extreme failures", dotted=True)
-        plain = measured[walk, False]
         drawing.theory(
             right, predicted.slower * plain.cycle[1:], plain.error[1:],
             f"theory: {predicted.slower:.2g} times as late" if walk == "RW" else "_theory",
@@ -233,7 +237,7 @@ def _curve(axes: Any, x: np.ndarray, y: np.ndarray, number: int, label: str, *, 
 
 def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list[Claim]:
     """Return: how walks age and err, in which order they learn, what failures and votes do."""
-    plain = {walk: measured[walk, False] for walk in CREATE}
+    plain = {walk: measured[walk, False] for walk in WALKS}
     settled = {walk: float(run.error[SETTLED:].mean()) for walk, run in plain.items()}
     failing, K = {walk: measured[walk, True] for walk in FAILING}, predicted.slower
     found = []
@@ -248,7 +252,8 @@ def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list
         Claim(f"MU's mean error from cycle {SETTLED} on, against UM's", settled["MU"], settled["UM"], 0.0, "at most"),
         Claim("UM's, against half of RW's plus 0.03", settled["UM"], settled["RW"] / 2 + 0.03, 0.0, "at most"),
         Claim("MU's error at the end", late(plain["MU"]), 0.12, 0.0, "at most"),
-        Claim("one learner after 20,000 steps, as published", predicted.long, 0.111, 0.03, "absolute"),
+        # Which e-mails are kept for the test moves it by 0.015, from split to split.
+        Claim("error of one learner after 20,000 steps, as published", predicted.long, 0.11, 0.03, "absolute"),
         Claim(
             "MU's late error, with failures against without", late(failing["MU"]), late(plain["MU"]), 0.01, "absolute"
         ),
@@ -260,6 +265,9 @@ def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list
     found.append(
         Claim(f"by how much failures delay MU's error {TARGET}: K, and a fifth", raced, 1.2 * K, 0.0, "at most")
     )
+    soon = first_below(plain["MU"], late(plain["RW"]))
+    fifth = plain["RW"].cycle[-1] / 5
+    found.append(Claim("MU's cycles to RW's last error, against a fifth of RW's", soon, fifth, 0.0, "at most"))
     gain = {walk: float((run.error - run.voted)[SETTLED:].mean()) for walk, run in plain.items() if walk != "UM"}
     found.append(Claim("what a vote of ten takes from RW's error", gain["RW"], 0.05, 0.0, "at least"))
     found.append(Claim("what a vote of ten takes from MU's error", gain["MU"], 0.0, 0.01, "absolute"))
@@ -267,7 +275,7 @@ def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list
 
 
 def ormandi() -> Plot:
-    """Walks that merge learn in a tenth of the cycles of walks that do not, and failures slow both by the walks' ages."""
+    """Walks that merge learn in a fifth of the cycles of those that do not; failures slow both as they slow ageing."""
     source = "Ormándi, Hegedűs and Jelasity 2013, Gossip learning with linear models on fully distributed data"
     title = "Gossip learning with linear models: RW, UM and MU"
     return Plot(title, source, predict, measure, draw, claims, double=False)
