@@ -27,6 +27,7 @@ from jaxgossip.theory.plots.muffliato import muffliato
 from jaxgossip.theory.plots.network_term import network_term
 from jaxgossip.theory.plots.ormandi import ormandi
 from jaxgossip.theory.plots.pairwise_gossip import pairwise_gossip
+from jaxgossip.theory.plots.pens_clusters import pens_clusters
 from jaxgossip.theory.plots.push_rumour import push_rumour
 from jaxgossip.theory.plots.push_sum_potential import push_sum_potential
 from jaxgossip.theory.plots.random_graph_thresholds import random_graph_thresholds
@@ -58,6 +59,7 @@ PLOTS = Registry(
         clipped_gossip,
         ormandi,
         degree_bias,
+        pens_clusters,
         momentum_bias,
         local_sgd,
         link_drop,

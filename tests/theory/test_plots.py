@@ -36,6 +36,7 @@ from jaxgossip.theory.plots import (
     network_term,
     ormandi,
     pairwise_gossip,
+    pens_clusters,
     push_rumour,
     push_sum_potential,
     random_graph_thresholds,
@@ -162,6 +163,19 @@ def lazy(make: Callable[..., Schedule]) -> Callable[..., Schedule]:
     return lambda *args, **options: Lazy(make(*args, **options))
 
 
+class Contrary:
+    """A problem whose losses tell the opposite; all else as it is."""
+
+    def __init__(self, problem: Any) -> None:
+        self._problem = problem
+
+    def loss_at(self, *args: Any) -> Any:
+        return -self._problem.loss_at(*args)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._problem, name)
+
+
 BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "consensus_contraction": replaced(
         consensus_contraction, "metropolis_hastings", lambda make: lambda graph: Sluggish(make(graph))
@@ -209,6 +223,12 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         ormandi,
         "gossip_learning",
         lambda make: lambda *args, **options: make(*args, **options | {"create": "update"}),
+    ),
+    # The worst models are taken in, not the best.
+    "pens_clusters": replaced(
+        pens_clusters,
+        "pens",
+        lambda make: lambda task, *args, **options: make(Contrary(task), *args, **options),
     ),
     # What is to be passed through is merged.
     "degree_bias": replaced(
