@@ -1,9 +1,9 @@
 """PENS: nodes with two opposite tasks find those who share theirs, and gossip with them alone.
 
-Spambase over 100 nodes; for every other node spam is called ham, and ham spam. A model of both
-halves' mean knows little. A node compares k = 10 models of whoever sends, by their loss on its own e-mails, and takes in the best m = 2; from
-cycle T on it calls whom it took in more often than chance. Clocks tick once a cycle, so that after T cycles a node has heard
-T models in the mean, of which (k − 1)/2 still wait, and
+Spambase over 100 nodes; for every other node spam is called ham, and ham spam. A model of both halves' mean knows little. A
+node compares k = 10 models of whoever sends, by their loss on its own e-mails, and takes in the best m = 2; from cycle T on
+it calls whom it took in more often than chance. Clocks tick once a cycle, so that after T cycles a node has heard T models
+in the mean, of which (k − 1)/2 still wait, and
 
     taken in        m (T − (k − 1)/2)/k        in the mean
     of one's own    1 − P(0) − P(1)/2,         P(i) = C(49, i) C(50, k − i)/C(99, k), once the losses tell tasks apart.
@@ -133,13 +133,13 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
     left.set_ylabel("accuracy on a node's own test samples (%)")
     left.set_ylim(45, 97)
     left.legend(loc="lower right", frameon=False, fontsize=8.5)
-    for number, (name, value) in enumerate((("taken in", measured.own), ("preferred", measured.preferred))):
+    for number, value in enumerate((measured.own, measured.preferred)):
         drawing.bar(right, number, 100 * value, 0.6, number)
-        right.text(number, 100 * value - 4, f"{value:.1%}", ha="center", color="white", fontweight="bold")
-        right.text(number, 3, name, ha="center", color="white")
+        box = {"facecolor": "white", "edgecolor": "none", "pad": 2.5}
+        right.text(number, 70, f"{value:.1%}", ha="center", va="center", bbox=box)
     drawing.theory(right, [-0.45, 1.45], [100 * predicted.own] * 2, "theory: taken in, once losses tell")
     right.axhline(100 * (NODES // 2 - 1) / (NODES - 1), color="#999999", linewidth=1, label="chance")
-    right.set_xticks([])
+    right.set_xticks([0, 1], ["models taken in", "nodes called from then on"])
     right.set_ylim(0, 119)
     right.set_yticks([0, 25, 50, 75, 100])
     right.set_ylabel("of a node's own task (%)")
