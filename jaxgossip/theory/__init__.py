@@ -27,6 +27,7 @@ from jaxgossip.theory.plots.muffliato import muffliato
 from jaxgossip.theory.plots.network_term import network_term
 from jaxgossip.theory.plots.ormandi import ormandi
 from jaxgossip.theory.plots.pairwise_gossip import pairwise_gossip
+from jaxgossip.theory.plots.partitioned_models import partitioned_models
 from jaxgossip.theory.plots.pens_clusters import pens_clusters
 from jaxgossip.theory.plots.push_rumour import push_rumour
 from jaxgossip.theory.plots.push_sum_potential import push_sum_potential
@@ -59,6 +60,7 @@ PLOTS = Registry(
         clipped_gossip,
         ormandi,
         degree_bias,
+        partitioned_models,
         pens_clusters,
         momentum_bias,
         local_sgd,

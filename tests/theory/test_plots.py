@@ -36,6 +36,7 @@ from jaxgossip.theory.plots import (
     network_term,
     ormandi,
     pairwise_gossip,
+    partitioned_models,
     pens_clusters,
     push_rumour,
     push_sum_potential,
@@ -223,6 +224,12 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         ormandi,
         "gossip_learning",
         lambda make: lambda *args, **options: make(*args, **options | {"create": "update"}),
+    ),
+    # Whole models travel and are merged, whatever is said of parts.
+    "partitioned_models": replaced(
+        partitioned_models,
+        "gossip_learning",
+        lambda make: lambda *args, **options: make(*args, **options | {"parts": 1}),
     ),
     # The worst models are taken in, not the best.
     "pens_clusters": replaced(
