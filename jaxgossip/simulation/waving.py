@@ -66,8 +66,9 @@ class WaveProgram(Compiler):
         self.like = jax.eval_shape(self._first)
         self.slot_like = jax.eval_shape(protocol.message, jax.tree.map(lambda leaf: _rows(leaf, 1), self.like))
         self._measure, self._is_finite = (self.compile(one, self.like) for one in (self._measured, self._finite))
-        # By the nodes alone: a run that is resumed then computes with the same programs.
-        self._batch = min(max(recurring(protocol.problem.n_nodes) // 2, BATCH[0]), BATCH[1])
+        # By the nodes alone: a run that is resumed then computes with the same programs. Waves of nodes that react at once
+        # are narrow, a few nodes in a hundred, and a batch is computed in full however few of its deliveries are real.
+        self._batch = min(max(recurring(protocol.problem.n_nodes) // 32, BATCH[0]), BATCH[1])
         self._programs: dict[Any, Any] = {}
 
     def start(self) -> Carried:
