@@ -248,7 +248,8 @@ def draw(predicted: dict[str, float], measured: Found) -> Figure:
     figure, (left, middle, right) = drawing.page(3, width=4.2, height=4.0)
     for number, (name, run) in enumerate(measured.walk.items()):
         late = run.cycle >= SETTLED
-        drawing.series(left, run.cycle[1:], run.age[1:], number, name)
+        aged = run.age > 1
+        drawing.series(left, run.cycle[aged], run.age[aged], number, name)
         middle_of = run.age[late].mean() - run.cycle[late].mean() / predicted[name]
         drawing.theory(left, run.cycle[late], middle_of + run.cycle[late] / predicted[name])
         drawing.series(middle, run.cycle[1:], run.error[1:], number, name)
