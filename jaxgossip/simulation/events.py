@@ -147,7 +147,8 @@ class _Going:
         self._program, self._protocol, self._budget = program, program.protocol, byte_budget
         settle_at = self._protocol.settle_at
         self._settles = cycles if settle_at is None else min(settle_at, cycles)
-        self._at_a_time = 1  # cycles
+        # Cycles; how many messages one has is not known yet. Stretches of other lengths are compiled by themselves.
+        self._at_a_time = max(1, STRETCH // (16 * schedule.n_nodes))
 
     @property
     def cycle(self) -> int:

@@ -37,6 +37,7 @@ from jaxgossip.theory.plots.relay_sum import relay_sum
 from jaxgossip.theory.plots.rumour_residue import rumour_residue
 from jaxgossip.theory.plots.stability_thresholds import stability_thresholds
 from jaxgossip.theory.plots.stationary_error import stationary_error
+from jaxgossip.theory.plots.token_accounts import token_accounts
 from jaxgossip.theory.plots.topology_and_accuracy import topology_and_accuracy
 
 PLOTS = Registry(
@@ -62,6 +63,7 @@ PLOTS = Registry(
         degree_bias,
         partitioned_models,
         pens_clusters,
+        token_accounts,
         momentum_bias,
         local_sgd,
         link_drop,

@@ -46,6 +46,7 @@ from jaxgossip.theory.plots import (
     rumour_residue,
     stability_thresholds,
     stationary_error,
+    token_accounts,
     topology_and_accuracy,
 )
 
@@ -224,6 +225,12 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         ormandi,
         "gossip_learning",
         lambda make: lambda *args, **options: make(*args, **options | {"create": "update"}),
+    ),
+    # Nobody reacts to anything.
+    "token_accounts": replaced(
+        token_accounts,
+        "schedule",
+        lambda make: lambda *args, **options: make(*args, **options | {"tokens": None}),
     ),
     # Whole models travel and are merged, whatever is said of parts.
     "partitioned_models": replaced(
