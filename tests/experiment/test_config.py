@@ -11,10 +11,13 @@ import optax
 import pytest
 from pydantic import ValidationError
 
+from jaxgossip.algorithms import PROTOCOLS
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import catalogue as catalogues
 from jaxgossip.experiment.catalogue import Catalogue
 from jaxgossip.experiment.config import Config, json_schema, load, resolved_toml
+from jaxgossip.experiment.sections import SECTIONS
+from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.registry import Registry
 
 
@@ -97,6 +100,12 @@ CATALOGUE = Catalogue(
     adversary=Registry("adversary", [alie]),
     aggregation=Registry("aggregation", [median]),
     speeds=Registry("speeds", [constant]),
+    protocol=PROTOCOLS,
+    clock=CLOCKS,
+    peers=PEERS,
+    delay=DELAYS,
+    churn=CHURNS,
+    tokens=TOKEN_ACCOUNTS,
 )
 
 GOOD = """
@@ -404,9 +413,9 @@ def test_reading_a_configuration_leaves_the_drawing_library_alone():
 def test_all_that_can_be_named_has_a_section():
     catalogue = catalogues.standard()
     schema = json_schema(catalogue)
-    for section in ("topology", "mixing", "partition", "algorithm", "optimizer"):
+    for section in SECTIONS:
         names = {kind["properties"]["kind"].get("const") for kind in schema["properties"][section]["oneOf"]}
-        assert names == {*getattr(catalogue, section), None}
+        assert names == {*catalogue.registry(section), None}
         for kind in schema["properties"][section]["oneOf"]:
             undescribed = section != "optimizer" and [
                 key for key, value in kind["properties"].items() if not value.get("description")

@@ -16,8 +16,9 @@ from jaxgossip import learning
 from jaxgossip.algorithms.protocol import GossipProtocol
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import Fate, Kind, Messages, Source
+from jaxgossip.network.schedule.files import Recorded
 from jaxgossip.random import hashed_uniform, purpose_key, run_key
-from jaxgossip.simulation import simulate_events
+from jaxgossip.simulation import simulate_events, waving
 from tests.simulation.one_by_one import Masses, Pairs, Pens, Reference, Walks
 
 N, D, CYCLES = 9, 4, 5
@@ -47,8 +48,11 @@ class Drawn:
             fate = np.where(rng.random(m) < 0.7, 0, rng.integers(len(Fate), size=m))
             number = event + rng.permutation(m)
             event += m
+            late = self._delay * rng.random(m) * rng.integers(0, 2, m)
+            late = np.round(4 * late) / 4 if self._ties else late  # and some arrive as a cycle ends
+            number = number // 3 if self._ties else number  # three messages are one event
             yield Messages.of(
-                sender, receiver, sent, sent + self._delay * rng.random(m) * rng.integers(0, 2, m), number,
+                sender, receiver, sent, sent + late, number,
                 kind=kind, fate=fate, part=rng.integers(self._parts, size=m),
             )  # fmt: skip
 
@@ -195,6 +199,57 @@ def test_masses_in_flight_included_are_kept() -> None:
         assert result.metrics.final["in_flight"] == slots.w.shape[0] > 0
         for whole, mine, flying in ((start.x, state.x, slots.x), (start.w, state.w, slots.w)):
             np.testing.assert_allclose(mine.sum(0) + flying.sum(0), whole.sum(0), rtol=1e-13)
+
+
+class Decided:
+    """Messages that are all decided in the first cycle."""
+
+    n_nodes, period_s, kinds = N, 1.0, frozenset({MODEL})
+
+    def __init__(self, messages: Messages) -> None:
+        self._messages = messages
+
+    def cycles(self, preferences: object = None) -> Iterator[Messages]:
+        del preferences
+        yield self._messages
+        while True:
+            yield Messages.none()
+
+
+@pytest.mark.parametrize("every", [1, 2, 5])
+def test_waves_of_several_batches(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waving, "BATCH", 4)
+    with jax.enable_x64(True):
+        problem = quadratic()
+        protocol = alg.gossip_learning(problem, optax.sgd(RATE))
+        reference = Walks(protocol.models(protocol.init(key_of())), gradient(problem), lambda _: RATE, D)
+        compared(protocol, reference, Drawn({MODEL}, 7, delay=2.5, ties=True), every)
+
+
+def test_messages_of_one_event_act_in_order_wherever_stretches_end() -> None:
+    """The first message is decided first and sent last; both reach node 2 at one time, one of them from a stretch before."""
+    messages = Messages.of([0, 1], [2, 2], [1.2, 0.5], [1.5, 1.5], [0, 0])
+    with jax.enable_x64(True):
+        problem = quadratic()
+        protocol = alg.pairwise_averaging(problem)
+        start = np.asarray(protocol.init(key_of()))
+        for every in (1, 2):
+            x = np.asarray(simulate_events(protocol, Decided(messages), 2, evaluate_every=every).x)
+            np.testing.assert_allclose(x[2], ((start[2] + start[0]) / 2 + start[1]) / 2, rtol=1e-14)
+
+
+def test_a_budget_of_bytes_ends_the_run_before_it_is_exceeded() -> None:
+    """Nine messages of 32 bytes a cycle."""
+    sent = np.arange(9 * CYCLES) / 9
+    source = Recorded(
+        N, 1.0, Messages.of(np.arange(sent.size) % N, (np.arange(sent.size) + 1) % N, sent, sent, range(sent.size))
+    )
+    with jax.enable_x64(True):
+        protocol = alg.pairwise_averaging(quadratic())
+        for budget, cycles in ((3 * 288 - 1, 2), (3 * 288, 3), (0, CYCLES)):
+            result = simulate_events(protocol, source, CYCLES, byte_budget=budget)
+            assert (result.status, result.rounds) == ("completed", cycles)
+            assert result.metrics.final["bytes_sent"] == cycles * 288
 
 
 def test_a_schedule_of_other_nodes_is_refused() -> None:

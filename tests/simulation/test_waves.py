@@ -110,3 +110,16 @@ def test_slots_are_no_more_than_copies_that_wait_at_once() -> None:
     waits = found.slot >= 0
     at_once = [(waits & (found.copied <= wave) & (wave <= found.level)).sum() for wave in range(1, found.n_waves + 1)]
     assert found.n_slots == max(at_once)
+
+
+def test_what_is_read_in_place_is_not_copied() -> None:
+    # Nodes that act alone, at once: each reads what it rewrites.
+    node = np.array([0, 1, 0, 2, 1, 0])
+    at_once = np.stack([np.arange(6), 6 + np.arange(6)], axis=1).ravel()
+    found = waves(3, Stretch(node, node, at_once))
+    assert found.slot.tolist() == [-1] * 6
+    assert found.n_slots == 0
+    # Two that cross read each other in one wave, and of two in a row the second reads what the first has written.
+    crossing = waves(3, Stretch(np.array([0, 1, 1]), np.array([1, 0, 2]), np.array([0, 1, 3, 4, 2, 5])))
+    assert crossing.level.tolist() == [1, 1, 2]
+    assert (crossing.slot >= 0).tolist() == [True, True, False]
