@@ -26,6 +26,7 @@ from jaxgossip.theory.plots.momentum_bias import momentum_bias
 from jaxgossip.theory.plots.muffliato import muffliato
 from jaxgossip.theory.plots.network_term import network_term
 from jaxgossip.theory.plots.pairwise_gossip import pairwise_gossip
+from jaxgossip.theory.plots.partitioned_models import partitioned_models
 from jaxgossip.theory.plots.push_rumour import push_rumour
 from jaxgossip.theory.plots.push_sum_potential import push_sum_potential
 from jaxgossip.theory.plots.random_graph_thresholds import random_graph_thresholds
@@ -58,6 +59,7 @@ PLOTS = Registry(
         clipped_gossip,
         gossip_learning_walks,
         token_accounts,
+        partitioned_models,
         momentum_bias,
         local_sgd,
         link_drop,
