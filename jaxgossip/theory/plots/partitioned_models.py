@@ -9,7 +9,7 @@ while models are young and steps are what is wanting, and win nothing later, whe
 has been through four times as many local steps between two of its merges.
 
 A node merges what arrives with its own by age, α = t₁/(t₁ + t₂), part by part. Limited merging takes the older model as it is
-if the ages are further apart than L; by age, it has nearly all the weight already.
+if the ages are further apart than L: by age, it has most of the weight already, so that little is left to gain.
 
 As published: Spambase, 100 nodes, 20-regular, logistic regression, randomised token accounts with C = 20 and A = 10, samples
 dealt at random, or by class, so that a node has one class alone. There, transfers as slow as the bandwidth makes them,
@@ -220,7 +220,7 @@ def _logarithmic(axes: drawing.Axes, curve: Curve, number: int, label: str) -> N
 
 
 def claims(predicted: dict[int, int], measured: Found) -> list[Claim]:
-    """Return: what a message costs; parts are early, not late; gossip comes near a server; limits change little."""
+    """Return: what a message costs; parts are early, not late; gossip comes near a server; limits help a little."""
     found = [
         Claim(
             f"bytes of a message, {parts} of a model" if parts > 1 else "bytes of a model", measured.bytes[parts], size
@@ -262,7 +262,7 @@ def claims(predicted: dict[int, int], measured: Found) -> list[Claim]:
     return [
         *found,
         Claim("error by age, against half and half, nodes away", by_age, half, 0.0, "at most"),
-        Claim("error of limited merging, against by age, nodes away", limited, by_age, 0.01, "absolute"),
+        Claim("error of limited merging, against by age, nodes away", limited, by_age, 0.0, "at most"),
     ]
 
 
