@@ -22,8 +22,6 @@ relative age of models that walk, where an older model alone replaces a younger;
 and Spambase learnt with it, an e-mail a node.
 """
 
-import dataclasses
-from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -32,11 +30,9 @@ from scipy.linalg import expm
 
 from jaxgossip import learning, topology
 from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
-from jaxgossip.learning.partitions import Partition
-from jaxgossip.network.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Messages, Schedule, TokenAccount, schedule
-from jaxgossip.network.schedule.peers import Preferences
-from jaxgossip.simulation.events import simulate_events
+from jaxgossip.network.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing
+from jaxgossip.theory.networks import held_beside, run_beside
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph
 from jaxgossip.typing import NodeScores
@@ -146,30 +142,6 @@ def _wait(account: TokenAccount, capacity: int, rate: float) -> float:
     return float(m @ act)
 
 
-class Beside:
-    """Networks side by side, in one run, which know nothing of each other: each has the next n nodes.
-
-    Args:
-        networks: of n nodes each, one cycle, and the same kinds of messages.
-    """
-
-    def __init__(self, networks: list[Schedule]) -> None:
-        self._networks, self._each = networks, networks[0].n_nodes
-        self.n_nodes = self._each * len(networks)
-        self.period_s, self.kinds = networks[0].period_s, networks[0].kinds
-
-    def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
-        """Yield the messages of cycle 0, 1, … of all networks."""
-        del preferences
-        for together in zip(*(network.cycles() for network in self._networks), strict=True):
-            yield Messages.together([self._moved(messages, place) for place, messages in enumerate(together)])
-
-    def _moved(self, messages: Messages, place: int) -> Messages:
-        first, event = place * self._each, messages.event * len(self._networks) + place
-        sender, receiver = (nodes + np.int32(first) for nodes in (messages.sender, messages.receiver))
-        return dataclasses.replace(messages, sender=sender, receiver=receiver, event=event)
-
-
 def measure(quick: bool) -> Found:
     """Let models walk, and merge, over Spambase, an e-mail a node."""
     n = nodes(quick)
@@ -199,28 +171,17 @@ def _hop_and_rate(network: Schedule) -> tuple[float, float]:
 def _runs(
     networks: dict[str, Schedule], create: Literal["update", "merge_update"], cycles: int, every: int
 ) -> dict[str, Run]:
-    n, times = next(iter(networks.values())).n_nodes, len(networks)
     data, model = learning.datasets.spambase(rng=0), learning.models.pegasos((57,), 2, regularization=LAMBDA)
-    held = learning.partitions.one_sample(np.asarray(data.y_train), n)
-    same = Partition(np.tile(held.order, times), np.arange(n * times + 1), np.tile(held.n_train, times))
-    problem = learning.classification(data, same, model)
+    held = learning.partitions.one_sample(np.asarray(data.y_train), networks[PROACTIVE].n_nodes)
+    problem = learning.classification(data, held_beside([held] * len(networks)), model)
 
-    def scores(rows: WalkState) -> NodeScores:
-        found = {}
-        for place, name in enumerate(networks):
-            mine = slice(place * n, (place + 1) * n)
-            accuracy = problem.evaluate(rows.model.x[mine][:SHOWN])["test_accuracy"]
-            found |= {f"{name}, age": rows.model.age[mine, 0], f"{name}, accuracy": accuracy}
-        return found
+    def look(rows: WalkState) -> NodeScores:
+        accuracy = problem.evaluate(rows.model.x[:SHOWN])["test_accuracy"]
+        return {"age": rows.model.age[:, 0], "accuracy": accuracy}
 
     walks = gossip_learning(problem, learning.OPTIMIZERS["pegasos"](regularization=LAMBDA), create=create)
-    metrics = simulate_events(
-        dataclasses.replace(walks, scores=scores),
-        Beside(list(networks.values())),
-        cycles,
-        evaluate_every=every,
-        sampled_nodes=n * times,
-    ).metrics
+    each = {name: [network] for name, network in networks.items()}
+    metrics = run_beside(walks, each, cycles, look, evaluate_every=every)
     return {
         name: Run(metrics["round"], metrics[f"{name}, age_mean"], 1 - metrics[f"{name}, accuracy_mean"])
         for name in networks
