@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
@@ -14,7 +13,7 @@ from jaxgossip.network.schedule import Messages, Source
 from jaxgossip.network.schedule.peers import Preferences
 from jaxgossip.simulation.events import simulate_events
 from jaxgossip.simulation.metrics import Metrics
-from jaxgossip.typing import NodeInts, NodeScores, PyTree
+from jaxgossip.typing import NodeScores, PyTree
 
 
 class Beside:
@@ -56,7 +55,7 @@ def run_beside(
     protocol: GossipProtocol,
     networks: Mapping[str, Sequence[Source]],
     cycles: int,
-    look: Callable[[PyTree, NodeInts], NodeScores],
+    look: Callable[[PyTree], NodeScores],
     *,
     evaluate_every: int,
 ) -> Metrics:
@@ -66,7 +65,7 @@ def run_beside(
         protocol: of the nodes of all networks, in the order of ``networks``.
         networks: by name, those of which the nodes are seen together.
         cycles: how many.
-        look: (rows of the state, their numbers) -> measurements.
+        look: rows of the state -> measurements.
         evaluate_every: cycles between two looks.
     """
     every = Beside([network for some in networks.values() for network in some])
@@ -75,8 +74,7 @@ def run_beside(
     def scores(rows: PyTree) -> NodeScores:
         found: dict = {}
         for name, start, end in zip(networks, first[:-1], first[1:], strict=True):
-            seen = look(_rows(rows, start, end), jnp.arange(start, end, dtype=jnp.int32))
-            found |= {f"{name}, {what}": values for what, values in seen.items()}
+            found |= {f"{name}, {what}": values for what, values in look(_rows(rows, start, end)).items()}
         return found
 
     told = dataclasses.replace(protocol, scores=scores)

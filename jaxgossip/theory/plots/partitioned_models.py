@@ -33,7 +33,7 @@ from jaxgossip.simulation import simulate
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import held_beside, messages_sent, run_beside
 from jaxgossip.theory.plot import Claim, Plot
-from jaxgossip.typing import NodeInts, NodeScores
+from jaxgossip.typing import NodeScores
 
 NODES, DEGREE, PARTS, FEATURES = 100, 20, 4, 57
 TRANSFER = 0.02
@@ -137,7 +137,7 @@ def _gossip(parts: int, replicas: int) -> tuple[dict[tuple[str, str, int], Curve
     protocol = gossip_learning(problem, optax.sgd(ETA), partner="own", weighting="age", local_steps=STEPS, parts=parts)
     cycles = MODELS * parts
 
-    def look(rows: WalkState, _: NodeInts) -> NodeScores:
+    def look(rows: WalkState) -> NodeScores:
         return {"accuracy": problem.evaluate(rows.model.x)["test_accuracy"]}
 
     metrics = run_beside(protocol, networks, cycles, look, evaluate_every=parts)
@@ -168,7 +168,7 @@ def _away(weighting: Literal["uniform", "age"], gap: int | None, *, replicas: in
         problem, optax.sgd(ETA), partner="own", weighting=weighting, age_gap=gap, local_steps=STEPS
     )
 
-    def look(rows: WalkState, _: NodeInts) -> NodeScores:
+    def look(rows: WalkState) -> NodeScores:
         return {"accuracy": problem.evaluate(rows.model.x)["test_accuracy"]}
 
     metrics = run_beside(protocol, networks, AWAY_CYCLES, look, evaluate_every=20)

@@ -35,7 +35,7 @@ from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import held_beside, run_beside
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph
-from jaxgossip.typing import NodeInts, NodeScores
+from jaxgossip.typing import NodeScores
 
 PERIOD_S, TRANSFER_S = 172.8, 1.728
 OUT_DEGREE = 20
@@ -175,7 +175,7 @@ def _runs(
     held = learning.partitions.one_sample(np.asarray(data.y_train), networks[PROACTIVE].n_nodes)
     problem = learning.classification(data, held_beside([held] * len(networks)), model)
 
-    def look(rows: WalkState, _: NodeInts) -> NodeScores:
+    def look(rows: WalkState) -> NodeScores:
         accuracy = problem.evaluate(rows.model.x[:SHOWN])["test_accuracy"]
         return {"age": rows.model.age[:, 0], "accuracy": accuracy}
 
