@@ -34,7 +34,9 @@ def test_other_systems_have_no_such_file(tmp_path: Path) -> None:
     assert not wants_huge_pages(["run"], None, tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("given", [None, "", "glibc.malloc.check=0"])
+@pytest.mark.parametrize(
+    "given", [None, *(pytest.param(one, marks=pytest.mark.slow) for one in ("", "glibc.malloc.check=0"))]
+)
 def test_the_report_says_what_the_allocator_was_told(given: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
     environment |= {} if given is None else {"GLIBC_TUNABLES": given}

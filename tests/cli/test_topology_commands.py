@@ -200,6 +200,7 @@ def test_rounding_is_no_result_and_hides_none(call: Callable[..., tuple[int, str
     assert "of variance only: W keeps no mean" in text
 
 
+@pytest.mark.slow
 def test_optimize_tells_how_far_it_is(
     call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -230,6 +230,7 @@ def test_sizes_out_of_bounds(nodes: int, params: int, message: str) -> None:
         Setting(nodes, params)
 
 
+@pytest.mark.slow
 def test_scaling_takes_powers_of_ten_and_leaves_out_what_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert scaling.sizes(10**7) == (10**3, 10**4, 10**5, 10**6, 10**7)
     assert scaling.sizes(9_999) == (1000,)

@@ -42,6 +42,7 @@ def test_a_node_object_takes_the_step_of_the_reference(script: ModuleType) -> No
     assert np.abs(state.x).max() > 1
 
 
+@pytest.mark.slow
 def test_every_peer_that_is_there_gets_a_line(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,7 +89,7 @@ def resumed_equals_whole(folder: Path, whole: Path) -> None:
 @pytest.mark.parametrize(
     "moment",
     [
-        "during a checkpoint",
+        pytest.param("during a checkpoint", marks=pytest.mark.slow),
         "between checkpoints",
         pytest.param("before the first checkpoint", marks=pytest.mark.slow),
         pytest.param("in a baseline", marks=pytest.mark.slow),

@@ -186,6 +186,7 @@ def test_what_is_said_may_differ_from_what_is_held(name: str) -> None:
         np.testing.assert_allclose(W.mix(x, faults, sent), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EVERY)
 def test_maximum_hears_exactly_the_neighbours(name: str) -> None:
     W = EVERY[name]()

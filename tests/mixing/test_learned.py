@@ -46,6 +46,7 @@ def test_no_weights_come_below_the_bound() -> None:
     assert found.rho - found.bound < 5e-4
 
 
+@pytest.mark.slow
 def test_a_learnt_schedule_leaves_what_its_product_leaves() -> None:
     rounds = 4
     learned = learned_schedule(GRID, rounds=rounds, steps=400)

@@ -76,6 +76,7 @@ def test_matching_contracts_by_half_n_minus_2_over_n_minus_1() -> None:
     assert abs(ratio.mean() - 0.5 * (n - 2) / (n - 1)) < 4 * ratio.std() / np.sqrt(len(KEYS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attempts", "low", "high"), [(1, 0.36, 0.42), (4, 0.66, 0.76)])
 def test_on_a_sparse_graph_a_fair_share_of_nodes_is_matched(attempts: int, low: float, high: float) -> None:
     schedule = jg.mixing.matching(t.random_regular(1000, degree=20, rng=0), attempts=attempts)

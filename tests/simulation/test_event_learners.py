@@ -83,7 +83,13 @@ def samples(classes: int) -> tuple[Dataset, Partition]:
     return Dataset("made", x, y, x[:6], y[:6], classes), own
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+FEW = ("pegasos", "kmeans")
+"""Learners that are tried in every run of the tests, not in the slow ones alone."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in LEARNERS]
+)
 @settings(deadline=None, max_examples=3)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 2.5]))
 def test_learners(name: str, seed: int, delay: float) -> None:
@@ -187,7 +193,7 @@ def schedules(draw: Callable) -> tuple[str, Schedule]:
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(schedules(), st.sampled_from([1, 2, 5]))
 def test_schedules(drawn: tuple[str, Schedule], every: int) -> None:
     exchange, source = drawn

@@ -82,6 +82,7 @@ def test_the_order_of_rows_changes_nothing(graph: str, mixing: str, faults: str)
             np.testing.assert_allclose(moved.metrics[name], plain.metrics[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["isotropic_quadratic", "least_squares"])
 def test_quadratics_draw_by_node_too(task: str) -> None:
     # In float64, where rounding, by other instructions for the last rows, is far below any wrong draw.

@@ -145,6 +145,7 @@ def test_clocks_are_those_of_an_event_by_event_simulation(name: str, faulty: boo
     assert result.metrics.final["virtual_s_mean"] == pytest.approx(expected.mean(), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_directed_links_of_push_sum_and_what_travels_beside_the_model() -> None:
     rng = np.random.default_rng(3)
     first, second = np.nonzero((rng.random((N, N)) < 0.15) & ~np.eye(N, dtype=bool))
@@ -211,6 +212,7 @@ def test_without_messages_every_node_goes_its_own_way_and_one_common_model_makes
     np.testing.assert_allclose(server.virtual_s, 7 * each.max(), rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_mixings_in_a_row_are_exchanges_in_a_row() -> None:
     W = mixing.metropolis_hastings(topology.torus(16))
     even = speeds.constant(16, compute_s=0.25, up_mbit_s=4e-4, down_mbit_s=4e-4, latency_s=0.125)

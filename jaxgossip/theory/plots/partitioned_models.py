@@ -17,6 +17,8 @@ a token account for each part, and a phone trace; here one account, transfers of
 for limited merging nodes that are online a fifth of the time, as a trace of phones had it, for five cycles at a time.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -47,11 +49,13 @@ YOUNG, GROWN = 0.2, 0.12
 GAP = 20
 DEALT = ("at random", "by class")
 CALLS = ("proactive", "tokens")
-GIVEN: dict[str, tuple[Literal["uniform", "age"], int | None]] = {
-    "half and half": ("uniform", None),
-    "by age": ("age", None),
-    f"limited, L = {GAP}": ("age", GAP),
-}
+GIVEN: Mapping[str, tuple[Literal["uniform", "age"], int | None]] = MappingProxyType(
+    {
+        "half and half": ("uniform", None),
+        "by age": ("age", None),
+        f"limited, L = {GAP}": ("age", GAP),
+    }
+)
 
 
 class Curve(NamedTuple):

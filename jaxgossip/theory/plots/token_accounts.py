@@ -22,6 +22,7 @@ relative age of models that walk, where an older model alone replaces a younger;
 and Spambase learnt with it, an e-mail a node.
 """
 
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -49,12 +50,14 @@ SETTLED, LOOKED_AT = 100, 50
 """From this cycle on, tokens are as many as they will be; so many further cycles are looked at for the messages."""
 
 PROACTIVE = "proactive"
-ACCOUNTS = {
-    PROACTIVE: (TOKEN_ACCOUNTS["proactive"](), 1),
-    "randomised, C = 20, A = 10": (TOKEN_ACCOUNTS["randomised"](capacity=20, reaction=10), 20),
-    "simple, C = 10": (TOKEN_ACCOUNTS["simple"](capacity=10), 10),
-    "generalised, C = 10, A = 5": (TOKEN_ACCOUNTS["generalised"](capacity=10, reaction=5), 10),
-}
+ACCOUNTS = MappingProxyType(
+    {
+        PROACTIVE: (TOKEN_ACCOUNTS["proactive"](), 1),
+        "randomised, C = 20, A = 10": (TOKEN_ACCOUNTS["randomised"](capacity=20, reaction=10), 20),
+        "simple, C = 10": (TOKEN_ACCOUNTS["simple"](capacity=10), 10),
+        "generalised, C = 10, A = 5": (TOKEN_ACCOUNTS["generalised"](capacity=10, reaction=5), 10),
+    }
+)
 """Account and capacity by name."""
 
 
