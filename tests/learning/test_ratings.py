@@ -48,6 +48,7 @@ def test_rows_hold_items_first_and_their_user_last() -> None:
     np.testing.assert_array_equal(task.sample_counts, [4] * N)
 
 
+@pytest.mark.slow
 def test_gradients_are_the_rule_of_a_users_ratings_and_touch_nothing_else() -> None:
     with jax.enable_x64(True):
         task = small(held_out=0.5, dtype=np.float64)

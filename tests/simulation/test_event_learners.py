@@ -193,7 +193,7 @@ def schedules(draw: Callable) -> tuple[str, Schedule]:
     )  # fmt: skip
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(schedules(), st.sampled_from([1, 2, 5]))
 def test_schedules(drawn: tuple[str, Schedule], every: int) -> None:
     exchange, source = drawn

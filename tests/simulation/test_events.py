@@ -104,7 +104,7 @@ random_schedules = (st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 2.5]), st.
 
 
 @pytest.mark.parametrize("name", WALKS)
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(*random_schedules)
 def test_walks(name: str, seed: int, delay: float, ties: bool, every: int) -> None:
     with jax.enable_x64(True):
@@ -144,7 +144,7 @@ def key_of() -> jax.Array:
 
 
 @pytest.mark.parametrize("name", ["pairwise_averaging", "ad_psgd", "asynchronous_push_sum", "asynchronous_sgp"])
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(*random_schedules)
 def test_pairs_and_masses(name: str, seed: int, delay: float, ties: bool, every: int) -> None:
     with jax.enable_x64(True):
@@ -156,7 +156,7 @@ def test_pairs_and_masses(name: str, seed: int, delay: float, ties: bool, every:
         compared(protocol, reference, Drawn(kinds, seed, delay=delay, ties=ties), every)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=4)
 @given(*random_schedules)
 def test_pens(seed: int, delay: float, ties: bool, every: int) -> None:
     with jax.enable_x64(True):

@@ -1,9 +1,10 @@
 """Virtual seconds: the recursion against an event-by-event simulation of machines, and what follows by hand."""
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -116,6 +117,13 @@ def links_of(W: Mixing, conditions: Conditions, seed: int, *, pulled: bool = Fal
     return links
 
 
+def some(cases: Sequence[Any]) -> list[Any]:
+    """Return all cases, of which one in four is tried by default, and the others with the slow tests."""
+    return [
+        case if number % 4 == 0 else pytest.param(case, marks=pytest.mark.slow) for number, case in enumerate(cases)
+    ]
+
+
 def mixings() -> dict[str, Mixing]:
     complete, W = topology.complete(N), mixing.metropolis_hastings
     return {
@@ -134,7 +142,7 @@ def mixings() -> dict[str, Mixing]:
 
 
 @pytest.mark.parametrize("faulty", [False, True])
-@pytest.mark.parametrize("name", list(mixings()))
+@pytest.mark.parametrize("name", some(list(mixings())))
 def test_clocks_are_those_of_an_event_by_event_simulation(name: str, faulty: bool) -> None:
     W = mixings()[name]
     n, conditions = W.n_nodes, FAULTS if faulty else Conditions()
@@ -262,7 +270,7 @@ def test_keeping_time_changes_no_model_and_without_it_nothing_is_kept() -> None:
     assert len(jax.tree.leaves(timed.run)) == len(jax.tree.leaves(plain.run)) + 1
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", some(CASES), ids=str)
 def test_the_exchanges_of_every_algorithm_carry_all_that_it_sends(case: Case) -> None:
     algorithm = case.make(jg.learning.isotropic_quadratic(CASE_N, dimension=P, rng=0), optax.sgd(0.1))
 
