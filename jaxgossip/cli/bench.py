@@ -10,8 +10,44 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.bench.case import Setting
 from jaxgossip.experiment.bench.report import Report, bench, chosen, load_average
+
+
+def chosen_bench(
+    asked: list[str], nodes: int, params: int, only: str, repeats: int, picture: Path | None, *, as_json: bool
+) -> None:
+    """Measure what the command line asks for, and print what was found.
+
+    Args:
+        asked: of "methods", "grid" and "events", those that were asked for in the place of the usual cases.
+        nodes: of the networks.
+        params: of a model in the mixing cases.
+        only: names of cases or methods, separated by commas; all if empty.
+        repeats: samples a case.
+        picture: file of the scaling chart; None: it is not measured.
+        as_json: print one JSON object and nothing else.
+
+    Raises:
+        ConfigError: options that do not go together.
+        InputError: an unknown case, an impossible size, or no kind of picture.
+    """
+    if len(asked) > 1:
+        raise ConfigError(f"--{asked[0]} goes without --{asked[1]}", hint="leave one of them out")
+    if asked and picture is not None:
+        raise ConfigError(f"--plot goes with the cases, not with --{asked[0]}", hint="leave one of them out")
+    if only and asked and asked != ["methods"]:
+        raise ConfigError(f"--{asked[0]} goes without --only", hint="leave one of them out")
+    match asked:
+        case ["grid"]:
+            show_grid(as_json=as_json)
+        case ["events"]:
+            show_events(as_json=as_json)
+        case ["methods"]:
+            show_methods(Setting(nodes, params), only, repeats, as_json=as_json)
+        case _:
+            show(Setting(nodes, params), only, repeats, picture, as_json=as_json)
 
 
 def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_json: bool) -> None:

@@ -350,27 +350,10 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
     """Measure how fast this machine mixes, learns and gossips, in copies of the state."""
-    from jaxgossip.cli.bench import show, show_events, show_grid, show_methods
-    from jaxgossip.errors import ConfigError
-    from jaxgossip.experiment.bench.case import Setting
+    from jaxgossip.cli.bench import chosen_bench
 
-    asked = [name for name, wanted in (("--methods", methods), ("--grid", grid), ("--events", events)) if wanted]
-    if len(asked) > 1:
-        raise ConfigError(f"{asked[0]} goes without {asked[1]}", hint="leave one of them out")
-    if asked and picture is not None:
-        raise ConfigError(f"--plot goes with the cases, not with {asked[0]}", hint="leave one of them out")
-    if (grid or events) and only:
-        raise ConfigError(f"{asked[0]} goes without --only", hint="leave one of them out")
-    if grid:
-        show_grid(as_json=as_json)
-        return
-    if events:
-        show_events(as_json=as_json)
-        return
-    if methods:
-        show_methods(Setting(nodes, params), only, repeats, as_json=as_json)
-        return
-    show(Setting(nodes, params), only, repeats, picture, as_json=as_json)
+    asked = [name for name, wanted in (("methods", methods), ("grid", grid), ("events", events)) if wanted]
+    chosen_bench(asked, nodes, params, only, repeats, picture, as_json=as_json)
 
 
 @app.command()

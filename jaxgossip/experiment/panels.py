@@ -131,11 +131,7 @@ def bytes_axis(axes: Axes, least: float, most: float, what: str) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(what)
         return
-    size, name = units.bytes_unit(most)
-    axes.xaxis.set_major_locator(_Scaled(size, nbins=6))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,.4g}"))
-    axes.set_xlim(-0.02 * most, 1.02 * most)
-    axes.set_xlabel(f"{what} ({name})")
+    _in_unit(axes, most, what, *units.bytes_unit(most))
 
 
 def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
@@ -155,7 +151,11 @@ def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
         axes.set_xlim(max(low, axes.dataLim.minposx) / 1.3, 1.3 * high)  # ticks beyond the data would widen the axis
         axes.set_xlabel(what)
         return
-    size, name = units.seconds_unit(most)
+    _in_unit(axes, most, what, *units.seconds_unit(most))
+
+
+def _in_unit(axes: Axes, most: float, what: str, size: float, name: str) -> None:
+    """Make x an axis from 0 to ``most`` in the unit called ``name``, of ``size``."""
     axes.xaxis.set_major_locator(_Scaled(size, nbins=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,.4g}"))
     axes.set_xlim(-0.02 * most, 1.02 * most)

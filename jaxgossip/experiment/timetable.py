@@ -1,6 +1,6 @@
 """What a schedule holds: how many messages, what becomes of them, how far they divide into waves."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ import numpy as np
 
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.build import Experiment
-from jaxgossip.network.schedule import Kind, Messages, files
+from jaxgossip.network.schedule import Kind, Messages, Source, files
+from jaxgossip.network.schedule.peers import Preferences
 from jaxgossip.simulation.flow import Flow
 
 MOST_KEPT = 50_000_000
@@ -72,9 +73,10 @@ def timetable(
         files.check(out)
     kept: list[Messages] = []
     kinds, reached = np.zeros(len(Kind), np.int64), np.zeros(source.n_nodes, np.int64)
-    flow, drawn, waves, slots, count = Flow(source), source.cycles(), 0, 0, 0
+    heard = _Overheard(source)
+    flow, waves, slots, count = Flow(heard), 0, 0, 0
     for cycle in range(cycles):
-        messages = next(drawn)
+        work, messages = flow.next(1), heard.latest
         count += len(messages)
         if out is not None:
             kept.append(messages)
@@ -83,7 +85,6 @@ def timetable(
                     f"more than {MOST_KEPT:,} messages in {cycle + 1:,} cycles", hint="give fewer --cycles"
                 )
         kinds += np.bincount(messages.kind, minlength=len(Kind))
-        work = flow.next(1)
         waves, slots = waves + work.n_waves, max(slots, work.n_slots)
         reached += np.bincount(work.receiver, minlength=source.n_nodes)
         advanced(cycle + 1)
@@ -102,3 +103,16 @@ def timetable(
         in_flight=slots,
         written=count if out is not None else 0,
     )
+
+
+class _Overheard:
+    """A source, and what it has yielded last: a schedule is drawn once, to be levelled and to be told of."""
+
+    def __init__(self, source: Source) -> None:
+        self.n_nodes, self.period_s, self.kinds = source.n_nodes, source.period_s, source.kinds
+        self.latest, self._source = Messages.none(), source
+
+    def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
+        for messages in self._source.cycles(preferences):
+            self.latest = messages
+            yield messages

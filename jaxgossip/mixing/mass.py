@@ -24,16 +24,13 @@ from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, Schedule, column
 from jaxgossip.mixing.peers import (
     Neighbours,
-    highest_pushed,
+    Pushing,
     link_matrix,
     pushed,
-    pushes,
-    received_pushes,
     scattered,
-    sent_pushes,
 )
 from jaxgossip.mixing.tables import Slots, settle
-from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator
+from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -111,7 +108,7 @@ class Mass(Operator):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class MassPush(Operator):
+class MassPush(Pushing):
     """Mass-keeping mixing in which each node sends to ``targets``: 1/(1 + their number) to each of them.
 
     Attributes:
@@ -123,37 +120,12 @@ class MassPush(Operator):
     numbering: str = _static(default="")
     conserves: ClassVar[Conserved] = "mass"
 
-    @property
-    @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.targets.shape[0]
-
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
         kind = accumulator(sent.dtype)
         arrives = pushed(self.targets, faults)
         share = 1 / (1 + pushed(self.targets, None).sum(1).astype(kind))
         return 1 - share * arrives.sum(1), scattered(share[:, None] * sent.astype(kind), self.targets, arrives)
-
-    @override
-    def arriving(self, faults: Faults | None) -> SlotMask:
-        return settle(pushed(self.targets, faults))
-
-    @override
-    def highest(self, values: NodeFloats, arriving: SlotMask) -> NodeFloats:
-        return highest_pushed(values, self.targets, arriving)
-
-    @override
-    def received(self, arriving: SlotMask) -> NodeInts:
-        return received_pushes(self.targets, arriving)
-
-    @override
-    def sent(self, faults: Faults | None) -> NodeInts:
-        return sent_pushes(self.targets, faults)
-
-    @override
-    def messages(self, faults: Faults | None) -> Count:
-        return pushes(self.targets, faults)
 
     @override
     def to_scipy(self) -> sp.csr_array:

@@ -234,18 +234,14 @@ class RandomPush(Schedule):
         return Push(settle(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True, eq=False)
-class Push(Operator):
-    """y_i = (x_i + Σ x_s over the senders s that reach i) / (1 + their number).
+class Pushing(Operator):
+    """What a push does to clocks and counts, whatever is made of what arrives.
 
     Attributes:
         targets: (n, k) int32, to whom each node sends; itself where it sends nothing.
-        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
     """
 
     targets: SlotInts
-    numbering: str = _static(default="")
 
     @property
     @override
@@ -253,16 +249,8 @@ class Push(Operator):
         return self.targets.shape[0]
 
     @override
-    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        arrives = self._arrives(faults)
-        wide = sent.astype(accumulator(sent.dtype))
-        number = 1 + scattered(jnp.ones((self.n_nodes, 1), wide.dtype), self.targets, arrives)
-        # Messages are summed sender by sender in index order.
-        return 1 / number[:, 0], scattered(wide, self.targets, arrives) / number
-
-    @override
     def arriving(self, faults: Faults | None) -> SlotMask:
-        return settle(self._arrives(faults))
+        return settle(pushed(self.targets, faults))
 
     @override
     def highest(self, values: NodeFloats, arriving: SlotMask) -> NodeFloats:
@@ -276,12 +264,31 @@ class Push(Operator):
     def sent(self, faults: Faults | None) -> NodeInts:
         return sent_pushes(self.targets, faults)
 
-    def _arrives(self, faults: Faults | None) -> SlotMask:
-        return pushed(self.targets, faults)
-
     @override
     def messages(self, faults: Faults | None) -> Count:
         return pushes(self.targets, faults)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Push(Pushing):
+    """y_i = (x_i + Σ x_s over the senders s that reach i) / (1 + their number).
+
+    Attributes:
+        targets: (n, k) int32, to whom each node sends; itself where it sends nothing.
+        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+    """
+
+    targets: SlotInts
+    numbering: str = _static(default="")
+
+    @override
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        arrives = pushed(self.targets, faults)
+        wide = sent.astype(accumulator(sent.dtype))
+        number = 1 + scattered(jnp.ones((self.n_nodes, 1), wide.dtype), self.targets, arrives)
+        # Messages are summed sender by sender in index order.
+        return 1 / number[:, 0], scattered(wide, self.targets, arrives) / number
 
     @override
     def to_scipy(self) -> sp.csr_array:
