@@ -5,6 +5,7 @@ standardises, so that every data set is treated alike.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,14 @@ import numpy as np
 from jaxtyping import Array, Float32, Int32
 
 from jaxgossip.errors import DataError
+from jaxgossip.learning.labels import check_classes, class_labels
 
 Samples = Float32[np.ndarray | Array, "m ..."]
 ClassNumbers = Int32[np.ndarray | Array, "m"]
+
+MISSING_FEATURES = "every feature has to be a finite number; fill or leave out what is missing"
+FEW = 10
+"""So many classes are named on one line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,9 +34,11 @@ class Dataset:
         x_test: (t, …) float32, the common test set, which no node trains on.
         y_test: (t,) int32, its labels.
         n_classes: number of classes.
+        labels: what each class is called, by its number; empty if it has no name but that.
+        notes: what a reader says of the file: its label column, what was left out.
 
     Raises:
-        DataError: tables of different lengths or shapes, or a label outside 0..n_classes-1.
+        DataError: tables of different lengths or shapes, or a label that is no integer or outside 0..n_classes-1.
     """
 
     name: str
@@ -39,16 +47,50 @@ class Dataset:
     x_test: Samples
     y_test: ClassNumbers
     n_classes: int
+    labels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for part, x, y in (("training", self.x_train, self.y_train), ("test", self.x_test, self.y_test)):
             if x.shape[:1] != y.shape or not y.size:
                 raise DataError(f"{self.name}: {part} samples {x.shape} do not go with labels {y.shape}")
+            if y.dtype.kind not in "iu":
+                hint = "number the classes from 0; from_arrays does it"
+                raise DataError(f"{self.name}: {part} labels are of type {y.dtype}, not integers", hint=hint)
             if y.min() < 0 or y.max() >= self.n_classes:
                 raise DataError(
                     f"{self.name}: {part} labels reach from {y.min()} to {y.max()}, not within 0..{self.n_classes - 1}"
                 )
         _check_shapes(self.name, self.x_train, self.x_test)
+        if self.labels and len(self.labels) != self.n_classes:
+            raise DataError(f"{self.name}: {len(self.labels)} names of {self.n_classes} classes")
+
+    def __repr__(self) -> str:
+        told = self.describe()
+        classes = ", ".join(told["classes"]) if len(told["classes"]) <= FEW else ""
+        return (
+            f"Dataset({self.name!r}: {told['training_samples']:,} training and {told['test_samples']:,} test samples of "
+            f"{told['features']:,} features, {self.n_classes:,} classes{': ' * bool(classes)}{classes})"
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of the data.
+
+        Returns:
+            name, training_samples, test_samples, shape (of a sample), features (numbers a sample), classes (name ->
+            samples of it in both sets) and notes.
+        """
+        counts = np.bincount(np.concatenate([self.y_train, self.y_test]), minlength=self.n_classes)
+        names = self.labels or tuple(map(str, range(self.n_classes)))
+        return {
+            "name": self.name,
+            "training_samples": len(self.y_train),
+            "test_samples": len(self.y_test),
+            "shape": tuple(self.x_train.shape[1:]),
+            "features": math.prod(self.x_train.shape[1:]),
+            "classes": dict(zip(names, counts.tolist(), strict=True)),
+            "notes": self.notes,
+        }
 
 
 def from_arrays(
@@ -58,6 +100,7 @@ def from_arrays(
     x_test: Any = None,
     y_test: Any = None,
     name: str = "arrays",
+    notes: Sequence[str] = (),
     test_fraction: float = 0.1,
     standardize: bool = True,
     rng: np.random.Generator | int = 0,
@@ -68,19 +111,21 @@ def from_arrays(
 
     Args:
         x: (m, …) real numbers, one sample a row.
-        y: (m,) labels: integers of any values, booleans or strings; encoded 0..c-1 in sorted order.
+        y: (m,) labels: integers of any values, whole floats, booleans or strings; encoded 0..c-1 in sorted order.
         x_test: (t, …) samples of a test set of its own; ``test_fraction`` is not used then.
         y_test: (t,) its labels.
         name: what messages call it.
+        notes: what else is to be told of it.
         test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: bring each feature to mean 0 and deviation 1.
         rng: shuffles samples before they are split; an int is a seed.
 
     Raises:
-        DataError: not a number, infinite, ragged, no classes, or too few samples; the message names where.
+        DataError: not a number, infinite, ragged, a label that is missing or a fraction, labels that are a quantity rather
+            than classes, or too few samples; the message names where.
     """
     rng = np.random.default_rng(rng)
-    x, y = _features(name, x), _labels(name, y)
+    x, y = _features(name, x), class_labels(name, y)
     if (x_test is None) != (y_test is None):
         raise DataError(f"{name}: a test set needs both samples and labels")
     if x_test is None:
@@ -88,22 +133,30 @@ def from_arrays(
         train, test = _split(name, len(x), test_fraction, rng)
         x, x_test, y, y_test = x[train], x[test], y[train], y[test]
     else:
-        x_test, y_test = _features(f"{name} (test)", x_test), _labels(f"{name} (test)", y_test)
+        x_test, y_test = _features(f"{name} (test)", x_test), class_labels(f"{name} (test)", y_test)
         _check_lengths(name, x, y)
         _check_lengths(f"{name} (test)", x_test, y_test)
         _check_shapes(name, x, x_test)
         shuffled = rng.permutation(len(x))
         x, y = x[shuffled], y[shuffled]
-    classes, encoded = np.unique(np.concatenate([y, y_test]), return_inverse=True)
-    if classes.size < 2:
-        raise DataError(f"{name}: all {encoded.size} labels are {classes[0]}", hint="at least two classes are needed")
+    if y.dtype.kind != y_test.dtype.kind:
+        raise DataError(f"{name}: labels are numbers in one set and strings in the other", hint="write both alike")
+    both = np.concatenate([y, y_test])
+    check_classes(name, both)
+    classes, encoded = np.unique(both, return_inverse=True)
     encoded = encoded.astype(np.int32)
     if standardize:
         x, x_test = _standardized(x, x_test)
-    return Dataset(name, x, encoded[: len(y)], x_test, encoded[len(y) :], classes.size)
+    return Dataset(
+        name, x, encoded[: len(y)], x_test, encoded[len(y) :], classes.size, tuple(map(str, classes)), tuple(notes)
+    )
 
 
 def _features(name: str, values: Any) -> Float32[np.ndarray, "m ..."]:
+    if hasattr(values, "toarray"):
+        raise DataError(f"{name}: samples are a sparse matrix", hint="samples are held densely: x.toarray()")
+    if np.ma.is_masked(values):
+        raise DataError(f"{name}: some features are masked", hint=MISSING_FEATURES)
     try:
         x = np.asarray(values)
     except ValueError as error:
@@ -119,28 +172,9 @@ def _features(name: str, values: Any) -> Float32[np.ndarray, "m ..."]:
         column = place[0] if len(place) == 1 else tuple(place)
         raise DataError(
             f"{name}: row {row}, column {column} (counted from 0) is {x[row, *place]}",
-            hint="every feature has to be a finite number; fill or leave out what is missing",
+            hint=MISSING_FEATURES,
         )
     return single
-
-
-def _labels(name: str, values: Any) -> np.ndarray:
-    y = np.asarray(values)
-    if y.ndim != 1:
-        raise DataError(f"{name}: labels of shape {y.shape}", hint="one label a sample")
-    if y.dtype.kind == "O" and all(isinstance(label, str) for label in y):
-        return y.astype(str)
-    if y.dtype.kind not in "biufU":
-        raise DataError(f"{name}: labels are of type {y.dtype}", hint="labels are integers or strings")
-    if y.dtype.kind == "f":
-        wrong = ~np.isfinite(y) | (y != np.round(y))
-        if wrong.any():
-            row = int(wrong.argmax())
-            raise DataError(
-                f"{name}: the label of row {row} (counted from 0) is {y[row]}", hint="labels are integers or strings"
-            )
-        return y.astype(np.int64)
-    return y
 
 
 def _check_lengths(name: str, x: np.ndarray, y: np.ndarray) -> None:

@@ -12,11 +12,13 @@ import numpy as np
 
 from jaxgossip.errors import DataError
 from jaxgossip.learning.arrays import Dataset, from_arrays
+from jaxgossip.learning.labels import labels_of_words
 from jaxgossip.registry import Builder, nearest
 
 MAX_DENSE_BYTES = 2**34
 """A sparse file is held densely, up to this size."""
 
+_PAIRS = "write label number:value number:value …, values finite"
 _FILL = "fill or leave out what is missing"
 
 
@@ -63,7 +65,7 @@ def read_csv(
         x = None
     if x is None or not np.isfinite(x).all():
         raise _not_a_number(path, lines, names, fields, features, header=header)
-    y = _labels(text[:, label])
+    y = labels_of_words(str(path), text[:, label].tolist(), lambda row: f"{path}, line {lines[row]}: the label")
     return from_arrays(x, y, name=str(path), test_fraction=test_fraction, standardize=standardize, rng=rng)
 
 
@@ -126,6 +128,7 @@ def read_svmlight(
     """
     first = 0 if zero_based else 1
     labels: list[str] = []
+    lines: list[int] = []
     rows: list[int] = []
     columns: list[int] = []
     values: list[float] = []
@@ -135,8 +138,7 @@ def read_svmlight(
             number, _, value = pair.partition(":")
             column, parsed = _integer(number), _number(value)
             if column is None or parsed is None or not np.isfinite(parsed):
-                hint = "write label number:value number:value …, values finite"
-                raise DataError(f"{path}, line {line}: cannot read '{pair}'", hint=hint)
+                raise DataError(f"{path}, line {line}: cannot read '{pair}'", hint=_PAIRS)
             if column < first:
                 raise DataError(
                     f"{path}, line {line}: feature {column}", hint="zero_based = true if features count from 0"
@@ -150,6 +152,7 @@ def read_svmlight(
             columns.append(column - first)
             values.append(parsed)
         labels.append(label)
+        lines.append(line)
     if not columns:
         raise DataError(f"{path}: no features")
     width = max(columns) + 1 if features is None else features
@@ -160,7 +163,7 @@ def read_svmlight(
         )
     x = np.zeros((len(labels), width), np.float32)
     x[rows, columns] = values
-    y = _labels(np.array(labels))
+    y = labels_of_words(str(path), labels, lambda row: f"{path}, line {lines[row]}: the label")
     return from_arrays(x, y, name=str(path), test_fraction=test_fraction, standardize=standardize, rng=rng)
 
 
@@ -280,18 +283,15 @@ def _not_a_number(
     raise AssertionError  # pragma: no cover - called when there is one
 
 
-def _labels(text: np.ndarray) -> np.ndarray:
-    """Return labels as numbers if all of them are, so that 10 comes after 9; as text otherwise."""
-    try:
-        return text.astype(np.float64)
-    except ValueError:
-        return text
-
-
 def _svmlight_lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
     for line, content in enumerate(_text(path).splitlines(), start=1):
         words = content.partition("#")[0].split()
         if words:
+            if ":" in words[0]:
+                raise DataError(f"{path}, line {line}: no label before '{words[0]}'", hint=_PAIRS)
+            if "," in words[0]:
+                hint = "a sample has one class; write a word for each combination"
+                raise DataError(f"{path}, line {line}: the label '{words[0]}' holds several", hint=hint)
             yield line, words[0], words[1:]
 
 

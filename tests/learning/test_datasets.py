@@ -199,6 +199,7 @@ IMAGES = np.ones((4, 2, 2))
 IMAGES[1, 0, 1] = np.nan
 FINITE = " (every feature has to be a finite number; fill or leave out what is missing)"
 WORDS = " (labels are integers or strings)"
+ABSENT = " (leave out samples without a label; if it is a class, give it another name)"
 
 
 @pytest.mark.parametrize(
@@ -213,10 +214,11 @@ WORDS = " (labels are integers or strings)"
         ({"x": np.ones(4)}, "mine: samples of shape (4,) (one row a sample, at least one feature)"),
         ({"x": np.ones((0, 2))}, "mine: samples of shape (0, 2) (one row a sample, at least one feature)"),
         ({"y": [0, 1, 0]}, "mine: 4 samples, but 3 labels"),
-        ({"y": [[0], [1], [0], [1]]}, "mine: labels of shape (4, 1) (one label a sample)"),
+        ({"y": [[0], [1], [0], [1]]}, "mine: labels of shape (4, 1) (one label a sample: y.ravel())"),
         ({"y": [0, 1, 0.5, 1]}, "mine: the label of row 2 (counted from 0) is 0.5" + WORDS),
-        ({"y": [0, 1, 0, np.nan]}, "mine: the label of row 3 (counted from 0) is nan" + WORDS),
-        ({"y": [0, None, 1, 1]}, "mine: labels are of type object" + WORDS),
+        ({"y": [0, 1, 0, np.nan]}, "mine: the label of row 3 (counted from 0) is missing ('nan')" + ABSENT),
+        ({"y": [0, None, 1, 1]}, "mine: the label of row 1 (counted from 0) is missing ('None')" + ABSENT),
+        ({"y": [0, {}, 1, 1]}, "mine: labels are of type object" + WORDS),
         ({"y": [7, 7, 7, 7]}, "mine: all 4 labels are 7 (at least two classes are needed)"),
         ({"y": ["a"] * 4}, "mine: all 4 labels are a (at least two classes are needed)"),
         ({"test_fraction": 0.0}, "mine: test_fraction = 0.0 does not lie between 0 and 1"),
