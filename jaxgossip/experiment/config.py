@@ -4,6 +4,7 @@ A section's keys follow from the builder that it names, so a configuration is re
 check every table against the model derived from its builder. What holds between sections is checked last.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,32 @@ def load(
     else:
         path = Path(source)
         name, tree = str(source), toml.read(path)
-        folder, stem = folder or path.absolute().parent, path.stem
+        folder, stem = folder or path.absolute().parent, folder_name(path.stem)
     for override in overrides:
         tree = toml.apply_override(tree, override)
     if "variants" in tree:
+        check_variants(tree["variants"], name)
         hint = f"'jaxgossip sweep {name}' runs all of them"
         raise ConfigError(f"{name}: variants: {len(tree['variants'])} runs in one configuration", hint=hint)
     return validate({"name": stem, **tree}, source=name, folder=folder, catalogue=catalogue)
+
+
+def check_variants(listed: Any, source: str) -> None:
+    """Check that ``variants`` lists tables, one at least.
+
+    Raises:
+        ConfigError: it does not; the message opens with ``source``.
+    """
+    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed) or not listed:
+        raise ConfigError(
+            f"{source}: variants: expected tables", hint="write [[variants]] with a name and what changes"
+        )
+
+
+def folder_name(name: str) -> str:
+    """Return a name as that of a folder: letters, digits, '_', '-', '.' and '+'."""
+    plain = name.replace("²", "2").replace("%", "")
+    return re.sub(r"[^\w.+-]+", "_", plain).strip("_.").lstrip("-+._") or "run"
 
 
 def validate(

@@ -4,6 +4,7 @@
 """
 
 import itertools
+import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,14 @@ from typing import Any
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import toml
 from jaxgossip.experiment.catalogue import find, standard
-from jaxgossip.experiment.config import validate
+from jaxgossip.experiment.config import folder_name, validate
 from jaxgossip.experiment.schema import configurable
 from jaxgossip.experiment.sections import SECTIONS, Config
-from jaxgossip.experiment.sweep import folder_name
 from jaxgossip.experiment.topologies import suggested
 
 EXAMPLE = "write --grid optimizer.learning_rate=0.01,0.1"
+MAX_RUNS = 100_000
+"""Of a grid: more folders beside each other are of use to nobody."""
 LIFTED_NETWORK = ("drop", "online", "link_drop", "straggle", "noise")
 """Keys of [network] that may be numbers of a run, not of its program."""
 
@@ -105,16 +107,17 @@ def parse_axis(option: str) -> Axis:
         ConfigError: no ``=``, no key, no value, an empty one, or one twice.
     """
     key, equals, text = option.partition("=")
+    context = f"--grid {toml.brief(option)}"
     if not equals:
-        raise ConfigError(f"--grid {option}: no '='", hint=EXAMPLE)
-    path = toml.key_path(key, f"--grid {option}")
+        raise ConfigError(f"{context}: no '='", hint=EXAMPLE)
+    path = toml.key_path(key, context)
     name = ".".join(path)
     if not text.strip():
         raise ConfigError(f"--grid {name}: no values", hint=EXAMPLE)
     parts = toml.split(text)
     if not all(part.strip() for part in parts):
         raise ConfigError(f"--grid {name}: an empty value in '{text}'", hint="values are separated by single commas")
-    values = tuple(toml.parse_value(part) for part in parts)
+    values = tuple(toml.parse_value(part, context) for part in parts)
     for number, value in enumerate(values):
         if any(type(value) is type(other) and value == other for other in values[:number]):
             raise ConfigError(f"--grid {name}: the value {said(value)} stands there twice")
@@ -164,9 +167,12 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
             f"{path}: variants: a configuration with [[variants]] has no grid",
             hint=f"leave out --grid and --seeds to run its variants, or the variants from {path}",
         )
+    points = math.prod(len(axis.values) for axis in axes)
+    if points * n_seeds > MAX_RUNS:
+        raise ConfigError(f"a grid of {points * n_seeds:,} runs", hint=f"split it: a grid has at most {MAX_RUNS:,}")
     runs, folders, lists_baselines = [], set(), False
     for values in itertools.product(*(axis.values for axis in axes)):
-        here = {"name": path.stem, **tree}
+        here = {"name": folder_name(path.stem), **tree}
         for axis, value in zip(axes, values, strict=True):
             here = toml.with_value(here, axis.path, value, f"--grid {axis.key}")
         point = {axis.key: value for axis, value in zip(axes, values, strict=True)}
@@ -188,7 +194,9 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
             runs.append(GridRun(point, checked.model_copy(update={"seed": seed, "name": name, "evaluation": alone})))
     first = runs[0].config
     seeds = tuple(range(first.seed, first.seed + n_seeds))
-    return Grid(str(path), axes, seeds, tuple(runs), first.model_copy(update={"name": path.stem}), lists_baselines)
+    return Grid(
+        str(path), axes, seeds, tuple(runs), first.model_copy(update={"name": folder_name(path.stem)}), lists_baselines
+    )
 
 
 def _as_tables(tree: toml.Tree, axis: Axis, folder: Path) -> str:

@@ -11,7 +11,6 @@ import contextlib
 import csv
 import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +18,11 @@ from typing import Any
 
 from jaxgossip.errors import ConfigError, RunError
 from jaxgossip.experiment import toml
-from jaxgossip.experiment.config import validate
+from jaxgossip.experiment.config import check_variants, folder_name, validate
 from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.folder import RunFolder
 from jaxgossip.experiment.observer import Reporter
+from jaxgossip.experiment.problems import shown
 from jaxgossip.experiment.run import Outcome, resume, run
 from jaxgossip.experiment.sections import Config
 from jaxgossip.simulation.checkpoint import write_atomically
@@ -62,20 +62,23 @@ def variants(path: Path, overrides: Sequence[str] = ()) -> list[Variant]:
     tree = toml.read(path)
     for override in overrides:
         tree = toml.apply_override(tree, override)
-    listed = tree.pop("variants", [{}])
-    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed) or not listed:
-        raise ConfigError(f"{path}: variants: expected tables", hint="write [[variants]] with a name and what changes")
     folder, found, names = path.absolute().parent, [], set()
+    if "variants" not in tree:
+        alone = validate({"name": folder_name(path.stem), **tree}, source=str(path), folder=folder)
+        return [Variant(alone.name, alone)]
+    listed = tree.pop("variants")
+    check_variants(listed, str(path))
     for number, given in enumerate(listed):
         changes = {key: value for key, value in given.items() if key != "name"}
-        name = given.get("name", tree.get("name", path.stem) if len(listed) == 1 else None)
+        name = given.get("name", tree.get("name", path.stem) if len(listed) == 1 else "")
         if not isinstance(name, str) or not name:
-            raise ConfigError(f"{path}: variants[{number}].name: missing", hint="every variant has a name of its own")
+            said = "missing" if name == "" else f"expected a string, got {shown(name)}"
+            raise ConfigError(f"{path}: variants[{number}].name: {said}", hint="every variant has a name of its own")
         slug = folder_name(name)
         if slug in names:
             raise ConfigError(f"{path}: variants[{number}].name: '{name}' names another variant too, or its folder")
         names.add(slug)
-        source = f"{path} (variant '{name}')" if len(listed) > 1 else str(path)
+        source = f"{path} (variant '{name}')"
         found.append(Variant(name, validate(merged(tree, changes) | {"name": slug}, source=source, folder=folder)))
     return found
 
@@ -90,12 +93,6 @@ def merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         else:
             found[key] = value
     return found
-
-
-def folder_name(name: str) -> str:
-    """Return a variant's name as that of a folder: letters, digits, '_', '-', '.' and '+'."""
-    plain = name.replace("²", "2").replace("%", "")
-    return re.sub(r"[^\w.+-]+", "_", plain).strip("_.") or "variant"
 
 
 def sweep(

@@ -3,6 +3,7 @@
 import copy
 import math
 import re
+import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +15,15 @@ from jaxgossip.errors import ConfigError
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _ESCAPES = MappingProxyType({'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"})
 
+MAX_DEPTH = 32
+"""Tables and lists within each other: more is no configuration, and some deeper Python's own recursion ends."""
+MAX_BYTES = 2**24
+"""A larger file is no configuration."""
+
 type Tree = dict[str, Any]
 type KeyPath = tuple[str, ...]
+
+_INT_HINT = f"the largest is {2**63 - 1}"
 
 
 def read(path: Path) -> Tree:
@@ -24,19 +32,30 @@ def read(path: Path) -> Tree:
     Raises:
         ConfigError: no such file, not text, or a syntax error; the message names file and line.
     """
+    advice = "give the path of a configuration, a .toml file"
     try:
-        text = path.read_text(encoding="utf-8")
+        _check_regular(path, advice)
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows open a file with a byte order mark
     except FileNotFoundError as error:
-        raise ConfigError(f"no such file: {path}", hint="give the path of a configuration, a .toml file") from error
-    except IsADirectoryError as error:
-        inside = path / "config.toml"
-        hint = f"did you mean {inside}?" if inside.is_file() else "give the path of a configuration, a .toml file"
-        raise ConfigError(f"{path} is a folder", hint=hint) from error
+        raise ConfigError(f"no such file: {path}", hint=advice) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})") from error
+        message = f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
+        raise ConfigError(message, hint="save it as UTF-8") from error
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint=advice) from error
     return parse(text, str(path))
+
+
+def _check_regular(path: Path, advice: str) -> None:
+    """Raise ConfigError for what is no file of a sane size: reading a pipe or a device may never end."""
+    facts = path.stat()
+    if stat.S_ISDIR(facts.st_mode):
+        inside = path / "config.toml"
+        raise ConfigError(f"{path} is a folder", hint=f"did you mean {inside}?" if inside.is_file() else advice)
+    if not stat.S_ISREG(facts.st_mode):
+        raise ConfigError(f"{path} is a pipe or a device, not a file", hint=advice)
+    if facts.st_size > MAX_BYTES:
+        raise ConfigError(f"{path} has {facts.st_size:,} bytes: it is no configuration", hint=advice)
 
 
 def parse(text: str, source: str) -> Tree:
@@ -47,10 +66,10 @@ def parse(text: str, source: str) -> Tree:
         source: what an error calls it, a file's path.
 
     Raises:
-        ConfigError: a syntax error.
+        ConfigError: a syntax error, or what is too deep or too large for a configuration.
     """
     try:
-        return tomllib.loads(text)
+        return _loads(text, source)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
         reason = str(error)[: found.start()] if found else str(error)
@@ -61,6 +80,44 @@ def parse(text: str, source: str) -> Tree:
         raise ConfigError(f"{source}:{line}: not TOML: {reason[:1].lower()}{reason[1:]}", hint=hint) from error
 
 
+def _loads(text: str, source: str) -> Tree:
+    """Return the tables of a TOML text, none too deep to be worked with and no number longer than 64 bits.
+
+    Raises:
+        TOMLDecodeError: a syntax error.
+        ConfigError: too deep, or too long a number; the message opens with ``source``.
+    """
+    try:
+        found = tomllib.loads(text)
+    except RecursionError as error:
+        raise _too_deep(source) from error
+    except ValueError as error:
+        if isinstance(error, tomllib.TOMLDecodeError) or "digits" not in str(error):
+            raise
+        raise ConfigError(f"{source}: an integer of thousands of digits", hint=_INT_HINT) from error
+    _check_values(found, source)
+    return found
+
+
+def _check_values(tree: Tree, source: str) -> None:
+    """Raise ConfigError, which opens with ``source``, for what no configuration holds: without recursion itself."""
+    waiting: list[tuple[KeyPath, Any]] = [((), tree)]
+    while waiting:
+        path, value = waiting.pop()
+        if len(path) > MAX_DEPTH:
+            raise _too_deep(source)
+        if isinstance(value, dict):
+            waiting += [((*path, key), member) for key, member in value.items()]
+        elif isinstance(value, list):
+            waiting += [((*path, str(number)), member) for number, member in enumerate(value)]
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise ConfigError(f"{source}: {'.'.join(path)}: an integer of more than 64 bits", hint=_INT_HINT)
+
+
+def _too_deep(source: str) -> ConfigError:
+    return ConfigError(f"{source}: tables or lists nested more than {MAX_DEPTH} deep", hint="write them flatter")
+
+
 def apply_override(tree: Tree, override: str) -> Tree:
     """Return a copy of ``tree`` with ``key.path=value`` set.
 
@@ -69,12 +126,19 @@ def apply_override(tree: Tree, override: str) -> Tree:
         override: the value is read as TOML, and else taken as a bare string: ``topology.kind=ring``.
 
     Raises:
-        ConfigError: no ``=``, no key, a key that is not TOML's, or a path through something that is not a table.
+        ConfigError: no ``=``, no key, a key that is not TOML's, a path through something that is not a table, or a value
+            that no configuration holds.
     """
     key, equals, value = override.partition("=")
     if not equals:
         raise ConfigError(f"--set {override}: no '='", hint="write key.path=value, e.g. optimizer.learning_rate=0.1")
-    return with_value(tree, key_path(key, f"--set {override}"), parse_value(value), f"--set {override}")
+    context = f"--set {brief(override)}"
+    return with_value(tree, key_path(key, context), parse_value(value, context), context)
+
+
+def brief(text: str, most: int = 60) -> str:
+    """Return a text, its middle left out where it is too long for a message."""
+    return text if len(text) <= most else f"{text[: most - 13]}…{text[-12:]}"
 
 
 def with_value(tree: Tree, path: KeyPath, value: Any, context: str) -> Tree:
@@ -102,7 +166,7 @@ def key_path(key: str, context: str) -> KeyPath:
     """
     key = key.strip()
     try:
-        here: Any = tomllib.loads(f"{key} = 0") if key and "\n" not in key and "=" not in key else None
+        here: Any = _loads(f"{key} = 0", context) if key and "\n" not in key and "=" not in key else None
     except tomllib.TOMLDecodeError:
         here = None
     if not here:
@@ -115,13 +179,24 @@ def key_path(key: str, context: str) -> KeyPath:
     return tuple(path)
 
 
-def parse_value(text: str) -> Any:
-    """Return a value read as TOML, or the text itself if it is none: ``3``, ``[1, 2]``, ``true``, ``ring``."""
+def parse_value(text: str, context: str) -> Any:
+    """Return a value read as TOML, or the text itself if it is none: ``3``, ``[1, 2]``, ``true``, ``ring``.
+
+    Raises:
+        ConfigError: a value that no configuration holds; the message opens with ``context``.
+    """
+    if not is_unicode(text):
+        raise ConfigError(f"{context}: not text in UTF-8", hint="rename the file or folder that it names")
     try:
-        found = tomllib.loads(f"value = {text}")
+        found = _loads(f"value = {text}", context)
     except tomllib.TOMLDecodeError:
         return text.strip()
     return found["value"] if list(found) == ["value"] else text.strip()
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be written to a file: names of files may hold bytes that are no UTF-8."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def dumps(tree: Mapping[str, Any], comments: Mapping[KeyPath, str] | None = None) -> str:
@@ -134,6 +209,7 @@ def dumps(tree: Mapping[str, Any], comments: Mapping[KeyPath, str] | None = None
 
     Raises:
         TypeError: a value that TOML cannot hold.
+        ConfigError: a text that is none in Unicode, such as the path of a folder with bytes that are no UTF-8.
     """
     return "\n".join(_table(tree, (), comments or {})).strip("\n") + "\n"
 
@@ -184,6 +260,8 @@ def _value(value: Any, where: str) -> str:
     if isinstance(value, float):
         return float.__repr__(value) if math.isfinite(value) else str(float(value))
     if isinstance(value, str | Path):
+        if not is_unicode(str(value)):
+            raise ConfigError(f"{where}: {str(value)!r} is no text in UTF-8", hint="rename that file or folder")
         return _string(str(value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(_value(member, where) for member in value)}]"

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.problems import shown, translate
 from jaxgossip.experiment.schema import configurable, describe_parameters, options_model, supply
-from jaxgossip.experiment.toml import parse_value, split
+from jaxgossip.experiment.toml import brief, parse_value, split
 from jaxgossip.registry import Builder, nearest
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights
 
@@ -101,7 +101,9 @@ def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume:
         ConfigError: no such name or file, or a setting that is none.
     """
     own, said = _split(word) if assume else (word, [])
-    options = {key: parse_value(value) for key, value in map(_key_and_value, [*settings, *said])}
+    options = {
+        key: parse_value(value, f"{word}: {brief(key)}") for key, value in map(_key_and_value, [*settings, *said])
+    }
     name, builder = own, None
     if own not in TOPOLOGIES and _is_file(own):
         name, options = "edge_list", {"path": own, **options}

@@ -146,7 +146,10 @@ def test_kinds_with_keys_of_their_own_are_shown_as_tables(config, overrides) -> 
         (["optimizer.learing_rate=0.1"], 1, "optimizer.learing_rate: unknown key"),
         (["topology.kind=ring,rong"], 1, r"topology.kind=rong.*'rong'"),
         (["rounds.x=1"], 1, "'rounds' is a value, not a table"),
+        (["rounds=" + "9" * 5000], 1, "--grid rounds=9+…9+: an integer of thousands of digits"),
+        (["topology.kind=" + "[" * 500 + "]" * 500], 1, "nested more than 32 deep"),
         ([], 0, "--seeds 0"),
+        (["rounds=1,2"], 10**9, "a grid of 2,000,000,000 runs"),
     ],
 )
 def test_errors_name_the_key(config, options, seeds, message) -> None:

@@ -10,6 +10,7 @@ from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.bench.case import Setting
 from jaxgossip.experiment.bench.methods import bench_methods
 from jaxgossip.experiment.config import load
+from jaxgossip.experiment.grid import expand
 from jaxgossip.experiment.report import RunData, final_numbers
 from jaxgossip.experiment.standings import standings
 from jaxgossip.experiment.sweep import merged, sweep, variants, write_table
@@ -99,6 +100,25 @@ def test_a_wrong_variant_is_named(tmp_path: Path, variants_text: str, message: s
     path.write_text(variants_text + TEXT if variants_text.startswith("variants") else TEXT + variants_text)
     with pytest.raises(ConfigError, match=message):
         variants(path)
+
+
+@pytest.mark.parametrize("listed", ["3", "true", "[]", "[1]", "{}", "''"])
+def test_variants_that_are_no_tables_are_told_by_every_command(tmp_path: Path, listed: str) -> None:
+    path = tmp_path / "one.toml"
+    path.write_text(TEXT)
+    for command in (load, variants):
+        with pytest.raises(ConfigError, match=r"one\.toml: variants: expected tables "):
+            command(path, [f"variants={listed}"])
+
+
+def test_a_name_is_checked_alike_alone_and_before_a_run(tmp_path: Path) -> None:
+    path = tmp_path / "my first (try).toml"
+    path.write_text(TEXT.replace('name = "small"\n', ""))
+    assert load(path).name == variants(path)[0].folder == expand(path, []).base.name == "my_first_try"
+    for value, said in (("3", "expected a string, got 3"), ("a/b", "'a/b' does not fit"), ("1979-05-27", "1979-05-27")):
+        for command in (load, variants):
+            with pytest.raises(ConfigError, match=f"name: .*{said}"):
+                command(path, [f"name={value}"])
 
 
 def test_a_configuration_with_variants_is_not_one_run(config: Path) -> None:

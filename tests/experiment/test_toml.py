@@ -1,6 +1,8 @@
 """TOML is written so that it reads back as it was, and every mistake names its place."""
 
 import math
+import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from jaxgossip.experiment import toml
 
 # every character that UTF-8 can hold, line ends and control characters among them
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
-SCALARS = st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS
+SCALARS = st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | TEXTS
 VALUES = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8
 )
@@ -121,3 +123,67 @@ def test_an_override_cannot_go_through_a_value():
         toml.apply_override({"rounds": 3}, "rounds.every=1")
     with pytest.raises(ConfigError, match=r"'a\.b' is a value, not a table"):
         toml.apply_override({"a": {"b": [1]}}, "a.b.c=1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = " + "[" * 500 + "]" * 500, "tables or lists nested more than 32 deep"),
+        ("a = " + "{a = " * 40 + "1" + "}" * 40, "tables or lists nested more than 32 deep"),
+        ("[" + ".".join(["a"] * 3000) + "]\nb = 1", "tables or lists nested more than 32 deep"),
+        ("a = [" + "1" * 5000 + "]", "an integer of thousands of digits"),
+        ("[t]\na = [0, 9223372036854775808]", "t.a.1: an integer of more than 64 bits"),
+        ("a = 0x" + "f" * 5000, "a: an integer of more than 64 bits"),
+    ],
+)
+def test_what_no_configuration_holds_is_told_in_files_and_in_overrides(tmp_path, text, said):
+    (tmp_path / "x.toml").write_text(text)
+    with pytest.raises(ConfigError, match=re.escape(f"{tmp_path / 'x.toml'}:")) as caught:
+        toml.read(tmp_path / "x.toml")
+    assert said in caught.value.message
+    assert caught.value.hint
+    if text.startswith("a = "):
+        with pytest.raises(ConfigError, match=r"^--set ") as caught:
+            toml.apply_override({}, text)
+        assert said.removeprefix("a: ") in caught.value.message
+        assert len(caught.value.message) < 200
+
+
+def test_the_largest_integers_and_the_deepest_tables_are_read():
+    assert toml.parse("a = 9223372036854775807\nb = -9223372036854775808", "x") == {"a": 2**63 - 1, "b": -(2**63)}
+    assert toml.parse("a = " + "[" * 31 + "]" * 31, "x")["a"]
+    with pytest.raises(ConfigError, match="deep"):
+        toml.apply_override({}, ".".join("a" * 40) + "=1")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file_and_other_encodings_are_told(tmp_path):
+    path = tmp_path / "x.toml"
+    path.write_bytes(b"\xef\xbb\xbfa = 1\n")
+    assert toml.read(path) == {"a": 1}
+    path.write_text("a = 1\n", encoding="utf-16")
+    with pytest.raises(ConfigError, match="not a text file in UTF-8") as caught:
+        toml.read(path)
+    assert caught.value.hint == "save it as UTF-8"
+
+
+def test_what_is_no_file_is_refused_without_reading_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path, said in (
+        (tmp_path / "pipe.toml", "is a pipe or a device, not a file"),
+        (Path("/dev/zero"), "is a pipe or a device, not a file"),
+        (Path("x" * 300), "cannot be read: File name too long"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            toml.read(path)
+    with (tmp_path / "huge.toml").open("wb") as file:
+        file.truncate(2**24 + 1)
+    with pytest.raises(ConfigError, match=r"has 16,777,217 bytes: it is no configuration"):
+        toml.read(tmp_path / "huge.toml")
+
+
+def test_bytes_that_are_no_utf_8_are_refused_where_they_would_be_written():
+    name = os.fsdecode(b"/data/\xff.csv")
+    with pytest.raises(ConfigError, match=r"--set learning\.dataset=.*: not text in UTF-8"):
+        toml.apply_override({}, f"learning.dataset={name}")
+    with pytest.raises(ConfigError, match=r"learning\.dataset: '/data/\\udcff\.csv' is no text in UTF-8"):
+        toml.dumps({"learning": {"dataset": name}})
