@@ -3,7 +3,6 @@
 import copy
 import math
 import re
-import stat
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jaxgossip.errors import ConfigError
+from jaxgossip.files import read_text
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _ESCAPES = MappingProxyType({'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"})
@@ -33,29 +33,12 @@ def read(path: Path) -> Tree:
         ConfigError: no such file, not text, or a syntax error; the message names file and line.
     """
     advice = "give the path of a configuration, a .toml file"
-    try:
-        _check_regular(path, advice)
-        text = path.read_text(encoding="utf-8-sig")  # editors of Windows open a file with a byte order mark
-    except FileNotFoundError as error:
-        raise ConfigError(f"no such file: {path}", hint=advice) from error
-    except UnicodeDecodeError as error:
-        message = f"{path}: not a text file in UTF-8 ({error.reason} at byte {error.start})"
-        raise ConfigError(message, hint="save it as UTF-8") from error
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}", hint=advice) from error
-    return parse(text, str(path))
-
-
-def _check_regular(path: Path, advice: str) -> None:
-    """Raise ConfigError for what is no file of a sane size: reading a pipe or a device may never end."""
-    facts = path.stat()
-    if stat.S_ISDIR(facts.st_mode):
+    if path.is_dir():
         inside = path / "config.toml"
         raise ConfigError(f"{path} is a folder", hint=f"did you mean {inside}?" if inside.is_file() else advice)
-    if not stat.S_ISREG(facts.st_mode):
-        raise ConfigError(f"{path} is a pipe or a device, not a file", hint=advice)
-    if facts.st_size > MAX_BYTES:
-        raise ConfigError(f"{path} has {facts.st_size:,} bytes: it is no configuration", hint=advice)
+    if path.is_file() and path.stat().st_size > MAX_BYTES:
+        raise ConfigError(f"{path} has {path.stat().st_size:,} bytes: it is no configuration", hint=advice)
+    return parse(read_text(path, ConfigError, advice), str(path))
 
 
 def parse(text: str, source: str) -> Tree:

@@ -62,7 +62,7 @@ def test_a_missing_file_a_folder_and_a_binary_are_named(tmp_path):
         toml.read(tmp_path)
     assert str(tmp_path / "config.toml") in caught.value.hint
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match=r"binary\.toml: not a text file"):
+    with pytest.raises(ConfigError, match=r"binary\.toml is text in UTF-16"):
         toml.read(tmp_path / "binary.toml")
 
 
@@ -161,7 +161,7 @@ def test_a_byte_order_mark_is_no_part_of_a_file_and_other_encodings_are_told(tmp
     path.write_bytes(b"\xef\xbb\xbfa = 1\n")
     assert toml.read(path) == {"a": 1}
     path.write_text("a = 1\n", encoding="utf-16")
-    with pytest.raises(ConfigError, match="not a text file in UTF-8") as caught:
+    with pytest.raises(ConfigError, match="is text in UTF-16") as caught:
         toml.read(path)
     assert caught.value.hint == "save it as UTF-8"
 
@@ -171,7 +171,7 @@ def test_what_is_no_file_is_refused_without_reading_it(tmp_path):
     for path, said in (
         (tmp_path / "pipe.toml", "is a pipe or a device, not a file"),
         (Path("/dev/zero"), "is a pipe or a device, not a file"),
-        (Path("x" * 300), "cannot be read: File name too long"),
+        (Path("x" * 300), "no such file"),
     ):
         with pytest.raises(ConfigError, match=said):
             toml.read(path)
