@@ -1,6 +1,7 @@
 """Files of the user's: a regular file, unpacked where it is gzip, as text in UTF-8; whatever fails is one error."""
 
 import gzip
+import stat
 import zlib
 from pathlib import Path
 
@@ -25,13 +26,17 @@ def existing_file(path: str | Path, error: type[InputError], hint: str = "") -> 
         found = Path(path).expanduser()
     except RuntimeError as unknown:  # ~nobody
         raise error(f"no such file: {path}", hint=str(unknown)) from unknown
-    if found.is_file():
-        return found
-    if found.is_dir():
+    try:
+        mode = found.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError) as missing:
+        raise error(f"no such file: {path}", hint=hint) from missing
+    except (OSError, ValueError) as failed:  # ValueError: a NUL byte, which no name has
+        raise error(f"{path} cannot be read: {getattr(failed, 'strerror', failed)}", hint=hint) from failed
+    if stat.S_ISDIR(mode):
         raise error(f"{path} is a folder, not a file", hint="name the file in it")
-    if found.exists():
+    if not stat.S_ISREG(mode):
         raise error(f"{path} is a pipe or a device, not a file", hint="write what it gives to a file first")
-    raise error(f"no such file: {path}", hint=hint)
+    return found
 
 
 def read_bytes(path: str | Path, error: type[InputError], hint: str = "") -> bytes:

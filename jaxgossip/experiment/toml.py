@@ -2,6 +2,7 @@
 
 import copy
 import math
+import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -10,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jaxgossip.errors import ConfigError
-from jaxgossip.files import read_text
+from jaxgossip.files import existing_file, read_text
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _ESCAPES = MappingProxyType({'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"})
@@ -33,11 +34,12 @@ def read(path: Path) -> Tree:
         ConfigError: no such file, not text, or a syntax error; the message names file and line.
     """
     advice = "give the path of a configuration, a .toml file"
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
         inside = path / "config.toml"
         raise ConfigError(f"{path} is a folder", hint=f"did you mean {inside}?" if inside.is_file() else advice)
-    if path.is_file() and path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path} has {path.stat().st_size:,} bytes: it is no configuration", hint=advice)
+    size = existing_file(path, ConfigError, advice).stat().st_size
+    if size > MAX_BYTES:
+        raise ConfigError(f"{path} has {size:,} bytes: it is no configuration", hint=advice)
     return parse(read_text(path, ConfigError, advice), str(path))
 
 
