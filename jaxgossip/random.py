@@ -84,6 +84,8 @@ def pair_words(key: PRNGKey, first: UInt32[Array, "..."], second: UInt32[Array, 
         second: uint32 of the same shape.
     """
     k1, k2 = jax.random.key_data(key)
+    # The primitive's loop carries both words: under vmap, one may not have an axis that the other lacks.
+    first, second = first + (second - second), second + (first - first)
     return threefry2x32_p.bind(k1, k2, first, second)
 
 

@@ -13,7 +13,7 @@ from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.peers import Neighbours, RandomMatching, RandomPull, RandomPush
 from jaxgossip.mixing.periodic import OnePeer
 from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.tables import Slots, slots, taken_rows
+from jaxgossip.mixing.tables import MAX_SLOTS, Slots, most_heard, slots, slots_of, taken_rows
 from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, turned
@@ -100,13 +100,17 @@ def table_operator(weights: Weights) -> Slots | Hybrid:
         rest_of(last, indices[~within], values[~within]),
         jnp.asarray(graph.out_degrees[nodes].astype(np.int32)),
         graph.n_links,
+        longest,
         numbering,
     )
 
 
 def dense(weights: Weights) -> Dense:
     """Return W as a dense matrix: the reference for all other operators."""
-    return Dense(jnp.asarray(weights.to_scipy().toarray()), weights.graph.n_links)
+    matrix = weights.to_scipy()
+    longest = most_heard(matrix)
+    senders = slots_of(matrix) if longest <= MAX_SLOTS else None
+    return Dense(jnp.asarray(matrix.toarray()), senders, weights.graph.n_links, longest)
 
 
 def _uneven(weights: Weights) -> bool:

@@ -7,6 +7,7 @@ and Garland 2009, "Implementing sparse matrix-vector multiplication on throughpu
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import override
 
@@ -19,7 +20,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, column
-from jaxgossip.mixing.tables import Slots, gather, settle, slots_of
+from jaxgossip.mixing.tables import Slots, check_one_by_one, gather, settle
 from jaxgossip.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
@@ -104,6 +105,26 @@ class Rest:
         parts = jnp.split(arrive, np.cumsum([table.size for table in tables])[:-1])
         return tuple(part.reshape(table.shape) for part, table in zip(parts, tables, strict=True))
 
+    def one_by_one(self, most: int) -> tuple[Int[Array, "n most"], Float[Array, "n most"]]:
+        """Return the rows that each node hears here and their weights; 0 beyond those that there are.
+
+        Args:
+            most: rows of the longest list, at most ``WIDTHS[-1]`` squared: its pieces then are summed in one level.
+        """
+        lowest = zip(self.tables[0], self.weights[0], strict=True)
+        sources, weights = (_stacked(tables, 0) for tables in zip(*lowest, strict=True))
+        nothing = sources.shape[0] - 1
+        pieces = self.position[:, None]
+        if len(self.tables) > 1:
+            numbers = [
+                jnp.where(w != 0, table, nothing) for table, w in zip(self.tables[1], self.weights[1], strict=True)
+            ]
+            several = gather(_stacked(numbers, nothing), self.position_above)
+            alone = jnp.pad(pieces, ((0, 0), (0, several.shape[1] - 1)), constant_values=nothing)
+            pieces = jnp.where(pieces != nothing, alone, several)
+        # All pieces of a list but its last are as wide as tables get: one after the other, they have no gaps.
+        return tuple(gather(table, pieces).reshape(pieces.shape[0], -1)[:, :most] for table in (sources, weights))
+
     def to_scipy(self) -> sp.csr_array:
         """Return the weights of the rest as a sparse (n, n) matrix of float64."""
         n, levels = self.position.shape[0], []
@@ -132,6 +153,7 @@ class Hybrid(Operator):
         rest: the others.
         out_degrees: (n,) int32, messages that each node sends.
         n_links: messages a round when all are online.
+        longest: how many others the node hears that hears most.
         numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
     """
 
@@ -139,6 +161,7 @@ class Hybrid(Operator):
     rest: Rest
     out_degrees: NodeInts
     n_links: int = _static()
+    longest: int = _static()
     numbering: str = _static(default="")
 
     @property
@@ -189,7 +212,14 @@ class Hybrid(Operator):
 
     @override
     def by_slots(self) -> SlotOperator:
-        return slots_of(self.to_scipy(), self.numbering)
+        check_one_by_one(self.longest)
+        first, rows = self.slots, jnp.arange(self.n_nodes, dtype=jnp.int32)[:, None]
+        sources, weights = self.rest.one_by_one(self.longest - first.n_slots)
+        sources = jnp.where(weights != 0, sources, rows)
+        return Slots(
+            first.self_weight, (*first.weights, *weights.T), (*first.sources, *sources.T), self.n_links,
+            numbering=self.numbering,
+        )  # fmt: skip
 
 
 def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Rest:
@@ -237,6 +267,13 @@ def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Rest
         tuple(jnp.asarray(owner.astype(np.int32)) for owner in piece_owners),
         *(jnp.asarray(places.astype(np.int32)) for places in position),
     )
+
+
+def _stacked(tables: Sequence[Array], nothing: int) -> Array:
+    """Return tables of several widths as one, and a last row of ``nothing``, which fills up the narrow ones, too."""
+    width = max(table.shape[1] for table in tables)
+    wide = [jnp.pad(table, ((0, 0), (0, width - table.shape[1])), constant_values=nothing) for table in tables]
+    return jnp.concatenate([*wide, jnp.full((1, width), nothing, wide[0].dtype)])
 
 
 def _pieces(indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

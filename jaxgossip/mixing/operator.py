@@ -213,7 +213,8 @@ class SlotOperator(Operator):
     @override
     def to_scipy(self) -> sp.csr_array:
         n, rows = self.n_nodes, np.arange(self.n_nodes)
-        sources = [rows, *(np.asarray(self.take(jnp.arange(n), slot)) for slot in range(self.n_slots))]
+        with jax.ensure_compile_time_eval():  # also where a program is being traced
+            sources = [rows, *(np.asarray(self.take(jnp.arange(n), slot)) for slot in range(self.n_slots))]
         weights = [self.self_weight, *(self.slot_weight(slot) for slot in range(self.n_slots))]
         values = np.concatenate([np.broadcast_to(np.asarray(weight, np.float64), n) for weight in weights])
         matrix = sp.csr_array((values, (np.tile(rows, len(sources)), np.concatenate(sources))), shape=(n, n))

@@ -14,7 +14,7 @@ from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, regular_messages
-from jaxgossip.mixing.tables import slots_of
+from jaxgossip.mixing.tables import Slots, check_one_by_one
 from jaxgossip.typing import NodeFloats, NodeInts, Rows, accumulator
 
 _static = functools.partial(field, metadata={"static": True})
@@ -191,16 +191,33 @@ class AxisMean(Operator):
 
     @override
     def by_slots(self) -> SlotOperator:
-        return slots_of(self.to_scipy())
+        group = self.shape[1]
+        check_one_by_one(group - 1)
+        rows, place = np.arange(self.n_nodes, dtype=np.int32).reshape(self.shape), np.arange(group)
+        sources = (rows[:, other + (place <= other)] for other in range(group - 1))  # all but the node itself
+        weight = self.amount / group
+        return Slots(
+            1 - self.amount + weight, (weight,) * (group - 1), tuple(jnp.asarray(source.ravel()) for source in sources),
+            self.n_nodes * (group - 1), balanced=True,
+        )  # fmt: skip
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Dense(Operator):
-    """W as the dense (n, n) matrix that it is: the reference, and quick enough below a few thousand nodes."""
+    """W as the dense (n, n) matrix that it is: the reference, and quick enough below a few thousand nodes.
+
+    Attributes:
+        matrix: (n, n).
+        senders: the same W, heard one by one; None if a node hears too many.
+        n_links: messages a round when all are online.
+        longest: how many others the node hears that hears most.
+    """
 
     matrix: Float[Array, "n n"]
+    senders: Slots | None
     n_links: int = _static()
+    longest: int = _static()
 
     @property
     @override
@@ -257,7 +274,9 @@ class Dense(Operator):
 
     @override
     def by_slots(self) -> SlotOperator:
-        return slots_of(self.to_scipy())
+        check_one_by_one(self.longest)
+        assert self.senders is not None
+        return self.senders
 
 
 def blocked_mean(x: Float[Array, "n ..."]) -> Float[Array, "..."]:

@@ -121,21 +121,34 @@ def slots(
 
 
 def slots_of(matrix: sp.csr_array, numbering: str = "") -> Slots:
-    """Return the slots of any W, its diagonal included, all nodes padded to the longest list.
+    """Return the slots of any W, its diagonal included, all nodes padded to the longest list."""
+    links = _links(matrix)
+    return slots(matrix.diagonal(), links.indptr, links.indices, links.data, int(links.nnz), numbering)
 
-    Raises:
-        GraphError: a node hears more than ``MAX_SLOTS`` others.
-    """
+
+def most_heard(matrix: sp.csr_array) -> int:
+    """Return how many others the node hears that hears most."""
+    return int(np.diff(_links(matrix).indptr).max(initial=0))
+
+
+def _links(matrix: sp.csr_array) -> sp.csr_array:
     links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
     links.eliminate_zeros()
     links.sort_indices()
-    longest = int(np.diff(links.indptr).max(initial=0))
+    return links
+
+
+def check_one_by_one(longest: int) -> None:
+    """Check that nodes can hear ``longest`` others one by one.
+
+    Raises:
+        GraphError: they cannot.
+    """
     if longest > MAX_SLOTS:
         raise GraphError(
             f"a node hears {longest:,} others, too many to hear them one by one",
             hint=f"a topology of degree {MAX_SLOTS} at most",
         )
-    return slots(matrix.diagonal(), links.indptr, links.indices, links.data, int(links.nnz), numbering)
 
 
 def padded_slots(

@@ -72,6 +72,17 @@ def test_every_run_of_a_grid_is_what_it_is_alone(config, tmp_path, options, over
         assert listener.compilations == programs
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "seeds"), [(["optimizer.learning_rate=0.1,0.05"], 1), (["network.online=0.6,0.8"], 2), ([], 3)]
+)
+def test_a_grid_of_nodes_with_sessions_is_each_run_alone(config, tmp_path, options, seeds) -> None:
+    grid = expand(config, options, seeds, ["network.online=0.6", "network.session=2"])
+    assert run_grid(grid, tmp_path / "out").done == len(grid.runs)
+    for run in grid.runs:
+        assert_same(records(tmp_path / "out" / run.config.name), alone(run))
+
+
 def test_samples_of_unequal_nodes_are_taken_whole_in_programs_of_their_own(config, tmp_path) -> None:
     grid, listener = expand(config, [], 2, ["partition.kind=dirichlet", "learning.batch_size=0"]), Listener()
     run_grid(grid, tmp_path / "out", reporter=listener)

@@ -8,7 +8,6 @@ import pytest
 from jaxgossip import mixing, topology
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.mixing.operator import Schedule
-from jaxgossip.mixing.structured import Dense
 
 N = 24
 LOWEST = np.finfo(np.float32).min
@@ -35,7 +34,7 @@ def operators() -> dict[str, Operator | Schedule]:
         "irregular": dense,
         "star": W(topology.star(100)),
         "complete": W(complete),
-        "dense": Dense(jnp.asarray(dense.as_matrix(), jnp.float32), dense.to_scipy().nnz - N),
+        "dense": mixing.dense(topology.metropolis_hastings(irregular)),
         "matching": mixing.matching(complete),
         "matching on a graph": mixing.matching(irregular),
         "push": mixing.push(complete, fanout=2),

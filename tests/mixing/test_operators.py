@@ -202,6 +202,27 @@ def test_heard_one_by_one_it_is_the_same_matrix(name: str) -> None:
     np.testing.assert_allclose(dense.by_slots().as_matrix(), dense.as_matrix(), atol=1e-7)
 
 
+UNEVEN = {
+    "one list of three pieces": t.star(70),
+    "lists of one and of several pieces": t.barabasi_albert(150, m=4, rng=0),
+    "lists of one piece": t.davis(),
+    "everybody": t.complete(12),
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_a_compiled_program_may_ask_for_the_senders_one_by_one(name: str) -> None:
+    w = weights.metropolis_hastings(UNEVEN[name])
+    made = [jg.mixing.operator(w), jg.mixing.dense(w)]
+    assert isinstance(made[0], AxisMean if name == "everybody" else Hybrid)
+    for W in made:
+        slots = jax.jit(lambda W: W.by_slots())(W)
+        assert slots.n_slots == int(UNEVEN[name].degrees.max())
+        np.testing.assert_allclose(slots.as_matrix(), w.to_scipy().toarray(), atol=1e-7)
+    matrix = jax.jit(lambda x: x + W.as_matrix().sum())(0.0)  # W itself is known where it is not the argument
+    assert matrix == pytest.approx(w.graph.n_nodes, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
+from jaxgossip.mixing.hybrid import Hybrid
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, Aggregation, Conditions, Links, Round
 from jaxgossip.network.aggregation import comparators
 from jaxgossip.topology import Graph, weights
@@ -147,6 +148,40 @@ def test_a_rule_equals_its_reference_node_by_node(rule: str, graph: str, drop: f
         expected = node(x[i].astype(np.float64), sent[heard], matrix[i, heard], np.isin(heard, liars))
         np.testing.assert_allclose(found[i], expected, atol=2e-5, err_msg=f"node {i} of {graph}")
     assert (alone > 0) == (drop > 0 and graph != "regular")
+
+
+UNEVEN = {
+    "davis": t.davis(),
+    "star": t.star(40),
+    "power law": t.barabasi_albert(30, m=2, rng=0),
+    "random": t.erdos_renyi(40, p=0.15, rng=3),
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "graph"),
+    [*((rule, "power law") for rule in RULES), ("median", "davis"), ("median", "star"), ("median", "random")],
+)
+def test_inside_a_compiled_program_a_rule_equals_its_reference_on_uneven_graphs(rule: str, graph: str) -> None:
+    aggregation, node = RULES[rule]
+    w = weights.metropolis_hastings(UNEVEN[graph])
+    n, liars, W = w.graph.n_nodes, [0, 3], jg.mixing.operator(w)
+    assert isinstance(W, Hybrid)
+    adversary = ADVERSARIES["constant"](n_nodes=n, nodes=liars, value=3.0)
+    conditions = Conditions(adversary=adversary, aggregation=aggregation)
+
+    @jax.jit
+    def mixed(W: Hybrid, x: jax.Array) -> jax.Array:
+        return Round(jnp.int32(3), jax.random.key(0), n, conditions).links(W).mix(x)
+
+    x = np.random.default_rng(4).normal(size=(n, P)).astype(np.float32)
+    found, matrix = np.asarray(mixed(W, jnp.asarray(x))), w.to_scipy().toarray()
+    sent = x.astype(np.float64)
+    sent[liars] = 3.0
+    for i in range(n):
+        heard = np.flatnonzero((matrix[i] != 0) & (np.arange(n) != i))
+        expected = node(x[i].astype(np.float64), sent[heard], matrix[i, heard], np.isin(heard, liars))
+        np.testing.assert_allclose(found[i], expected, atol=2e-5, err_msg=f"node {i} of {graph}")
 
 
 @every

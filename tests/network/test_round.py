@@ -55,6 +55,26 @@ def test_reliabilities_weigh_the_senders() -> None:
     np.testing.assert_allclose(round_().links(W).mix(x, jnp.ones(N)), W(x), atol=1e-6)
 
 
+@pytest.mark.parametrize("batched", ["number", "key", "online", "number key", "number online", "number key online"])
+def test_sessions_of_many_runs_at_once_are_those_of_each_alone(batched: str) -> None:
+    numbers, rates, keys = (
+        jnp.arange(5, dtype=jnp.int32),
+        jnp.linspace(0.2, 0.9, 5),
+        jax.random.split(jax.random.key(0), 5),
+    )
+    every = {"number": numbers, "key": keys, "online": rates}
+    given = {name: values if name in batched.split() else values[3] for name, values in every.items()}
+
+    def online(number: jax.Array, key: jax.Array, online: jax.Array) -> jax.Array:
+        return Round(number, key, N, Conditions(online=online, session=3)).online
+
+    axes = [0 if name in batched.split() else None for name in given]
+    found = jax.jit(jax.vmap(online, axes))(*given.values())
+    for run in range(5):
+        own = (values[run] if name in batched.split() else values for name, values in given.items())
+        np.testing.assert_array_equal(found[run], online(*own))
+
+
 def test_nodes_are_online_at_the_stated_rate() -> None:
     keys = jax.random.split(jax.random.key(0), 500)
     online = jax.vmap(lambda key: Round(jnp.int32(0), key, N, Conditions(online=0.7)).online)(keys)
