@@ -22,6 +22,10 @@ class InputError(JaxGossipError, ValueError):
     """The caller's input cannot be used; the command line exits with 2."""
 
 
+class ArgumentTypeError(InputError, TypeError):
+    """An argument is not the kind of thing that belongs in its place: a graph where weights do, a name for a function."""
+
+
 class GraphError(InputError):
     """A graph is malformed, impossible or disconnected."""
 

@@ -14,8 +14,8 @@ from jaxgossip.learning.models import MODELS as MODELS
 from jaxgossip.learning.models import Model as Model
 from jaxgossip.learning.models import from_functions as from_functions
 from jaxgossip.learning.optimizers import OPTIMIZERS as OPTIMIZERS
+from jaxgossip.learning.partition import Partition as Partition
 from jaxgossip.learning.partitions import PARTITIONS as PARTITIONS
-from jaxgossip.learning.partitions import Partition as Partition
 from jaxgossip.learning.poisoning import flip_labels as flip_labels
 from jaxgossip.learning.privacy import DifferentialPrivacy as DifferentialPrivacy
 from jaxgossip.learning.problem import Problem as Problem

@@ -1,65 +1,19 @@
 """Who owns which training samples: row numbers alone, so that a million nodes never copy a sample."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
+from numbers import Integral
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Int32, Int64
+from jaxtyping import Int
 
-from jaxgossip.errors import DataError
+from jaxgossip.checks import described
+from jaxgossip.errors import ArgumentTypeError, DataError
+from jaxgossip.learning.partition import Partition, fingerprint
 from jaxgossip.registry import Registry
 
 ClassLabels = Int[np.ndarray, "m"]
-RowNumbers = Int32[np.ndarray, "k"]
-Offsets = Int64[np.ndarray, "n_plus_1"]
-Counts = Int32[np.ndarray, "n"]
-
-
-@dataclass(frozen=True, eq=False)
-class Partition:
-    """The training samples of every node, as row numbers of the common table.
-
-    Node i owns the rows ``order[offsets[i]:offsets[i+1]]``, in random order: it trains on the first ``n_train[i]`` of
-    them and tests itself on the rest.
-
-    Attributes:
-        order: (total,) int32, row numbers, node after node.
-        offsets: (n+1,) int64, where each node's rows start.
-        n_train: (n,) int32, how many of its rows each node trains on; at least one.
-
-    Raises:
-        DataError: offsets that do not cover ``order``, or a node that trains on none or more than it owns.
-    """
-
-    order: RowNumbers
-    offsets: Offsets
-    n_train: Counts
-
-    def __post_init__(self) -> None:
-        if len(self.offsets) != len(self.n_train) + 1 or self.offsets[0] != 0 or self.offsets[-1] != len(self.order):
-            raise DataError(
-                f"a partition of {len(self.order)} rows over {len(self.n_train)} nodes needs {len(self.n_train) + 1} "
-                f"offsets from 0 to {len(self.order)}"
-            )
-        wrong = (self.n_train < 1) | (self.n_train > np.diff(self.offsets))
-        if wrong.any():
-            node = int(wrong.argmax())
-            owned = int(self.offsets[node + 1] - self.offsets[node])
-            raise DataError(f"node {node} trains on {self.n_train[node]} of its {owned} samples")
-
-    @property
-    def n_nodes(self) -> int:
-        """Number of nodes."""
-        return len(self.n_train)
-
-    def train(self, node: int) -> RowNumbers:
-        """Return the rows that ``node`` trains on."""
-        start = self.offsets[node]
-        return self.order[start : start + self.n_train[node]]
-
-    def test(self, node: int) -> RowNumbers:
-        """Return the rows that ``node`` tests itself on; empty unless a local test was asked for."""
-        return self.order[self.offsets[node] + self.n_train[node] : self.offsets[node + 1]]
 
 
 def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.random.Generator | int = 0) -> Partition:
@@ -74,10 +28,10 @@ def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.r
     Raises:
         DataError: fewer samples than nodes.
     """
-    rng = np.random.default_rng(rng)
-    _check_enough("iid", len(labels), n_nodes)
-    bounds = np.arange(n_nodes + 1, dtype=np.int64) * len(labels) // n_nodes
-    return _partition(rng.permutation(len(labels)), np.diff(bounds), local_test)
+    rng, m = np.random.default_rng(rng), _labels("iid", labels).size
+    _check_enough("iid", m, n_nodes)
+    bounds = np.arange(n_nodes + 1, dtype=np.int64) * m // n_nodes
+    return _partition(rng.permutation(m), np.diff(bounds), local_test, m)
 
 
 def fixed_size(
@@ -102,15 +56,15 @@ def fixed_size(
     Raises:
         DataError: more samples a node than there are.
     """
-    rng = np.random.default_rng(rng)
-    _check_nodes(n_nodes)
-    if not 1 <= samples <= len(labels):
+    rng, m = np.random.default_rng(rng), _labels("fixed_size", labels).size
+    _check_nodes("fixed_size", n_nodes)
+    if not 1 <= samples <= m:
         raise DataError(
             f"partition 'fixed_size' cannot give {samples} samples to each node",
-            hint=f"samples lies between 1 and the {len(labels)} training samples",
+            hint=f"samples lies between 1 and the {m} training samples",
         )
-    rows = _even_rows(len(labels), n_nodes, samples, rng)
-    return _partition(rows.reshape(-1), np.full(n_nodes, samples), local_test)
+    rows = _even_rows(m, n_nodes, samples, rng)
+    return _partition(rows.reshape(-1), np.full(n_nodes, samples), local_test, m)
 
 
 def one_sample(
@@ -158,7 +112,7 @@ def dirichlet(
         DataError: fewer samples than nodes, or ``alpha`` not positive.
     """
     rng = np.random.default_rng(rng)
-    labels = np.asarray(labels)
+    labels = _labels("dirichlet", labels)
     _check_enough("dirichlet", len(labels), n_nodes)
     if not 0 < alpha < math.inf:
         raise DataError(f"partition 'dirichlet' needs a positive alpha, not {alpha}")
@@ -168,7 +122,7 @@ def dirichlet(
         ends = rng.dirichlet(np.full(n_nodes, alpha)).cumsum()
         places = (np.arange(len(members)) + 0.5) / len(members)
         owners[members] = np.searchsorted(ends, places * ends[-1], side="right")
-    return _from_owners(owners, n_nodes, local_test, rng)
+    return replace(_from_owners(owners, n_nodes, local_test, rng), labels=fingerprint(labels))
 
 
 def label_shards(
@@ -195,7 +149,7 @@ def label_shards(
         DataError: fewer samples than shards in all.
     """
     rng = np.random.default_rng(rng)
-    labels = np.asarray(labels)
+    labels = _labels("label_shards", labels)
     _check_enough("label_shards", len(labels), n_nodes)
     total = n_nodes * shards
     if not n_nodes <= total <= len(labels):
@@ -208,7 +162,7 @@ def label_shards(
     shard_owner = rng.permutation(total) % n_nodes
     owners = np.empty(len(labels), np.int64)
     owners[by_class] = shard_owner[np.arange(len(labels)) * total // len(labels)]
-    return _from_owners(owners, n_nodes, local_test, rng)
+    return replace(_from_owners(owners, n_nodes, local_test, rng), labels=fingerprint(labels))
 
 
 def quantity_skew(
@@ -233,12 +187,12 @@ def quantity_skew(
     Raises:
         DataError: fewer samples than nodes, or ``exponent`` negative.
     """
-    rng = np.random.default_rng(rng)
-    _check_enough("quantity_skew", len(labels), n_nodes)
+    rng, m = np.random.default_rng(rng), _labels("quantity_skew", labels).size
+    _check_enough("quantity_skew", m, n_nodes)
     if not 0 <= exponent < math.inf:
         raise DataError(f"partition 'quantity_skew' needs an exponent that is not negative, not {exponent}")
     ends = (np.arange(1, n_nodes + 1, dtype=np.float64) ** -exponent).cumsum()
-    places = (np.arange(len(labels)) + 0.5) / len(labels)
+    places = (np.arange(m) + 0.5) / m
     owners = rng.permutation(n_nodes)[np.searchsorted(ends, places * ends[-1], side="right")]
     return _from_owners(rng.permutation(owners), n_nodes, local_test, rng)
 
@@ -247,13 +201,31 @@ PARTITIONS = Registry("partition", [iid, fixed_size, one_sample, dirichlet, labe
 """What ``partition.kind`` can name."""
 
 
-def _check_nodes(n_nodes: int) -> None:
+def _labels(kind: str, labels: Any) -> np.ndarray:
+    """Return the labels (m,) as NumPy's."""
+    if isinstance(labels, Integral) or hasattr(labels, "y_train"):
+        raise ArgumentTypeError(
+            f"partition '{kind}' divides labels, not {described(labels)}",
+            hint=f"partitions.{kind}(data.y_train, n_nodes, …)",
+        )
+    found = np.asarray(labels)
+    if found.ndim != 1:
+        raise DataError(f"partition '{kind}' divides labels, not an array of shape {found.shape}", hint="one a sample")
+    return found
+
+
+def _check_nodes(kind: str, n_nodes: int) -> None:
+    if not isinstance(n_nodes, Integral):
+        raise ArgumentTypeError(
+            f"partition '{kind}' wants the number of nodes, not {described(n_nodes)}",
+            hint="graph.n_nodes" if hasattr(n_nodes, "n_nodes") else f"partitions.{kind}(data.y_train, n_nodes, …)",
+        )
     if n_nodes < 1:
         raise DataError(f"samples cannot be divided over {n_nodes} nodes")
 
 
 def _check_enough(kind: str, n_samples: int, n_nodes: int) -> None:
-    _check_nodes(n_nodes)
+    _check_nodes(kind, n_nodes)
     if n_samples < n_nodes:
         raise DataError(
             f"partition '{kind}' uses each sample once: {n_samples:,} for training are too few for {n_nodes:,} nodes",
@@ -261,7 +233,7 @@ def _check_enough(kind: str, n_samples: int, n_nodes: int) -> None:
         )
 
 
-def _partition(order: np.ndarray, sizes: np.ndarray, local_test: float) -> Partition:
+def _partition(order: np.ndarray, sizes: np.ndarray, local_test: float, n_samples: int) -> Partition:
     """Return the partition in which node i owns the next ``sizes[i]`` of ``order``: the one place of local tests."""
     if not 0 <= local_test < 1:
         raise DataError(f"local_test = {local_test} is not a fraction", hint="0 or more, and less than 1")
@@ -272,7 +244,7 @@ def _partition(order: np.ndarray, sizes: np.ndarray, local_test: float) -> Parti
             hint="local_test = 0, or a partition with more samples a node",
         )
     offsets = np.concatenate([[0], sizes.cumsum(dtype=np.int64)])
-    return Partition(order.astype(np.int32, copy=False), offsets, (sizes - n_test).astype(np.int32))
+    return Partition(order.astype(np.int32, copy=False), offsets, (sizes - n_test).astype(np.int32), n_samples)
 
 
 def _from_owners(owners: np.ndarray, n_nodes: int, local_test: float, rng: np.random.Generator) -> Partition:
@@ -289,7 +261,7 @@ def _from_owners(owners: np.ndarray, n_nodes: int, local_test: float, rng: np.ra
         owners[given] = empty
         order = order[np.argsort(owners[order], kind="stable")]
         sizes = np.bincount(owners, minlength=n_nodes)
-    return _partition(order, sizes, local_test)
+    return _partition(order, sizes, local_test, len(owners))
 
 
 def _after_giving(sizes: np.ndarray, wanted: int) -> np.ndarray:

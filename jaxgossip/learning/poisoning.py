@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxgossip.errors import DataError
 from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 
 
 def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) -> tuple[Dataset, Partition]:
@@ -22,8 +22,9 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
         nodes: numbers of the nodes whose labels are flipped.
 
     Raises:
-        DataError: a node that does not exist.
+        DataError: a node that does not exist, or a partition of another table.
     """
+    partition.check_table(dataset.name, dataset.y_train)
     for node in nodes:
         if not 0 <= node < partition.n_nodes:
             raise DataError(
@@ -42,4 +43,5 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
         x_train=np.concatenate([np.asarray(dataset.x_train), np.asarray(dataset.x_train)[taken]]),
         y_train=np.concatenate([np.asarray(dataset.y_train), flipped.astype(np.asarray(dataset.y_train).dtype)]),
     )
-    return poisoned, dataclasses.replace(partition, order=order)
+    # Who owns what was decided by the true labels, which the new table no longer tells.
+    return poisoned, dataclasses.replace(partition, order=order, n_samples=len(poisoned.y_train), labels="")

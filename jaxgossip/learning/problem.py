@@ -1,6 +1,7 @@
 """What a network learns: one objective a node, seen as rows of parameters; and classes learnt from a divided data set."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any, Literal, Protocol
 
 import jax
@@ -9,12 +10,14 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxgossip.checks import whole
 from jaxgossip.errors import DataError, InputError
 from jaxgossip.learning.blocks import in_blocks
 from jaxgossip.learning.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
+from jaxgossip.learning.dividing import check_dataset, check_model, check_variables, divided
 from jaxgossip.learning.model import Model, predict
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
 from jaxgossip.learning.samples import Sampled
 from jaxgossip.topology import Order
@@ -134,9 +137,9 @@ class Classification(Sampled):
 def _check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
     """Raise InputError unless scores and losses of the user's own functions have the shapes that are relied on."""
     x = jax.ShapeDtypeStruct((2, *dataset.x_train.shape[1:]), dtype)
-    params = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), jax.eval_shape(model.init, jax.random.key(0))
-    )
+    params = jax.eval_shape(model.init, jax.random.key(0))
+    check_variables(params)
+    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), params)
     x = jax.eval_shape(model.prepare, x)
     labels = jax.ShapeDtypeStruct((2,), jnp.int32)
     scores = jax.eval_shape(model.apply, params, x)
@@ -160,22 +163,30 @@ def _check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
 
 def classification(
     dataset: Dataset,
-    partition: Partition,
+    partition: Partition | str | Callable[..., Partition],
     model: Model,
     *,
+    nodes: int | None = None,
+    rng: np.random.Generator | int = 0,
     batch_size: int = 1,
     init: Literal["same", "independent"] = "same",
     private: Sequence[str] = (),
     dtype: DTypeLike = jnp.float32,
     order: Order | None = None,
     privacy: DifferentialPrivacy | None = None,
+    **options: Any,
 ) -> Classification:
     """Return the problem in which every node fits ``model`` to its own part of ``dataset``.
 
+    >>> classification(data, model=logistic((57,), 2), nodes=40, partition="dirichlet", alpha=0.1, rng=0)
+
     Args:
         dataset: samples, held once.
-        partition: which samples are whose.
+        partition: how they are divided: a name of ``PARTITIONS``, a function like those, or a partition of
+            ``dataset.y_train`` that is there already.
         model: what each node trains.
+        nodes: number of nodes, where samples are divided here.
+        rng: divides them; an int is a seed.
         batch_size: samples of a node in a gradient, drawn with replacement; 0 takes all it has, exactly.
         init: whether all nodes start from one model, or each from a draw of its own.
         private: names of top-level parameters that stay on their node.
@@ -183,16 +194,23 @@ def classification(
         order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
         privacy: clips and noises the gradients (DP-SGD); :func:`jaxgossip.learning.privacy.epsilon` says what it buys.
             A node then holds the gradients of all samples of its minibatch at once.
+        options: keywords of what divides the samples.
 
     Raises:
-        DataError: ``batch_size`` negative, an order of other nodes, or samples too unequal to be taken all at once.
+        DataError: ``batch_size`` negative, a partition of other samples or labels, an order of other nodes, or samples
+            too unequal to be taken all at once.
         InputError: a private name that the model does not have, nothing left to share, scores or losses of the wrong
-            shape, or a dtype that JAX does not have.
+            shape, a dtype that JAX does not have, or no number of nodes to divide samples over.
+        ArgumentTypeError: something else in the place of a data set, a partition or a model.
     """
-    if batch_size < 0:
+    check_dataset(dataset)
+    check_model(model)
+    if isinstance(batch_size, Integral) and batch_size < 0:
         raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
-    check_order(order, partition.n_train.size)
+    whole("classification", "batch_size", batch_size, 0)
+    owned = divided(dataset, partition, nodes, rng, options)
+    check_order(order, owned.n_nodes)
     return Classification(
-        dataset, partition, model,
+        dataset, owned, model,
         batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype), order=order, privacy=privacy,
     )  # fmt: skip

@@ -193,7 +193,8 @@ def isotropic_quadratic(
     check_order(order, n_nodes)
     if targets is None:
         targets = heterogeneity * np.random.default_rng(rng).normal(size=(n_nodes, dimension))
-    return IsotropicQuadratic(np.asarray(targets), curvature, noise, _Draws(float_type(dtype), init == "same", order))
+    targets = _by_node("isotropic_quadratic", "targets", targets, n_nodes)
+    return IsotropicQuadratic(targets, curvature, noise, _Draws(float_type(dtype), init == "same", order))
 
 
 def averaging(
@@ -224,7 +225,9 @@ def averaging(
     if dimension < 1:
         raise DataError(f"averaging needs dimension ≥ 1, not {dimension}")
     check_order(order, n_nodes)
-    values = np.random.default_rng(rng).normal(size=(n_nodes, dimension)) if values is None else np.asarray(values)
+    if values is None:
+        values = np.random.default_rng(rng).normal(size=(n_nodes, dimension))
+    values = _by_node("averaging", "values", values, n_nodes)
     return IsotropicQuadratic(values, 1.0, 0.0, _Draws(float_type(dtype), same=False, order=order), at_targets=True)
 
 
@@ -274,6 +277,20 @@ def least_squares(
     truth = rng.normal(size=dimension) + heterogeneity * rng.normal(size=(n_nodes, dimension))
     y = np.einsum("nmd,nd->nm", a, truth) + noise * rng.normal(size=(n_nodes, samples))
     return LeastSquares(a, y, batch_size, _Draws(float_type(dtype), init == "same", order))
+
+
+def _by_node(what: str, name: str, rows: Any, n_nodes: int) -> np.ndarray:
+    """Return finite vectors (n, d) as NumPy's, one a node."""
+    found = np.asarray(rows)
+    if found.ndim != 2 or found.shape[0] != n_nodes or not found.shape[1] or found.dtype.kind not in "biuf":
+        raise DataError(
+            f"{what}: {name} is {found.dtype}{list(found.shape)}",
+            hint=f"a row of numbers for each of {n_nodes:,} nodes",
+        )
+    if not np.isfinite(found).all():
+        node = int(np.isfinite(found).all(1).argmin())
+        raise DataError(f"{what}: {name} of node {node} holds a number that is not finite")
+    return found
 
 
 @dataclass(frozen=True)

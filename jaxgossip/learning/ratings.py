@@ -21,7 +21,7 @@ from jaxgossip.errors import DataError
 from jaxgossip.learning.blocks import in_blocks
 from jaxgossip.learning.device import check_order, float_type
 from jaxgossip.learning.model import Model
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.learning.rating_files import read_ratings
 from jaxgossip.learning.samples import Sampled
 from jaxgossip.topology import Order

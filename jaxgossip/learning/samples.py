@@ -18,7 +18,7 @@ from jaxgossip.learning.blocks import in_blocks, sum_of_blocks
 from jaxgossip.learning.device import integers_at, integers_below, rows_at
 from jaxgossip.learning.layout import layout
 from jaxgossip.learning.model import Model
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
 from jaxgossip.random import purpose_key
 from jaxgossip.topology import Order

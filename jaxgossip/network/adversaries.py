@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgossip.checks import fits
 from jaxgossip.errors import InputError
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.registry import Registry
@@ -40,6 +41,7 @@ class Adversary:
         targeted: scene -> (n, p), row i what every liar tells node i, in the place of ``broadcast``.
         flips_labels: whether liars learn from labels turned around; the problem has to be made so
             (:func:`jaxgossip.learning.flip_labels`).
+        n_nodes: of how many nodes they were chosen; None: not known.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Adversary:
     broadcast: "Callable[[Scene], Rows] | None" = None
     targeted: "Callable[[Scene], Rows] | None" = None
     flips_labels: bool = False
+    n_nodes: int | None = None
 
     def mask(self, n_nodes: int) -> NodeMask:
         """Return (n,) bool by node: the liars.
@@ -60,8 +63,9 @@ class Adversary:
         """Return (n,) bool NumPy by node: all but the liars.
 
         Raises:
-            InputError: a liar that does not exist, or nobody honest.
+            InputError: a network of another size, a liar that does not exist, or nobody honest.
         """
+        fits("an adversary", self.n_nodes, "a network", n_nodes)
         honest = np.ones(n_nodes, bool)
         for liar in self.liars:
             if not 0 <= liar < n_nodes:
@@ -171,7 +175,8 @@ def bit_flip(
         nodes: the liars' numbers, in place of ``fraction``.
         rng: draws them.
     """
-    return Adversary("bit_flip", chosen_liars(n_nodes, fraction, nodes, rng), broadcast=lambda scene: -scene.sent)
+    liars = chosen_liars(n_nodes, fraction, nodes, rng)
+    return Adversary("bit_flip", liars, broadcast=lambda scene: -scene.sent, n_nodes=n_nodes)
 
 
 def constant(
@@ -192,7 +197,7 @@ def constant(
         rng: draws them.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
-    return Adversary("constant", liars, broadcast=lambda scene: jnp.full_like(scene.sent, value))
+    return Adversary("constant", liars, broadcast=lambda scene: jnp.full_like(scene.sent, value), n_nodes=n_nodes)
 
 
 def alie(
@@ -228,7 +233,7 @@ def alie(
         mean, deviation = scene.honest_mean()
         return jnp.broadcast_to(mean - deviations * deviation, scene.sent.shape)
 
-    return Adversary("alie", liars, broadcast=lie)
+    return Adversary("alie", liars, broadcast=lie, n_nodes=n_nodes)
 
 
 def ipm(
@@ -253,7 +258,7 @@ def ipm(
     def lie(scene: Scene) -> Rows:
         return jnp.broadcast_to(-epsilon * scene.honest_mean()[0], scene.sent.shape)
 
-    return Adversary("ipm", liars, broadcast=lie)
+    return Adversary("ipm", liars, broadcast=lie, n_nodes=n_nodes)
 
 
 def dissensus(
@@ -281,7 +286,7 @@ def dissensus(
         pull = scene.heard(scene.sent) - honest * scene.x
         return scene.x - epsilon * pull / jnp.where(share > 0, share, 1)
 
-    return Adversary("dissensus", liars, targeted=lie)
+    return Adversary("dissensus", liars, targeted=lie, n_nodes=n_nodes)
 
 
 def label_flip(
@@ -295,7 +300,7 @@ def label_flip(
         nodes: their numbers, in place of ``fraction``.
         rng: draws them.
     """
-    return Adversary("label_flip", chosen_liars(n_nodes, fraction, nodes, rng), flips_labels=True)
+    return Adversary("label_flip", chosen_liars(n_nodes, fraction, nodes, rng), flips_labels=True, n_nodes=n_nodes)
 
 
 ADVERSARIES = Registry("adversary", [bit_flip, label_flip, alie, ipm, dissensus, constant])

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgossip.checks import fits
 from jaxgossip.errors import InputError
 from jaxgossip.mixing import Faults, Mixing, Operator, counting
 from jaxgossip.network.adversaries import Scene
@@ -190,8 +191,9 @@ class Round:
             exchange: its number, where a round has many of one purpose; may be traced.
 
         Raises:
-            InputError: W and the problem have the nodes in different rows.
+            InputError: W is of another number of nodes than the problem, or has them in different rows.
         """
+        fits("mixing", W.n_nodes, "a problem", self.n_nodes)
         if W.numbering != ("" if self.order is None else self.order.numbering):
             raise InputError(
                 "the mixing and the problem have the nodes in different rows",

@@ -13,6 +13,7 @@ from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import Kind, Source
 from jaxgossip.simulation.flow import Flow
 from jaxgossip.simulation.metrics import Metrics
+from jaxgossip.simulation.program import check_start
 from jaxgossip.simulation.rounds import Observer, Result, Status, Stopwatch, check_counts
 from jaxgossip.simulation.waving import Carried, WaveProgram
 from jaxgossip.typing import PyTree
@@ -119,6 +120,7 @@ def simulate_events(
     if start is None:
         evaluate()
     else:
+        check_start(program.like, getattr(start, "state", start))
         going.resume(start)
     while going.cycle < cycles and not going.diverged and not going.spent:
         if observer.should_stop():

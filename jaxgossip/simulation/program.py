@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.errors import RunError
+from jaxgossip.checks import described
+from jaxgossip.errors import ArgumentTypeError, InputError, RunError
 from jaxgossip.mixing import counting
 from jaxgossip.network import Conditions, Round, Speeds, Timing, Traffic
 from jaxgossip.network.wallclock import Clock
@@ -212,6 +213,26 @@ def first(algorithm: Algorithm, key: PRNGKey, *, timed: bool = False) -> RunStat
 def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False) -> RunState:
     """Return the shapes and dtypes of a run's state, with clocks if it is ``timed``; nothing is computed."""
     return jax.eval_shape(partial(first, algorithm, timed=timed), run_key(seed))
+
+
+def check_start(like: PyTree, start: PyTree) -> None:
+    """Raise InputError unless ``start`` is a state of this run: the structure, shapes and dtypes of ``like``."""
+    if type(start) is not type(like):
+        raise ArgumentTypeError(
+            f"a run does not start from {described(start)}", hint="start is the 'run' of another result"
+        )
+    here, there = jax.tree.flatten_with_path(like), jax.tree.flatten_with_path(start)
+    if here[1] != there[1]:
+        raise InputError(
+            "start is the state of another algorithm or optimizer", hint="continue with the one that made it"
+        )
+    for (path, mine), (_, its) in zip(here[0], there[0], strict=True):
+        if (mine.shape, mine.dtype) != (its.shape, its.dtype):
+            raise InputError(
+                f"start{jax.tree_util.keystr(path)} is {its.dtype}{list(its.shape)}, and this run has "
+                f"{mine.dtype}{list(mine.shape)}",
+                hint="continue with the problem and the network that made it",
+            )
 
 
 def check_step(algorithm: Algorithm, like: RunState, step: Callable[[RunState], RunState]) -> None:

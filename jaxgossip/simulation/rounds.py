@@ -15,7 +15,7 @@ from jaxgossip.mixing.counting import to_int
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
 from jaxgossip.simulation.metrics import Metrics
-from jaxgossip.simulation.program import Program, RunState, by_node
+from jaxgossip.simulation.program import Program, RunState, by_node, check_start
 from jaxgossip.typing import PyTree, Rows
 
 CHUNK_S = 1.0
@@ -156,6 +156,7 @@ def simulate(
         run = program.start()
         evaluate(run)
     else:
+        check_start(program.like, start)
         run = start
     done, seconds_a_round, status = int(run.round), None, "completed"
     while done < rounds and not bool(run.diverged) and not bool(run.spent):

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.network.schedule import Messages, Source
 from jaxgossip.network.schedule.peers import Preferences
 from jaxgossip.simulation.events import simulate_events

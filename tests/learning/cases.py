@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxgossip.learning import classification, models
 from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.learning.problem import Classification
 
 KEY = jax.random.key(0)

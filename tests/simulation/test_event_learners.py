@@ -17,7 +17,7 @@ from jaxgossip import algorithms as alg
 from jaxgossip import learning, mixing, topology
 from jaxgossip.algorithms.protocol import GossipProtocol
 from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS, Schedule, schedule
 from jaxgossip.network.schedule.messages import Kind
 from jaxgossip.simulation import simulate, simulate_events

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgossip.checks import number
 from jaxgossip.errors import InputError
-from jaxgossip.network.schedule.checks import number
 from jaxgossip.network.schedule.sessions import HashedSessions, alternate
 from jaxgossip.network.schedule.traces import read_trace
 from jaxgossip.registry import Registry
@@ -36,9 +36,11 @@ class Churn:
 
     Attributes:
         online: (node (m,) int32, time_s (m,) float64) -> (m,) bool: the same question has the same answer, always.
+        n_nodes: of how many nodes it knows; None: of any.
     """
 
     online: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    n_nodes: int | None = None
 
 
 def coin(n_nodes: int, rng: np.random.Generator, *, online: float, session_s: float = 1.0) -> Churn:
@@ -52,7 +54,7 @@ def coin(n_nodes: int, rng: np.random.Generator, *, online: float, session_s: fl
     """
     online = number("coin churn", "online", online, most=1.0)
     sessions = HashedSessions(n_nodes, rng, number("coin churn", "session_s", session_s, above=True))
-    return Churn(lambda node, time_s: sessions.luck(node, sessions.at(node, time_s)) < online)
+    return Churn(lambda node, time_s: sessions.luck(node, sessions.at(node, time_s)) < online, n_nodes)
 
 
 def diurnal(
@@ -95,7 +97,7 @@ def diurnal(
         turn = sessions.start_s(node, session) / day_s - zone[node]
         return sessions.luck(node, session) < online + swing * np.cos(2 * np.pi * turn)
 
-    return Churn(is_online)
+    return Churn(is_online, n_nodes)
 
 
 def exponential(
@@ -174,7 +176,7 @@ def trace(n_nodes: int, *, path: Path, repeat: bool = False) -> Churn:
         InputError: a malformed line, an unknown node, intervals that overlap, or too few traces.
     """
     switches, count = read_trace(path, n_nodes, repeat=repeat)
-    return Churn(lambda node, time_s: switches.online(node % count, time_s))
+    return Churn(lambda node, time_s: switches.online(node % count, time_s), n_nodes)
 
 
 def _alternating(
@@ -189,7 +191,7 @@ def _alternating(
     """Return alternating sessions of mean lengths ``means_s`` (online, offline), from a stationary start on."""
     horizon_s = number(f"{what} churn", "horizon_s", horizon_s)
     first = rng.random(n_nodes) < means_s[0] / sum(means_s)
-    return Churn(alternate(first, rests(first), lengths, horizon_s, what).online)
+    return Churn(alternate(first, rests(first), lengths, horizon_s, what).online, n_nodes)
 
 
 CHURNS = Registry("churn", [coin, diurnal, exponential, lognormal, trace])

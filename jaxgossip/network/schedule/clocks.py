@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxgossip.checks import number
 from jaxgossip.errors import InputError
-from jaxgossip.network.schedule.checks import number
 from jaxgossip.registry import Registry
 
 Ticks = tuple[np.ndarray, np.ndarray]

@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
+from jaxgossip.checks import number
 from jaxgossip.errors import InputError
-from jaxgossip.network.schedule.checks import number
 from jaxgossip.registry import Registry
 
 Law = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
@@ -49,10 +49,12 @@ class Delay:
     Attributes:
         law: (sender, receiver, rng) -> (m,) seconds.
         least_s: no message is faster.
+        n_nodes: of how many nodes it knows; None: of any.
     """
 
     law: Law
     least_s: float = 0.0
+    n_nodes: int | None = None
 
     def __post_init__(self) -> None:
         number("delay", "least_s", self.least_s)
@@ -172,7 +174,7 @@ def transfer(speeds: Speeds, message_bytes: float) -> Delay:
         seconds += latency_s[receiver]
         return seconds
 
-    return Delay(law)
+    return Delay(law, n_nodes=latency_s.size)
 
 
 def _always(seconds: float) -> Delay:

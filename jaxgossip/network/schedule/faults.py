@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jaxgossip.checks import number, whole
 from jaxgossip.errors import InputError
-from jaxgossip.network.schedule.checks import number, whole
 from jaxgossip.network.schedule.churn import Churn
 from jaxgossip.network.schedule.messages import Fate
 

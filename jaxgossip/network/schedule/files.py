@@ -16,8 +16,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from jaxgossip.checks import number
 from jaxgossip.errors import InputError
-from jaxgossip.network.schedule.checks import number
 from jaxgossip.network.schedule.messages import Fate, Kind, Messages
 from jaxgossip.network.schedule.peers import Preferences
 from jaxgossip.network.schedule.tables import Table, read_table

@@ -19,9 +19,9 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
+from jaxgossip.checks import whole
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import newscast as views
-from jaxgossip.network.schedule.checks import whole
 from jaxgossip.registry import Registry
 from jaxgossip.topology import WEIGHT_RULES, Graph
 from jaxgossip.topology.graph import csr_lists, turned
@@ -41,10 +41,12 @@ class Peers:
     Attributes:
         begin: way -> a choice, which may remember what it was asked in earlier cycles of a run, and knows of no other run.
         changes: whether the choice depends on the cycle and on who is online.
+        n_nodes: of how many nodes it knows; None: of any.
     """
 
     begin: Callable[[Way], Choice]
     changes: bool = False
+    n_nodes: int | None = None
 
 
 @dataclass
@@ -103,7 +105,7 @@ def uniform(graph: Graph) -> Peers:
     Args:
         graph: who hears whom.
     """
-    return Peers(lambda way: _any_of(_called(graph, way)))
+    return Peers(lambda way: _any_of(_called(graph, way)), n_nodes=graph.n_nodes)
 
 
 def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
@@ -136,7 +138,7 @@ def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
                 )
         return _with_probabilities(sp.csr_array(matrix))
 
-    return Peers(begin)
+    return Peers(begin, n_nodes=graph.n_nodes)
 
 
 def matching(n_nodes: int) -> Peers:
@@ -165,7 +167,7 @@ def matching(n_nodes: int) -> Peers:
 
         return choose
 
-    return Peers(begin, changes=True)
+    return Peers(begin, changes=True, n_nodes=n_nodes)
 
 
 def newscast(n_nodes: int, rng: np.random.Generator, *, view: int = 20) -> Peers:
@@ -192,7 +194,7 @@ def newscast(n_nodes: int, rng: np.random.Generator, *, view: int = 20) -> Peers
 
         return choose
 
-    return Peers(begin, changes=True)
+    return Peers(begin, changes=True, n_nodes=n_nodes)
 
 
 def _called(graph: Graph, way: Way) -> Graph:

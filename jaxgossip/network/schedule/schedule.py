@@ -15,8 +15,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from jaxgossip.checks import fits, whole
 from jaxgossip.errors import ConfigError, InputError
-from jaxgossip.network.schedule.checks import whole
 from jaxgossip.network.schedule.churn import Churn
 from jaxgossip.network.schedule.clocks import Clock
 from jaxgossip.network.schedule.delays import Delay
@@ -243,8 +243,8 @@ def schedule(
     ):
         if given not in allowed:
             raise ConfigError(f"unknown {name} '{given}'", hint=nearest(given, allowed))
-    if clock.n_nodes != graph.n_nodes:
-        raise InputError(f"a clock of {clock.n_nodes} nodes does not fit {graph.name} of {graph.n_nodes} nodes")
+    for what, part in (("a clock", clock), ("a churn", churn), ("a choice of peers", peers), ("a delay", delay)):
+        fits(what, None if part is None else part.n_nodes, graph.name, graph.n_nodes)
     if tokens is not None and receive != "at_once":
         raise InputError(
             f"token accounts react as models arrive, receive '{receive}' does otherwise", hint="receive 'at_once'"

@@ -20,8 +20,8 @@ comparison of gossip learning and federated learning".
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jaxgossip.checks import whole
 from jaxgossip.errors import InputError
-from jaxgossip.network.schedule.checks import whole
 from jaxgossip.registry import Registry
 
 

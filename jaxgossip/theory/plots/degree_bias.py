@@ -37,7 +37,7 @@ from matplotlib.figure import Figure
 from jaxgossip import learning, topology
 from jaxgossip.algorithms import gossip_learning
 from jaxgossip.learning import Dataset, Problem
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.network.schedule import Fate, Kind, Messages, clocks, schedule
 from jaxgossip.network.schedule.files import Recorded
 from jaxgossip.simulation import simulate_events

@@ -29,7 +29,7 @@ from jaxgossip import topology
 from jaxgossip.algorithms import federated_averaging
 from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
 from jaxgossip.learning import Problem, classification, datasets, models, partitions
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partition import Partition
 from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, schedule
 from jaxgossip.simulation import simulate
 from jaxgossip.theory import drawing

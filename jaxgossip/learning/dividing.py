@@ -1,0 +1,127 @@
+"""What a task is made of, checked as it comes in: data set, model, and who owns which samples."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from jaxgossip.checks import described, shown, whole
+from jaxgossip.errors import ArgumentTypeError, DataError, InputError
+from jaxgossip.learning.arrays import Dataset
+from jaxgossip.learning.model import Model
+from jaxgossip.learning.partition import Partition
+from jaxgossip.learning.partitions import PARTITIONS
+from jaxgossip.registry import nearest
+
+SUPPLIED = ("labels", "n_nodes", "rng")
+"""What a partition's builder gets from the task: no options."""
+
+
+def divided(
+    dataset: Dataset,
+    partition: Partition | str | Callable[..., Partition],
+    nodes: int | None,
+    rng: np.random.Generator | int,
+    options: Mapping[str, Any],
+) -> Partition:
+    """Return who owns which training samples of ``dataset``: a partition that is there, checked, or one made of them.
+
+    Args:
+        dataset: whose training samples they are.
+        partition: of these samples; or what divides them: a name, or (labels, n_nodes, rng=…, **options) -> partition.
+        nodes: number of nodes; None: the partition's.
+        rng: divides the samples; an int is a seed.
+        options: keywords of what divides them.
+
+    Raises:
+        DataError: a partition of other samples or nodes.
+        InputError: no number of nodes, an unknown name or option, or something that divides nothing.
+    """
+    if not isinstance(partition, Partition):
+        partition = _made(dataset, partition, nodes, rng, options)
+    elif options:
+        raise ArgumentTypeError(
+            f"classification has no parameter '{next(iter(options))}'",
+            hint="options divide samples: give them with partition='dirichlet' or another name, in place of a partition",
+        )
+    partition.check_table(dataset.name, dataset.y_train)
+    if nodes is not None and partition.n_nodes != nodes:
+        raise DataError(f"a partition over {partition.n_nodes:,} nodes does not fit {nodes:,} nodes")
+    return partition
+
+
+def _made(
+    dataset: Dataset, partition: Any, nodes: int | None, rng: np.random.Generator | int, options: Mapping[str, Any]
+) -> Partition:
+    names = f"partition is a name ({', '.join(PARTITIONS)}), a Partition, or what divides labels"
+    if not (isinstance(partition, str) or callable(partition)):
+        raise ArgumentTypeError(f"{described(partition)} is no partition of {dataset.name}", hint=names)
+    if nodes is None:
+        raise InputError(f"{dataset.name} is to be divided over how many nodes?", hint="nodes=graph.n_nodes")
+    n_nodes = whole("classification", "nodes", nodes, 1)
+    builder = PARTITIONS.resolve(partition) if isinstance(partition, str) else partition
+    allowed = {name: one for name, one in inspect.signature(builder).parameters.items() if name not in SUPPLIED}
+    unknown = [name for name in options if name not in allowed]
+    if unknown and not any(one.kind == one.VAR_KEYWORD for one in allowed.values()):
+        name = partition if isinstance(partition, str) else getattr(builder, "__name__", "partition")
+        raise ArgumentTypeError(
+            f"partition '{name}' has no option '{unknown[0]}'", hint=nearest(unknown[0], [*allowed])
+        )
+    found = builder(dataset.y_train, n_nodes, rng=rng, **options)
+    if not isinstance(found, Partition):
+        raise ArgumentTypeError(f"{described(found)} is no partition of {dataset.name}", hint=names)
+    return found
+
+
+def check_dataset(dataset: Any) -> None:
+    """Raise ArgumentTypeError unless it is a Dataset."""
+    if isinstance(dataset, Dataset):
+        return
+    hint = "Dataset, from_arrays(x, y), load_file(path), or one of jg.learning.datasets"
+    if isinstance(dataset, str):
+        hint = f"jg.learning.datasets.{dataset}()" if dataset.isidentifier() else f"jg.learning.load_file({dataset!r})"
+    elif isinstance(dataset, Partition):
+        hint = "the order is classification(dataset, partition, model)"
+    elif callable(dataset):
+        hint = "call it: jg.learning.datasets.spambase()"
+    elif hasattr(dataset, "shape"):
+        hint = "jg.learning.from_arrays(x, y)"
+    raise ArgumentTypeError(f"{shown(dataset)} is no data set", hint=hint)
+
+
+def check_model(model: Any) -> None:
+    """Raise ArgumentTypeError unless it is a Model."""
+    if isinstance(model, Model):
+        return
+    packages = {one.__module__.partition(".")[0] for one in type(model).__mro__}
+    if "flax" in packages:
+        hint = (
+            "from_functions(lambda key: module.init(key, x)['params'], lambda p, x: module.apply({'params': p}, x)), "
+            "x being some samples"
+        )
+    elif "equinox" in packages:
+        hint = (
+            "params, static = eqx.partition(module, eqx.is_inexact_array), then from_functions(lambda key: params, "
+            "lambda p, x: jax.vmap(eqx.combine(p, static))(x))"
+        )
+    elif hasattr(model, "init") and hasattr(model, "apply"):
+        hint = "from_functions(lambda key: model.init(key, x), lambda p, x: model.apply(p, …, x))"
+    elif isinstance(model, str):
+        hint = f"jg.learning.models.{model}(input_shape, n_classes)" if model.isidentifier() else "jg.learning.models"
+    elif isinstance(model, tuple) and len(model) == 2:
+        hint = "jg.learning.from_functions(init, apply)"
+    else:
+        hint = "one of jg.learning.models, called with input_shape and n_classes; or from_functions(init, apply)"
+    raise ArgumentTypeError(f"{shown(model)} is no model", hint=hint)
+
+
+def check_variables(params: Any) -> None:
+    """Raise InputError where parameters hold what flax keeps beside them: running statistics are not learnt by gradients."""
+    if isinstance(params, Mapping) and "params" in params and len(params) > 1:
+        others = sorted(str(name) for name in params if name != "params")
+        raise InputError(
+            f"init returns {', '.join(others)} beside params, which no gradient moves",
+            hint="init returns module.init(key, x)['params'] alone; take a module without running statistics, such as "
+            "LayerNorm in the place of BatchNorm",
+        )
