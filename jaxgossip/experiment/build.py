@@ -218,7 +218,7 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> P
             batch_size=learning.batch_size, init=learning.init, order=order,
         )  # fmt: skip
     assert config.partition is not None
-    reader = find_dataset(standard(), learning.dataset, Path.cwd()).builder
+    reader = find_dataset(standard(), learning.dataset, Path.cwd(), learning.format).builder
     path = {} if ":" in learning.dataset else {"path": learning.dataset}
     dataset = part.call(
         "learning", learning.dataset, reader, learning.dataset_options, Dataset,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxgossip.errors import ConfigError
+from jaxgossip.errors import ConfigError, InputError
 from jaxgossip.registry import Builder, Registry, load_object, nearest
 
 
@@ -100,29 +100,41 @@ def find(registry: Registry, name: str, folder: Path) -> Found:
         raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def find_dataset(catalogue: Catalogue, name: str, folder: Path) -> Found:
+def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | None = None) -> Found:
     """Return the data set called ``name``: registered, a file, or the user's own as 'file.py:function'.
+
+    Args:
+        catalogue: where registered names and readers are.
+        name: the name.
+        folder: where a relative path starts.
+        written: the format of a file; None tells it by the file's suffix or content.
 
     Raises:
         ConfigError: unknown name, no such file, or a file of a kind that cannot be read.
     """
+    from jaxgossip.learning.files import file_format
+
+    known = [*catalogue.dataset, *catalogue.task]
+    if written is not None and (":" in name or name in known):
+        raise ConfigError(f"'{name}' is no file, and has no format", hint="remove learning.format")
     if ":" in name:
         return find(catalogue.dataset, name, folder)
     if name in list(catalogue.task):
         return Found(name, catalogue.task[name])
-    suffix = Path(name).suffix.removeprefix(".")
-    if "/" not in name and suffix not in list(catalogue.datafile):
-        known = [*catalogue.dataset, *catalogue.task]
-        if name not in known:
-            readable = ", ".join(f".{suffix}" for suffix in catalogue.datafile)
-            hint = f"{nearest(name, known)}; or a file ({readable}); or your own as 'file.py:function'"
-            raise ConfigError(f"unknown dataset '{name}'", hint=hint)
+    if name in list(catalogue.dataset):
         return Found(name, catalogue.dataset[name])
-    path = absolute(name, folder)
-    if not path.is_file():
+    path, readers = absolute(name, folder), list(catalogue.datafile)
+    if not path.exists():
+        if "/" not in name and Path(name).suffix.removeprefix(".").lower() not in [*readers, "gz", "data", "txt"]:
+            hint = f"{nearest(name, known)}; or the path of a file; or your own as 'file.py:function'"
+            raise ConfigError(f"unknown dataset '{name}'", hint=hint)
         raise ConfigError(f"no such file: {path}", hint="a relative path starts at the configuration's folder")
-    if suffix not in list(catalogue.datafile):
-        raise ConfigError(f"{path}: no reader for files '.{suffix}'", hint=nearest(suffix, list(catalogue.datafile)))
+    try:
+        suffix = written or file_format(path)
+    except InputError as error:
+        raise ConfigError(error.message, hint=error.hint) from error
+    if suffix not in readers:
+        raise ConfigError(f"{path}: no reader for files '.{suffix}'", hint=nearest(suffix, readers))
     return Found(str(path), catalogue.datafile[suffix])
 
 

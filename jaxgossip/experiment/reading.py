@@ -86,8 +86,12 @@ class Reading:
             return None
         catalogue, folder = self.catalogue, self.folder
         names = [*catalogue.dataset, *catalogue.task]
+        written = next((key for key in catalogue.datafile if key == table.get("format")), None)
         dataset = self._named(
-            ("learning", "dataset"), table, names, lambda name: catalogues.find_dataset(catalogue, name, folder)
+            ("learning", "dataset"),
+            table,
+            names,
+            lambda name: catalogues.find_dataset(catalogue, name, folder, written),
         )
         self.is_task = dataset is not None and dataset.name in list(catalogue.task)
         found = {"dataset": dataset}

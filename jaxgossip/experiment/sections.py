@@ -169,7 +169,8 @@ class Learning(Options):
     """What each node learns; the keys that hold for every data set."""
 
     dataset: str = Field(
-        description="a registered name, the path of a .csv, .npz or svmlight file, or your own as 'file.py:function'"
+        description="a registered name, the path of a table (CSV and the like, npz, svmlight; .gz too), or your own as "
+        "'file.py:function'"
     )
     dataset_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the data set")
     init: Literal["same", "independent"] = Field(
@@ -183,6 +184,9 @@ class Classification(Learning):
 
     model: str = Field(description="a registered name, or your own as 'file.py:function'")
     model_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the model")
+    format: Literal["csv", "npz", "svmlight"] | None = Field(
+        default=None, description="how the file of a path is written, where neither its suffix nor its content tells"
+    )
     test_fraction: float = Field(
         default=0.1, gt=0, lt=1, description="fraction of all samples kept as the common test set"
     )

@@ -17,6 +17,8 @@ SINGLE_SHARE = 0.1
 """Of more whole numbers, a quantity has at least this share that occurs only once."""
 LARGEST_EXACT = 2**53
 """Whole numbers below it are exact in float64, as they have to be where numbers are read as such."""
+LARGEST = float(np.finfo(np.float32).max)
+"""The largest number that a feature can be."""
 
 KINDS = "labels are integers or strings"
 _WHOLE = re.compile(r"[+-]?[0-9]+")

@@ -115,7 +115,7 @@ TABLE = {
     "a torn edge list": (["run", "small.toml", "--set", "topology={kind='edge_list', path='torn.txt'}"], 2, ["torn.txt:2"]),
     "an impossible graph": (["run", "small.toml", "--set", "topology={kind='random_regular', nodes=7, degree=3}"], 2, ["odd"]),
     "a disconnected graph": (["run", "small.toml", "--set", "topology={kind='edge_list', path='split.txt'}"], 2, ["2 components", "allow_disconnected"]),
-    "NaN data": (["run", "classify.toml"], 2, ["own.csv", "line 8", "column '1'", "'nan' is not a finite number"]),
+    "NaN data": (["run", "classify.toml"], 2, ["own.csv", "line 8", "column '1'", "the value is missing ('nan')"]),
     "a non-empty folder": (["run", "small.toml", "--out", "full"], 2, ["full is not empty"]),
     "a non-empty folder, forced": (["run", "small.toml", "--out", "full", "--force"], 2, ["full is not empty and holds no run"]),
     "no run to resume": (["resume", "full"], 2, ["full is not a run folder"]),

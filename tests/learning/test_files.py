@@ -1,5 +1,6 @@
 """The user's own files: what is read is what was written, and errors name the file and the line."""
 
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,7 @@ def test_the_suffix_chooses_the_reader(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a.{suffix}"
     if suffix == "npz":
         np.savez(path, x=X, y=WORDS)
-    elif suffix == "csv":
+    elif suffix in ("csv", "tsv"):
         write(tmp_path, path.name, csv_text())
     else:
         write(tmp_path, path.name, "".join(f"{w} 1:{a} 2:{b} 3:{c}\n" for (a, b, c), w in zip(X, WORDS, strict=True)))
@@ -102,42 +103,96 @@ def test_options_reach_the_reader(tmp_path: Path) -> None:
     same(load_file(write(tmp_path, "a.csv", csv_text("")), header=False), from_arrays(X, WORDS))
 
 
-LABEL_HINT = " (which column holds labels? see label_column)"
-NAMES = " (header = true if the first line names the columns)"
-SEPARATED = " (fields are separated by ','; give another delimiter)"
-MISSING = " (fill or leave out what is missing)"
+def label_hint(column: str) -> str:
+    return f" (which column holds labels? see label_column; drop = [{column}] leaves this one out)"
+
+
+def missing(*columns: str) -> str:
+    return f" (fill what is missing, or leave out its lines, or its columns: drop = [{', '.join(columns)}])"
+
+
+NAMES = " (header = true if the first line names the columns; label_column = 0 if it holds the labels; drop = [0] leaves it out)"
+SEPARATED = " (fields are separated by blanks; give another delimiter)"
+QUOTE = " (fields are separated by commas; quote a field that holds one)"
+LARGE = " (features lie within ±3.4e38, the range of float32)"
+TWICE = " (give each column a name of its own; header = false if the first line is a sample)"
+EITHER = " (header = true if it names the columns, header = false if it is a sample)"
 
 
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", {}, "{path} is empty"),
+        ("", {}, "{path} is empty (one sample a line)"),
+        ("\n # a\n\n#b", {}, "{path} is empty: 2 lines begin with # (one sample a line)"),
         ("a,b\n", {}, "{path}: no line after the header (header = false if the first line is a sample)"),
-        ("1,2\n3,4\n", {}, "{path}: the first line holds numbers, not names of columns (header = false)"),
-        ("a,y\n1,0\n2,1,5\n", {}, "{path}, line 3: 3 fields, not 2 as in line 1"),
-        ("a,b,y\n1,2,0\n\n2,x,1\n", {}, "{path}, line 4, column 'b': 'x' is not a finite number" + LABEL_HINT),
-        ("a,b,y\n1,2,0\n,3,1\n", {}, "{path}, line 3, column 'a': the field is empty" + MISSING),
-        ("a,b,y\n1,nan,0\n2,3,1\n", {}, "{path}, line 2, column 'b': 'nan' is not a finite number" + MISSING),
-        ("a,b,y\n1,2,0\n2,-inf,1\n", {}, "{path}, line 3, column 'b': '-inf' is not a finite number" + MISSING),
+        ("a,y\n1,0\n2,1,5\n", {}, "{path}, line 3: 3 fields, not 2 as in line 1" + QUOTE),
+        ("1,0\n2,1,5\n", {}, "{path}, line 2: 3 fields, not 2 as in line 1" + QUOTE),
+        ("a,b,y\n1,2,0\n\n2,x,1\n", {}, "{path}, line 4, column 'b': 'x' is not a finite number" + label_hint('"b"')),
+        ("a,b,y\n1,2,0\n,3,1\n", {}, "{path}, line 3, column 'a': the field is empty" + missing('"a"')),
+        ("a,b,y\n1,nan,0\n2,3,1\n", {}, "{path}, line 2, column 'b': the value is missing ('nan')" + missing('"b"')),
         (
-            "a,y\n1,0\n2,1\n",
-            {"header": False},
-            "{path}, line 1, column '0': 'a' is not a finite number" + NAMES,
-        ),
-        (
-            "a;y\n1;0\n",
+            "1,?,0\n2,3,1\nNA,5,1\n",
             {},
-            "{path}: one column cannot hold both features and labels" + SEPARATED,
+            "{path}, line 1, column '1': the value is missing ('?'), as are 1 more" + missing("0", "1"),
         ),
-        ("a,y\n1,0\n", {"delimiter": "::"}, "{path}: delimiter must be one character, not '::'"),
+        ("a,b,y\n1,2,0\n2,-inf,1\n", {}, "{path}, line 3, column 'b': '-inf' is not a finite number" + LARGE),
+        ("a,b,y\n1,2,0\n2,1e39,1\n", {}, "{path}, line 3, column 'b': '1e39' is not a finite number" + LARGE),
+        ("a,b,y\n1,2,0\n2,1_0,1\n", {}, "{path}, line 3, column 'b': '1_0' is not a finite number" + label_hint('"b"')),
+        (
+            "a;b;y\n1,5;2;0\n2;3,5;1\n",
+            {},
+            "{path}, line 2, column 'a': '1,5' is not a finite number (write a point before decimals, not a comma)",
+        ),
+        ("a,y\n1,0\n2,1\n", {"header": False}, "{path}, line 1, column '0': 'a' is not a finite number" + NAMES),
+        ("a\n1\n", {}, "{path}: one column cannot hold both features and labels" + SEPARATED),
+        (
+            "a,y\n1,0\n",
+            {"delimiter": ";;"},
+            "{path}: delimiter must be one character or '::', not ';;' (left out, it is found)",
+        ),
         ("a,y\n1,0\n", {"label_column": "yy"}, "{path}: no column 'yy' (did you mean 'y'? allowed: a, y)"),
         ("a,y\n1,0\n", {"label_column": 2}, "{path}: no column 2 (there are 2, counted from 0)"),
+        ("a,y\n1,0\n", {"drop": ("b",)}, "{path}: no column 'b' (allowed: a, y)"),
+        (
+            "a,y\n1,0\n",
+            {"drop": ("a",)},
+            "{path}: no column of features remains (label_column and drop take all there are)",
+        ),
         (
             "1,0\n2,1\n",
             {"label_column": "y", "header": False},
             "{path}: no column 'y' without a header (give label_column as a number)",
         ),
+        (
+            "1,0\n2,1\n",
+            {"label_column": "y"},
+            "{path}: no column 'y' without a header (give label_column as a number)",
+        ),
         ("a,y\n1,0\n2,0\n", {}, "{path}: all 2 labels are 0 (at least two classes are needed)"),
+        ('a,y\n1,0\n2,"1\n3,0\n', {}, '{path}, line 3: a quote is left open (close it, or write "" for a quote)'),
+        (
+            "a,b,a,y\n1,2,3,0\n",
+            {},
+            "{path}: columns 0 and 2 are both called 'a'" + TWICE,
+        ),
+        (
+            "a,,b,y\n1,2,3,0\n",
+            {},
+            "{path}: column 1 has no name of its own (name it in the first line, or leave it out: drop = [1])",
+        ),
+        (
+            ",a,y\n1.5,2,0\n2.5,3,1\n",
+            {},
+            "{path}: column 0 has no name of its own (name it in the first line, or leave it out: drop = [0])",
+        ),
+        ("0,1,2,y\n1,2,3,0\n", {}, "{path}: the first line counts: 0, 1, 2, y, …" + EITHER),
+        (",0,1,2,y\n0,1,2,3,0\n", {}, "{path}: the first line counts: , 0, 1, 2, …" + EITHER),
+        ("0,1,2,3\n5,2,3,0\n7,4,5,3\n", {}, "{path}: the first line counts: 0, 1, 2, 3, …" + EITHER),
+        (
+            "2019,2020,change,y\n1,2,3,0\n",
+            {},
+            "{path}: the first line holds words ('change') and numbers ('2019')" + EITHER,
+        ),
     ],
 )
 def test_unusable_csv_files_are_told_with_their_line(tmp_path: Path, text: str, options: dict, message: str) -> None:
@@ -157,10 +212,13 @@ PAIRS = " (write label number:value number:value …, values finite)"
         ("1 1:2\n0 a:3\n", {}, "{path}, line 2: cannot read 'a:3'" + PAIRS),
         ("1 1:2\n0 3\n", {}, "{path}, line 2: cannot read '3'" + PAIRS),
         ("# x\n1 1:nan\n", {}, "{path}, line 2: cannot read '1:nan'" + PAIRS),
-        ("1 0:2\n", {}, "{path}, line 1: feature 0 (zero_based = true if features count from 0)"),
-        ("1 1:2 1:3\n", {}, "{path}, line 1: feature 1 occurs twice"),
-        ("1 1:2 4:3\n", {"features": 3}, "{path}, line 1: feature 4, but there are 3"),
-        ("1\n0\n", {}, "{path}: no features"),
+        ("1 1:1e39\n", {}, "{path}, line 1: cannot read '1:1e39'" + PAIRS),
+        (f"1 {'9' * 5000}:1\n", {}, "{path}, line 1: cannot read '" + "9" * 37 + "…'" + PAIRS),
+        ("", {}, "{path}: no features" + PAIRS),
+        ("1 0:2\n", {"zero_based": False}, "{path}, line 1: feature 0 (zero_based = true if features count from 0)"),
+        ("1 1:2 1:3\n", {}, "{path}, line 1: feature 1 occurs twice (keep one of them)"),
+        ("1 1:2 4:3\n", {"features": 3}, "{path}, line 1: feature 4, but there are 3 (features = 4, or leave it out)"),
+        ("1\n0\n", {}, "{path}: no features" + PAIRS),
         (
             "1 1:1\n0 9999999999:1\n",
             {},
@@ -189,26 +247,74 @@ def test_unusable_npz_files_are_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match=r"a\.npz cannot be read"):
         read_npz(path)
-    np.save(tmp_path / "b.npz", X)
-    (tmp_path / "b.npz.npy").rename(tmp_path / "b.npz")
-    with pytest.raises(DataError, match=r"b\.npz cannot be read"):
-        read_npz(tmp_path / "b.npz")
+    np.save(tmp_path / "b.npy", X)
+    for name in ("b.npy", "b.npz"):
+        (tmp_path / "b.npz").write_bytes((tmp_path / "b.npy").read_bytes())
+        with pytest.raises(DataError, match=rf"{name} is one array, without labels \(numpy\.savez"):
+            load_file(tmp_path / name)
+    (tmp_path / "c.npz").write_bytes(gzip.compress(b"PK"))
+    with pytest.raises(DataError, match=r"c\.npz is packed by gzip"):
+        load_file(tmp_path / "c.npz")
+    np.savez(tmp_path / "d.npz")
+    with pytest.raises(DataError, match=r"d\.npz: no array 'x' \(it holds no arrays\)"):
+        load_file(tmp_path / "d.npz")
 
 
 @pytest.mark.parametrize("name", ["none.csv", "none.npz", "none.svm"])
 def test_a_file_that_does_not_exist_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError) as told:
         load_file(tmp_path / name)
-    assert str(told.value) == f"no such file: {tmp_path / name}"
+    assert told.value.message == f"no such file: {tmp_path / name}"
 
 
-def test_what_is_no_text_and_no_known_suffix_is_named(tmp_path: Path) -> None:
+def test_what_is_no_text_is_named(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,y\n\xff,1\n")
+    for reader in (read_csv, read_svmlight, load_file):
+        with pytest.raises(DataError) as told:
+            reader(path)
+        assert told.value.message == f"{path} is not text in UTF-8: invalid start byte at byte 4, line 2"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PAR1\x15\x04", "{path} is Parquet, which is not read"),
+        (b"\x89HDF\r\n", "{path} is HDF5, which is not read"),
+        (b"% a\n\n@RELATION iris\n", "{path} is ARFF, which is not read"),
+        (b'{"x": [1]}', "{path} is no table: it begins with '{\"x\": [1]}'"),
+    ],
+)
+def test_a_file_of_another_kind_is_named(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.data"
+    path.write_bytes(content)
     with pytest.raises(DataError) as told:
-        read_csv(path)
-    assert str(told.value) == f"{path} is not text in UTF-8: invalid start byte at byte 4"
+        load_file(path)
+    assert told.value.message == message.replace("{path}", str(path))
+    assert told.value.hint
+
+
+def test_a_format_of_another_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as told:
-        load_file("a.cvs")
-    allowed = "allowed: csv, libsvm, npz, svm, svmlight"
-    assert str(told.value) == f"a.cvs: no reader for files '.cvs' (did you mean 'csv'? {allowed})"
+        load_file(write(tmp_path, "a.data", csv_text()), format="cvs")
+    allowed = "allowed: csv, libsvm, npz, svm, svmlight, tsv"
+    assert str(told.value).endswith(f"no reader for the format 'cvs' (did you mean 'csv'? {allowed})")
+
+
+@pytest.mark.parametrize("name", ["a.data", "a.txt", "a", "a.CSV", "a.v1.2", "a.data.gz", "a.csv.gz", "a.npz"])
+@pytest.mark.parametrize("kind", ["csv", "tsv", "svmlight", "npz"])
+def test_a_file_is_known_by_its_content_or_by_its_format(name: str, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if kind == "npz":
+        np.savez(tmp_path / "made.npz", x=X, y=WORDS)
+        content = (tmp_path / "made.npz").read_bytes()
+        if name.endswith(".gz"):
+            pytest.skip("npz is packed as it is")
+    else:
+        lines = "".join(f"{w} 1:{a} 2:{b} 3:{c}\n" for (a, b, c), w in zip(X, WORDS, strict=True))
+        content = (lines if kind == "svmlight" else csv_text().replace(",", "," if kind == "csv" else "\t")).encode()
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    same(load_file(path, format=kind, standardize=False), from_arrays(X, WORDS, standardize=False))
+    told = {"a.CSV": "csv", "a.csv.gz": "csv", "a.npz": "npz"}.get(name)
+    if told is None or DATAFILES[told] is DATAFILES[kind]:
+        same(load_file(path, standardize=False), from_arrays(X, WORDS, standardize=False))
