@@ -88,7 +88,7 @@ def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_
     if as_json:
         say(json.dumps(record, indent=2))
     elif picture is None:
-        hint("jaxgossip bench --plot bench.png")
+        hint("jaxgossip", "bench", "--plot", "bench.png")
     else:
         say(f"\nwrote {picture}")
 

@@ -1,27 +1,31 @@
 """``jaxgossip figure``: theory plots on a terminal."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.cli.output import hint, loading, say, tell
 
-figure = typer.Typer(
-    help="Theory plots that check themselves.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
-)
+figure = typer.Typer(help="Theory plots that check themselves.", add_completion=False, rich_markup_mode=None)
+
+
+@figure.callback(invoke_without_command=True)
+def _bare(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        say(context.get_help())
 
 
 @figure.command("list")
 def list_plots() -> None:
     """Name all plots, and the sentence that each of them proves."""
+    loading()
     from jaxgossip.cli.listing import summaries
     from jaxgossip.theory import PLOTS
 
     say(summaries(PLOTS))
-    hint(f"jaxgossip figure run {next(iter(PLOTS))}")
+    hint("jaxgossip", "figure", "run", next(iter(PLOTS)))
 
 
 @figure.command("run")
@@ -38,6 +42,7 @@ def run_some(
     quick: Annotated[bool, typer.Option("--quick", help="Smaller measurements, held to the same tolerances.")] = False,
 ) -> None:
     """Predict, measure, draw and check. Exits with 1 when a claim does not hold."""
+    loading()
     from jaxgossip.cli.listing import table
     from jaxgossip.errors import ConfigError
     from jaxgossip.theory import PLOTS
@@ -91,4 +96,4 @@ def run_some(
             str(out),
             *(["--format", formats] if formats != "png" else []),
         ]
-        hint(shlex.join(["jaxgossip", "figure", "run", "--all", *options]))
+        hint("jaxgossip", "figure", "run", "--all", *options)

@@ -1,5 +1,6 @@
 """``sweep --grid``: the runs, their table, the summary over seeds, one picture."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ def sweep_grid(
         ConfigError: an option, a run, or the folder.
     """
     grid = expand(config, options, n_seeds, overrides)
-    command = typed()
+    command = shlex.join(typed())
     first, last = grid.seeds[0], grid.seeds[-1]
     seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
     tell(f"{counted(len(grid.runs), 'run')}: {counted(len(grid.points), 'point')}, {seeds}")
@@ -36,9 +37,9 @@ def sweep_grid(
     diverged = f", {len(outcome.diverged)} diverged" if outcome.diverged else ""
     say(f"{counted(outcome.done, 'run')} in {outcome.seconds:.1f} s{kept}{diverged}")
     if outcome.interrupted:
-        hint(f"{typed(without='--force')}   (goes on where it was stopped)")
+        hint(*typed(without="--force"), note="goes on where it was stopped")
         sys.exit(130)
-    hint(f"jaxgossip compare {out} --out compare.png   (or some of its runs; --each draws every run by itself)")
+    hint("jaxgossip", "compare", out, note="or some of its runs; --each draws every run by itself")
 
 
 def _tell(grid: Grid, out: Path) -> None:

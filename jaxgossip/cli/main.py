@@ -1,25 +1,24 @@
 """The commands. Heavy rooms are imported inside them, so that ``--help`` answers at once."""
 
 import json
+import shlex
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from jaxgossip.cli.failures import failed
 from jaxgossip.cli.figure import figure
-from jaxgossip.cli.output import fail, hint, say, tell, typed
+from jaxgossip.cli.output import hint, loading, printable, say, settings, tell, typed
 from jaxgossip.cli.topology import app as topology_commands
-
-if TYPE_CHECKING:
-    from jaxgossip.experiment.build import Experiment
-    from jaxgossip.experiment.sections import Config
 
 app = typer.Typer(
     name="jaxgossip",
     help="Emulate whole networks of gossip learning on one machine.",
-    no_args_is_help=True,
+    epilog='A configuration can name code, as "file.py:function", and whatever reads it runs that code: look into '
+    "one that is not your own before you run, validate or plan it.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -46,6 +45,21 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")
 Cache = Annotated[bool, typer.Option("--cache", help="Keep compiled programs on disk, and use those of earlier runs.")]
 
 
+@app.callback(invoke_without_command=True)
+def _bare(
+    context: typer.Context,
+    *,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        from jaxgossip import __version__
+
+        say(f"jaxgossip {__version__}")
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
 @app.command()
 def run(
     config: ConfigFile,
@@ -59,6 +73,7 @@ def run(
     cache: Cache = False,
 ) -> None:
     """Run a configuration, and its baselines, into a folder."""
+    loading()
     from jaxgossip.cli.cache import keep_compiled
     from jaxgossip.cli.progress import TerminalReporter, report, stoppable
     from jaxgossip.experiment.config import load
@@ -71,7 +86,8 @@ def run(
             tell(f"compiled programs are kept in {keep_compiled()}")
         from jaxgossip.experiment.run import run as run_experiment
 
-        report(run_experiment(loaded, out=out, force=force, command=typed(), reporter=reporter))
+        command = shlex.join(typed())
+        report(run_experiment(loaded, out=out, force=force, command=command, reporter=reporter))
 
 
 @app.command()
@@ -80,7 +96,8 @@ def resume(
     *,
     cache: Cache = False,
 ) -> None:
-    """Go on with an interrupted run; it ends exactly as if it had never stopped."""
+    """Go on with an interrupted run. It ends exactly as if it had never stopped."""
+    loading()
     from jaxgossip.cli.cache import keep_compiled
     from jaxgossip.cli.progress import TerminalReporter, report, stoppable
     from jaxgossip.experiment.run import resume as resume_experiment
@@ -109,82 +126,31 @@ def sweep(
     force: Annotated[bool, typer.Option("--force", help="Start anew; what the folder holds of a sweep goes.")] = False,
     cache: Cache = False,
 ) -> None:
-    """Run all variants of a configuration, or a grid of runs: one table, one picture. A sweep that was stopped goes on."""
+    """Run all variants of a configuration, or a grid of runs.
+
+    They end in one table and one picture. A sweep that was stopped goes on.
+    """
+    loading()
     from jaxgossip.cli.cache import keep_compiled
-    from jaxgossip.cli.listing import table
-    from jaxgossip.cli.progress import TerminalReporter, stoppable
-    from jaxgossip.experiment.plots import FEW_LINES, save_figure
-    from jaxgossip.experiment.plots import compare as draw
-    from jaxgossip.experiment.report import RunData, compare_table, final_numbers
-    from jaxgossip.experiment.standings import standings
-    from jaxgossip.experiment.sweep import is_run, variants, write_table
-    from jaxgossip.experiment.sweep import sweep as run_variants
+    from jaxgossip.cli.grid import sweep_grid
+    from jaxgossip.cli.variants import sweep_variants
 
     out = out or Path("runs") / config.stem
+    if cache:
+        tell(f"compiled programs are kept in {keep_compiled()}")
     if grid or seeds is not None:
-        from jaxgossip.cli.grid import sweep_grid
-
-        if cache:
-            tell(f"compiled programs are kept in {keep_compiled()}")
         sweep_grid(config, grid or [], 1 if seeds is None else seeds, overrides or [], out, force=force)
-        return
-    found = variants(config, overrides or [])
-    with stoppable() as stop:
-        if cache:
-            tell(f"compiled programs are kept in {keep_compiled()}")
-        outcomes = run_variants(found, out, force=force, command=typed(), reporter=TerminalReporter(stop))
-    there = {variant.name: out / variant.folder for variant in found}
-    loaded = {name: RunData.load(path) for name, path in there.items() if is_run(path)}
-    rows = [{"variant": name, **row} for name, row in zip(loaded, compare_table(list(loaded.values())), strict=True)]
-    told = [key for key in rows[0] if key != "run" and any(row[key] != "–" for row in rows)] if rows else []
-    say(table([{key: row[key] for key in told} for row in rows]))
-    numbers = [{"variant": name, **final_numbers(run)} for name, run in loaded.items()]
-    written = [*write_table(numbers, out), out / "compare.png"]
-    few = len(loaded) <= FEW_LINES
-    runs, names = list(loaded.values()), list(loaded)
-    save_figure(draw(runs, names) if few else standings(runs, names, config.stem), written[-1])
-    say(f"\nwrote {', '.join(map(str, written))}")
-    if any(outcome.status == "interrupted" for outcome in outcomes):
-        hint(f"{typed(without='--force')}   (goes on where it was stopped)")
-        sys.exit(130)
-    hint(f"jaxgossip plot {out / found[0].folder}")
+    else:
+        sweep_variants(config, overrides or [], out, force=force)
 
 
 @app.command()
 def validate(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a configuration and build everything it names, without running it."""
-    from jaxgossip.experiment.sweep import variants
+    """Check a configuration and build all that it names."""
+    loading()
+    from jaxgossip.cli.variants import validate as validate_variants
 
-    found = variants(config, overrides or [])
-    if len(found) == 1:
-        _show_parts(config, found[0].config)
-        hint(f"jaxgossip run {config}")
-        return
-    for variant in found:
-        tell(f"building {variant.name}")
-        _built(variant.config)
-    say(f"{config} is valid: {len(found)} variants")
-    hint(f"jaxgossip sweep {config}")
-
-
-def _built(loaded: "Config") -> "Experiment":
-    from jaxgossip.experiment.build import build
-    from jaxgossip.experiment.run import precision
-
-    with precision(loaded):
-        return build(loaded)
-
-
-def _show_parts(config: Path, loaded: "Config") -> None:
-    parts = _built(loaded)
-    graph = parts.graph.describe()
-    degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
-    say(f"{config} is valid")
-    say(f"  topology     {graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}")
-    say(
-        f"  learning     {parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held"
-    )
-    say(f"  algorithm    {parts.algorithm.name}, {loaded.rounds:,} rounds")
+    validate_variants(config, overrides or [])
 
 
 @app.command()
@@ -194,7 +160,8 @@ def plan(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Tell what a run will take: memory by the compiler's account, time by a short calibration."""
+    """Tell what memory and time a run will take. Memory by the compiler's account, time by a short calibration."""
+    loading()
     from jaxgossip.cli.listing import plan_table
     from jaxgossip.experiment.config import load
 
@@ -207,7 +174,7 @@ def plan(
         found = plan_run(loaded)
     say(json.dumps(found.record(), indent=2) if as_json else plan_table(found, loaded.rounds))
     if not as_json and found.fits:
-        hint(f"jaxgossip run {config}")
+        hint("jaxgossip", "run", config, *settings(overrides))
 
 
 @app.command()
@@ -221,7 +188,8 @@ def schedule(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Draw who sends to whom and when, of a run by the nodes' own clocks, without running it."""
+    """Draw who sends to whom and when, without any learning. For runs by the nodes' own clocks."""
+    loading()
     from jaxgossip.cli.schedule import show as show_schedule
 
     show_schedule(config, overrides or [], cycles, out, as_json=as_json)
@@ -237,17 +205,19 @@ def new(
     force: Force = False,
 ) -> None:
     """Write a commented example configuration to start from."""
+    from jaxgossip.experiment import toml
     from jaxgossip.experiment.examples import write_example
 
     written = write_example(name, out or Path(f"{name}.toml"), force=force)
     for path in written:
         say(f"wrote {path}")
-    hint(f"jaxgossip run {written[0]}")
+    hint("jaxgossip", "sweep" if "variants" in toml.read(written[0]) else "run", written[0])
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON schema of configurations, for editors."""
+    loading()
     from jaxgossip.experiment.config import json_schema
 
     say(json.dumps(json_schema(), indent=2))
@@ -258,6 +228,7 @@ def list_names(
     kind: Annotated[str | None, typer.Argument(help="Only this kind: topology, mixing, dataset, model, …")] = None,
 ) -> None:
     """List all that a configuration can name."""
+    loading()
     from jaxgossip.cli.listing import listing
 
     say(listing(kind))
@@ -272,6 +243,7 @@ def plot(
     by: Ways = None,
 ) -> None:
     """Draw the summary of runs anew, finished or not."""
+    loading()
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment.plots import save_figure, summary
     from jaxgossip.experiment.report import RunData
@@ -283,7 +255,7 @@ def plot(
         save_figure(summary(RunData.load(folder), by or ()), path)
         say(f"wrote {path}")
     if len(runs) > 1:
-        hint(f"jaxgossip compare {' '.join(map(str, runs))}")
+        hint("jaxgossip", "compare", *runs)
 
 
 @app.command()
@@ -296,7 +268,8 @@ def compare(
         bool, typer.Option("--each", help="Every run by itself, also those that differ in their seeds alone.")
     ] = False,
 ) -> None:
-    """Compare runs, or the runs of sweeps: a table, and one picture; bands over seeds where there are several."""
+    """Compare runs or sweeps: one table, one picture. With bands over seeds where there are several."""
+    loading()
     from jaxgossip.cli.listing import run_table, table
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment import labels
@@ -349,7 +322,8 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Measure how fast this machine mixes, learns and gossips, in copies of the state."""
+    """Measure how fast this machine mixes, learns and gossips. Told in seconds, and in copies of the state."""
+    loading()
     from jaxgossip.cli.bench import chosen_bench
 
     asked = [name for name, wanted in (("methods", methods), ("grid", grid), ("events", events)) if wanted]
@@ -359,6 +333,7 @@ def bench(
 @app.command()
 def info() -> None:
     """Show versions, devices and memory, for a report of a problem."""
+    loading()
     from jaxgossip.cli.listing import machine
 
     say(machine())
@@ -366,29 +341,12 @@ def info() -> None:
 
 def main() -> None:
     """Run the command line and exit: 0 done, 1 a run failed, 2 usage or configuration, 130 interrupted."""
-    from jaxgossip.errors import InputError, JaxGossipError
-
+    printable()
     warnings.showwarning = lambda message, *_: tell(f"warning: {message}")
     try:
-        code = app(standalone_mode=False)
-    except JaxGossipError as error:
-        fail(error.message, error.hint)
-        code = 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt:
-        fail("interrupted", "what was written stays; 'jaxgossip resume RUN' goes on with a run")
-        code = 130
-    except BrokenPipeError:
-        code = 0
-    except OSError as error:
-        fail(
-            f"{error.filename or 'a file'}: {error.strerror or error}",
-            "is the folder there, writable, and the disk not full?",
-        )
-        code = 1
-    except Exception as error:
-        # The parser's own complaints, by what they can do: typer's copy of click is not ours to import.
-        if not hasattr(error, "format_message"):
-            raise
-        fail(error.format_message(), "'jaxgossip --help' lists the commands, 'jaxgossip COMMAND --help' their options")  # pyright: ignore[reportAttributeAccessIssue]
-        code = 2
+        code = app(prog_name="jaxgossip", standalone_mode=False)
+    except Exception as error:  # noqa: BLE001 - the last resort: nobody may see a traceback
+        code = failed(error)
+    if code == 130:  # a Ctrl-C that typer has caught, and says nothing of
+        failed(KeyboardInterrupt())
     sys.exit(code if isinstance(code, int) else 0)

@@ -1,16 +1,52 @@
 """Where words go: results to stdout, everything else to stderr."""
 
+import codecs
 import contextlib
+import io
 import shlex
 import sys
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 
 WAIT_S = 2.0
 """What takes longer than this is told."""
 AGAIN_S = 10.0
 """And is told again after each so many seconds."""
+PLAIN = MappingProxyType(
+    {
+        "≤": "<=", "≥": ">=", "≠": "!=", "±": "+-", "×": "x", "·": "*", "–": "-", "—": "-", "−": "-", "…": "...",
+        "‖": "||", "√": "sqrt", "∞": "infinity", "→": "->", "λ": "lambda", "ρ": "rho", "γ": "gamma", "η": "eta",
+        "ε": "epsilon", "δ": "delta", "σ": "sigma", "μ": "mu", "π": "pi", "Π": "Pi",
+    }
+)  # fmt: skip
+"""What a terminal sees that has no such character."""
+ERRORS = "jaxgossip.plain"
+"""Name of the codecs' way with what a terminal's encoding does not have."""
+
+
+def printable() -> None:
+    """Let no character end a command: one that stdout or stderr cannot show is replaced by others like it."""
+    codecs.register_error(ERRORS, plain)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ERRORS)
+
+
+def plain(error: UnicodeError) -> tuple[bytes, int]:
+    """Return ASCII in the place of what cannot be encoded; bytes of a file's name that were no text go as they came."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return b"".join(map(_plain, error.object[error.start : error.end])), error.end
+
+
+def _plain(char: str) -> bytes:
+    if "\udc80" <= char <= "\udcff":
+        return bytes([ord(char) - 0xDC00])
+    alike = "".join(PLAIN.get(one, one) for one in unicodedata.normalize("NFKD", PLAIN.get(char, char)))
+    return alike.encode("ascii", "ignore") or b"?"
 
 
 def say(text: str) -> None:
@@ -23,14 +59,25 @@ def tell(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
 
 
-def hint(command: str) -> None:
-    """Print the next command that makes sense."""
-    say(f"\nnext: {command}")
+def loading() -> None:
+    """Say at once why nothing happens yet: JAX takes seconds to load."""
+    if "jax" not in sys.modules:
+        tell("loading JAX")
 
 
-def typed(*more: str, without: str = "") -> str:
-    """Return the command line as it was typed, quoted where a shell needs it, without one word and with ``more`` words."""
-    return shlex.join(["jaxgossip", *(word for word in sys.argv[1:] if word != without), *more])
+def hint(*words: object, note: str = "") -> None:
+    """Print the next command that makes sense, its words quoted where a shell needs it, and a note behind it."""
+    say(f"\nnext: {shlex.join(map(str, words))}" + (f"   ({note})" if note else ""))
+
+
+def settings(overrides: list[str] | None) -> list[str]:
+    """Return the ``--set`` words that were typed, for the command that comes next."""
+    return [word for override in overrides or [] for word in ("--set", override)]
+
+
+def typed(*more: str, without: str = "") -> list[str]:
+    """Return the words of the command line as they were typed, without one of them and with ``more``."""
+    return ["jaxgossip", *(word for word in sys.argv[1:] if word != without), *more]
 
 
 def fail(message: str, way_out: str = "") -> None:

@@ -185,7 +185,7 @@ def report(outcome: Outcome) -> None:
     """
     if outcome.status == "interrupted":
         tell(f"interrupted after round {outcome.rounds:,}; where it stands is saved in {outcome.folder}")
-        hint(f"jaxgossip resume {outcome.folder}")
+        hint("jaxgossip", "resume", outcome.folder)
         sys.exit(130)
     _final_table(outcome)
     say(f"\nresults in {outcome.folder}, picture in {outcome.folder / 'summary.png'}")
@@ -194,7 +194,7 @@ def report(outcome: Outcome) -> None:
             f"diverged: a model became NaN or infinite in round {outcome.rounds:,}; what was measured before is kept",
             hint="a smaller optimizer.learning_rate is the usual cure",
         )
-    hint(f"jaxgossip compare {outcome.folder} ANOTHER_RUN")
+    hint("jaxgossip", "compare", outcome.folder)
 
 
 def _final_table(outcome: Outcome) -> None:

@@ -4,7 +4,7 @@ import json
 import time
 from pathlib import Path
 
-from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.cli.output import hint, say, settings, tell
 from jaxgossip.cli.progress import fates_text
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
@@ -48,7 +48,7 @@ def show(config: Path, overrides: list[str], cycles: int | None, out: Path | Non
         say(f"\nwrote {found.written:,} messages to {out}")
         say(f'schedule.path = "{out}" takes the place of clock, peers, delay, churn, tokens and losses')
     if not as_json:
-        hint(f"jaxgossip run {config}")
+        hint("jaxgossip", "run", config, *settings(overrides))
 
 
 def _table(found: Timetable) -> str:

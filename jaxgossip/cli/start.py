@@ -18,12 +18,16 @@ TUNABLE = "glibc.malloc.hugetlb=1"
 
 def start() -> None:
     """Run the command line, with huge pages where they have to be asked for."""
-    if wants_huge_pages(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"), ENABLED):
-        os.environ["GLIBC_TUNABLES"] = TUNABLE
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
-    from jaxgossip.cli.main import main
+    try:
+        if wants_huge_pages(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"), ENABLED):
+            os.environ["GLIBC_TUNABLES"] = TUNABLE
+            os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this very command
+        from jaxgossip.cli.main import main
 
-    main()
+        main()
+    except KeyboardInterrupt:  # while it loads, or while it leaves
+        sys.stderr.write("error: interrupted\n")
+        sys.exit(130)
 
 
 def wants_huge_pages(words: list[str], tunables: str | None, enabled: Path) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxgossip.cli.output import hint, say, slow, tell, typed
+from jaxgossip.cli.output import hint, loading, say, slow, tell, typed
 
 if TYPE_CHECKING:
     from jaxgossip.experiment.topologies import Named
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="topology",
     help="List topologies, and measure what they do to mixing.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 
@@ -29,9 +28,16 @@ Seed = Annotated[int, typer.Option(help="Seed of random graphs, as in a configur
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
+@app.callback(invoke_without_command=True)
+def _bare(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+
+
 @app.command("list")
 def list_(*, as_json: Json = False) -> None:
     """List the topologies, a line about each, and their keys."""
+    loading()
     from jaxgossip.experiment.problems import shown
     from jaxgossip.experiment.schema import summary
     from jaxgossip.experiment.topologies import parameters_of
@@ -56,7 +62,7 @@ def list_(*, as_json: Json = False) -> None:
         for one in parameters_of(name):
             default = "" if one.required or one.default is None else f" [{shown(one.default)}]"
             say(f"    {one.name + default:<18} {one.about}")
-    hint("jaxgossip topology show torus --nodes 64")
+    hint(*["jaxgossip", "topology", "show", "torus", "--nodes", "64"])
 
 
 @app.command()
@@ -73,7 +79,8 @@ def show(
     *,
     as_json: Json = False,
 ) -> None:
-    """Measure one topology: its shape, its spectrum, its effective number of neighbours."""
+    """Measure one topology: its shape, its spectrum, its mixing."""
+    loading()
     from jaxgossip.cli.topology_text import facts
     from jaxgossip.experiment.topologies import named
 
@@ -92,7 +99,8 @@ def show(
     say(facts(found, asked, seed))
     if picture is not None:
         say(f"\nwrote {picture}")
-    hint("jaxgossip topology compare ring torus hypercube" if picture else typed("--plot", f"{asked.short}.png"))
+    shown_again = typed("--plot", f"{asked.short}.png")
+    hint(*(["jaxgossip", "topology", "compare", "ring", "torus", "hypercube"] if picture else shown_again))
 
 
 @app.command()
@@ -112,6 +120,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare topologies: one table, and one chart with --out."""
+    loading()
     from jaxgossip.cli.listing import table
     from jaxgossip.cli.topology_text import keys_text, rows
     from jaxgossip.experiment.topologies import check_shared, labelled, named
@@ -139,7 +148,7 @@ def compare(
     if out is not None:
         say(f"\nwrote {out}")
     else:
-        hint(typed("--out", "topologies.png"))
+        hint(*typed("--out", "topologies.png"))
 
 
 @app.command()
@@ -156,7 +165,8 @@ def optimize(
     *,
     as_json: Json = False,
 ) -> None:
-    """Learn weights: the fastest static ones, and a schedule, by differentiating through rounds of mixing."""
+    """Learn weights by differentiating through rounds of mixing. The fastest static ones, and a schedule."""
+    loading()
     from jaxgossip.cli.listing import table
     from jaxgossip.cli.progress import ShareProgress
     from jaxgossip.cli.topology_text import gap_text
@@ -200,7 +210,7 @@ def optimize(
         say(f"wrote {out}")
         say(f'in a configuration: mixing = {{ kind = "from_file", path = "{out}", which = "schedule" }}')
     else:
-        hint(typed("--out", "weights.npz"))
+        hint(*typed("--out", "weights.npz"))
 
 
 def _measured(asked: "Named", rule: str, seed: int) -> "Measures":

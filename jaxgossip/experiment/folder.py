@@ -9,9 +9,11 @@ summary.png
 checkpoint/
 """
 
+import contextlib
 import json
 import os
 import shutil
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,6 +110,13 @@ class RunFolder:
     def write_manifest(self, facts: Mapping[str, Any]) -> None:
         """Write ``manifest.json`` anew."""
         write_atomically(self.path / "manifest.json", json.dumps(facts, indent=2) + "\n")
+
+    def keep_trace(self, error: Exception) -> None:
+        """Write the whole trace of an error to ``error.txt``, and note on the error that it is there."""
+        path = self.path / "error.txt"
+        with contextlib.suppress(OSError):  # no room for it: the error itself says more than that there is none
+            write_atomically(path, "".join(traceback.format_exception(error)))
+            error.add_note(f"the whole trace is in {path}")
 
     def write_scores(self, scores: Mapping[str, np.ndarray]) -> None:
         """Write ``node_scores.npz``: every measurement of all nodes, (n,) each."""

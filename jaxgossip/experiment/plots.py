@@ -14,7 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import labels, panels
@@ -44,7 +46,22 @@ def save_figure(figure: Figure, path: Path) -> None:
     check_picture(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with style():
+        _take_words_as_they_are(figure)
         figure.savefig(path)
+
+
+def _take_words_as_they_are(figure: Figure) -> None:
+    """Let no name of the user's spoil a picture: bytes that are no text, and dollars that are no formula."""
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        words = text.get_text()
+        if any("\ud800" <= char <= "\udfff" for char in words):
+            text.set_text(words.encode(errors="replace").decode())
+        if "$" in words:
+            try:
+                MathTextParser("path").parse(text.get_text())
+            except ValueError:
+                text.set_parse_math(False)
 
 
 def check_picture(path: Path) -> None:

@@ -161,8 +161,10 @@ def carry_through(
         folder.write_manifest(
             manifest | {"status": status, "finished": now(), "error": f"{type(error).__name__}: {error}"}
         )
-        if isinstance(error, Exception) and not isinstance(error, JaxGossipError | OSError) and experiment.own:
-            raise RunError(in_own_code(error, experiment.own), hint=place_of(error, experiment.own)) from error
+        if isinstance(error, Exception) and not isinstance(error, JaxGossipError | OSError):
+            folder.keep_trace(error)
+            if experiment.own:
+                raise RunError(in_own_code(error, experiment.own), hint=place_of(error, experiment.own)) from error
         raise
     return finish(status, rounds)
 

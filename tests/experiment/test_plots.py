@@ -1,12 +1,14 @@
 """Runs read back from their folders, and the pictures of them: what is drawn, and that it can be read."""
 
 import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from jaxgossip.errors import ConfigError
@@ -379,3 +381,15 @@ def test_bins_fit_the_values_that_can_occur(values, bars):
 )
 def test_numbers_are_told_for_people(function, value, text):
     assert function(value) == text
+
+
+def test_no_name_spoils_a_picture(tmp_path):
+    figure = Figure()
+    axes = figure.subplots()
+    for name in ("$\\nonsense$", "ring $ 5", os.fsdecode(b"runs-\xff"), "$x^2$", "$" + os.fsdecode(b"\xfe") + "\\y$"):
+        axes.plot([0, 1], label=name)
+    axes.legend()
+    save_figure(figure, tmp_path / "names.svg")
+    drawn = (tmp_path / "names.svg").read_text()
+    for words in ("$\\nonsense$", "ring $ 5", "runs-?", "$x^2$", "$?\\y$"):
+        assert f"<!-- {words} -->" in drawn

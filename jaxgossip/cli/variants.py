@@ -1,0 +1,79 @@
+"""``sweep`` and ``validate`` of a configuration with variants, or with one run alone."""
+
+import shlex
+import sys
+from pathlib import Path
+
+from jaxgossip.cli.listing import table
+from jaxgossip.cli.output import hint, say, settings, slow, tell, typed
+from jaxgossip.cli.progress import TerminalReporter, stoppable
+from jaxgossip.experiment.build import Experiment, build
+from jaxgossip.experiment.plots import FEW_LINES, save_figure
+from jaxgossip.experiment.plots import compare as draw
+from jaxgossip.experiment.report import RunData, compare_table, final_numbers
+from jaxgossip.experiment.run import precision
+from jaxgossip.experiment.sections import Config
+from jaxgossip.experiment.standings import standings
+from jaxgossip.experiment.sweep import is_run, sweep, variants, write_table
+
+
+def sweep_variants(config: Path, overrides: list[str], out: Path, *, force: bool) -> None:
+    """Run all variants of a configuration and tell what they gave; go on with a sweep that was stopped.
+
+    Raises:
+        ConfigError: a variant, or the folder.
+    """
+    found = variants(config, overrides)
+    with stoppable() as stop:
+        outcomes = sweep(found, out, force=force, command=shlex.join(typed()), reporter=TerminalReporter(stop))
+    there = {variant.name: out / variant.folder for variant in found}
+    loaded = {name: RunData.load(path) for name, path in there.items() if is_run(path)}
+    rows = [{"variant": name, **row} for name, row in zip(loaded, compare_table(list(loaded.values())), strict=True)]
+    told = [key for key in rows[0] if key != "run" and any(row[key] != "–" for row in rows)] if rows else []
+    say(table([{key: row[key] for key in told} for row in rows]))
+    numbers = [{"variant": name, **final_numbers(run)} for name, run in loaded.items()]
+    written = [*write_table(numbers, out), out / "compare.png"]
+    few = len(loaded) <= FEW_LINES
+    runs, names = list(loaded.values()), list(loaded)
+    save_figure(draw(runs, names) if few else standings(runs, names, config.stem), written[-1])
+    say(f"\nwrote {', '.join(map(str, written))}")
+    if any(outcome.status == "interrupted" for outcome in outcomes):
+        hint(*typed(without="--force"), note="goes on where it was stopped")
+        sys.exit(130)
+    hint("jaxgossip", "plot", out / found[0].folder)
+
+
+def validate(config: Path, overrides: list[str]) -> None:
+    """Build what a configuration names, and tell what that is.
+
+    Raises:
+        InputError: whatever is wrong with it.
+    """
+    found = variants(config, overrides)
+    if len(found) == 1:
+        with slow("building"):
+            parts = _built(found[0].config)
+        _show_parts(config, found[0].config, parts)
+        hint("jaxgossip", "run", config, *settings(overrides))
+        return
+    for number, variant in enumerate(found, start=1):
+        tell(f"[{number} of {len(found)}] building {variant.name}")
+        _built(variant.config)
+    say(f"{config} is valid: {len(found)} variants")
+    hint("jaxgossip", "sweep", config, *settings(overrides))
+
+
+def _built(loaded: Config) -> Experiment:
+    with precision(loaded):
+        return build(loaded)
+
+
+def _show_parts(config: Path, loaded: Config, parts: Experiment) -> None:
+    graph = parts.graph.describe()
+    degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
+    say(f"{config} is valid")
+    say(f"  topology     {graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}")
+    say(
+        f"  learning     {parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held"
+    )
+    say(f"  algorithm    {parts.algorithm.name}, {loaded.rounds:,} rounds")
