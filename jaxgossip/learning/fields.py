@@ -47,6 +47,11 @@ class Fields:
         names = {",": "commas", ";": "semicolons", "\t": "tabs", BLANKS: "blanks"}
         return names.get(self.separator, f"'{self.separator}'")
 
+    def told(self, *, header: bool) -> str:
+        """Return how the file was understood, in words."""
+        named = "the first line names the columns" if header else "no line of names"
+        return f"fields separated by {self.separator_name}, {named}"
+
 
 def read_fields(path: str | Path, separator: str | None = None) -> Fields:
     """Read a text file of fields.
@@ -72,7 +77,7 @@ def read_fields(path: str | Path, separator: str | None = None) -> Fields:
             rows.append(row)
     if not rows:
         why = f": {lines.comments:,} lines begin with #" if lines.comments else ""
-        raise DataError(f"{path} is empty{why}", hint="one sample a line")
+        raise DataError(f"{path} is empty{why}", hint="one sample, or one rating, a line")
     return Fields(str(path), separator, numbers, rows, lines.comments)
 
 

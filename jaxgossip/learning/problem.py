@@ -86,9 +86,14 @@ class Classification(Sampled):
         kind = accumulator(options["dtype"])
         _check_functions(model, dataset, kind)
         self._n_classes = dataset.n_classes
+        self._data_told = dataset.describe()
         x, self._x_test = (model.prepare(jnp.asarray(x, kind)) for x in (dataset.x_train, dataset.x_test))
         y, self._y_test = (jnp.asarray(y, jnp.int32) for y in (dataset.y_train, dataset.y_test))
         super().__init__(model, x, y, partition, **options)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of the data: ``Dataset.describe`` and samples_a_node, (min, mean, max) of those trained on."""
+        return self._data_told | {"samples_a_node": self.samples_a_node}
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return what the model measures, else test_accuracy and test_loss, (s,) of every row on the common test set."""

@@ -55,8 +55,17 @@ class Ratings(Sampled):
     """
 
     def __init__(
-        self, table: RatingTable, partition: Partition, rank: int, regularization: float, **options: Any
+        self,
+        table: RatingTable,
+        partition: Partition,
+        rank: int,
+        regularization: float,
+        *,
+        name: str,
+        notes: tuple[str, ...],
+        **options: Any,
     ) -> None:
+        self._table_told = {"name": name, "items": table.n_items, "notes": notes}
         counts = np.diff(partition.offsets)
         rank_of = np.arange(partition.order.size) - np.repeat(partition.offsets[:-1], counts)
         trained = partition.order[rank_of < np.repeat(partition.n_train, counts)]
@@ -67,6 +76,21 @@ class Ratings(Sampled):
         super().__init__(
             model, jnp.asarray(table.item, jnp.int32), y, partition, private=private, privacy=None, **options
         )
+
+    def describe(self) -> dict[str, Any]:
+        """Return what is known of the ratings.
+
+        Returns:
+            name, users, items, training_ratings, test_ratings, mean, samples_a_node ((min, mean, max) of those trained on)
+            and notes.
+        """
+        return self._table_told | {
+            "users": self.n_nodes,
+            "training_ratings": int(self.sample_counts.sum()),
+            "test_ratings": int(self._n_test.sum()),
+            "mean": self.mean,
+            "samples_a_node": self.samples_a_node,
+        }
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return nothing: no rating is common to all users."""
@@ -128,6 +152,9 @@ def ratings(
     n_nodes: int,
     *,
     path: Path | None = None,
+    columns: tuple[str, ...] | None = None,
+    delimiter: str | None = None,
+    duplicates: Literal["refuse", "last", "mean"] = "refuse",
     items: int = 100,
     rank: int = 5,
     ratings_a_user: int = 20,
@@ -147,7 +174,12 @@ def ratings(
 
     Args:
         n_nodes: number of users.
-        path: a file of user, item, rating lines, separated by commas, tabs or '::'; ratings are made up without one.
+        path: a file of ratings, a user, an item and a rating a line; ratings are made up without one.
+        columns: "user", "item", "rating" in the order of the file's columns, "_" for one that is not needed; left out, the
+            file's first line tells by its names, or the order is user, item, rating.
+        delimiter: what separates the file's fields, one character or "::"; left out, it is found.
+        duplicates: what becomes of several ratings that a user gives to one item in the file: they are refused, the last
+            of them counts, or their mean.
         items: number of items of made-up ratings.
         rank: length of factors, and of those behind made-up ratings.
         ratings_a_user: how many different items each user of made-up ratings rates.
@@ -175,21 +207,27 @@ def ratings(
     check_order(order, n_nodes)
     rng = np.random.default_rng(rng)
     if path is None:
+        if columns is not None or delimiter is not None or duplicates != "refuse":
+            raise DataError("columns, delimiter and duplicates are of a file of ratings", hint="give its path")
         if ratings_a_user > items:
             raise DataError(
                 f"nobody can rate {ratings_a_user} of {items} items", hint="fewer ratings_a_user, more items"
             )
-        table = made_up(n_nodes, items, rank, ratings_a_user, noise, rng)
+        table, notes = made_up(n_nodes, items, rank, ratings_a_user, noise, rng), ()
     else:
-        user, item, rating = read_ratings(path)
-        table = RatingTable(user, item, rating, int(item.max()) + 1)
-        if (users := int(user.max()) + 1) != n_nodes:
+        found = read_ratings(path, columns=columns, delimiter=delimiter, duplicates=duplicates)
+        notes = found.notes
+        table = RatingTable(found.user, found.item, found.rating, int(found.item.max()) + 1)
+        if (users := int(found.user.max()) + 1) != n_nodes:
             raise DataError(
                 f"{path}: {users:,} users, but {n_nodes:,} nodes", hint=f"one user a node: topology.nodes = {users}"
             )
     partition = _kept_apart(table.user, n_nodes, held_out, rng)
     kind = float_type(dtype)
-    return Ratings(table, partition, rank, regularization, batch_size=batch_size, init=init, dtype=kind, order=order)
+    return Ratings(
+        table, partition, rank, regularization, name=str(path or "made up"), notes=notes,
+        batch_size=batch_size, init=init, dtype=kind, order=order,
+    )  # fmt: skip
 
 
 def made_up(

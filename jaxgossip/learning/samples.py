@@ -91,6 +91,12 @@ class Sampled:
                 hint="give a batch_size",
             )
 
+    @property
+    def samples_a_node(self) -> tuple[int, float, int]:
+        """The least, the mean and the largest number of samples that a node trains on."""
+        counts = self.sample_counts
+        return int(counts.min()), float(counts.mean(dtype=np.float64)), int(counts.max())
+
     def init(self, key: PRNGKey) -> Rows:
         """Return the initial models (n, p), all the same or each drawn by itself."""
 

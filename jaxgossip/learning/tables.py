@@ -111,7 +111,7 @@ class _Table:
 
 def _table(fields: Fields, header: bool | None, label_column: int | str | None) -> _Table:
     path, rows, lines = fields.path, fields.rows, fields.lines
-    notes = [f"fields separated by {fields.separator_name}"]
+    notes = []
     if fields.comments:
         notes.append(f"left out: {fields.comments:,} lines that begin with #")
     rows, named = _of_one_length(fields, header)
@@ -127,7 +127,7 @@ def _table(fields: Fields, header: bool | None, label_column: int | str | None) 
     if header is None:
         label = label_column if isinstance(label_column, int) and -width <= label_column < width else -1
         header = named or label_column in rows[0] or has_header(path, rows, label % width)
-    notes[0] += ", the first line names the columns" if header else ", no line of names"
+    notes.insert(0, fields.told(header=header))
     names = rows[0] if header else [str(number) for number in range(width)]
     if header:
         rows, lines = rows[1:], lines[1:]

@@ -122,8 +122,8 @@ EITHER = " (header = true if it names the columns, header = false if it is a sam
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("", {}, "{path} is empty (one sample a line)"),
-        ("\n # a\n\n#b", {}, "{path} is empty: 2 lines begin with # (one sample a line)"),
+        ("", {}, "{path} is empty (one sample, or one rating, a line)"),
+        ("\n # a\n\n#b", {}, "{path} is empty: 2 lines begin with # (one sample, or one rating, a line)"),
         ("a,b\n", {}, "{path}: no line after the header (header = false if the first line is a sample)"),
         ("a,y\n1,0\n2,1,5\n", {}, "{path}, line 3: 3 fields, not 2 as in line 1" + QUOTE),
         ("1,0\n2,1,5\n", {}, "{path}, line 2: 3 fields, not 2 as in line 1" + QUOTE),

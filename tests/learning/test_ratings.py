@@ -11,12 +11,10 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.errors import DataError
 from jaxgossip.learning import ratings
-from jaxgossip.learning.rating_files import read_ratings
 from jaxgossip.topology import Order
 
 KEY = jax.random.key(0)
 N, ITEMS, RANK = 5, 4, 2
-LINES = "ann,10,4\nbob,9,1.5\nann,9,2\nbob,10,5\nann,11,3\n"
 
 
 def small(**options):
@@ -123,20 +121,6 @@ def test_ratings_made_up_are_of_different_items_and_of_the_asked_spread() -> Non
     assert not np.array_equal(task._y, other._y)
 
 
-@pytest.mark.parametrize("separator", [",", "\t", "::", ";"])
-def test_files_of_ratings_are_read_whatever_stands_between(separator: str, tmp_path: Path) -> None:
-    path = tmp_path / "some.dat"
-    path.write_text("user,item,rating\n\n".replace(",", separator) + LINES.replace(",", separator))
-    user, item, rating = read_ratings(path)
-    np.testing.assert_array_equal(user, [0, 0, 0, 1, 1])
-    np.testing.assert_array_equal(item, [1, 0, 2, 0, 1])  # 9 before 10: numbers, not words
-    np.testing.assert_array_equal(rating, [4, 2, 3, 1.5, 5])
-    task = ratings(2, path=path, held_out=0.5, batch_size=0)
-    np.testing.assert_array_equal(task.sample_counts, [2, 1])
-    assert task.n_shared == 3 * (5 + 1)
-    assert task.mean == pytest.approx(np.mean(np.concatenate([of_user(task, node)[1] for node in range(2)])))
-
-
 SIZES = "items, rank and ratings_a_user are at least 1, not "
 NUMBERS = "ratings need noise, regularization and batch_size ≥ 0 and 0 ≤ held_out < 1, not "
 
@@ -157,27 +141,32 @@ def test_impossible_ratings_are_told(options: dict, message: str) -> None:
     assert str(told.value) == message
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "{path} holds no ratings (write user, item and rating a line)"),
-        ("user,item,rating\n", "{path} holds no ratings (write user, item and rating a line)"),
-        ("1,2\n", "{path}, line 1: no user, item and rating (separated by commas, tabs or '::')"),
-        ("1,2,3\n\n1,,3\n", "{path}, line 3: no user, item and rating (separated by commas, tabs or '::')"),
-        ("1,2,3\n1,2,good\n", "{path}, line 2: the rating 'good' is not a finite number"),
-        ("1,2,3\n1,2,inf\n", "{path}, line 2: the rating 'inf' is not a finite number"),
-        (LINES, "{path}: 2 users, but 3 nodes (one user a node: topology.nodes = 2)"),
-    ],
-)
-def test_files_that_hold_no_ratings_are_told(text: str, message: str, tmp_path: Path) -> None:
+def test_a_file_has_one_user_a_node(tmp_path: Path) -> None:
     path = tmp_path / "r.csv"
-    path.write_text(text)
+    path.write_text("ann,10,4\nbob,9,1.5\nann,9,2\nbob,10,5\nann,11,3\n")
+    task = ratings(2, path=path, held_out=0.5, batch_size=0)
+    np.testing.assert_array_equal(task.sample_counts, [2, 1])
+    assert task.n_shared == 3 * (5 + 1)
+    assert task.mean == pytest.approx(np.mean(np.concatenate([of_user(task, node)[1] for node in range(2)])))
+    assert task.describe() == {
+        "name": str(path),
+        "users": 2,
+        "items": 3,
+        "training_ratings": 3,
+        "test_ratings": 2,
+        "mean": task.mean,
+        "samples_a_node": (1, 1.5, 2),
+        "notes": ("fields separated by commas, no line of names", "user: column 0, item: column 1, rating: column 2"),
+    }
     with pytest.raises(DataError) as told:
         ratings(3, path=path)
-    assert str(told.value) == message.format(path=path)
+    assert str(told.value) == f"{path}: 2 users, but 3 nodes (one user a node: topology.nodes = 2)"
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options", [{"columns": ("user", "item", "rating")}, {"delimiter": ","}, {"duplicates": "last"}]
+)
+def test_what_is_said_of_a_file_needs_one(options: dict) -> None:
     with pytest.raises(DataError) as told:
-        read_ratings(tmp_path / "none.csv")
-    assert str(told.value) == f"no such file: {tmp_path / 'none.csv'}"
+        ratings(3, **options)
+    assert str(told.value) == "columns, delimiter and duplicates are of a file of ratings (give its path)"
