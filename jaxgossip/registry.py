@@ -7,6 +7,7 @@ docstring are the configuration schema of that name; nothing is written twice.
 import difflib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 from jaxgossip.errors import ConfigError
 
 Builder = Callable[..., Any]
+
+_MARKUP = re.compile(r":(?:\w+:)+`~?([^`<]*?)(?:\s*<[^`]*>)?`|``(.+?)``")
 
 
 class Registry(Mapping[str, Builder]):
@@ -63,9 +66,15 @@ class Registry(Mapping[str, Builder]):
         return load_object(name, folder) if ":" in name else self[name]
 
     def summary(self, name: str) -> str:
-        """Return the first line of the docstring of ``name``, as a listing shows it."""
-        line = (self[name].__doc__ or "").strip().split("\n", maxsplit=1)[0].removeprefix("Return ")
-        return line[:1].upper() + line[1:]
+        """Return the first paragraph of the docstring of ``name``, as a listing shows it."""
+        paragraph = (self[name].__doc__ or "").strip().split("\n\n", maxsplit=1)[0]
+        plain = unmarked(" ".join(paragraph.split())).removeprefix("Return ")
+        return plain[:1].upper() + plain[1:]
+
+
+def unmarked(text: str) -> str:
+    """Return a docstring's text without Sphinx' markup: what remains is read in a terminal and in an editor."""
+    return _MARKUP.sub(lambda match: match[1] or match[2], text)
 
 
 def nearest(name: str, allowed: Mapping[str, Any] | list[str]) -> str:

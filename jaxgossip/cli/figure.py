@@ -21,7 +21,7 @@ def _bare(context: typer.Context) -> None:
 def list_plots() -> None:
     """Name all plots, and the sentence that each of them proves."""
     loading()
-    from jaxgossip.cli.listing import summaries
+    from jaxgossip.cli.names import summaries
     from jaxgossip.theory import PLOTS
 
     say(summaries(PLOTS))

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.registry import Registry, nearest
-
 if TYPE_CHECKING:
     from jaxgossip.experiment.plan import Plan
 
@@ -21,7 +18,7 @@ UNFOLDED = 1000
 
 def render(*tables: Table, width: int | None = None) -> str:
     """Return tables as text, ``width`` columns or as wide as the terminal, without colour or trailing blanks."""
-    console = Console(color_system=None, force_terminal=False, width=width)
+    console = Console(color_system=None, force_terminal=False, markup=False, emoji=False, highlight=False, width=width)
     with console.capture() as capture:
         for table in tables:
             console.print(table)
@@ -50,61 +47,6 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     for row in rows:
         grid.add_row(*("–" if value is None else str(value) for value in row.values()))
     return render(grid, width=UNFOLDED)
-
-
-def listing(kind: str | None) -> str:
-    """Return all names of one kind, or of all, with a line about each.
-
-    Raises:
-        ConfigError: no such kind.
-    """
-    from jaxgossip.experiment import catalogue
-    from jaxgossip.experiment.examples import examples
-
-    found = catalogue.standard()
-    kinds: dict[str, Mapping[str, str]] = {"examples": examples()}
-    sections = {
-        "topology": (found.topology,),
-        "mixing": (found.mixing,),
-        "dataset": (found.dataset, found.task),
-        "partition": (found.partition,),
-        "model": (found.model,),
-        "algorithm": (found.algorithm,),
-        "protocol": (found.protocol,),
-        "optimizer": (found.optimizer,),
-        "compression": (found.compression,),
-        "adversary": (found.adversary,),
-        "aggregation": (found.aggregation,),
-        "clock": (found.clock,),
-        "peers": (found.peers,),
-        "delay": (found.delay,),
-        "churn": (found.churn,),
-        "tokens": (found.tokens,),
-        "speeds": (found.speeds,),
-    }
-    kinds |= {
-        name: {entry: registry.summary(entry) for registry in registries for entry in registry}
-        for name, registries in sections.items()
-    }
-    if kind is not None and kind not in kinds:
-        raise ConfigError(f"unknown kind '{kind}'", hint=nearest(kind, list(kinds)))
-    width = max(len(name) for names in kinds.values() for name in names)
-    shown = {title: names for title, names in kinds.items() if kind in (None, title)}
-    return "\n\n".join(f"{title}\n{_named(names, width)}" for title, names in shown.items())
-
-
-def summaries(registry: Registry) -> str:
-    """Return the names of a registry with a line about each."""
-    return _named({name: registry.summary(name) for name in registry}, max(map(len, registry)))
-
-
-def _named(names: Mapping[str, str], width: int) -> str:
-    grid = Table(box=None, pad_edge=False, show_header=False)
-    grid.add_column(width=width + 2, no_wrap=True)
-    grid.add_column()
-    for name, summary in names.items():
-        grid.add_row(f"  {name}", summary)
-    return render(grid)
 
 
 def plan_table(plan: "Plan", rounds: int) -> str:

@@ -226,12 +226,15 @@ def schema() -> None:
 @app.command("list")
 def list_names(
     kind: Annotated[str | None, typer.Argument(help="Only this kind: topology, mixing, dataset, model, …")] = None,
+    name: Annotated[str | None, typer.Argument(help="One name of it, with its keys: topology ring")] = None,
 ) -> None:
-    """List all that a configuration can name."""
+    """List all that a configuration can name, and the keys of each."""
     loading()
-    from jaxgossip.cli.listing import listing
+    from jaxgossip.cli.names import listing
 
-    say(listing(kind))
+    say(listing(kind, name))
+    if kind is None:
+        hint("jaxgossip", "list", "topology", "ring", note="the keys of one name")
 
 
 @app.command()

@@ -4,7 +4,9 @@ import codecs
 import contextlib
 import io
 import shlex
+import shutil
 import sys
+import textwrap
 import threading
 import time
 import unicodedata
@@ -57,6 +59,13 @@ def say(text: str) -> None:
 def tell(text: str) -> None:
     """Print what happens meanwhile."""
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+
+
+def wrapped(text: str, indent: int = 0) -> str:
+    """Return a text in lines as wide as the terminal, each after ``indent`` blanks."""
+    blanks = " " * indent
+    width = shutil.get_terminal_size().columns
+    return textwrap.fill(text, width, initial_indent=blanks, subsequent_indent=blanks, break_long_words=False)
 
 
 def loading() -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxgossip.cli.output import hint, loading, say, slow, tell, typed
+from jaxgossip.cli.output import hint, loading, say, slow, tell, typed, wrapped
 
 if TYPE_CHECKING:
     from jaxgossip.experiment.topologies import Named
@@ -38,19 +38,18 @@ def _bare(context: typer.Context) -> None:
 def list_(*, as_json: Json = False) -> None:
     """List the topologies, a line about each, and their keys."""
     loading()
-    from jaxgossip.experiment.problems import shown
-    from jaxgossip.experiment.schema import summary
-    from jaxgossip.experiment.topologies import parameters_of
+    from jaxgossip.cli.names import key_table
+    from jaxgossip.experiment.keys import keys_of
     from jaxgossip.topology import TOPOLOGIES
 
     if as_json:
         found = [
             {
                 "name": name,
-                "summary": summary(TOPOLOGIES[name]).removeprefix("Return "),
+                "summary": TOPOLOGIES.summary(name),
                 "keys": [
                     {"name": one.name, "required": one.required, "default": one.default, "about": one.about}
-                    for one in parameters_of(name)
+                    for one in keys_of(TOPOLOGIES[name])
                 ],
             }
             for name in TOPOLOGIES
@@ -58,10 +57,10 @@ def list_(*, as_json: Json = False) -> None:
         say(json.dumps(found, indent=2, default=str))
         return
     for name in TOPOLOGIES:
-        say(f"{name}\n  {summary(TOPOLOGIES[name]).removeprefix('Return ')}")
-        for one in parameters_of(name):
-            default = "" if one.required or one.default is None else f" [{shown(one.default)}]"
-            say(f"    {one.name + default:<18} {one.about}")
+        say(f"{name}\n{wrapped(TOPOLOGIES.summary(name), 2)}")
+        keys = keys_of(TOPOLOGIES[name])
+        if keys:
+            say(key_table(keys, indent=4))
     hint(*["jaxgossip", "topology", "show", "torus", "--nodes", "64"])
 
 

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, Valid
 from pydantic_core import PydanticCustomError
 
 from jaxgossip.errors import ConfigError
-from jaxgossip.registry import Builder
+from jaxgossip.registry import Builder, unmarked
 
 MACHINERY = frozenset(
     {
@@ -40,7 +40,6 @@ MACHINERY = frozenset(
 """Parameters that a run supplies itself, known by name: never keys of a configuration."""
 
 _SCALARS = (bool, int, float, str)
-_MARKUP = re.compile(r":(?:\w+:)+`~?([^`<]*?)(?:\s*<[^`]*>)?`|``(.+?)``")
 _ARGUMENT = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 
 
@@ -169,13 +168,13 @@ def describe_parameters(builder: Builder) -> dict[str, str]:
                 found[current] = match[2].strip()
             elif current:
                 found[current] = f"{found[current]} {line.strip()}".strip()
-    return {name: _unmarked(text).rstrip(".") for name, text in found.items()}
+    return {name: unmarked(text).rstrip(".") for name, text in found.items()}
 
 
 def summary(builder: Builder) -> str:
     """Return the first line of the builder's docstring, or its name."""
     first = inspect.cleandoc(builder.__doc__ or "").split("\n", maxsplit=1)[0]
-    return _unmarked(first) or str(getattr(builder, "__name__", builder))
+    return unmarked(first) or str(getattr(builder, "__name__", builder))
 
 
 def _derive[S: Options](
@@ -198,11 +197,6 @@ def _derive[S: Options](
     model.builder_keys = types.MappingProxyType(keys)
     model.builder_takes = frozenset(inspect.signature(builder).parameters)
     return model
-
-
-def _unmarked(text: str) -> str:
-    """Take Sphinx' markup off: what remains is read in a terminal and in an editor."""
-    return _MARKUP.sub(lambda match: match[1] or match[2], text)
 
 
 def _is_keyword(parameter: inspect.Parameter) -> bool:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.problems import shown, translate
-from jaxgossip.experiment.schema import configurable, describe_parameters, options_model, supply
+from jaxgossip.experiment.schema import configurable, options_model, supply
 from jaxgossip.experiment.toml import brief, parse_value, split
 from jaxgossip.registry import Builder, nearest
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights
@@ -179,38 +179,6 @@ def weights_by(rule: str, graph: Graph) -> Weights:
         GraphError: the rule has no weights for this graph.
     """
     return WEIGHT_RULES[rule](graph)
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A key of a topology.
-
-    Attributes:
-        name: of the key.
-        default: its value if left out; None and ``required`` if there is none.
-        required: whether it has to be given.
-        about: what it says.
-    """
-
-    name: str
-    default: Any
-    required: bool
-    about: str
-
-
-def parameters_of(name: str) -> tuple[Parameter, ...]:
-    """Return the keys of a registered topology, in the order of its signature."""
-    builder = TOPOLOGIES[name]
-    described = describe_parameters(builder)
-    return tuple(
-        Parameter(
-            key,
-            None if parameter.default is parameter.empty else parameter.default,
-            parameter.default is parameter.empty,
-            described.get(key, ""),
-        )
-        for key, parameter in configurable(builder).items()
-    )
 
 
 def _registered(name: str) -> Builder:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from jaxgossip.cli.listing import table
 from jaxgossip.cli.main import main
+from jaxgossip.cli.names import kinds, listing
 from jaxgossip.experiment.bench import scaling
 from jaxgossip.experiment.bench.case import Measured
 
@@ -32,6 +34,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def test_a_newcomer_gets_from_nothing_to_a_comparison(call: Callable[..., str], tmp_path: Path) -> None:
     assert "next: jaxgossip run own_graph.toml" in call("new", "own_graph")
+    assert "next: jaxgossip sweep 'my methods.toml'\n" in call("new", "methods", "--out", "my methods.toml")
     assert (tmp_path / "karate_club.txt").is_file()
     assert "own_graph.toml is valid" in call("validate", "own_graph.toml")
     shrink = ["--set", "rounds=4", "--set", "evaluation.every=2"]
@@ -60,6 +63,47 @@ def test_list_names_everything_that_a_configuration_can_name(call: Callable[...,
         assert f"  {name} " in text
     assert "  ring " in call("list", "topology")
     assert "gossip" not in call("list", "topology")
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("algorithms", "algorithm"), ("topologies", "topology"), ("peers", "peers"), ("delays", "delay"),
+     ("aggregations", "aggregation"), ("example", "examples"), ("churns", "churn"), ("weights", "weights")],
+)  # fmt: skip
+def test_a_kind_is_listed_by_its_plural_too(word: str, kind: str, call: Callable[..., str]) -> None:
+    assert call("list", word) == call("list", kind)
+    assert call("list", word).splitlines()[0] == kind
+
+
+def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
+    assert call("list", "topology", "binary_tree") == (
+        "binary_tree\n  The complete tree in level order: node i > 0 is linked to its parent (i − 1) // branching.\n\n"
+        'in a configuration: topology.kind = "binary_tree"\n\n'
+        "keys in [topology], with their [defaults]\n"
+        "  nodes          number of nodes (integer; has to be given)\n"
+        "  branching [2]  children of every inner node; 2 makes a binary tree (integer)\n\n"
+        "keys in [topology] whatever its kind\n"
+        "  allow_disconnected [false]  accept a graph of several components (true or false)\n"
+        "  localise [true]             let neighbours stand near each other in memory, in rounds of 32,768 nodes or more; "
+        "results keep\n                              the nodes' numbers (true or false)\n"
+    )
+    assert "  payload [model]" in call("list", "algorithms", "gossip")
+    assert 'learning.model = "mlp"' in call("list", "models", "mlp")
+    assert "  hidden [[32]]         width of each hidden layer (list of integers)\n" in call("list", "models", "mlp")
+    assert "it has no keys of its own" in call("list", "partition", "one_sample")
+    assert 'mixing.weights = "sinkhorn"' in call("list", "weights", "sinkhorn")
+    assert "write it by: jaxgossip new methods\n" in call("list", "examples", "methods")
+
+
+def test_every_name_is_described_within_80_columns(call: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    texts = [listing(title, name) for title, one in kinds().items() for names in one.registries for name in names]
+    texts += [call("list"), call("figure", "list"), call("topology", "list"), call("--help")]
+    for text in texts:
+        for line in text.splitlines():
+            assert len(line) <= 80, line
+        assert "``" not in text
+        assert ":func:" not in text
 
 
 def test_schema_is_json_and_knows_the_standing_keys(call: Callable[..., str]) -> None:
@@ -123,3 +167,8 @@ def test_an_example_is_not_overwritten_unless_forced(call: Callable[..., str], t
         call("new")
     call("new", "--force")
     assert "spambase" in (tmp_path / "quickstart.toml").read_text()
+
+
+def test_tables_take_no_word_for_markup() -> None:
+    assert table([{"run": "[bold]a[/bold]", "shape": "[4,16]"}]).splitlines()[1].split() == ["[bold]a[/bold]", "[4,16]"]
+    assert "[/nothing] :smile:" in table([{"run": "[/nothing] :smile:"}])
