@@ -60,7 +60,7 @@ def plan_table(plan: "Plan", rounds: int) -> str:
     if plan.links is None:
         lines += ["by a network of few nodes of the same kind: this one is too large to be built", ""]
     if not plan.fits:
-        lines.append(f"it does not fit; about {plan.largest:,} nodes would")
+        lines.append("it does not fit" + (f"; about {plan.largest:,} nodes would" if plan.largest else ""))
     elif plan.round_s is not None:
         total = duration(rounds * plan.round_s)
         speed = count_text(plan.nodes / plan.round_s)
@@ -86,6 +86,6 @@ def machine() -> str:
 
 
 def _memory() -> str:
-    from jaxgossip.experiment.memory import available_bytes, total_bytes
+    from jaxgossip.memory import available_bytes, total_bytes
 
     return f"{total_bytes() / 2**30:.1f} GiB memory, {available_bytes() / 2**30:.1f} GiB available"

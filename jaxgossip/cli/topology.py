@@ -215,8 +215,9 @@ def optimize(
 def _measured(asked: "Named", rule: str, seed: int) -> "Measures":
     from jaxgossip.experiment.topologies import weights_by
     from jaxgossip.topology.measures import measure
+    from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost
 
-    with slow(f"{asked.short}: building"):
+    with slow(f"{asked.short}: building"), links_cost(WEIGHTED_BYTES):
         graph = asked.graph(seed)
         weights = weights_by(rule, graph)
     return measure(weights, step=lambda part: slow(f"{asked.short}: {part}"), rng=seed)

@@ -17,10 +17,11 @@ import numpy as np
 from jaxgossip.errors import InputError, JaxGossipError
 from jaxgossip.experiment.build import Experiment, build
 from jaxgossip.experiment.footprint import footprint, round_seconds, state_bytes, tree_bytes
-from jaxgossip.experiment.memory import available_bytes, peak_bytes, resident_bytes
 from jaxgossip.experiment.sections import Config
 from jaxgossip.experiment.units import bytes_text
+from jaxgossip.memory import available_bytes, peak_bytes, resident_bytes
 from jaxgossip.topology.graph import Complete, Graph
+from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost
 
 SMALL_NODES = 2**10
 """Nodes of the network that tells what a node takes, before one of full size is built."""
@@ -32,6 +33,11 @@ SAME_DEGREE = 0.1
 """Networks whose mean degrees differ by less than this share take as long a node."""
 SURE = 0.4
 """A run whose models, held twice, take less than this share of the free memory fits, scratch and all."""
+
+DRAW_BYTES = 12
+"""What a sample of a minibatch takes while it is drawn: a word, its rank and its number."""
+SAMPLE_COPIES = 4
+"""How often the samples of one node's minibatch are in memory at once, on the way to their gradient."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,8 @@ def plan(config: Config, *, calibrate: bool = True) -> Plan:
     outline = _outline(config)
     if outline is not None and not outline.fits:
         return outline
-    experiment = build(config)
+    with links_cost(WEIGHTED_BYTES):
+        experiment = build(config)
     found = memory_plan(experiment)
     if not calibrate or not found.fits:
         return found
@@ -108,17 +115,17 @@ def check_outline(config: Config) -> None:
 def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
     """Raise InputError if an experiment needs more memory than is free, with what it needs it for.
 
-    Most are small, which the shapes of their state show at once; only a large one is compiled to see.
+    Most are small, which the shapes of their state and of a minibatch show at once; only a large one is compiled to see.
 
     Args:
         experiment: built, and not yet run.
         note: told what takes a while.
     """
     held = resident_bytes()
-    state = state_bytes(experiment)
-    if held + 2 * state < SURE * (held + available_bytes()):
+    state, minibatch = state_bytes(experiment), _minibatch_bytes(experiment)
+    if held + 2 * state + minibatch < SURE * (held + available_bytes()):
         return
-    note(f"models of {bytes_text(state)}: compiling once beforehand, to see if they fit")
+    note(f"models and minibatches of {bytes_text(state + minibatch)}: compiling once beforehand, to see if they fit")
     found = memory_plan(experiment)
     if not found.fits:
         raise _refusal(experiment.config, found)
@@ -126,11 +133,22 @@ def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
 
 def _refusal(config: Config, found: Plan) -> InputError:
     parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in found.parts.items())
+    ways_out = [f"about {found.largest:,} nodes fit"] if found.largest else []
+    if config.learning.batch_size > 1 and found.parts["scratch of a round"] == max(found.parts.values()):
+        ways_out.append(f"a learning.batch_size below {config.learning.batch_size:,} takes less")
+    ways_out += ["a device.dtype of 16 bits halves the models", "--force runs it all the same"]
     return InputError(
         f"{config.name}: {found.nodes:,} nodes need about {bytes_text(found.peak)} of memory, and "
         f"{bytes_text(found.free)} can be had ({parts})",
-        hint=f"about {found.largest:,} nodes fit; a device.dtype of 16 bits halves the models; --force runs it all the same",
+        hint="; ".join(ways_out),
     )
+
+
+def _minibatch_bytes(experiment: Experiment) -> int:
+    """Return about what the minibatches of a round take: the draws of all nodes, and the samples of one node."""
+    problem, batch = experiment.problem, experiment.config.learning.batch_size
+    sample = max((array.nbytes // len(array) for array in _arrays_of(problem) if array.ndim and len(array)), default=0)
+    return batch * (DRAW_BYTES * problem.n_nodes + SAMPLE_COPIES * sample)
 
 
 def memory_plan(experiment: Experiment) -> Plan:

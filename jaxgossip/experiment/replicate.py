@@ -25,12 +25,12 @@ from jaxgossip.experiment.facts import privacy_facts, target_facts
 from jaxgossip.experiment.folder import RunFolder, strict_json
 from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
 from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
-from jaxgossip.experiment.memory import available_bytes
 from jaxgossip.experiment.observer import Reporter, Teller
 from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.run import now, precision
 from jaxgossip.experiment.units import counted
+from jaxgossip.memory import available_bytes
 from jaxgossip.simulation.alike import Family, families
 from jaxgossip.simulation.checkpoint import write_atomically
 from jaxgossip.simulation.program import Steps

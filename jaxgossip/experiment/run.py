@@ -20,6 +20,7 @@ from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.plan import check_fits, check_outline
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.sections import Config
+from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost, without_memory_check
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def run(
         RunError: the run failed.
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
-    with precision(config):
+    room = without_memory_check() if force else links_cost(WEIGHTED_BYTES, "--force runs it all the same")
+    with precision(config), room:
         RunFolder.check_free(out, force=force)  # before minutes of building
         if not force:
             check_outline(config)
@@ -96,7 +98,7 @@ def resume(path: Path, *, reporter: Reporter | None = None) -> Outcome:
     folder = RunFolder.open(path)
     manifest = folder.manifest()
     config = load(folder.path / "config.toml")
-    with precision(config):
+    with precision(config), without_memory_check():  # whoever forced it when it began, means it still
         if manifest["status"] in ("completed", "diverged"):
             final = {"run": folder.log().records()[-1]}
             final |= {name: log[-1] for name in config.evaluation.baselines if (log := folder.log(name).records())}

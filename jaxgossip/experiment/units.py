@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from jaxgossip.memory import bytes_text, bytes_unit  # noqa: F401 - bytes are numbers for people like the others here
+
 ROUND_TIMES: Mapping[float, str] = MappingProxyType(
     {
         1e-3: "1 ms",
@@ -23,23 +25,8 @@ ROUND_TIMES: Mapping[float, str] = MappingProxyType(
 """Seconds that are round in the units people count time in, and about ten times each other, with their words."""
 NOISE = 1e-12
 """An eigenvalue or a gap below this is rounding."""
-_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 _SECONDS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
 _COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
-
-
-def bytes_unit(largest: float) -> tuple[float, str]:
-    """Return the decimal unit (its size in bytes, its name) in which ``largest`` bytes are a number from 1 to 999."""
-    # what three digits round up to a thousand is one of the next unit
-    return next((unit for unit in _BYTES if largest >= 0.9995 * unit[0]), _BYTES[-1])
-
-
-def bytes_text(value: float | None) -> str:
-    """Return bytes in a decimal unit: ``1.24 GB``."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    size, name = bytes_unit(value)
-    return f"{value:.0f} B" if name == "B" else f"{value / size:.3g} {name}"
 
 
 def count_text(value: float | None) -> str:

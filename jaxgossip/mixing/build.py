@@ -17,12 +17,15 @@ from jaxgossip.mixing.tables import MAX_SLOTS, Slots, most_heard, slots, slots_o
 from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, turned
+from jaxgossip.topology.room import LISTED_BYTES, WEIGHTED_BYTES, check_bytes
 from jaxgossip.topology.weights import Weights
 
 MAX_PADDING = 1.25
 """A single table of slots serves while its padded size is at most this multiple of the links."""
 MAX_REST = 1 / 6
 """Share of the nodes that may hear more than the slots hold: their sums are what mixing needs besides its result."""
+PROGRAM_BYTES = 700
+"""What compiling takes for each pair of slots: 700 were measured from 350 to 1,400 slots."""
 MAX_DENSE = 2**13
 """Nodes up to which a dense matrix (a quarter gibibyte) is a reasonable operator."""
 
@@ -34,6 +37,8 @@ def operator(weights: Weights) -> Operator:
     """
     graph, own = weights.graph, jnp.asarray(weights.self_weight)
     n, structure = graph.n_nodes, graph.structure
+    if isinstance(structure, Circulant):
+        check_slots(graph, len(structure.offsets), 0)
     everyone = np.arange(n)
     match structure:
         case Circulant(offsets):
@@ -88,6 +93,7 @@ def table_operator(weights: Weights) -> Slots | Hybrid:
     degrees = np.diff(indptr)
     longest = int(degrees.max(initial=0))
     width = max(1, int(np.quantile(degrees, 1 - MAX_REST, method="inverted_cdf")))
+    check_slots(graph, width, graph.n_links)
     if longest <= width or longest * n <= MAX_PADDING * graph.n_links:
         return slots(own, indptr, indices, values, graph.n_links, numbering)
     values = np.broadcast_to(values, indices.shape)
@@ -102,6 +108,24 @@ def table_operator(weights: Weights) -> Slots | Hybrid:
         graph.n_links,
         longest,
         numbering,
+    )
+
+
+def check_slots(graph: Graph, slots: int, listed: int) -> None:
+    """Check that a program which takes a node's neighbours slot by slot, and its tables, have room in the free memory.
+
+    Args:
+        graph: who hears whom.
+        slots: of every node; each is a line of the program.
+        listed: directed links in tables.
+
+    Raises:
+        GraphError: they have none.
+    """
+    check_bytes(
+        f"{graph.name}: {graph.n_nodes:,} nodes with {graph.n_links:,} directed links, {slots:,} of each node one by one,",
+        PROGRAM_BYTES * slots**2 + (WEIGHTED_BYTES - LISTED_BYTES) * listed,
+        hint="fewer links a node, or peers that are drawn: mixing = { kind = 'matching' }",
     )
 
 

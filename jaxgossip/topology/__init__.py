@@ -37,6 +37,7 @@ from jaxgossip.topology.random_degrees import watts_strogatz as watts_strogatz
 from jaxgossip.topology.random_graphs import erdos_renyi as erdos_renyi
 from jaxgossip.topology.random_graphs import random_geometric as random_geometric
 from jaxgossip.topology.random_graphs import stochastic_block as stochastic_block
+from jaxgossip.topology.room import without_memory_check as without_memory_check
 from jaxgossip.topology.sequences import base_k_plus_one as base_k_plus_one
 from jaxgossip.topology.sequences import hyper_hypercube as hyper_hypercube
 from jaxgossip.topology.social import davis as davis

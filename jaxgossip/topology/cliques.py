@@ -5,6 +5,7 @@ import numpy as np
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Graph, from_links
+from jaxgossip.topology.room import check_links
 from jaxgossip.topology.structures import MAX_COMPLETE_EDGES
 
 
@@ -34,7 +35,7 @@ def barbell(nodes: int, *, path: int = 0) -> Graph:
             hint=f"{nodes + 1} nodes, or path = {path + 1}",
         )
     size = (nodes - path) // 2
-    first, second = _cliques("barbell", np.array([0, nodes - size]), size)
+    first, second = _cliques("barbell", nodes, np.array([0, nodes - size]), size)
     chain = np.arange(size - 1, nodes - size)
     return _joined(nodes, (first, second), (chain, chain + 1), "barbell")
 
@@ -64,7 +65,7 @@ def two_cliques(nodes: int, *, bridges: int = 1) -> Graph:
             hint=f"bridges at most {size}",
         )
     links = np.arange(bridges)
-    inside = _cliques("two_cliques", np.array([0, size]), size)
+    inside = _cliques("two_cliques", nodes, np.array([0, size]), size)
     return _joined(nodes, inside, (size - 1 - links, size + links), "two_cliques")
 
 
@@ -84,8 +85,9 @@ def lollipop(nodes: int, *, clique: int | None = None) -> Graph:
     size = whole_number("lollipop", "clique", max(2, nodes // 2) if clique is None else clique, 2, hint="an edge")
     if size > nodes:
         raise GraphError(f"lollipop: a clique of {size} has no room on {nodes} nodes", hint=f"clique at most {nodes}")
+    inside = _cliques("lollipop", nodes, np.zeros(1, np.int64), size)
     tail = np.arange(size - 1, nodes - 1)
-    return _joined(nodes, _cliques("lollipop", np.zeros(1, np.int64), size), (tail, tail + 1), "lollipop")
+    return _joined(nodes, inside, (tail, tail + 1), "lollipop")
 
 
 def connected_caveman(nodes: int, cliques: int) -> Graph:
@@ -117,17 +119,17 @@ def connected_caveman(nodes: int, cliques: int) -> Graph:
             hint=f"each needs three: at most {nodes // 3} cliques, or use ring",
         )
     starts = np.arange(cliques) * size
-    first, second = _cliques("connected_caveman", starts, size)
+    first, second = _cliques("connected_caveman", nodes, starts, size)
     kept = (first % size != 0) | (second != first + 1)
     inside = (first[kept], second[kept])
     return _joined(nodes, inside, (starts, (starts - 1) % nodes), "connected_caveman")
 
 
-def _cliques(topology: str, starts: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+def _cliques(topology: str, nodes: int, starts: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return (first, second), first < second: all pairs inside the runs of ``size`` nodes that begin at ``starts``.
 
     Raises:
-        GraphError: more links than a complete graph may list.
+        GraphError: more links than a complete graph may list, or than memory holds.
     """
     links = starts.size * size * (size - 1)
     if links > MAX_COMPLETE_EDGES:
@@ -135,6 +137,7 @@ def _cliques(topology: str, starts: np.ndarray, size: int) -> tuple[np.ndarray, 
             f"{topology}: cliques of {size:,} nodes have {links:,} directed links, too many to list",
             hint="fewer nodes, or smaller cliques",
         )
+    check_links(topology, nodes, links + 2 * nodes, hint="fewer nodes, or smaller cliques")
     one, other = np.triu_indices(size, 1)
     return (starts[:, None] + one).ravel(), (starts[:, None] + other).ravel()
 

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Graph
+from jaxgossip.topology.room import check_bytes, check_links
 from jaxgossip.topology.weights import Weights, circulant
 
 
@@ -31,6 +32,7 @@ def k_peer_exponential(nodes: int, degree: int = 1) -> list[Weights]:
     """
     nodes = node_count("k_peer_exponential", nodes)
     degree = whole_number("k_peer_exponential", "degree", degree, 1, hint="a node must hear somebody")
+    check_bytes(f"k_peer_exponential: {degree:,} links of every node", 24 * degree, "a smaller degree")
     rounds, power = [], 1
     while power < nodes or not rounds:
         heard = np.arange(degree + 1) * power % nodes
@@ -67,6 +69,7 @@ def de_bruijn(nodes: int, degree: int = 1) -> Weights:
         return Weights(
             Graph(1, "de_bruijn", lists=(np.zeros(2, np.int64), np.empty(0, np.int32))), 0.0, 1.0, "de_bruijn"
         )
+    check_links("de_bruijn", nodes, nodes * base)
     node = np.repeat(np.arange(nodes), base)
     heard = (node * base + np.tile(np.arange(base), nodes)) % nodes
     away = heard != node

@@ -10,6 +10,7 @@ Offsets drawn twice count twice: these are weights, and no graph with a weight r
 import numpy as np
 
 from jaxgossip.topology.checks import node_count, whole_number
+from jaxgossip.topology.room import check_bytes
 from jaxgossip.topology.weights import Weights, circulant
 
 
@@ -48,6 +49,7 @@ def _drawn(name: str, nodes: int, degree: int, rng: np.random.Generator | int) -
     """Return (n,) float64: the weight of what stands each offset away; entry 0 is a node's own."""
     nodes = node_count(name, nodes, 2, hint="one node is a complete graph")
     degree = whole_number(name, "degree", degree, 1, hint="a node must hear somebody")
+    check_bytes(f"{name}: {degree:,} offsets", 16 * degree + 32 * nodes, "a smaller degree, or fewer nodes")
     drawn = np.random.default_rng(rng).integers(1, nodes, degree)
     share = np.bincount(drawn, minlength=nodes) * ((nodes - 1) / (nodes * degree))
     share[0] = 1 / nodes

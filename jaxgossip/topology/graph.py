@@ -15,7 +15,11 @@ from scipy.sparse import csgraph
 
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.order import Order
+from jaxgossip.topology.room import check_bytes, check_links
 from jaxgossip.topology.structures import Circulant, Complete, Hypercube, Lattice, Star, Structure
+
+TABLE_BYTES = 6
+"""What a link takes while the lists of a regular structure are made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +64,16 @@ class Graph:
         assert self.structure is not None
         degree = self.structure.regular_degree(self.n_nodes)
         if degree is None:
+            axes = len(self.structure.shape) if isinstance(self.structure, Lattice) else 1
+            check_links(self.name, self.n_nodes, 2 * axes * self.n_nodes)
             pairs = [np.empty((2, 0), np.int64), *map(np.stack, self.structure.sources(self.n_nodes))]
             receivers, sources = np.concatenate(pairs, axis=1)
             return csr_lists(self.n_nodes, receivers, sources)
+        if isinstance(self.structure, Complete):
+            self.structure.require_room(self.n_nodes)
+        links = self.n_nodes * degree
+        listed = f"{self.name}: the neighbour lists of {self.n_nodes:,} nodes with {links:,} directed links"
+        check_bytes(listed, TABLE_BYTES * links, "fewer nodes, or fewer links a node")
         # A table of equal rows needs no sort by receiver, and a third of the memory.
         if isinstance(self.structure, Complete):
             table = self.structure.table(self.n_nodes)

@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Circulant, Graph, Lattice
+from jaxgossip.topology.room import check_bytes
+
+OFFSET_BYTES = 200
+"""What an offset of a circulant takes, in tuples and sets of Python's."""
 
 
 def ring(nodes: int) -> Graph:
@@ -34,6 +38,7 @@ def k_nearest_ring(nodes: int, degree: int) -> Graph:
         GraphError: an odd degree, or one that has no room.
     """
     nodes, degree = check_even_ring("k_nearest_ring", nodes, degree)
+    check_bytes(f"k_nearest_ring: {degree:,} neighbours of every node", OFFSET_BYTES * degree, "a smaller degree")
     half = range(1, degree // 2 + 1)
     return Graph(nodes, "k_nearest_ring", Circulant(tuple(step * side for step in half for side in (1, -1))))
 

@@ -10,6 +10,7 @@ from jaxgossip.topology.checks import node_count, probability, whole_number
 from jaxgossip.topology.edge_keys import EdgeSet
 from jaxgossip.topology.graph import Graph, from_links
 from jaxgossip.topology.lattices import check_even_ring, k_nearest_ring
+from jaxgossip.topology.room import check_links
 
 MAX_ROUNDS = 200
 """Rounds of switches after which a pairing, and draws after which a rewiring is given up; two or three serve mostly."""
@@ -36,7 +37,7 @@ def random_regular(nodes: int, degree: int, *, rng: np.random.Generator | int = 
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: an odd nodes · degree, or a degree that has no room.
+        GraphError: an odd nodes · degree, a degree that has no room, or more links than memory holds.
     """
     nodes = node_count("random_regular", nodes, 2, hint="one node is a complete graph")
     degree = whole_number("random_regular", "degree", degree, 1)
@@ -52,6 +53,7 @@ def random_regular(nodes: int, degree: int, *, rng: np.random.Generator | int = 
             f"random_regular: {nodes} nodes of degree {degree} have {nodes * degree} edge ends, an odd number",
             hint=f"degree {' or '.join(map(str, others))}, or {' or '.join(map(str, sizes))} nodes",
         )
+    check_links("random_regular", nodes, nodes * degree)
     rng = np.random.default_rng(rng)
     if 2 * degree <= nodes - 1:
         first, second = _simple_pairing(nodes, degree, rng)
@@ -78,12 +80,13 @@ def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Gener
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: an odd degree, one that has no room, or a beta that is no probability.
+        GraphError: an odd degree, one that has no room, a beta that is no probability, or more links than memory holds.
     """
     nodes, degree = check_even_ring("watts_strogatz", nodes, degree)
     beta = probability("watts_strogatz", "beta", beta)
     if beta == 0.0 or degree == nodes - 1:  # nothing moves, or there is no free place to move to
         return replace(k_nearest_ring(nodes, degree), name="watts_strogatz")
+    check_links("watts_strogatz", nodes, nodes * degree)
     rng = np.random.default_rng(rng)
     kept = np.tile(np.arange(nodes), degree // 2)
     moved = (kept + np.repeat(np.arange(1, degree // 2 + 1), nodes)) % nodes
@@ -120,7 +123,7 @@ def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: fewer than m + 1 nodes.
+        GraphError: fewer than m + 1 nodes, or more links than memory holds.
     """
     nodes = node_count("barabasi_albert", nodes, 2, hint="one node is a complete graph")
     m = whole_number("barabasi_albert", "m", m, 1)
@@ -129,6 +132,7 @@ def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -
             f"barabasi_albert: {m} edges of a new node have no room on {nodes} nodes",
             hint=f"m at most {nodes - 1}, or at least {m + 1} nodes",
         )
+    check_links("barabasi_albert", nodes, 2 * nodes * m)
     rng = np.random.default_rng(rng)
     newer = np.concatenate([np.arange(1, m + 1), np.repeat(np.arange(m + 1, nodes), m)])
     older = np.zeros(newer.size, np.int64)

@@ -13,6 +13,7 @@ from scipy.spatial import KDTree
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.checks import node_count, one_of_two, probability, real_number, whole_number
 from jaxgossip.topology.graph import Graph, from_links
+from jaxgossip.topology.room import check_links
 
 
 def erdos_renyi(
@@ -34,7 +35,7 @@ def erdos_renyi(
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: not exactly one of p and mean_degree, or one that is out of range.
+        GraphError: not exactly one of p and mean_degree, one that is out of range, or more links than memory holds.
     """
     nodes = node_count("erdos_renyi", nodes)
     one_of_two("erdos_renyi", "p", p, "mean_degree", mean_degree)
@@ -43,6 +44,7 @@ def erdos_renyi(
         mean_degree = real_number("erdos_renyi", "mean_degree", mean_degree, 0.0, nodes - 1, hint)
         p = mean_degree / max(nodes - 1, 1)
     p = probability("erdos_renyi", "p", p)
+    check_links("erdos_renyi", nodes, p * nodes * (nodes - 1))
     first, second = _pair_of(_successes(nodes * (nodes - 1) // 2, p, np.random.default_rng(rng)))
     return from_links(nodes, first, second, name="erdos_renyi")
 
@@ -68,7 +70,7 @@ def stochastic_block(
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: more blocks than nodes, or a probability outside [0, 1].
+        GraphError: more blocks than nodes, a probability outside [0, 1], or more links than memory holds.
     """
     nodes = node_count("stochastic_block", nodes)
     blocks = whole_number("stochastic_block", "blocks", blocks, 1)
@@ -84,9 +86,10 @@ def stochastic_block(
     starts, later = ends - sizes, nodes - ends  # later: nodes of all later blocks
 
     within = np.cumsum(sizes * (sizes - 1) // 2)
+    across = np.cumsum(sizes * later)
+    check_links("stochastic_block", nodes, 2 * (p_in * int(within[-1]) + p_out * int(across[-1])))
     block, rank = _locate(within, _successes(int(within[-1]), p_in, rng))
     first, second = _pair_of(rank)
-    across = np.cumsum(sizes * later)
     home, place = _locate(across, _successes(int(across[-1]), p_out, rng))
     row, column = np.divmod(place, later[home])
     return from_links(
@@ -116,7 +119,7 @@ def random_geometric(
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: not exactly one of radius and mean_degree, or one that is out of range.
+        GraphError: not exactly one of radius and mean_degree, one that is out of range, or more links than memory holds.
     """
     nodes = node_count("random_geometric", nodes)
     one_of_two("random_geometric", "radius", radius, "mean_degree", mean_degree)
@@ -127,6 +130,7 @@ def random_geometric(
         share = mean_degree / max(nodes - 1, 1)
         radius = root_scalar(lambda r: _closer_than(r) - share, bracket=(0.0, 1.0), xtol=1e-15).root
     radius = real_number("random_geometric", "radius", radius, 0.0, math.sqrt(2), hint="the unit square's diagonal")
+    check_links("random_geometric", nodes, nodes * (nodes - 1) * _closer_than(min(radius, 1.0)))
     positions = np.random.default_rng(rng).random((nodes, 2))
     pairs = KDTree(positions).query_pairs(radius, output_type="ndarray")
     return replace(from_links(nodes, pairs[:, 0], pairs[:, 1], name="random_geometric"), positions=positions)

@@ -5,6 +5,7 @@ J = 11ᵀ/n. Takezawa, Sato, Bao, Niwa and Yamada 2023, "Beyond exponential grap
 decentralized learning via finite-time convergence".
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ import scipy.sparse as sp
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Graph
+from jaxgossip.topology.room import check_links
 from jaxgossip.topology.weights import Weights
 
 
@@ -199,7 +201,11 @@ def _weights(nodes: int, links: _Links, name: str) -> Weights:
 
 
 def _checked(name: str, nodes: int, degree: int) -> tuple[int, int]:
-    return node_count(name, nodes), whole_number(name, "degree", degree, 1, hint="a node must hear somebody")
+    nodes = node_count(name, nodes)
+    degree = whole_number(name, "degree", degree, 1, hint="a node must hear somebody")
+    most = max(1, min(degree, nodes - 1))
+    check_links(name, nodes, nodes * most * math.ceil(math.log(nodes, most + 1)))
+    return nodes, degree
 
 
 def _fewest_factors(number: int, most: int) -> tuple[int, ...] | None:

@@ -5,6 +5,7 @@ import numpy as np
 from jaxgossip.errors import GraphError
 from jaxgossip.topology.checks import node_count
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Star, from_links
+from jaxgossip.topology.room import check_links
 
 
 def star(nodes: int) -> Graph:
@@ -32,6 +33,7 @@ def binary_tree(nodes: int, *, branching: int = 2) -> Graph:
         GraphError: fewer than one node, or fewer than one child.
     """
     node_count("binary_tree", nodes, 1)
+    check_links("binary_tree", nodes, 2 * nodes)
     if branching < 1:
         raise GraphError(f"binary_tree: branching must be at least 1, not {branching}")
     child = np.arange(1, nodes)

@@ -17,6 +17,7 @@ from jaxgossip.topology.balancing import balance, balance_symmetric
 from jaxgossip.topology.checks import square_matrix
 from jaxgossip.topology.graph import Circulant, Graph, from_pattern
 from jaxgossip.topology.laplacian import laplacian_extremes
+from jaxgossip.topology.room import check_links
 
 TOLERANCE = 1e-9
 """Largest deviation of a sum of weights from one."""
@@ -232,6 +233,7 @@ def circulant(rule: str, share: np.ndarray, *, directed: bool) -> Weights:
     graph = Graph(share.size, rule, Circulant(tuple(offsets.tolist())), directed=directed)
     if not offsets.size or not np.ptp(links):
         return Weights(graph, float(links.max(initial=0.0)), float(share[0]), rule, doubly_stochastic=True)
+    check_links(rule, share.size, share.size * offsets.size, "fewer nodes, or fewer offsets")
     away = graph.indices - np.repeat(np.arange(graph.n_nodes), graph.degrees)
     return Weights(graph, share[away], float(share[0]), rule, doubly_stochastic=True)
 

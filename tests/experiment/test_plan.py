@@ -16,6 +16,7 @@ from jaxgossip.experiment.config import Config, load
 from jaxgossip.experiment.plan import check_fits, check_outline, memory_plan, plan
 from jaxgossip.experiment.run import run
 from jaxgossip.simulation.program import Program
+from jaxgossip.topology import room
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -85,6 +86,39 @@ def test_a_run_is_refused_with_its_breakdown_unless_forced(tmp_path: Path, monke
         run(config(), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert run(config(), out=tmp_path / "run", force=True).status == "completed"
+
+
+def test_a_minibatch_that_memory_cannot_hold_is_refused_before_it_is_drawn(tmp_path: Path) -> None:
+    learning = "learning={dataset='synthetic', model='logistic', batch_size=1_000_000_000}"
+    large = load(CONFIGS / "ring_sgd.toml", [learning, "partition={kind='iid'}"])
+    with pytest.raises(InputError, match=r"ring_sgd: 16 nodes need about .* GB of memory") as told:
+        run(large, out=tmp_path / "run")
+    assert "scratch of a round" in told.value.message
+    assert "a learning.batch_size below 1,000,000,000 takes less" in told.value.hint
+    assert "0 nodes" not in told.value.hint
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dense_graph_is_refused_by_its_links_unless_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = [
+        "topology={kind='erdos_renyi', nodes=80_000, p=0.6}",
+        "rounds=2",
+        "evaluation.every=2",
+        "evaluation.baselines=[]",
+    ]
+    large = load(CONFIGS / "ring_sgd.toml", dense)
+    for refused in (lambda: run(large, out=tmp_path / "run"), lambda: plan(large)):
+        with pytest.raises(
+            InputError, match=r"topology: erdos_renyi: 80,000 nodes with about 3,839,952,000 directed links"
+        ):
+            refused()
+    monkeypatch.setattr(room, "available_bytes", lambda: 50_000)
+    small = load(CONFIGS / "ring_sgd.toml", [*dense, "topology.nodes=30"])
+    with pytest.raises(InputError) as told:
+        run(small, out=tmp_path / "run")
+    assert told.value.hint == "fewer nodes, or fewer links a node; --force runs it all the same"
+    assert not (tmp_path / "run").exists()
+    assert run(small, out=tmp_path / "run", force=True).status == "completed"
 
 
 def test_a_graph_from_a_file_needs_no_outline() -> None:

@@ -1,7 +1,7 @@
 """What fits: the memory that is free, and what a case of some size takes."""
 
+from jaxgossip import memory
 from jaxgossip.errors import InputError
-from jaxgossip.experiment import memory
 from jaxgossip.experiment.units import bytes_text
 
 ROUND_PARAMS = 58

@@ -1,5 +1,6 @@
-"""The machine's memory: what is free, what this process holds and has held."""
+"""The machine's memory: what is free, what this process holds and has held, in bytes."""
 
+import math
 import os
 import resource
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")
+_BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
 
 def total_bytes() -> int:
@@ -33,6 +35,20 @@ def peak_bytes() -> int:
     """Return the most that this process has held in memory."""
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
+
+
+def bytes_unit(largest: float) -> tuple[float, str]:
+    """Return the decimal unit (its size in bytes, its name) in which ``largest`` bytes are a number from 1 to 999."""
+    # what three digits round up to a thousand is one of the next unit
+    return next((unit for unit in _BYTES if largest >= 0.9995 * unit[0]), _BYTES[-1])
+
+
+def bytes_text(value: float | None) -> str:
+    """Return bytes in a decimal unit: ``1.24 GB``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size, name = bytes_unit(value)
+    return f"{value:.0f} B" if name == "B" else f"{value / size:.3g} {name}"
 
 
 def _kilobytes(path: Path, name: str) -> int:
