@@ -150,7 +150,8 @@ def _successes(trials: int, p: float, rng: np.random.Generator) -> np.ndarray:
         expected = (trials - 1 - last) * p
         # Four standard deviations to spare: a second draw is the exception.
         gaps = rng.geometric(p, int(expected + 4 * math.sqrt(expected)) + 1)
-        numbers = last + np.cumsum(np.minimum(gaps, trials))
+        # The first gap ends at trial 0 at the earliest: only one above ``trials`` is sure to leave all of them out.
+        numbers = last + np.cumsum(np.minimum(gaps, trials + 1))
         found.append(numbers[: np.searchsorted(numbers, trials)])
         last = int(numbers[-1])
     return np.concatenate(found)
