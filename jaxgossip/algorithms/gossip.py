@@ -92,7 +92,8 @@ def gossip(
 
     if (own_scores is not None or weighting != "uniform") and (np.asarray(getattr(W, "self_weight", 0)) < 0).any():
         raise InputError(
-            "reliabilities need weights that are not negative, and W has some", hint="use metropolis_hastings"
+            "reliabilities need weights that are not negative, and W has some",
+            hint="mixing.weights = 'metropolis_hastings', or weighting = 'uniform' without scores",
         )
 
     def learn(x: Rows, opt_state: PyTree, age: NodeInts, round_: Round) -> GossipState:
@@ -163,4 +164,8 @@ def _check(n_nodes: int, payload: str, order: str | None, weighting: str, steps:
     if scores is not None and weighting != "uniform":
         raise InputError(f"scores and weighting = '{weighting}' exclude each other", hint="give one of them")
     if scores is not None and (scores.shape != (n_nodes,) or not bool((scores > 0).all())):
-        raise InputError(f"scores must be {n_nodes} positive numbers, one a node")
+        found = f"{scores.size} numbers" if scores.shape != (n_nodes,) else "numbers that are not all above 0"
+        raise InputError(
+            f"scores must be {n_nodes} positive numbers, not {found}",
+            hint="algorithm.scores (in Python: scores) has one a node; weighting = 'samples' counts theirs in its place",
+        )

@@ -212,7 +212,8 @@ def _final_table(outcome: Outcome) -> None:
             shown = "diverged" if record.get("diverged") else number(record.get(f"{key}_mean"))
             say(f"  {LABELS.get(name, name):<22}{shown}")
     say(f"\n  consensus distance    {number(run['consensus_distance'])}")
-    say(f"  messages              {run['messages']:,}")
+    asked = f", {run['requests']:,} of them requests, of no bytes" if "requests" in run else ""
+    say(f"  messages              {run['messages']:,}{asked}")
     beside = f", {run['metadata_bytes']:,} of them beside the models" if run.get("metadata_bytes") else ""
     say(f"  bytes sent            {run['bytes_sent']:,}{beside}")
     if "in_flight" in run:

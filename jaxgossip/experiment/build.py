@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -31,8 +32,9 @@ from jaxgossip.learning import (
 from jaxgossip.learning.poisoning import flip_labels
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
+from jaxgossip.network.aggregation import senders
 from jaxgossip.network.schedule import Source
-from jaxgossip.random import host_rng
+from jaxgossip.random import host_rng, run_key
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
 
 LOCALISE_FROM = 2**15
@@ -137,7 +139,7 @@ def build(
         Algorithm if W is not None else GossipProtocol,
         problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
     )  # fmt: skip
-    aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
+    aggregation = build_aggregation(config, part, W)
     network = config.network.model_dump() | part.lifted_of("network")
     conditions = Conditions(**network, adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation)
     speeds = part.optional(
@@ -164,6 +166,15 @@ def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
     return Builder(config.seed).optional(
         "adversary", config.adversary, ADVERSARIES, Adversary, n_nodes=n_nodes, rng=rng
     )
+
+
+def build_aggregation(config: Config, part: Builder, W: Mixing | None) -> Aggregation | None:
+    """Return how nodes take in what they hear, and check that the mixing allows it; None without a section."""
+    aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
+    if config.aggregation is not None and W is not None and W.conserves == "agreement":  # what follows says no to mass
+        with errors_of("aggregation", config.aggregation.kind):
+            jax.eval_shape(lambda key: senders(W.at(jnp.int32(0), key)), run_key(config.seed))
+    return aggregation
 
 
 def build_graph(config: Config) -> Graph:
@@ -214,7 +225,7 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> P
     if not isinstance(learning, Classification):
         return part.call(
             "learning", learning.dataset, TASKS[learning.dataset], learning.dataset_options, object,
-            n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype,
+            table="learning.dataset_options", n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype,
             batch_size=learning.batch_size, init=learning.init, order=order,
         )  # fmt: skip
     assert config.partition is not None
@@ -223,6 +234,7 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> P
     dataset = part.call(
         "learning", learning.dataset, reader, learning.dataset_options, Dataset,
         test_fraction=learning.test_fraction, standardize=learning.standardize, rng=host_rng(config.seed, "data"), **path,
+        table="learning.dataset_options",
     )  # fmt: skip
     partition = part.section(
         "partition", config.partition, PARTITIONS, Partition,
@@ -235,7 +247,7 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> P
     privacy = private and DifferentialPrivacy(private.clip, private.noise_multiplier)
     model = part.call(
         "learning", learning.model, MODELS.resolve(learning.model), learning.model_options, Model,
-        input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes,
+        input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes, table="learning.model_options",
     )  # fmt: skip
     with errors_of("learning", learning.model):
         return classification(

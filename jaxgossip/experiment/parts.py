@@ -1,13 +1,14 @@
 """Calling the builders that a configuration names; what goes wrong in one begins with its section's name."""
 
 import contextlib
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from jaxgossip.errors import ConfigError, JaxGossipError
-from jaxgossip.experiment.schema import Options, supply
+from jaxgossip.experiment.schema import Options, configurable, describe_parameters, supply
 from jaxgossip.registry import Registry
 
 
@@ -48,11 +49,16 @@ class Builder:
         """Return the same, or None without a section."""
         return None if section is None else self.section(name, section, registry, expected, **machinery)
 
-    def call(self, name: str, kind: str, builder: Any, options: Options, expected: Any, **machinery: Any) -> Any:
-        """Return what ``builder`` makes of ``options`` and of what a run supplies; see :meth:`section`."""
+    def call(
+        self, name: str, kind: str, builder: Any, options: Options, expected: Any, *, table: str = "", **machinery: Any
+    ) -> Any:
+        """Return what ``builder`` makes of ``options`` and of what a run supplies; see :meth:`section`.
+
+        ``table`` is the path of the builder's keys, if it is not ``name``.
+        """
         keywords = options.keywords() | self.lifted_of(name)
         given = {key: value for key, value in {"seed": self.seed, **machinery}.items() if key not in keywords}
-        with errors_of(name, kind):
+        with errors_of(name, kind), _keys_told(table or name, builder):
             found = supply(builder, keywords, **given)
             if not isinstance(found, expected):
                 wanted = expected if isinstance(expected, tuple) else (expected,)
@@ -72,6 +78,21 @@ def errors_of(name: str, kind: str) -> Iterator[None]:
         if ":" not in kind:
             raise
         raise ConfigError(f"{name}: {in_own_code(error, [kind])}", hint=place_of(error, [kind])) from error
+
+
+@contextlib.contextmanager
+def _keys_told(table: str, builder: Any) -> Iterator[None]:
+    """Give every error without a hint one: what the keys mean that its message names, or which keys there are."""
+    try:
+        yield
+    except JaxGossipError as error:
+        if error.hint:
+            raise
+        keys, meant = configurable(builder), describe_parameters(builder)
+        named = [key for key in keys if re.search(rf"\b{re.escape(key)}\b", error.message)]
+        told = [f"{table}.{key}: {meant[key]}" for key in named if key in meant]
+        rest = f"keys of {table}: {', '.join(keys)}" if keys else f"another kind: 'jaxgossip list {table}' names them"
+        raise type(error)(error.message, hint="\n".join(told) or rest) from error
 
 
 def in_own_code(error: Exception, kinds: Sequence[str]) -> str:

@@ -8,9 +8,11 @@ from jaxgossip.experiment.parts import Builder, errors_of
 from jaxgossip.experiment.sections import Config
 from jaxgossip.network import Speeds
 from jaxgossip.network.schedule import (
+    ANSWERED,
     CHURNS,
     CLOCKS,
     DELAYS,
+    EXCHANGES,
     PEERS,
     TOKEN_ACCOUNTS,
     Churn,
@@ -62,16 +64,53 @@ def build_schedule(
         churn = CHURNS["coin"](n, host_rng(seed, "churn"), online=network.online, session_s=session_s)
     delay, peers = built("delay", DELAYS, Delay), built("peers", PEERS, Peers)
     tokens = built("tokens", TOKEN_ACCOUNTS, TokenAccount)
+    exchange: Any = table.exchange or protocol.exchanges[0]
+    check_exchange(config, graph, protocol, exchange)
     with errors_of("schedule", ""):
-        exchange: Any = table.exchange or protocol.exchanges[0]
-        if exchange not in protocol.exchanges:
-            raise InputError(
-                f"exchange '{exchange}' does not go with {protocol.name}",
-                hint=f"allowed: {', '.join(protocol.exchanges)}",
-            )
         return schedule(
             graph, clock=clock, delay=delay, churn=churn, peers=peers, exchange=exchange, receive=table.receive,
             tokens=tokens, useful=table.useful, drop=network.drop, split=network.split,
             split_at_s=network.split_at * clock.period_s, heal_at_s=network.heal_at * clock.period_s,
             parts=protocol.parts, compute_s=given["compute_s"], seed=seed,
         )  # fmt: skip
+
+
+def check_exchange(config: Config, graph: Graph, protocol: GossipProtocol, exchange: str) -> None:
+    """Check that what travels goes with the protocol, the graph and the other sections.
+
+    Raises:
+        InputError: it does not; the message begins with the section or key, and the hint is one that the protocol allows.
+    """
+    table, choices = config.schedule, [f"'{one}'" for one in protocol.exchanges]
+    assert table is not None
+    if exchange not in protocol.exchanges:
+        raise InputError(
+            f"schedule: exchange '{exchange}' does not go with {protocol.name}",
+            hint=f"schedule.exchange = {' or '.join(choices)}",
+        )
+
+    def others(*exchanges: str) -> str:
+        fitting = [f"'{one}'" for one in exchanges if one in protocol.exchanges]
+        return f", or schedule.exchange = {' or '.join(fitting)}" if fitting else ""
+
+    travels = f"{protocol.name} by exchange '{exchange}'"
+    if graph.directed and EXCHANGES[exchange].way == "both":
+        raise InputError(
+            f"topology: {graph.name} is directed, and in {travels} whom a node calls has to answer",
+            hint="topology.kind = 'ring' or another undirected one" + others("push", "pull", "split_push"),
+        )
+    if config.tokens is not None and exchange != "push":
+        raise InputError(
+            f"tokens: accounts react to models that are pushed, and nothing is in {travels}",
+            hint="remove the section [tokens]" + others("push"),
+        )
+    if table.receive == "cached" and exchange != "push":
+        raise InputError(
+            f"schedule.receive: 'cached' keeps models that are pushed, and nothing is in {travels}",
+            hint="schedule.receive = 'at_once'" + others("push"),
+        )
+    if table.receive == "pass_through" and exchange not in ANSWERED:
+        raise InputError(
+            f"schedule.receive: {travels} passes no model through",
+            hint="schedule.receive = 'at_once'" + others(*ANSWERED),
+        )

@@ -138,7 +138,9 @@ class Schedule(Table):
     """What happens when a node's clock ticks, and when a model reaches it."""
 
     exchange: Literal["push", "pull", "push_pull", "pairwise", "split_push", "compute_pairwise"] | None = Field(
-        default=None, description="what travels when a node calls another; the algorithm's usual one if left out"
+        default=None,
+        description="what travels when a node calls another; the algorithm's usual one if left out. The requests of a pull "
+        "are messages of no bytes",
     )
     receive: Literal["at_once", "pass_through", "cached"] = Field(
         default="at_once",

@@ -51,8 +51,12 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
     ends = np.cumsum([0, *(np.prod(shapes[leaf], dtype=int) for leaf in order)]).tolist()
     n_shared = ends[is_private.count(False)]
     if n_shared == 0:
-        missing = "all parameters are private: nothing is left to exchange" if names else "the model has no parameters"
-        raise InputError(missing)
+        if not names:
+            raise InputError("the model has no parameters", hint="return some from the model's init")
+        raise InputError(
+            "all parameters are private: nothing is left to exchange",
+            hint=f"learning.private (in Python: private) names {', '.join(names)}: leave one of them out",
+        )
 
     def ravel(params: PyTree) -> Row:
         leaves = jax.tree.leaves(params)

@@ -240,7 +240,9 @@ def push(graph: Graph, *, fanout: int = 1) -> Schedule:
 
 
 def pull(graph: Graph, *, fanout: int = 1) -> Schedule:
-    """Ask random neighbours each round (on the complete graph: anybody), and average with their models.
+    """Ask random neighbours each round (on the complete graph: anybody), and average with the models that they send.
+
+    What counts, costs bytes and gets lost are the models that answer; to ask for them is free.
 
     Args:
         graph: the topology.

@@ -123,7 +123,8 @@ class Rest:
             alone = jnp.pad(pieces, ((0, 0), (0, several.shape[1] - 1)), constant_values=nothing)
             pieces = jnp.where(pieces != nothing, alone, several)
         # All pieces of a list but its last are as wide as tables get: one after the other, they have no gaps.
-        return tuple(gather(table, pieces).reshape(pieces.shape[0], -1)[:, :most] for table in (sources, weights))
+        sources, weights = (gather(one, pieces).reshape(pieces.shape[0], -1)[:, :most] for one in (sources, weights))
+        return sources, weights
 
     def to_scipy(self) -> sp.csr_array:
         """Return the weights of the rest as a sparse (n, n) matrix of float64."""

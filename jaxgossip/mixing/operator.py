@@ -110,7 +110,7 @@ class Operator(abc.ABC):
         """
         raise GraphError(
             f"{type(self).__name__.lower()} mixing does not tell one sender from another",
-            hint="use static weights, a matching or a pull",
+            hint="mixing.kind = 'static', 'matching' or 'pull'",
         )
 
 

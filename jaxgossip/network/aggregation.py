@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxgossip.errors import InputError
+from jaxgossip.errors import GraphError, InputError
+from jaxgossip.mixing.operator import Operator, SlotOperator
 from jaxgossip.registry import Registry
 from jaxgossip.typing import NodeFloats, Rows
 
@@ -60,7 +61,7 @@ class Heard:
         Raises:
             GraphError: W does not tell senders apart, or a node has too many.
         """
-        slots, n, kind = scene.operator.by_slots(), scene.operator.n_nodes, scene.x.dtype
+        slots, n, kind = senders(scene.operator), scene.operator.n_nodes, scene.x.dtype
         rows, lying = [slots.take(scene.sent, k) for k in range(slots.n_slots)], None
         weights = jnp.stack(
             [jnp.broadcast_to(slots.slot_weight(k), (n,)).astype(kind) for k in range(slots.n_slots)], axis=1
@@ -86,6 +87,21 @@ class Heard:
         """Return x_i + Σ_k factor_k (h_k − x_i)."""
         parts = (factors[:, k, None] * (row - self.x) for k, row in enumerate(self.rows))
         return self.x + functools.reduce(operator.add, parts)
+
+
+def senders(operator: Operator) -> SlotOperator:
+    """Return ``operator`` as one that hears its senders one by one.
+
+    Raises:
+        GraphError: W does not tell senders apart, or a node has too many.
+    """
+    try:
+        return operator.by_slots()
+    except GraphError as error:
+        raise GraphError(
+            f"robust aggregation hears senders one by one: {error.message}",
+            hint=f"{error.hint}; or leave out the section [aggregation] (in Python: aggregation=None)",
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -203,6 +203,7 @@ def make_record(program: WaveProgram, flow: Flow, carried: Carried, wall_s: floa
         "round": flow.cycle,
         **measured,
         "messages": tally.sent,
+        **({"requests": tally.requests} if Kind.REQUEST in flow.kinds else {}),
         "bytes_sent": tally.models * whole,
         "metadata_bytes": tally.models * metadata,
         "delivered": tally.delivered,

@@ -23,7 +23,7 @@ class Tally:
 
     Attributes:
         sent: messages sent.
-        models: those of them that carry a model: all but requests.
+        models: those of them that carry a model: all but requests, which are messages of no bytes.
         delivered: those that have acted on their receiver; a request acts when it is answered.
         lost: how many, by reason.
     """
@@ -32,6 +32,11 @@ class Tally:
     sent: int = 0
     models: int = 0
     delivered: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Messages that only ask for a model."""
+        return self.sent - self.models
 
     @property
     def in_flight(self) -> int:
@@ -109,6 +114,11 @@ class Flow:
         self._numbered = 0
         self._later = self._waiting = NOTHING
         self._asking = np.empty(0)  # when requests arrive
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The kinds of messages that can occur."""
+        return self._source.kinds
 
     @property
     def period_s(self) -> float:

@@ -112,7 +112,9 @@ def check_even_ring(topology: str, nodes: int, degree: int) -> tuple[int, int]:
 def _sides(topology: str, nodes: int, shape: Sequence[int] | None, minimum: int, line: str) -> tuple[int, ...]:
     """Return the checked sides of a box of ``nodes`` cells, found if ``shape`` is None."""
     if shape is not None:
-        sides = tuple(whole_number(topology, "every side of shape", side, minimum) for side in shape)
+        hint = f"topology.shape has sides that multiply to nodes, such as [{minimum}, {minimum + 1}] of"
+        hint = f"{hint} {minimum * (minimum + 1)} nodes; left out, the most square one is taken"
+        sides = tuple(whole_number(topology, "every side of shape", side, minimum, hint) for side in shape)
         if not sides:
             raise GraphError(f"{topology}: the shape has no side", hint="give at least one, or leave shape out")
         if math.prod(sides) != nodes:

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -97,6 +97,8 @@ CASES = {
     "SGP": Case(["algorithm.kind=asynchronous_sgp", "clock.kind=fixed", "delay.kind=none", "peers.kind=uniform"]),
     "PENS": Case(["algorithm={kind='pens', sampled=2, top=1, settle_at=2}"]),
 }  # fmt: skip
+
+
 ALWAYS_SAID = ["clocks", "cycles", "exchange", "delays", "online", "churn", "peers", "token", "mixing", "useful"]
 
 
@@ -279,9 +281,9 @@ def test_errors_of_both_kinds_follow_the_file(text: Path) -> None:
         (["tokens.kind=simple", "schedule.receive=cached"],
          "schedule: token accounts react as models arrive, receive 'cached' does otherwise"),
         (["tokens.kind=simple", "schedule.exchange=pull"],
-         "schedule: token accounts react to models that are pushed, not those of exchange 'pull'"),
+         "tokens: accounts react to models that are pushed, and nothing is in gossip learning by exchange 'pull'"),
         (["algorithm.kind=asynchronous_sgp", "schedule.receive=pass_through"],
-         "schedule: exchange 'split_push' passes no model through"),
+         "schedule.receive: asynchronous SGP by exchange 'split_push' passes no model through"),
         (["algorithm={kind='gossip_learning', parts=2}"],
          "algorithm: a message that carries a part of a model merges with the node's own, then the node learns"),
         (["delay={kind='uniform', low_s=3.0, high_s=1.0}"], "delay: uniform delay: high_s must be at least 3, not 1.0"),
@@ -349,3 +351,19 @@ def _called(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def _records(folder: Path) -> list[dict]:
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in record.items() if key != "wall_s"} for record in records]
+
+
+@pytest.mark.parametrize("exchange", ["pull", pytest.param("push_pull", marks=pytest.mark.slow)])
+def test_requests_are_messages_of_no_bytes(exchange: str, text: Path, tmp_path: Path) -> None:
+    """Where every message is lost, nodes that pull only ever ask: messages are sent, and no bytes."""
+
+    def final(drop: float) -> Mapping[str, Any]:
+        settings = [f"schedule.exchange={exchange}", f"network.drop={drop}"]
+        return runs.run(load(text, settings), out=tmp_path / f"{drop}").final["run"]
+
+    lost, arrived = final(1.0), final(0.0)
+    assert lost["messages"] == lost["lost_dropped"] > 0
+    assert lost["messages"] == (lost["requests"] if exchange == "pull" else lost["bytes_sent"] // 84)
+    assert lost["bytes_sent"] == (0 if exchange == "pull" else 84 * lost["messages"])
+    assert arrived["bytes_sent"] == 84 * (arrived["messages"] - arrived.get("requests", 0)) > 0
+    assert ("requests" in arrived) == (exchange == "pull")

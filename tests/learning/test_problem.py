@@ -334,7 +334,11 @@ def test_scores_of_very_many_nodes_are_their_formula(n: int) -> None:
             InputError,
             "the model has no parameter 'v' to keep private (allowed: w)",
         ),
-        ({"private": ("w",)}, InputError, "all parameters are private: nothing is left to exchange"),
+        (
+            {"private": ("w",)},
+            InputError,
+            "all parameters are private: nothing is left to exchange (learning.private (in Python: private) names w: leave one of them out)",
+        ),
     ],
 )
 def test_impossible_problems_are_told(options: dict, error: type[Exception], message: str) -> None:

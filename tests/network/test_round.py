@@ -120,3 +120,11 @@ def test_what_a_node_keeps_of_itself_is_the_diagonal() -> None:
 def test_a_probability_out_of_range_is_named(name: str, value: float) -> None:
     with pytest.raises(jg.errors.InputError, match=f"network {name} is a probability, not {value}"):
         Conditions(**{name: value})
+
+
+def test_models_that_answer_a_pull_are_sent_also_where_they_get_lost() -> None:
+    links = round_(drop=1.0).links(jg.mixing.pull(jg.topology.ring(N)))
+    x = jnp.eye(N)
+    np.testing.assert_array_equal(links.mix(x), x)
+    traffic = links.sent(x)
+    assert (counting.to_int(traffic.messages), counting.to_int(traffic.bytes_sent)) == (N, N * N * 4)

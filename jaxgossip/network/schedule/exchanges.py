@@ -1,7 +1,8 @@
 """What travels when nodes call each other: from ticks to messages, all nodes of a cycle at once.
 
     push              the caller's model
-    pull              a request, and if that arrives the other's model, sent at that instant
+    pull              a request, and if that arrives the other's model, sent at that instant; a request is a message of no
+                      bytes, and gets lost like any other: where all do, messages are sent but no bytes
     push_pull         the caller's model, and if that arrives the other's model, after it has taken the caller's in
     pairwise          both models at once, both or neither: no other event comes between
     split_push        the caller divides its mass and sends a half; it keeps all of it if the half will not arrive

@@ -18,7 +18,7 @@ class Kind(IntEnum):
     Attributes:
         MODEL: carries a model, which its receiver merges and learns from.
         PASSED: carries a model, which its receiver takes over as it is.
-        REQUEST: asks for a model, and carries none.
+        REQUEST: asks for a model, and carries none: a message like any other, of no bytes.
         SPLIT: a node's own doing: it divides its mass before a half of it travels.
         LEARN: a node's own doing: it learns, from a gradient at what it was at ``sent_s``.
     """

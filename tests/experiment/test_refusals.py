@@ -1,0 +1,62 @@
+"""What does not go together is refused when it is built: the section or key that is the culprit, and the way out."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from jaxgossip.errors import JaxGossipError
+from jaxgossip.experiment.build import build
+from jaxgossip.experiment.config import load
+
+TEXT = """
+name = "small"
+[topology]
+kind = "ring"
+nodes = 13
+[learning]
+dataset = "isotropic_quadratic"
+[algorithm]
+kind = "dsgd"
+[optimizer]
+kind = "sgd"
+learning_rate = 0.1
+[evaluation]
+baselines = []
+"""
+AD_PSGD = "algorithm.kind=ad_psgd"
+ASYNCHRONOUS = "algorithm.kind=gossip_learning"
+LOGISTIC = "learning={dataset='synthetic', model='logistic', private=['w']}"
+
+REFUSED = {
+    "pushes that are to be told apart": (["mixing.kind=push", "aggregation.kind=median"], "aggregation: robust aggregation hears senders one by one: push mixing does not tell one sender from another", ["mixing.kind = 'static', 'matching' or 'pull'", "leave out the section [aggregation] (in Python: aggregation=None)"]),
+    "too many to be told apart": (["topology={kind='star', nodes=300}", "aggregation.kind=median"], "aggregation: robust aggregation hears senders one by one: a node hears 299 others, too many to hear them one by one", ["a topology of degree 128 at most", "leave out the section [aggregation]"]),
+    "AD-PSGD that pushes": ([AD_PSGD, "schedule.exchange=push"], "schedule: exchange 'push' does not go with AD-PSGD", ["schedule.exchange = 'compute_pairwise'"]),
+    "AD-PSGD on a directed graph": ([AD_PSGD, "topology={kind='static_exponential', nodes=13}"], "topology: static_exponential is directed, and in AD-PSGD by exchange 'compute_pairwise' whom a node calls has to answer", ["topology.kind = 'ring' or another undirected one"]),
+    "AD-PSGD with tokens": ([AD_PSGD, "tokens.kind=simple"], "tokens: accounts react to models that are pushed, and nothing is in AD-PSGD by exchange 'compute_pairwise'", ["remove the section [tokens]"]),
+    "AD-PSGD that keeps models": ([AD_PSGD, "schedule.receive=cached"], "schedule.receive: 'cached' keeps models that are pushed, and nothing is in AD-PSGD by exchange 'compute_pairwise'", ["schedule.receive = 'at_once'"]),
+    "AD-PSGD that passes models on": ([AD_PSGD, "schedule.receive=pass_through"], "schedule.receive: AD-PSGD by exchange 'compute_pairwise' passes no model through", ["schedule.receive = 'at_once'"]),
+    "answers on a directed graph": ([ASYNCHRONOUS, "schedule.exchange=push_pull", "topology={kind='static_exponential', nodes=13}"], "topology: static_exponential is directed, and in gossip learning by exchange 'push_pull' whom a node calls has to answer", ["or schedule.exchange = 'push' or 'pull'"]),
+    "tokens for pulls": ([ASYNCHRONOUS, "schedule.exchange=pull", "tokens.kind=simple"], "tokens: accounts react to models that are pushed, and nothing is in gossip learning by exchange 'pull'", ["remove the section [tokens], or schedule.exchange = 'push'"]),
+    "nothing to share": ([LOGISTIC], "learning: all parameters are private: nothing is left to exchange", ["learning.private (in Python: private) names w: leave one of them out"]),
+    "too few scores": (["algorithm={kind='gossip', scores=[1.0, 2.0]}"], "algorithm: scores must be 13 positive numbers, not 2 numbers", ["algorithm.scores (in Python: scores) has one a node", "weighting = 'samples'"]),
+    "a score of zero": (["algorithm={kind='gossip', scores=[0.0,1,1,1,1,1,1,1,1,1,1,1,1.0]}"], "algorithm: scores must be 13 positive numbers, not numbers that are not all above 0", ["algorithm.scores"]),
+    "a torus with a side of two": (["topology={kind='torus', nodes=8, shape=[2, 4]}"], "topology: torus: every side of shape must be at least 3, not 2", ["topology.shape has sides that multiply to nodes, such as [3, 4] of 12 nodes"]),
+    "a number out of range": (["mixing={kind='pull', fanout=0}"], "mixing: fanout must be at least 1, not 0", ["mixing.fanout: how many neighbours each node asks"]),
+    "an option out of range": (["learning.dataset_options.dimension=0"], "learning: an isotropic quadratic needs dimension ≥ 1", ["learning.dataset_options.dimension: d, the number of parameters"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refusal_names_the_culprit_and_the_way_out(case: str) -> None:
+    settings, message, ways_out = REFUSED[case]
+    with pytest.raises(JaxGossipError) as raised:
+        build(load(TEXT, settings))
+    assert raised.value.message.startswith(message)
+    assert [way for way in ways_out if way not in raised.value.hint] == []
+
+
+@pytest.mark.parametrize(
+    "settings", [["mixing.kind=pull"], ["topology={kind='star', nodes=100}"], ["topology={kind='davis'}"]]
+)
+def test_what_can_be_told_apart_is_built(settings: Sequence[str]) -> None:
+    assert build(load(TEXT, [*settings, "aggregation.kind=krum"])).conditions.aggregation is not None
