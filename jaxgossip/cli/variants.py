@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 from jaxgossip.cli.listing import table
@@ -15,6 +16,7 @@ from jaxgossip.experiment.run import precision
 from jaxgossip.experiment.sections import Config
 from jaxgossip.experiment.standings import standings
 from jaxgossip.experiment.sweep import is_run, sweep, variants, write_table
+from jaxgossip.experiment.understood import WIDTH, data_facts
 
 
 def sweep_variants(config: Path, overrides: list[str], out: Path, *, force: bool) -> None:
@@ -71,9 +73,12 @@ def _built(loaded: Config) -> Experiment:
 def _show_parts(config: Path, loaded: Config, parts: Experiment) -> None:
     graph = parts.graph.describe()
     degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
+    held = f"{parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held"
+    facts = {"topology": f"{graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}"}
+    facts |= {**data_facts(parts.problem), "learning": held}
+    facts |= {"algorithm": f"{parts.algorithm.name}, {loaded.rounds:,} rounds"}
     say(f"{config} is valid")
-    say(f"  topology     {graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}")
-    say(
-        f"  learning     {parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held"
-    )
-    say(f"  algorithm    {parts.algorithm.name}, {loaded.rounds:,} rounds")
+    for name, words in facts.items():
+        # names of files and classes are not torn apart
+        lines = textwrap.wrap(words, WIDTH - 15, break_long_words=False, break_on_hyphens=False)
+        say(f"  {name:<13}" + ("\n" + 15 * " ").join(lines))

@@ -41,6 +41,7 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
     poisoned = dataclasses.replace(
         dataset,
         x_train=np.concatenate([np.asarray(dataset.x_train), np.asarray(dataset.x_train)[taken]]),
+        notes=(*dataset.notes, f"labels of {len(taken):,} samples are flipped, in copies"),
         y_train=np.concatenate([np.asarray(dataset.y_train), flipped.astype(np.asarray(dataset.y_train).dtype)]),
     )
     # Who owns what was decided by the true labels, which the new table no longer tells.

@@ -1,0 +1,93 @@
+"""``validate`` says what it understood of the data, on lines of 80 columns, and a run what it made of a file."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from jaxgossip.experiment.config import load
+from jaxgossip.experiment.observer import Reporter
+from jaxgossip.experiment.run import announced_build
+
+Called = Callable[..., tuple[int, str, str]]
+
+TABLE = """
+topology = {kind = "ring", nodes = 4}
+learning = {dataset = "mail.data", model = "softmax", batch_size = 2}
+rounds = 2
+optimizer.learning_rate = 0.1
+"""
+INDEX = "left out: column 0, which has no name and numbers or names the lines"
+
+
+def test_validate_says_what_the_data_are(called: Called, tmp_path: Path) -> None:
+    lines = [f"{i},{i % 3}.5,{i % 7}.25,{('ham', 'spam', 'news')[i % 3]}" for i in range(30)]
+    (tmp_path / "mail.data").write_text("\n".join([",a,b,kind", *lines]))
+    (tmp_path / "c.toml").write_text(TABLE)
+    code, out, _ = called("validate", "c.toml")
+    assert code == 0
+    assert out.splitlines()[:10] == [
+        "c.toml is valid",
+        "  topology     ring: 4 nodes, 4 edges, degree 2 to 2, 2 on average",
+        "  data         mail.data: 27 samples to train on and 3 to test on",
+        "  features     2",
+        "  classes      3: ham (10), news (10), spam (10)",
+        "  notes        fields separated by commas, the first line names the columns;",
+        "               labels: column 'kind'; left out: column 0, which has no name and",
+        "               numbers or names the lines",
+        "  nodes        6 to 7 samples, 6.75 on average",
+        "  learning     9 parameters a node, 27 samples held",
+    ]
+    said: list[str] = []
+
+    class Listens(Reporter):
+        def note(self, text: str) -> None:
+            said.append(text)
+
+    announced_build(load(tmp_path / "c.toml"), Listens())
+    assert (
+        said[1].split()
+        == (
+            f"mail.data: fields separated by commas, the first line names the columns; labels: column 'kind'; {INDEX}"
+        ).split()
+    )
+    assert all(len(line) <= 80 for line in said[1].splitlines())
+
+
+def test_validate_shortens_what_is_many(called: Called, tmp_path: Path) -> None:
+    rows = [f"{i % 26} 1:{i} 2:{i % 5 + 1}" for i in range(260)]
+    (tmp_path / "mail.data").write_text("\n".join(rows))
+    (tmp_path / "c.toml").write_text(TABLE)
+    _, out, _ = called("validate", "c.toml")
+    assert "  classes      26 of 10 to 10 samples: 0, 1, 2, 3, 4, 5, 6, 7, … 25\n" in out
+    assert "  notes        sparse (svmlight), features counted from 1\n" in out
+    called("new", "digits_noniid")
+    called("new", "ring_sgd")
+    for name in ("digits_noniid.toml", "ring_sgd.toml"):
+        code, out, _ = called("validate", name)
+        assert code == 0
+        assert all(len(line) <= 80 for line in out.splitlines())
+    assert "  data " not in out  # quadratics have none
+
+
+def test_validate_says_what_ratings_are(called: Called, tmp_path: Path) -> None:
+    rows = "".join(f"{item},{user},{1 + item % 5}\n" for user in range(4) for item in range(6))
+    (tmp_path / "r.csv").write_text("movieId,userId,rating\n" + rows)
+    text = 'topology = {kind = "ring", nodes = 4}\noptimizer.learning_rate = 0.1\nrounds = 2\n'
+    text += 'learning = {dataset = "ratings", dataset_options = {path = "r.csv", held_out = 0.5, columns = COLUMNS}}\n'
+    (tmp_path / "c.toml").write_text(text.replace("COLUMNS", '["item", "user", "rating"]'))
+    code, out, _ = called("validate", "c.toml")
+    assert code == 0
+    assert (
+        out.splitlines()[2:7]
+        == [
+            "  data         r.csv: 12 ratings to train on and 12 to test on, 2.667 on average",
+            "  items        6, rated by 4 users",
+            "  notes        fields separated by commas, the first line names the columns;",
+            "               user: column 1, item: column 0, rating: column 2",
+            "  nodes        3 samples on each",
+        ]
+        or "on average" in out
+    )
+    (tmp_path / "c.toml").write_text(text.replace("COLUMNS", '["user", "item", "stars"]'))
+    code, _, err = called("validate", "c.toml")
+    assert code == 2
+    assert "a column of ratings cannot be 'stars'" in err
