@@ -134,7 +134,7 @@ def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
 def _refusal(config: Config, found: Plan) -> InputError:
     parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in found.parts.items())
     ways_out = [f"about {found.largest:,} nodes fit"] if found.largest else []
-    if config.learning.batch_size > 1 and found.parts["scratch of a round"] == max(found.parts.values()):
+    if (config.learning.batch_size or 0) > 1 and found.parts["scratch of a round"] == max(found.parts.values()):
         ways_out.append(f"a learning.batch_size below {config.learning.batch_size:,} takes less")
     ways_out += ["a device.dtype of 16 bits halves the models", "--force runs it all the same"]
     return InputError(
@@ -146,7 +146,7 @@ def _refusal(config: Config, found: Plan) -> InputError:
 
 def _minibatch_bytes(experiment: Experiment) -> int:
     """Return about what the minibatches of a round take: the draws of all nodes, and the samples of one node."""
-    problem, batch = experiment.problem, experiment.config.learning.batch_size
+    problem, batch = experiment.problem, experiment.config.learning.batch_size or 0  # some tasks have none
     sample = max((array.nbytes // len(array) for array in _arrays_of(problem) if array.ndim and len(array)), default=0)
     return batch * (DRAW_BYTES * problem.n_nodes + SAMPLE_COPIES * sample)
 
