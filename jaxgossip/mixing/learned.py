@@ -13,6 +13,7 @@ that W is symmetric and doubly stochastic whatever w is.
 import dataclasses
 import functools
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import jax
@@ -28,6 +29,7 @@ from jaxgossip.mixing.duality import rho_bound
 from jaxgossip.mixing.operator import Mixing
 from jaxgossip.mixing.periodic import periodic
 from jaxgossip.mixing.tables import Slots, slots
+from jaxgossip.npz import finite, read_npz
 from jaxgossip.topology.graph import Graph
 from jaxgossip.topology.weights import Weights, best_constant, metropolis_hastings
 
@@ -37,6 +39,8 @@ SHARPNESS = tuple(10.0**power for power in np.arange(1, 5.01, 0.25))
 """β of one descent after the other: the bound is above ρ by log(2n)/β at most."""
 FLAT = 1e-9
 """Largest slope at which a descent has arrived."""
+SHAPES = MappingProxyType({"edges": "(m, 2)", "fastest": "(m,)", "schedule": "(T, m)"})
+"""Arrays of a file of weights, m edges and T rounds."""
 EXACT = 1e-30
 """A share of the disagreement below this is rounding."""
 
@@ -307,21 +311,26 @@ def from_file(graph: Graph, *, path: Path, which: Literal["fastest", "schedule"]
         which: the fastest static weights, or the schedule, repeated.
 
     Raises:
-        GraphError: a file that holds no weights, or those of another graph.
+        GraphError: no such file, one that is damaged or holds no weights, or those of another graph, or a graph whose
+            weights cannot be learnt.
     """
-    try:
-        with np.load(path) as stored:
-            edges, fast, schedule = (stored[name] for name in ("edges", "fastest", "schedule"))
-    except (OSError, ValueError, KeyError) as error:
-        raise GraphError(
-            f"{path} holds no learnt weights: {error}", hint=f"jaxgossip topology optimize {graph.name} --out {path}"
-        ) from error
-    known = Edges(graph)
-    if not np.array_equal(edges, known.ends):
+    if which not in ("fastest", "schedule"):
+        raise GraphError(f"from_file: which is {which!r}", hint="allowed: fastest, schedule")
+    known, rewrite = Edges(graph), f"jaxgossip topology optimize {graph.name} --out {path}"
+    stored = read_npz(path, GraphError, ("edges", "fastest", "schedule"), hint=rewrite)
+    for name, axes in (("edges", 2), ("fastest", 1), ("schedule", 2)):
+        if stored[name].ndim != axes or not stored[name].size:
+            raise GraphError(f"{path}: '{name}' has shape {stored[name].shape}, not {SHAPES[name]}", hint=rewrite)
+    if not np.array_equal(stored["edges"], known.ends):
         raise GraphError(
             f"{path} holds weights of another graph than {graph.name} with {graph.n_nodes:,} nodes: its edges differ",
             hint="the same topology, number of nodes, keys and seed as when they were learnt",
         )
-    if which == "fastest":
-        return operator(known.weights(fast, "fastest"))
-    return periodic([known.weights(row, "learned") for row in schedule])
+    rows = np.atleast_2d(finite(path, which, stored[which], GraphError, hint=rewrite))
+    if rows.shape[1] != len(known.ends):
+        raise GraphError(f"{path}: '{which}' has {rows.shape[1]} weights, not {len(known.ends)}", hint=rewrite)
+    try:
+        made = [known.weights(row, "fastest" if which == "fastest" else "learned") for row in rows]
+    except GraphError as error:  # numbers so large that a row of W no longer sums to one
+        raise GraphError(f"{path}: {error.message}", hint=rewrite) from error
+    return operator(made[0]) if which == "fastest" else periodic(made)

@@ -19,6 +19,7 @@ from jaxtyping import Float64
 from scipy.special import ndtr, ndtri
 
 from jaxgossip.errors import InputError
+from jaxgossip.files import read_text
 from jaxgossip.registry import Registry
 
 BYTES_A_MBIT = 1e6 / 8
@@ -219,18 +220,16 @@ def from_file(n_nodes: int, rng: np.random.Generator | int = 0, *, path: str | P
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (number, cells) of every line after the header that is not empty."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", hint="path names a file of speeds") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text in UTF-8", hint="save it as CSV in UTF-8") from error
+    text = read_text(path, InputError, hint="path names a file of speeds")
     header = f"the first line is {','.join(COLUMNS)}"
     reader = csv.reader(text.splitlines())
     first = [cell.strip() for cell in next(reader, [])]
     if first != list(COLUMNS):
         raise InputError(f"{path}, line 1: the header is '{','.join(first)}'", hint=header)
-    yield from ((reader.line_num, cells) for cells in reader if cells)
+    try:
+        yield from ((reader.line_num, cells) for cells in reader if any(map(str.strip, cells)))
+    except csv.Error as error:
+        raise InputError(f"{path}, line {reader.line_num}: {error}", hint=header) from error
 
 
 def _checked(cells: list[str], n_nodes: int, where: str) -> tuple[int, list[float]]:

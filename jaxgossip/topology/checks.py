@@ -88,7 +88,10 @@ def square_matrix(owner: str, matrix: Any) -> sp.csr_array:
     Raises:
         GraphError: it is not square, empty, or holds something else than finite numbers.
     """
-    matrix = sp.coo_array(matrix) if sp.issparse(matrix) else np.asarray(matrix)
+    try:
+        matrix = sp.coo_array(matrix) if sp.issparse(matrix) else np.asarray(matrix)
+    except ValueError as error:  # rows of different lengths
+        raise GraphError(f"{owner}: no matrix can be made of it: {error}", hint="it must be square: (n, n)") from error
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.shape[0]:
         raise GraphError(f"{owner}: the matrix has shape {tuple(matrix.shape)}", hint="it must be square: (n, n)")
     if matrix.dtype.kind not in "biuf":

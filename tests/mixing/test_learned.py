@@ -1,5 +1,7 @@
 """Weights that are learnt: the optimum where it is known, a proof where it is not, and schedules by their product."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +66,44 @@ def test_a_learnt_schedule_leaves_what_its_product_leaves() -> None:
         for number in range(rounds):
             x = schedule.at(jnp.int32(number), jax.random.key(0))(x)
     np.testing.assert_allclose(x, product, atol=1e-12)
+
+
+STORED = {"edges": Edges(t.path(4)).ends, "fastest": np.full(3, 0.5), "schedule": np.full((2, 3), 0.5)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"edges": STORED["edges"][0]}, "w.npz: 'edges' has shape (2,), not (m, 2)"),
+        ({"fastest": np.float64(1)}, "w.npz: 'fastest' has shape (), not (m,)"),
+        ({"schedule": np.zeros((0, 3))}, "w.npz: 'schedule' has shape (0, 3), not (T, m)"),
+        ({"schedule": np.zeros((2, 4))}, "w.npz: 'schedule' has 4 weights, not 3"),
+        ({"schedule": np.array([[0.5, 0.5, np.nan]])}, "w.npz: schedule[0, 2] is nan, not a finite number"),
+        ({"schedule": np.array([["a", "b", "c"]])}, "w.npz: 'schedule' holds <U1, not numbers"),
+        ({"schedule": np.full((1, 3), 1e300)}, "w.npz: learned: row 0 of the weights sums to"),
+        ({"schedule": np.array([[None, 1, 2]])}, "w.npz: the array 'schedule' cannot be read: it holds Python objects"),
+        ({"edges": Edges(t.path(5)).ends}, "w.npz holds weights of another graph than path with 4 nodes"),
+        ({"more": np.zeros(2)}, "w.npz has an unknown array 'more'"),
+    ],
+)
+def test_a_file_of_weights_that_are_none_is_named_with_what_is_wrong(
+    tmp_path: Path, changed: dict[str, np.ndarray], message: str
+) -> None:
+    path = tmp_path / "w.npz"
+    np.savez(path, **{**STORED, **changed})
+    with pytest.raises(GraphError) as told:
+        jg.mixing.from_file(t.path(4), path=path, which="schedule")
+    assert message in told.value.message
+    assert told.value.hint
+
+
+def test_a_file_of_weights_has_two_sorts_of_them(tmp_path: Path) -> None:
+    np.savez(tmp_path / "w.npz", **STORED)
+    W = jg.mixing.from_file(t.path(4), path=tmp_path / "w.npz")
+    assert isinstance(W, jg.mixing.Operator)
+    np.testing.assert_allclose(W.as_matrix()[0], [0.5, 0.5, 0, 0])
+    with pytest.raises(GraphError, match="which is 'slowest'"):
+        jg.mixing.from_file(t.path(4), path=tmp_path / "w.npz", which="slowest")  # pyright: ignore[reportArgumentType] - the point of the test
 
 
 @pytest.mark.parametrize("graph", [t.static_exponential(8), t.complete(1)])

@@ -1,5 +1,7 @@
 """Speeds of machines: what is drawn, what is read, and what is refused in which words."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -82,7 +84,24 @@ def test_what_is_wrong_with_a_file_is_said_with_its_line_and_the_way_out(
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         speeds.from_file(2, path=tmp_path / "no.csv")
-    assert str(caught.value) == f"{tmp_path / 'no.csv'}: No such file or directory (path names a file of speeds)"
+    assert str(caught.value) == f"no such file: {tmp_path / 'no.csv'} (path names a file of speeds)"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        os.mkfifo,
+        Path.mkdir,
+        lambda path: path.write_bytes(b"node,\0"),
+        lambda path: path.write_text(f"{HEADER}\n0,{'9' * 200_000},8,8,0"),
+    ],
+)
+def test_what_is_no_file_of_speeds_is_said_at_once(damage: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tmp_path / "speeds.csv"
+    damage(path)
+    with pytest.raises(InputError, match=r"speeds\.csv") as caught:
+        speeds.from_file(2, path=path)
+    assert caught.value.hint
 
 
 def test_impossible_machines_are_refused() -> None:

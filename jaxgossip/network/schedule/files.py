@@ -6,7 +6,6 @@ lower-case names or numbers.
 """
 
 import os
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,11 +20,14 @@ from jaxgossip.errors import InputError
 from jaxgossip.network.schedule.messages import Fate, Kind, Messages
 from jaxgossip.network.schedule.peers import Preferences
 from jaxgossip.network.schedule.tables import Table, read_table
+from jaxgossip.npz import read_npz
 
 REQUIRED = ("sender", "receiver", "sent_s", "arrives_s")
 TIMES = ("sent_s", "arrives_s")
 OPTIONAL = ("event", "kind", "fate", "part")
 NAMED = MappingProxyType[str, type[IntEnum]]({"kind": Kind, "fate": Fate})
+LATEST_S = 1e15
+"""Seconds up to which a message's cycle can be counted, thirty million years."""
 HINT = "columns: sender, receiver, sent_s, arrives_s; optional event, kind, fate, part"
 
 Complaint = Callable[[int, str, str], InputError]
@@ -160,23 +162,14 @@ def _named(table: Table, name: str) -> np.ndarray:
 
 
 def _from_arrays(file: Path) -> tuple[dict[str, np.ndarray], Complaint]:
-    if not file.is_file():
-        raise InputError(f"no such file: {file}", hint=HINT)
-    try:
-        with np.load(file, allow_pickle=False) as held:
-            columns = {name: held[name] for name in held.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file} is no .npz file of numbers", hint=HINT) from error
-    wrong = [f"no array '{name}'" for name in REQUIRED if name not in columns]
-    wrong += [f"an unknown array '{name}'" for name in columns if name not in (*REQUIRED, *OPTIONAL)]
-    if not wrong:
-        shape = (columns["sender"].size,)
-        wrong = [f"'{name}' of shape {of.shape}, not {shape}" for name, of in columns.items() if of.shape != shape]
-        wrong += [
-            f"'{name}' of {of.dtype}, not {'numbers' if name in TIMES else 'integers'}"
-            for name, of in columns.items()
-            if of.dtype.kind not in ("iuf" if name in TIMES else "iu")
-        ]
+    columns = read_npz(file, InputError, REQUIRED, OPTIONAL, hint=HINT)
+    shape = (columns["sender"].size,)
+    wrong = [f"'{name}' of shape {of.shape}, not {shape}" for name, of in columns.items() if of.shape != shape]
+    wrong += [
+        f"'{name}' of {of.dtype}, not {'numbers' if name in TIMES else 'integers'}"
+        for name, of in columns.items()
+        if of.dtype.kind not in ("iuf" if name in TIMES else "iu")
+    ]
     if wrong:
         raise InputError(f"{file} has {wrong[0]}", hint=HINT)
     columns = {name: of.astype(np.float64 if name in TIMES else np.int64) for name, of in columns.items()}
@@ -202,6 +195,7 @@ def _check(columns: dict[str, np.ndarray], n_nodes: int, complaint: Complaint) -
         (within(sender, n_nodes), lambda row: f"sender {sender[row]} does not exist", nodes),
         (within(receiver, n_nodes), lambda row: f"receiver {receiver[row]} does not exist", nodes),
         ((sent_s >= 0) & np.isfinite(sent_s), lambda row: f"it is sent at {sent_s[row]:g} s", "a run starts at time 0"),
+        (sent_s <= LATEST_S, lambda row: f"it is sent at {sent_s[row]:g} s", f"times are at most {LATEST_S:g} s"),
         (
             (arrives_s >= sent_s) & np.isfinite(arrives_s),
             lambda row: f"it is sent at {sent_s[row]:g} s and arrives at {arrives_s[row]:g} s",

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxgossip.errors import InputError
+from jaxgossip.files import read_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +72,7 @@ def read_table(path: str | Path, required: Sequence[str], optional: Sequence[str
     """
     file = Path(path).expanduser()
     header = ",".join(required)
-    if not file.is_file():
-        raise InputError(f"no such file: {file}", hint=f"it holds a line '{header}', then one line a row")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{file} is not UTF-8 text", hint=f"write a line '{header}', then one line a row") from error
+    text = read_text(file, InputError, hint=f"it holds a line '{header}', then one line a row")
     stripped = ((at, line.split("#", 1)[0].strip()) for at, line in enumerate(text.splitlines(), start=1))
     lines = [(at, [value.strip() for value in line.split(",")]) for at, line in stripped if line]
     at, names = lines[0] if lines else (1, [""])
