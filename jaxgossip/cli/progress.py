@@ -191,7 +191,7 @@ def report(outcome: Outcome) -> None:
     say(f"\nresults in {outcome.folder}, picture in {outcome.folder / 'summary.png'}")
     if outcome.status == "diverged":
         raise RunError(
-            f"diverged: a model became NaN or infinite in round {outcome.rounds:,}; what was measured before is kept",
+            f"{outcome.ending}; what was measured before is kept",
             hint="a smaller optimizer.learning_rate is the usual cure",
         )
     hint("jaxgossip", "compare", outcome.folder)
@@ -203,7 +203,7 @@ def _final_table(outcome: Outcome) -> None:
     key = measure.key
     rows = [("all nodes, mean", f"{key}_mean"), ("worst node", f"{key}_{measure.worst}")]
     say(f"\n{outcome.status} after {outcome.rounds:,} rounds in {outcome.seconds:.1f} s")
-    say(f"\n{measure.name:<24}")
+    say(f"\n{measure.name}" + f" in round {run['round']:,}, the last one measured" * (outcome.status == "diverged"))
     for label, name in [*rows, ("mean model", f"mean_model_{key}")]:
         if name in run:  # what only nodes can tell says nothing of a mean model
             say(f"  {label:<22}{number(run[name])}")

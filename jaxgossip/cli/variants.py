@@ -39,6 +39,9 @@ def sweep_variants(config: Path, overrides: list[str], out: Path, *, force: bool
     runs, names = list(loaded.values()), list(loaded)
     save_figure(draw(runs, names) if few else standings(runs, names, config.stem), written[-1])
     say(f"\nwrote {', '.join(map(str, written))}")
+    lost = [name for name, run in loaded.items() if run.diverged_round is not None]
+    if lost:
+        say(f"{len(lost)} of {len(loaded)} runs diverged: {', '.join(lost)}")
     if any(outcome.status == "interrupted" for outcome in outcomes):
         hint(*typed(without="--force"), note="goes on where it was stopped")
         sys.exit(130)

@@ -41,11 +41,14 @@ BLOWN_UP = 100.0
 def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (mean, standard deviation, half of the 95 % band) over axis 0 of (k, …); NaN deviations of a single seed."""
     count = values.shape[0]
-    mean = values.mean(0)
-    if count < 2:
-        return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    deviation = values.std(0, ddof=1)
-    return mean, deviation, float(stdtrit(count - 1, 0.975)) * deviation / np.sqrt(count)
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # means beyond the largest number are infinite, their deviation NaN
+        mean = values.mean(0)
+        if count < 2:
+            return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+        deviation = values.std(0, ddof=1)
+        return mean, deviation, float(stdtrit(count - 1, 0.975)) * deviation / np.sqrt(count)
 
 
 def summary_rows(
@@ -54,7 +57,8 @@ def summary_rows(
     """Return one row of JSON values a point of a grid: its values, then mean, standard deviation and band over its seeds.
 
     Runs that diverged are counted, and left out of the numbers; where there is a target, so are those that did not reach
-    it, of what it took. Virtual seconds have columns where any were kept.
+    it, of what it took. A number that one of the others has not is not known of the point. Virtual seconds have columns
+    where any were kept.
 
     Args:
         points: the grid's values of each, and its runs.
@@ -74,7 +78,7 @@ def summary_rows(
         for name in ("mean", "worst", "consensus_distance", *more):
             found = np.array([numbers[name] for numbers in finals if numbers[name] is not None], np.float64)
             numbers: list[Any] = [None, None, None]
-            if found.size:
+            if found.size and (name.endswith("_to_target") or found.size == len(finals)):
                 mean, deviation, half = (float(one) for one in interval(found))
                 numbers = [mean, deviation, half]
             for what, number in zip(("", "_std", "_band95"), numbers, strict=True):
@@ -175,9 +179,9 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
                     _hold_limits(row, low, high)
         for column, value in enumerate(shown):
             here = [run for point, runs in points if not divided or said(point[first]) == value for run in runs]
-            for axes in grid[:, column]:
+            for axes, key in zip(grid[:, column], (f"{measure.key}_mean", "consensus_distance"), strict=True):
                 if not axes.lines:
-                    axes.text(0.5, 0.5, _why_empty(here), transform=axes.transAxes, ha="center", va="center")
+                    axes.text(0.5, 0.5, _why_empty(here, key), transform=axes.transAxes, ha="center", va="center")
             of_measure = f"{measure.name[0].upper() + measure.name[1:]} by round"
             grid[0, column].set_title(f"{short[first]} = {value}" if divided else of_measure)
             panels.rounds_axis(grid[1, column], max(run.column("round")[-1] for run in everyone))
@@ -193,7 +197,7 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
 def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], title: str) -> None:
     """Write how many seeds there are above the panels, and what is drawn of them and what all have in common below."""
     everyone = [run for _, runs in points for run in runs]
-    lost = sum(run.diverged_round is not None for run in everyone)
+    lost = len(_lost(everyone))
     told = [_seeds(points), f"{lost} of {len(everyone)} runs diverged" if lost else ""]
     figure.suptitle(
         f"{title}: {'; '.join(one for one in told if one)}", x=0.012, ha="left", fontsize=12, fontweight="bold"
@@ -205,9 +209,14 @@ def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], titl
     figure.supxlabel("\n".join(lines), fontsize=8.5, color="#444444")
 
 
+def _lost(runs: Sequence[RunData]) -> list[RunData]:
+    """Return the runs of a point that diverged."""
+    return [run for run in runs if run.diverged_round is not None]
+
+
 def _diverged(runs: Sequence[RunData]) -> bool:
     """Return whether every run of a point diverged."""
-    return all(run.diverged_round is not None for run in runs)
+    return len(_lost(runs)) == len(runs)
 
 
 def _hold_limits(row: Sequence[Axes], low: float, high: float) -> None:
@@ -223,9 +232,12 @@ def _handles(
 ) -> list[Line2D]:
     found = []
     for name, colour in zip(order, colours, strict=True):
-        its = [_diverged(runs) for (_, runs), other in zip(points, names, strict=True) if other == name]
+        here = [runs for (_, runs), other in zip(points, names, strict=True) if other == name]
+        its = [_diverged(runs) for runs in here]
         label = textwrap.fill(name or "all runs", 44, break_long_words=False, break_on_hyphens=False)
-        label += " (diverged)" if all(its) else " (diverged where dotted)" if any(its) else ""
+        lost, count = (sum(len(some) for some in all_of) for all_of in (map(_lost, here), here))
+        some = f" ({lost} of {count} diverged)" if lost else ""
+        label += " (diverged)" if all(its) else " (diverged where dotted)" if any(its) else some
         found.append(Line2D([], [], color=colour, label=label, linestyle=":" if all(its) else "-"))
     return found
 
@@ -294,9 +306,13 @@ def _draw_diverged(axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *
         axes.plot(x, mean, color=colour, linestyle=":", marker="o" if x.size == 1 else "", fillstyle="none")
 
 
-def _why_empty(runs: Sequence[RunData]) -> str:
-    if all(run.diverged_round is not None for run in runs):
+def _why_empty(runs: Sequence[RunData], key: str) -> str:
+    if _diverged(runs):
         return "every run diverged"
+    if not any(np.isfinite(run.column(key)).any() for run in runs):
+        return "no finite number\nwas measured"
+    if key != "consensus_distance":
+        return "no round has a positive, finite\nnumber of every seed"
     return "all models are equal,\nto within rounding"
 
 

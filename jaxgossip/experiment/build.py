@@ -30,6 +30,7 @@ from jaxgossip.learning import (
     classification,
 )
 from jaxgossip.learning.poisoning import flip_labels
+from jaxgossip.learning.problem import Classification as ClassificationProblem
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
 from jaxgossip.network.aggregation import senders
@@ -147,7 +148,30 @@ def build(
     )
     speeds = speeds and speeds.steps(local_steps(config))
     schedule = build_schedule(config, part, graph, algorithm, speeds) if isinstance(algorithm, GossipProtocol) else None
+    check_measured(config, algorithm)
     return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, schedule)
+
+
+def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> None:
+    """Raise ConfigError unless something is measured of the models that the algorithm has."""
+    problem = algorithm.problem
+    if isinstance(problem, ClassificationProblem):
+        return  # it has a common test set; to trace its evaluation would take longer than to build it
+    x = jax.eval_shape(lambda key: algorithm.models(algorithm.init(key)), jax.random.key(0))
+    one, node = jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct((1,), jnp.int32)
+    of_nodes = x.shape[0] == problem.n_nodes
+    if jax.eval_shape(problem.evaluate, one) or (of_nodes and jax.eval_shape(problem.evaluate_local, one, node)):
+        return
+    if not of_nodes:
+        raise ConfigError(
+            f"algorithm.kind: nothing can be measured of the one model of '{config.algorithm.kind}': "
+            f"'{config.learning.dataset}' is measured on the nodes' own data",
+            hint="choose an algorithm with a model a node; evaluation.baselines names others to run beside it",
+        )
+    raise ConfigError(
+        f"learning: nothing would be measured: '{config.learning.dataset}' keeps no data for tests",
+        hint="learning.dataset_options.held_out is the share of every node's data that is kept",
+    )
 
 
 def local_steps(config: Config) -> int:

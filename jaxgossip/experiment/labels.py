@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from jaxgossip.experiment import target, units
-from jaxgossip.experiment.report import BASELINES, RunData, final_numbers
+from jaxgossip.experiment.ending import divergence
+from jaxgossip.experiment.report import BASELINES, RunData, last_numbers
 
 BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -127,7 +128,7 @@ def ending(run: RunData) -> str:
     """Return how a run ended if it did not end well, or is not over; empty for a completed run."""
     done, rounds = int(run.final["round"]), run.config.get("rounds")
     if run.diverged_round is not None:
-        return f"diverged in round {run.diverged_round:,}: a model became infinite or not a number"
+        return divergence(run.manifest) or "diverged"
     if run.status in ("completed", "unknown"):
         return ""
     if run.status == "running" and done == rounds:
@@ -137,8 +138,8 @@ def ending(run: RunData) -> str:
 
 
 def footnote(run: RunData) -> list[str]:
-    """Return the final numbers of a run, a sentence each."""
-    numbers, measure = final_numbers(run), run.measures[0]
+    """Return the final numbers of a run, a sentence each; those of its last evaluation, if it diverged."""
+    numbers, measure = last_numbers(run), run.measures[0]
     scores = {"mean of nodes": numbers["mean"], _worst(run): numbers["worst"], "mean model": numbers["mean_model"]}
     scores |= {BASELINE_WORDS[name]: numbers[name] for name in BASELINES}
     told = [f"{name} {measure.text(value)}" for name, value in scores.items() if value is not None]
@@ -147,12 +148,15 @@ def footnote(run: RunData) -> list[str]:
         worst = float(np.nanmin(everyone) if measure.worst == "min" else np.nanmax(everyone))
         told.insert(2, f"worst of all {everyone.size:,} nodes {measure.text(worst)}")
     told += [f"{BASELINE_WORDS[name]} diverged in round {at:,}" for name, at in run.baseline_divergence.items()]
-    lines = [f"{measure.name} after round {numbers['round']:,}: {', '.join(told)}."]
+    before = ", the last evaluation before it diverged" * (run.diverged_round is not None)
+    scores_told = ", ".join(told) or "not a finite number"
+    lines = [f"{measure.name} after round {numbers['round']:,}{before}: {scores_told}."]
     lines[0] = lines[0][0].upper() + lines[0][1:]
     local = [other for other in run.measures[1:] if other.key == "local_accuracy"]
     for other in local:
         mean = run.column(f"{other.key}_mean")[-1]
-        lines.append(f"On the nodes' own test samples: mean {other.text(mean)}.")
+        found = f"mean {other.text(mean)}" if np.isfinite(mean) else "no evaluated node has any"
+        lines.append(f"On the nodes' own test samples: {found}.")
     sent = f"{units.bytes_text(numbers['bytes_sent'])} sent in {units.count_text(numbers['messages'])} messages"
     distance = units.scientific(numbers["consensus_distance"])
     told = [f"consensus distance {distance}", sent if numbers["messages"] else "nothing sent"]

@@ -1,5 +1,6 @@
 """What is measured of a model, and how it is told: its words, which end is worst, its scale, its digits."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,8 +35,11 @@ class Measure:
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
     def text(self, value: float) -> str:
-        """Return a value as a table shows it."""
-        return f"{100 * value:.1f}%" if self.is_fraction else f"{value:.3g}"
+        """Return a value as a table shows it, a dash for what is not finite."""
+        if not math.isfinite(value):
+            return "–"
+        percent = self.is_fraction and abs(value) < 100  # what is no fraction may have hundreds of digits
+        return f"{100 * value:.1f}%" if percent else f"{value:.3g}"
 
 
 MEASURES = (
@@ -61,4 +65,9 @@ def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
     known = [measure for measure in MEASURES if f"{measure.key}_mean" in record]
     keys = {measure.key for measure in known}
     own = [key.removesuffix("_mean") for key in record if key.endswith("_mean") and key not in NO_MEASURES]
-    return (*known, *(Measure(key, key.replace("_", " "), "", "min", "linear") for key in own if key not in keys))
+    return (*known, *(Measure(key, named(key), "", "min", "linear") for key in own if key not in keys))
+
+
+def named(key: str) -> str:
+    """Return the words for a measurement by its name in records."""
+    return next((measure.name for measure in MEASURES if measure.key == key), key.replace("_", " "))

@@ -19,7 +19,7 @@ from matplotlib.ticker import (
 
 from jaxgossip.experiment import units
 from jaxgossip.experiment.measure import Measure
-from jaxgossip.experiment.report import RunData
+from jaxgossip.experiment.report import LARGEST, RunData
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
 
@@ -86,7 +86,7 @@ def draw_level(axes: Axes, role: str, y: np.ndarray, *, log: bool = False) -> No
 
 def draw_histogram(axes: Axes, values: np.ndarray, measure: Measure) -> None:
     """Draw the distribution of a measure over all nodes, its bins aligned with the values that can occur."""
-    finite = values[np.isfinite(values)]
+    finite = values[np.abs(values) <= LARGEST]
     if not finite.size or float(np.ptp(finite)) <= 1e-9 * float(np.abs(finite).max()):
         told = f"every node:\n{measure.text(float(finite[0]))}" if finite.size else "no node has a finite score"
         say(axes, told if values.size != 1 else measure.text(float(values[0])))
@@ -214,6 +214,14 @@ def looks(count: int) -> list[dict[str, Any]]:
     ]
 
 
+def check_marks(axes: Axes) -> None:
+    """Take the marks from lines of which not a single point is seen: to space them, matplotlib needs one."""
+    for line in axes.lines:
+        seen = np.isfinite(axes.transData.transform(line.get_xydata())).all(1)
+        if isinstance(line.get_markevery(), float) and not seen.any():
+            line.set_markevery(None)
+
+
 def mark_target(row: Sequence[Axes], runs: Sequence[RunData], measure: Measure) -> list[Line2D]:
     """Draw the target that all runs have across the panels of its measure, thin; return what a legend says of it."""
     targets = {run.target for run in runs}
@@ -223,13 +231,15 @@ def mark_target(row: Sequence[Axes], runs: Sequence[RunData], measure: Measure) 
     thin = {"color": GREY, "linewidth": 0.8, "alpha": 0.7}
     for axes in row:
         low, high = axes.get_ylim()
-        if low < target < high:
+        if axes.axison and low < target < high:
             axes.axhline(target, zorder=1, **thin)
     return [Line2D([], [], label=f"target {measure.text(target)}", **thin)]
 
 
 def mark_divergence(axes: Axes, round_number: int, *, label: bool) -> None:
-    """Mark the round in which a run diverged."""
+    """Mark the round in which a run diverged, unless the panel only says why it is empty."""
+    if not axes.axison:
+        return
     axes.axvline(round_number, color=ORANGE, linewidth=1.2, zorder=8)
     if label:
         axes.annotate(

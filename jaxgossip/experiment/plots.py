@@ -122,6 +122,8 @@ def compare(runs: Sequence[RunData], names: Sequence[str] | None = None, by: Seq
         _finish_consensus(below, shown, np.concatenate([run.distance() for run in runs]))
         target = panels.mark_target(above, runs, measure)
         _finish(above, below, shown, [replace(run, baselines={}) for run in runs])
+        for axes in (*above, *below):
+            panels.check_marks(axes)
         names = names or labels.differences(runs)
         _draw_run_legend(figure.add_subplot(grid[:, -1]), runs, looks, measure, names, target)
         name = "One run" if len(runs) == 1 else f"{len(runs)} runs"
@@ -228,6 +230,9 @@ def _finish_values(above: Sequence[Axes], shown: Sequence[Way], measure: Measure
     finite = values[np.isfinite(values)]
     log = measure.scale == "log" and bool((finite > 0).any())
     for axes in above:
+        if not finite.size:
+            panels.say(axes, f"no finite {measure.name}\nwas measured")
+            continue
         if log:
             axes.set_yscale("log")
         panels.value_axis(axes.yaxis, measure, finite, log=log)
@@ -261,7 +266,8 @@ def _finish_consensus(below: Sequence[Axes], shown: Sequence[Way], values: np.nd
             panels.log_ticks(axes.yaxis, positive)
             panels.limit(axes, positive, log=True)
         else:
-            panels.say(axes, "all models are equal at every evaluation:\nthe consensus distance is 0")
+            equal = "all models are equal at every evaluation:\nthe consensus distance is 0"
+            panels.say(axes, equal if (values == 0).any() else "no finite consensus distance\nwas measured")
     below[0].set_ylabel(panels.CONSENSUS)
     _title(below, shown, "How far the models are apart")
 
@@ -355,11 +361,13 @@ def _draw_run_legend(
 ) -> None:
     axes.set_axis_off()
     handles: list[Any] = []
+    silent = [run for run in runs if not (run.column("bytes_sent") != 0).any()]
     crowded = len(runs) > FEW_LINES
     shown = {"mean": "mean"} if crowded else {"mean": "mean", "worst": measure.worst}
     for run, look, label in zip(runs, looks, names, strict=True):
         ends = [f"{which} {measure.text(run.column(f'{measure.key}_{key}')[-1])}" for which, key in shown.items()]
         told = f"diverged in round {run.diverged_round:,}" if run.diverged_round is not None else ", ".join(ends)
+        told += ", sent nothing" * (len(silent) < len(runs) and run in silent)
         words = (
             f"{textwrap.shorten(label, 44, placeholder='…')}: {told}"
             if crowded

@@ -8,6 +8,7 @@ import contextlib
 import json
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,13 @@ from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, Shared, build
 from jaxgossip.experiment.claim import check_claim, claim, status_of
 from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.ending import divergence
 from jaxgossip.experiment.engines import simulated
-from jaxgossip.experiment.facts import privacy_facts, target_facts
+from jaxgossip.experiment.facts import ending_facts, privacy_facts, target_facts
 from jaxgossip.experiment.folder import RunFolder, strict_json
 from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
 from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
+from jaxgossip.experiment.measure import named
 from jaxgossip.experiment.observer import Reporter, Teller
 from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.provenance import provenance
@@ -104,7 +107,7 @@ def run_grid(
                         status[run.config.name] = replica.status
                     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
                     done += len(replicas)
-                    _tell_divergence(runs[0], replicas, reporter)
+                    _tell_endings(runs[0], replicas, reporter)
         if stopped or any(status[run.config.name] is None for run in bundle):
             interrupted = True
             break
@@ -259,8 +262,7 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
     write_atomically(folder / "metrics.jsonl", lines)
     RunFolder(folder).write_manifest(
         {
-            "status": replica.status,
-            "rounds": replica.rounds,
+            **ending_facts(replica.status, replica.rounds, replica.records),
             "name": config.name,
             "command": facts["command"],
             "seed": config.seed,
@@ -276,10 +278,17 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
     )
 
 
-def _tell_divergence(runs: Sequence[GridRun], replicas: Sequence[Replica], reporter: Reporter) -> None:
+def _tell_endings(runs: Sequence[GridRun], replicas: Sequence[Replica], reporter: Reporter) -> None:
+    """Name the runs that diverged, and what other runs have no finite number of at their end."""
+    unmeasured: Counter[str] = Counter()
     for run, replica in zip(runs, replicas, strict=True):
-        if replica.status == "diverged":
-            reporter.note(f"  {run.config.name} diverged in round {replica.rounds:,}; the others went on")
+        found = ending_facts(replica.status, replica.rounds, replica.records)
+        if found["status"] == "diverged":
+            reporter.note(f"  {run.config.name} {divergence(found)}; the others went on")
+        else:
+            unmeasured.update(found.get("not_finite", ()))
+    for name, count in unmeasured.items():
+        reporter.note(f"  warning: no finite number at the end of {counted(count, 'run')}: {named(name)}")
 
 
 @contextlib.contextmanager

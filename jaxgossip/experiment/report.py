@@ -11,10 +11,14 @@ import numpy as np
 
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import units
+from jaxgossip.experiment.ending import diverged_round
 from jaxgossip.experiment.measure import Measure, measures_of
 from jaxgossip.experiment.target import reached
 
 BASELINES = ("isolated", "centralised", "federated_averaging")
+
+LARGEST, SMALLEST = 1e100, 1e-100
+"""Magnitudes that a picture tells from infinity, and from nothing."""
 
 type Record = Mapping[str, Any]
 
@@ -111,15 +115,23 @@ class RunData:
 
     @property
     def diverged_round(self) -> int | None:
-        """Round in which a model became NaN or infinite; None if none did."""
+        """Round in which a model became NaN or infinite, or from which on nothing measured is finite; None: not diverged."""
         if self.status != "diverged":
             return None
-        return int(self.manifest.get("rounds", self.records[-1]["round"]))
+        found = diverged_round(self.manifest)
+        return int(self.records[-1]["round"]) if found is None else found
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """What the run measured of a model, the most telling first."""
-        return measures_of(self.records[-1])
+        """What the run measured of a model, the most telling first.
+
+        Raises:
+            ConfigError: nothing was.
+        """
+        found = measures_of(self.records[-1])
+        if not found:
+            raise ConfigError(f"{self.folder} measured nothing of its models", hint="there is nothing to show of it")
+        return found
 
     @property
     def final(self) -> Record:
@@ -127,14 +139,20 @@ class RunData:
         return self.records[-1]
 
     def column(self, key: str, baseline: str | None = None) -> np.ndarray:
-        """Return one value an evaluation, (k,) float64; NaN where there is none.
+        """Return one value an evaluation, (k,) float64; NaN where there is none, or none that a picture can hold.
+
+        Numbers beyond ``LARGEST`` are infinite, and those below ``SMALLEST`` 0: the axes of a picture reckon with squares,
+        ratios and powers of what they show.
 
         Args:
             key: the name in a record.
             baseline: of which baseline; the run itself if None.
         """
         records = self.records if baseline is None else self.baselines.get(baseline, ())
-        return np.array([_number(record.get(key)) for record in records], np.float64)
+        values = np.array([_number(record.get(key)) for record in records], np.float64)
+        values[np.abs(values) > LARGEST] *= np.inf
+        values[np.abs(values) < SMALLEST] = 0.0
+        return values
 
     def bytes_per_node(self) -> np.ndarray:
         """Return (k,) float64: bytes sent until each evaluation, the mean over nodes; NaN if nodes are unknown."""
@@ -173,7 +191,19 @@ class RunData:
 
 
 def final_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]:
-    """Return a run's last numbers as JSON values, None for what was not measured.
+    """Return what a run came to as :func:`last_numbers` does, with None for what a run that diverged did not come to.
+
+    Args:
+        run: the run.
+        measure: what mean, worst, … are of; the run's first measure if None.
+    """
+    found = last_numbers(run, measure)
+    of_models = ("mean", "worst", "mean_model", "consensus_distance")
+    return found if run.diverged_round is None else found | dict.fromkeys(of_models)
+
+
+def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]:
+    """Return a run's last numbers as JSON values, None for what was not measured or is not finite.
 
     Args:
         run: the run.
@@ -248,6 +278,7 @@ def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
         }
         cells = {column: "–" if value is None else measure.text(value) for column, value in scores.items()}
         cells |= dict.fromkeys(run.baseline_divergence, "diverged")
+        cells |= {f"{title}, mean": "diverged"} if run.diverged_round is not None else {}
         measured = {"measured": measure.name} if len(kinds) > 1 else {}
         to_target = {}
         if targets:  # columns are the same for all: rows say their own where targets differ

@@ -12,8 +12,9 @@ import jax
 from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, build
 from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.experiment.ending import divergence
 from jaxgossip.experiment.engines import numbering_of, restore, simulated
-from jaxgossip.experiment.facts import privacy_facts, target_facts
+from jaxgossip.experiment.facts import ending_facts, privacy_facts, target_facts, unmeasured_words
 from jaxgossip.experiment.folder import MetricsLog, RunFolder
 from jaxgossip.experiment.observer import Reporter, RunObserver
 from jaxgossip.experiment.parts import in_own_code, place_of
@@ -33,8 +34,9 @@ class Outcome:
         status: completed, diverged or interrupted.
         rounds: rounds done.
         final: the last record, and those of the baselines by name.
-        target: when the configuration's target was reached, as the manifest has it; None without one.
         seconds: from the start of the process's work to its end.
+        target: when the configuration's target was reached, as the manifest has it; None without one.
+        ending: how a run that diverged did; empty of others.
     """
 
     folder: Path
@@ -43,6 +45,7 @@ class Outcome:
     final: Mapping[str, Mapping[str, Any]]
     seconds: float
     target: Mapping[str, Any] | None = None
+    ending: str = ""
 
 
 def run(
@@ -105,7 +108,10 @@ def resume(path: Path, *, reporter: Reporter | None = None) -> Outcome:
             final |= {name: log[-1] for name in config.evaluation.baselines if (log := folder.log(name).records())}
             if not (path / "summary.png").is_file():
                 draw_summary(path)
-            return Outcome(path, manifest["status"], manifest["rounds"], final, 0.0, manifest.get("target"))
+            return Outcome(
+                path, manifest["status"], manifest["rounds"], final, 0.0,
+                manifest.get("target"), divergence(manifest),
+            )  # fmt: skip
         experiment = announced_build(config, reporter)
         for stale in ("error", "finished", "rounds"):
             manifest.pop(stale, None)
@@ -129,12 +135,15 @@ def carry_through(
     def finish(status: str, rounds: int) -> Outcome:
         seconds = time.perf_counter() - began
         times = {"finished": now(), "compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
-        found = target_facts(config, folder.log().records())
-        folder.write_manifest(manifest | {"status": status, "rounds": rounds} | times | found)
+        records = folder.log().records()
+        found = ending_facts(status, rounds, records) | target_facts(config, records)
+        folder.write_manifest(manifest | found | times)
         if status != "interrupted":
+            if found["status"] == "completed" and (warning := unmeasured_words(records[-1])):
+                reporter.note(warning)
             reporter.note("drawing summary.png")
             draw_summary(folder.path)
-        return Outcome(folder.path, status, rounds, final, seconds, found.get("target"))
+        return Outcome(folder.path, found["status"], rounds, final, seconds, found.get("target"), divergence(found))
 
     try:
         start, start_wall_s = restore(experiment, folder)

@@ -8,12 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jaxgossip.experiment import labels, panels, units
+from jaxgossip.experiment.measure import Measure
 from jaxgossip.experiment.plots import MAX_RUNS, common_measure, style
 from jaxgossip.experiment.report import RunData
 
 
 def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
     """Draw the final scores of runs, best mean first: mean and worst node and mean model, consensus distance, bytes a round.
+
+    Runs that diverged, or have no finite mean, come last and say so: what they measured before is no final score.
 
     Args:
         runs: the runs, at most ``MAX_RUNS``.
@@ -24,7 +27,7 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
         ConfigError: no run, too many, or runs that measured nothing in common.
     """
     measure = common_measure(runs, MAX_RUNS)
-    means = np.array([run.column(f"{measure.key}_mean")[-1] for run in runs])
+    means = np.array([_final(run, f"{measure.key}_mean") for run in runs])
     worse_first = means if measure.worst == "min" else -means
     order = np.argsort(np.where(np.isfinite(worse_first), worse_first, -np.inf), kind="stable")
     ranked = [runs[place] for place in order]
@@ -38,7 +41,7 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
             "worst": f"{measure.key}_{measure.worst}",
             "mean model": f"mean_model_{measure.key}",
         }
-        values = {role: np.array([run.column(key)[-1] for run in ranked]) for role, key in columns.items()}
+        values = {role: np.array([_final(run, key) for run in ranked]) for role, key in columns.items()}
         left.hlines(y, values["worst"], values["mean"], color=panels.BLUE, alpha=0.35, linewidth=2)
         left.plot(values["worst"], y, "|", color=panels.BLUE, markersize=8, markeredgewidth=1.8)
         left.plot(values["mean model"], y, "x", color=panels.ORANGE, markersize=5)
@@ -65,15 +68,18 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
             handles=handles, loc="upper right", bbox_to_anchor=(0.995, 1 - 0.08 / height), ncols=3, fontsize=8.5
         )
         _log_dots(
-            middle, np.array([run.distance()[-1] for run in ranked]), "How far the models are apart", panels.CONSENSUS
+            middle,
+            np.array([_final(run, "consensus_distance") for run in ranked]),
+            "How far the models are apart",
+            panels.CONSENSUS,
         )
-        each = [run.bytes_per_node()[-1] / max(1.0, run.column("round")[-1]) for run in ranked]
-        each = np.array(each)
+        each = np.array([run.bytes_per_node()[-1] / max(1.0, run.column("round")[-1]) for run in ranked])
         right.plot(each, y, "o", color=panels.BLUE, markersize=5.5)
         right.set_title("What a node sends in a round")
         if (each > 0).any():
-            panels.bytes_axis(right, float(each[each > 0].min()), float(each.max()), "sent per node and round")
+            panels.bytes_axis(right, float(each[each > 0].min()), float(np.nanmax(each)), "sent per node and round")
         for place, run in enumerate(ranked):
+            _say_why_empty(left, run, place, measure)
             text = f"{units.bytes_text(run.final['bytes_sent'])} in {int(run.final['round']):,} rounds"
             right.annotate(
                 text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=panels.GREY
@@ -86,6 +92,21 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
         if shared:
             figure.supxlabel(f"all: {labels.sentence(shared)}", fontsize=9, color="#444444")
     return figure
+
+
+def _final(run: RunData, key: str) -> float:
+    """Return the last value of a run's column, NaN of a run that diverged."""
+    return float("nan") if run.diverged_round is not None else float(run.column(key)[-1])
+
+
+def _say_why_empty(axes: Axes, run: RunData, place: int, measure: Measure) -> None:
+    """Write into the row of a run without a final score why it has none."""
+    if np.isfinite(_final(run, f"{measure.key}_mean")):
+        return
+    why = "no finite mean" if run.diverged_round is None else f"diverged in round {run.diverged_round:,}"
+    axes.annotate(
+        why, (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, color=panels.ORANGE
+    )
 
 
 def _log_dots(axes: Axes, values: np.ndarray, title: str, label: str) -> None:

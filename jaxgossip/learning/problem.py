@@ -150,7 +150,10 @@ def _check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
     scores = jax.eval_shape(model.apply, params, x)
     wide = scores.ndim == 2 and scores.shape[0] == 2 and scores.shape[1] >= max(2, dataset.n_classes)
     if model.measures is not None:  # scores need not be of classes
-        for name, found in jax.eval_shape(model.measures, scores, labels).items():
+        measured = jax.eval_shape(model.measures, scores, labels)
+        if not measured:
+            raise InputError("the model's measures are empty", hint="measures gives numbers by name, one at least")
+        for name, found in measured.items():
             if found.shape != ():
                 raise InputError(f"the measure '{name}' has shape {found.shape}", hint="measures gives numbers by name")
     elif not wide and (scores.shape != (2,) or dataset.n_classes != 2):

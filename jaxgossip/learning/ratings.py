@@ -8,6 +8,7 @@ learning"; the model and its regularization: Koren, Bell and Volinsky 2009, "Mat
 recommender systems".
 """
 
+import math
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -193,8 +194,8 @@ def ratings(
         order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
 
     Raises:
-        DataError: sizes below one, more ratings a user than items, negative numbers, a file that cannot be read or that has
-            another number of users, or an order of other nodes.
+        DataError: sizes below one, more ratings a user than items, negative numbers, a fraction that holds back not a
+            single rating, a file that cannot be read or that has another number of users, or an order of other nodes.
         InputError: a dtype that JAX does not have.
     """
     if rank < 1 or items < 1 or ratings_a_user < 1:
@@ -253,4 +254,11 @@ def _kept_apart(user: np.ndarray, n_users: int, held_out: float, rng: np.random.
     counts = np.bincount(user, minlength=n_users)
     order = np.lexsort((rng.random(user.size), user)).astype(np.int32)
     n_test = np.floor(np.round(held_out * counts, 6)).astype(np.int32)
+    if held_out > 0 and not n_test.any():
+        most = int(counts.max())
+        enough = f"held_out = {math.ceil(100 / most) / 100:g}, or " if most > 1 else ""
+        raise DataError(
+            f"held_out = {held_out:g} leaves no user a rating to test on: the most that one has is {most}",
+            hint=f"{enough}more ratings a user",
+        )
     return Partition(order, np.concatenate([[0], counts.cumsum()]), (counts - n_test).astype(np.int32))

@@ -12,7 +12,7 @@ from jaxgossip.algorithms.protocol import GossipProtocol
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import Kind, Source
 from jaxgossip.simulation.flow import Flow
-from jaxgossip.simulation.metrics import Metrics
+from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import check_start
 from jaxgossip.simulation.rounds import Observer, Result, Status, Stopwatch, check_counts
 from jaxgossip.simulation.waving import Carried, WaveProgram
@@ -132,7 +132,8 @@ def simulate_events(
         if not going.diverged and (going.cycle == goal or going.spent):
             evaluate()
         observer.chunk(going.run(), clock.seconds())
-    status = "diverged" if going.diverged else status
+    if going.diverged or (status == "completed" and lost_in(records) is not None):
+        status = "diverged"
     wall_s, run = clock.seconds(), going.run().settled()
     observer.finished(run, wall_s)
     scored = {} if status == "interrupted" else program.score_all(going.carried.state)

@@ -1,5 +1,6 @@
 """What is measured of a network, on the device; one flat record an evaluation."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -81,6 +82,34 @@ def statistics(name: str, values: jax.Array) -> dict[str, jax.Array]:
     }
     quantiles = jnp.nanquantile(values, jnp.asarray(QUANTILES) / 100)
     return record | {f"{name}_q{q:02d}": quantiles[i] for i, q in enumerate(QUANTILES)}
+
+
+def measured_in(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the measurements whose :func:`statistics` a record holds."""
+    return tuple(key.removesuffix("_q50") for key in record if key.endswith("_q50"))
+
+
+def is_finite(value: object) -> bool:
+    """Return whether a record's value is a finite number; None stands for one that is not."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def lost_in(records: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the round from which on nothing that was measured is finite any more; None if something is, or nothing ever was.
+
+    Models that are finite and yet so large that every measurement of them overflows are lost like infinite ones. What is
+    measured of models that agree to within finite numbers, and never was finite, is not defined for them, and not lost.
+
+    Args:
+        records: of a run, in the order of rounds, NaN and infinities as they are or as None.
+    """
+    finite = [any(is_finite(record.get(f"{name}_mean")) for name in measured_in(record)) for record in records]
+    if not records or finite[-1] or not measured_in(records[-1]):
+        return None
+    if not any(finite) and is_finite(records[-1].get("consensus_distance")):
+        return None
+    first = len(finite) - finite[::-1].index(True) if any(finite) else 0
+    return int(records[first]["round"])
 
 
 def consensus_distance(x: Rows, x_mean: jax.Array) -> jax.Array:

@@ -18,6 +18,7 @@ import numpy as np
 from jaxgossip.mixing.counting import to_int
 from jaxgossip.simulation.alike import Family, Template
 from jaxgossip.simulation.hoist import digest
+from jaxgossip.simulation.metrics import lost_in
 from jaxgossip.simulation.program import RunState
 from jaxgossip.simulation.rounds import Observer, Status, rounds_of_a_chunk, virtual_seconds
 from jaxgossip.typing import PyTree
@@ -186,7 +187,7 @@ def simulate_family(
             keeper.save(runs, [one.records for one in found], time.perf_counter() - began, last=False)
     for replica, done, diverged in zip(found, *(_flat(leaf) for leaf in (runs.round, runs.diverged)), strict=True):
         replica.rounds = int(done)
-        replica.status = "diverged" if diverged else "completed"
+        replica.status = "diverged" if diverged or lost_in(replica.records) is not None else "completed"
     ordered: list[Replica] = [Replica()] * len(found)
     for place, replica in zip(order, found, strict=True):
         ordered[place] = replica

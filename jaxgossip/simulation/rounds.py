@@ -14,7 +14,7 @@ from jaxgossip.errors import InputError
 from jaxgossip.mixing.counting import to_int
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
-from jaxgossip.simulation.metrics import Metrics
+from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import Program, RunState, by_node, check_start
 from jaxgossip.typing import PyTree, Rows
 
@@ -62,7 +62,8 @@ class Result:
         metrics: records of all evaluations.
         algorithm: what ran.
         node_scores: every measurement at the end for all nodes, (n,) NumPy each; empty if interrupted.
-        status: completed, diverged (a model became NaN or infinite in round ``rounds``) or interrupted.
+        status: completed, diverged (a model became NaN or infinite in round ``rounds``, or nothing that is measured of the
+            models is finite any more) or interrupted.
         rounds: rounds done; fewer than asked for where it diverged, was interrupted, or its bytes were spent.
         wall_s: seconds of rounds and evaluations, without compilation.
         run: the whole run state, to be continued from, in rows as the problem orders them.
@@ -173,7 +174,7 @@ def simulate(
         if not bool(run.diverged) and (done == goal or bool(run.spent)):
             evaluate(run)
         observer.chunk(run, clock.seconds())
-    if bool(run.diverged):
+    if bool(run.diverged) or (status == "completed" and lost_in(records) is not None):
         status = "diverged"
     wall_s = clock.seconds()
     observer.finished(run, wall_s)

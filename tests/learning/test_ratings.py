@@ -1,5 +1,6 @@
 """Matrix factorisation, one user a node: its rule by hand, recovery of a low rank, private columns, files of ratings."""
 
+import re
 from pathlib import Path
 
 import jax
@@ -17,8 +18,9 @@ KEY = jax.random.key(0)
 N, ITEMS, RANK = 5, 4, 2
 
 
-def small(**options):
-    return ratings(N, items=ITEMS, rank=RANK, ratings_a_user=4, regularization=0.3, batch_size=0, **options)
+def small(*, held_out=0.0, **options):
+    options |= {"ratings_a_user": 4, "regularization": 0.3, "batch_size": 0, "held_out": held_out}
+    return ratings(N, items=ITEMS, rank=RANK, **options)
 
 
 def parts(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -170,3 +172,15 @@ def test_what_is_said_of_a_file_needs_one(options: dict) -> None:
     with pytest.raises(DataError) as told:
         ratings(3, **options)
     assert str(told.value) == "columns, delimiter and duplicates are of a file of ratings (give its path)"
+
+
+@pytest.mark.parametrize(
+    ("ratings_a_user", "way_out"),
+    [(1, "(more ratings a user)"), (3, "(held_out = 0.34, or more ratings a user)"), (4, "(held_out = 0.25, or")],
+)
+def test_a_share_that_holds_back_not_a_single_rating_is_refused(ratings_a_user: int, way_out: str) -> None:
+    told = f"held_out = 0.2 leaves no user a rating to test on: the most that one has is {ratings_a_user} {way_out}"
+    with pytest.raises(DataError, match=f"^{re.escape(told)}"):
+        ratings(6, items=8, ratings_a_user=ratings_a_user)
+    if ratings_a_user > 1:
+        ratings(6, items=8, ratings_a_user=ratings_a_user, held_out=float(way_out.split()[2].strip(",")))
