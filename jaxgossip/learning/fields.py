@@ -19,6 +19,8 @@ SEPARATORS = ("\t", ";", ",", "|", "::")
 """What is looked for between fields, those that occur inside of numbers last; blanks, if none of them separates."""
 LOOKED_AT = 50
 """So many lines tell what separates their fields."""
+HEAD = 2**20
+"""But no more than so many characters."""
 
 _WORD = re.compile(r'"((?:[^"]|"")*)"(?!\S)|(\S+)')
 
@@ -68,7 +70,7 @@ def read_fields(path: str | Path, separator: str | None = None) -> Fields:
             f"{path}: delimiter must be one character or '::', not {separator!r}", hint="left out, it is found"
         )
     text = read_text(path, DataError)
-    separator = separator or _found(text)
+    separator = separator or _found(text[:HEAD])
     lines = _Lines(text)
     numbers, rows = [], []
     for row in _rows(str(path), lines, separator):

@@ -11,10 +11,12 @@ from jaxgossip.errors import DataError
 
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})
 """Words, in lower case, that files have for a value that is not there; "None" besides, Python's own."""
+FEW_SAMPLES = 10
+"""Labels of fewer samples than these are classes, whatever they are."""
 FEW_CLASSES = 20
-"""So many different labels are classes, however few samples each has."""
+"""So many different labels are classes, if samples have two each on average."""
 SINGLE_SHARE = 0.1
-"""Of more whole numbers, a quantity has at least this share that occurs only once."""
+"""Of more whole numbers, a quantity has at least this share that occurs only once, or leaves out numbers in between."""
 LARGEST_EXACT = 2**53
 """Whole numbers below it are exact in float64, as they have to be where numbers are read as such."""
 LARGEST = float(np.finfo(np.float32).max)
@@ -114,15 +116,20 @@ def check_classes(name: str, y: np.ndarray, hint: str = "") -> None:
     more = f"; {hint}" if hint else ""
     if classes.size < 2:
         raise DataError(f"{name}: all {y.size} labels are {classes[0]}", hint="at least two classes are needed" + more)
-    words = y.dtype.kind == "U"
     singles = int((counts == 1).sum())
-    if classes.size <= FEW_CLASSES or singles < (y.size if words else SINGLE_SHARE * classes.size):
+    if y.dtype.kind == "U":
+        if singles == y.size >= FEW_SAMPLES:
+            hint = "they would be no classes" + more
+            raise DataError(f"{name}: no two of the {y.size:,} samples have one label", hint=hint)
         return
-    if words:
-        raise DataError(
-            f"{name}: no two of the {y.size:,} samples have one label", hint="they would be no classes" + more
-        )
-    raise _quantity(name, classes.size, y.size, more)
+    gaps = int(classes[-1]) - int(classes[0]) + 1 > classes.size
+    many = (
+        gaps or singles >= SINGLE_SHARE * classes.size
+        if classes.size > FEW_CLASSES
+        else gaps and 2 * classes.size > y.size
+    )
+    if y.size >= FEW_SAMPLES and (many or singles == y.size):
+        raise _quantity(name, classes.size, y.size, more)
 
 
 def shortened(word: str) -> str:
@@ -168,8 +175,8 @@ def _of_floats(name: str, y: np.ndarray, where: Place) -> np.ndarray:
 def _quantity(name: str, different: int, samples: int, more: str) -> DataError:
     return DataError(
         f"{name}: the labels look like a quantity, not classes: {different:,} different numbers in {samples:,} samples",
-        hint="classes are learnt here: sort the numbers into bins first (numpy.digitize), or write words if each is a class"
-        + more,
+        hint="classes are learnt here: sort the numbers into bins first (numpy.digitize), or write words (c17) if each is a "
+        "class" + more,
     )
 
 

@@ -1,5 +1,6 @@
 """Sparse text files of svmlight and LIBSVM: a label and the features that are not zero, a sample a line."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def is_svmlight(line: str) -> bool:
 
 
 def _lines(path: str | Path) -> Iterator[tuple[int, str, list[str]]]:
-    for line, content in enumerate(read_text(path, DataError).splitlines(), start=1):
+    for line, content in enumerate(io.StringIO(read_text(path, DataError), newline=None), start=1):
         words = content.partition("#")[0].split()
         if not words:
             continue

@@ -148,9 +148,13 @@ def _of_one_length(fields: Fields, header: bool | None) -> tuple[list[list[str]]
         first = [*first, ""] if trailing else ["", *first]
     elif words and first[-1] == "" and others and all(len(row) == len(first) - 1 for row in others):
         first = first[:-1]
+    hint = f"fields are separated by {fields.separator_name}; quote a field that holds one"
+    widths = {len(row) for row in others}
+    if len(others) > 1 and len(widths) == 1 and widths != {len(first)}:
+        told = f"{len(rows[0])} fields, and {widths.pop()} in all lines below"
+        raise DataError(f"{fields.path}, line {fields.lines[0]}: {told}", hint=f"remove it if it is no sample; {hint}")
     for line, row in zip(fields.lines[1:], others, strict=True):
         if len(row) != len(first):
-            hint = f"fields are separated by {fields.separator_name}; quote a field that holds one"
             told = f"{len(row)} fields, not {len(first)} as in line {fields.lines[0]}"
             raise DataError(f"{fields.path}, line {line}: {told}", hint=hint)
     return [first, *others], shorter
@@ -240,7 +244,7 @@ def _numbers(table: _Table, features: list[int]) -> Float64[np.ndarray, "m d"]:
         raise _not_a_number(table, features) from None
     with np.errstate(over="ignore"):  # what is too large for float32 is told
         finite = np.isfinite(x.astype(np.float32)).all()
-    if not finite or any("_" in word for row in picked for word in row):
+    if not finite or any("_" in "".join(row) for row in picked):
         raise _not_a_number(table, features)
     return x
 

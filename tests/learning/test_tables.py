@@ -170,7 +170,8 @@ def test_a_first_line_of_another_width_is_not_lost(tmp_path: Path) -> None:
         path = written(tmp_path, lines)
         with pytest.raises(DataError) as told:
             read_csv(path)
-        assert told.value.message == f"{path}, line 2: 3 fields, not 2 as in line 1"
+        assert told.value.message == f"{path}, line 1: 2 fields, and 3 in all lines below"
+        assert told.value.hint.startswith("remove it if it is no sample; ")
 
 
 def test_the_table_of_scikit_learn_that_begins_with_its_size_needs_a_word(tmp_path: Path) -> None:
