@@ -3,14 +3,126 @@
 A number is a finite one: NaN and infinity pass no check here. Whole numbers fit 32 bits, as all that counts on the device.
 """
 
+import functools
+import inspect
 import math
+import types
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from jaxgossip.errors import ArgumentTypeError, InputError
+from jaxgossip.registry import nearest
 
 MOST = 2**31 - 1
 """Rounds, nodes, samples and steps are counted in int32."""
+MOST_SEED = 2**64 - 1
+"""A key of the device is two words of 32 bits."""
+MADE_BY: Mapping[str, str] = types.MappingProxyType(
+    {
+        "Graph": "jg.topology.ring(nodes), from_networkx(graph), from_scipy(matrix) or edge_list(path) make one",
+        "Weights": "jg.topology.weights.metropolis_hastings(graph) or from_matrix(matrix) make some",
+        "Clock": "jg.network.schedule.CLOCKS['fixed'](n_nodes, rng) makes one",
+        "Churn": "jg.network.schedule.CHURNS['coin'](n_nodes, rng, online=0.9) makes one",
+        "Delay": "jg.network.schedule.DELAYS['constant'](seconds=0.1) makes one",
+        "Peers": "jg.network.schedule.PEERS['uniform'](graph) makes one",
+        "TokenAccount": "jg.network.schedule.TOKEN_ACCOUNTS['simple']() makes one",
+    }
+)
+"""How to make what the messages of several rooms ask for, by the name of its class."""
+
+
+def guarded[**P, R](
+    builder: Callable[P, R], also: Callable[[str, Mapping[str, Any]], None] | None = None
+) -> Callable[P, R]:
+    """Return ``builder`` with its arguments checked first, by the annotations of its signature.
+
+    What is an ``int`` there is a whole number that fits 32 bits, a ``float`` a finite number, a ``Literal`` one of its
+    words. Bounds of its own are the builder's to check, for then every number can be compared.
+
+    Args:
+        builder: a function with annotated parameters.
+        also: (its name, arguments by name) -> None: checks what only the builder's room knows.
+    """
+    signature = inspect.signature(builder)
+    name = getattr(builder, "__name__", "builder")
+
+    @functools.wraps(builder)
+    def check(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise ArgumentTypeError(f"{name}: {error}", hint=usage(builder)) from error
+        if also is not None:
+            also(name, given)
+        for parameter, value in given.items():
+            if parameter == "rng":
+                generator(name, value)
+            else:
+                plain(name, parameter, value, signature.parameters[parameter].annotation)
+        return builder(*args, **kwargs)
+
+    return check
+
+
+def usage(builder: Callable[..., Any]) -> str:
+    """Return how a function is called: its name, and those of its parameters."""
+    words, keyword_only = [], False
+    for parameter in inspect.signature(builder).parameters.values():
+        if parameter.kind == parameter.KEYWORD_ONLY and not keyword_only:
+            keyword_only = True
+            words.append("*")
+        words.append(f"**{parameter.name}" if parameter.kind == parameter.VAR_KEYWORD else parameter.name)
+    return f"{getattr(builder, '__name__', 'builder')}({', '.join(words)})"
+
+
+def plain(what: str, name: str, value: Any, annotation: Any) -> None:
+    """Check a value by an annotation; one that is no plain type lets anything through.
+
+    Args:
+        what: whose parameter it is, as messages call it.
+        name: of the parameter.
+        value: what the caller gave.
+        annotation: ``int``, ``float``, ``bool``, ``str``, a ``Literal``, one of these or None, or anything else.
+
+    Raises:
+        InputError: it does not fit.
+    """
+    origin, members = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        plain(what, name, value, members[0])
+    elif origin in (Union, types.UnionType):
+        others = [member for member in members if member is not types.NoneType]
+        if len(others) == 1 and value is not None:
+            plain(what, name, value, others[0])
+    elif origin is Literal:
+        if not (isinstance(value, str | int) and value in members):
+            hint = nearest(value, [*map(str, members)]) if isinstance(value, str) else ", ".join(map(repr, members))
+            raise InputError(f"{what}: {name} cannot be {shown(value)}", hint=hint)
+    elif name == "seed" and annotation is int:
+        whole(what, name, value, 0, MOST_SEED)
+    elif annotation is int:
+        whole(what, name, value, -MOST - 1)
+    elif annotation is float and not _is_scalar_array(value):
+        number(what, name, value, least=-math.inf)
+    elif annotation in (bool, str) and not isinstance(value, annotation) and not _is_scalar_array(value):
+        wanted = "True or False" if annotation is bool else "a string"
+        raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {shown(value)}")
+    elif isinstance(annotation, type) and annotation.__name__ in MADE_BY and not isinstance(value, annotation):
+        wanted = described_as(annotation.__name__)
+        hint = MADE_BY[annotation.__name__]
+        raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {shown(value)}", hint=hint)
+
+
+def generator(what: str, rng: Any) -> None:
+    """Raise InputError unless ``rng`` is something that NumPy makes a generator of: one itself, or a seed.
+
+    Args:
+        what: whose parameter it is, as messages call it.
+        rng: what the caller gave.
+    """
+    if isinstance(rng, str | float | bool) or (isinstance(rng, Integral) and rng < 0):
+        raise InputError(f"{what}: rng must be a generator or a seed of at least 0, not {shown(rng)}")
 
 
 def number(
@@ -62,8 +174,9 @@ def whole(what: str, name: str, value: Any, least: int, most: int = MOST) -> int
         InputError: it is another.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
+        floor = f" of at least {least}" if least > -MOST else ""
         hint = "give its n_nodes" if hasattr(value, "n_nodes") else ""
-        raise InputError(f"{what}: {name} must be a whole number of at least {least}, not {shown(value)}", hint=hint)
+        raise InputError(f"{what}: {name} must be a whole number{floor}, not {shown(value)}", hint=hint)
     if int(value) > most:
         raise InputError(f"{what}: {name} must be at most {most:,}, not {int(value):,}")
     return int(value)
@@ -89,6 +202,11 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def _is_scalar_array(value: Any) -> bool:
+    """Say whether it is an array of one number: what is traced has no value to check."""
+    return getattr(value, "shape", None) == () and hasattr(value, "dtype")
+
+
 def shown(value: Any) -> str:
     """Return a value as a message shows it: itself if it is short, else what it is."""
     if value is None or isinstance(value, bool | int | float | str):
@@ -105,5 +223,9 @@ def described(value: Any) -> str:
         return f"the function {value.__name__}"
     if hasattr(value, "tocsr"):
         return "a sparse matrix"
-    noun = "array" if hasattr(value, "shape") and hasattr(value, "dtype") else type(value).__name__
+    return described_as("array" if hasattr(value, "shape") and hasattr(value, "dtype") else type(value).__name__)
+
+
+def described_as(noun: str) -> str:
+    """Return a noun with its article."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

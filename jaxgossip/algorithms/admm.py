@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, needs_agreement, once, start
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
@@ -32,6 +33,7 @@ class DualState(NamedTuple):
     dual: Rows
 
 
+@algorithm
 def admm(
     problem: Problem,
     optimizer: optax.GradientTransformation,

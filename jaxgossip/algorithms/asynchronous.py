@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
 from jaxgossip.learning.problem import Problem
@@ -44,6 +45,7 @@ class MassState(NamedTuple):
         return (self.x.astype(self.w.dtype) / self.w).astype(self.x.dtype)
 
 
+@algorithm
 def pairwise_averaging(problem: Problem) -> GossipProtocol:
     """Average in pairs: whoever's clock ticks calls a neighbour, and both take the mean of their models.
 
@@ -62,6 +64,7 @@ def pairwise_averaging(problem: Problem) -> GossipProtocol:
     )  # fmt: skip
 
 
+@algorithm
 def ad_psgd(problem: Problem, optimizer: optax.GradientTransformation) -> GossipProtocol:
     """Run AD-PSGD: while a node computes a gradient others may average with it, and its gradient is stale when it comes.
 
@@ -82,6 +85,7 @@ def ad_psgd(problem: Problem, optimizer: optax.GradientTransformation) -> Gossip
     )  # fmt: skip
 
 
+@algorithm
 def asynchronous_push_sum(problem: Problem) -> GossipProtocol:
     """Average by push-sum without rounds: a node keeps half of its mass and pushes the other half.
 
@@ -91,6 +95,7 @@ def asynchronous_push_sum(problem: Problem) -> GossipProtocol:
     return _push_sum(problem, None, "asynchronous push-sum")
 
 
+@algorithm
 def asynchronous_sgp(problem: Problem, optimizer: optax.GradientTransformation) -> GossipProtocol:
     """Run stochastic gradient push without rounds: masses that arrive are added, then the node learns at z = x/w.
 

@@ -21,7 +21,9 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, fixed, needs_agreement, start
+from jaxgossip.checks import number
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.extremes import extreme_eigenvalues
@@ -43,6 +45,7 @@ class TwoTermState(NamedTuple):
     r: Float[Array, ""]
 
 
+@algorithm
 def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Average the initial models by mixing them over and over; with ``pairwise`` mixing, randomised gossip.
 
@@ -67,6 +70,7 @@ def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
     return Algorithm(init, step, problem, name="averaging")
 
 
+@algorithm
 def shift_register(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rho: float | None = None
 ) -> Algorithm:
@@ -82,6 +86,8 @@ def shift_register(
         InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
     """
     del optimizer
+    if rho is not None:
+        number("shift_register", "rho", rho, most=1.0)
     operator = fixed("shift_register", W)
     omega = register_weight(max(map(abs, extreme_eigenvalues(operator))) if rho is None else rho)
 
@@ -95,6 +101,7 @@ def shift_register(
     return Algorithm(_two_term(problem), step, problem, name="shift register")
 
 
+@algorithm
 def chebyshev(
     problem: Problem,
     optimizer: optax.GradientTransformation,
@@ -116,6 +123,9 @@ def chebyshev(
         InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
     """
     del optimizer
+    for name, value in (("lambda_min", lambda_min), ("lambda_2", lambda_2)):
+        if value is not None:
+            number("chebyshev", name, value, least=-1.0, most=1.0)
     low, high = lambda_min, lambda_2
     operator = fixed("chebyshev", W)
     if low is None or high is None:

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.errors import InputError
+from jaxgossip.learning.nodewise import fresh_states, updates
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
-from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Rows, accumulator
 
 SYMMETRY = 1e-6
 """Weights of a symmetric W, held in float32, agree to this."""
@@ -59,12 +60,26 @@ class TrainState(NamedTuple):
 
 def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> TrainState:
     """Return the initial models with a fresh optimizer state a node."""
-    return with_optimizer(problem.init(key), optimizer)
+    return with_optimizer(problem.init(key), optimizer, nodes_of(problem))
 
 
-def with_optimizer(x: Rows, optimizer: optax.GradientTransformation) -> TrainState:
-    """Return the models x with a fresh optimizer state each, of 32 bits where the models have 16."""
-    return TrainState(x, jax.vmap(optimizer.init)(x.astype(accumulator(x.dtype))))
+def with_optimizer(
+    x: Rows, optimizer: optax.GradientTransformation, nodes: NodeInts | None = None, number: Any = None
+) -> TrainState:
+    """Return the models x with a fresh optimizer state each, of 32 bits where the models have 16.
+
+    Args:
+        x: (n, p) models.
+        optimizer: any optax transformation.
+        nodes: (n,) the node of each row: what an optimizer draws is a node's own; None: no row is a node's.
+        number: tells states that are made anew from those made before, in what they draw.
+    """
+    return TrainState(x, fresh_states(optimizer, x.astype(accumulator(x.dtype)), nodes, number))
+
+
+def nodes_of(problem: Problem) -> NodeInts:
+    """Return (n,) int32: the node of each row."""
+    return jnp.arange(problem.n_nodes, dtype=jnp.int32) if problem.order is None else jnp.asarray(problem.order.nodes)
 
 
 def descend(
@@ -124,15 +139,15 @@ def along(
 ) -> tuple[Rows, PyTree]:
     """Return (U, optimizer states): the optimizer's step along ``direction`` (n, p) in the place of a gradient."""
     direction, wide = (rows.astype(accumulator(rows.dtype)) for rows in (direction, x))
-    update, opt_new = jax.vmap(optimizer.update)(direction, opt_state, wide)
-    return chosen(round_.works, (jnp.asarray(update), opt_new), (jnp.zeros_like(wide), opt_state))
+    moved = updates(optimizer, direction, opt_state, wide)
+    return chosen(round_.works, moved, (jnp.zeros_like(wide), opt_state))
 
 
 def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
     """Return the state after one optimizer step along ``gradient`` (n, p), each node by itself."""
     gradient, x = (rows.astype(accumulator(rows.dtype)) for rows in (gradient, state.x))
-    updates, opt_state = jax.vmap(optimizer.update)(gradient, state.opt_state, x)
-    return TrainState(jnp.asarray(optax.apply_updates(x, updates)).astype(state.x.dtype), opt_state)
+    step, opt_state = updates(optimizer, gradient, state.opt_state, x)
+    return TrainState(jnp.asarray(optax.apply_updates(x, step)).astype(state.x.dtype), opt_state)
 
 
 def at_least_one(name: str, value: int) -> None:

@@ -12,12 +12,14 @@ isolated: Robbins and Monro 1951, "A stochastic approximation method". centralis
 import jax
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start, with_optimizer
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import Round, Traffic
 from jaxgossip.typing import PRNGKey
 
 
+@algorithm
 def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
     """Train every node on its own data alone: the floor that communication has to beat.
 
@@ -41,6 +43,7 @@ def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local
     return Algorithm(init, step, problem, name="isolated nodes", mixings=0)
 
 
+@algorithm
 def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
     """Train one model on all nodes' data: the ceiling that communication can reach.
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.compression import Compressor
 from jaxgossip.learning.problem import Problem
@@ -36,6 +37,7 @@ class ChocoState(NamedTuple):
     public: Rows
 
 
+@algorithm
 def choco(
     problem: Problem,
     optimizer: optax.GradientTransformation,

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -36,6 +37,7 @@ class CorrectedState(NamedTuple):
     c: Rows
 
 
+@algorithm
 def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Run D²: D-SGD whose correction cancels what differs between the nodes' data. Needs λ_min(W) > −1/3.
 
@@ -50,6 +52,7 @@ def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> 
     return _corrected(problem, optimizer, W, lazy=False)
 
 
+@algorithm
 def exact_diffusion(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Run exact diffusion: D² with (I + W)/2, for symmetric W of any smallest eigenvalue. Also NIDS.
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.choco import sent_compressed
 from jaxgossip.compression import Compressor, empty_memory, feedback
@@ -34,6 +35,7 @@ class SqueezeState(NamedTuple):
     memory: Rows
 
 
+@algorithm
 def deep_squeeze(
     problem: Problem,
     optimizer: optax.GradientTransformation,

@@ -15,6 +15,7 @@ from typing import Literal
 
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, descend, needs_agreement, start
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -22,6 +23,7 @@ from jaxgossip.network import Round, Traffic
 from jaxgossip.typing import PRNGKey
 
 
+@algorithm
 def dsgd(
     problem: Problem,
     optimizer: optax.GradientTransformation,

@@ -15,7 +15,8 @@ import dataclasses
 
 import optax
 
-from jaxgossip.algorithms.base import Algorithm
+from jaxgossip.algorithms.arguments import algorithm
+from jaxgossip.algorithms.base import Algorithm, at_least_one
 from jaxgossip.algorithms.dsgd import dsgd
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
@@ -24,6 +25,7 @@ from jaxgossip.mixing.fresh import FreshRegular
 from jaxgossip.mixing.peers import RandomPush
 
 
+@algorithm
 def epidemic(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1
 ) -> Algorithm:
@@ -38,11 +40,12 @@ def epidemic(
     Raises:
         InputError: fewer than one local step, or W is neither.
     """
+    at_least_one("local_steps", local_steps)
     if not isinstance(W, FreshRegular | RandomPush):
         raise InputError(
             "epidemic learning needs peers that are new in every round",
             hint="mixing.kind = 'push' (local) or 'fresh_regular' (oracle)",
         )
     form = "oracle" if isinstance(W, FreshRegular) else "local"
-    algorithm = dsgd(problem, optimizer, W, local_steps=local_steps)
-    return dataclasses.replace(algorithm, name=f"epidemic learning ({form})")
+    adapted = dsgd(problem, optimizer, W, local_steps=local_steps)
+    return dataclasses.replace(adapted, name=f"epidemic learning ({form})")

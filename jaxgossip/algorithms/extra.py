@@ -12,6 +12,7 @@ Shi, Ling, Wu and Yin 2015, "EXTRA: an exact first-order algorithm for decentral
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.d2 import CorrectedState
 from jaxgossip.learning.problem import Problem
@@ -20,6 +21,7 @@ from jaxgossip.network import Round, Traffic
 from jaxgossip.typing import PRNGKey
 
 
+@algorithm
 def extra(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Run EXTRA: exact for different data, one mixing and one correction a round.
 

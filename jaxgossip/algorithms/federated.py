@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, between, descend, with_optimizer
+from jaxgossip.algorithms.arguments import algorithm
+from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, between, descend, nodes_of, with_optimizer
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import counting
 from jaxgossip.mixing.bijection import random_bijection
@@ -36,6 +37,7 @@ class ServerState(NamedTuple):
     private: Rows
 
 
+@algorithm
 def federated_averaging(
     problem: Problem, optimizer: optax.GradientTransformation, *, fraction: float = 1.0, local_steps: int = 1
 ) -> Algorithm:
@@ -62,7 +64,7 @@ def federated_averaging(
 
     def step(state: ServerState, round_: Round) -> tuple[ServerState, Traffic]:
         given = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
-        begun: TrainState = with_optimizer(given, optimizer)
+        begun: TrainState = with_optimizer(given, optimizer, nodes_of(problem), round_.number)
         after = descend(problem, optimizer, begun, round_, local_steps).x.astype(accumulator(given.dtype))
         node = jnp.arange(n, dtype=jnp.uint32)
         chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < sampled

@@ -25,6 +25,7 @@ import numpy as np
 import optax
 from jax import Array
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
     Algorithm,
     TrainState,
@@ -56,6 +57,7 @@ class GossipState(NamedTuple):
     age: NodeInts
 
 
+@algorithm
 def gossip(
     problem: Problem,
     optimizer: optax.GradientTransformation,
@@ -163,7 +165,7 @@ def _check(n_nodes: int, payload: str, order: str | None, weighting: str, steps:
         )
     if scores is not None and weighting != "uniform":
         raise InputError(f"scores and weighting = '{weighting}' exclude each other", hint="give one of them")
-    if scores is not None and (scores.shape != (n_nodes,) or not bool((scores > 0).all())):
+    if scores is not None and (scores.shape != (n_nodes,) or not bool(((scores > 0) & (scores < jnp.inf)).all())):
         found = f"{scores.size} numbers" if scores.shape != (n_nodes,) else "numbers that are not all above 0"
         raise InputError(
             f"scores must be {n_nodes} positive numbers, not {found}",

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
 from jaxgossip.algorithms.gossip import with_age
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
@@ -120,6 +121,7 @@ class Merging:
         return jnp.where(t1 > t2 + self.age_gap, 1, jnp.where(t2 > t1 + self.age_gap, 0, alpha))
 
 
+@algorithm
 def gossip_learning(
     problem: Problem,
     optimizer: optax.GradientTransformation,

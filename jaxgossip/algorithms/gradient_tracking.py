@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, along, fresh_gradient, needs_agreement, once, start
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -39,6 +40,7 @@ class TrackingState(NamedTuple):
     g: Rows
 
 
+@algorithm
 def gradient_tracking(
     problem: Problem,
     optimizer: optax.GradientTransformation,

@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, Schedule
@@ -84,6 +85,7 @@ def windows(n_nodes: int) -> tuple[int, ...]:
     return tuple(reversed(sizes))
 
 
+@algorithm
 def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -> Algorithm:
     """Average the initial models exactly in ⌈log₂ n⌉ rounds, whatever n is, over and over; it needs no mixing.
 

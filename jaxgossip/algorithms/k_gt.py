@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, between, needs_agreement, start
 from jaxgossip.algorithms.d2 import CorrectedState
 from jaxgossip.learning.problem import Problem
@@ -22,6 +23,7 @@ from jaxgossip.network import Round, Traffic, chosen
 from jaxgossip.typing import PRNGKey, accumulator
 
 
+@algorithm
 def k_gt(
     problem: Problem,
     optimizer: optax.GradientTransformation,

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
@@ -42,6 +43,7 @@ class MomentumState(NamedTuple):
     v: Rows
 
 
+@algorithm
 def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run D-SGD with local momentum, ATC; the same as dsgd with momentum in its optimizer.
 
@@ -62,6 +64,7 @@ def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
     return _with_momentum("dsgdm", rule, problem, optimizer, W, momentum)
 
 
+@algorithm
 def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run DmSGD: D-SGD whose momentum is mixed along with the models.
 
@@ -82,6 +85,7 @@ def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
     return _with_momentum("dmsgd", rule, problem, optimizer, W, momentum, mixings=2)
 
 
+@algorithm
 def qg_dsgdm(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
 ) -> Algorithm:
@@ -104,6 +108,7 @@ def qg_dsgdm(
     return _with_momentum("qg_dsgdm", rule, problem, optimizer, W, momentum)
 
 
+@algorithm
 def decentlam(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
 ) -> Algorithm:

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.averaging import register_weight
 from jaxgossip.algorithms.base import Algorithm, TrainState, descend, fixed, start
 from jaxgossip.errors import InputError
@@ -27,6 +28,7 @@ from jaxgossip.network import Round, Traffic
 from jaxgossip.typing import PRNGKey, Rows, accumulator
 
 
+@algorithm
 def muffliato(
     problem: Problem,
     optimizer: optax.GradientTransformation,

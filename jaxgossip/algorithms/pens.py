@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, at_least_one, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
 from jaxgossip.errors import InputError
@@ -57,6 +58,7 @@ class PensState(NamedTuple):
     settled: Bool[Array, " n"]
 
 
+@algorithm
 def pens(
     problem: Problem,
     optimizer: optax.GradientTransformation,

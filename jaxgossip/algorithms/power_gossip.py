@@ -21,6 +21,7 @@ import optax
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, displacement, fixed, start
 from jaxgossip.compression import by_blocks
 from jaxgossip.errors import InputError
@@ -45,6 +46,7 @@ class PowerState(NamedTuple):
     q: tuple[Float[Array, "m b"], ...]
 
 
+@algorithm
 def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1) -> Algorithm:
     """Run PowerGossip: every edge exchanges the leading part of what its ends differ by; nothing to tune.
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
     Algorithm,
     TrainState,
@@ -58,6 +59,7 @@ class PushTrackingState(NamedTuple):
     g: Rows
 
 
+@algorithm
 def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Average the initial models by push-sum; nobody learns.
 
@@ -73,6 +75,7 @@ def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixin
     return _pushed("push_sum", problem, optax.identity(), W, local_steps=0)
 
 
+@algorithm
 def sgp(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
     """Run stochastic gradient push: D-SGD on directed graphs, whose nodes know only to how many they send.
 
@@ -113,6 +116,7 @@ def _pushed(
     return Algorithm(init, step, problem, models, name=name)
 
 
+@algorithm
 def push_diging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Run push-DIGing: gradient tracking on directed, time-varying graphs, exact for different data.
 

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 from scipy.sparse.csgraph import connected_components
 
+from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, fixed, once, start
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
@@ -102,6 +103,7 @@ class RelaySum:
         return Relayed(sums, counts, heard, heard_of), total, number
 
 
+@algorithm
 def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Run RelaySGD: uniform averages on a tree, at the price of delay instead of slow mixing.
 

@@ -7,10 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from jaxgossip.checks import guarded
 from jaxgossip.compression.compressor import Compressor, Size
 from jaxgossip.typing import NodeInts, PRNGKey, Rows
 
 
+@guarded
 def float16() -> Compressor:
     """Rows as half-precision numbers: 11 bits of precision, magnitudes up to 65,504.
 
@@ -20,6 +22,7 @@ def float16() -> Compressor:
     return Compressor("float16", partial(_cast, dtype=jnp.float16), _two_bytes)
 
 
+@guarded
 def bfloat16() -> Compressor:
     """Rows as bfloat16 numbers: 8 bits of precision, magnitudes as of float32.
 
@@ -28,6 +31,7 @@ def bfloat16() -> Compressor:
     return Compressor("bfloat16", partial(_cast, dtype=jnp.bfloat16), _two_bytes)
 
 
+@guarded
 def identity() -> Compressor:
     """Rows as they are: nothing is compressed, δ = 1."""
 

@@ -5,11 +5,13 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgossip.checks import guarded
 from jaxgossip.compression.compressor import Compressor, Size, bytes_of_bits, check_count
 from jaxgossip.random import hashed_uniform
 from jaxgossip.typing import NodeInts, PRNGKey, Rows
 
 
+@guarded
 def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
     """Stochastic rounding of each entry to one of s levels of the row's norm.
 
@@ -46,6 +48,7 @@ def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
     return Compressor("qsgd", apply, size)
 
 
+@guarded
 def sign() -> Compressor:
     """Signs, scaled by the mean magnitude of the row.
 

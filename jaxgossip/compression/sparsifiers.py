@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
+from jaxgossip.checks import guarded
 from jaxgossip.compression.blocks import by_blocks
 from jaxgossip.compression.compressor import (
     Compressor,
@@ -23,6 +24,7 @@ FEW = 24
 """Up to so many columns, the k largest are cheaper taken one after the other than found by bisection."""
 
 
+@guarded
 def top_k(*, fraction: float = 0.1) -> Compressor:
     """The k columns of largest magnitude of each row, exactly k: of equal ones the lower columns.
 
@@ -49,6 +51,7 @@ def top_k(*, fraction: float = 0.1) -> Compressor:
     return Compressor("top_k", apply, size)
 
 
+@guarded
 def random_k(*, fraction: float = 0.1, rescale: bool = False) -> Compressor:
     """Random columns, k of p, a fresh uniformly random set for each node and round.
 

@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgossip.checks import guarded
 from jaxgossip.compression.compressor import Compressor, Size, check_count
 from jaxgossip.compression.reduce import row_sums
 from jaxgossip.errors import InputError
 from jaxgossip.typing import NodeInts, PRNGKey, Rows
 
 
+@guarded
 def low_rank(*, rank: int = 1, rows: int = 0) -> Compressor:
     """Low-rank part of the row, seen as a matrix: one subspace iteration from a random sketch.
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Float32, Int32
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.learning.labels import check_classes, class_labels
 
@@ -93,6 +94,7 @@ class Dataset:
         }
 
 
+@guarded
 def from_arrays(
     x: Any,
     y: Any,

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import InputError
 from jaxgossip.learning.model import Labels, Measured, Model, Scores, predict
 from jaxgossip.typing import PRNGKey, PyTree
@@ -18,6 +19,7 @@ from jaxgossip.typing import PRNGKey, PyTree
 Centroids = Float[Array, "k d"]
 
 
+@guarded
 def kmeans(input_shape: tuple[int, ...], n_classes: int, *, clusters: int = 2) -> Model:
     """Online k-means: s_k = −½ ‖x − c_k‖², loss ½ min_k ‖x − c_k‖²; a step of SGD moves the nearest centroid.
 

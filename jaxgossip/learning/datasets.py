@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array
 from scipy.linalg import helmert
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.learning.arrays import Dataset, from_arrays
 from jaxgossip.learning.files import DATAFILES, load_file, read_csv, read_npz, read_svmlight
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 
+@guarded
 def spambase(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0) -> Dataset:
     """Spambase: 4,601 e-mails by 57 frequencies of words and characters, spam (class 1) or not.
 
@@ -50,6 +52,7 @@ def spambase(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.ra
     return from_arrays(x, y, name="spambase", test_fraction=test_fraction, standardize=standardize, rng=rng)
 
 
+@guarded
 def digits(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0) -> Dataset:
     """Hand-written digits: 1,797 images of 8×8 grey pixels, ten classes; needs scikit-learn.
 
@@ -69,6 +72,7 @@ def digits(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.rand
     )
 
 
+@guarded
 def breast_cancer(
     *, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0
 ) -> Dataset:
@@ -90,6 +94,7 @@ def breast_cancer(
     )
 
 
+@guarded
 def synthetic(
     *,
     samples: int = 10_000,
@@ -132,7 +137,7 @@ def synthetic(
         )
     rng = np.random.default_rng(rng)
     key = jax.random.key(int(rng.integers(2**31)))
-    x, y = _gaussian_classes(key, samples, features, classes, separation, flip)
+    x, y = _gaussian_classes(key, samples, features, classes, float(separation), flip)
     return from_arrays(x, y, name="synthetic", test_fraction=test_fraction, standardize=standardize, rng=rng)
 
 

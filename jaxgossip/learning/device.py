@@ -65,6 +65,8 @@ def rows_at(table: Array, index: Array | slice | tuple[Array, ...]) -> Array:
 
 
 def check_order(order: Order | None, n_nodes: int) -> None:
-    """Raise DataError unless ``order`` is None or one of ``n_nodes`` nodes."""
+    """Raise DataError unless there are nodes, and ``order`` is None or one of all of them."""
+    if n_nodes < 1:
+        raise DataError(f"a problem of {n_nodes:,} nodes: there is nobody to learn it")
     if order is not None and order.nodes.size != n_nodes:
         raise DataError(f"an order of {order.nodes.size:,} nodes does not fit a problem of {n_nodes:,}")

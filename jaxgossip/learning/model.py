@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import InputError
 from jaxgossip.typing import PRNGKey, PyTree
 
@@ -98,6 +99,7 @@ def predict(scores: Scores) -> Labels:
     return (scores > 0).astype(jnp.int32) if scores.ndim == 1 else scores.argmax(-1).astype(jnp.int32)
 
 
+@guarded
 def from_functions(
     init: Callable[[PRNGKey], PyTree],
     apply: Callable[[PyTree, Array], Scores],

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxgossip.checks import guarded, whole
 from jaxgossip.errors import InputError
 from jaxgossip.learning.clusters import kmeans
 from jaxgossip.learning.model import (
@@ -55,6 +56,7 @@ __all__ = [
 ]
 
 
+@guarded
 def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
     """Logistic regression for two classes: s = ⟨w, x⟩ + b, loss log(1 + exp(−y s)).
 
@@ -69,6 +71,7 @@ def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: fl
     return _linear("logistic", input_shape, n_classes, logistic_loss, regularization)
 
 
+@guarded
 def pegasos(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 1e-4) -> Model:
     """Linear support vector machine for two classes: hinge loss; with optimizer 'pegasos' the Pegasos algorithm.
 
@@ -107,6 +110,7 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
     return from_functions(init, apply, loss, regularization, prepare)
 
 
+@guarded
 def adaline(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
     """Adaptive linear neuron for two classes: s = ⟨w, x⟩ + b, loss (s − y)²/2, y = ±1; a step is the delta rule.
 
@@ -125,6 +129,7 @@ def adaline(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
     return _linear("adaline", input_shape, n_classes, squared_loss, regularization)
 
 
+@guarded
 def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
     """Softmax regression for any number of classes: scores = W x + b, cross entropy.
 
@@ -136,6 +141,7 @@ def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
     return mlp(input_shape, n_classes, hidden=(), regularization=regularization)
 
 
+@guarded
 def mlp(
     input_shape: tuple[int, ...], n_classes: int, *, hidden: tuple[int, ...] = (32,), regularization: float = 0.0
 ) -> Model:
@@ -170,6 +176,7 @@ def mlp(
     return from_functions(init, apply, "cross_entropy", regularization)
 
 
+@guarded
 def cnn(
     input_shape: tuple[int, ...],
     n_classes: int,
@@ -190,6 +197,7 @@ def cnn(
     Raises:
         InputError: samples that are no images, or images too small for so many poolings.
     """
+    whole("cnn", "kernel", kernel, 1)
     height, width, colours = _image_shape(input_shape)
     halvings = 2 ** len(channels)
     if not channels or min(height, width) < halvings:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import InputError
 from jaxgossip.learning.model import Labels, Model, PerSample, Scores, cross_entropy_loss
 from jaxgossip.typing import PRNGKey, PyTree
@@ -14,6 +15,7 @@ LEAST_WEIGHT = 1e-6
 """A class that was not seen yet counts as this likely."""
 
 
+@guarded
 def naive_bayes(input_shape: tuple[int, ...], n_classes: int, *, smoothing: float = 0.01) -> Model:
     """Gaussian naive Bayes: parameters are averages over samples, which gossip can average; scores = log posterior.
 

@@ -4,12 +4,18 @@ A node's model is one row, and the row is all that its optimizer sees: clipping 
 and what works layer by layer (lamb) takes a row for one layer.
 """
 
+import functools
+import inspect
+from typing import Any
+
 import optax
 
+from jaxgossip.checks import guarded, is_number, number
 from jaxgossip.errors import InputError
-from jaxgossip.registry import Registry
+from jaxgossip.registry import Builder, Registry
 
 
+@guarded
 def pegasos(*, regularization: float = 1e-4) -> optax.GradientTransformation:
     """Pegasos: gradient steps of size 1/(λ t), t = 1, 2, … the age of the model.
 
@@ -26,26 +32,49 @@ def pegasos(*, regularization: float = 1e-4) -> optax.GradientTransformation:
     return optax.sgd(lambda count: 1 / (regularization * (count + 1)))
 
 
+OF_OPTAX = (
+    "sgd",
+    "adabelief",
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "lamb",
+    "lion",
+    "nadam",
+    "radam",
+    "rmsprop",
+    "yogi",
+)
+"""The usual ones, by optax's names."""
+SHARES = ("b1", "b2", "b3", "decay", "rho")
+"""What optimizers keep of a running mean: less than all of it."""
+
+
+def _bounded(called: str, builder: Builder) -> Builder:
+    """Return a builder of optax that refuses what no optimizer can be: negative or infinite numbers, means that never move."""
+
+    @functools.wraps(builder)
+    def build(*args: Any, **keywords: Any) -> optax.GradientTransformation:
+        signature = inspect.signature(builder)
+        for name, value in signature.bind(*args, **keywords).arguments.items():
+            a_number = name in ("learning_rate", "momentum") or is_number(signature.parameters[name].default)
+            if not is_number(value) and not (a_number and isinstance(value, str | list | tuple)):
+                continue
+            number(called, name, value)
+            if name in SHARES and value >= 1:
+                raise InputError(f"{called}: {name} must be below 1, not {value}")
+        return builder(*args, **keywords)
+
+    return build
+
+
 OPTIMIZERS = Registry(
     "optimizer",
     {
-        "sgd": optax.sgd,
-        "adabelief": optax.adabelief,
-        "adadelta": optax.adadelta,
-        "adagrad": optax.adagrad,
-        "adam": optax.adam,
-        "adamax": optax.adamax,
-        "adamw": optax.adamw,
-        "lamb": optax.lamb,
-        "lion": optax.lion,
-        "nadam": optax.nadam,
-        "radam": optax.radam,
-        "rmsprop": optax.rmsprop,
-        "yogi": optax.yogi,
+        **{name: _bounded(name, getattr(optax, name)) for name in OF_OPTAX},
         "pegasos": pegasos,
     },
 )
-"""What ``optimizer.kind`` can name: optax's own by their names there, and Pegasos.
-
-Not noisy_sgd: its noise follows from its own seed, so all nodes would draw the same.
-"""
+"""What ``optimizer.kind`` can name: optax's own by their names there, and Pegasos."""

@@ -1,6 +1,7 @@
 """Who owns which training samples: row numbers alone, so that a million nodes never copy a sample."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
-from jaxgossip.checks import described
+from jaxgossip.checks import described, guarded
 from jaxgossip.errors import ArgumentTypeError, DataError
 from jaxgossip.learning.partition import Partition, fingerprint
 from jaxgossip.registry import Registry
@@ -16,6 +17,21 @@ from jaxgossip.registry import Registry
 ClassLabels = Int[np.ndarray, "m"]
 
 
+def _dividing[**P](builder: Callable[P, Partition]) -> Callable[P, Partition]:
+    """Return the builder of a partition, its arguments checked first."""
+
+    def check(name: str, given: Mapping[str, Any]) -> None:
+        labels = given["labels"]
+        if isinstance(labels, Integral) or hasattr(labels, "y_train"):
+            raise ArgumentTypeError(
+                f"partition '{name}' divides labels, not {described(labels)}",
+                hint=f"partitions.{name}(data.y_train, n_nodes, …)",
+            )
+
+    return guarded(builder, check)
+
+
+@_dividing
 def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.random.Generator | int = 0) -> Partition:
     """All samples spread at random over the nodes, in equal numbers.
 
@@ -34,6 +50,7 @@ def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.r
     return _partition(rng.permutation(m), np.diff(bounds), local_test, m)
 
 
+@_dividing
 def fixed_size(
     labels: ClassLabels,
     n_nodes: int,
@@ -57,7 +74,7 @@ def fixed_size(
         DataError: more samples a node than there are.
     """
     rng, m = np.random.default_rng(rng), _labels("fixed_size", labels).size
-    _check_nodes("fixed_size", n_nodes)
+    _check_nodes(n_nodes)
     if not 1 <= samples <= m:
         raise DataError(
             f"partition 'fixed_size' cannot give {samples} samples to each node",
@@ -67,6 +84,7 @@ def fixed_size(
     return _partition(rows.reshape(-1), np.full(n_nodes, samples), local_test, m)
 
 
+@_dividing
 def one_sample(
     labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.random.Generator | int = 0
 ) -> Partition:
@@ -87,6 +105,7 @@ def one_sample(
     return fixed_size(labels, n_nodes, samples=1, local_test=local_test, rng=rng)
 
 
+@_dividing
 def dirichlet(
     labels: ClassLabels,
     n_nodes: int,
@@ -125,6 +144,7 @@ def dirichlet(
     return replace(_from_owners(owners, n_nodes, local_test, rng), labels=fingerprint(labels))
 
 
+@_dividing
 def label_shards(
     labels: ClassLabels,
     n_nodes: int,
@@ -165,6 +185,7 @@ def label_shards(
     return replace(_from_owners(owners, n_nodes, local_test, rng), labels=fingerprint(labels))
 
 
+@_dividing
 def quantity_skew(
     labels: ClassLabels,
     n_nodes: int,
@@ -203,29 +224,19 @@ PARTITIONS = Registry("partition", [iid, fixed_size, one_sample, dirichlet, labe
 
 def _labels(kind: str, labels: Any) -> np.ndarray:
     """Return the labels (m,) as NumPy's."""
-    if isinstance(labels, Integral) or hasattr(labels, "y_train"):
-        raise ArgumentTypeError(
-            f"partition '{kind}' divides labels, not {described(labels)}",
-            hint=f"partitions.{kind}(data.y_train, n_nodes, …)",
-        )
     found = np.asarray(labels)
     if found.ndim != 1:
         raise DataError(f"partition '{kind}' divides labels, not an array of shape {found.shape}", hint="one a sample")
     return found
 
 
-def _check_nodes(kind: str, n_nodes: int) -> None:
-    if not isinstance(n_nodes, Integral):
-        raise ArgumentTypeError(
-            f"partition '{kind}' wants the number of nodes, not {described(n_nodes)}",
-            hint="graph.n_nodes" if hasattr(n_nodes, "n_nodes") else f"partitions.{kind}(data.y_train, n_nodes, …)",
-        )
+def _check_nodes(n_nodes: int) -> None:
     if n_nodes < 1:
         raise DataError(f"samples cannot be divided over {n_nodes} nodes")
 
 
 def _check_enough(kind: str, n_samples: int, n_nodes: int) -> None:
-    _check_nodes(kind, n_nodes)
+    _check_nodes(n_nodes)
     if n_samples < n_nodes:
         raise DataError(
             f"partition '{kind}' uses each sample once: {n_samples:,} for training are too few for {n_nodes:,} nodes",

@@ -16,6 +16,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
 from jaxgossip.topology import Order
@@ -154,6 +155,7 @@ def _slope(a: Float[Array, "n b d"], y: Float[Array, "n b"], x: Rows) -> Rows:
     return (jnp.einsum("nbd,nb->nd", a, _residual(a, y, x)) / y.shape[1]).astype(x.dtype)
 
 
+@guarded
 def isotropic_quadratic(
     n_nodes: int,
     *,
@@ -197,6 +199,7 @@ def isotropic_quadratic(
     return IsotropicQuadratic(targets, curvature, noise, _Draws(float_type(dtype), init == "same", order))
 
 
+@guarded
 def averaging(
     n_nodes: int,
     *,
@@ -231,6 +234,7 @@ def averaging(
     return IsotropicQuadratic(values, 1.0, 0.0, _Draws(float_type(dtype), same=False, order=order), at_targets=True)
 
 
+@guarded
 def least_squares(
     n_nodes: int,
     *,

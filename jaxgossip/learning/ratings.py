@@ -18,6 +18,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float64, Int
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.learning.blocks import in_blocks
 from jaxgossip.learning.device import check_order, float_type
@@ -149,6 +150,7 @@ def factorisation(n_items: int, rank: int, mean: float, regularization: float) -
     return Model(init, apply, loss, objective=objective)
 
 
+@guarded
 def ratings(
     n_nodes: int,
     *,

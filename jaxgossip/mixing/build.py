@@ -5,6 +5,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.fresh import FreshRegular, RandomPair
 from jaxgossip.mixing.hybrid import Hybrid, rest_of
@@ -30,6 +31,7 @@ MAX_DENSE = 2**13
 """Nodes up to which a dense matrix (a quarter gibibyte) is a reasonable operator."""
 
 
+@guarded
 def operator(weights: Weights) -> Operator:
     """Return W as the quickest operator that the structure of its graph allows.
 
@@ -77,6 +79,7 @@ def operator(weights: Weights) -> Operator:
     return table_operator(weights)
 
 
+@guarded
 def table_operator(weights: Weights) -> Slots | Hybrid:
     """Return W of any graph by index: slots, and a rest where some nodes hear many more than most; in the graph's order.
 
@@ -129,6 +132,7 @@ def check_slots(graph: Graph, slots: int, listed: int) -> None:
     )
 
 
+@guarded
 def dense(weights: Weights) -> Dense:
     """Return W as a dense matrix: the reference for all other operators."""
     matrix = weights.to_scipy()
@@ -169,31 +173,37 @@ def _lattice_links(shape: tuple[int, ...], axis: int, step: int, *, periodic: bo
     return nodes[where].ravel(), heard[where].ravel()
 
 
+@guarded
 def metropolis_hastings(graph: Graph) -> Operator:
     """Return W_ij = 1/(1 + max(d_i, d_j)): symmetric and doubly stochastic on any undirected graph."""
     return operator(rules.metropolis_hastings(graph))
 
 
+@guarded
 def max_degree(graph: Graph) -> Operator:
     """Return W = I − L/(d_max + 1): symmetric and doubly stochastic."""
     return operator(rules.max_degree(graph))
 
 
+@guarded
 def best_constant(graph: Graph) -> Operator:
     """Return W = I − αL with the α that contracts fastest (Xiao and Boyd 2004)."""
     return operator(rules.best_constant(graph))
 
 
+@guarded
 def uniform(graph: Graph) -> Operator:
     """Return W_ij = 1/(1 + d_i): row-stochastic; doubly stochastic on regular graphs only."""
     return operator(rules.uniform(graph))
 
 
+@guarded
 def sinkhorn(graph: Graph) -> Operator:
     """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967)."""
     return operator(rules.sinkhorn(graph))
 
 
+@guarded
 def static(
     graph: Graph,
     *,
@@ -213,6 +223,7 @@ def static(
     return operator(rules.lazy(rule) if lazy else rule)
 
 
+@guarded
 def matching(graph: Graph, *, attempts: int = 4) -> Schedule:
     """Pair nodes at random each round: uniformly over everybody on the complete graph, else along the links.
 
@@ -226,6 +237,7 @@ def matching(graph: Graph, *, attempts: int = 4) -> Schedule:
     return RandomMatching(Neighbours.of(graph), _at_least_one("attempts", attempts))
 
 
+@guarded
 def push(graph: Graph, *, fanout: int = 1) -> Schedule:
     """Send to random neighbours each round (on the complete graph: to anybody), and average what arrives.
 
@@ -239,6 +251,7 @@ def push(graph: Graph, *, fanout: int = 1) -> Schedule:
     return RandomPush(Neighbours.of(graph), _at_least_one("fanout", fanout))
 
 
+@guarded
 def pull(graph: Graph, *, fanout: int = 1) -> Schedule:
     """Ask random neighbours each round (on the complete graph: anybody), and average with the models that they send.
 
@@ -254,6 +267,7 @@ def pull(graph: Graph, *, fanout: int = 1) -> Schedule:
     return RandomPull(Neighbours.of(graph), _at_least_one("fanout", fanout))
 
 
+@guarded
 def pairwise(graph: Graph) -> Schedule:
     """Let one random node average with one random neighbour each round; all others rest.
 
@@ -263,6 +277,7 @@ def pairwise(graph: Graph) -> Schedule:
     return RandomPair(Neighbours.of(graph))
 
 
+@guarded
 def fresh_regular(graph: Graph, *, degree: int = 7) -> Schedule:
     """Average over a fresh random regular graph each round; the topology gives only the number of nodes.
 
@@ -278,6 +293,7 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> Schedule:
     return FreshRegular(graph.n_nodes, degree)
 
 
+@guarded
 def push_sum(
     graph: Graph, *, peers: Literal["all", "random", "exponential"] = "all", fanout: int = 1
 ) -> Operator | Schedule:
@@ -318,6 +334,7 @@ def _at_least_one(name: str, value: int) -> int:
     return value
 
 
+@guarded
 def one_peer_exponential(graph: Graph) -> Schedule:
     """Hear one node at distance 1, 2, 4, … in turn; the topology gives only the number of nodes.
 
@@ -327,6 +344,7 @@ def one_peer_exponential(graph: Graph) -> Schedule:
     return OnePeer(graph.n_nodes, "exponential")
 
 
+@guarded
 def one_peer_hypercube(graph: Graph) -> Schedule:
     """Pair up across one dimension of a hypercube after the other; the topology gives only the number of nodes.
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Operator, Schedule
@@ -83,6 +84,7 @@ def _further(node: NodeInts, offset: jax.Array, n_nodes: int) -> NodeInts:
     return jnp.where(node >= n_nodes - offset, node - (n_nodes - offset), node + offset)
 
 
+@guarded
 def equi_static(graph: Graph, *, degree: int = 7, rng: np.random.Generator | int = 0) -> Operator:
     """Hear the nodes at fixed random distances, drawn once (D-EquiStatic); the topology gives only the number of nodes.
 
@@ -97,6 +99,7 @@ def equi_static(graph: Graph, *, degree: int = 7, rng: np.random.Generator | int
     return operator(weights.equi_static(graph.n_nodes, degree, rng=rng))
 
 
+@guarded
 def u_equi_static(graph: Graph, *, degree: int = 7, rng: np.random.Generator | int = 0) -> Operator:
     """Hear the nodes at fixed random distances on both sides (U-EquiStatic); the topology gives only the number of nodes.
 
@@ -111,6 +114,7 @@ def u_equi_static(graph: Graph, *, degree: int = 7, rng: np.random.Generator | i
     return operator(weights.u_equi_static(graph.n_nodes, degree, rng=rng))
 
 
+@guarded
 def od_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
     """Hear one node at a random distance, the same for all (OD-EquiDyn); the topology gives only the number of nodes.
 
@@ -124,6 +128,7 @@ def od_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
     return _equi_dyn("od_equi_dyn", graph, eta, directed=True)
 
 
+@guarded
 def ou_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
     """Pair up with one node at a random distance (OU-EquiDyn); the topology gives only the number of nodes.
 

@@ -1,5 +1,6 @@
 """Mixing along graphs that reach the exact mean in finitely many rounds: sequences, repeated, and one that stays."""
 
+from jaxgossip.checks import guarded
 from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.periodic import periodic
@@ -7,6 +8,7 @@ from jaxgossip.topology import directed, sequences
 from jaxgossip.topology.graph import Graph
 
 
+@guarded
 def base_k_plus_one(graph: Graph, *, degree: int = 1) -> Schedule:
     """Reach the exact mean in at most 2 log_{k+1} n + 2 rounds on any number of nodes; the topology gives only that number.
 
@@ -20,6 +22,7 @@ def base_k_plus_one(graph: Graph, *, degree: int = 1) -> Schedule:
     return periodic(sequences.base_k_plus_one(graph.n_nodes, degree))
 
 
+@guarded
 def hyper_hypercube(graph: Graph, *, degree: int = 1) -> Schedule:
     """Average in groups of up to k + 1, one digit of the node's number a round; the topology gives only the number of nodes.
 
@@ -33,6 +36,7 @@ def hyper_hypercube(graph: Graph, *, degree: int = 1) -> Schedule:
     return periodic(sequences.hyper_hypercube(graph.n_nodes, degree))
 
 
+@guarded
 def k_peer_exponential(graph: Graph, *, degree: int = 1) -> Schedule:
     """Hear the nodes at 1, …, k times 1, k + 1, (k + 1)², … in turn; the topology gives only the number of nodes.
 
@@ -48,6 +52,7 @@ def k_peer_exponential(graph: Graph, *, degree: int = 1) -> Schedule:
     return periodic(directed.k_peer_exponential(graph.n_nodes, degree))
 
 
+@guarded
 def de_bruijn(graph: Graph, *, degree: int = 1) -> Operator:
     """Hear the nodes whose numbers, in base k + 1, go on from one's own; the topology gives only the number of nodes.
 

@@ -22,6 +22,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.chunks import Told, in_chunks, untold
@@ -302,6 +303,7 @@ def write_weights(path: Path, best: Fastest, learned: Learned) -> None:
     )
 
 
+@guarded
 def from_file(graph: Graph, *, path: Path, which: Literal["fastest", "schedule"] = "fastest") -> Mixing:
     """Mix with symmetric weights that were learnt before, on the same graph.
 

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgossip.checks import fits
+from jaxgossip.checks import fits, guarded
 from jaxgossip.errors import InputError
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.registry import Registry
@@ -164,6 +164,7 @@ def chosen_liars(
     return tuple(sorted(np.random.default_rng(rng).choice(n_nodes, number, replace=False).tolist()))
 
 
+@guarded
 def bit_flip(
     *, n_nodes: int, fraction: float = 0.1, nodes: list[int] | None = None, rng: np.random.Generator | int = 0
 ) -> Adversary:
@@ -179,6 +180,7 @@ def bit_flip(
     return Adversary("bit_flip", liars, broadcast=lambda scene: -scene.sent, n_nodes=n_nodes)
 
 
+@guarded
 def constant(
     *,
     n_nodes: int,
@@ -200,6 +202,7 @@ def constant(
     return Adversary("constant", liars, broadcast=lambda scene: jnp.full_like(scene.sent, value), n_nodes=n_nodes)
 
 
+@guarded
 def alie(
     *,
     n_nodes: int,
@@ -236,6 +239,7 @@ def alie(
     return Adversary("alie", liars, broadcast=lie, n_nodes=n_nodes)
 
 
+@guarded
 def ipm(
     *,
     n_nodes: int,
@@ -261,6 +265,7 @@ def ipm(
     return Adversary("ipm", liars, broadcast=lie, n_nodes=n_nodes)
 
 
+@guarded
 def dissensus(
     *,
     n_nodes: int,
@@ -289,6 +294,7 @@ def dissensus(
     return Adversary("dissensus", liars, targeted=lie, n_nodes=n_nodes)
 
 
+@guarded
 def label_flip(
     *, n_nodes: int, fraction: float = 0.1, nodes: list[int] | None = None, rng: np.random.Generator | int = 0
 ) -> Adversary:

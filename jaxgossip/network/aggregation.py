@@ -17,6 +17,7 @@ Messages that are lost are not there: every rule works on what arrived.
 """
 
 import functools
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from jaxgossip.checks import guarded, number, plain
 from jaxgossip.errors import GraphError, InputError
 from jaxgossip.mixing.operator import Operator, SlotOperator
 from jaxgossip.registry import Registry
@@ -117,6 +119,7 @@ class Aggregation:
     combine: Callable[[Heard], Rows]
 
 
+@guarded
 def clipped(
     *, radius: Literal["adaptive", "cs_plus", "oracle"] | float = "adaptive", tolerance: float = 0.25
 ) -> Aggregation:
@@ -131,7 +134,9 @@ def clipped(
     Raises:
         InputError: a radius that is not positive, or a tolerance outside (0, 1).
     """
-    if not isinstance(radius, str) and radius <= 0:
+    if isinstance(radius, str):
+        plain("clipped", "radius", radius, Literal["adaptive", "cs_plus", "oracle"])
+    elif number("aggregation clipped", "radius", radius, least=-math.inf) <= 0:
         raise InputError(f"aggregation clipped: radius must be positive, not {radius}")
     if not 0 < tolerance < 1:
         raise InputError(f"aggregation clipped: tolerance is between 0 and 1, not {tolerance}")
@@ -161,6 +166,7 @@ def clipped(
     return Aggregation("clipped", combine)
 
 
+@guarded
 def median() -> Aggregation:
     """Take the median of one's own and all heard rows, column by column."""
 
@@ -172,6 +178,7 @@ def median() -> Aggregation:
     return Aggregation("median", combine)
 
 
+@guarded
 def trimmed_mean(*, trim: int = 1) -> Aggregation:
     """Average one's own and all heard rows, column by column, without the extremes.
 
@@ -193,6 +200,7 @@ def trimmed_mean(*, trim: int = 1) -> Aggregation:
     return Aggregation("trimmed_mean", combine)
 
 
+@guarded
 def krum(*, liars: int = 1) -> Aggregation:
     """Take the one of one's own and all heard rows that lies closest among its nearest others.
 
@@ -225,6 +233,7 @@ def krum(*, liars: int = 1) -> Aggregation:
     return Aggregation("krum", combine)
 
 
+@guarded
 def nearest(*, liars: int = 1) -> Aggregation:
     """Average one's own row and the heard ones nearest to it: nearest neighbour averaging.
 

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 
 import jax
 
-from jaxgossip.errors import InputError
+from jaxgossip.checks import described_as, is_number, number, shown, whole
+from jaxgossip.errors import ArgumentTypeError, InputError
 from jaxgossip.network.adversaries import Adversary
 from jaxgossip.network.aggregation import Aggregation
 
@@ -67,12 +68,20 @@ class Conditions:
     def __post_init__(self) -> None:
         for name in ("drop", "online", "link_drop", "straggle"):
             value = getattr(self, name)
-            if not isinstance(value, jax.Array) and not 0 <= value <= 1:
-                raise InputError(f"network {name} is a probability, not {value}", hint="give a number from 0 to 1")
+            if not isinstance(value, jax.Array) and not (is_number(value) and 0 <= value <= 1):
+                raise InputError(
+                    f"network {name} is a probability, not {shown(value)}", hint="give a number from 0 to 1"
+                )
         for name, least in (("session", 1), ("split", 1), ("split_at", 0), ("heal_at", 0), ("noise", 0)):
             value = getattr(self, name)
-            if not isinstance(value, jax.Array) and not value >= least:
+            if is_number(value) and not value >= least:
                 raise InputError(f"network {name} must be at least {least}, not {value}")
+            if name != "noise":
+                whole("network", name, value, least)
+            elif not isinstance(value, jax.Array):
+                number("network", name, value)
+        _check_part("adversary", self.adversary, Adversary, "jg.network.adversaries.bit_flip(n_nodes=…)")
+        _check_part("aggregation", self.aggregation, Aggregation, "jg.network.aggregation.median()")
         if self.split > 1 and self.heal_at <= self.split_at:
             raise InputError(
                 f"the network is split from round {self.split_at} and whole again from round {self.heal_at}: never split",
@@ -84,6 +93,11 @@ class Conditions:
         """Whether every message arrives; the compiled round then has no trace of faults."""
         certain = surely(self.drop, 0) and surely(self.link_drop, 0) and surely(self.online, 1)
         return certain and self.split == 1
+
+
+def _check_part(name: str, value: object, kind: type, hint: str) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise ArgumentTypeError(f"network {name} must be {described_as(kind.__name__)}, not {shown(value)}", hint=hint)
 
 
 def surely(value: float | jax.Array, number: float) -> bool:

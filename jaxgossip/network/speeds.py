@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.special import ndtr, ndtri
 
+from jaxgossip.checks import guarded, numbers
 from jaxgossip.errors import InputError
 from jaxgossip.files import read_text
 from jaxgossip.registry import Registry
@@ -78,6 +79,7 @@ class Speeds:
         return replace(self, compute_s=number * self.compute_s)
 
 
+@guarded
 def constant(
     n_nodes: int,
     rng: np.random.Generator | int = 0,
@@ -101,10 +103,12 @@ def constant(
         InputError: a bandwidth that is not positive, or a time below 0.
     """
     del rng
+    numbers("speeds", {"up_mbit_s": up_mbit_s, "down_mbit_s": down_mbit_s}, above=True)
     up, down = (np.full(n_nodes, rate * BYTES_A_MBIT) for rate in (up_mbit_s, down_mbit_s))
     return Speeds(np.full(n_nodes, compute_s), up, down, np.full(n_nodes, latency_s))
 
 
+@guarded
 def normal(
     n_nodes: int,
     rng: np.random.Generator | int = 0,
@@ -135,6 +139,7 @@ def normal(
             time below 0.
     """
     draw = np.random.default_rng(rng)
+    numbers("speeds", {"compute_std": compute_std, "std_mbit_s": std_mbit_s})
     if not least_mbit_s > 0:
         raise InputError(f"speeds: least_mbit_s must be above 0, not {least_mbit_s:g}", hint="least_mbit_s = 1.0")
     work = _truncated(draw, n_nodes, "compute_s", compute_s, compute_std, compute_s / 10)
@@ -143,6 +148,7 @@ def normal(
     return Speeds(work, up, down, np.full(n_nodes, latency_s))
 
 
+@guarded
 def lognormal(
     n_nodes: int,
     rng: np.random.Generator | int = 0,
@@ -172,6 +178,7 @@ def lognormal(
         InputError: a bandwidth that is not positive, a time or a σ below 0.
     """
     draw = np.random.default_rng(rng)
+    numbers("speeds", {"up_mbit_s": up_mbit_s, "down_mbit_s": down_mbit_s}, above=True)
 
     def around(median: float, name: str, sigma: float) -> np.ndarray:
         if not sigma >= 0:
@@ -186,6 +193,7 @@ def lognormal(
     )
 
 
+@guarded
 def from_file(n_nodes: int, rng: np.random.Generator | int = 0, *, path: str | Path) -> Speeds:
     """Read speeds from a CSV file with the header node,compute_s,up_mbit_s,down_mbit_s,latency_s.
 
@@ -259,8 +267,6 @@ def _checked(cells: list[str], n_nodes: int, where: str) -> tuple[int, list[floa
 
 def _truncated(draw: np.random.Generator, n: int, name: str, mean: float, std: float, least: float) -> np.ndarray:
     """Draw (n,) normal numbers, given that they are at least ``least``."""
-    if not std >= 0:
-        raise InputError(f"speeds: the deviation of {name} must be at least 0, not {std:g}")
     if mean < least:
         raise InputError(
             f"speeds: {name} has mean {mean:g}, below its least value {least:g}",

@@ -9,12 +9,12 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import Kind, Source
+from jaxgossip.simulation.arguments import check_counts, check_protocol
 from jaxgossip.simulation.flow import Flow
 from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import check_start
-from jaxgossip.simulation.rounds import Observer, Result, Status, Stopwatch, check_counts
+from jaxgossip.simulation.rounds import Observer, Result, Status, Stopwatch
 from jaxgossip.simulation.waving import Carried, WaveProgram
 from jaxgossip.typing import PyTree
 
@@ -97,11 +97,8 @@ def simulate_events(
     Raises:
         InputError: counts out of range, a schedule of other nodes, or a problem whose rows stand in another order.
     """
-    check_counts(
-        rounds=(cycles, 0), evaluate_every=(evaluate_every, 1), sampled_nodes=(sampled_nodes, 1),
-        byte_budget=(byte_budget, 0),
-    )  # fmt: skip
-    _check_fit(protocol, schedule)
+    check_protocol(protocol, schedule)
+    check_counts(cycles, seed, evaluate_every, sampled_nodes, byte_budget)
     observer = observer or Observer()
     observer.compiling()
     began = time.perf_counter()
@@ -213,13 +210,3 @@ def make_record(program: WaveProgram, flow: Flow, carried: Carried, wall_s: floa
         "virtual_s": flow.cycle * flow.period_s,
         "wall_s": round(wall_s, 6),
     }
-
-
-def _check_fit(protocol: GossipProtocol, schedule: Source) -> None:
-    problem = protocol.problem
-    if schedule.n_nodes != problem.n_nodes:
-        raise InputError(f"a schedule of {schedule.n_nodes:,} nodes does not fit a problem of {problem.n_nodes:,}")
-    if problem.order is not None:
-        raise InputError(
-            "the problem has its nodes in other rows than their numbers", hint="make it without an order: order=None"
-        )

@@ -10,10 +10,10 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
-from jaxgossip.errors import InputError
 from jaxgossip.mixing.counting import to_int
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
+from jaxgossip.simulation.arguments import check_counts, check_parts
 from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import Program, RunState, by_node, check_start
 from jaxgossip.typing import PyTree, Rows
@@ -131,12 +131,10 @@ def simulate(
         The result; a diverged or interrupted run keeps all that was measured before.
 
     Raises:
-        InputError: rounds or evaluate_every out of range.
+        InputError: a number out of range, or something else in the place of an argument.
     """
-    check_counts(
-        rounds=(rounds, 0), evaluate_every=(evaluate_every, 1), sampled_nodes=(sampled_nodes, 1),
-        byte_budget=(byte_budget, 0),
-    )  # fmt: skip
+    check_parts(algorithm, conditions, speeds)
+    check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
     observer = observer or Observer()
     observer.compiling()
     began = time.perf_counter()
@@ -181,13 +179,6 @@ def simulate(
     scored = {} if status == "interrupted" else program.score_all(run)
     scores = {name: np.asarray(values) for name, values in scored.items()}
     return Result(Metrics(records), algorithm, scores, status, done, wall_s, run)
-
-
-def check_counts(**counts: tuple[int, int]) -> None:
-    """Raise InputError unless every value is at least the least one beside it."""
-    for name, (value, least) in counts.items():
-        if value < least:
-            raise InputError(f"{name} must be at least {least}, not {value}")
 
 
 def rounds_of_a_chunk(seconds_a_round: float | None) -> int:

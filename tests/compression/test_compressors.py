@@ -250,11 +250,11 @@ def test_bytes_are_those_counted_by_hand(compressor: Compressor, p: int, dtype: 
     [
         (lambda: top_k(fraction=0), "compressor 'top_k' keeps a fraction of the columns, not 0"),
         (lambda: random_k(fraction=1.5), "compressor 'random_k' keeps a fraction of the columns, not 1.5"),
-        (lambda: random_k(fraction=math.nan), "above 0, at most 1"),
+        (lambda: random_k(fraction=math.nan), "random_k: fraction must be a finite number, not nan"),
         (lambda: qsgd(levels=0), "compressor 'qsgd' cannot have levels = 0"),
         (lambda: low_rank(rank=0), "compressor 'low_rank' cannot have rank = 0"),
         (lambda: low_rank(rows=-1), "rows = -1"),
-        (lambda: low_rank(rank=1.5), "give rank as a whole number from 1"),  # type: ignore[arg-type]
+        (lambda: low_rank(rank=1.5), "low_rank: rank must be a whole number, not 1.5"),  # type: ignore[arg-type]
         (lambda: low_rank(rank=3).size(4, F4), "cannot keep rank 3 of the 2×2 matrix that 4 parameters make"),
         (lambda: low_rank(rank=3)(jnp.ones((2, 4)), KEY), "give rank as at most 2"),
     ],

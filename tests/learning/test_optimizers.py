@@ -1,5 +1,7 @@
 """Optimizers: each node by itself, Pegasos step by step, and no type that creeps."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,7 +117,7 @@ def test_pegasos_forgets_its_start() -> None:
 
 def test_optimizers_of_optax_keep_their_names_there() -> None:
     for name in OPTIMIZERS:
-        assert name == "pegasos" or OPTIMIZERS[name] is getattr(optax, name)
+        assert name == "pegasos" or inspect.unwrap(OPTIMIZERS[name]) is getattr(optax, name)
 
 
 @pytest.mark.parametrize("regularization", [0.0, -1.0])

@@ -278,7 +278,7 @@ REUSE = " (one_sample or fixed_size reuse samples)"
             "partition 'fixed_size' cannot give 0 samples to each node" + RANGE,
         ),
         ("dirichlet", 3, {"alpha": 0.0}, "partition 'dirichlet' needs a positive alpha, not 0.0"),
-        ("dirichlet", 3, {"alpha": math.nan}, "partition 'dirichlet' needs a positive alpha, not nan"),
+        ("dirichlet", 3, {"alpha": -1.0}, "partition 'dirichlet' needs a positive alpha, not -1.0"),
         (
             "quantity_skew",
             3,

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgossip.checks import number
+from jaxgossip.checks import guarded, number
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule.sessions import HashedSessions, alternate
 from jaxgossip.network.schedule.traces import read_trace
@@ -43,6 +43,7 @@ class Churn:
     n_nodes: int | None = None
 
 
+@guarded
 def coin(n_nodes: int, rng: np.random.Generator, *, online: float, session_s: float = 1.0) -> Churn:
     """Return nodes that are online or not by chance, drawn anew once a session, each node at times of its own.
 
@@ -57,6 +58,7 @@ def coin(n_nodes: int, rng: np.random.Generator, *, online: float, session_s: fl
     return Churn(lambda node, time_s: sessions.luck(node, sessions.at(node, time_s)) < online, n_nodes)
 
 
+@guarded
 def diurnal(
     n_nodes: int,
     rng: np.random.Generator,
@@ -100,6 +102,7 @@ def diurnal(
     return Churn(is_online, n_nodes)
 
 
+@guarded
 def exponential(
     n_nodes: int, rng: np.random.Generator, horizon_s: float, *, mean_online_s: float, mean_offline_s: float
 ) -> Churn:
@@ -126,6 +129,7 @@ def exponential(
     return _alternating("exponential", n_nodes, rng, horizon_s, (means[0], means[1]), lengths, lengths)
 
 
+@guarded
 def lognormal(
     n_nodes: int,
     rng: np.random.Generator,
@@ -152,7 +156,7 @@ def lognormal(
         number("lognormal churn", name, median, above=True)
         for name, median in (("median_online_s", median_online_s), ("median_offline_s", median_offline_s))
     )
-    sigma = number("lognormal churn", "sigma", sigma)
+    sigma = number("lognormal churn", "sigma", sigma, most=20.0)  # beyond, the mean e^(σ²/2) has no float64
 
     def lengths(online: np.ndarray) -> np.ndarray:
         return np.where(online, on_s, off_s) * rng.lognormal(0.0, sigma, online.shape)
@@ -164,6 +168,7 @@ def lognormal(
     return _alternating("lognormal", n_nodes, rng, horizon_s, (on_s * longer, off_s * longer), lengths, rests)
 
 
+@guarded
 def trace(n_nodes: int, *, path: Path, repeat: bool = False) -> Churn:
     """Return nodes that are online when a file says so.
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgossip.checks import number
+from jaxgossip.checks import guarded, number
 from jaxgossip.errors import InputError
 from jaxgossip.registry import Registry
 
@@ -70,6 +70,7 @@ class Clock:
         return node, time_s
 
 
+@guarded
 def fixed(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0) -> Clock:
     """Return clocks that tick once a cycle, each at a time of its own within it.
 
@@ -89,6 +90,7 @@ def fixed(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0) -> C
     return Clock(n_nodes, period_s, ticks)
 
 
+@guarded
 def synchronous(n_nodes: int, *, period_s: float = 1.0) -> Clock:
     """Return clocks that all tick at the start of every cycle, in an order drawn anew each time.
 
@@ -105,6 +107,7 @@ def synchronous(n_nodes: int, *, period_s: float = 1.0) -> Clock:
     return Clock(n_nodes, period_s, ticks, together=True)
 
 
+@guarded
 def normal(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0, spread: float = 0.1) -> Clock:
     """Return clocks of different periods, each drawn once from a normal distribution.
 
@@ -122,6 +125,7 @@ def normal(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0, spr
     return _periodic(period_s, period_s * relative, rng)
 
 
+@guarded
 def poisson(n_nodes: int, *, period_s: float = 1.0) -> Clock:
     """Return clocks that tick at random: exponential times pass from a tick of a node to its next.
 
@@ -140,6 +144,7 @@ def poisson(n_nodes: int, *, period_s: float = 1.0) -> Clock:
     return Clock(n_nodes, period_s, ticks)
 
 
+@guarded
 def by_speed(
     n_nodes: int,
     rng: np.random.Generator,

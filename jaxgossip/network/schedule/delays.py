@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jaxgossip.checks import number
+from jaxgossip.checks import guarded, number
 from jaxgossip.errors import InputError
 from jaxgossip.registry import Registry
 
@@ -85,11 +85,13 @@ class Delay:
         return seconds
 
 
+@guarded
 def none() -> Delay:
     """Return no delay: messages arrive at the instant they are sent."""
     return _always(0.0)
 
 
+@guarded
 def constant(*, seconds: float) -> Delay:
     """Return the same delay for every message.
 
@@ -99,6 +101,7 @@ def constant(*, seconds: float) -> Delay:
     return _always(number("constant delay", "seconds", seconds))
 
 
+@guarded
 def uniform(*, low_s: float = 0.0, high_s: float) -> Delay:
     """Return delays that are equally likely anywhere between two bounds.
 
@@ -118,6 +121,7 @@ def uniform(*, low_s: float = 0.0, high_s: float) -> Delay:
     return Delay(law, low_s)
 
 
+@guarded
 def linear(message_bytes: float, *, seconds_a_byte: float, latency_s: float = 0.0) -> Delay:
     """Return a delay that grows with the size of a message.
 
@@ -131,6 +135,7 @@ def linear(message_bytes: float, *, seconds_a_byte: float, latency_s: float = 0.
     return _always(number("linear delay", "latency_s", latency_s) + slope * size)
 
 
+@guarded
 def lognormal(*, median_s: float, sigma: float = 1.0) -> Delay:
     """Return delays of which a few are far longer than most, as on the Internet.
 
@@ -148,6 +153,7 @@ def lognormal(*, median_s: float, sigma: float = 1.0) -> Delay:
     return Delay(law)
 
 
+@guarded
 def transfer(speeds: Speeds, message_bytes: float) -> Delay:
     """Return the time that the slower of both ends' connections takes, and the latencies of both.
 

@@ -41,6 +41,7 @@ class Faults:
     def __post_init__(self) -> None:
         number("network", "drop", self.drop, most=1.0)
         number("network", "split_at_s", self.split_at_s)
+        number("network", "heal_at_s", self.heal_at_s)
         if whole("network", "split", self.split, 1) > 1 and not self.heal_at_s > self.split_at_s:
             raise InputError(
                 f"the network is split at {self.split_at_s} s and whole again at {self.heal_at_s} s: never split",

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from jaxgossip.checks import whole
+from jaxgossip.checks import guarded, whole
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule import newscast as views
 from jaxgossip.registry import Registry
@@ -99,6 +99,7 @@ def checked(choice: Choice, n_nodes: int) -> Choice:
     return choose
 
 
+@guarded
 def uniform(graph: Graph) -> Peers:
     """Return a random neighbour.
 
@@ -108,6 +109,7 @@ def uniform(graph: Graph) -> Peers:
     return Peers(lambda way: _any_of(_called(graph, way)), n_nodes=graph.n_nodes)
 
 
+@guarded
 def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
     """Return a random neighbour, each with the probability that a weight rule gives it; what is left over is silence.
 
@@ -141,6 +143,7 @@ def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
     return Peers(begin, n_nodes=graph.n_nodes)
 
 
+@guarded
 def matching(n_nodes: int) -> Peers:
     """Return a partner for every node (but one, if their number is odd), drawn anew every cycle.
 
@@ -170,6 +173,7 @@ def matching(n_nodes: int) -> Peers:
     return Peers(begin, changes=True, n_nodes=n_nodes)
 
 
+@guarded
 def newscast(n_nodes: int, rng: np.random.Generator, *, view: int = 20) -> Peers:
     """Return a random member of a view that nodes keep fresh by gossip: no graph, and a network that mends itself.
 

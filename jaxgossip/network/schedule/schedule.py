@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from jaxgossip.checks import fits, whole
+from jaxgossip.checks import MOST_SEED, fits, guarded, whole
 from jaxgossip.errors import ConfigError, InputError
 from jaxgossip.network.schedule.churn import Churn
 from jaxgossip.network.schedule.clocks import Clock
@@ -193,6 +193,7 @@ class Schedule:
         return np.random.default_rng([self.seed, zlib.crc32(f"schedule {purpose}".encode()), cycle])
 
 
+@guarded
 def schedule(
     graph: Graph,
     *,
@@ -268,5 +269,5 @@ def schedule(
     faults = Faults(graph.n_nodes, churn, drop, split, split_at_s, heal_at_s)
     found = peers or uniform(graph)
     found.begin(EXCHANGES[exchange].way)  # says now, not in the run, where the graph cannot serve the exchange
-    number = whole("schedule", "seed", seed, 0)
+    number = whole("schedule", "seed", seed, 0, MOST_SEED)
     return Schedule(graph, clock, delay, found, faults, exchange, receive, tokens, useful, parts, seconds, number)

@@ -20,7 +20,7 @@ comparison of gossip learning and federated learning".
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxgossip.checks import whole
+from jaxgossip.checks import guarded, whole
 from jaxgossip.errors import InputError
 from jaxgossip.registry import Registry
 
@@ -42,11 +42,13 @@ class TokenAccount:
     overdraws: bool = False
 
 
+@guarded
 def proactive() -> TokenAccount:
     """Return plain gossip: one message a tick, none in reaction."""
     return TokenAccount(lambda tokens: 1.0, lambda tokens, useful: 0.0)  # noqa: ARG005 - one form for all accounts
 
 
+@guarded
 def reactive(*, k: int = 1) -> TokenAccount:
     """Return messages that cause messages: each node sends at its first tick, and then k for every useful one that arrives.
 
@@ -65,6 +67,7 @@ def reactive(*, k: int = 1) -> TokenAccount:
     )
 
 
+@guarded
 def simple(*, capacity: int = 20) -> TokenAccount:
     """Return one message in reaction while there are tokens, and one a tick when the account is full.
 
@@ -75,6 +78,7 @@ def simple(*, capacity: int = 20) -> TokenAccount:
     return TokenAccount(lambda tokens: float(tokens >= C), lambda tokens, useful: float(tokens > 0))  # noqa: ARG005
 
 
+@guarded
 def generalised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
     """Return more messages in reaction the more tokens there are, and half as many to what is of no use.
 
@@ -90,6 +94,7 @@ def generalised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
     return TokenAccount(lambda tokens: float(tokens >= C), react)
 
 
+@guarded
 def randomised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
     """Return messages at ticks the likelier, and the more in reaction to useful ones, the more tokens there are.
 

@@ -1,0 +1,86 @@
+"""What an algorithm is given, checked before it is built: a problem, an optimizer, mixing and a compressor that fit."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jaxgossip.checks import described, fits, guarded, shown
+from jaxgossip.compression import COMPRESSORS, Compressor
+from jaxgossip.errors import ArgumentTypeError
+from jaxgossip.learning import Dataset, Partition
+from jaxgossip.learning.nodewise import check_optimizer
+from jaxgossip.mixing import Operator, Schedule
+from jaxgossip.registry import nearest
+from jaxgossip.topology import Graph
+from jaxgossip.typing import accumulator
+
+OF_A_PROBLEM = ("n_nodes", "n_params", "n_shared", "dtype", "init", "gradient")
+"""What one's own problem has at least."""
+
+
+def algorithm[**P, R](builder: Callable[P, R]) -> Callable[P, R]:
+    """Return the builder of an algorithm, its arguments checked first: by their names what they are, and their numbers.
+
+    Raises:
+        InputError: of the builder that is returned: arguments that are something else, do not fit each other, or are out
+            of range.
+    """
+    return guarded(builder, _check_parts)
+
+
+def _check_parts(name: str, given: Mapping[str, Any]) -> None:
+    optimizer, W, problem = given.get("optimizer"), given.get("W"), given["problem"]
+    check_problem(name, problem)
+    if isinstance(optimizer, Operator | Schedule | Graph) or (W is not None and hasattr(W, "update")):
+        raise ArgumentTypeError(
+            f"{name}: optimizer and W are the other way round", hint=f"the order is {name}(problem, optimizer, W)"
+        )
+    if "optimizer" in given:
+        check_optimizer(optimizer, problem.n_params, accumulator(problem.dtype))
+    if "W" in given:
+        check_mixing(name, W)
+        fits("mixing", W.n_nodes, "a problem", problem.n_nodes)
+    if "compressor" in given:
+        check_compressor(name, given["compressor"])
+
+
+def check_problem(name: str, problem: Any) -> None:
+    """Raise ArgumentTypeError unless it is what nodes learn."""
+    if all(hasattr(problem, attribute) for attribute in OF_A_PROBLEM):
+        return
+    hint = "jg.learning.classification(data, partition, model), or another problem of jg.learning"
+    if isinstance(problem, Dataset | Partition):
+        hint = "jg.learning.classification(data, partition, model)"
+    raise ArgumentTypeError(f"{name}: {shown(problem)} is no problem", hint=hint)
+
+
+def check_mixing(name: str, W: Any) -> None:
+    """Raise ArgumentTypeError unless it is an operator or a schedule of them."""
+    if isinstance(W, Operator | Schedule):
+        return
+    if isinstance(W, Graph):
+        hint = "jg.mixing.metropolis_hastings(graph), or other weights of jg.mixing"
+    elif hasattr(W, "edge") and hasattr(W, "self_weight"):
+        hint = "jg.mixing.operator(weights)"
+    elif hasattr(W, "shape"):
+        hint = "jg.mixing.operator(jg.topology.weights.from_matrix(matrix))"
+    elif hasattr(W, "nodes") and hasattr(W, "edges"):
+        hint = "jg.mixing.metropolis_hastings(jg.topology.from_networkx(graph))"
+    elif isinstance(W, str):
+        hint = f"jg.mixing.{W}(graph)" if W.isidentifier() else "jg.mixing.metropolis_hastings(graph)"
+    else:
+        hint = "jg.mixing.metropolis_hastings(graph), or other mixing of jg.mixing"
+    raise ArgumentTypeError(f"{name}: {shown(W)} is no mixing", hint=hint)
+
+
+def check_compressor(name: str, compressor: Any) -> None:
+    """Raise ArgumentTypeError unless it is a Compressor."""
+    if isinstance(compressor, Compressor):
+        return
+    if isinstance(compressor, str):
+        hint = f"{nearest(compressor, COMPRESSORS)}; call one: jg.compression.top_k(fraction=0.1)"
+    elif callable(compressor):
+        hint = f"call it: jg.compression.{getattr(compressor, '__name__', 'top_k')}(…)"
+    else:
+        hint = "jg.compression.top_k(fraction=0.1), or another of jg.compression"
+    shown_as = shown(compressor) if isinstance(compressor, str) else described(compressor)
+    raise ArgumentTypeError(f"{name}: {shown_as} is no compressor", hint=hint)

@@ -1,0 +1,222 @@
+"""An optax transformation applied to each node by itself: states, updates, and draws that differ from node to node.
+
+A transformation that draws keeps a key in its state. The state of node i begins with ``fold_in(key, i)`` in its place, so that
+node i draws what optax alone would draw with that key. Keys are carried as their words, which checkpoints can hold.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.extend.core import ClosedJaxpr, Jaxpr
+from jaxtyping import Array
+
+from jaxgossip.checks import described, is_number, shown
+from jaxgossip.errors import ArgumentTypeError, InputError
+from jaxgossip.typing import NodeInts, PyTree, Row, Rows
+
+ELSEWHERE: Mapping[str, str] = MappingProxyType(
+    {
+        "SAMState": "alternates between a model and one that is worse on purpose",
+        "ScheduleFreeState": "keeps the model that counts in its own state, beside the one that it steps from",
+        "LookaheadState": "keeps two models, of which one is its own",
+    }
+)
+"""Optimizers whose model is not the row that nodes exchange and measure, by the states that they keep."""
+DRAWING = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_uniform", "random_gamma")
+"""What a program that draws is made of."""
+PLAIN = "an optimizer of gradients and models alone, such as optax.sgd(0.1) or optax.adam(1e-3)"
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Keyed:
+    """Optimizer states with random keys in them.
+
+    Attributes:
+        state: the states, with words (n, …) uint32 in the places of keys.
+        kinds: of every leaf: the implementation of the key that it stands for; "words" where the optimizer itself holds
+            bare words; empty where it is no key.
+    """
+
+    state: PyTree
+    kinds: tuple[str, ...] = field(metadata={"static": True})
+
+    @classmethod
+    def of(cls, state: PyTree, kinds: tuple[str, ...]) -> "Keyed":
+        """Return states as optax gave them, keys as words."""
+        leaves, tree = jax.tree.flatten(state)
+        worded = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
+        return cls(jax.tree.unflatten(tree, worded), kinds)
+
+    def restored(self) -> PyTree:
+        """Return the states as optax wants them."""
+        leaves, tree = jax.tree.flatten(self.state)
+        keys = [
+            jax.random.wrap_key_data(leaf, impl=kind) if kind not in ("", "words") else leaf
+            for leaf, kind in zip(leaves, self.kinds, strict=True)
+        ]
+        return jax.tree.unflatten(tree, keys)
+
+
+def fresh_states(
+    optimizer: optax.GradientTransformation, x: Rows, nodes: NodeInts | None = None, number: Any = None
+) -> PyTree:
+    """Return an optimizer state for each row of x, keys folded with the rows' nodes.
+
+    Args:
+        optimizer: any optax transformation.
+        x: (n, p) models.
+        nodes: (n,) the node of each row; None: no row is a node's own, and keys stay as they are.
+        number: folded into keys besides, where states are made anew again and again; may be traced.
+    """
+    states = jax.vmap(optimizer.init)(x)
+    leaves, tree = jax.tree.flatten(states)
+    kinds = tuple(_kind(leaf) for leaf in leaves)
+    if "words" in kinds and not _draws(optimizer, jax.ShapeDtypeStruct(x.shape[1:], x.dtype)):
+        kinds = tuple("" if kind == "words" else kind for kind in kinds)
+    if not any(kinds):
+        return states
+    if nodes is not None:
+        folded = [_folded(leaf, nodes, number) if kind else leaf for leaf, kind in zip(leaves, kinds, strict=True)]
+        states = jax.tree.unflatten(tree, folded)
+    return Keyed.of(states, kinds)
+
+
+def updates(optimizer: optax.GradientTransformation, gradient: Rows, states: PyTree, x: Rows) -> tuple[Rows, PyTree]:
+    """Return (updates (n, p), new states): each row's of its own gradient, state and model."""
+    if not isinstance(states, Keyed):
+        update, new = jax.vmap(optimizer.update)(gradient, states, x)
+        return jnp.asarray(update), new
+    update, new = jax.vmap(optimizer.update)(gradient, states.restored(), x)
+    return jnp.asarray(update), Keyed.of(new, states.kinds)
+
+
+def check_optimizer(optimizer: Any, n_params: int, dtype: Any) -> None:
+    """Check that an optimizer can be given gradients and models, one row each, and nothing else.
+
+    Args:
+        optimizer: what the caller gave.
+        n_params: length of a row.
+        dtype: that updates are computed in.
+
+    Raises:
+        ArgumentTypeError: no optax transformation.
+        InputError: it needs more than gradients and models, moves another model than the node's, or draws from a key that
+            all nodes share.
+    """
+    if not isinstance(optimizer, optax.GradientTransformation):
+        raise ArgumentTypeError(f"{shown(optimizer)} is no optimizer", hint=_right_call(optimizer))
+    row = jax.ShapeDtypeStruct((n_params,), dtype)
+    try:
+        state = jax.eval_shape(optimizer.init, row)
+        _check_state(state)
+        update, _ = jax.eval_shape(optimizer.update, row, state, row)
+    except InputError:
+        raise
+    except Exception as error:
+        reason = str(error).split("\n", maxsplit=1)[0]
+        missing = re.search(r"(\w+)\.<locals>.* missing .*arguments?: (.*)", reason)
+        if missing:
+            raise InputError(
+                f"optimizer {missing[1]} needs {missing[2]} beside a gradient, which no algorithm here hands on",
+                hint=PLAIN,
+            ) from error
+        raise InputError(
+            f"optimizer {_name(optimizer)} does not take one row of parameters: {reason}", hint=PLAIN
+        ) from error
+    if getattr(update, "shape", None) != row.shape:
+        raise InputError(
+            f"optimizer {_name(optimizer)} turns a gradient of {n_params} numbers into {_shape(update)}", hint=PLAIN
+        )
+    has_key = any(_is_key(leaf) or _are_words(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(state))
+    if not has_key and _draws(optimizer, row):
+        raise InputError(
+            f"optimizer {_name(optimizer)} draws from one key for all nodes",
+            hint="keep the key in the optimizer's state, as optax.add_noise(eta, gamma, key) does: each node then has its own",
+        )
+
+
+def _check_state(state: PyTree) -> None:
+    kept = {type(node).__name__ for node in _nodes(state)}
+    for name, sentence in ELSEWHERE.items():
+        if name in kept:
+            raise InputError(f"optimizer {name.removesuffix('State')} {sentence}", hint=PLAIN)
+
+
+def _kind(leaf: Any) -> str:
+    """Return the kind of key that a leaf (n, …) of states is, empty if it is none."""
+    if _is_key(leaf):
+        return str(jax.random.key_impl(leaf))
+    return "words" if _are_words(leaf.shape[1:], leaf.dtype) else ""
+
+
+def _are_words(shape: tuple[int, ...], dtype: Any) -> bool:
+    """Say whether arrays of this shape and dtype are what bare keys are."""
+    words = jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0)))
+    return (shape, dtype) == (words.shape, words.dtype)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _folded(keys: Array, nodes: NodeInts, number: Any) -> Array:
+    def fold(key: Array, node: Array) -> Array:
+        if _is_key(key) and key.ndim:
+            return jax.vmap(fold, (0, None))(key, node)
+        key = jax.random.fold_in(key, node)
+        return key if number is None else jax.random.fold_in(key, number)
+
+    return jax.vmap(fold)(keys, nodes)
+
+
+def _draws(optimizer: optax.GradientTransformation, row: Row | jax.ShapeDtypeStruct) -> bool:
+    """Say whether an update of one row draws random numbers."""
+    state = jax.eval_shape(optimizer.init, row)
+    return any(name in DRAWING for name in _primitives(jax.make_jaxpr(optimizer.update)(row, state, row).jaxpr))
+
+
+def _primitives(program: Jaxpr) -> Iterator[str]:
+    for equation in program.eqns:
+        yield equation.primitive.name
+        for value in jax.tree.leaves(
+            list(equation.params.values()), is_leaf=lambda one: isinstance(one, ClosedJaxpr | Jaxpr)
+        ):
+            if isinstance(value, ClosedJaxpr | Jaxpr):
+                yield from _primitives(value.jaxpr if isinstance(value, ClosedJaxpr) else value)
+
+
+def _nodes(tree: PyTree) -> Iterator[Any]:
+    """Yield a tree and all that is in it."""
+    yield tree
+    if isinstance(tree, dict | list | tuple):
+        for part in tree.values() if isinstance(tree, dict) else tree:
+            yield from _nodes(part)
+
+
+def _name(optimizer: optax.GradientTransformation) -> str:
+    return getattr(optimizer.update, "__qualname__", "given").split(".", maxsplit=1)[0]
+
+
+def _shape(update: Any) -> str:
+    shape = getattr(update, "shape", None)
+    return described(update) if shape is None else f"an array of shape {shape}"
+
+
+def _right_call(value: Any) -> str:
+    """Return how to write what the caller may have meant by ``value``."""
+    if is_number(value):
+        return f"optax.sgd({value!r})"
+    if isinstance(value, str):
+        return f"optax.{value}(learning_rate)" if value.isidentifier() else "optax.sgd(0.1)"
+    if hasattr(value, "gradient_transformation"):
+        return "its gradient_transformation()"
+    if callable(value):
+        return f"call it: optax.{getattr(value, '__name__', 'sgd')}(learning_rate)"
+    return "optax.sgd(0.1), or any other optax transformation"

@@ -1,0 +1,74 @@
+"""What the engines are given, checked before anything is compiled."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxgossip.algorithms import Algorithm, GossipProtocol
+from jaxgossip.checks import MOST_SEED, is_number, shown, whole
+from jaxgossip.errors import ArgumentTypeError, InputError
+from jaxgossip.network import Conditions, Speeds
+from jaxgossip.topology import Graph
+
+MOST_BYTES = 2**63 - 1
+"""Bytes are counted by two words."""
+
+
+def check_counts(rounds: Any, seed: Any, evaluate_every: Any, sampled_nodes: Any, byte_budget: Any) -> None:
+    """Raise InputError unless the numbers that both engines take are whole and in range."""
+    for name, value, least, most in (
+        ("rounds", rounds, 0, None),
+        ("seed", seed, 0, MOST_SEED),
+        ("evaluate_every", evaluate_every, 1, None),
+        ("sampled_nodes", sampled_nodes, 1, None),
+        ("byte_budget", byte_budget, 0, MOST_BYTES),
+    ):
+        if is_number(value) and value < least:
+            raise InputError(f"{name} must be at least {least}, not {value}")
+        whole("simulate", name, value, least, *(() if most is None else (most,)))
+
+
+def check_parts(algorithm: Any, conditions: Any, speeds: Any) -> None:
+    """Raise ArgumentTypeError unless they are what the rounds engine runs."""
+    if not isinstance(algorithm, Algorithm):
+        hint = "jg.algorithms.dsgd(problem, optimizer, W), or another of jg.algorithms"
+        if isinstance(algorithm, GossipProtocol):
+            hint = "a protocol runs on a schedule: jg.simulate_events(protocol, schedule, cycles)"
+        elif callable(algorithm):
+            hint = f"call it: {getattr(algorithm, '__name__', 'it')}(problem, optimizer, W)"
+        raise ArgumentTypeError(f"simulate: {shown(algorithm)} is no algorithm", hint=hint)
+    if conditions is not None and not isinstance(conditions, Conditions):
+        named = isinstance(conditions, Mapping) and all(isinstance(name, str) for name in conditions)
+        words = ", ".join(f"{name}={value!r}" for name, value in conditions.items()) if named else "drop=0.1"
+        raise ArgumentTypeError(
+            f"simulate: {shown(conditions)} is no Conditions", hint=f"conditions=jg.network.Conditions({words})"
+        )
+    if speeds is not None and not isinstance(speeds, Speeds):
+        raise ArgumentTypeError(
+            f"simulate: {shown(speeds)} is no Speeds", hint="speeds=jg.network.speeds.constant(n_nodes)"
+        )
+
+
+def check_protocol(protocol: Any, schedule: Any) -> None:
+    """Check what the events engine runs.
+
+    Raises:
+        ArgumentTypeError: something that is no protocol, or no schedule.
+        InputError: a schedule of other nodes, or a problem whose rows stand in another order.
+    """
+    if not isinstance(protocol, GossipProtocol):
+        hint = "jg.algorithms.gossip_learning(problem, optimizer), or another protocol of jg.algorithms"
+        if isinstance(protocol, Algorithm):
+            hint = "an algorithm runs in rounds: jg.simulate(algorithm, rounds)"
+        raise ArgumentTypeError(f"simulate_events: {shown(protocol)} is no protocol", hint=hint)
+    if not (hasattr(schedule, "cycles") and hasattr(schedule, "kinds") and hasattr(schedule, "n_nodes")):
+        hint = "jg.network.schedule.schedule(graph, clock=…)"
+        if isinstance(schedule, Graph):
+            hint = "jg.network.schedule.schedule(graph, clock=jg.network.schedule.CLOCKS['fixed'](graph.n_nodes, rng))"
+        raise ArgumentTypeError(f"simulate_events: {shown(schedule)} is no schedule", hint=hint)
+    problem = protocol.problem
+    if schedule.n_nodes != problem.n_nodes:
+        raise InputError(f"a schedule of {schedule.n_nodes:,} nodes does not fit a problem of {problem.n_nodes:,}")
+    if problem.order is not None:
+        raise InputError(
+            "the problem has its nodes in other rows than their numbers", hint="make it without an order: order=None"
+        )
