@@ -105,7 +105,7 @@ def test_by_speed_takes_the_seconds_of_others() -> None:
         (lambda: synchronous(3, period_s=0.0), "synchronous clock: period_s must be above 0, not 0.0"),
         (
             lambda: fixed(3, np.random.default_rng(0), period_s=float("nan")),
-            "fixed clock: period_s must be above 0, not nan",
+            "fixed: period_s must be a finite number, not nan",
         ),
         (lambda: normal(3, np.random.default_rng(0), spread=-1.0), "normal clock: spread must be at least 0, not -1.0"),
         (
