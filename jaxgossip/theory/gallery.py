@@ -1,6 +1,5 @@
 """Run plots: pictures, verdicts, ``claims.json`` and a page that shows them all, in one folder."""
 
-import contextlib
 import json
 import math
 import time
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 from matplotlib.figure import Figure
 
 from jaxgossip.errors import ConfigError
@@ -82,12 +80,11 @@ def run_plots(
     for name, build in builders.items():
         plot: Plot = build()
         began = time.perf_counter()
-        with jax.enable_x64(True) if plot.double else contextlib.nullcontext():
-            begun(name, "predicting")
-            predicted = plot.predict(quick)
-            begun(name, "measuring")
-            measured = plot.measure(quick)
-            claims = tuple(plot.claims(predicted, measured))
+        begun(name, "predicting")
+        predicted = plot.predict(quick)
+        begun(name, "measuring")
+        measured = plot.measure(quick)
+        claims = tuple(plot.claims(predicted, measured))
         begun(name, "drawing")
         figure = _framed(plot, plot.draw(predicted, measured), claims)
         pictures = tuple(out / f"{name}.{suffix}" for suffix in formats)

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -81,6 +83,8 @@ class Claim:
 class Plot:
     """One theory plot. ``quick`` asks for a smaller measurement, never for a looser tolerance.
 
+    Its four functions compute in the plot's own precision, whoever calls them and whatever is set around them.
+
     Attributes:
         title: a few words over the picture.
         source: paper and equation, printed below it.
@@ -88,7 +92,7 @@ class Plot:
         measure: quick -> numbers by the emulator.
         draw: (predicted, measured) -> picture, theory dashed.
         claims: (predicted, measured) -> what must hold.
-        double: whether all is computed in float64.
+        double: whether all is computed in float64; else in float32.
     """
 
     title: str
@@ -98,3 +102,17 @@ class Plot:
     draw: Callable[[Any, Any], Figure]
     claims: Callable[[Any, Any], list[Claim]]
     double: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("predict", "measure", "draw", "claims"):
+            object.__setattr__(self, name, self._settled(getattr(self, name)))
+
+    def _settled[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return ``function`` in the plot's precision, its matrix products as exact as that on every device."""
+
+        @wraps(function)
+        def settled(*args: P.args, **options: P.kwargs) -> R:
+            with jax.enable_x64(self.double), jax.default_matmul_precision("highest"):
+                return function(*args, **options)
+
+        return settled

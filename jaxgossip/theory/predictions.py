@@ -243,7 +243,6 @@ def radius(matrix: np.ndarray) -> float:
 
 def crossing(passed: Callable[[float], bool], low: float, high: float, tolerance: float = 1e-9) -> float:
     """Return where ``passed`` turns from false (at ``low``) to true (at ``high``), by bisection."""
-    while high - low > tolerance:
-        middle = (low + high) / 2
+    while high - low > tolerance and low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if passed(middle) else (middle, high)
     return (low + high) / 2

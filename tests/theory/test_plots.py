@@ -1,6 +1,5 @@
 """Every theory plot holds its claims, in small, and loses one when what it measures is broken."""
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
@@ -8,13 +7,14 @@ from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import pytest
 from matplotlib.figure import Figure
 
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
-from jaxgossip.theory import PLOTS, Claim
+from jaxgossip.theory import PLOTS, Claim, Plot
 from jaxgossip.theory.plots import (
     acceleration,
     choco_bytes,
@@ -51,14 +51,9 @@ from jaxgossip.theory.plots import (
 )
 
 
-def precision(plot: Any) -> contextlib.AbstractContextManager:
-    return jax.enable_x64(True) if plot.double else contextlib.nullcontext()
-
-
 def judged(name: str) -> list[Claim]:
     plot = PLOTS[name]()
-    with precision(plot):
-        return plot.claims(plot.predict(True), plot.measure(True))
+    return plot.claims(plot.predict(True), plot.measure(True))
 
 
 @pytest.mark.parametrize(
@@ -82,15 +77,33 @@ def test_a_claim_says_what_it_claims() -> None:
 def test_every_claim_holds_and_is_drawn(name: str) -> None:
     """Of three; .ci/run has all of them by ``figure run --all --quick``."""
     plot = PLOTS[name]()
-    with precision(plot):
-        predicted, measured = plot.predict(True), plot.measure(True)
-        claims = plot.claims(predicted, measured)
+    predicted, measured = plot.predict(True), plot.measure(True)
+    claims = plot.claims(predicted, measured)
     assert claims
     assert [claim.name for claim in claims if not claim.holds] == []
     assert len({claim.name for claim in claims}) == len(claims)
     assert isinstance(plot.draw(predicted, measured), Figure)
     assert PLOTS.summary(name).endswith(".")
     assert plot.source
+
+
+@pytest.mark.parametrize("double", [True, False])
+@pytest.mark.parametrize("around", [True, False])
+def test_a_plot_computes_in_its_own_precision_whatever_is_set_around_it(around: bool, double: bool) -> None:
+    def seen(*_: Any) -> Any:
+        return jnp.zeros(1).dtype, jax.config.jax_default_matmul_precision
+
+    plot = Plot("", "", seen, seen, seen, seen, double=double)
+    with jax.enable_x64(around):
+        found = [plot.predict(True), plot.measure(True), plot.draw(1, 2), plot.claims(1, 2)]
+        after = jnp.zeros(1).dtype
+    assert found == [(jnp.dtype("float64" if double else "float32"), "highest")] * 4
+    assert after == ("float64" if around else "float32")
+
+
+def test_every_plot_goes_by_that_door() -> None:
+    for name in PLOTS:
+        assert isinstance(PLOTS[name](), Plot)
 
 
 class Sluggish:

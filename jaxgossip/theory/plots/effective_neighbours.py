@@ -29,6 +29,8 @@ from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology.neighbours import neighbours_of_spectrum
 
 N, ZETA = 32, 50.0
+STILL, MOST_ROUNDS = 1e-10, 100_000
+"""A factor that changes by no more stands still; after so many rounds, none is found."""
 CLIQUES, EVERYBODY, ONE_PEER = "two cliques", "complete", "one-peer exponential"
 TRANSITIVE = ("ring", "torus 4×8", "hypercube", "static exponential", EVERYBODY)
 QUOTED = MappingProxyType({
@@ -177,14 +179,18 @@ def _covariance_rates(W: Operator, etas: jax.Array) -> jax.Array:
     """Return the rate of the exact map for each step size, W applied to rows and columns until the factor stands still."""
 
     def rate(eta: jax.Array) -> jax.Array:
+        def moves(carry: tuple[jax.Array, ...]) -> jax.Array:
+            _, factor, before, number = carry
+            return (jnp.abs(factor - before) > STILL) & (number < MOST_ROUNDS)
+
         def body(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-            C, factor, _ = carry
+            C, factor, _, number = carry
             C = (1 - eta) ** 2 * C + (ZETA - 1) * eta**2 * jnp.diag(jnp.diag(C))
             C = W(W(C).T).T
-            return C / jnp.trace(C), jnp.trace(C), factor
+            return C / jnp.trace(C), jnp.trace(C), factor, number + 1
 
-        start = (jnp.full((N, N), 1 / N), jnp.ones(()), jnp.zeros(()))
-        return 1 - jax.lax.while_loop(lambda carry: jnp.abs(carry[1] - carry[2]) > 1e-10, body, start)[1]
+        last = jax.lax.while_loop(moves, body, (jnp.full((N, N), 1 / N), jnp.ones(()), jnp.zeros(()), jnp.int32(0)))
+        return jnp.where(moves(last), jnp.nan, 1 - last[1])  # what did not stand still is no rate
 
     return jax.lax.map(rate, etas)
 
