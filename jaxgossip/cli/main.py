@@ -94,6 +94,9 @@ def run(
 def resume(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of an interrupted run.")],
     *,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on though its configuration or what it reads has changed since.")
+    ] = False,
     cache: Cache = False,
 ) -> None:
     """Go on with an interrupted run. It ends exactly as if it had never stopped."""
@@ -105,7 +108,7 @@ def resume(
     with stoppable() as stop:
         if cache:
             tell(f"compiled programs are kept in {keep_compiled()}")
-        report(resume_experiment(folder, reporter=TerminalReporter(stop)))
+        report(resume_experiment(folder, force=force, reporter=TerminalReporter(stop)))
 
 
 @app.command()

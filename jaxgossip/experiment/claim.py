@@ -1,21 +1,21 @@
 """Whose a sweep's folder is: what it holds of a grid, and whether that is part of the one that is to be run."""
 
-import contextlib
 import json
-import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from jaxgossip import disk
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import toml
 from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.folder import CONFIG, FINISHED, MANIFEST, RunFolder, checked_manifest, finished_log
 from jaxgossip.experiment.grid import Grid, GridRun, said
-from jaxgossip.experiment.keeper import CHECKPOINTS
+from jaxgossip.experiment.inputs import digests, sentence
+from jaxgossip.experiment.keeper import CHECKPOINTS, members_kept
 from jaxgossip.experiment.sweep import NOTE, note_of
 from jaxgossip.experiment.units import counted
-from jaxgossip.simulation.checkpoint import write_atomically
 
 ANOTHER_ORDER = "the keys of its grid are in another order"
 
@@ -33,7 +33,42 @@ def check_claim(grid: Grid, out: Path, *, force: bool) -> None:
         raise ConfigError(f"{out} holds another sweep: {difference}", hint=way_out)
 
 
-def claim(grid: Grid, out: Path, *, force: bool) -> None:
+def inputs_of(grid: Grid) -> dict[str, dict[str, str]]:
+    """Return the digests of the files that each run reads, by its name; a file of many runs is read once."""
+    found: dict[str, dict[str, str]] = {}
+    known: dict[str, str] = {}
+    for run in grid.runs:
+        found[run.config.name] = digests(run.config, known)
+    return found
+
+
+def check_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]], there: Sequence[GridRun]) -> None:
+    """Raise ConfigError if runs that are there, or the group that was stopped, have read files that have changed since.
+
+    Args:
+        out: the folder of a grid.
+        inputs: digests of what each of its runs reads now.
+        there: those of its runs that are there.
+    """
+    note = note_of(out) or {}
+    before = [(out / run.config.name, _inputs_at(out / run.config.name), inputs[run.config.name]) for run in there]
+    now = {name: digest for its in inputs.values() for name, digest in its.items()}
+    if members_kept(out / CHECKPOINTS):
+        before.append((out, note.get("inputs", {}), now))
+    for folder, known, its in before:
+        found = {name: "has changed" for name, digest in its.items() if known.get(name, digest) != digest}
+        if found:
+            raise ConfigError(
+                f"{sentence(found, folder)} since the runs in {out} began",
+                hint="put back what was there, or choose another --out; --force removes the runs and starts anew",
+            )
+
+
+def _inputs_at(folder: Path) -> dict[str, str]:
+    return checked_manifest(folder).get("inputs", {})
+
+
+def claim(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *, force: bool) -> None:
     """Make ``out`` the folder of this grid, and of the one that is there if that holds it.
 
     Raises:
@@ -43,13 +78,15 @@ def claim(grid: Grid, out: Path, *, force: bool) -> None:
     there, described = note_of(out), _described(grid)
     if there is not None and force:
         for name in {*there.get("runs", there.get("variants", {})), *described["runs"]}:
-            if (out / name / "config.toml").is_file():
-                shutil.rmtree(out / name)
-        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+            if (out / name / CONFIG).is_file() or (out / name / MANIFEST).is_file():
+                disk.remove(out / name)
+        disk.remove(out / CHECKPOINTS)
     elif there is not None and _holds(there, described):
-        described = there
-    out.mkdir(parents=True, exist_ok=True)
-    write_atomically(out / NOTE, json.dumps(described, indent=1) + "\n")
+        described = {key: there[key] for key in described}
+    read = dict(there.get("inputs", {})) if there is not None and not force else {}
+    for its in inputs.values():
+        read |= its
+    disk.write(out / NOTE, json.dumps({**described, "inputs": read}, indent=1) + "\n")
 
 
 def _described(grid: Grid) -> dict[str, Any]:
@@ -105,8 +142,19 @@ def _options(there: Mapping[str, Any]) -> str:
 
 
 def status_of(folder: Path, run: GridRun) -> str | None:
-    """Return how a run ended that is in a folder; None if there is no complete one, or that of another configuration."""
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        status = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["status"]
-        return status if (folder / "config.toml").read_text(encoding="utf-8") == resolved_toml(run.config) else None
-    return None
+    """Return how a run ended that is in a folder; None if there is no complete one, or that of another configuration.
+
+    Raises:
+        ConfigError: it is complete, and its records are not those that it wrote.
+    """
+    if not RunFolder.is_begun(folder):
+        return None
+    try:
+        manifest = checked_manifest(folder)
+        same = (folder / CONFIG).read_text(encoding="utf-8") == resolved_toml(run.config)
+    except (ConfigError, UnicodeDecodeError):  # damaged: it is run again
+        return None
+    if not same or manifest["status"] not in FINISHED:
+        return None
+    finished_log(folder, manifest, run.config.evaluation.every)
+    return manifest["status"]

@@ -48,24 +48,26 @@ def simulated(
         observer.reporter.end()
 
 
-def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | EventRun | None, float]:
-    """Return the newest checkpointed state and the seconds spent before it; (None, 0.0) if there is none yet."""
-    if not any(folder.checkpoints.glob("round-*.json")):
-        return None, 0.0
+def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | EventRun | None, dict[str, Any]]:
+    """Return the newest checkpointed state, and what its note says; (None, {}) if there is none yet."""
+    if not checkpoint.notes(folder.checkpoints):
+        return None, {}
     algorithm, seed = experiment.algorithm, experiment.config.seed
+    needed: checkpoint.Kinds = {"wall_s": (int, float), "numbering": str}
 
     def like(facts: dict[str, Any]) -> RunState | EventRun:
         if isinstance(algorithm, GossipProtocol):
             return run_shapes(algorithm, facts["waiting"], seed)
         return initial_shapes(algorithm, seed, timed=experiment.speeds is not None)
 
-    state, facts = checkpoint.load(folder.checkpoints, like)
+    in_events: checkpoint.Kinds = {"waiting": int} if isinstance(algorithm, GossipProtocol) else {}
+    state, facts = checkpoint.load(folder.checkpoints, like, needed={**needed, **in_events})
     if facts["numbering"] != numbering_of(experiment):
         raise RunError(
             f"the checkpoint in {folder.checkpoints} has the nodes in other rows than this version gives them",
             hint="go on with the version it was made with (manifest.json), or start anew with 'jaxgossip run'",
         )
-    return state, facts["wall_s"]
+    return state, facts
 
 
 def numbering_of(experiment: Experiment) -> str:

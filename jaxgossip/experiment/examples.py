@@ -1,10 +1,10 @@
 """The example configurations that come with the package."""
 
 import re
-import shutil
 from importlib import resources
 from pathlib import Path
 
+from jaxgossip import disk
 from jaxgossip.errors import ConfigError
 from jaxgossip.registry import nearest
 
@@ -36,9 +36,9 @@ def write_example(name: str, out: Path, *, force: bool) -> list[Path]:
     for _, target in pairs:
         if target.exists() and not force:
             raise ConfigError(f"{target} is there already", hint="--force overwrites it, --out names another file")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(out.parent, parents=True)
     for origin, target in pairs:
-        shutil.copyfile(origin, target)
+        disk.write(target, origin.read_bytes())
     return [target for _, target in pairs]
 
 

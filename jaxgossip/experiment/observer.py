@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, override
 
-from jaxgossip.experiment.folder import MetricsLog, RunFolder
+from jaxgossip.experiment.folder import RunFolder
+from jaxgossip.experiment.log import MetricsLog, Sealing
 from jaxgossip.simulation import EventRun, Observer, checkpoint
 
 
@@ -51,19 +52,32 @@ class Teller(Observer):
 
 
 class RunObserver(Teller):
-    """Writes records and checkpoints while a simulation goes, and tells the reporter."""
+    """Writes records and checkpoints while a simulation goes, and tells the reporter.
+
+    Args:
+        reporter: is told.
+        log: of the records.
+        sealing: the seal of those that it holds.
+        folder: of the run.
+        compiled: gets the seconds of compilations.
+        every_s: seconds from one checkpoint to the next; None: there are none.
+        numbering: in which order the rows of models stand.
+    """
 
     def __init__(
         self,
         reporter: Reporter,
         log: MetricsLog,
-        folder: RunFolder | None,
-        every_s: float,
+        sealing: Sealing,
+        folder: RunFolder,
         compiled: list[float],
+        *,
+        every_s: float | None = None,
         numbering: str = "",
     ) -> None:
         super().__init__(reporter)
         self._log = log
+        self._sealing = sealing
         self._folder = folder
         self._every_s = every_s
         self._compiled = compiled
@@ -76,23 +90,25 @@ class RunObserver(Teller):
 
     @override
     def evaluated(self, record: Mapping[str, Any]) -> None:
-        self._log.append(record)
+        self._folder.check_there()
+        self._sealing.add(self._log.append(record))
         super().evaluated(record)
 
     @override
     def chunk(self, run: Any, wall_s: float) -> None:
-        if self._folder is not None and time.perf_counter() - self._saved >= self._every_s:
+        if self._every_s is not None and time.perf_counter() - self._saved >= self._every_s:
             self.save(run, wall_s)
 
     @override
     def finished(self, run: Any, wall_s: float) -> None:
-        self.save(run, wall_s)
+        if self._every_s is not None:
+            self.save(run, wall_s)
 
     def save(self, run: Any, wall_s: float) -> None:
         """Write a checkpoint now."""
-        if self._folder is not None:
-            facts = {"wall_s": wall_s, "numbering": self._numbering}
-            if isinstance(run, EventRun):
-                run, facts = run.settled(), facts | run.facts
-            checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts=facts)
+        self._folder.check_there()
+        facts = {"wall_s": wall_s, "numbering": self._numbering, "log": self._sealing.seal.facts()}
+        if isinstance(run, EventRun):
+            run, facts = run.settled(), facts | run.facts
+        checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts=facts)
         self._saved = time.perf_counter()

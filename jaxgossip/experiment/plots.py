@@ -18,6 +18,7 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.patches import Patch
 from matplotlib.text import Text
 
+from jaxgossip import disk
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import labels, panels
 from jaxgossip.experiment.measure import Measure
@@ -44,10 +45,10 @@ def save_figure(figure: Figure, path: Path) -> None:
         ConfigError: matplotlib knows no such kind.
     """
     check_picture(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    disk.make_folder(path.parent, parents=True)
     with style():
         _take_words_as_they_are(figure)
-        figure.savefig(path)
+        disk.write(path, lambda file: figure.savefig(file, format=path.suffix.removeprefix(".")))
 
 
 def _take_words_as_they_are(figure: Figure) -> None:

@@ -1,32 +1,33 @@
 """Run a grid: runs that one program can serve go together under one ``vmap``, each into a run folder of its own.
 
 A run's ``manifest.json`` comes last, so that whoever finds one finds the run; what a group of runs has come to is kept in
-``checkpoint/`` until then. The same grid again, or a larger one that holds it, runs what is missing.
+``checkpoint/`` until all of them stand. The same grid again, or a larger one that holds it, runs what is missing.
 """
 
 import contextlib
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxgossip import disk
 from jaxgossip.errors import JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, Shared, build
-from jaxgossip.experiment.claim import check_claim, claim, status_of
+from jaxgossip.experiment.claim import check_claim, check_inputs, claim, inputs_of, status_of
 from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.ending import divergence
 from jaxgossip.experiment.engines import simulated
 from jaxgossip.experiment.facts import ending_facts, privacy_facts, target_facts
-from jaxgossip.experiment.folder import RunFolder, strict_json
+from jaxgossip.experiment.folder import CONFIG, RunFolder, log_name
 from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
-from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_kept
+from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_done, members_kept
+from jaxgossip.experiment.log import strict_json
 from jaxgossip.experiment.measure import named
 from jaxgossip.experiment.observer import Reporter, Teller
 from jaxgossip.experiment.parts import in_own_code, place_of
@@ -35,7 +36,6 @@ from jaxgossip.experiment.run import now, precision
 from jaxgossip.experiment.units import counted
 from jaxgossip.memory import available_bytes
 from jaxgossip.simulation.alike import Family, families
-from jaxgossip.simulation.checkpoint import write_atomically
 from jaxgossip.simulation.program import Steps
 from jaxgossip.simulation.replicas import Replica, simulate_family
 
@@ -84,50 +84,107 @@ def run_grid(
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     check_claim(grid, out, force=force)
-    status = {run.config.name: None if force else status_of(out / run.config.name, run) for run in grid.runs}
+    if out.is_dir():
+        disk.check_unlocked(out)
+    inputs = inputs_of(grid)
+    status = _statuses(grid, out, inputs, force=force)
     missing = [run for run in grid.runs if status[run.config.name] is None]
     if grid.lists_baselines and len(missing) == len(grid.runs):
         reporter.note("a grid runs no baselines; algorithm.kind=isolated as a value runs one of them")
     if len(missing) < len(grid.runs):
         there = len(grid.runs) - len(missing)
         reporter.note(f"{there} of {counted(len(grid.runs), 'run')} {'is' if there == 1 else 'are'} there already")
-    shared, facts, done, interrupted = Shared(), provenance() if missing else {}, 0, False
-    compiled: dict[Any, Any] = {}
-    bundles = _bundles(missing, [] if force else members_kept(out / CHECKPOINTS))
+    kept = out / CHECKPOINTS
+    bundles = _bundles(grid.runs, missing, [] if force else members_done(kept), [] if force else members_kept(kept))
+    shared = Shared()
     _build_first(grid, bundles, shared, reporter)
-    claim(grid, out, force=force)
-    for number, bundle in enumerate(bundles, start=1):
-        stopped = reporter.should_stop()
-        if not stopped:
-            reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {counted(len(bundle), 'run')}")
-            with precision(bundle[0].config), _named(grid, ", ".join(_common(bundle))):
-                for runs, replicas in _run_bundle(bundle, shared, compiled, out / CHECKPOINTS, reporter):
-                    for run, experiment, replica in zip(*runs, replicas, strict=True):
-                        _write(out / run.config.name, experiment, replica, {"command": command, **facts})
-                        status[run.config.name] = replica.status
-                    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-                    done += len(replicas)
-                    _tell_endings(runs[0], replicas, reporter)
-        if stopped or any(status[run.config.name] is None for run in bundle):
-            interrupted = True
-            break
+    disk.make_folder(out, parents=True)
+    with disk.locked(out, reporter.note) as lock:
+        claim(grid, out, inputs, force=force)
+        disk.remove_leftovers(out)
+        facts = {"command": command, **provenance()} if missing else {}
+        work = _Work(grid, out, lock, shared, facts, inputs, reporter)
+        interrupted = work.do(bundles, status)
+        if not interrupted:
+            disk.remove(out / CHECKPOINTS)
     diverged = tuple(name for name, one in status.items() if one == "diverged")
     seconds = time.perf_counter() - began
+    done = sum(status[run.config.name] is not None for run in missing)
     return GridOutcome(len(grid.runs) - len(missing), done, diverged, interrupted, seconds)
 
 
-def _bundles(runs: Sequence[GridRun], kept: Sequence[str]) -> list[list[GridRun]]:
+@dataclass(frozen=True)
+class _Work:
+    """What the groups of a grid have in common while they run."""
+
+    grid: Grid
+    out: Path
+    lock: disk.Lock
+    shared: Shared
+    facts: Mapping[str, Any]
+    inputs: Mapping[str, Mapping[str, str]]
+    reporter: Reporter
+    compiled: dict[Any, Any] = field(default_factory=dict)
+
+    def do(self, bundles: Sequence[Sequence[GridRun]], status: dict[str, str | None]) -> bool:
+        """Run bundles one after another, note the status of each run, and return whether they were stopped."""
+        for number, bundle in enumerate(bundles, start=1):
+            if self.reporter.should_stop():
+                return True
+            self.reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {counted(len(bundle), 'run')}")
+            with precision(bundle[0].config), _named(self.grid, ", ".join(_common(bundle))):
+                for (runs, experiments), replicas in _run_bundle(bundle, self):
+                    self.lock.check()
+                    new = [
+                        one for one in zip(runs, experiments, replicas, strict=True) if status[_name(one[0])] is None
+                    ]
+                    for run, experiment, replica in new:
+                        facts = {**self.facts, "inputs": dict(self.inputs[_name(run)])}
+                        _write(self.out / _name(run), experiment, replica, facts)
+                        status[_name(run)] = replica.status
+                    disk.remove(self.out / CHECKPOINTS)
+                    _tell_endings([run for run, *_ in new], [replica for *_, replica in new], self.reporter)
+            if any(status[_name(run)] is None for run in bundle):
+                return True
+        return False
+
+
+def _name(run: GridRun) -> str:
+    return run.config.name
+
+
+def _statuses(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *, force: bool) -> dict[str, str | None]:
+    """Return how each run ended; None where it is to be run.
+
+    Raises:
+        ConfigError: a run that is there has read other files than are there now, or has lost records.
+    """
+    if force:
+        return dict.fromkeys(map(_name, grid.runs))
+    status = {_name(run): status_of(out / _name(run), run) for run in grid.runs}
+    check_inputs(out, inputs, [run for run in grid.runs if status[_name(run)] is not None])
+    return status
+
+
+def _bundles(
+    runs: Sequence[GridRun], missing: Sequence[GridRun], done: Sequence[str], kept: Sequence[str]
+) -> list[list[GridRun]]:
     """Return the runs that differ in their seeds and in numbers that can be lifted alone, together.
 
     Those that a checkpoint holds (``kept``, their names) come first and by themselves, if all are to be run: with others
-    among them, the group would have another shape, and what it has come to would be lost.
+    among them, the group would have another shape, and what it has come to would be lost. So does a group that is ``done``
+    and has not got all of its folders.
     """
-    by_name = {run.config.name: run for run in runs}
-    first = [by_name[name] for name in kept] if by_name.keys() >= set(kept) else []
-    names = {run.config.name for run in first}
+    by_name, lacking = {_name(run): run for run in runs}, {_name(run) for run in missing}
+    first = []
+    if by_name.keys() >= set(done) and lacking & set(done):
+        first = [by_name[name] for name in done]
+    elif lacking >= set(kept):
+        first = [by_name[name] for name in kept]
+    names = {_name(run) for run in first}
     found: dict[str, list[GridRun]] = {}
-    for run in runs:
-        if run.config.name in names:
+    for run in missing:
+        if _name(run) in names:
             continue
         tree = run.config.tree() | {"name": "", "seed": 0}
         for section, key in lifted_numbers(run):
@@ -173,11 +230,11 @@ def _common(bundle: Sequence[GridRun]) -> list[str]:
 
 
 def _run_bundle(
-    bundle: Sequence[GridRun], shared: Shared, compiled: dict[Any, Any], checkpoints: Path, reporter: Reporter
+    bundle: Sequence[GridRun], work: _Work
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
     """Yield what is done, ((runs, their parts), what became of each); less than the bundle if it was stopped."""
-    config = bundle[0].config
-    experiments = [_built(run, shared) for run in bundle]
+    config, reporter = bundle[0].config, work.reporter
+    experiments = [_built(run, work.shared) for run in bundle]
     if config.in_events:
         yield from _one_by_one(bundle, experiments, reporter)
         return
@@ -197,26 +254,29 @@ def _run_bundle(
     parts = [part for family in found for part in _parts(family)]
     for number, family in enumerate(parts, start=1):
         part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
-        reporter.note(f"compiling {experiments[0].algorithm.name} for {counted(len(family.members), 'run')}{part}")
+        runs = [bundle[member] for member in family.members]
+        its = [experiments[member] for member in family.members]
+        every_s = config.checkpoint.every_s
+        keeper = GroupKeeper(work.out / CHECKPOINTS, list(map(_name, runs)), every_s, reporter, work.lock)
+        replicas = keeper.done()
+        if replicas is not None:
+            yield (runs, its), replicas
+            continue
+        reporter.note(f"compiling {experiments[0].algorithm.name} for {counted(len(runs), 'run')}{part}")
         reporter.begin(experiments[0].algorithm.name, config.rounds, 0)
-        points = [bundle[member].point for member in family.members]
-        members = [bundle[member].config.name for member in family.members]
-        keeper = GroupKeeper(checkpoints, members, config.checkpoint.every_s, reporter)
         try:
             with _own_errors(experiments[0]):
                 replicas = simulate_family(
-                    family, points, config.rounds,
-                    evaluate_every=config.evaluation.every, observer=Teller(reporter), compiled=compiled,
+                    family, [run.point for run in runs], config.rounds,
+                    evaluate_every=config.evaluation.every, observer=Teller(reporter), compiled=work.compiled,
                     keeper=keeper,
                 )  # fmt: skip
         finally:
             reporter.end()
         if replicas is None:
             return
-        yield (
-            ([bundle[member] for member in family.members], [experiments[member] for member in family.members]),
-            replicas,
-        )
+        keeper.finish(replicas)
+        yield (runs, its), replicas
 
 
 def _one_by_one(
@@ -254,17 +314,15 @@ def _parts(family: Family) -> list[Family]:
 
 def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mapping[str, Any]) -> None:
     config = experiment.config
-    if folder.is_dir():  # what a kill left of it
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    write_atomically(folder / "config.toml", resolved_toml(config))
+    disk.remove(folder)  # what a kill left of it
+    disk.make_folder(folder)
+    disk.write(folder / CONFIG, resolved_toml(config))
     lines = "".join(json.dumps(strict_json(record)) + "\n" for record in replica.records)
-    write_atomically(folder / "metrics.jsonl", lines)
+    disk.write(folder / log_name(), lines)
     RunFolder(folder).write_manifest(
         {
             **ending_facts(replica.status, replica.rounds, replica.records),
             "name": config.name,
-            "command": facts["command"],
             "seed": config.seed,
             "finished": now(),
             "dtype": config.device.dtype,
@@ -273,6 +331,7 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
             "parameters": experiment.problem.n_params,
             **privacy_facts(experiment, Reporter().note),
             **target_facts(config, replica.records),
+            "logs": {log_name(): RunFolder(folder).log().seal().facts()},
             **facts,
         }
     )

@@ -1,6 +1,5 @@
 """What a run folder holds, read back for tables and pictures; a run that is still going, or was killed, is read too."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,16 @@ import numpy as np
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import units
 from jaxgossip.experiment.ending import diverged_round
+from jaxgossip.experiment.folder import (
+    CONFIG,
+    FINISHED,
+    MANIFEST,
+    RunFolder,
+    checked_manifest,
+    finished_log,
+    seal_of,
+)
+from jaxgossip.experiment.inputs import accepted
 from jaxgossip.experiment.measure import Measure, measures_of
 from jaxgossip.experiment.target import reached
 
@@ -68,10 +77,17 @@ class RunData:
                 if (folder / "sweep.json").is_file():
                     hint = f"it is a sweep: 'jaxgossip compare {folder}' shows its runs"
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
-        records = _records(folder / "metrics.jsonl")
+        config, manifest = _config(folder / CONFIG), _manifest(folder)
+        its, every = RunFolder(folder), _every(config)
+        records = its.log().records(every)
         if not records:
             raise ConfigError(f"{folder} has no evaluation yet", hint="wait for the first, or resume the run")
-        baselines = {name: _records(folder / "baselines" / f"{name}.jsonl") for name in BASELINES}
+        if manifest.get("status") in FINISHED:
+            records = finished_log(folder, manifest, every)
+        baselines = {name: its.log(name).records(every) for name in BASELINES}
+        for name in BASELINES:
+            if seal_of(manifest, name) is not None:
+                its.log(name).check(seal_of(manifest, name), every)
         # the marker that closes a diverged baseline repeats the numbers of the evaluation before it
         divergence = {
             name: int(record["round"]) for name, some in baselines.items() for record in some if record.get("diverged")
@@ -81,9 +97,9 @@ class RunData:
         }
         return cls(
             folder=folder,
-            config=_config(folder / "config.toml"),
-            manifest=_manifest(folder / "manifest.json"),
-            records=records,
+            config=config,
+            manifest=manifest,
+            records=tuple(records),
             baselines={name: some for name, some in baselines.items() if some},
             node_scores=_arrays(folder / "node_scores.npz"),
             baseline_divergence=divergence,
@@ -301,36 +317,29 @@ def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
     return rows
 
 
-def _records(path: Path) -> tuple[Record, ...]:
-    if not path.is_file():
-        return ()
-    found: list[Record] = []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            found.append({**record, "round": int(record["round"])})
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines):  # torn by a kill: as if it had never been begun
-                break
-            raise ConfigError(f"{path}:{number}: not a record", hint="the file is damaged; run it again") from error
-    return tuple(found)
+def _manifest(folder: Path) -> Mapping[str, Any]:
+    """Return a run's manifest, empty where it was killed before it had one.
+
+    Raises:
+        ConfigError: it is damaged, or the configuration is not the one that it was run with.
+    """
+    if not (folder / MANIFEST).is_file():
+        return {}
+    manifest = checked_manifest(folder)
+    accepted(manifest, folder, lambda _: None, only=(CONFIG,))
+    return manifest
+
+
+def _every(config: Mapping[str, Any]) -> int | None:
+    evaluation = config.get("evaluation")
+    every = evaluation.get("every") if isinstance(evaluation, Mapping) else None
+    return every if type(every) is int and every > 0 else None
 
 
 def _config(path: Path) -> Mapping[str, Any]:
     from jaxgossip.experiment import toml
 
     return toml.read(path)
-
-
-def _manifest(path: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise ConfigError(f"{path}: not JSON: {error}", hint="the file is damaged; run it again") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _arrays(path: Path) -> Mapping[str, np.ndarray]:

@@ -1,21 +1,26 @@
 """Carry a configuration through: build, simulate, save, run the baselines, draw; and go on where a run stopped."""
 
+import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from jaxgossip.errors import JaxGossipError, RunError
+from jaxgossip import disk
+from jaxgossip.errors import ConfigError, JaxGossipError, RunError
 from jaxgossip.experiment.build import Experiment, build
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.ending import divergence
 from jaxgossip.experiment.engines import numbering_of, restore, simulated
 from jaxgossip.experiment.facts import ending_facts, privacy_facts, target_facts, unmeasured_words
-from jaxgossip.experiment.folder import MetricsLog, RunFolder
+from jaxgossip.experiment.folder import CONFIG, FINISHED, RunFolder, finished_log, log_name, seal_of
+from jaxgossip.experiment.inputs import accepted, digests
+from jaxgossip.experiment.log import Seal
 from jaxgossip.experiment.observer import Reporter, RunObserver
 from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.plan import check_fits, check_outline
@@ -67,9 +72,16 @@ def run(
     reporter, began = reporter or Reporter(), time.perf_counter()
     room = without_memory_check() if force else links_cost(WEIGHTED_BYTES, "--force runs it all the same")
     with precision(config), room:
-        RunFolder.check_free(out, force=force)  # before minutes of building
+        resolved = resolved_toml(config)
+        if out is not None:  # before minutes of building
+            disk.check_unlocked(out)
+            RunFolder.check_free(out, resolved, force=force)
         if not force:
             check_outline(config)
+        inputs = {
+            CONFIG: sha256(resolved.encode()).hexdigest(),
+            **digests(config),
+        }  # as the build is about to read them
         experiment = announced_build(config, reporter)
         if not force:
             check_fits(experiment, reporter.note)
@@ -85,44 +97,79 @@ def run(
             "parameters": experiment.problem.n_params,
             **privacy_facts(experiment, reporter.note),
             **provenance(),
+            "inputs": inputs,
         }
-        resolved = resolved_toml(config)
-        folder = RunFolder.create(out, name=config.name, resolved=resolved, manifest=manifest, force=force)
-        return carry_through(experiment, folder, manifest, reporter, began)
+        path = out if out is not None else RunFolder.new_path(config.name, resolved)
+        disk.make_folder(path, parents=True)
+        with disk.locked(path, reporter.note) as lock:
+            folder = RunFolder.create(path, lock, resolved=resolved, manifest=manifest, force=force)
+            return carry_through(experiment, folder, manifest, reporter, began)
 
 
-def resume(path: Path, *, reporter: Reporter | None = None) -> Outcome:
+def resume(path: Path, *, force: bool = False, reporter: Reporter | None = None) -> Outcome:
     """Go on with the run in ``path``, from its newest intact checkpoint or, without one, from the start.
 
+    Args:
+        path: the run's folder.
+        force: go on also if the configuration or what it reads has changed since; the manifest then says so.
+        reporter: listens.
+
     Raises:
-        ConfigError: there is no run.
+        ConfigError: there is no run, what it reads has changed, another process is at work in it, or a file is damaged.
         RunError: its checkpoints are damaged.
     """
     reporter, began = reporter or Reporter(), time.perf_counter()
     folder = RunFolder.open(path)
     manifest = folder.manifest()
-    config = load(folder.path / "config.toml")
+    if manifest["status"] in FINISHED and not force:
+        accepted(manifest, path, reporter.note, only=(CONFIG,))
+        return ended(folder, manifest)
+    with disk.locked(path, reporter.note) as lock:
+        folder = RunFolder.open(path, lock)
+        disk.remove_leftovers(path)
+        manifest = folder.manifest()
+        session = {"at": now(), **provenance(), **accepted(manifest, path, reporter.note, force=force)}
+        if manifest["status"] in FINISHED:
+            if "changed" in session:
+                folder.write_manifest(manifest | {"resumed": [*manifest.get("resumed", []), session]})
+            return ended(folder, manifest)
+        return go_on(folder, manifest, session, reporter, began)
+
+
+def go_on(
+    folder: RunFolder, manifest: dict[str, Any], session: dict[str, Any], reporter: Reporter, began: float
+) -> Outcome:
+    """Go on with a run that has not ended; ``session`` is what the manifest is to say of this process."""
+    config = load(folder.path / CONFIG)
     with precision(config), without_memory_check():  # whoever forced it when it began, means it still
-        if manifest["status"] in ("completed", "diverged"):
-            final = {"run": folder.log().records()[-1]}
-            final |= {name: log[-1] for name in config.evaluation.baselines if (log := folder.log(name).records())}
-            if not (path / "summary.png").is_file():
-                draw_summary(path)
-            return Outcome(
-                path, manifest["status"], manifest["rounds"], final, 0.0,
-                manifest.get("target"), divergence(manifest),
-            )  # fmt: skip
         experiment = announced_build(config, reporter)
         for stale in ("error", "finished", "rounds"):
             manifest.pop(stale, None)
-        today = provenance()
         for what in ("versions", "device", "flags"):
-            if manifest[what] != today[what]:
+            if manifest.get(what) != session[what]:
                 reporter.note(f"warning: {what} differ from those the run began with: its bits may differ too")
-        session = {"at": now(), **today}
         manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), session]}
         folder.write_manifest(manifest)
         return carry_through(experiment, folder, manifest, reporter, began)
+
+
+def ended(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
+    """Return what became of a run that has ended, and draw its picture if that is missing.
+
+    Raises:
+        ConfigError: what it had measured is no longer as it was.
+    """
+    config = load(folder.path / CONFIG)
+    every = config.evaluation.every
+    records = finished_log(folder.path, manifest, every)
+    final = {"run": records[-1]}
+    for name in config.evaluation.baselines:
+        if folder.log(name).path.is_file() or seal_of(manifest, name):
+            final[name] = folder.log(name).check(seal_of(manifest, name), every)[-1]
+    if not (folder.path / "summary.png").is_file():
+        draw_summary(folder.path)
+    target = target_facts(config, records).get("target")
+    return Outcome(folder.path, manifest["status"], manifest["rounds"], final, 0.0, target, divergence(manifest))
 
 
 def carry_through(
@@ -130,13 +177,15 @@ def carry_through(
 ) -> Outcome:
     """Simulate what is left of a run and its baselines, and write all files."""
     config, final = experiment.config, {}
-    compiled: list[float] = []
+    log, compiled = folder.log(), []
 
     def finish(status: str, rounds: int) -> Outcome:
         seconds = time.perf_counter() - began
         times = {"finished": now(), "compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
-        records = folder.log().records()
+        records = log.records()
         found = ending_facts(status, rounds, records) | target_facts(config, records)
+        if found["status"] in FINISHED:
+            manifest.setdefault("logs", {})[log_name()] = log.seal().facts()
         folder.write_manifest(manifest | found | times)
         if status != "interrupted":
             if found["status"] == "completed" and (warning := unmeasured_words(records[-1])):
@@ -146,13 +195,16 @@ def carry_through(
         return Outcome(folder.path, found["status"], rounds, final, seconds, found.get("target"), divergence(found))
 
     try:
-        start, start_wall_s = restore(experiment, folder)
+        start, facts = restore(experiment, folder)
         done = int(start.round) if start is not None else -1
-        earlier = folder.log().truncate(done)
-        log = folder.log()
+        earlier, sealing = log.keep(done, config.evaluation.every, Seal.of(facts.get("log")))
         numbering = numbering_of(experiment)
-        observer = RunObserver(reporter, log, folder, config.checkpoint.every_s, compiled, numbering)
-        result = simulated(experiment, experiment.algorithm, observer, start=start, start_wall_s=start_wall_s)
+        observer = RunObserver(
+            reporter, log, sealing, folder, compiled, every_s=config.checkpoint.every_s, numbering=numbering
+        )
+        result = simulated(
+            experiment, experiment.algorithm, observer, start=start, start_wall_s=facts.get("wall_s", 0.0)
+        )
         start = None
         status, rounds, spent = result.status, result.rounds, bool(result.run.spent)
         if result.node_scores:
@@ -163,16 +215,17 @@ def carry_through(
             # Where its bytes ended the run, baselines go no further than it did.
             wanted = rounds if spent else config.rounds
             for name in config.evaluation.baselines:
-                baseline = run_baseline(experiment, name, folder.log(name), reporter, compiled, wanted)
+                baseline = run_baseline(experiment, name, folder, manifest, reporter, compiled, wanted)
                 if baseline is None:
                     status = "interrupted"
                     break
                 final[name] = baseline
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        folder.write_manifest(
-            manifest | {"status": status, "finished": now(), "error": f"{type(error).__name__}: {error}"}
-        )
+        with contextlib.suppress(OSError, RunError):  # a disk that is full, a folder that is gone
+            folder.write_manifest(
+                manifest | {"status": status, "finished": now(), "error": f"{type(error).__name__}: {error}"}
+            )
         if isinstance(error, Exception) and not isinstance(error, JaxGossipError | OSError):
             folder.keep_trace(error)
             if experiment.own:
@@ -182,20 +235,38 @@ def carry_through(
 
 
 def run_baseline(
-    experiment: Experiment, name: str, log: MetricsLog, reporter: Reporter, compiled: list[float], rounds: int
+    experiment: Experiment,
+    name: str,
+    folder: RunFolder,
+    manifest: dict[str, Any],
+    reporter: Reporter,
+    compiled: list[float],
+    rounds: int,
 ) -> Mapping[str, Any] | None:
-    """Run a baseline beside the run unless its log is whole; return its last record, None if interrupted."""
-    records = log.records()
+    """Run a baseline beside the run unless its log is whole; return its last record, None if interrupted.
+
+    The manifest keeps the seal of a log that is whole, before the next baseline begins.
+    """
+    log, every = folder.log(name), experiment.config.evaluation.every
+    seal, records = seal_of(manifest, name), []
+    if seal is not None or "inputs" not in manifest:  # the first release kept no seals
+        try:
+            records = log.check(seal, every) if seal is not None else log.records(every)
+        except ConfigError as error:
+            reporter.note(f"warning: {error.message}; this baseline is run again")
     if records and (records[-1]["round"] == rounds or records[-1].get("diverged")):
         return records[-1]
-    log.truncate(-1)
-    observer = RunObserver(reporter, log, None, 0.0, compiled)
+    _, sealing = log.keep(-1, every)
+    disk.make_folder(log.path.parent)
+    observer = RunObserver(reporter, log, sealing, folder, compiled)
     algorithm = experiment.baseline(name)
     result = simulated(experiment, algorithm, observer, rounds=rounds, faultless=name == "centralised")
     if result.status == "interrupted":
         return None
     if result.status == "diverged":
-        log.append({**result.metrics.final, "round": result.rounds, "diverged": True})
+        sealing.add(log.append({**result.metrics.final, "round": result.rounds, "diverged": True}))
+    manifest.setdefault("logs", {})[log_name(name)] = sealing.seal.facts()
+    folder.write_manifest(manifest)
     return log.records()[-1]
 
 

@@ -7,7 +7,6 @@
 A sweep that was stopped goes on where it was: runs that are complete stay, and the one that was cut off is resumed.
 """
 
-import contextlib
 import csv
 import io
 import json
@@ -16,16 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jaxgossip import disk
 from jaxgossip.errors import ConfigError, RunError
 from jaxgossip.experiment import toml
 from jaxgossip.experiment.config import check_variants, folder_name, validate
 from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.folder import RunFolder
+from jaxgossip.experiment.inputs import changed, sentence
 from jaxgossip.experiment.observer import Reporter
 from jaxgossip.experiment.problems import shown
 from jaxgossip.experiment.run import Outcome, resume, run
 from jaxgossip.experiment.sections import Config
-from jaxgossip.simulation.checkpoint import write_atomically
 
 NOTE = "sweep.json"
 """What a sweep's folder says of its runs."""
@@ -115,29 +115,45 @@ def sweep(
     there = note_of(out)
     if there is not None and "variants" not in there:
         raise ConfigError(f"{out} holds a grid of runs", hint="choose another --out")
-    for variant in found:
-        resolved = out / variant.folder / "config.toml"
-        if force or not resolved.is_file() or resolved.read_text(encoding="utf-8") == resolved_toml(variant.config):
-            continue
-        raise ConfigError(
-            f"{resolved.parent} holds a run of another configuration",
-            hint="--force runs it again, or choose another --out",
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    names = {"variants": {variant.folder: variant.name for variant in found}}
-    write_atomically(out / NOTE, json.dumps(names, indent=1) + "\n")
-    outcomes = []
-    for number, variant in enumerate(found, start=1):
-        reporter.note(f"[{number} of {len(found)}] {variant.name}")
-        its = out / variant.folder
-        if not force and (its / "manifest.json").is_file():
-            outcome = resume(its, reporter=reporter)
-        else:
-            outcome = run(variant.config, out=its, force=force, command=command, reporter=reporter)
-        outcomes.append(outcome)
-        if outcome.status == "interrupted":
-            break
+    for variant in found if not force else ():
+        _check_variant(out / variant.folder, variant)
+    disk.make_folder(out, parents=True)
+    with disk.locked(out, reporter.note) as lock:
+        disk.remove_leftovers(out)
+        names = {"variants": {variant.folder: variant.name for variant in found}}
+        disk.write(out / NOTE, json.dumps(names, indent=1) + "\n")
+        outcomes = []
+        for number, variant in enumerate(found, start=1):
+            lock.check()
+            reporter.note(f"[{number} of {len(found)}] {variant.name}")
+            its = out / variant.folder
+            if not force and RunFolder.is_begun(its):
+                outcome = resume(its, reporter=reporter)
+            else:
+                RunFolder.clear_unbegun(its)
+                outcome = run(variant.config, out=its, force=force, command=command, reporter=reporter)
+            outcomes.append(outcome)
+            if outcome.status == "interrupted":
+                break
     return outcomes
+
+
+def _check_variant(folder: Path, variant: Variant) -> None:
+    """Raise ConfigError if a folder holds a run of another configuration, or of files that have changed since, or is in use."""
+    resolved = folder / "config.toml"
+    if resolved.is_file() and resolved.read_bytes() != resolved_toml(variant.config).encode():
+        raise ConfigError(
+            f"{folder} holds a run of another configuration", hint="--force runs it again, or choose another --out"
+        )
+    if RunFolder.is_begun(folder):
+        disk.check_unlocked(folder)
+        known = RunFolder(folder).manifest().get("inputs", {})
+        found = changed(known, folder)
+        if found:
+            raise ConfigError(
+                f"{sentence(found, folder)} since the run in {folder} began",
+                hint="put back what was there, or choose another --out; --force runs all variants anew",
+            )
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], out: Path, name: str = "table") -> list[Path]:
@@ -151,7 +167,7 @@ def write_table(rows: Sequence[Mapping[str, Any]], out: Path, name: str = "table
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     written = {out / f"{name}.csv": text.getvalue(), out / f"{name}.jsonl": lines}
     for path, content in written.items():
-        write_atomically(path, content)
+        disk.write(path, content)
     return list(written)
 
 
@@ -191,14 +207,26 @@ def note_of(out: Path) -> dict[str, Any] | None:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file, not a folder", hint="give --out another folder")
     if not note.is_file():
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and not all(disk.is_leftover(path) for path in out.iterdir()):
             raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
         return None
-    with contextlib.suppress(ValueError):
-        there = json.loads(note.read_text(encoding="utf-8"))
-        if isinstance(there, dict) and ("variants" in there or {"grid", "seeds", "points", "runs"} <= there.keys()):
-            return there
-    raise ConfigError(f"{note} is damaged", hint=f"remove {out}, or choose another --out")
+    try:
+        there = disk.parsed_json(note.read_bytes())
+    except ValueError:
+        there = None
+    if not isinstance(there, dict) or not (_is_of_variants(there) or _is_of_grid(there)):
+        raise ConfigError(f"{note} is damaged", hint=f"remove {out}, or choose another --out")
+    return there
+
+
+def _is_of_variants(note: Mapping[str, Any]) -> bool:
+    return isinstance(note.get("variants"), dict)
+
+
+def _is_of_grid(note: Mapping[str, Any]) -> bool:
+    kinds = {"grid": dict, "seeds": list, "points": dict, "runs": dict}
+    lists = isinstance(note.get("grid"), dict) and all(isinstance(values, list) for values in note["grid"].values())
+    return lists and all(isinstance(note.get(key), kind) for key, kind in kinds.items())
 
 
 def is_run(path: Path) -> bool:

@@ -22,6 +22,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float
 
+from jaxgossip import disk
 from jaxgossip.checks import guarded
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.build import operator
@@ -294,13 +295,10 @@ def write_weights(path: Path, best: Fastest, learned: Learned) -> None:
     The weights of edge e are those of both its directions: W = I − Σ_e w_e b_e b_eᵀ.
     """
     edges = Edges(best.weights.graph)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        path,
-        edges=edges.ends,
-        fastest=edges.of(best.weights),
-        schedule=np.stack([edges.of(weights) for weights in learned.sequence]),
-    )
+    path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
+    schedule = np.stack([edges.of(weights) for weights in learned.sequence])
+    disk.make_folder(path.parent, parents=True)
+    disk.write(path, lambda file: np.savez(file, edges=edges.ends, fastest=edges.of(best.weights), schedule=schedule))
 
 
 @guarded

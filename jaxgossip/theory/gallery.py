@@ -10,9 +10,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from jaxgossip import disk
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.plots import save_figure, style
-from jaxgossip.simulation.checkpoint import write_atomically
 from jaxgossip.theory import PLOTS
 from jaxgossip.theory.plot import Claim, Plot
 
@@ -73,7 +73,7 @@ def run_plots(
     builders = {name: PLOTS[name] for name in names}
     known = _read(out / CLAIMS)
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(out, parents=True)
     except OSError as error:
         raise ConfigError(f"{out} cannot be made: {error.strerror}", hint="give --out another folder") from error
     verdicts = []
@@ -92,8 +92,8 @@ def run_plots(
             save_figure(figure, picture)
         verdicts.append(Verdict(name, claims, pictures, time.perf_counter() - began))
         known = _record(known, verdicts[-1], plot, quick=quick)
-        write_atomically(out / CLAIMS, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
-        write_atomically(out / PAGE, page(known))
+        disk.write(out / CLAIMS, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
+        disk.write(out / PAGE, page(known))
         done(verdicts[-1])
     return verdicts
 

@@ -124,7 +124,7 @@ def test_a_run_is_read_as_it_was_written(make):
 
 
 def test_a_torn_last_line_is_as_if_it_had_not_been_begun(make):
-    folder = make()
+    folder = make(manifest={"status": "running"})
     path = folder / "metrics.jsonl"
     path.write_text(path.read_text()[:-40])
     assert RunData.load(folder).column("round").tolist() == [0, 10, 20, 30]

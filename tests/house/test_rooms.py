@@ -12,7 +12,7 @@ import jaxgossip
 ROOMS = ["topology", "mixing", "compression", "learning", "network", "algorithms", "simulation", "experiment"]
 ROOMS += ["theory", "cli"]
 PACKAGE = Path(jaxgossip.__file__).parent
-FOUNDATION = {"checks", "errors", "files", "memory", "npz", "registry", "random", "typing", "_version"}
+FOUNDATION = {"checks", "disk", "errors", "files", "memory", "npz", "registry", "random", "typing", "_version"}
 
 
 def imported_rooms(path: Path) -> set[str]:

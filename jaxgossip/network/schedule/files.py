@@ -5,16 +5,17 @@ event (by default their order in the file), kind, fate and part (by default 0). 
 lower-case names or numbers.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 import numpy as np
 
+from jaxgossip import disk
 from jaxgossip.checks import number
 from jaxgossip.errors import InputError
 from jaxgossip.network.schedule.messages import Fate, Kind, Messages
@@ -106,22 +107,20 @@ def save(path: str | Path, messages: Messages) -> None:
     """
     file = check(path)
     columns = {name: getattr(messages, name) for name in (*REQUIRED, *OPTIONAL)}
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as out:
-            if file.suffix == ".npz":
-                np.savez_compressed(out, **columns)
-            else:
-                out.write((",".join(columns) + "\n").encode())
-                names = {name: [one.name.lower() for one in of] for name, of in NAMED.items()}
-                texts = [
-                    [names[name][value] for value in column.tolist()] if name in names else map(repr, column.tolist())
-                    for name, column in columns.items()
-                ]
-                out.writelines((",".join(row) + "\n").encode() for row in zip(*texts, strict=True))
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+
+    def put(out: BinaryIO) -> None:
+        if file.suffix == ".npz":
+            np.savez_compressed(out, **columns)  # pyright: ignore[reportArgumentType] - a mapping of arrays
+            return
+        out.write((",".join(columns) + "\n").encode())
+        names = {name: [one.name.lower() for one in of] for name, of in NAMED.items()}
+        texts = [
+            [names[name][value] for value in column.tolist()] if name in names else map(repr, column.tolist())
+            for name, column in columns.items()
+        ]
+        out.writelines((",".join(row) + "\n").encode() for row in zip(*texts, strict=True))
+
+    disk.write(file, put)
 
 
 def check(path: str | Path) -> Path:
