@@ -1,6 +1,7 @@
 """What nodes learn of each other when noisy values are averaged: published sums, exact divergences, hand-made cases."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -8,18 +9,22 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import shortest_path
 
 from jaxgossip.errors import GraphError, InputError
+from jaxgossip.network import observed
 from jaxgossip.network import privacy as module
 from jaxgossip.network.privacy import joint_privacy, pairwise_privacy
 from jaxgossip.topology import (
     Weights,
+    best_constant,
     complete,
     erdos_renyi,
     from_matrix,
+    grid,
     hypercube,
     metropolis_hastings,
     path,
     ring,
     spectral_gap,
+    star,
     static_exponential,
     uniform,
 )
@@ -129,6 +134,72 @@ def test_the_joint_loss_never_exceeds_the_local_one_and_its_mean_is_a_rank() -> 
     # every node sees the graph alike
     np.testing.assert_allclose(rank, rank[0])
     np.testing.assert_allclose(np.diag(everyone), 1)
+
+
+def test_an_observer_at_the_end_of_a_long_path_solves_for_every_node_that_it_hears_of_however_faintly() -> None:
+    # Twenty messages of node 1 are a triangular system: its determinant is one, in units of thirds.
+    weights = metropolis_hastings(path(40))
+    for accelerated in (False, True):
+        loss = joint_privacy(weights, 20, 1.0, accelerated=accelerated, observers=[0])[:, 0]
+        assert loss.tolist() == [1.0] * 21 + [0.0] * 19
+    # Two messages of the middle of a star that has heard of all leaves alike tell their sum.
+    leaves = joint_privacy(metropolis_hastings(star(6)), 2, 1.0, observers=[1])[:, 0]
+    np.testing.assert_allclose(leaves, [1, 1, 0.25, 0.25, 0.25, 0.25], rtol=1e-12)
+
+
+def in_fractions(matrix: list[list[Fraction]], v: int, steps: int) -> list[float]:
+    """Return e_uᵀRᵀ(RRᵀ)⁻¹R e_u of every u, by Gram and Schmidt in fractions on what v sees, as it is defined."""
+    n = len(matrix)
+    power = [[Fraction(int(i == j)) for j in range(n)] for i in range(n)]
+    views = [power[v]]
+    for _ in range(steps):
+        views += [power[w] for w in range(n) if w != v and matrix[v][w]]
+        power = [[sum((a * b for a, b in zip(row, column, strict=True)), Fraction(0)) for column in zip(*power, strict=True)] for row in matrix]  # fmt: skip
+    seen, basis = [Fraction(0)] * n, []
+    for row in views:
+        rest = row
+        for one, square in basis:
+            share = sum(a * b for a, b in zip(rest, one, strict=True)) / square
+            rest = [a - share * b for a, b in zip(rest, one, strict=True)]
+        if any(rest):
+            basis.append((rest, sum(a * a for a in rest)))
+            seen = [total + a * a / basis[-1][1] for total, a in zip(seen, rest, strict=True)]
+    return [float(total) for total in seen]
+
+
+@pytest.mark.parametrize(
+    ("weights", "v", "steps"),
+    [
+        (metropolis_hastings(grid(16)), 0, 9),
+        (metropolis_hastings(grid(16)), 5, 5),
+        (uniform(static_exponential(8)), 3, 3),
+        (metropolis_hastings(erdos_renyi(10, mean_degree=3, rng=3)), 2, 4),
+    ],
+    ids=["corner", "inside", "directed", "irregular"],
+)  # fmt: skip
+def test_the_joint_loss_is_that_of_elimination_in_fractions(weights: Weights, v: int, steps: int) -> None:
+    matrix = [[Fraction(x).limit_denominator(1000) for x in row] for row in weights.to_scipy().toarray().tolist()]
+    found = joint_privacy(weights, steps, 1.0, accelerated=False, observers=[v])[:, 0]
+    np.testing.assert_allclose(found, in_fractions(matrix, v, steps), rtol=1e-12, atol=1e-13)
+
+
+def test_faint_directions_count_on_a_grid_accelerated_or_not_whatever_the_weights() -> None:
+    for rule in (metropolis_hastings, best_constant):
+        for accelerated in (False, True):
+            loss = joint_privacy(rule(grid(49)), 16, 1.0, accelerated=accelerated, observers=[0, 1])
+            # ranks: sixteen messages of each of two or three neighbours, and what the grid's corner cannot add
+            np.testing.assert_allclose(loss.sum(0), [33, 45], rtol=1e-12)
+
+
+def test_where_the_span_is_too_much_work_the_loss_is_an_upper_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = metropolis_hastings(grid(49))
+    exact = joint_privacy(weights, 4, 1.0, observers=[0])
+    monkeypatch.setattr(observed, "WORK", 0)
+    bound = joint_privacy(weights, 4, 1.0, observers=[0])
+    distance = shortest_path(weights.graph.to_scipy())[:, :1]
+    np.testing.assert_array_equal(bound, distance <= 4)
+    assert (bound >= exact).all()
+    assert (bound[distance == 3] > exact[distance == 3] + 0.1).any()
 
 
 def test_nothing_is_known_of_nodes_out_of_reach() -> None:

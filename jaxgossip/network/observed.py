@@ -1,0 +1,233 @@
+"""What an observer can solve for of all that it saw: spans of rows (W_t)_w, decided in whole numbers.
+
+A node v that averages by W knows its own noise and sees (W_t)_w (x + z) of all nodes w that it hears, t < T. What it can
+tell of x + z is the span of these rows; W_t is a polynomial of degree t in W, accelerated or not, so that this is
+
+    K = span{e_wᵀ Wᵗ : w heard by v, or v itself; t < T}
+
+(v's own rows are mixed of those that it heard a step before). How faint a direction is does not matter, and floating
+point does not see the faint ones: powers of W tend to one vector. In whole numbers nothing is faint.
+"""
+
+import math
+from fractions import Fraction
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from jaxgossip.topology import Weights
+
+SIMPLEST = 10**6
+"""A weight that is a fraction of such a denominator, to the last digits of float64, is taken for it: 1/3 for 0.333…."""
+WORK = 2 * 10**7
+"""An observer's span is worked out in so many operations on words of 64 bits, which take some ten seconds."""
+MODULAR_WORK = 2 * 10**9
+"""Up to n·rank² so large its rank is counted modulo a prime."""
+PRIME = 2**31 - 1
+
+
+class Scaled(NamedTuple):
+    """A matrix of fractions over one denominator.
+
+    Attributes:
+        n: its number of rows and columns.
+        row: (m,) int, where its entries stand.
+        column: (m,) int.
+        entry: (m,) object, whole numbers: D W_ij.
+    """
+
+    n: int
+    row: np.ndarray
+    column: np.ndarray
+    entry: np.ndarray
+
+
+def in_whole_numbers(weights: Weights) -> Scaled:
+    """Return D W for the least common denominator D of its entries; rows sum to D exactly.
+
+    Entries within four units in the last place of a fraction of a denominator up to ``SIMPLEST`` are that fraction, and
+    else the number that their float64 is.
+    """
+    n = weights.graph.n_nodes
+    matrix = sp.coo_array(weights.to_scipy())
+    off = (matrix.row != matrix.col) & (matrix.data != 0)
+    row, column = matrix.row[off].astype(np.int64), matrix.col[off].astype(np.int64)
+    known = {value: _fraction(value) for value in np.unique(matrix.data[off]).tolist()}
+    fractions = [known[value] for value in matrix.data[off].tolist()]
+    own = [Fraction(1)] * n
+    for node, fraction in zip(row.tolist(), fractions, strict=True):
+        own[node] -= fraction
+    values = fractions + own
+    scale = math.lcm(*{value.denominator for value in values})
+    entry = np.array([value.numerator * (scale // value.denominator) for value in values], object)
+    return Scaled(n, np.append(row, np.arange(n)), np.append(column, np.arange(n)), entry)
+
+
+def share_seen(matrix: Scaled, starts: np.ndarray, steps: int) -> np.ndarray:
+    """Return (n,) float64 ‖P e_u‖² for the projection P onto span{e_wᵀ Wᵗ : w in ``starts``, t < ``steps``}.
+
+    Exact, but for the rounding of the last step, where as many directions are seen as nodes are within reach (then all of
+    these are solved for), or working the span out takes no more than ``WORK``. Otherwise an upper bound: 1 for every node
+    within reach.
+    """
+    seen = np.zeros(matrix.n)
+    if steps == 0:
+        return seen
+    within = _reached(matrix, starts, steps)
+    rank = _rank(matrix, starts, steps)
+    if rank < within.sum() and (found := _Span.of(matrix, starts, steps)) is not None:
+        return found.leverage()
+    seen[within] = 1.0
+    return seen
+
+
+def _fraction(value: float) -> Fraction:
+    simple = Fraction(value).limit_denominator(SIMPLEST)
+    return simple if abs(float(simple) - value) <= 4 * math.ulp(value) else Fraction(value)
+
+
+def _reached(matrix: Scaled, starts: np.ndarray, steps: int) -> np.ndarray:
+    """Return (n,) bool: the nodes of which any of the rows tells anything."""
+    links = sp.csr_array((np.ones(matrix.row.size), (matrix.row, matrix.column)), shape=(matrix.n, matrix.n))
+    within = np.zeros(matrix.n, bool)
+    within[starts] = True
+    for _ in range(steps - 1):
+        further = within | ((within @ links) > 0)
+        if (further == within).all():
+            break
+        within = further
+    return within
+
+
+def _rank(matrix: Scaled, starts: np.ndarray, steps: int) -> int:
+    """Return the rank of the span modulo a prime, which is never more than its rank, and hardly ever less.
+
+    It stops to count where that would be more than ``MODULAR_WORK``.
+    """
+    n, entry = matrix.n, (matrix.entry % PRIME).astype(np.int64)
+    place = (matrix.row, matrix.column)
+    high, low = (sp.csr_array((part, place), shape=(n, n)) for part in (entry >> 16, entry & 0xFFFF))
+    rows, pivots = np.zeros((0, n), np.int64), np.zeros(0, np.int64)
+    block = np.zeros((starts.size, n), np.int64)
+    block[np.arange(starts.size), starts] = 1
+    for _ in range(steps):
+        fresh, places = _reduced_modulo((block - _times(block[:, pivots], rows)) % PRIME)
+        if not places.size:
+            break
+        rows = np.concatenate([(rows - _times(rows[:, places], fresh)) % PRIME, fresh])
+        pivots = np.append(pivots, places)
+        if n * pivots.size**2 > MODULAR_WORK:
+            break
+        block = ((fresh @ high % PRIME << 16) + fresh @ low) % PRIME
+    return pivots.size
+
+
+def _times(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return (k, n) the product modulo ``PRIME`` of residues (k, r) and (r, n), by halves of 16 bits that do not overflow."""
+    return (((first >> 16) @ second % PRIME << 16) + (first & 0xFFFF) @ second) % PRIME
+
+
+def _reduced_modulo(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the reduced echelon form (r, n) of ``block`` (k, n) modulo ``PRIME``, and the columns (r,) of its pivots."""
+    kept, pivots = np.zeros((0, block.shape[1]), np.int64), []
+    for row in block:
+        left = (row - _times(row[None, pivots], kept)[0]) % PRIME
+        there = np.flatnonzero(left)
+        if there.size:
+            left = left * pow(int(left[there[0]]), -1, PRIME) % PRIME
+            kept = np.concatenate([(kept - kept[:, there[:1]] * left % PRIME) % PRIME, left[None]])
+            pivots.append(int(there[0]))
+    return kept, np.array(pivots, np.int64)
+
+
+class _Span:
+    """A span of rows of whole numbers, which grows.
+
+    Attributes:
+        rows: (r, n) object, a basis of which each row alone is not zero at its pivot.
+        pivots: (r,) int, the columns of the pivots.
+        work: operations on words of 64 bits so far.
+    """
+
+    def __init__(self, n: int) -> None:
+        self.rows, self.pivots, self.work = np.zeros((0, n), object), np.zeros(0, np.int64), 0
+
+    @classmethod
+    def of(cls, matrix: Scaled, starts: np.ndarray, steps: int) -> "_Span | None":
+        """Return the span of what is seen, or None where that takes more than ``WORK``."""
+        span, by_row = cls(matrix.n), _by_row(matrix)
+        block = [np.array([int(node == start) for node in range(matrix.n)], object) for start in starts]
+        for _ in range(steps):
+            # What is new in a row stands for the row: the rest, and its image, are in the span of what was there before.
+            fresh = [left for row in block if (left := span.add(row)) is not None]
+            if span.work > WORK:
+                return None
+            block = [_primitive(_image(row, by_row)) for row in fresh]
+        return span
+
+    def add(self, row: np.ndarray) -> np.ndarray | None:
+        """Add a row (n,), and return what of it is new: (n,) a multiple of it less multiples of the others; None if nothing."""
+        left = self._without(row)
+        if not left.any() or self.work > WORK:
+            return None
+        pivot = int(np.abs(left).argmax())
+        for number in np.flatnonzero(self.rows[:, pivot]):
+            self._count(self.rows[number], 1)
+            self.rows[number] = _primitive(left[pivot] * self.rows[number] - self.rows[number, pivot] * left)
+        self.rows, self.pivots = np.concatenate([self.rows, left[None]]), np.append(self.pivots, pivot)
+        return left
+
+    def leverage(self) -> np.ndarray:
+        """Return (n,) float64 ‖P e_u‖² for the projection P onto the span."""
+        r, n = self.rows.shape
+        basis = (self.rows / self.rows[np.arange(r), self.pivots][:, None]).astype(np.float64)
+        if 2 * r <= n:
+            seen = np.square(np.linalg.qr(basis.T)[0]).sum(1)
+        else:  # what is not seen has the smaller basis
+            free = np.setdiff1d(np.arange(n), self.pivots)
+            unseen = np.zeros((n, n - r))
+            unseen[self.pivots] = -basis[:, free]
+            unseen[free, np.arange(n - r)] = 1
+            seen = 1 - np.square(np.linalg.qr(unseen)[0]).sum(1)
+        alone = np.count_nonzero(self.rows, axis=1) == 1
+        seen[self.pivots[alone]] = 1.0  # solved for
+        return np.where(self.rows.any(axis=0), np.clip(seen, 0.0, 1.0), 0.0)
+
+    def _without(self, row: np.ndarray) -> np.ndarray:
+        """Return a multiple of ``row`` (n,) less multiples of the basis, zero at its pivots."""
+        used = np.flatnonzero(row[self.pivots])
+        if not used.size:
+            return _primitive(row)
+        own = self.rows[used, self.pivots[used]]
+        scale = math.lcm(*own.tolist())
+        left = scale * row - (row[self.pivots[used]] * (scale // own)) @ self.rows[used]
+        self._count(left, used.size)
+        return _primitive(left)
+
+    def _count(self, row: np.ndarray, times: int) -> None:
+        """Count the work of making a row (n,) of so many others."""
+        self.work += times * row.size * (1 + int(np.abs(row).max()).bit_length() // 64)
+
+
+def _by_row(matrix: Scaled) -> list[list[tuple[int, int]]]:
+    """Return of each row of a matrix its entries, as (column, entry)."""
+    found: list[list[tuple[int, int]]] = [[] for _ in range(matrix.n)]
+    for row, column, entry in zip(matrix.row.tolist(), matrix.column.tolist(), matrix.entry.tolist(), strict=True):
+        found[row].append((column, entry))
+    return found
+
+
+def _image(row: np.ndarray, by_row: list[list[tuple[int, int]]]) -> np.ndarray:
+    """Return a row (n,) of whole numbers times a matrix."""
+    found = np.zeros(row.size, object)
+    for node in np.flatnonzero(row):
+        for column, entry in by_row[node]:
+            found[column] += row[node] * entry
+    return found
+
+
+def _primitive(row: np.ndarray) -> np.ndarray:
+    """Return the row (n,) divided by the greatest common divisor of its whole numbers."""
+    divisor = math.gcd(*row.tolist())
+    return row // divisor if divisor > 1 else row
