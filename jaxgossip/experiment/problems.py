@@ -142,7 +142,8 @@ def _problem(path: tuple[str, ...], item: Mapping[str, Any], owner: type[BaseMod
         return Problem(path, "unknown key", hint=nearest(path[-1], allowed_keys(owner)) if owner else "")
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        message = f"must be {words} {context[key]:g}, got {shown(item['input'])}"
+        bound = context[key] if isinstance(context[key], int) else f"{context[key]:g}"
+        message = f"must be {words} {bound}, got {shown(item['input'])}"
         return Problem(path, message, hint=_description(owner, path[-1]))
     if kind == "string_pattern_mismatch":
         return Problem(path, f"{shown(item['input'])} does not fit", hint=_description(owner, path[-1]))

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo, create_model
 from pydantic_core import PydanticCustomError
 
+from jaxgossip.checks import MOST
 from jaxgossip.errors import ConfigError
 from jaxgossip.registry import Builder, unmarked
 
@@ -39,6 +40,9 @@ MACHINERY = frozenset(
 )
 """Parameters that a run supplies itself, known by name: never keys of a configuration."""
 
+type Whole = Annotated[int, Field(ge=-MOST - 1, le=MOST)]
+"""An integer of a configuration: all that is counted is counted in 32 bits."""
+
 _SCALARS = (bool, int, float, str)
 _ARGUMENT = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 
@@ -46,7 +50,7 @@ _ARGUMENT = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 class Options(BaseModel):
     """Keywords for one builder; the keys of a derived model are those of the builder's signature."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
     builder_keys: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
     """Key of the configuration (and keyword of the builder) to attribute of the model."""
@@ -225,6 +229,8 @@ def _annotations(builder: Builder) -> dict[str, Any]:
 
 def _plain(annotation: Any) -> Any:
     """Return the annotation as pydantic shall check it, or None if a configuration cannot hold such a value."""
+    if annotation is int:
+        return Whole
     if annotation in _SCALARS:
         return annotation
     if annotation is Path:
@@ -255,7 +261,7 @@ def _plain_union(members: tuple[Any, ...]) -> Any:
     kept = [member for member in plain if member is not None]
     if len(kept) < len(plain) and float in kept:
         # optax writes "a number" as bool | int | float | complex | Array | Schedule
-        kept = [member for member in kept if member not in (bool, int)]
+        kept = [member for member in kept if member not in (bool, Whole)]
     if Path in members:  # str | Path is one thing, and its relative form is the configuration's folder's
         kept = [_plain(Path)]
     if not kept:

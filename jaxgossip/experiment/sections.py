@@ -10,8 +10,9 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, Strict
+from pydantic_core import PydanticCustomError
 
-from jaxgossip.experiment.schema import Options, Section, existing_file
+from jaxgossip.experiment.schema import Options, Section, Whole, existing_file
 
 DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
     {"mixing": "static", "partition": "iid", "algorithm": "gossip", "optimizer": "sgd"}
@@ -33,11 +34,20 @@ def supplied(key: str, name: str) -> tuple[str, ...]:
 
 type Fraction = Annotated[float, Field(ge=0, le=1)]
 
+MOST_NAME_BYTES = 200
+"""A folder is called by a run's name, a time and a digest; file systems take 255 bytes."""
+
+
+def _names_a_folder(name: str) -> str:
+    if len(name.encode()) > MOST_NAME_BYTES:
+        raise PydanticCustomError("name_too_long", "longer than {most} bytes", {"most": MOST_NAME_BYTES})
+    return name
+
 
 class Table(BaseModel):
     """A section with fixed keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class TopologySection(Section):
@@ -178,7 +188,7 @@ class Learning(Options):
     init: Literal["same", "independent"] = Field(
         default="same", description="whether all nodes start from one model or each from its own"
     )
-    batch_size: int = Field(default=1, ge=0, description="samples of a node in a step; 0 takes all it has")
+    batch_size: Whole = Field(default=1, ge=0, description="samples of a node in a step; 0 takes all it has")
 
 
 class Classification(Learning):
@@ -204,19 +214,21 @@ class Network(Table):
     drop: Fraction = Field(default=0.0, description="probability that a message is lost")
     online: Fraction = Field(default=1.0, description="probability that a node takes part in a round")
     link_drop: Fraction = Field(default=0.0, description="probability that a link fails in a round, both ways")
-    session: int = Field(default=1, ge=1, description="rounds from one draw of a node's being online to the next")
+    session: Whole = Field(default=1, ge=1, description="rounds from one draw of a node's being online to the next")
     straggle: Fraction = Field(default=0.0, description="probability that a node skips its local work in a round")
-    split: int = Field(default=1, ge=1, description="sides into which the network falls apart; 1: it does not")
-    split_at: int = Field(default=0, ge=0, description="first round in which it is split")
-    heal_at: int = Field(default=0, ge=0, description="first round in which it is whole again")
+    split: Whole = Field(default=1, ge=1, description="sides into which the network falls apart; 1: it does not")
+    split_at: Whole = Field(default=0, ge=0, description="first round in which it is split")
+    heal_at: Whole = Field(default=0, ge=0, description="first round in which it is whole again")
     noise: float = Field(default=0.0, ge=0, description="standard deviation of noise in every number that is sent")
 
 
 class Evaluation(Table):
     """What is measured, when, and against what."""
 
-    every: int = Field(default=10, ge=1, description="rounds from one evaluation to the next")
-    sampled_nodes: int = Field(default=1000, ge=1, description="nodes evaluated while running; all if there are fewer")
+    every: Whole = Field(default=10, ge=1, description="rounds from one evaluation to the next")
+    sampled_nodes: Whole = Field(
+        default=1000, ge=1, description="nodes evaluated while running; all if there are fewer"
+    )
     target: float | None = Field(
         default=None,
         gt=0,
@@ -251,12 +263,12 @@ class Device(Table):
 class Config(Table):
     """A whole experiment, resolved: every default filled in, every path absolute."""
 
-    name: str = Field(
+    name: Annotated[str, AfterValidator(_names_a_folder)] = Field(
         pattern=r"^\w[\w.+-]*$",
         description="the run's name: letters, digits, '_', '-', '.' and '+'; the file's own name if left out",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="all randomness follows from it")
-    rounds: int = Field(default=100, ge=1, description="number of rounds")
+    rounds: Whole = Field(default=100, ge=1, description="number of rounds")
     byte_budget: int = Field(
         default=0, ge=0, lt=2**63, description="end before all nodes have sent more bytes than this together; 0: never"
     )

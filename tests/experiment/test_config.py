@@ -243,7 +243,7 @@ def test_own_builders_are_checked_like_ours(tmp_path):
         (["network=[1]"], "network: expected a table, got [1]", ""),
         (["network.drop=1.5"], "network.drop: must be at most 1, got 1.5", "probability"),
         (["network.online=-0.5"], "network.online: must be at least 0, got -0.5", "probability"),
-        (["network.drop=nan"], "network.drop: must be at ", ""),
+        (["network.drop=nan"], "network.drop: expected a finite number, got nan", ""),
         (["evaluation.every=0"], "evaluation.every: must be at least 1, got 0", ""),
         (["rounds=0"], "rounds: must be at least 1, got 0", "number of rounds"),
         (["rounds=1.0"], "rounds: expected an integer, got 1.0", ""),
@@ -391,6 +391,8 @@ def test_the_schema_is_a_union_over_kinds_with_descriptions():
     assert regular["required"] == ["kind", "nodes"]
     assert regular["properties"]["degree"] == {
         "type": "integer",
+        "minimum": -(2**31),
+        "maximum": 2**31 - 1,
         "default": 4,
         "description": "neighbours of each node",
     }

@@ -63,7 +63,7 @@ def numeric(parameter: inspect.Parameter) -> str:
     words = str(parameter.annotation)
     if "tuple" in words or "list" in words:
         return ""
-    return "float" if "float" in words else "int" if "'int'" in words or "[int]" in words else ""
+    return "float" if "float" in words else "int" if "int" in words else ""
 
 
 def cases() -> Iterator[Any]:
