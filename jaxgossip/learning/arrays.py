@@ -79,10 +79,14 @@ class Dataset:
 
         Returns:
             name, training_samples, test_samples, shape (of a sample), features (numbers a sample), classes (name ->
-            samples of it in both sets) and notes.
+            samples of it in both sets) and notes, those on classes with one sample or none to train on among them.
         """
-        counts = np.bincount(np.concatenate([self.y_train, self.y_test]), minlength=self.n_classes)
+        trained, tested = (np.bincount(y, minlength=self.n_classes) for y in (self.y_train, self.y_test))
+        counts = trained + tested
         names = self.labels or tuple(map(str, range(self.n_classes)))
+        single = _some([name for name, count in zip(names, counts, strict=True) if count == 1])
+        unseen = _some([name for name, count in zip(names, trained, strict=True) if not count])
+        notes = [f"a single sample of: {single}"] * bool(single) + [f"none to train on of: {unseen}"] * bool(unseen)
         return {
             "name": self.name,
             "training_samples": len(self.y_train),
@@ -90,7 +94,7 @@ class Dataset:
             "shape": tuple(self.x_train.shape[1:]),
             "features": math.prod(self.x_train.shape[1:]),
             "classes": dict(zip(names, counts.tolist(), strict=True)),
-            "notes": self.notes,
+            "notes": (*self.notes, *notes),
         }
 
 
@@ -129,7 +133,7 @@ def from_arrays(
     rng = np.random.default_rng(rng)
     x, y = _features(name, x), class_labels(name, y)
     if (x_test is None) != (y_test is None):
-        raise DataError(f"{name}: a test set needs both samples and labels")
+        raise DataError(f"{name}: a test set needs both samples and labels", hint="give x_test and y_test")
     if x_test is None:
         _check_lengths(name, x, y)
         train, test = _split(name, len(x), test_fraction, rng)
@@ -152,6 +156,11 @@ def from_arrays(
     return Dataset(
         name, x, encoded[: len(y)], x_test, encoded[len(y) :], classes.size, tuple(map(str, classes)), tuple(notes)
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return names as a sentence lists them: all of a few, the first of many."""
+    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
 
 
 def _features(name: str, values: Any) -> Float32[np.ndarray, "m ..."]:
@@ -181,23 +190,26 @@ def _features(name: str, values: Any) -> Float32[np.ndarray, "m ..."]:
 
 def _check_lengths(name: str, x: np.ndarray, y: np.ndarray) -> None:
     if len(x) != len(y):
-        raise DataError(f"{name}: {len(x)} samples, but {len(y)} labels")
+        raise DataError(f"{name}: {len(x)} samples, but {len(y)} labels", hint="one label a sample")
 
 
 def _check_shapes(name: str, x: Samples, x_test: Samples) -> None:
     if x.shape[1:] != x_test.shape[1:]:
         shapes = f"{x.shape[1:]} and {x_test.shape[1:]}"
-        raise DataError(f"{name}: samples for training and test differ in shape: {shapes}")
+        raise DataError(
+            f"{name}: samples for training and test differ in shape: {shapes}", hint="the same features in both"
+        )
 
 
 def _split(name: str, n_samples: int, test_fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Return row numbers for training and test, in random order."""
     if not 0 < test_fraction < 1:
-        raise DataError(f"{name}: test_fraction = {test_fraction} does not lie between 0 and 1")
+        raise DataError(f"{name}: test_fraction = {test_fraction} does not lie between 0 and 1", hint="0.1 is a tenth")
     # 100 * 0.07 is 7.000000000000001 in floating point, and still seven samples
     n_test = math.ceil(round(n_samples * test_fraction, 6))
     if n_test >= n_samples:
-        raise DataError(f"{name}: test_fraction = {test_fraction} of {n_samples} samples leaves none for training")
+        message = f"{name}: test_fraction = {test_fraction} of {n_samples} samples leaves none for training"
+        raise DataError(message, hint="a smaller test_fraction, or more samples")
     shuffled = rng.permutation(n_samples)
     return shuffled[n_test:], shuffled[:n_test]
 

@@ -1,5 +1,6 @@
 """Tables of samples from text files: which line names the columns, which column holds labels, what is left out."""
 
+import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ from jaxgossip.registry import nearest
 
 LABEL_NAMES = frozenset({"label", "labels", "class", "target"})
 """A column of such a name holds the labels, if nothing else is said and no other has one."""
+FEW_NAMES = 20
+"""So many names of columns are all told."""
 COUNTED = 10
 """A column of so many lines that counts them is no feature; fewer may count by chance."""
 
@@ -187,13 +190,21 @@ def _column(table: _Table, wanted: int | str, key: str) -> int:
         if not table.header:
             raise DataError(f"{table.path}: no column '{wanted}' without a header", hint=f"give {key} as a number")
         if wanted not in names:
-            raise DataError(
-                f"{table.path}: no column '{wanted}'", hint=nearest(wanted, [name for name in names if name])
-            )
+            raise DataError(f"{table.path}: no column '{wanted}'", hint=_nearest(wanted, names))
         return names.index(wanted)
     if not -len(names) <= wanted < len(names):
         raise DataError(f"{table.path}: no column {wanted}", hint=f"there are {len(names)}, counted from 0")
     return wanted % len(names)
+
+
+def _nearest(wanted: str, names: Sequence[str]) -> str:
+    """Return a hint at the columns that are called alike, at all if they are few."""
+    called = [name for name in names if name]
+    if len(called) <= FEW_NAMES:
+        return nearest(wanted, called)
+    close = difflib.get_close_matches(wanted, called, n=3, cutoff=0.5)
+    guess = f"did you mean '{"', '".join(close)}'? " if close else ""
+    return f"{guess}there are {len(called):,}: {', '.join(called[:3])}, … {called[-1]}"
 
 
 def _left_out(table: _Table, label: int, drop: Sequence[int | str] | None) -> tuple[set[int], list[str]]:

@@ -199,6 +199,7 @@ IMAGES = np.ones((4, 2, 2))
 IMAGES[1, 0, 1] = np.nan
 FINITE = " (every feature has to be a finite number; fill or leave out what is missing)"
 WORDS = " (labels are integers or strings)"
+SMALLER = " (a smaller test_fraction, or more samples)"
 ABSENT = " (leave out samples without a label; if it is a class, give it another name)"
 
 
@@ -213,7 +214,7 @@ ABSENT = " (leave out samples without a label; if it is a class, give it another
         ({"x": [[1, 2], [3], [4], [5]]}, "mine: samples differ in shape (every sample needs the same features)"),
         ({"x": np.ones(4)}, "mine: samples of shape (4,) (one row a sample, at least one feature)"),
         ({"x": np.ones((0, 2))}, "mine: samples of shape (0, 2) (one row a sample, at least one feature)"),
-        ({"y": [0, 1, 0]}, "mine: 4 samples, but 3 labels"),
+        ({"y": [0, 1, 0]}, "mine: 4 samples, but 3 labels (one label a sample)"),
         ({"y": [[0], [1], [0], [1]]}, "mine: labels of shape (4, 1) (one label a sample: y.ravel())"),
         ({"y": [0, 1, 0.5, 1]}, "mine: the label of row 2 (counted from 0) is 0.5" + WORDS),
         ({"y": [0, 1, 0, np.nan]}, "mine: the label of row 3 (counted from 0) is missing ('nan')" + ABSENT),
@@ -221,15 +222,15 @@ ABSENT = " (leave out samples without a label; if it is a class, give it another
         ({"y": [0, {}, 1, 1]}, "mine: labels are of type object" + WORDS),
         ({"y": [7, 7, 7, 7]}, "mine: all 4 labels are 7 (at least two classes are needed)"),
         ({"y": ["a"] * 4}, "mine: all 4 labels are a (at least two classes are needed)"),
-        ({"test_fraction": 0.0}, "mine: test_fraction = 0.0 does not lie between 0 and 1"),
-        ({"test_fraction": 1.0}, "mine: test_fraction = 1.0 does not lie between 0 and 1"),
-        ({"test_fraction": 0.9}, "mine: test_fraction = 0.9 of 4 samples leaves none for training"),
-        ({"x_test": X}, "mine: a test set needs both samples and labels"),
-        ({"x_test": X, "y_test": [0, 1]}, "mine (test): 4 samples, but 2 labels"),
+        ({"test_fraction": 0.0}, "mine: test_fraction = 0.0 does not lie between 0 and 1 (0.1 is a tenth)"),
+        ({"test_fraction": 1.0}, "mine: test_fraction = 1.0 does not lie between 0 and 1 (0.1 is a tenth)"),
+        ({"test_fraction": 0.9}, "mine: test_fraction = 0.9 of 4 samples leaves none for training" + SMALLER),
+        ({"x_test": X}, "mine: a test set needs both samples and labels (give x_test and y_test)"),
+        ({"x_test": X, "y_test": [0, 1]}, "mine (test): 4 samples, but 2 labels (one label a sample)"),
         ({"x_test": NAN, "y_test": Y}, "mine (test): row 2, column 1 (counted from 0) is nan" + FINITE),
         (
             {"x_test": np.ones((4, 3)), "y_test": Y},
-            "mine: samples for training and test differ in shape: (2,) and (3,)",
+            "mine: samples for training and test differ in shape: (2,) and (3,) (the same features in both)",
         ),
     ],
 )

@@ -139,6 +139,17 @@ def test_a_line_of_svmlight_needs_a_label_that_is_one(line: str, message: str, t
     assert error.value.hint
 
 
+def test_classes_that_are_hardly_there_are_told() -> None:
+    x, y = np.arange(40)[:, None], ["a", "b"] * 19 + ["c", "d"]
+    data = from_arrays(x, y, x_test=x[:3], y_test=["a", "b", "e"])
+    assert data.describe()["notes"] == ("a single sample of: c, d, e", "none to train on of: e")
+    assert data.notes == ()
+    names = [f"c{i}" for i in range(10, 42)]
+    numbered = from_arrays(x, np.repeat(names[:20], 2), x_test=np.eye(12)[:, :1], y_test=names[20:])
+    rest = "c30, c31, c32, c33, c34, c35, c36, c37, c38, c39 and 2 more"
+    assert numbered.describe()["notes"] == (f"a single sample of: {rest}", f"none to train on of: {rest}")
+
+
 def test_labels_of_a_data_set_by_hand_are_integers() -> None:
     x = np.eye(4, dtype=np.float32)
     for y in (np.array([0, 1, 0.5, 1], np.float32), np.array(["a", "b"] * 2), np.array([True, False] * 2)):

@@ -165,6 +165,14 @@ def test_columns_that_count_under_a_name_are_told_and_can_be_dropped(tmp_path: P
     holds(read_csv(path, drop=(-2, 0), standardize=False), x[:, :2], y)
 
 
+def test_a_hint_does_not_list_hundreds_of_columns(tmp_path: Path) -> None:
+    x, y = numbers(12, 500), [0, 1, 2] * 4
+    path = written(tmp_path, [",".join([*(f"pixel{i}" for i in range(500)), "digit"]), *rows(x, y)])
+    with pytest.raises(DataError) as told:
+        read_csv(path, label_column="digits")
+    assert told.value.hint == "did you mean 'digit'? there are 501: pixel0, pixel1, pixel2, … digit"
+
+
 def test_a_first_line_of_another_width_is_not_lost(tmp_path: Path) -> None:
     for lines in (["1,0", "2,3,1", "4,5,0"], ["1,x", "2,3,y", "4,5,z"]):
         path = written(tmp_path, lines)
