@@ -402,7 +402,7 @@ def test_the_schema_is_a_union_over_kinds_with_descriptions():
     assert "kind" in mixing["push"]["required"]
     told = {json.dumps(case["if"]["properties"]): case["then"] for case in properties["learning"]["allOf"]}
     options = told['{"model": {"const": "mlp"}}']["properties"]["model_options"]
-    assert options["properties"]["hidden"]["items"] == {"type": "integer"}
+    assert options["properties"]["hidden"]["items"] == {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1}
     assert properties["network"]["properties"]["drop"]["maximum"] == 1
     assert "$ref" not in json.dumps(schema)
 
