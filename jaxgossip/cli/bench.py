@@ -105,7 +105,7 @@ def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) ->
     Raises:
         InputError: an unknown method, or an impossible size.
     """
-    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.tables import table
     from jaxgossip.experiment.bench.methods import bench_methods, method_names
     from jaxgossip.experiment.provenance import provenance
 
@@ -141,7 +141,7 @@ def show_grid(*, as_json: bool) -> None:
     Args:
         as_json: print one JSON object and nothing else.
     """
-    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.tables import table
     from jaxgossip.experiment.bench.grids import bench_grid
     from jaxgossip.experiment.provenance import provenance
 
@@ -170,7 +170,7 @@ def show_events(*, as_json: bool) -> None:
     Args:
         as_json: print one JSON object and nothing else.
     """
-    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.tables import table
     from jaxgossip.experiment.bench.events import USUAL, bench_events
     from jaxgossip.experiment.provenance import provenance
 

@@ -43,7 +43,7 @@ def run_some(
 ) -> None:
     """Predict, measure, draw and check. Exits with 1 when a claim does not hold."""
     loading()
-    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.tables import table
     from jaxgossip.errors import ConfigError
     from jaxgossip.theory import PLOTS
     from jaxgossip.theory.gallery import CLAIMS, PAGE, Verdict, run_plots

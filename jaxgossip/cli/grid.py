@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgossip.cli.listing import table
 from jaxgossip.cli.output import hint, say, tell, typed
 from jaxgossip.cli.progress import TerminalReporter, stoppable
+from jaxgossip.cli.tables import table
 from jaxgossip.experiment.bands import bands, summary_rows, summary_table
 from jaxgossip.experiment.grid import Grid, expand
 from jaxgossip.experiment.plots import common_measure, save_figure

@@ -1,52 +1,10 @@
-"""Tables for the terminal."""
+"""What ``plan`` and ``info`` print."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jaxgossip.experiment.plan import Plan
-
-FEW_RUNS = 3
-"""So many runs stand side by side; more stand below each other."""
-UNFOLDED = 1000
-"""Columns for a table that is better cut by the terminal than folded into shreds."""
-
-
-def render(*tables: Table, width: int | None = None) -> str:
-    """Return tables as text, ``width`` columns or as wide as the terminal, without colour or trailing blanks."""
-    console = Console(color_system=None, force_terminal=False, markup=False, emoji=False, highlight=False, width=width)
-    with console.capture() as capture:
-        for table in tables:
-            console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
-
-
-def run_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the table that compares runs: a few of them side by side, many below each other."""
-    if len(rows) > FEW_RUNS:
-        return table(rows)
-    grid = Table(box=None, pad_edge=False, show_header=False)
-    grid.add_column(no_wrap=True)
-    for _ in rows:
-        grid.add_column(justify="right", overflow="fold")
-    for name in rows[0] if rows else ():
-        grid.add_row(name, *("–" if row[name] is None else str(row[name]) for row in rows))
-    return render(grid)
-
-
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return rows with the same keys as a table; numbers stand right, nothing is folded."""
-    grid = Table(box=None, pad_edge=False, header_style="")
-    for name in rows[0] if rows else ():
-        words = any(isinstance(row[name], str) and not row[name][:1].isdigit() for row in rows)
-        grid.add_column(name, justify="left" if words else "right", no_wrap=True)
-    for row in rows:
-        grid.add_row(*("–" if value is None else str(value) for value in row.values()))
-    return render(grid, width=UNFOLDED)
 
 
 def plan_table(plan: "Plan", rounds: int) -> str:

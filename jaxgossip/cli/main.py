@@ -276,7 +276,7 @@ def compare(
 ) -> None:
     """Compare runs or sweeps: one table, one picture. With bands over seeds where there are several."""
     loading()
-    from jaxgossip.cli.listing import run_table, table
+    from jaxgossip.cli.tables import run_table, table
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment import labels
     from jaxgossip.experiment.bands import bands, summary_rows, summary_table

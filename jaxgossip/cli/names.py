@@ -7,8 +7,8 @@ from types import MappingProxyType
 from pydantic import BaseModel
 from rich.table import Table
 
-from jaxgossip.cli.listing import render
 from jaxgossip.cli.output import wrapped
+from jaxgossip.cli.tables import render
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import catalogue, toml
 from jaxgossip.experiment.examples import examples

@@ -120,7 +120,7 @@ def compare(
 ) -> None:
     """Compare topologies: one table, and one chart with --out."""
     loading()
-    from jaxgossip.cli.listing import table
+    from jaxgossip.cli.tables import table
     from jaxgossip.cli.topology_text import keys_text, rows
     from jaxgossip.experiment.topologies import check_shared, labelled, named
 
@@ -166,8 +166,8 @@ def optimize(
 ) -> None:
     """Learn weights by differentiating through rounds of mixing. The fastest static ones, and a schedule."""
     loading()
-    from jaxgossip.cli.listing import table
     from jaxgossip.cli.progress import ShareProgress
+    from jaxgossip.cli.tables import table
     from jaxgossip.cli.topology_text import gap_text
     from jaxgossip.errors import ConfigError
     from jaxgossip.experiment.optimized import optimized

@@ -5,9 +5,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-from jaxgossip.cli.listing import table
 from jaxgossip.cli.output import hint, say, settings, slow, tell, typed
 from jaxgossip.cli.progress import TerminalReporter, stoppable
+from jaxgossip.cli.tables import table
 from jaxgossip.experiment.build import Experiment, build
 from jaxgossip.experiment.plots import FEW_LINES, save_figure
 from jaxgossip.experiment.plots import compare as draw

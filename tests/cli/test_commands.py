@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jaxgossip.cli.listing import table
 from jaxgossip.cli.main import main
 from jaxgossip.cli.names import kinds, listing
+from jaxgossip.cli.tables import table
 from jaxgossip.experiment.bench import scaling
 from jaxgossip.experiment.bench.case import Measured
 
@@ -85,7 +85,7 @@ def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
         "keys in [topology] whatever its kind\n"
         "  allow_disconnected [false]  accept a graph of several components (true or false)\n"
         "  localise [true]             let neighbours stand near each other in memory, in rounds of 32,768 nodes or more; "
-        "results keep\n                              the nodes' numbers (true or false)\n"
+        "results keep the nodes' numbers (true or false)\n"
     )
     assert "  payload [model]" in call("list", "algorithms", "gossip")
     assert 'learning.model = "mlp"' in call("list", "models", "mlp")
