@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from jaxgossip.cli.output import hint, loading, say, tell
+from jaxgossip.cli.output import hint, loading, say, tell, wrapped
 
 figure = typer.Typer(help="Theory plots that check themselves.", add_completion=False, rich_markup_mode=None)
 
@@ -83,10 +83,11 @@ def run_some(
     say(table(rows))
     failed = [row for row in rows if row["verdict"] == "FAILS"]
     pictures = sum(len(verdict.pictures) for verdict in verdicts)
-    say(
-        f"\n{len(rows) - len(failed)} of {len(rows)} claims hold; wrote {out / PAGE}, {CLAIMS} and "
+    told = (
+        f"{len(rows) - len(failed)} of {len(rows)} claims hold; wrote {out / PAGE}, {CLAIMS} and "
         f"{pictures} picture{'s' * (pictures != 1)} beside it"
     )
+    say("\n" + wrapped(told))
     if failed:
         sys.exit(1)
     if not every:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgossip.cli.output import hint, say, tell, typed
+from jaxgossip.cli.output import hint, say, tell, typed, wrapped
 from jaxgossip.cli.progress import TerminalReporter, stoppable
 from jaxgossip.cli.tables import table
 from jaxgossip.experiment.bands import bands, summary_rows, summary_table
@@ -63,4 +63,4 @@ def _tell(grid: Grid, out: Path) -> None:
     say(table(summary_table(rows, measure)))
     written = [*write_table(numbers, out), *write_table(rows, out, "summary"), out / "compare.png"]
     save_figure(bands(points, grid.base.name), written[-1])
-    say(f"\nwrote {', '.join(map(str, written))}")
+    say("\n" + wrapped(f"wrote {', '.join(map(str, written))}"))

@@ -11,7 +11,7 @@ import typer
 
 from jaxgossip.cli.failures import failed
 from jaxgossip.cli.figure import figure
-from jaxgossip.cli.output import hint, loading, printable, say, settings, tell, typed
+from jaxgossip.cli.output import hint, loading, printable, say, set_options, tell, typed
 from jaxgossip.cli.topology import app as topology_commands
 
 app = typer.Typer(
@@ -75,7 +75,8 @@ def run(
     """Run a configuration, and its baselines, into a folder."""
     loading()
     from jaxgossip.cli.cache import keep_compiled
-    from jaxgossip.cli.progress import TerminalReporter, report, stoppable
+    from jaxgossip.cli.outcome import report
+    from jaxgossip.cli.progress import TerminalReporter, stoppable
     from jaxgossip.experiment.config import load
 
     settings = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
@@ -87,7 +88,10 @@ def run(
         from jaxgossip.experiment.run import run as run_experiment
 
         command = shlex.join(typed())
-        report(run_experiment(loaded, out=out, force=force, command=command, reporter=reporter))
+        outcome = run_experiment(loaded, out=out, force=force, command=command, reporter=reporter)
+        other = loaded.seed + 1
+        elsewhere = [] if out is None else ["--out", f"{out}-seed-{other}"]
+        report(outcome, ["jaxgossip", "run", config, *set_options(overrides), "--seed", other, *elsewhere])
 
 
 @app.command()
@@ -102,7 +106,8 @@ def resume(
     """Go on with an interrupted run. It ends exactly as if it had never stopped."""
     loading()
     from jaxgossip.cli.cache import keep_compiled
-    from jaxgossip.cli.progress import TerminalReporter, report, stoppable
+    from jaxgossip.cli.outcome import report
+    from jaxgossip.cli.progress import TerminalReporter, stoppable
     from jaxgossip.experiment.run import resume as resume_experiment
 
     with stoppable() as stop:
@@ -169,7 +174,7 @@ def plan(
     from jaxgossip.experiment.config import load
 
     loaded = load(config, overrides or [])
-    tell(f"building {loaded.name}, compiling its programs and timing some rounds; nothing of the run is allocated")
+    tell(f"building {loaded.name}, compiling its programs, timing some rounds")
     from jaxgossip.experiment.plan import plan as plan_run
     from jaxgossip.experiment.run import precision
 
@@ -177,7 +182,7 @@ def plan(
         found = plan_run(loaded)
     say(json.dumps(found.record(), indent=2) if as_json else plan_table(found, loaded.rounds))
     if not as_json and found.fits:
-        hint("jaxgossip", "run", config, *settings(overrides))
+        hint("jaxgossip", "run", config, *set_options(overrides))
 
 
 @app.command()

@@ -63,9 +63,18 @@ def tell(text: str) -> None:
 
 def wrapped(text: str, indent: int = 0) -> str:
     """Return a text in lines as wide as the terminal, each after ``indent`` blanks."""
-    blanks = " " * indent
-    width = shutil.get_terminal_size().columns
-    return textwrap.fill(text, width, initial_indent=blanks, subsequent_indent=blanks, break_long_words=False)
+    return _filled(text, " " * indent, indent)
+
+
+def entry(name: str, text: str, width: int = 24) -> str:
+    """Return a name and, from column ``width`` on, what is said of it, in lines as wide as the terminal."""
+    return _filled(text, f"  {name:<{width - 3}} ", width)
+
+
+def _filled(text: str, first: str, indent: int) -> str:
+    columns = shutil.get_terminal_size().columns
+    wrapper = textwrap.TextWrapper(columns, first, " " * indent, break_long_words=False, break_on_hyphens=False)
+    return wrapper.fill(text)
 
 
 def loading() -> None:
@@ -79,7 +88,7 @@ def hint(*words: object, note: str = "") -> None:
     say(f"\nnext: {shlex.join(map(str, words))}" + (f"   ({note})" if note else ""))
 
 
-def settings(overrides: list[str] | None) -> list[str]:
+def set_options(overrides: list[str] | None) -> list[str]:
     """Return the ``--set`` words that were typed, for the command that comes next."""
     return [word for override in overrides or [] for word in ("--set", override)]
 

@@ -4,8 +4,8 @@ import json
 import time
 from pathlib import Path
 
-from jaxgossip.cli.output import hint, say, settings, tell
-from jaxgossip.cli.progress import fates_text
+from jaxgossip.cli.outcome import fates_text
+from jaxgossip.cli.output import entry, hint, say, set_options, tell, wrapped
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.run import precision
@@ -46,9 +46,9 @@ def show(config: Path, overrides: list[str], cycles: int | None, out: Path | Non
     say(json.dumps(found.record(), indent=2) if as_json else _table(found))
     if out is not None and not as_json:
         say(f"\nwrote {found.written:,} messages to {out}")
-        say(f'schedule.path = "{out}" takes the place of clock, peers, delay, churn, tokens and losses')
+        say(wrapped(f'schedule.path = "{out}" takes the place of clock, peers, delay, churn, tokens and losses'))
     if not as_json:
-        hint("jaxgossip", "run", config, *settings(overrides))
+        hint("jaxgossip", "run", config, *set_options(overrides))
 
 
 def _table(found: Timetable) -> str:
@@ -57,10 +57,10 @@ def _table(found: Timetable) -> str:
     lines = [
         f"{found.cycles:,} cycles{period}, {duration(found.cycles * found.period_s)} of virtual time",
         "",
-        f"  sent                {kinds}",
-        f"  what became of them {fates_text(found.fates)}",
-        f"  reached             at most {found.busiest:,} deliveries to a node, {found.idle:,} nodes by none",
-        f"  waves               {found.waves:.1f} a cycle: so many steps one after the other, whatever the number of nodes",
-        f"  in flight           {found.in_flight:,} copies of models at once, at most",
+        entry("sent", kinds),
+        entry("what became of them", fates_text(found.fates)),
+        entry("reached", f"at most {found.busiest:,} deliveries to a node, {found.idle:,} nodes by none"),
+        entry("waves", f"{found.waves:.1f} a cycle: steps one after the other, whatever the number of nodes"),
+        entry("in flight", f"at most {found.in_flight:,} copies of models at once"),
     ]
     return "\n".join(lines)

@@ -6,7 +6,6 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from rich.cells import cell_len
@@ -20,12 +19,11 @@ UNBOUNDED = 10_000
 GAP = "  "
 NUMERIC = "0123456789-–~≥≤<>∞"
 """What a cell begins with that stands right."""
-NARROWEST = 16
+NARROWEST = 12
 """Columns that a column of words keeps when its words are wrapped."""
 
 MOST_LINES = 6
 """Of a heading."""
-WHOLE_WORDS: Mapping[str, bool] = MappingProxyType({"break_long_words": False, "break_on_hyphens": False})
 
 
 def columns() -> int:
@@ -79,7 +77,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     alike = [column for column in others if len(rows) > 1 and len(set(column.cells)) == 1]
     others = [column for column in others if column not in alike]
     said = ", ".join(f"{column.name} {column.cells[0]}" for column in alike if column.cells[0] != "–")
-    lines = [textwrap.fill(f"all: {said}", width, **WHOLE_WORDS), ""] if said else []
+    lines = ["\n".join(_lines(f"all: {said}", width)), ""] if said else []
     return "\n".join([*lines, "\n\n".join(_block(one, width) for one in _blocks([first, *others], width))])
 
 
@@ -109,7 +107,7 @@ class Column:
         """Return the heading in at most so many lines, as narrow as that allows or as the cells are wide."""
         narrowest = max(self.cells_width, *map(cell_len, self.name.split()), 1)
         for width in range(narrowest, max(narrowest, cell_len(self.name)) + 1):
-            found = textwrap.wrap(self.name, width, **WHOLE_WORDS) or [""]
+            found = _lines(self.name, width) or [""]
             if len(found) <= lines:
                 return found
         return [self.name]
@@ -120,7 +118,7 @@ class Column:
 
     def narrowed(self, width: int) -> "Column":
         """Return it with its cells wrapped at blanks."""
-        wrapped = [textwrap.wrap(cell.replace("\n", " "), width, **WHOLE_WORDS) for cell in self.cells]
+        wrapped = [_lines(cell.replace("\n", " "), width) for cell in self.cells]
         return Column(self.name, tuple("\n".join(lines) for lines in wrapped))
 
 
@@ -175,6 +173,10 @@ def _padded(cell: str, column: Column, lines: int) -> str:
 
 def _width(made: Sequence[Column], lines: int) -> int:
     return sum(column.width(lines) for column in made) + len(GAP) * (len(made) - 1)
+
+
+def _lines(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _widest(text: str) -> int:

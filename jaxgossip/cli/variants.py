@@ -5,7 +5,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from jaxgossip.cli.output import hint, say, settings, slow, tell, typed
+from jaxgossip.cli.output import hint, say, set_options, slow, tell, typed, wrapped
 from jaxgossip.cli.progress import TerminalReporter, stoppable
 from jaxgossip.cli.tables import table
 from jaxgossip.experiment.build import Experiment, build
@@ -38,10 +38,10 @@ def sweep_variants(config: Path, overrides: list[str], out: Path, *, force: bool
     few = len(loaded) <= FEW_LINES
     runs, names = list(loaded.values()), list(loaded)
     save_figure(draw(runs, names) if few else standings(runs, names, config.stem), written[-1])
-    say(f"\nwrote {', '.join(map(str, written))}")
+    say("\n" + wrapped(f"wrote {', '.join(map(str, written))}"))
     lost = [name for name, run in loaded.items() if run.diverged_round is not None]
     if lost:
-        say(f"{len(lost)} of {len(loaded)} runs diverged: {', '.join(lost)}")
+        say(wrapped(f"{len(lost)} of {len(loaded)} runs diverged: {', '.join(lost)}"))
     if any(outcome.status == "interrupted" for outcome in outcomes):
         hint(*typed(without="--force"), note="goes on where it was stopped")
         sys.exit(130)
@@ -59,13 +59,13 @@ def validate(config: Path, overrides: list[str]) -> None:
         with slow("building"):
             parts = _built(found[0].config)
         _show_parts(config, found[0].config, parts)
-        hint("jaxgossip", "run", config, *settings(overrides))
+        hint("jaxgossip", "run", config, *set_options(overrides))
         return
     for number, variant in enumerate(found, start=1):
         tell(f"[{number} of {len(found)}] building {variant.name}")
         _built(variant.config)
     say(f"{config} is valid: {len(found)} variants")
-    hint("jaxgossip", "sweep", config, *settings(overrides))
+    hint("jaxgossip", "sweep", config, *set_options(overrides))
 
 
 def _built(loaded: Config) -> Experiment:
