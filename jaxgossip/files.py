@@ -73,7 +73,20 @@ def read_text(path: str | Path, error: type[InputError], hint: str = "") -> str:
     Raises:
         InputError: no such file, no regular one, one that cannot be read or unpacked, or one that is no text in UTF-8.
     """
-    content = read_bytes(path, error, hint)
+    return text_of(path, read_bytes(path, error, hint), error)
+
+
+def text_of(path: str | Path, content: bytes, error: type[InputError]) -> str:
+    """Return what a file holds as text in UTF-8, with or without a byte order mark.
+
+    Args:
+        path: the file, as messages call it.
+        content: what it holds.
+        error: what is raised.
+
+    Raises:
+        InputError: it is no text in UTF-8.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise error(f"{path} is text in UTF-16", hint="save it as UTF-8")
     if b"\0" in content:

@@ -18,7 +18,9 @@ from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights
 
 NODES = 64
 """Nodes of a network whose size nobody gave: a square, a power of two."""
-FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".edges", ".edgelist", ".el")
+FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".data", ".edges", ".edgelist", ".el", ".adjlist", ".mtx", ".graph", ".metis")
+FILE_SUFFIXES += (".net", ".gml", ".graphml", ".gz")
+"""Words that end so are names of files, also where there is none."""
 
 
 @dataclass(frozen=True)

@@ -88,19 +88,31 @@ def square_matrix(owner: str, matrix: Any) -> sp.csr_array:
     Raises:
         GraphError: it is not square, empty, or holds something else than finite numbers.
     """
+    found = finite_matrix(owner, matrix)
+    if found.shape[0] != found.shape[1]:
+        raise GraphError(f"{owner}: the matrix has shape {found.shape}", hint="it must be square: (n, n)")
+    return found
+
+
+def finite_matrix(owner: str, matrix: Any) -> sp.csr_array:
+    """Return a user's dense or sparse matrix as CSR, doubles summed and zeros left out.
+
+    Raises:
+        GraphError: it has not two axes, is empty, or holds something else than finite numbers.
+    """
     try:
         matrix = sp.coo_array(matrix) if sp.issparse(matrix) else np.asarray(matrix)
     except ValueError as error:  # rows of different lengths
         raise GraphError(f"{owner}: no matrix can be made of it: {error}", hint="it must be square: (n, n)") from error
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.shape[0]:
+    if matrix.ndim != 2 or 0 in matrix.shape:
         raise GraphError(f"{owner}: the matrix has shape {tuple(matrix.shape)}", hint="it must be square: (n, n)")
     if matrix.dtype.kind not in "biuf":
         raise GraphError(f"{owner}: the matrix holds {matrix.dtype}", hint="it must hold booleans, integers or floats")
     # Summing the doubles of a sparse matrix of booleans or small integers could wrap around to zero.
-    square = sp.csr_array(matrix.astype(np.float64))
-    square.sum_duplicates()
-    square.eliminate_zeros()
-    if not np.isfinite(square.data).all():
-        row = int(np.searchsorted(square.indptr, np.flatnonzero(~np.isfinite(square.data))[0], side="right")) - 1
+    found = sp.csr_array(matrix.astype(np.float64))
+    found.sum_duplicates()
+    found.eliminate_zeros()
+    if not np.isfinite(found.data).all():
+        row = int(np.searchsorted(found.indptr, np.flatnonzero(~np.isfinite(found.data))[0], side="right")) - 1
         raise GraphError(f"{owner}: row {row} of the matrix holds a number that is not finite")
-    return square
+    return found

@@ -1,55 +1,140 @@
-"""Graphs from outside: edge lists, scipy matrices, networkx graphs."""
+"""Graphs from outside: files, scipy matrices, networkx graphs."""
 
-import io
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
+from numbers import Real
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from jaxgossip.errors import GraphError, JaxGossipWarning
-from jaxgossip.topology.checks import square_matrix
+from jaxgossip.files import read_bytes, text_of
+from jaxgossip.registry import nearest
+from jaxgossip.topology.checks import finite_matrix
+from jaxgossip.topology.files.formats import read_adjacency, read_matrix_market, read_metis, read_pajek
+from jaxgossip.topology.files.libraries import read_gml, read_graphml
+from jaxgossip.topology.files.lines import read_lines
+from jaxgossip.topology.files.links import Links, numbered
 from jaxgossip.topology.graph import Graph, from_links, from_pattern
 
-_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+FORMATS = ("edges", "adjacency", "matrix_market", "metis", "pajek", "gml", "graphml")
+"""What ``format`` can name."""
+_SUFFIXES = MappingProxyType(
+    {
+        ".mtx": "matrix_market",
+        ".graph": "metis",
+        ".metis": "metis",
+        ".net": "pajek",
+        ".gml": "gml",
+        ".graphml": "graphml",
+        ".adjlist": "adjacency",
+    }
+)
+_BEGINNINGS = (
+    (re.compile(r"%%MatrixMarket", re.IGNORECASE), "matrix_market"),
+    (re.compile(r"<\?xml|<graphml", re.IGNORECASE), "graphml"),
+    (re.compile(r"\*(network|vertices)\b", re.IGNORECASE), "pajek"),
+    (re.compile(r"(Creator\b[^\n]*\n\s*)?(Version\b[^\n]*\n\s*)?graph\s*\[", re.IGNORECASE), "gml"),
+    (re.compile(r"#[^\n]*\n#\s*GMT\s"), "adjacency"),
+)
+"""How a text begins that is no list of links."""
 
 
-def edge_list(path: str | Path, *, directed: bool = False, folder: Path | None = None) -> Graph:
-    """Return the graph of a text file with one link a line: two node names, separated by blanks or a comma.
+def edge_list(
+    path: str | Path,
+    *,
+    directed: bool = False,
+    format: str | None = None,  # noqa: A002 - as the configuration's key is called
+    columns: tuple[str, ...] | None = None,
+    folder: Path | None = None,
+) -> Graph:
+    """Return the graph of a file: two node names a line, or a format of another program; packed by gzip or not.
 
-    ``#`` starts a comment, as does ``%`` at the start of a line. A third column of numbers (edge weights) is ignored
-    with a warning: weights come from the weight rule. A first line of words over numbers is read as a link, with a
-    warning: it looks like a header. Links of a node to itself are left out with a warning, doubles
-    count once. Where the names are not the numbers 0 to n − 1, nodes are numbered in the order of their names (as
-    numbers, if all of them are) and ``graph.labels`` keeps the names. A node without links can be listed by a link to
-    itself.
+    Names of a line are separated by blanks, tabs, a comma or a semicolon; those that hold separators stand in double
+    quotes. ``#`` starts a comment where it begins a word, as does ``%`` at the start of a line. A third column of numbers
+    (edge weights) and networkx's dictionaries are ignored with a warning: weights come from the weight rule. A first line
+    that names the columns is passed over, with a warning too. Links of a node to itself are left out with a warning,
+    doubles count once. A node without links can be listed by a link to itself.
+
+    Where the names are not the numbers 0 to n − 1, nodes are numbered in the order of their names (as numbers, if all of
+    them are: 1 and 1.0 are one node) and ``graph.labels`` keeps the names.
+
+    Two sorts of nodes (KONECT's ``% bip``, a matrix of more or fewer rows than columns) are the two sides of one bipartite
+    graph, those of the first column first.
 
     Args:
         path: the file, UTF-8; relative to the configuration's folder, or else to the working directory.
         directed: read ``a b`` as a sends to b (b hears a) only, instead of both ways.
+        format: edges, adjacency, matrix_market, metis, pajek, gml or graphml; by the suffix and the beginning of the file
+            if left out. The last two are read by networkx, which must be installed.
+        columns: of a list of links, what each column holds: "source" and "target", "_" for one that is not needed; those
+            after the last are not. By the names in the first line if left out, or else source and target come first.
         folder: where a relative path starts from; the working directory if None.
 
     Raises:
-        GraphError: no such file, a line that is no link (named as file:line), or no link at all.
+        GraphError: no such file, a line that is no link (named as file:line), a format that is unknown or not that of the
+            file, or no link at all.
     """
     file = Path(path).expanduser()
     file = file if file.is_absolute() else (folder or Path.cwd()) / file
-    if not file.is_file():
-        raise GraphError(f"no such file: {file}", hint="edge_list reads a text file with one link a line")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise GraphError(f"{file} is not UTF-8 text", hint="an edge list is text: two node names a line") from error
-    links = _quick_links(text)
-    first, second, labels = _numbered(*(_slow_links(file, text) if links is None else links))
-    n_nodes = int(max(first.max(initial=-1), second.max(initial=-1))) + 1
-    first, second = _without_self_links(file.name, first, second)
+    content = read_bytes(file, GraphError, hint="edge_list reads a text file with one link a line")
+    kind = _format_of(file, content, format)
+    if columns is not None and kind != "edges":
+        raise GraphError(f"{file}: columns say nothing of {kind}", hint="leave columns out, or format = 'edges'")
+    links = _read(file, kind, content, columns)
+    found = numbered(links)
+    if links.sides is not None:
+        left = int(found.first.max(initial=-1)) + 1 if not len(links.alone[0]) else len(links.alone[0])
+        _tell(
+            f"{file.name}: its two sorts of nodes, {left:,} and {found.n_nodes - left:,}, are the sides of one bipartite graph"
+        )
+    if links.directed and not directed:
+        _tell(f"{file.name}: its links go one way, and are read both ways; directed = true keeps them")
+    first, second = _without_self_links(file.name, found.first, found.second)
     if not first.size:
         raise GraphError(f"{file} holds no link", hint="write two node names a line")
+    if directed and links.directed is False:
+        first, second = np.concatenate([first, second]), np.concatenate([second, first])
     # "a b" is a message from a to b: the row of b lists a.
-    return replace(from_links(n_nodes, second, first, name=file.name, directed=directed), labels=labels)
+    graph = from_links(found.n_nodes, second, first, name=file.name, directed=directed)
+    return replace(graph, labels=found.labels)
+
+
+def _format_of(file: Path, content: bytes, given: str | None) -> str:
+    if given is not None:
+        if given not in FORMATS:
+            raise GraphError(f"edge_list: unknown format '{given}'", hint=nearest(given, FORMATS))
+        return given
+    suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"]
+    start = content[:2000].decode("utf-8-sig", errors="replace").lstrip()
+    begun = next((kind for beginning, kind in _BEGINNINGS if beginning.match(start)), "edges")
+    return _SUFFIXES.get(suffixes[-1], begun) if suffixes else begun
+
+
+def _read(file: Path, kind: str, content: bytes, columns: Sequence[str] | None) -> Links:
+    """Return the links of a file in some format."""
+    text = text_of(file, content, GraphError)
+    match kind:
+        case "matrix_market":
+            return read_matrix_market(str(file), content)
+        case "gml":
+            return read_gml(str(file), text)
+        case "graphml":
+            return read_graphml(str(file), content)
+    plain = text.replace("\r\n", "\n").replace("\r", "\n")
+    match kind:
+        case "metis":
+            return read_metis(str(file), plain)
+        case "pajek":
+            return read_pajek(str(file), plain)
+        case "adjacency":
+            return read_adjacency(str(file), plain)
+    return read_lines(str(file), plain, columns)
 
 
 def from_scipy(matrix: Any) -> Graph:
@@ -58,13 +143,18 @@ def from_scipy(matrix: Any) -> Graph:
     Values are dropped: weights come from the weight rule (``weights.from_matrix`` keeps them). A diagonal is left out
     with a warning. An asymmetric pattern makes a directed graph.
 
+    A matrix of more or fewer rows than columns is the bipartite graph whose sides are its rows and its columns, the rows
+    first, with a warning: row i and column j are linked both ways where ``matrix[i, j]`` is not zero.
+
     Args:
-        matrix: (n, n), any scipy sparse matrix or array, or a dense one.
+        matrix: (n, n) or (n, m), any scipy sparse matrix or array, or a dense one.
 
     Raises:
-        GraphError: it is not square, holds something else than finite numbers, or no link.
+        GraphError: it is no matrix, holds something else than finite numbers, or no link.
     """
-    square = square_matrix("from_scipy", matrix)
+    square = finite_matrix("from_scipy", matrix)
+    if square.shape[0] != square.shape[1]:
+        return _bipartite(square)
     diagonal = int(np.count_nonzero(square.diagonal()))
     n_nodes = square.indptr.size - 1
     if square.nnz == diagonal and n_nodes > 1:
@@ -81,7 +171,8 @@ def from_networkx(graph: Any) -> Graph:
     """Return a networkx graph: nodes are numbered in its order, edge weights are dropped, parallel edges count once.
 
     An edge (u, v) of a directed graph is a message from u to v: v hears u. Links of a node to itself are left out with
-    a warning. Node names other than the numbers 0 to n − 1 are kept as ``graph.labels``.
+    a warning. Nodes that are the numbers 0 to n − 1, of Python or NumPy, have these numbers; other names are kept as
+    ``graph.labels``.
 
     Args:
         graph: a Graph, DiGraph, MultiGraph or MultiDiGraph of networkx.
@@ -97,83 +188,34 @@ def from_networkx(graph: Any) -> Graph:
     names = list(graph.nodes)
     if not names:
         raise GraphError("from_networkx: the graph has no node")
-    numbered = all(type(name) is int for name in names) and set(names) == set(range(len(names)))
-    number = {name: name if numbered else rank for rank, name in enumerate(names)}
+    numbered = all(map(_is_whole, names)) and set(names) == set(range(len(names)))
+    number = {name: int(name) if numbered else rank for rank, name in enumerate(names)}
     ends = np.fromiter((number[end] for edge in graph.edges() for end in edge), np.int64).reshape(-1, 2)
     first, second = _without_self_links("from_networkx", ends[:, 0], ends[:, 1])
     found = from_links(len(names), second, first, name="from_networkx", directed=bool(graph.is_directed()))
-    return found if numbered else replace(found, labels=tuple(map(str, names)))
+    if numbered:
+        return found
+    labels = tuple(map(str, names))
+    return replace(found, labels=labels if len(set(labels)) == len(labels) else tuple(map(repr, names)))
 
 
-def _quick_links(text: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the columns of a plain file, two whole numbers a line, or None: it has to be read line by line."""
-    if "%" in text or not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
-        return None
-    try:
-        table = np.loadtxt(io.StringIO(text), np.int64, comments="#", delimiter="," if "," in text else None, ndmin=2)
-    except ValueError:
-        return None
-    return (table[:, 0], table[:, 1]) if table.shape[1] == 2 else None
-
-
-def _slow_links(file: Path, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (m,) names of the first and the second column, and say which line is wrong."""
-    links: list[tuple[str, str]] = []
-    weighted = first = 0
-    for number, line in enumerate(text.splitlines(), start=1):
-        content = line.split("#", maxsplit=1)[0].strip()
-        if not content or content.startswith("%"):
-            continue
-        columns = [column.strip() for column in content.split(",")] if "," in content else content.split()
-        if len(columns) not in (2, 3) or not all(columns):
-            raise GraphError(
-                f"{file}:{number}: '{content}' is not two node names",
-                hint="write two names a line, separated by blanks or a comma; # starts a comment",
-            )
-        if len(columns) == 3 and not _is_number(columns[2]):
-            raise GraphError(
-                f"{file}:{number}: the third column '{columns[2]}' is not a number",
-                hint="only an edge weight can follow the two node names, and it is ignored",
-            )
-        weighted += len(columns) == 3
-        first = first if links else number
-        links.append((columns[0], columns[1]))
-    if weighted:
-        warnings.warn(
-            JaxGossipWarning(
-                f"{file.name}: the third column of {weighted:,} lines is ignored, the weight rule decides"
-            ),
-            stacklevel=3,
+def _bipartite(matrix: sp.csr_array) -> Graph:
+    """Return the graph whose sides are the rows and the columns of a matrix, linked where it is not zero."""
+    (n_rows, n_columns), (rows, columns) = matrix.shape, matrix.nonzero()
+    if not rows.size:
+        raise GraphError(
+            f"from_scipy: the {n_rows} x {n_columns} matrix holds no link",
+            hint="row i and column j are linked where matrix[i, j] is not zero",
         )
-    if _has_header(links):
-        warnings.warn(
-            JaxGossipWarning(
-                f"{file}:{first}: '{links[0][0]}' and '{links[0][1]}' are read as two linked nodes, though all other "
-                "names are numbers; if that is a header, put # before it"
-            ),
-            stacklevel=3,
-        )
-    names = np.array(links, dtype=str).reshape(-1, 2)
-    return names[:, 0], names[:, 1]
+    _tell(f"from_scipy: {n_rows:,} rows and {n_columns:,} columns are the sides of one bipartite graph", stacklevel=4)
+    graph = from_links(n_rows + n_columns, rows, n_rows + columns, name="from_scipy")
+    sides = [f"row {row}" for row in range(n_rows)] + [f"column {column}" for column in range(n_columns)]
+    return replace(graph, labels=tuple(sides))
 
 
-def _has_header(links: list[tuple[str, str]]) -> bool:
-    return (
-        len(links) > 1
-        and not any(map(_is_number, links[0]))
-        and all(_is_number(name) for one in links[1:] for name in one)
-    )
-
-
-def _numbered(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...] | None]:
-    """Return the links by numbers from 0, and the nodes' names if they are others."""
-    both = np.concatenate([first, second])
-    if both.dtype.kind == "U" and all(map(_WHOLE_NUMBER.fullmatch, both.tolist())):
-        both = both.astype(np.int64)
-    names, number = np.unique(both, return_inverse=True)
-    first, second = number.reshape(2, -1)
-    plain = names.dtype.kind == "i" and np.array_equal(names, np.arange(names.size))
-    return first, second, None if plain else tuple(map(str, names.tolist()))
+def _is_whole(name: Any) -> bool:
+    """Say whether a node's name is a whole number, be it Python's, NumPy's or a float without a fraction."""
+    return isinstance(name, Real) and not isinstance(name, bool | np.bool_) and name == name // 1
 
 
 def _without_self_links(owner: str, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,12 +227,8 @@ def _without_self_links(owner: str, first: np.ndarray, second: np.ndarray) -> tu
 
 def _warn_of_self_links(owner: str, count: int, stacklevel: int = 3) -> None:
     message = f"{owner}: {count:,} links of nodes to themselves are left out, a node's own weight is the weight rule's"
+    _tell(message, stacklevel=stacklevel + 1)
+
+
+def _tell(message: str, stacklevel: int = 3) -> None:
     warnings.warn(JaxGossipWarning(message), stacklevel=stacklevel)
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -1,5 +1,7 @@
 """What impossible requests are answered with: the words themselves, culprit first, way out second."""
 
+import os
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -140,7 +142,13 @@ TABLE = [
         "from_scipy: the 3 x 3 matrix holds no link",
         "node i hears node j where matrix[i, j] is not zero",
     ),
-    (lambda: t.from_scipy(np.ones((2, 3))), "from_scipy: the matrix has shape (2, 3)", "it must be square: (n, n)"),
+    (lambda: t.from_scipy(np.ones(3)), "from_scipy: the matrix has shape (3,)", "it must be square: (n, n)"),
+    (
+        lambda: t.from_scipy(np.zeros((2, 3))),
+        "from_scipy: the 2 x 3 matrix holds no link",
+        "row i and column j are linked where matrix[i, j] is not zero",
+    ),
+    (lambda: t.from_matrix(np.ones((2, 3))), "from_matrix: the matrix has shape (2, 3)", "it must be square: (n, n)"),
     (
         lambda: t.from_scipy([[0, np.inf], [1, 0]]),
         "from_scipy: row 0 of the matrix holds a number that is not finite",
@@ -204,30 +212,25 @@ TABLE = [
     ),
 ]
 
+LINE = (
+    "write two names a line, separated by blanks, tabs, a comma or a semicolon; # starts a comment; "
+    "format = 'adjacency' or 'metis' where a line lists all neighbours of a node"
+)
+COLUMNS = "name the columns in their order: columns = ['source', 'target', '_']"
 FILES = [
-    (
-        b"0 1\n2\n",
-        ":2: '2' is not two node names",
-        "write two names a line, separated by blanks or a comma; # starts a comment",
-    ),
-    (
-        b"0 1\n# fine\n\n0 1 2 3\n",
-        ":4: '0 1 2 3' is not two node names",
-        "write two names a line, separated by blanks or a comma; # starts a comment",
-    ),
-    (
-        b"0,,1\n",
-        ":1: '0,,1' is not two node names",
-        "write two names a line, separated by blanks or a comma; # starts a comment",
-    ),
+    (b"0 1\n2\n", ":2: '2' is not two node names", LINE),
+    (b"0 1\n# fine\n\n0 1 2 3\n", ":4: '0 1 2 3' has 4 columns", COLUMNS),
+    (b"0,,1\n", ":1: '0  1' is not two node names", LINE),
     (
         b"0 1\n1 2 x\n",
         ":2: the third column 'x' is not a number",
-        "only an edge weight can follow the two node names, and it is ignored",
+        f"only an edge weight can follow the two node names, and it is ignored; or {COLUMNS}",
     ),
+    (b'0 1\n"a b\n', ":2: '\"a b' cannot be read: unexpected end of data", "close every quote"),
     (b"# nothing\n", " holds no link", "write two node names a line"),
     (b"", " holds no link", "write two node names a line"),
-    (b"\xff\xfe0 1", " is not UTF-8 text", "an edge list is text: two node names a line"),
+    (b"\xff\xfe0 1", " is text in UTF-16", "save it as UTF-8"),
+    (b"0 1\0\n", ", line 1: a NUL byte, which no text has", "save it as text in UTF-8"),
 ]
 
 
@@ -248,10 +251,15 @@ def test_words_about_files(tmp_path, content, message, hint):
 
 
 def test_words_about_missing_files(tmp_path):
-    for path in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(GraphError, match="no such file: ") as caught:
-            t.edge_list(path)
-        assert caught.value.message == f"no such file: {path}"
+    os.mkfifo(tmp_path / "pipe")
+    for name, message in (
+        ("none.txt", "no such file: {}"),
+        (".", "{} is a folder, not a file"),
+        ("pipe", "{} is a pipe or a device, not a file"),
+    ):
+        with pytest.raises(GraphError) as caught:
+            t.edge_list(tmp_path / name)
+        assert caught.value.message == message.format(tmp_path / name)
 
 
 def test_unknown_names_get_the_nearest():

@@ -68,7 +68,7 @@ def test_edge_list_direction_is_that_of_messages(write):
 
 def test_edge_list_ignores_weights_aloud(write):
     for text in ("0 1 0.5\n1 2 2e-3\n", "0,1,5\n1,2,6\n"):
-        with pytest.warns(JaxGossipWarning, match="third column of 2 lines is ignored"):
+        with pytest.warns(JaxGossipWarning, match="what follows the names in 2 lines is ignored"):
             graph = edge_list(write(text))
         assert graph.edges().tolist() == [[0, 1], [1, 2]]
 
@@ -122,6 +122,15 @@ def test_from_scipy_is_the_inverse_of_to_scipy(graph):
     assert found.directed == graph.directed
 
 
+@pytest.mark.parametrize("convert", FORMATS)
+def test_from_scipy_takes_rows_and_columns_of_a_rectangle_as_two_sides(convert):
+    with pytest.warns(JaxGossipWarning, match="2 rows and 3 columns are the sides of one bipartite graph"):
+        graph = from_scipy(convert(np.array([[1, 0, 2], [0, -1, 0]])))
+    assert (graph.n_nodes, graph.directed) == (5, False)
+    assert graph.edges().tolist() == [[0, 2], [0, 4], [1, 3]]
+    assert graph.labels == ("row 0", "row 1", "column 0", "column 1", "column 2")
+
+
 def test_from_scipy_reads_the_pattern_of_nonzeros():
     stored_zero = sp.csr_array((np.array([1.0, 1.0, 0.0]), ([0, 1, 2], [1, 0, 0])), shape=(3, 3))
     assert from_scipy(stored_zero).edges().tolist() == [[0, 1]]
@@ -154,6 +163,21 @@ def test_from_networkx_numbers_stay_numbers():
     assert from_networkx(nx.empty_graph(4)).degrees.tolist() == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("kind", [int, np.int64, np.int32, np.uint8, float, np.float64])
+def test_from_networkx_numbers_by_value_whatever_their_kind(kind):
+    graph = from_networkx(nx.Graph([(kind(2), kind(0)), (kind(0), kind(1)), (kind(1), kind(3))]))
+    assert graph.edges().tolist() == [[0, 1], [0, 2], [1, 3]]
+    assert graph.labels is None
+
+
+def test_from_networkx_keeps_names_that_are_no_numbers_from_0_apart():
+    assert from_networkx(nx.Graph([(1, "1"), ("1", 2)])).labels == ("1", "'1'", "2")
+    assert from_networkx(nx.Graph([(np.int64(7), -1)])).labels == ("7", "-1")
+    assert from_networkx(nx.Graph([(0.5, 1)])).labels == ("0.5", "1")
+    assert from_networkx(nx.Graph([(True, False)])).labels == ("True", "False")
+    assert from_networkx(nx.grid_2d_graph(1, 2)).labels == ("(0, 0)", "(0, 1)")
+
+
 def test_from_networkx_directed_and_multi():
     graph = from_networkx(nx.DiGraph([(0, 1), (1, 2)]))
     assert graph.to_scipy().toarray().tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
@@ -166,18 +190,27 @@ def test_from_networkx_directed_and_multi():
     ("text", "line"),
     [
         ("source,target\n0,1\n1,2\n", 1),
+        ("source,target\nanna,bob\nbob,carl\n", 1),
         ("# links\n\nfrom to\n5 1\n", 3),
+        ("FromNodeId\tToNodeId\nx\ty\n", 1),
+        ('"Source";"Target";"Type";"Weight"\n"a";"b";"Directed";1\n', 1),
+        ("hub leaf\n0 1\n1 2\n", 1),
+        ("weight,source,target\n0.5,a,b\n", 1),
         ("#source,target\n0,1\n", None),
         ("hub 0\n0 1\n", None),
         ("a b\nb c\n", None),
         ("a b\n", None),
+        ("from to\nto via\n", None),  # names of nodes after all
     ],
 )
-def test_edge_list_reads_a_header_as_a_link_aloud(write, text, line):
+def test_a_first_line_that_names_the_columns_is_no_link(write, text, line):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        edge_list(write(text))
-    assert len(caught) == (line is not None)
+        graph = edge_list(write(text))
+    told = [str(one.message) for one in caught if "names the columns and is no link" in str(one.message)]
+    assert len(told) == (line is not None)
     if line is not None:
-        assert f"graph.txt:{line}: " in str(caught[0].message)
-        assert "put # before it" in str(caught[0].message)
+        assert f"graph.txt:{line}: " in told[0]
+        lines = [row for row in text.splitlines() if row and not row.startswith("#")]
+        assert graph.n_edges == len(lines) - 1
+        assert not {"source", "weight", "0.5", "from", "hub"} & set(graph.labels or ())
