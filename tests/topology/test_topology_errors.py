@@ -39,7 +39,11 @@ TABLE = [
         "torus: 4 nodes make no two-dimensional box with sides of at least 3",
         "nearest that do: 9 (3 x 3); or give shape, or use ring",
     ),
-    (lambda: t.torus(12, (2, 6)), "torus: every side of shape must be at least 3, not 2", ""),
+    (
+        lambda: t.torus(12, (2, 6)),
+        "torus: every side of shape must be at least 3, not 2",
+        "topology.shape has sides that multiply to nodes, such as [3, 4] of 12 nodes; left out, the most square one is taken",
+    ),
     (
         lambda: t.torus(12, (3, 5)),
         "torus: the shape 3 x 5 has 15 nodes, not 12",
