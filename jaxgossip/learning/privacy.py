@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -83,7 +84,10 @@ def epsilon(privacy: DifferentialPrivacy, steps: int, batch_size: int, samples: 
 
     All samples (``batch_size`` 0): plain Gaussian mechanisms, composed and converted by dp-accounting's Rényi accountant.
 
-    Minibatches drawn with replacement: dp-accounting has an event for it but no accountant of it, so the Rényi
+    A single sample (1): with and without replacement are one mechanism, which dp-accounting accounts for. Its figure counts
+    where it is smaller than the bound below, which it is but for nodes of a handful of samples.
+
+    Larger minibatches drawn with replacement: dp-accounting has an event for it but no accountant of it, so the Rényi
     divergence is bounded here and only converted there. A sample appears K ~ Binomial(b, 1/m) times. With
     q = P(K ≥ 1), the k-fold Gaussian ε_k(α) = 2αk²/z² and expectations over K given K ≥ 1, the argument of Wang, Balle
     and Kasiviswanathan 2019 ("Subsampled Rényi differential privacy and analytical moments accountant", theorem 9),
@@ -95,7 +99,10 @@ def epsilon(privacy: DifferentialPrivacy, steps: int, batch_size: int, samples: 
     over all K, and the smaller bound counts. Minibatches in which the sample appears more than κ times are so rare that
     δ pays for them: the rest has to hold with δ − steps · P(K > κ), and the best κ is taken.
 
-    All are upper bounds; that of minibatches is close after many steps, and can be several times too large after few.
+    All are upper bounds. That of larger minibatches is close after many steps: 1.0 to 1.3 times dp-accounting's figure
+    for as many samples drawn without replacement for z from 4 to 8 and 1,000 steps. After fewer steps or with strong noise,
+    where dp-accounting has a finer bound, it is several times too large: at δ = 1e-5 6.9 times (z = 2, b = 10, m = 1000,
+    100 steps) and 8.5 times (z = 50, b = 5, m = 200, 10 steps), and on the Rényi divergence itself up to 141 times.
     They are what the mathematics promises: the noise of an emulation is pseudo-random and of finite precision.
 
     Args:
@@ -124,12 +131,25 @@ def epsilon(privacy: DifferentialPrivacy, steps: int, batch_size: int, samples: 
     if steps == 0 or z == 0:
         return np.full(counts.size, math.inf if steps else 0.0)
     if batch_size == 0:
-        accountant = library.rdp.RdpAccountant(neighboring_relation=library.NeighboringRelation.REPLACE_ONE)
-        accountant.compose(library.GaussianDpEvent(z / 2), steps)
-        return np.full(counts.size, accountant.get_epsilon(delta))
+        return np.full(counts.size, _accounted(library, library.GaussianDpEvent(z / 2), steps, delta))
     distinct, place = np.unique(counts, return_inverse=True)
-    found = [_with_replacement(library, z, steps, batch_size, int(m), delta) for m in distinct]
+    found = [_of_minibatches(library, z, steps, batch_size, int(m), delta) for m in distinct]
     return np.array(found, np.float64)[place]
+
+
+def _of_minibatches(library: ModuleType, z: float, steps: int, b: int, m: int, delta: float) -> float:
+    """Return ε of a node of m samples."""
+    bound = _with_replacement(library, z, steps, b, m, delta)
+    if b > 1:
+        return bound
+    event = library.SampledWithoutReplacementDpEvent(m, 1, library.GaussianDpEvent(z / 2))
+    return min(bound, _accounted(library, event, steps, delta))
+
+
+def _accounted(library: ModuleType, event: Any, steps: int, delta: float) -> float:
+    """Return dp-accounting's ε of an event, ``steps`` times over."""
+    accountant = library.rdp.RdpAccountant(neighboring_relation=library.NeighboringRelation.REPLACE_ONE)
+    return float(accountant.compose(event, steps).get_epsilon(delta))
 
 
 def _with_replacement(library: ModuleType, z: float, steps: int, b: int, m: int, delta: float) -> float:

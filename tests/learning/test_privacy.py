@@ -264,7 +264,7 @@ def grid(z: float, b: int) -> np.ndarray:
     return np.linspace(-2 * b - 40 * z, 2 * b + 40 * z, 40_001)
 
 
-@pytest.mark.parametrize(("z", "b", "m"), [(2.0, 4, 50), (3.0, 1, 10), (1.5, 6, 6), (4.0, 30, 10)])
+@pytest.mark.parametrize(("z", "b", "m"), [(2.0, 4, 50), (3.0, 1, 10), (20.0, 1, 100), (1.5, 6, 6), (4.0, 30, 10)])
 @pytest.mark.parametrize("delta", [1e-2, 1e-6])
 def test_one_step_is_as_private_as_stated_for_the_worst_neighbours_known(
     z: float, b: int, m: int, delta: float
@@ -290,10 +290,27 @@ def without_replacement(z: float, steps: int, b: int, m: int, delta: float) -> f
     return accountant.get_epsilon(delta)
 
 
-@pytest.mark.parametrize(("z", "m"), [(2.0, 100), (1.0, 10)])
-def test_one_sample_drawn_is_drawn_without_replacement_as_well(z: float, m: int) -> None:
-    found = epsilon(DifferentialPrivacy(1.0, z), 10, 1, m, 1e-5)
-    np.testing.assert_allclose(found, without_replacement(z, 10, 1, m, 1e-5), rtol=1e-9)
+@pytest.mark.parametrize(
+    ("z", "m", "steps"), [(2.0, 100, 10), (1.0, 10, 10), (50.0, 100, 100), (50.0, 200, 10), (3.0, 1, 5)]
+)
+def test_one_sample_drawn_is_drawn_without_replacement_as_well(z: float, m: int, steps: int) -> None:
+    found = epsilon(DifferentialPrivacy(1.0, z), steps, 1, m, 1e-5)
+    np.testing.assert_allclose(found, without_replacement(z, steps, 1, m, 1e-5), rtol=1e-9)
+
+
+def test_one_of_two_samples_costs_less_than_both() -> None:
+    one, both = (float(epsilon(DifferentialPrivacy(1.0, 3.0), 50, 1, m, 1e-5)[0]) for m in (2, 1))
+    assert one < both == pytest.approx(without_replacement(3.0, 50, 1, 2, 1e-5))
+
+
+@pytest.mark.parametrize(
+    ("z", "b", "m", "steps", "times"), [(50.0, 5, 200, 10, 8.5), (2.0, 10, 1000, 100, 6.9)]
+)  # fmt: skip
+def test_after_few_steps_minibatches_cost_as_many_times_too_much_as_is_said(
+    z: float, b: int, m: int, steps: int, times: float
+) -> None:
+    found = float(epsilon(DifferentialPrivacy(1.0, z), steps, b, m, 1e-5)[0])
+    assert found / without_replacement(z, steps, b, m, 1e-5) == pytest.approx(times, abs=0.05)
 
 
 @pytest.mark.parametrize(("z", "b", "m"), [(4.0, 8, 100), (4.0, 32, 1000), (8.0, 8, 100)])
