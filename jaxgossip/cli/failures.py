@@ -28,7 +28,7 @@ def failed(error: BaseException) -> int:
         case BrokenPipeError():
             return 0
         case OSError():
-            reason = f"{error.filename or 'a file'}: {error.strerror or error}"
+            reason = f"{error.filename or 'stdout'}: {error.strerror or error}"
             fail(reason, "is the folder there, writable, and the disk not full?")
             return 1
     if hasattr(error, "format_message"):  # the parser's own complaints: typer's copy of click is not ours to import

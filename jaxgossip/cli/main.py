@@ -356,6 +356,7 @@ def main() -> None:
     warnings.showwarning = lambda message, *_: tell(f"warning: {message}")
     try:
         code = app(prog_name="jaxgossip", standalone_mode=False)
+        sys.stdout.flush()
     except Exception as error:  # noqa: BLE001 - the last resort: nobody may see a traceback
         code = failed(error)
     if code == 130:  # a Ctrl-C that typer has caught, and says nothing of

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import io
+import os
 import shlex
 import shutil
 import sys
@@ -12,6 +13,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from types import MappingProxyType
+from typing import Any
 
 WAIT_S = 2.0
 """What takes longer than this is told."""
@@ -29,12 +31,58 @@ ERRORS = "jaxgossip.plain"
 """Name of the codecs' way with what a terminal's encoding does not have."""
 
 
+class Unheard:
+    """A stream that drops what nobody can hear any more.
+
+    Args:
+        stream: what it writes to; None where the process was started without.
+        ignored: errors of writing after which all that follows is dropped; others are raised.
+    """
+
+    def __init__(self, stream: Any, ignored: type[OSError]) -> None:
+        self._stream = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: SIM115, PTH123 - as stderr
+        self._ignored = ignored
+
+    def write(self, text: str) -> int:
+        """Write a text, or drop it."""
+        with self._dropping():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """See what was written on its way, or drop it."""
+        with self._dropping():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextlib.contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except self._ignored:
+            # What is left in its buffer would fail again when the process ends.
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            with contextlib.suppress(OSError):
+                os.dup2(nothing, self._stream.fileno())
+            os.close(nothing)
+
+
 def printable() -> None:
-    """Let no character end a command: one that stdout or stderr cannot show is replaced by others like it."""
+    """Let no word end a command: neither characters that a stream cannot show, nor listeners that have gone.
+
+    Characters are replaced by others like them. Progress goes on unheard whatever becomes of stderr, and so do results
+    where the pipe that took them was closed.
+    """
     codecs.register_error(ERRORS, plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
+    if not isinstance(sys.stdout, Unheard):
+        sys.stdout = Unheard(sys.stdout, BrokenPipeError)
+    if not isinstance(sys.stderr, Unheard):
+        sys.stderr = Unheard(sys.stderr, OSError)
 
 
 def plain(error: UnicodeError) -> tuple[bytes, int]:
