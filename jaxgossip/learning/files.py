@@ -1,5 +1,6 @@
 """Data sets from the user's own files: which reader a file is for, and NumPy's npz. Messages name the file and the line."""
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -86,11 +87,16 @@ def load_file(
         **options: further keywords of the reader.
 
     Raises:
-        DataError: no such file, or none that can be read.
+        DataError: no such file, none that can be read, or a keyword that its reader does not have.
     """
     if format is not None and format not in DATAFILES:
         raise DataError(f"{path}: no reader for the format '{format}'", hint=nearest(format, list(DATAFILES)))
-    reader = DATAFILES[format or file_format(path)]
+    kind = format or file_format(path)
+    reader = DATAFILES[kind]
+    taken = [name for name in inspect.signature(reader).parameters if name != "path"]
+    for name in options:
+        if name not in taken:
+            raise DataError(f"{path}: files of {kind} take no {name}", hint=nearest(name, taken))
     return reader(path, test_fraction=test_fraction, standardize=standardize, rng=rng, **options)
 
 

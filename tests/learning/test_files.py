@@ -294,6 +294,13 @@ def test_a_file_of_another_kind_is_named(content: bytes, message: str, tmp_path:
     assert told.value.hint
 
 
+def test_a_keyword_of_another_reader_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as told:
+        load_file(write(tmp_path, "a.csv", csv_text()), label_colum=0)
+    assert told.value.message == f"{tmp_path / 'a.csv'}: files of csv take no label_colum"
+    assert told.value.hint.startswith("did you mean 'label_column'? allowed: delimiter, drop, header, label_column, ")
+
+
 def test_a_format_of_another_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError) as told:
         load_file(write(tmp_path, "a.data", csv_text()), format="cvs")
