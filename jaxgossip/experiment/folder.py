@@ -4,7 +4,7 @@ config.toml             resolved, runnable as it is
 manifest.json           command, seed, versions, device, digests of what was read and written, times, status
 metrics.jsonl           one object an evaluation
 baselines/NAME.jsonl    the same of a baseline
-node_scores.npz         every node's measurements at the end
+node_scores.npz         every node's measurements at the end, and the nodes' names where the graph has them
 summary.png
 checkpoint/
 
@@ -15,7 +15,7 @@ configuration holds a run, and anything less was left by a kill.
 import contextlib
 import json
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -32,6 +32,8 @@ from jaxgossip.experiment.log import MetricsLog, Record, Seal, anew
 CONFIG, MANIFEST = "config.toml", "manifest.json"
 OWN = (CONFIG, MANIFEST, "metrics.jsonl", "baselines", "node_scores.npz", "summary.png", "checkpoint", "error.txt")
 """What a run writes into its folder."""
+NODE, LONGEST_NAME = "node", 200
+"""The array of the nodes' names in node_scores.npz, and what is kept of a name."""
 FINISHED = ("completed", "diverged")
 STATUSES = (*FINISHED, "running", "interrupted", "failed")
 KINDS: Mapping[str, type] = MappingProxyType(
@@ -173,11 +175,15 @@ class RunFolder:
             disk.write(path, "".join(traceback.format_exception(error)))
             error.add_note(f"the whole trace is in {path}")
 
-    def write_scores(self, scores: Mapping[str, np.ndarray]) -> None:
-        """Write ``node_scores.npz``: every measurement of all nodes, (n,) each."""
+    def write_scores(self, scores: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> None:
+        """Write ``node_scores.npz``: every measurement of all nodes, (n,) each; as ``node``, their names if they have any."""
         self.check_there()
-        path = self.path / "node_scores.npz"
-        disk.write(path, lambda file: np.savez(file, **scores))  # pyright: ignore[reportArgumentType] - a mapping of arrays
+        path, arrays = self.path / "node_scores.npz", dict(scores)
+        if names is not None:  # an array of text is as wide as its longest
+            arrays[NODE] = np.array(
+                [one if len(one) <= LONGEST_NAME else f"{one[: LONGEST_NAME - 1]}…" for one in names]
+            )
+        disk.write(path, lambda file: np.savez(file, **arrays))  # pyright: ignore[reportArgumentType] - a mapping of arrays
 
     def check_there(self) -> None:
         """Raise RunError if the folder was removed since this process took hold of it."""

@@ -144,9 +144,14 @@ def footnote(run: RunData) -> list[str]:
     scores |= {BASELINE_WORDS[name]: numbers[name] for name in BASELINES}
     told = [f"{name} {measure.text(value)}" for name, value in scores.items() if value is not None]
     everyone = run.node_scores.get(measure.key)
-    if everyone is not None and run.n_evaluated != everyone.size and np.isfinite(everyone).any():
-        worst = float(np.nanmin(everyone) if measure.worst == "min" else np.nanmax(everyone))
-        told.insert(2, f"worst of all {everyone.size:,} nodes {measure.text(worst)}")
+    if everyone is not None and np.isfinite(everyone).any():
+        node = int(np.nanargmin(everyone) if measure.worst == "min" else np.nanargmax(everyone))
+        who = "" if run.node_names is None else f" (node {run.node_names[node]})"
+        worst = f"{measure.text(float(everyone[node]))}{who}"
+        if run.n_evaluated != everyone.size:
+            told.insert(2, f"worst of all {everyone.size:,} nodes {worst}")
+        elif who:
+            told = [f"worst node {worst}" if text.startswith("worst node") else text for text in told]
     told += [f"{BASELINE_WORDS[name]} diverged in round {at:,}" for name, at in run.baseline_divergence.items()]
     before = ", the last evaluation before it diverged" * (run.diverged_round is not None)
     scores_told = ", ".join(told) or "not a finite number"

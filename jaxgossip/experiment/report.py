@@ -15,6 +15,7 @@ from jaxgossip.experiment.folder import (
     CONFIG,
     FINISHED,
     MANIFEST,
+    NODE,
     RunFolder,
     checked_manifest,
     finished_log,
@@ -44,6 +45,7 @@ class RunData:
         records: one a evaluation, in the order of rounds.
         baselines: the records of each baseline that was run.
         node_scores: every measurement at the end, (n,) float each, over all nodes; empty before the end.
+        node_names: the names of the nodes, where the graph has them.
         baseline_divergence: round in which a baseline's model became NaN or infinite.
     """
 
@@ -54,6 +56,7 @@ class RunData:
     baselines: Mapping[str, tuple[Record, ...]]
     node_scores: Mapping[str, np.ndarray]
     baseline_divergence: Mapping[str, int]
+    node_names: tuple[str, ...] | None = None
 
     @classmethod
     def load(cls, folder: Path | str) -> "RunData":
@@ -95,13 +98,16 @@ class RunData:
         baselines = {
             name: tuple(record for record in some if not record.get("diverged")) for name, some in baselines.items()
         }
+        scores = _arrays(folder / "node_scores.npz")
+        names = scores.pop(NODE, None)
         return cls(
             folder=folder,
             config=config,
             manifest=manifest,
             records=tuple(records),
             baselines={name: some for name, some in baselines.items() if some},
-            node_scores=_arrays(folder / "node_scores.npz"),
+            node_scores=scores,
+            node_names=None if names is None else tuple(map(str, names.tolist())),
             baseline_divergence=divergence,
         )
 
@@ -342,12 +348,12 @@ def _config(path: Path) -> Mapping[str, Any]:
     return toml.read(path)
 
 
-def _arrays(path: Path) -> Mapping[str, np.ndarray]:
+def _arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         return {}
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: np.asarray(file[name], np.float64) for name in file.files}
+            return {name: file[name] if name == NODE else np.asarray(file[name], np.float64) for name in file.files}
     except (OSError, ValueError, EOFError, BadZipFile) as error:
         raise ConfigError(f"{path}: not readable: {error}", hint="the file is damaged; run it again") from error
 

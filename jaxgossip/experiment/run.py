@@ -208,7 +208,7 @@ def carry_through(
         start = None
         status, rounds, spent = result.status, result.rounds, bool(result.run.spent)
         if result.node_scores:
-            folder.write_scores(result.node_scores)
+            folder.write_scores(result.node_scores, experiment.graph.labels)
         final["run"] = result.metrics.final if len(result.metrics) else earlier[-1]
         del result  # a million models make room for the baselines
         if status != "interrupted":

@@ -60,7 +60,10 @@ class Neighbours:
         if isinstance(graph.structure, Complete):
             return cls(None, None, None, None, graph.n_nodes, "")
         if graph.degrees.min() == 0:
-            raise GraphError(f"node {int(graph.degrees.argmin())} of {graph.name} has no neighbour to talk to")
+            lonely = graph.name_of(int(graph.degrees.argmin()))
+            raise GraphError(
+                f"node {lonely} of {graph.name} has no neighbour to talk to", hint="link it, or leave it out"
+            )
         indptr, indices, order = graph.indptr, graph.indices, graph.order
         if order is not None:
             indptr, entries = taken_rows(indptr, order.nodes)

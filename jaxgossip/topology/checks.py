@@ -89,9 +89,17 @@ def square_matrix(owner: str, matrix: Any) -> sp.csr_array:
         GraphError: it is not square, empty, or holds something else than finite numbers.
     """
     found = finite_matrix(owner, matrix)
-    if found.shape[0] != found.shape[1]:
-        raise GraphError(f"{owner}: the matrix has shape {found.shape}", hint="it must be square: (n, n)")
+    sides = sides_of(found)
+    if sides[0] != sides[1]:
+        raise GraphError(f"{owner}: the matrix has shape {sides}", hint="it must be square: (n, n)")
     return found
+
+
+def sides_of(matrix: sp.csr_array) -> tuple[int, int]:
+    """Return the numbers of rows and columns of a matrix."""
+    shape = matrix.shape
+    assert shape is not None  # as scipy's stubs allow
+    return int(shape[0]), int(shape[1])
 
 
 def finite_matrix(owner: str, matrix: Any) -> sp.csr_array:

@@ -30,7 +30,7 @@ def check_connected(graph: Graph, *, allow_disconnected: bool = False) -> None:
     message = f"{graph.name} is disconnected: {count:,} {kind}, the largest with {largest:,} of {graph.n_nodes:,} nodes"
     isolated = np.flatnonzero((graph.degrees == 0) & (graph.out_degrees == 0))
     if isolated.size:
-        names = [graph.labels[node] if graph.labels else str(node) for node in isolated[:SHOWN].tolist()]
+        names = [graph.name_of(node) for node in isolated[:SHOWN].tolist()]
         more = f" and {isolated.size - SHOWN:,} more" if isolated.size > SHOWN else ""
         message += f"; without any link: {', '.join(names)}{more}"
     if not allow_disconnected:

@@ -142,6 +142,10 @@ class Graph:
             return self.n_components == 1
         return int(csgraph.connected_components(self.to_scipy(), directed=True, connection="strong")[0]) == 1
 
+    def name_of(self, node: int) -> str:
+        """Return what the user calls a node: its label, or else its number."""
+        return self.labels[node] if self.labels is not None else str(node)
+
     def to_scipy(self) -> sp.csr_array:
         """Return the adjacency as a scipy CSR array (n, n) of float64 ones: row i holds the nodes that i hears."""
         ones = np.ones(self.indices.size)

@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from jaxgossip.errors import GraphError, JaxGossipWarning
 from jaxgossip.files import read_bytes, text_of
 from jaxgossip.registry import nearest
-from jaxgossip.topology.checks import finite_matrix
+from jaxgossip.topology.checks import finite_matrix, sides_of
 from jaxgossip.topology.files.formats import read_adjacency, read_matrix_market, read_metis, read_pajek
 from jaxgossip.topology.files.libraries import read_gml, read_graphml
 from jaxgossip.topology.files.lines import read_lines
@@ -108,7 +108,7 @@ def edge_list(
 def _format_of(file: Path, content: bytes, given: str | None) -> str:
     if given is not None:
         if given not in FORMATS:
-            raise GraphError(f"edge_list: unknown format '{given}'", hint=nearest(given, FORMATS))
+            raise GraphError(f"edge_list: unknown format '{given}'", hint=nearest(given, list(FORMATS)))
         return given
     suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"]
     start = content[:2000].decode("utf-8-sig", errors="replace").lstrip()
@@ -153,7 +153,8 @@ def from_scipy(matrix: Any) -> Graph:
         GraphError: it is no matrix, holds something else than finite numbers, or no link.
     """
     square = finite_matrix("from_scipy", matrix)
-    if square.shape[0] != square.shape[1]:
+    sides = sides_of(square)
+    if sides[0] != sides[1]:
         return _bipartite(square)
     diagonal = int(np.count_nonzero(square.diagonal()))
     n_nodes = square.indptr.size - 1
@@ -201,7 +202,7 @@ def from_networkx(graph: Any) -> Graph:
 
 def _bipartite(matrix: sp.csr_array) -> Graph:
     """Return the graph whose sides are the rows and the columns of a matrix, linked where it is not zero."""
-    (n_rows, n_columns), (rows, columns) = matrix.shape, matrix.nonzero()
+    (n_rows, n_columns), (rows, columns) = sides_of(matrix), matrix.nonzero()
     if not rows.size:
         raise GraphError(
             f"from_scipy: the {n_rows} x {n_columns} matrix holds no link",

@@ -181,7 +181,7 @@ def sinkhorn(graph: Graph) -> Weights:
         _, component = connected_components(adjacency, directed=True, connection="strong")
         one_way = np.flatnonzero(component[receivers] != component[graph.indices])
         if one_way.size:
-            listener, speaker = int(receivers[one_way[0]]), int(graph.indices[one_way[0]])
+            listener, speaker = (graph.name_of(int(ends[one_way[0]])) for ends in (receivers, graph.indices))
             raise GraphError(
                 f"sinkhorn: node {listener} hears node {speaker}, but no way leads back: no scaling has unit sums",
                 hint="use uniform weights, or a strongly connected graph",

@@ -9,6 +9,8 @@ import pytest
 
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.examples import examples, examples_folder
+from jaxgossip.experiment.labels import footnote
+from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import run
 from jaxgossip.experiment.sweep import variants
 
@@ -40,6 +42,21 @@ def test_a_config_opens_with_what_to_look_at(path: Path) -> None:
     assert opening.startswith("# ")
     assert "What to look at" in opening
     assert examples()[path.stem]
+
+
+def test_the_names_of_ones_own_nodes_stand_beside_their_scores(tmp_path: Path) -> None:
+    (tmp_path / "friends.txt").write_text("Anna Bob\nBob Carl\n" + f"Carl {'D' * 300}\n")
+    graph = f"topology={{kind='edge_list', path='{tmp_path / 'friends.txt'}'}}"
+    short = ["rounds=2", "evaluation.every=2", "evaluation.baselines=[]"]
+    config = variants(examples_folder() / "ring_sgd.toml", [graph, *short])[0].config
+    folder = run(config, out=tmp_path / "run", command="jaxgossip run").folder
+    with np.load(folder / "node_scores.npz") as scores:
+        assert scores["node"].tolist() == ["Anna", "Bob", "Carl", "D" * 199 + "…"]
+        errors = scores["distance_to_optimum"]
+    found = RunData.load(folder)
+    assert found.node_names is not None
+    assert set(found.node_scores) == {"distance_to_optimum", "test_loss"}
+    assert f"(node {found.node_names[errors.argmax()]})" in footnote(found)[0]
 
 
 @pytest.mark.parametrize(
