@@ -82,11 +82,10 @@ class RunData:
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
         config, manifest = _config(folder / CONFIG), _manifest(folder)
         its, every = RunFolder(folder), _every(config)
-        records = its.log().records(every)
+        ended = manifest.get("status") in FINISHED
+        records = finished_log(folder, manifest, every) if ended else its.log().records(every)
         if not records:
             raise ConfigError(f"{folder} has no evaluation yet", hint="wait for the first, or resume the run")
-        if manifest.get("status") in FINISHED:
-            records = finished_log(folder, manifest, every)
         baselines = {name: its.log(name).records(every) for name in BASELINES}
         for name in BASELINES:
             if seal_of(manifest, name) is not None:

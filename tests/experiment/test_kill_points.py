@@ -4,8 +4,7 @@ import errno
 import io
 import itertools
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,86 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxgossip import disk
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import replicate
 from jaxgossip.experiment import run as runs
-from jaxgossip.experiment.build import Experiment
 from jaxgossip.experiment.config import load
-from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.grid import expand
 from jaxgossip.experiment.report import RunData, final_numbers
 from jaxgossip.experiment.sweep import sweep, variants, write_table
-from jaxgossip.simulation import replicas, rounds
 from tests.experiment.faulty_disk import Tree, full_from, kill_points, put_tree, tree_of
+from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
 
-TEXT = """
-name = "small"
-rounds = 4
-[topology]
-kind = "ring"
-nodes = 3
-[learning]
-dataset = "isotropic_quadratic"
-dataset_options = { dimension = 2, noise = 0.5 }
-[algorithm]
-kind = "dsgd"
-[optimizer]
-kind = "sgd"
-learning_rate = 0.1
-[evaluation]
-every = 2
-baselines = ["isolated"]
-[checkpoint]
-every_s = 0.0
-"""
-VARIANTS = """
-[[variants]]
-name = "slow"
-[[variants]]
-name = "quick"
-optimizer = { learning_rate = 0.2 }
-"""
 CLOCKED = ("started", "finished", "compile_s", "total_s", "resumed", "command", "error")
 """What a manifest tells of the process rather than of the run."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def quick():
-    """Build, trace and compile what is the same only once, stop the clocks, and draw nothing."""
-    known: dict[Any, Any] = {}
-
-    def once(key: Any, make: Callable[[], Any]) -> Any:
-        if key not in known:
-            known[key] = make()
-        return known[key]
-
-    build, program, families = runs.build, rounds.Program, replicate.families
-    built, many, baseline = replicate._built, replicas.Replicas, Experiment.baseline
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "build", lambda config: once(resolved_toml(config), lambda: build(config)))
-        patch.setattr(rounds, "Program", lambda one, **its: once((id(one), "program"), lambda: program(one, **its)))
-        patch.setattr(Experiment, "baseline", lambda self, name: once((id(self), name), lambda: baseline(self, name)))
-        patch.setattr(
-            replicate, "_built", lambda run, shared: once(("run", run.config.name), lambda: built(run, shared))
-        )
-        patch.setattr(
-            replicate, "families",
-            lambda steps, *its, **more: once(
-                tuple(id(one.algorithm) for one in steps), lambda: families(steps, *its, **more)
-            ),
-        )  # fmt: skip
-        patch.setattr(
-            replicas, "Replicas",
-            lambda template, arrays, *_: once((id(template), len(arrays)), lambda: many(template, arrays)),
-        )  # fmt: skip
-        for module in (runs, replicate):
-            origin = {"versions": {}, "device": {}, "flags": {}, "git": None}
-            patch.setattr(module, "provenance", lambda origin=origin: origin)
-        patch.setattr(runs, "check_outline", lambda *_: None)
-        patch.setattr(runs, "check_fits", lambda *_: None)
-        patch.setattr(runs, "draw_summary", lambda path: disk.write(path / "summary.png", b"drawn"))
-        patch.setattr(time, "perf_counter", lambda: 0.0)
+def in_no_time() -> Iterator[None]:
+    with quick():
         yield
 
 
@@ -127,17 +63,7 @@ def again(out: Path) -> None:
 
 def stopped(out: Path) -> None:
     """Leave a run that an interruption ended in the middle."""
-
-    class Stop(runs.Reporter):
-        done = 0
-
-        def advanced(self, done: int) -> None:
-            self.done = done
-
-        def should_stop(self) -> bool:
-            return self.done >= 2
-
-    runs.run(load(TEXT), out=out / "run", reporter=Stop())
+    runs.run(load(TEXT), out=out / "run", reporter=Stop(2))
 
 
 def of_variants(out: Path, *, force: bool = False) -> None:

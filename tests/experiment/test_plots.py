@@ -136,7 +136,7 @@ def test_a_torn_last_line_is_as_if_it_had_not_been_begun(make):
 def test_a_folder_that_is_no_run_is_told(make, tmp_path):
     with pytest.raises(ConfigError, match="no such run"):
         RunData.load(tmp_path / "absent")
-    folder = make("inside")
+    folder = make("inside", manifest={"status": "running"})
     with pytest.raises(ConfigError, match=r"is not a run: it has no config\.toml") as caught:
         RunData.load(tmp_path)
     assert str(folder) in caught.value.hint

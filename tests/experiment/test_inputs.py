@@ -1,0 +1,154 @@
+"""A run goes on with the files that it began with, or says what has changed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jaxgossip.errors import ConfigError
+from jaxgossip.experiment import inputs
+from jaxgossip.experiment.config import load
+from jaxgossip.experiment.grid import expand
+from jaxgossip.experiment.replicate import run_grid
+from jaxgossip.experiment.run import resume, run
+from jaxgossip.experiment.sweep import sweep, variants
+from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
+
+EDGES = "0 1\n1 2\n2 0\n"
+OWN = """
+import helper
+
+def mine(graph):
+    return helper.weights(graph)
+"""
+HELPER = """
+from jaxgossip.mixing import metropolis_hastings as weights
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_no_time() -> Iterator[None]:
+    with quick():
+        yield
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "graph.txt").write_text(EDGES)
+    path = tmp_path / "small.toml"
+    path.write_text(TEXT.replace('kind = "ring"\nnodes = 3', 'kind = "edge_list"\npath = "graph.txt"'))
+    return path
+
+
+def test_every_file_that_a_configuration_names_has_its_digest(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "own.py").write_text(OWN)
+    (tmp_path / "graph.txt").write_text(EDGES)
+    (tmp_path / "data.csv").write_text("".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(60)))
+    text = """
+    rounds = 2
+    topology = { kind = "edge_list", path = "graph.txt" }
+    learning = { dataset = "data.csv", model = "logistic" }
+    algorithm = { kind = "dsgd" }
+    mixing = { kind = "own.py:mine" }
+    optimizer = { kind = "sgd", learning_rate = 0.1 }
+    """
+    found = inputs.digests(load(text, folder=tmp_path))
+    names = [str(tmp_path / name) for name in ("data.csv", "graph.txt", "helper.py", "own.py")]
+    assert list(found) == names
+    assert found[names[1]] == inputs.digest(tmp_path / "graph.txt")
+    assert inputs.digests(load(TEXT)) == {}
+
+
+@pytest.mark.parametrize("name", ["graph.txt", pytest.param("run/config.toml", marks=pytest.mark.slow)])
+def test_a_run_whose_inputs_have_changed_goes_on_only_if_it_is_told_to(name: str, config: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert run(load(config), out=out, reporter=Stop(2)).status == "interrupted"
+    path, before = tmp_path / name, (tmp_path / name).read_text()
+    path.write_text(before + "\n")
+    with pytest.raises(ConfigError) as caught:
+        resume(out)
+    assert caught.value.message == f"{path} has changed since the run in {out} began"
+    assert f"'jaxgossip resume {out} --force' goes on" in caught.value.hint
+    path.write_text(before)
+    assert resume(out, reporter=Stop(3)).rounds == 3
+    path.write_text(before + "\n")
+    stop = Stop()
+    assert resume(out, force=True, reporter=stop).status == "completed"
+    assert f"warning: {path} has changed since the run began; manifest.json says so" in stop.notes
+    manifest = json.loads((out / "manifest.json").read_text())
+    key = "config.toml" if "config" in name else str(path)
+    assert ["changed" in session for session in manifest["resumed"]] == [False, True]
+    assert manifest["resumed"][1]["changed"] == [key]
+    assert manifest["inputs"][key] == inputs.digest(path)
+    assert resume(out).status == "completed"
+
+
+def test_what_a_run_reads_may_not_be_gone(config: Path, tmp_path: Path) -> None:
+    run(load(config), out=tmp_path / "run", reporter=Stop(2))
+    (tmp_path / "graph.txt").unlink()
+    with pytest.raises(ConfigError, match=r"graph\.txt is gone since the run in"):
+        resume(tmp_path / "run")
+
+
+def test_a_run_that_has_ended_is_told_with_the_configuration_it_had(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run(load(TEXT), out=out)
+    path = out / "config.toml"
+    path.write_text(path.read_text().replace("rounds = 4", "rounds = 40"))
+    with pytest.raises(ConfigError, match=r"config\.toml has changed since the run in"):
+        resume(out)
+    assert resume(out, force=True).rounds == 4
+
+
+def test_a_run_of_the_first_release_kept_no_digests_and_goes_on_with_a_note(tmp_path: Path) -> None:
+    whole, out, stop = tmp_path / "whole", tmp_path / "run", Stop()
+    run(load(TEXT), out=whole)
+    run(load(TEXT), out=out, reporter=Stop(2))
+    manifest = json.loads((out / "manifest.json").read_text())
+    for key in ("inputs", "logs"):
+        manifest.pop(key, None)
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    for note in (out / "checkpoint").glob("*.json"):
+        facts = json.loads(note.read_text())
+        note.write_text(json.dumps({key: facts[key] for key in facts if key not in ("log", "note_sha256")}))
+    assert resume(out, reporter=stop).status == "completed"
+    assert any("kept no digests" in note for note in stop.notes)
+    for name in ("metrics.jsonl", "baselines/isolated.jsonl"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_only_with_the_files_of_all_its_runs(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + VARIANTS)
+    out = tmp_path / "out"
+
+    class First(Stop):
+        def should_stop(self) -> bool:
+            return any(note.startswith("[2 of 2]") for note in self.notes)
+
+    assert [one.status for one in sweep(variants(config), out, reporter=First())] == ["completed", "interrupted"]
+    (tmp_path / "graph.txt").write_text(EDGES + "\n")
+    with pytest.raises(ConfigError) as caught:
+        sweep(variants(config), out)
+    assert caught.value.message == f"{tmp_path / 'graph.txt'} has changed since the run in {out / 'slow'} began"
+    assert "--force runs all variants anew" in caught.value.hint
+    assert [one.status for one in sweep(variants(config), out, force=True)] == ["completed"] * 2
+
+
+@pytest.mark.slow
+def test_a_grid_goes_on_only_with_the_files_of_all_its_runs(config: Path, tmp_path: Path) -> None:
+    grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"]), tmp_path / "out"
+    assert run_grid(grid, out, reporter=Stop(2)).interrupted
+    (tmp_path / "graph.txt").write_text(EDGES + "\n")  # the group that was stopped has read the other one
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            run_grid(grid, out)
+        assert caught.value.message == f"{tmp_path / 'graph.txt'} has changed since the runs in {out} began"
+        (tmp_path / "graph.txt").write_text(EDGES)
+        assert not run_grid(grid, out).interrupted  # … and in the second turn, the runs that are there
+        (tmp_path / "graph.txt").write_text(EDGES + "\n")
+    assert run_grid(grid, out, force=True).done == 2
+    larger = expand(config, ["optimizer.learning_rate=0.1,0.2,0.3"])
+    assert run_grid(larger, out).done == 1
