@@ -117,8 +117,8 @@ def dirichlet(
     """Each class divided over nodes in proportions drawn from Dirichlet(alpha, …, alpha): skewed classes and sizes.
 
     Yurochkin et al. 2019, "Bayesian nonparametric federated learning of neural networks"; what is mostly meant where
-    Hsu, Qi and Brown 2019 are cited (they draw the classes of a node of given size instead). Nodes that would end
-    with nothing get a sample of those that own most.
+    Hsu, Qi and Brown 2019 are cited (they draw the classes of a node of given size instead). A share p of m samples is
+    ⌊pm⌋ or ⌈pm⌉ of them, pm on average. Nodes that would end with nothing get a sample of those that own most.
 
     Args:
         labels: (m,) class of each training sample.
@@ -139,8 +139,11 @@ def dirichlet(
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
         ends = rng.dirichlet(np.full(n_nodes, alpha)).cumsum()
-        places = (np.arange(len(members)) + 0.5) / len(members)
-        owners[members] = np.searchsorted(ends, places * ends[-1], side="right")
+        # From a random place on, and in an order of the nodes drawn for each class: shares that are no whole numbers of
+        # samples are rounded to the right mean, and no node is rounded up for where it stands.
+        places = (np.arange(len(members)) + rng.random()) / len(members)
+        node = rng.permutation(n_nodes)
+        owners[members] = node[np.minimum(np.searchsorted(ends, places * ends[-1], side="right"), n_nodes - 1)]
     return replace(_from_owners(owners, n_nodes, local_test, rng), labels=fingerprint(labels))
 
 
@@ -265,7 +268,7 @@ def _from_owners(owners: np.ndarray, n_nodes: int, local_test: float, rng: np.ra
     sizes = np.bincount(owners, minlength=n_nodes)
     empty = np.flatnonzero(sizes == 0)
     if empty.size:
-        kept = _after_giving(sizes, empty.size)
+        kept = _after_giving(sizes, empty.size, rng)
         rank = np.arange(len(order)) - np.repeat(sizes.cumsum() - sizes, sizes)
         given = rng.permutation(order[rank >= np.repeat(kept, sizes)])
         owners = owners.copy()
@@ -275,14 +278,15 @@ def _from_owners(owners: np.ndarray, n_nodes: int, local_test: float, rng: np.ra
     return _partition(order, sizes, local_test, len(owners))
 
 
-def _after_giving(sizes: np.ndarray, wanted: int) -> np.ndarray:
-    """Return what is left to each node when the one that owns most gives a sample, ``wanted`` times over."""
+def _after_giving(sizes: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """Return what is left to each node when the one that owns most, any of several, gives a sample, ``wanted`` times over."""
     low, high = 1, int(sizes.max())
     while low < high:  # the lowest level above which there are no more samples than wanted
         level = (low + high) // 2
         low, high = (low, level) if np.maximum(sizes - level, 0).sum() <= wanted else (level + 1, high)
     kept = np.minimum(sizes, low)
-    kept[np.flatnonzero(kept == low)[: wanted - int((sizes - kept).sum())]] -= 1
+    last = wanted - int((sizes - kept).sum())
+    kept[rng.permutation(np.flatnonzero(kept == low))[:last]] -= 1
     return kept
 
 
