@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -101,6 +101,8 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
             raise InputError(f"{what}: {name} cannot be {shown(value)}", hint=hint)
     elif name == "seed" and annotation is int:
         whole(what, name, value, 0, MOST_SEED)
+    elif (origin is tuple and len(members) == 2 and members[1] is ...) or origin is list:
+        _several(what, name, value, members[0])
     elif annotation is int:
         whole(what, name, value, -MOST - 1)
     elif annotation is float and not _is_scalar_array(value):
@@ -112,6 +114,14 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
         wanted = described_as(annotation.__name__)
         hint = MADE_BY[annotation.__name__]
         raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {shown(value)}", hint=hint)
+
+
+def _several(what: str, name: str, values: Any, annotation: Any) -> None:
+    """Check each of a list's values by an annotation."""
+    if isinstance(values, str) or not (isinstance(values, Sequence) or hasattr(values, "tolist")):
+        raise ArgumentTypeError(f"{what}: {name} must be a list, not {shown(values)}")
+    for place, value in enumerate(values):
+        plain(what, f"{name}[{place}]", value, annotation)
 
 
 def generator(what: str, rng: Any) -> None:
@@ -228,4 +238,5 @@ def described(value: Any) -> str:
 
 def described_as(noun: str) -> str:
     """Return a noun with its article."""
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
+    spelt = noun[:2].isupper()  # by letters: an MLP
+    return f"{'an' if noun[:1] in ('AEFHILMNORSX' if spelt else 'AEIOUaeiou') else 'a'} {noun}"

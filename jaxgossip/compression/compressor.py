@@ -63,6 +63,8 @@ class Compressor:
             key: the key of the round; what a node draws is a function of the key and of its number.
             nodes: (n,) int32, the node number that each row stands for; None means that row i is node i.
         """
+        if x.ndim != 2:
+            raise InputError(f"compressor '{self.name}' takes rows (n, p), not an array of shape {x.shape}")
         nodes = jnp.arange(x.shape[0], dtype=jnp.int32) if nodes is None else nodes
         wide = accumulator(x.dtype)
         if x.dtype == wide:

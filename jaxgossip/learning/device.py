@@ -18,7 +18,10 @@ def float_type(dtype: DTypeLike) -> np.dtype:
     Raises:
         InputError: not a floating type, or float64 while JAX has it switched off and would quietly take float32.
     """
-    kind = np.dtype(dtype)
+    try:
+        kind = np.dtype(dtype)
+    except TypeError as error:
+        raise InputError(f"{dtype!r} is no dtype", hint="dtype is bfloat16, float16, float32 or float64") from error
     if not jnp.issubdtype(kind, jnp.floating):
         raise InputError(
             f"models are of a floating type, not {kind}", hint="dtype is bfloat16, float16, float32 or float64"

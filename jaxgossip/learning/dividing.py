@@ -94,8 +94,14 @@ def check_model(model: Any) -> None:
     """Raise ArgumentTypeError unless it is a Model."""
     if isinstance(model, Model):
         return
-    packages = {one.__module__.partition(".")[0] for one in type(model).__mro__}
-    if "flax" in packages:
+    modules = [one.__module__ for one in (model if isinstance(model, type) else type(model)).__mro__]
+    packages = {module.partition(".")[0] for module in modules}
+    if any(module.startswith("flax.nnx") for module in modules):
+        hint = (
+            "graph, params, rest = nnx.split(module, nnx.Param, ...), then from_functions(lambda key: params, "
+            "lambda p, x: nnx.merge(graph, p, rest)(x))"
+        )
+    elif "flax" in packages:
         hint = (
             "from_functions(lambda key: module.init(key, x)['params'], lambda p, x: module.apply({'params': p}, x)), "
             "x being some samples"
@@ -114,14 +120,3 @@ def check_model(model: Any) -> None:
     else:
         hint = "one of jg.learning.models, called with input_shape and n_classes; or from_functions(init, apply)"
     raise ArgumentTypeError(f"{shown(model)} is no model", hint=hint)
-
-
-def check_variables(params: Any) -> None:
-    """Raise InputError where parameters hold what flax keeps beside them: running statistics are not learnt by gradients."""
-    if isinstance(params, Mapping) and "params" in params and len(params) > 1:
-        others = sorted(str(name) for name in params if name != "params")
-        raise InputError(
-            f"init returns {', '.join(others)} beside params, which no gradient moves",
-            hint="init returns module.init(key, x)['params'] alone; take a module without running statistics, such as "
-            "LayerNorm in the place of BatchNorm",
-        )

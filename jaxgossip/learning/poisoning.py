@@ -2,10 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 
-from jaxgossip.errors import DataError
+from jaxgossip.checks import shown
+from jaxgossip.errors import ArgumentTypeError, DataError
 from jaxgossip.learning.datasets import Dataset
 from jaxgossip.learning.partition import Partition
 
@@ -24,6 +26,8 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
     Raises:
         DataError: a node that does not exist, or a partition of another table.
     """
+    if isinstance(nodes, Integral | str):
+        raise ArgumentTypeError(f"flip_labels: nodes is a list of node numbers, not {shown(nodes)}")
     partition.check_table(dataset.name, dataset.y_train)
     for node in nodes:
         if not 0 <= node < partition.n_nodes:

@@ -1,6 +1,6 @@
 """What a network learns: one objective a node, seen as rows of parameters; and classes learnt from a divided data set."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal, Protocol
 
@@ -10,12 +10,13 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxgossip.checks import whole
-from jaxgossip.errors import DataError, InputError
+from jaxgossip.checks import guarded, shown, whole
+from jaxgossip.errors import ArgumentTypeError, DataError
 from jaxgossip.learning.blocks import in_blocks
 from jaxgossip.learning.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
-from jaxgossip.learning.dividing import check_dataset, check_model, check_variables, divided
+from jaxgossip.learning.dividing import check_dataset, check_model, divided
+from jaxgossip.learning.functions import check_functions
 from jaxgossip.learning.model import Model, predict
 from jaxgossip.learning.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
@@ -84,7 +85,7 @@ class Classification(Sampled):
 
     def __init__(self, dataset: Dataset, partition: Partition, model: Model, **options: Any) -> None:
         kind = accumulator(options["dtype"])
-        _check_functions(model, dataset, kind)
+        check_functions(model, dataset, kind)
         self._n_classes = dataset.n_classes
         self._data_told = dataset.describe()
         x, self._x_test = (model.prepare(jnp.asarray(x, kind)) for x in (dataset.x_train, dataset.x_test))
@@ -139,36 +140,25 @@ class Classification(Sampled):
         return {"local_accuracy": in_blocks(one, (x, nodes))}
 
 
-def _check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
-    """Raise InputError unless scores and losses of the user's own functions have the shapes that are relied on."""
-    x = jax.ShapeDtypeStruct((2, *dataset.x_train.shape[1:]), dtype)
-    params = jax.eval_shape(model.init, jax.random.key(0))
-    check_variables(params)
-    params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), params)
-    x = jax.eval_shape(model.prepare, x)
-    labels = jax.ShapeDtypeStruct((2,), jnp.int32)
-    scores = jax.eval_shape(model.apply, params, x)
-    wide = scores.ndim == 2 and scores.shape[0] == 2 and scores.shape[1] >= max(2, dataset.n_classes)
-    if model.measures is not None:  # scores need not be of classes
-        measured = jax.eval_shape(model.measures, scores, labels)
-        if not measured:
-            raise InputError("the model's measures are empty", hint="measures gives numbers by name, one at least")
-        for name, found in measured.items():
-            if found.shape != ():
-                raise InputError(f"the measure '{name}' has shape {found.shape}", hint="measures gives numbers by name")
-    elif not wide and (scores.shape != (2,) or dataset.n_classes != 2):
-        raise InputError(
-            f"the model gives scores of shape {scores.shape} for two samples of {dataset.n_classes} classes",
-            hint="apply returns (samples, classes)" + (", or (samples,)" if dataset.n_classes == 2 else ""),
-        )
-    losses = jax.eval_shape(model.losses, params, x, labels)
-    if losses.shape != (2,):
-        name = "loss" if model.objective is None else "objective"
-        raise InputError(
-            f"the {name} of two samples has shape {losses.shape}", hint=f"{name} returns one number a sample"
-        )
+def _check_arguments(name: str, given: Mapping[str, Any]) -> None:
+    check_dataset(given["dataset"])
+    check_model(given["model"])
+    private, order, privacy = (given.get(one) for one in ("private", "order", "privacy"))
+    if isinstance(private, str):
+        raise ArgumentTypeError(f"{name}: private is a list of names", hint=f"private=[{private!r}]")
+    if order is not None and not isinstance(order, Order):
+        hint = "order=graph.order" if hasattr(order, "order") else ""
+        raise ArgumentTypeError(f"{name}: {shown(order)} is no order of nodes", hint=hint)
+    if privacy is not None and not isinstance(privacy, DifferentialPrivacy):
+        hint = "privacy=jg.learning.DifferentialPrivacy(clip, noise_multiplier)"
+        raise ArgumentTypeError(f"{name}: {shown(privacy)} is no DifferentialPrivacy", hint=hint)
 
 
+def _checked[**P, R](builder: Callable[P, R]) -> Callable[P, R]:
+    return guarded(builder, _check_arguments)
+
+
+@_checked
 def classification(
     dataset: Dataset,
     partition: Partition | str | Callable[..., Partition],
@@ -211,8 +201,6 @@ def classification(
             shape, a dtype that JAX does not have, or no number of nodes to divide samples over.
         ArgumentTypeError: something else in the place of a data set, a partition or a model.
     """
-    check_dataset(dataset)
-    check_model(model)
     if isinstance(batch_size, Integral) and batch_size < 0:
         raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
     whole("classification", "batch_size", batch_size, 0)

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array
 
-from jaxgossip.errors import GraphError
+from jaxgossip.errors import GraphError, InputError
 from jaxgossip.mixing.counting import Count, count, times, total
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
@@ -46,7 +46,10 @@ class Operator(abc.ABC):
 
     def __call__(self, x: Rows) -> Rows:
         """Return W x, shape (n, p)."""
-        return self.mix(jnp.asarray(x), None)
+        x = jnp.asarray(x)
+        if x.ndim != 2 or x.shape[0] != self.n_nodes:
+            raise InputError(f"W mixes {self.n_nodes:,} rows (n, p), not an array of shape {x.shape}")
+        return self.mix(x, None)
 
     def at(self, round_number: jax.Array, key: PRNGKey) -> "Operator":  # noqa: ARG002 - the schedule's signature
         """Return this round's operator; schedules return another each round."""

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.checks import MOST_SEED, is_number, shown, whole
 from jaxgossip.errors import ArgumentTypeError, InputError
@@ -27,6 +29,16 @@ def check_counts(rounds: Any, seed: Any, evaluate_every: Any, sampled_nodes: Any
         whole("simulate", name, value, least, *(() if most is None else (most,)))
 
 
+def check_precision(matmul_precision: Any) -> None:
+    """Raise InputError unless JAX knows the precision."""
+    try:
+        with jax.default_matmul_precision(matmul_precision):
+            pass
+    except ValueError as error:
+        hint = "'highest' is full float32; 'high' and 'default' are quicker on accelerators"
+        raise InputError(f"matmul_precision cannot be {shown(matmul_precision)}", hint=hint) from error
+
+
 def check_parts(algorithm: Any, conditions: Any, speeds: Any) -> None:
     """Raise ArgumentTypeError unless they are what the rounds engine runs."""
     if not isinstance(algorithm, Algorithm):
@@ -45,6 +57,15 @@ def check_parts(algorithm: Any, conditions: Any, speeds: Any) -> None:
     if speeds is not None and not isinstance(speeds, Speeds):
         raise ArgumentTypeError(
             f"simulate: {shown(speeds)} is no Speeds", hint="speeds=jg.network.speeds.constant(n_nodes)"
+        )
+
+
+def check_observer(observer: Any, kind: type) -> None:
+    """Raise ArgumentTypeError unless it is None or listens as an observer of this ``kind`` does."""
+    heard = [name for name in vars(kind) if not name.startswith("_")]
+    if observer is not None and not all(hasattr(observer, name) for name in heard):
+        raise ArgumentTypeError(
+            f"{shown(observer)} is no observer", hint="a class derived from jg.simulation.Observer, made"
         )
 
 

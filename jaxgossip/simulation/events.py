@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
 from jaxgossip.network.schedule import Kind, Source
-from jaxgossip.simulation.arguments import check_counts, check_protocol
+from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
 from jaxgossip.simulation.flow import Flow
 from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import check_start
@@ -99,6 +99,8 @@ def simulate_events(
     """
     check_protocol(protocol, schedule)
     check_counts(cycles, seed, evaluate_every, sampled_nodes, byte_budget)
+    check_precision(matmul_precision)
+    check_observer(observer, Observer)
     observer = observer or Observer()
     observer.compiling()
     began = time.perf_counter()

@@ -13,7 +13,7 @@ from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.mixing.counting import to_int
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
-from jaxgossip.simulation.arguments import check_counts, check_parts
+from jaxgossip.simulation.arguments import check_counts, check_observer, check_parts, check_precision
 from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import Program, RunState, by_node, check_start
 from jaxgossip.typing import PyTree, Rows
@@ -135,6 +135,8 @@ def simulate(
     """
     check_parts(algorithm, conditions, speeds)
     check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
+    check_precision(matmul_precision)
+    check_observer(observer, Observer)
     observer = observer or Observer()
     observer.compiling()
     began = time.perf_counter()

@@ -71,6 +71,7 @@ def of_package(name: str, package: str) -> type:
 
 
 FLAX = "(from_functions(lambda key: module.init(key, x)['params'], lambda p, x: module.apply({'params': p}, x)), x being some samples)"
+NNX = "(graph, params, rest = nnx.split(module, nnx.Param, ...), then from_functions(lambda key: params, lambda p, x: nnx.merge(graph, p, rest)(x)))"
 EQX = "(params, static = eqx.partition(module, eqx.is_inexact_array), then from_functions(lambda key: params, lambda p, x: jax.vmap(eqx.combine(p, static))(x)))"
 NAMES = "(partition is a name (iid, fixed_size, one_sample, dirichlet, label_shards, quantity_skew), a Partition, or what divides labels)"
 SOME = "(one of jg.learning.models, called with input_shape and n_classes; or from_functions(init, apply))"
@@ -83,6 +84,14 @@ def task(dataset: Any = None, partition: Any = "iid", model: Any = MODEL, **opti
 
 def with_statistics(key: Any) -> Any:
     return {"params": {"w": jnp.zeros(2)}, "batch_stats": {"mean": jnp.zeros(2)}}
+
+
+def swapped_init(key: Any) -> Any:
+    return {"w": jax.random.normal(key, (2,))}
+
+
+def swapped_apply(params: Any, x: Any) -> Any:
+    return x @ params["w"]
 
 
 MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
@@ -98,7 +107,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a number for a partition": (lambda: task(partition=9), f"an int is no partition of table {NAMES}"),
     "what divides nothing": (lambda: task(partition=lambda labels, n_nodes, rng: labels[:n_nodes] + (rng == 0)), f"an array is no partition of table {NAMES}"),
     "no number of nodes": (lambda: task(nodes=None), "table is to be divided over how many nodes? (nodes=graph.n_nodes)"),
-    "a graph for a number of nodes": (lambda: task(nodes=jg.topology.ring(9)), "classification: nodes must be a whole number of at least 1, not a Graph (give its n_nodes)"),
+    "a graph for a number of nodes": (lambda: task(nodes=jg.topology.ring(9)), "classification: nodes must be a whole number, not a Graph (give its n_nodes)"),
     "labels and nodes swapped": (lambda: parts.dirichlet(9, data().y_train), "partition 'dirichlet' divides labels, not an int (partitions.dirichlet(data.y_train, n_nodes, …))"),
     "a data set for labels": (lambda: parts.iid(data(), 9), "partition 'iid' divides labels, not a Dataset (partitions.iid(data.y_train, n_nodes, …))"),
     "one-hot labels": (lambda: parts.iid(np.eye(9), 9), "partition 'iid' divides labels, not an array of shape (9, 9) (one a sample)"),
@@ -107,10 +116,23 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a model that was not made": (lambda: task(model=jg.learning.models.logistic), f"the function logistic is no model {SOME}"),
     "two functions": (lambda: task(model=(print, print)), "a tuple is no model (jg.learning.from_functions(init, apply))"),
     "a flax module": (lambda: task(model=of_package("Dense", "flax")()), f"a Dense is no model {FLAX}"),
-    "an equinox module": (lambda: task(model=of_package("Net", "equinox")()), f"a Net is no model {EQX}"),
+    "an equinox module": (lambda: task(model=of_package("MLP", "equinox")()), f"an MLP is no model {EQX}"),
+    "a class of flax": (lambda: task(model=of_package("Dense", "flax")), f"the class Dense is no model {FLAX}"),
+    "a module of nnx": (lambda: task(model=of_package("Linear", "flax.nnx")()), f"a Linear is no model {NNX}"),
     "another pair of init and apply": (lambda: task(model=of_package("Transformed", "haiku")()), "a Transformed is no model (from_functions(lambda key: model.init(key, x), lambda p, x: model.apply(p, …, x)))"),
     "running statistics": (lambda: task(model=jg.learning.from_functions(with_statistics, lambda p, x: x @ p["params"]["w"])), "init returns batch_stats beside params, which no gradient moves (init returns module.init(key, x)['params'] alone; take a module without running statistics, such as LayerNorm in the place of BatchNorm)"),
-    "half a sample a batch": (lambda: task(batch_size=0.5), "classification: batch_size must be a whole number of at least 0, not 0.5"),
+    "functions swapped": (lambda: task(model=jg.learning.from_functions(swapped_apply, swapped_init)), "the model's init raised TypeError: swapped_apply() missing 1 required positional argument: 'x' (init(key) -> params, floats in any pytree)"),
+    "a model of other samples": (lambda: task(model=jg.learning.models.logistic((57,), 2)), "the model's apply raised TypeError: dot_general requires contracting dimensions to have the same shape, got (3,) and (58,) (apply(params, x), x of two samples being of shape (2, 3))"),
+    "a number for a shape": (lambda: jg.learning.models.logistic(57, 2), "logistic: input_shape must be a list, not 57"),
+    "half a width": (lambda: jg.learning.models.mlp((4,), 2, hidden=(8.5,)), "mlp: hidden[0] must be a whole number, not 8.5"),
+    "a name for private ones": (lambda: task(private="head"), "classification: private is a list of names (private=['head'])"),
+    "another start": (lambda: task(init="Same"), "classification: init cannot be 'Same' (did you mean 'same'? allowed: independent, same)"),
+    "privacy in a dict": (lambda: task(privacy={"clip": 1.0}), "classification: a dict is no DifferentialPrivacy (privacy=jg.learning.DifferentialPrivacy(clip, noise_multiplier))"),
+    "a graph for an order": (lambda: task(order=jg.topology.ring(9)), "classification: a Graph is no order of nodes (order=graph.order)"),
+    "no type": (lambda: task(dtype="float3"), "'float3' is no dtype (dtype is bfloat16, float16, float32 or float64)"),
+    "one node for many": (lambda: jg.learning.flip_labels(data(), parts.iid(data().y_train, 9), 3), "flip_labels: nodes is a list of node numbers, not 3"),
+    "a negative seed": (lambda: parts.iid(data().y_train, 9, rng=-1), "iid: rng must be a generator or a seed of at least 0, not -1"),
+    "half a sample a batch": (lambda: task(batch_size=0.5), "classification: batch_size must be a whole number, not 0.5"),
     "an endless batch": (lambda: task(batch_size=2**31), "classification: batch_size must be at most 2,147,483,647, not 2,147,483,648"),
 }  # fmt: skip
 

@@ -374,7 +374,7 @@ def test_impossible_problems_are_told(options: dict, error: type[Exception], mes
             "hinge",
             "the model's parameter ['steps'] is of type int32 (return floats from init)",
         ),
-        (lambda _: {}, lambda _, x: x.sum(1), "hinge", "the model has no parameters"),
+        (lambda _: {}, lambda _, x: x.sum(1), "hinge", "the model has no parameters (return some from the model's init)"),
     ],
 )  # fmt: skip
 def test_functions_of_ones_own_that_do_not_fit_are_told(init, apply, loss, message: str) -> None:
