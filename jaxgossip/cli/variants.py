@@ -3,12 +3,13 @@
 import shlex
 import sys
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 
 from jaxgossip.cli.output import hint, say, set_options, slow, tell, typed, wrapped
 from jaxgossip.cli.progress import TerminalReporter, stoppable
 from jaxgossip.cli.tables import table
-from jaxgossip.experiment.build import Experiment, build
+from jaxgossip.experiment.build import build
 from jaxgossip.experiment.plots import FEW_LINES, save_figure
 from jaxgossip.experiment.plots import compare as draw
 from jaxgossip.experiment.report import RunData, compare_table, final_numbers
@@ -57,30 +58,36 @@ def validate(config: Path, overrides: list[str]) -> None:
     found = variants(config, overrides)
     if len(found) == 1:
         with slow("building"):
-            parts = _built(found[0].config)
-        _show_parts(config, found[0].config, parts)
+            facts = _facts(found[0].config)
+        say(f"{config} is valid")
+        _show(facts)
         hint("jaxgossip", "run", config, *set_options(overrides))
         return
+    each = []
     for number, variant in enumerate(found, start=1):
         tell(f"[{number} of {len(found)}] building {variant.name}")
-        _built(variant.config)
-    say(f"{config} is valid: {len(found)} variants")
+        each.append(_facts(variant.config))
+    common = {name: words for name, words in each[0].items() if all(facts.get(name) == words for facts in each)}
+    say(f"{config} is valid: {len(found)} variants" + (", which have in common" if common else ""))
+    _show(common)
     hint("jaxgossip", "sweep", config, *set_options(overrides))
 
 
-def _built(loaded: Config) -> Experiment:
+def _facts(loaded: Config) -> dict[str, str]:
+    """Return what a configuration builds, in words."""
     with precision(loaded):
-        return build(loaded)
-
-
-def _show_parts(config: Path, loaded: Config, parts: Experiment) -> None:
+        parts = build(loaded)
     graph = parts.graph.describe()
     degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
-    held = f"{parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held"
-    facts = {"topology": f"{graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}"}
-    facts |= {**data_facts(parts.problem), "learning": held}
-    facts |= {"algorithm": f"{parts.algorithm.name}, {loaded.rounds:,} rounds"}
-    say(f"{config} is valid")
+    return {
+        "topology": f"{graph['name']}: {graph['nodes']:,} nodes, {graph['edges']:,} edges, {degrees}",
+        **data_facts(parts.problem),
+        "learning": f"{parts.problem.n_params:,} parameters a node, {int(parts.problem.sample_counts.sum()):,} samples held",
+        "algorithm": f"{parts.algorithm.name}, {loaded.rounds:,} rounds",
+    }
+
+
+def _show(facts: Mapping[str, str]) -> None:
     for name, words in facts.items():
         # names of files and classes are not torn apart
         lines = textwrap.wrap(words, WIDTH - 15, break_long_words=False, break_on_hyphens=False)

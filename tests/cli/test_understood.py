@@ -68,6 +68,28 @@ def test_validate_shortens_what_is_many(called: Called, tmp_path: Path) -> None:
     assert "  data " not in out  # quadratics have none
 
 
+def test_validate_says_what_variants_have_in_common(called: Called, tmp_path: Path) -> None:
+    (tmp_path / "mail.data").write_text(
+        "".join(f"{i % 3}.5,{i % 7}.25,{'spam' if i % 2 else 'ham'}\n" for i in range(20))
+    )
+    (tmp_path / "c.toml").write_text(
+        TABLE
+        + '[[variants]]\nname = "a"\ntopology = {kind = "complete", nodes = 4}\n[[variants]]\nname = "b"\nrounds = 3\n'
+    )
+    code, out, _ = called("validate", "c.toml")
+    assert code == 0
+    assert out.splitlines()[:8] == [
+        "c.toml is valid: 2 variants, which have in common",
+        "  data         mail.data: 18 samples to train on and 2 to test on",
+        "  features     2",
+        "  classes      2: ham (10), spam (10)",
+        "  notes        fields separated by commas, no line of names; labels: column 2",
+        "  nodes        4 to 5 samples, 4.5 on average",
+        "  learning     6 parameters a node, 18 samples held",
+        "",
+    ]
+
+
 def test_validate_says_what_ratings_are(called: Called, tmp_path: Path) -> None:
     rows = "".join(f"{item},{user},{1 + item % 5}\n" for user in range(4) for item in range(6))
     (tmp_path / "r.csv").write_text("movieId,userId,rating\n" + rows)
