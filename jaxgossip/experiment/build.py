@@ -122,7 +122,13 @@ def build(
     mixing, W = config.mixing, None
     if mixing is not None:
         W = shared.get(
-            ("W", *of_graph, mixing, _seed_of(config, mixing)),
+            (
+                "W",
+                *of_graph,
+                mixing,
+                _seed_of(config, mixing),
+                config.device.dtype == "float64",
+            ),  # its tables' precision
             lambda: part.section(
                 "mixing", mixing, MIXINGS, (Operator, Schedule), graph=graph, rng=host_rng(config.seed, "mixing")
             ),

@@ -68,7 +68,7 @@ def operator(weights: Weights) -> Operator:
             )
             return HypercubeFlip(own, _device(tables, weights, dimension), n, graph.n_links)
         case Complete() if not _uneven(weights) and n > 1:
-            return AxisMean(jnp.asarray(float(weights.edge) * n), (1, n, 1))
+            return AxisMean(jnp.asarray(float(np.ravel(weights.edge)[0]) * n), (1, n, 1))
         case Complete() if n > MAX_DENSE:
             raise GraphError(
                 f"unequal weights on the complete graph of {n:,} nodes need a dense matrix",

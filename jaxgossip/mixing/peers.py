@@ -54,15 +54,19 @@ class Neighbours:
             GraphError: the graph is directed, or a node has no neighbour to talk to.
         """
         if graph.directed:
-            raise GraphError(f"random peers need an undirected graph, and {graph.name} is directed")
+            raise GraphError(
+                f"random peers need an undirected graph, and {graph.name} is directed",
+                hint="topology.kind = 'ring' or another undirected one, or mixing.kind = 'static' or 'push_sum'",
+            )
         if graph.n_nodes < 2:
-            raise GraphError("random peers need at least two nodes")
+            raise GraphError("random peers need at least two nodes", hint="topology.nodes = 2 or more")
         if isinstance(graph.structure, Complete):
             return cls(None, None, None, None, graph.n_nodes, "")
         if graph.degrees.min() == 0:
             lonely = graph.name_of(int(graph.degrees.argmin()))
             raise GraphError(
-                f"node {lonely} of {graph.name} has no neighbour to talk to", hint="link it, or leave it out"
+                f"node {lonely} of {graph.name} has no neighbour to talk to",
+                hint="link it, or leave it out; or mixing.kind = 'static'",
             )
         indptr, indices, order = graph.indptr, graph.indices, graph.order
         if order is not None:

@@ -185,6 +185,15 @@ def test_numbers_that_rule_faults_out_stay_in_the_program(config) -> None:
     assert [len(lifted_numbers(run)) for run in grid.runs] == [1, 2, 2, 3]
 
 
+def test_runs_of_two_precisions_share_no_table_of_weights(config, tmp_path) -> None:
+    shared = replicate.Shared()
+    for run in expand(config, ["device.dtype=float32,float64"], 1, ["topology={kind='star', nodes=40}"]).runs:
+        with replicate.precision(run.config):
+            W, dtype = build(run.config, shared=shared).W, run.config.device.dtype
+            assert W.self_weight.dtype == dtype
+            assert build(run.config, shared=shared).W is W
+
+
 def test_values_that_are_tables_are_told_by_their_kinds(config, tmp_path) -> None:
     option = "topology={kind='ring',nodes=16},{nodes=16,kind='random_regular',degree=4}"
     grid = expand(config, [option])

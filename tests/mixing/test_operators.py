@@ -127,6 +127,17 @@ def test_the_structure_chooses_the_operator(graph: Graph, expected: type) -> Non
     assert isinstance(jg.mixing.operator(weights.uniform(graph)), expected)
 
 
+def test_weights_that_are_alike_but_listed_one_by_one_are_the_same_operator() -> None:
+    """As those are that were read from a file."""
+    for graph in (t.complete(5), t.ring(8), t.torus(9), t.hypercube(8), t.random_regular(8, degree=3, rng=0)):
+        plain = weights.metropolis_hastings(graph)
+        listed = Weights(graph, np.full(graph.n_links, plain.edge), np.full(graph.n_nodes, plain.self_weight), "listed")
+        W, expected = jg.mixing.operator(listed), jg.mixing.operator(plain)
+        assert type(W) is type(expected)
+        np.testing.assert_allclose(W.as_matrix(), expected.as_matrix(), atol=1e-7)
+        np.testing.assert_allclose(W(jnp.eye(graph.n_nodes)), W.as_matrix(), atol=1e-6)
+
+
 @pytest.mark.parametrize("graph", [t.star(100_000), t.barabasi_albert(100_000, m=8, rng=0)], ids=["star", "power law"])
 def test_hybrids_cost_in_proportion_to_their_edges(graph: Graph) -> None:
     W = jg.mixing.metropolis_hastings(graph)

@@ -1,0 +1,288 @@
+"""What the rows of the covering arrays are as configurations, and which of them are refused: why, is said rule by rule."""
+
+import functools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip.algorithms import GossipProtocol
+from jaxgossip.experiment.build import Experiment, Shared, build, build_graph
+from jaxgossip.experiment.catalogue import standard, takes
+from jaxgossip.experiment.config import validate
+from jaxgossip.experiment.run import precision
+from jaxgossip.experiment.schema import configurable
+from jaxgossip.experiment.sections import SUPPLIED, Config
+from jaxgossip.learning import TASKS
+from jaxgossip.mixing.learned import Edges
+from jaxgossip.network.schedule import EXCHANGES
+from jaxgossip.simulation.alike import Template
+from jaxgossip.simulation.compiled import Compiler
+from jaxgossip.simulation.flow import Flow
+from jaxgossip.simulation.program import Steps
+from jaxgossip.simulation.waving import WaveProgram
+from jaxgossip.topology import Graph, metropolis_hastings
+from tests.experiment.covering import IN_EVENTS, IN_ROUNDS, LEARNING, NONE, Array, Row, Rule, covering, every_pair
+
+NODES = 16
+VALUES: Mapping[str, Any] = {
+    "nodes": NODES, "degree": 4, "m": 2, "beta": 0.3, "blocks": 2, "p_in": 0.8, "p_out": 0.3, "cliques": 4, "p": 0.5,
+    "radius": 0.6, "learning_rate": 0.05, "samples": 8, "seconds": 0.5, "high_s": 1.5, "seconds_a_byte": 1e-3,
+    "median_s": 0.5, "online": 0.7, "mean_online_s": 3.0, "mean_offline_s": 1.0, "median_online_s": 3.0,
+    "median_offline_s": 1.0,
+}  # fmt: skip
+"""Values of keys that have to be given, by name."""
+OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("topology", "erdos_renyi"): {"p": 0.5},
+    ("topology", "random_geometric"): {"radius": 0.6},
+    ("dataset", "synthetic"): {"samples": 320, "features": 4},
+    ("dataset", "ratings"): {"items": 12, "ratings_a_user": 6, "rank": 2},
+    ("model", "mlp"): {"hidden": [3]},
+    ("model", "cnn"): {"channels": [2, 2]},
+    ("algorithm", "pens"): {"sampled": 3, "top": 1, "settle_at": 2},
+    ("adversary", "alie"): {"z": 1.0},
+    ("peers", "newscast"): {"view": 4},
+    ("churn", "trace"): {"repeat": True},
+    ("tokens", "generalised"): {"capacity": 3, "reaction": 2},
+    ("tokens", "randomised"): {"capacity": 3, "reaction": 2},
+}
+"""What a kind needs beside them, or takes to be small."""
+NETWORK: Mapping[str, Mapping[str, Any]] = {
+    "drop": {"drop": 0.2}, "online": {"online": 0.7}, "session": {"online": 0.7, "session": 2}, "noise": {"noise": 0.1},
+    "link_drop": {"link_drop": 0.2}, "straggle": {"straggle": 0.3}, "split": {"split": 2, "split_at": 1, "heal_at": 2},
+}  # fmt: skip
+SECTIONS = (
+    "topology", "algorithm", "optimizer", "mixing", "aggregation", "adversary", "compression", "speeds", "clock", "peers",
+    "delay", "churn", "tokens", "partition",
+)  # fmt: skip
+
+
+def tree(row: Row, folder: Path) -> dict[str, Any]:
+    """Return the configuration of a row; the files that it names are written to ``folder``."""
+    found: dict[str, Any] = {"name": "covered", "rounds": 2, "evaluation": {"every": 1, "baselines": []}}
+    for name in SECTIONS:
+        if row.get(name, NONE) != NONE:
+            found[name] = {"kind": row[name], **options(name, row[name])}
+    dataset, model = row["dataset"], row.get("model", NONE)
+    learning: dict[str, Any] = {"dataset": dataset, "init": row["init"]}
+    learning["dataset_options"] = options("dataset", dataset)
+    if row["batch"] != "1":
+        learning["batch_size"] = int(row["batch"])
+    if model != NONE:
+        learning |= {"model": model, "model_options": options("model", model)}
+    found |= {"learning": learning, "device": {"dtype": row["dtype"]}}
+    if row.get("network", NONE) != NONE:
+        found["network"] = dict(NETWORK[row["network"]])
+    if row.get("privacy", NONE) != NONE:
+        found["privacy"] = {"clip": 1.0, "noise_multiplier": 1.0}
+    if "exchange" in row:
+        found["schedule"] = {key: row[key] for key in ("exchange", "receive", "useful")}
+    if row.get("mixing") == "static" and directed(row["topology"]):
+        found["mixing"]["weights"] = "uniform"
+    if row.get("peers") == "weighted" and directed(row["topology"]):
+        found["peers"]["weights"] = "uniform"
+    _files(found, folder)
+    return found
+
+
+def options(name: str, kind: str) -> dict[str, Any]:
+    """Return what the builder of a kind has to be given, by the names of its parameters; paths apart."""
+    catalogue = standard()
+    several = {"dataset": (catalogue.dataset, catalogue.task), "algorithm": (catalogue.algorithm, catalogue.protocol)}
+    registries = several[name] if name in several else (getattr(catalogue, name),)
+    builder = next(registry[kind] for registry in registries if kind in list(registry))
+    given = dict(OPTIONS.get((name, kind), {}))
+    for key, parameter in configurable(builder, SUPPLIED).items():
+        if parameter.default is parameter.empty and key not in given and key != "path":
+            given[key] = VALUES.get(key, 1 if parameter.annotation is int else 0.5)
+    return given
+
+
+def _files(found: dict[str, Any], folder: Path) -> None:
+    """Give the kinds that read files one each, and write it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    topology = found["topology"]
+    if topology["kind"] == "edge_list":
+        path = folder / "edges.txt"
+        path.write_text(
+            "".join(f"{a} {(a + step) % NODES}\n" for a in range(NODES) for step in (1, 2, 5) if a < 9 or step == 1)
+        )
+        topology["path"] = str(path)
+    if found.get("mixing", {}).get("kind") == "from_file":
+        path, edges = folder / f"{topology['kind']}.npz", None
+        if not path.exists():
+            graph = graph_of(tuple(topology.items()))
+            if not graph.directed:
+                edges = Edges(graph)
+                weights = edges.of(metropolis_hastings(graph))
+                np.savez(path, edges=edges.ends, fastest=weights, schedule=weights[None])
+        found["mixing"]["path"] = str(path if path.exists() else folder / "edges.txt")
+        (folder / "edges.txt").touch()
+    if found.get("speeds", {}).get("kind") == "from_file":
+        n_nodes = graph_of(tuple(topology.items())).n_nodes
+        path, lines = folder / f"speeds_{n_nodes}.csv", (f"{node},0.1,10,10,0.01\n" for node in range(n_nodes))
+        path.write_text("node,compute_s,up_mbit_s,down_mbit_s,latency_s\n" + "".join(lines))
+        found["speeds"]["path"] = str(path)
+    if found.get("churn", {}).get("kind") == "trace":
+        path = folder / "trace.csv"
+        path.write_text("node,start_s,end_s\n0,0,1.5\n1,0.5,3\n")
+        found["churn"]["path"] = str(path)
+
+
+@functools.cache
+def graph_of(topology: tuple[tuple[str, Any], ...]) -> Graph:
+    """Return the graph of a section [topology], its keys and their values."""
+    rest = {"learning": {"dataset": "averaging"}, "optimizer": {"kind": "sgd", "learning_rate": 0.1}}
+    return build_graph(validate({"name": "graph", "topology": dict(topology), **rest}, folder=Path.cwd()))
+
+
+DIRECTED = frozenset({"static_exponential"})
+TREES = frozenset({"path", "star", "binary_tree"})
+TWO_CLASSES = frozenset({"logistic", "pegasos", "adaline"})
+NO_MIXING = frozenset({"halving_windows", "federated_averaging", "isolated", "centralised"})
+BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
+ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "muffliato", "shift_register", "chebyshev"})
+COMPRESSING = frozenset({"choco", "deep_squeeze"})
+FIXED = frozenset({"static", "equi_static", "u_equi_static", "de_bruijn", "from_file"})
+SYMMETRIC = frozenset({"static", "u_equi_static", "from_file"})
+ALONG_LINKS = frozenset({"matching", "pairwise", "push", "pull"})
+OF_TWO = frozenset({"one_peer_hypercube", "hyper_hypercube", "de_bruijn"})
+
+
+def directed(topology: str) -> bool:
+    """Say whether a kind of topology is directed."""
+    return topology in DIRECTED
+
+
+OF_LEARNING = [
+    Rule(("dataset", "model"), lambda dataset, model: (dataset in TASKS) != (model == NONE)),
+    Rule(("dataset", "partition"), lambda dataset, partition: dataset in TASKS and partition != NONE),
+    Rule(("model", "partition"), lambda model, partition: model == NONE and partition != NONE),
+    Rule(
+        ("dataset", "batch"),
+        lambda dataset, batch: batch != "1" and dataset in TASKS and not takes(TASKS[dataset], "batch_size"),
+    ),
+    Rule(("dataset", "model"), lambda dataset, model: dataset == "digits" and model in TWO_CLASSES),
+    Rule(("dataset", "model"), lambda dataset, model: dataset != "digits" and model == "cnn"),
+]
+OF_ROUNDS = [
+    *OF_LEARNING,
+    Rule(("algorithm", "compression"), lambda algorithm, compression: (algorithm in COMPRESSING) != (compression != NONE)),
+    Rule(("algorithm", "mixing"), lambda algorithm, mixing: (
+        algorithm not in NO_MIXING and (algorithm in BY_MASS) != (mixing == "push_sum"))),
+    Rule(("algorithm", "mixing"), lambda algorithm, mixing: algorithm == "epidemic" and mixing not in ("push", "fresh_regular")),
+    Rule(("algorithm", "mixing"), lambda algorithm, mixing: algorithm in ONE_OPERATOR and mixing not in SYMMETRIC),
+    Rule(("algorithm", "topology", "mixing"), lambda algorithm, topology, mixing: (
+        algorithm in ONE_OPERATOR and mixing == "static" and directed(topology))),
+    Rule(("algorithm", "topology"), lambda algorithm, topology: algorithm == "relay_sgd" and topology not in TREES),
+    Rule(("algorithm", "mixing"), lambda algorithm, mixing: algorithm == "relay_sgd" and mixing == "u_equi_static"),
+    Rule(("topology", "mixing"), lambda topology, mixing: directed(topology) and mixing in {*ALONG_LINKS, "from_file"}),
+    Rule(("topology", "mixing"), lambda topology, mixing: topology == "karate" and mixing in OF_TWO),
+    Rule(("aggregation", "mixing"), lambda aggregation, mixing: aggregation != NONE and mixing in ("push", "push_sum")),
+    Rule(("adversary", "dataset"), lambda adversary, dataset: adversary == "label_flip" and dataset in TASKS),
+    Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
+]  # fmt: skip
+BOTH_WAYS = frozenset({"push_pull", "pairwise", "compute_pairwise"})
+OF_PROTOCOL = {
+    "gossip_learning": {"push", "pull", "push_pull"}, "pairwise_averaging": {"pairwise"}, "ad_psgd": {"compute_pairwise"},
+    "asynchronous_push_sum": {"split_push"}, "asynchronous_sgp": {"split_push"}, "pens": {"push"},
+}  # fmt: skip
+OF_EVENTS = [
+    *OF_LEARNING,
+    Rule(("algorithm", "exchange"), lambda algorithm, exchange: exchange not in OF_PROTOCOL.get(algorithm, EXCHANGES)),
+    Rule(("topology", "exchange"), lambda topology, exchange: directed(topology) and exchange in BOTH_WAYS),
+    Rule(("tokens", "exchange"), lambda tokens, exchange: tokens != NONE and exchange != "push"),
+    Rule(("tokens", "receive"), lambda tokens, receive: tokens != NONE and receive != "at_once"),
+    Rule(("tokens", "useful"), lambda tokens, useful: tokens == NONE and useful != "always"),
+    Rule(("receive", "exchange"), lambda receive, exchange: receive == "cached" and exchange != "push"),
+    Rule(("receive", "exchange"), lambda receive, exchange: (
+        receive == "pass_through" and exchange not in ("push", "pull", "push_pull"))),
+    Rule(("churn", "network"), lambda churn, network: churn != NONE and network == "online"),
+    Rule(("delay", "speeds"), lambda delay, speeds: delay == "transfer" and speeds == NONE),
+    Rule(("speeds", "delay", "clock", "exchange"), lambda speeds, delay, clock, exchange: (
+        speeds != NONE and delay != "transfer" and clock != "by_speed" and exchange != "compute_pairwise")),
+]  # fmt: skip
+
+
+@functools.cache
+def arrays() -> Mapping[str, Array]:
+    """Return the array of runs in rounds, and that of runs by the nodes' own clocks."""
+    usual = {name: levels[0] for name, levels in LEARNING.items()} | {
+        "dataset": "synthetic",
+        "model": "softmax",
+        "partition": "iid",
+    }
+    in_rounds = usual | {
+        "algorithm": "dsgd",
+        "mixing": "static",
+        **dict.fromkeys(("aggregation", "adversary", "compression", "privacy", "network"), NONE),
+    }
+    in_events = usual | {name: levels[0] for name, levels in IN_EVENTS.items() if name not in LEARNING}
+    rounds = covering(IN_ROUNDS, OF_ROUNDS, in_rounds)
+    shared = frozenset(every_pair(LEARNING))
+    return {"rounds": rounds, "events": covering(IN_EVENTS, OF_EVENTS, in_events, covered=shared)}
+
+
+class Tracing(Compiler):
+    """In the place of compiled programs, programs that have been traced: shapes in, shapes out."""
+
+    def compile(self, function: Callable[..., Any], *example: Any, donate: bool = False) -> Callable[..., Any]:
+        del donate
+        with jax.default_matmul_precision(self._precision):
+            shapes = jax.eval_shape(function, *example)
+        return lambda *_: shapes
+
+
+class TracedWaves(Tracing, WaveProgram):
+    """The programs of a run by the nodes' own clocks."""
+
+
+def trace(config: Config, shared: Shared, *, seeds: bool) -> None:
+    """Build a configuration and trace its programs: of a run by itself, and of many in one program.
+
+    Args:
+        config: the configuration.
+        shared: parts of earlier ones.
+        seeds: whether the many differ in all their arrays, as those of other seeds do, or in numbers of their states alone.
+    """
+    with precision(config):
+        experiment = build(config, shared=shared)
+        if experiment.schedule is None:
+            _trace_rounds(experiment, seeds=seeds)
+        else:
+            _trace_events(experiment)
+
+
+def _trace_rounds(experiment: Experiment, *, seeds: bool) -> None:
+    config = experiment.config
+    steps = Steps(
+        experiment.in_rounds,
+        seed=config.seed,
+        conditions=experiment.conditions,
+        byte_budget=10**6,
+        speeds=experiment.speeds,
+    )
+    template = Template(steps, config.device.matmul_precision)
+    jax.eval_shape(steps.scores, template.like)
+    many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), template.like)
+    until = jax.ShapeDtypeStruct((), jnp.int32)
+    program = template.functions["rounds"]
+    arrays, axis = program.arrays, None
+    if seeds:
+        arrays, axis = [jax.ShapeDtypeStruct((2, *array.shape), array.dtype) for array in arrays], 0
+    jax.eval_shape(jax.vmap(program.pure, in_axes=(axis, 0, None)), arrays, many, until)
+
+
+def _trace_events(experiment: Experiment) -> None:
+    config, protocol = experiment.config, experiment.algorithm
+    assert isinstance(protocol, GossipProtocol)
+    assert experiment.schedule is not None
+    program = TracedWaves(protocol, experiment.schedule.kinds, seed=config.seed)
+    work = Flow(experiment.schedule).next(config.rounds)
+    program.compile_for(work, work.n_slots)
+    program.score_all(program.like)
+    if protocol.settle is not None:
+        jax.eval_shape(protocol.settle, program.like)

@@ -1,0 +1,205 @@
+"""Arrays of configurations that hold every two kinds of different sections together, made of the registries themselves.
+
+Pairwise covering by greedy search (Cohen, Dalal, Fredman and Patton 1997, "The AETG system"): each row begins with a pair
+that no row holds yet, and takes for every further factor the level that adds most pairs. ``RULES`` say what is refused; a
+pair that no allowed row can hold stands in a row of its own, which has to be refused. A kind that is registered is a level.
+"""
+
+import itertools
+import random
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS
+from jaxgossip.compression import COMPRESSORS
+from jaxgossip.experiment import sections
+from jaxgossip.learning import DATASETS, MODELS, OPTIMIZERS, PARTITIONS, TASKS
+from jaxgossip.mixing import MIXINGS
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS
+from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.topology import TOPOLOGIES
+
+NONE = "-"
+"""The level of a section that is left out."""
+Row = Mapping[str, str]
+Pair = tuple[tuple[str, str], tuple[str, str]]
+
+
+def _choices(table: type, key: str) -> list[str]:
+    """Return the words that a key allows."""
+    annotation = table.model_fields[key].annotation
+    words = [one for part in (annotation, *typing.get_args(annotation)) for one in typing.get_args(part)]
+    return [word for word in dict.fromkeys(words) if isinstance(word, str)]
+
+
+LEARNING = {
+    "topology": list(TOPOLOGIES),
+    "dataset": [*DATASETS, *TASKS],
+    "model": [NONE, *MODELS],
+    "partition": [NONE, *PARTITIONS],
+    "optimizer": list(OPTIMIZERS),
+    "speeds": [NONE, *SPEEDS],
+    "dtype": _choices(sections.Device, "dtype"),
+    "init": _choices(sections.Learning, "init"),
+    "batch": ["1", "0"],
+}
+IN_ROUNDS = LEARNING | {
+    "algorithm": list(ALGORITHMS),
+    "mixing": list(MIXINGS),
+    "aggregation": [NONE, *AGGREGATIONS],
+    "adversary": [NONE, *ADVERSARIES],
+    "compression": [NONE, *COMPRESSORS],
+    "privacy": [NONE, "on"],
+    "network": [NONE, *(key for key in sections.Network.model_fields if key not in ("split_at", "heal_at"))],
+}
+IN_EVENTS = LEARNING | {
+    "algorithm": list(PROTOCOLS),
+    "clock": list(CLOCKS),
+    "peers": list(PEERS),
+    "delay": list(DELAYS),
+    "churn": [NONE, *CHURNS],
+    "tokens": [NONE, *TOKEN_ACCOUNTS],
+    "network": [NONE, "drop", "online", "split"],
+    "exchange": list(EXCHANGES),
+    "receive": _choices(sections.Schedule, "receive"),
+    "useful": _choices(sections.Schedule, "useful"),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that is refused.
+
+    Attributes:
+        factors: those that it speaks of.
+        refuses: their levels -> whether they do not go together.
+    """
+
+    factors: tuple[str, ...]
+    refuses: Callable[..., bool]
+
+
+@dataclass(frozen=True)
+class Array:
+    """A covering array.
+
+    Attributes:
+        factors: name -> levels.
+        rows: configurations that have to be built.
+        refused: configurations that have to be refused, and the pair for the sake of which each stands there.
+    """
+
+    factors: Mapping[str, Sequence[str]]
+    rows: tuple[Row, ...]
+    refused: tuple[tuple[Row, Pair], ...]
+
+
+def pairs_of(row: Row) -> Iterator[Pair]:
+    """Yield the pairs of a row, the factors of each in alphabetical order."""
+    return itertools.combinations(sorted(row.items()), 2)
+
+
+def every_pair(factors: Mapping[str, Sequence[str]]) -> Iterator[Pair]:
+    """Yield all pairs of levels of different factors."""
+    for first, second in itertools.combinations(sorted(factors), 2):
+        for levels in itertools.product(factors[first], factors[second]):
+            yield (first, levels[0]), (second, levels[1])
+
+
+def covering(
+    factors: Mapping[str, Sequence[str]],
+    rules: Sequence[Rule],
+    usual: Row,
+    *,
+    covered: frozenset[Pair] = frozenset(),
+) -> Array:
+    """Return an array that covers every pair.
+
+    Args:
+        factors: name -> levels.
+        rules: what is refused.
+        usual: the levels of the factors that a refused pair does not speak of.
+        covered: pairs that another array holds.
+    """
+    draw = random.Random(0)  # noqa: S311 - the same array every time
+    search = _Search(factors, rules, covered, draw)
+    rows, refused = [], []
+    for pair in draw.sample(search.wanted, len(search.wanted)):
+        if pair not in search.open:
+            continue
+        row = search.completed(dict(pair))
+        if row is None:
+            refused.append(({**usual, **dict(pair)}, pair))
+            search.open.discard(pair)
+        else:
+            rows.append(row)
+            search.open.difference_update(pairs_of(row))
+    return Array(factors, tuple(rows), tuple(refused))
+
+
+class _Search:
+    """The pairs that no row holds yet, and how to make a row that holds many of them."""
+
+    def __init__(
+        self,
+        factors: Mapping[str, Sequence[str]],
+        rules: Sequence[Rule],
+        covered: frozenset[Pair],
+        draw: random.Random,
+    ) -> None:
+        self.wanted = [pair for pair in every_pair(factors) if pair not in covered]
+        self.open = set(self.wanted)
+        self._factors, self._draw = factors, draw
+        self._of_two = {
+            pair
+            for rule in rules
+            if len(rule.factors) == 2
+            for pair in every_pair({f: factors[f] for f in rule.factors})
+            if rule.refuses(*(dict(pair)[factor] for factor in rule.factors))
+        }
+        self._of_more = [rule for rule in rules if len(rule.factors) > 2]
+
+    def completed(self, given: Row) -> dict[str, str] | None:
+        """Return ``given`` with a level for every factor; None if there are none that the rules allow."""
+        row: dict[str, str] = {}
+        choices: dict[str, Sequence[str]] = {
+            name: [given[name]] if name in given else levels for name, levels in self._factors.items()
+        }
+        return self._chosen(row, choices)
+
+    def _chosen(self, row: dict[str, str], choices: Mapping[str, Sequence[str]]) -> dict[str, str] | None:
+        if not choices:
+            return row
+        if not all(choices.values()):
+            return None
+        # What has least choice is chosen first, and where a choice leaves nothing for another factor, it is taken back.
+        name = min(choices, key=lambda name: (len(choices[name]), self._draw.random()))
+        gains = {level: self._gain(row, name, level) + self._draw.random() for level in choices[name]}
+        for level in sorted(gains, key=lambda level: -gains[level]):
+            more = row | {name: level}
+            left = {
+                other: [one for one in levels if self._allowed(more, name, other, one)]
+                for other, levels in choices.items()
+                if other != name
+            }
+            found = self._chosen(more, left)
+            if found is not None:
+                return found
+        return None
+
+    def _allowed(self, row: Row, name: str, other: str, level: str) -> bool:
+        """Say whether ``other`` may have ``level`` now that ``name`` was chosen."""
+        first, second = sorted(((name, row[name]), (other, level)))
+        if (first, second) in self._of_two:
+            return False
+        return not any(
+            other in rule.factors
+            and all(factor in row for factor in rule.factors if factor != other)
+            and rule.refuses(*(level if factor == other else row[factor] for factor in rule.factors))
+            for rule in self._of_more
+        )
+
+    def _gain(self, row: Row, name: str, level: str) -> int:
+        mine = (name, level)
+        return sum(((mine, other) if name < other[0] else (other, mine)) in self.open for other in row.items())

@@ -1,0 +1,181 @@
+"""Every two kinds of different sections together: built and their programs traced, or refused in words that help."""
+
+import itertools
+import re
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jaxgossip.cli.main import main
+from jaxgossip.errors import JaxGossipError
+from jaxgossip.experiment.build import Shared
+from jaxgossip.experiment.catalogue import standard
+from jaxgossip.experiment.config import resolved_toml, validate
+from jaxgossip.experiment.sections import OF_EVENTS as EVENT_SECTIONS
+from jaxgossip.experiment.sections import OF_ROUNDS as ROUND_SECTIONS
+from jaxgossip.experiment.sections import Config
+from tests.experiment.covered import arrays, options, trace, tree
+from tests.experiment.covering import IN_EVENTS, IN_ROUNDS, LEARNING, NONE, Row, covering, every_pair, pairs_of
+
+SHARDS = {"rounds": 24, "events": 8}
+FIRST = {"rounds": 5, "events": 3}
+"""Rows that are built by default."""
+REFUSED = {
+    "rounds": {
+        "algorithm compression", "algorithm mixing", "dataset model", "dataset partition", "model partition",
+        "algorithm topology", "aggregation algorithm", "aggregation mixing", "compression mixing", "mixing topology",
+        "adversary dataset", "adversary model", "dataset privacy", "model privacy",
+        "batch dataset",
+    },
+    "events": {
+        "algorithm exchange", "algorithm receive", "algorithm tokens", "algorithm topology", "algorithm useful",
+        "exchange receive", "exchange tokens", "exchange topology", "exchange useful", "receive tokens", "receive useful",
+        "tokens useful", "churn network", "delay speeds",
+    },
+}  # fmt: skip
+"""The sections that have kinds which do not go together."""
+every = pytest.mark.parametrize("which", ["rounds", "events"])
+
+
+def checked(row: Row, folder: Path) -> Config:
+    return validate(tree(row, folder), folder=folder)
+
+
+@every
+def test_every_pair_stands_in_a_row_or_is_refused(which: str) -> None:
+    array, others = arrays()[which], arrays()["rounds"]
+    held = {pair for row in (*array.rows, *others.rows) for pair in pairs_of(row)}
+    refused = {pair for _, pair in (*array.refused, *others.refused)}
+    assert set(every_pair(array.factors)) - held - refused == set()
+    assert held & refused == set()
+    assert all(row.keys() == array.factors.keys() for row in array.rows)
+
+
+@every
+def test_few_pairs_are_refused_and_it_is_known_of_which_sections(which: str) -> None:
+    array = arrays()[which]
+    of_sections = Counter(f"{one[0]} {other[0]}" for _, (one, other) in array.refused)
+    assert of_sections.keys() == REFUSED[which], of_sections
+    assert len(array.refused) < 0.06 * sum(1 for _ in every_pair(array.factors)), of_sections
+
+
+def test_the_arrays_hold_every_kind_and_every_section() -> None:
+    catalogue = standard()
+    for name in (
+        "topology",
+        "model",
+        "partition",
+        "optimizer",
+        "speeds",
+        "mixing",
+        "aggregation",
+        "adversary",
+        "compression",
+    ):
+        assert set(IN_ROUNDS[name]) - {NONE} == set(getattr(catalogue, name))
+    for name in ("clock", "peers", "delay", "churn", "tokens"):
+        assert set(IN_EVENTS[name]) - {NONE} == set(getattr(catalogue, name))
+    assert set(LEARNING["dataset"]) == {*catalogue.dataset, *catalogue.task}
+    assert (set(IN_ROUNDS["algorithm"]), set(IN_EVENTS["algorithm"])) == (
+        set(catalogue.algorithm),
+        set(catalogue.protocol),
+    )
+    assert (
+        covering({"a": "xy", "b": "pq", "c": "mn"}, [], {}).rows
+        == covering({"a": "xy", "b": "pq", "c": "mn"}, [], {}).rows
+    )
+
+
+def build_and_trace(rows: Sequence[Row], folder: Path) -> None:
+    shared = Shared()
+    for number, row in enumerate(rows):
+        try:
+            trace(checked(row, folder), shared, seeds=number % 2 == 1)
+        except Exception as error:
+            raise AssertionError(f"{type(error).__name__} of {dict(row)}") from error
+
+
+@every
+def test_rows_are_built_and_traced(which: str, tmp_path: Path) -> None:
+    build_and_trace(arrays()[which].rows[: FIRST[which]], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("which", "shard"), [(which, shard) for which, n in SHARDS.items() for shard in range(n)])
+def test_all_rows_are_built_and_traced(which: str, shard: int, tmp_path: Path) -> None:
+    build_and_trace(arrays()[which].rows[FIRST[which] + shard :: SHARDS[which]], tmp_path)
+
+
+NAMED = re.compile(rf"(configuration: )?({'|'.join(Config.model_fields)})\b")
+
+
+def assert_refused(table: Mapping[str, Any], folder: Path, shared: Shared) -> None:
+    with pytest.raises(JaxGossipError) as raised:
+        trace(validate(table, folder=folder), shared, seeds=False)
+    assert raised.value.message, table
+    assert raised.value.hint, raised.value.message
+    assert NAMED.match(raised.value.message), raised.value.message
+
+
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 16))])
+@every
+def test_what_is_refused_names_its_section_and_the_way_out(which: str, part: int, tmp_path: Path) -> None:
+    shared = Shared()
+    for row, _ in arrays()[which].refused[part::16]:
+        assert_refused(tree(row, tmp_path), tmp_path, shared)
+
+
+@pytest.mark.parametrize("every_kind", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_sections_of_rounds_and_those_of_clocks_do_not_mix(every_kind: bool, tmp_path: Path) -> None:
+    catalogue, shared = standard(), Shared()
+    tables: dict[str, list[Any]] = {
+        "privacy": [{"clip": 1.0, "noise_multiplier": 1.0}],
+        "schedule": [{"receive": "cached"}],
+    }
+    for name in {*ROUND_SECTIONS, *EVENT_SECTIONS} - tables.keys():
+        kinds = list(getattr(catalogue, name))
+        tables[name] = [{"kind": kind, **options(name, kind)} for kind in (kinds if every_kind else kinds[:1])]
+    usual = arrays()
+    for which, other_sections in (("rounds", EVENT_SECTIONS), ("events", ROUND_SECTIONS)):
+        for algorithm in usual[which].factors["algorithm"][: None if every_kind else 1]:
+            row = next(
+                row
+                for row in usual[which].rows
+                if row["algorithm"] == algorithm and row["dataset"] not in catalogue.task
+            )
+            for name in other_sections:
+                for table in tables[name]:
+                    assert_refused(tree(row, tmp_path) | {name: table}, tmp_path, shared)
+    row = next(row for row in usual["rounds"].rows if row["dataset"] not in catalogue.task)
+    for one, other in itertools.product(ROUND_SECTIONS, EVENT_SECTIONS):
+        assert_refused(tree(row, tmp_path) | {one: tables[one][0], other: tables[other][0]}, tmp_path, shared)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("which", "number"), [*(("rounds", n) for n in range(7)), *(("events", n) for n in range(2))])
+def test_a_grid_of_a_row_is_planned_run_drawn_and_compared(
+    which: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = arrays()[which].rows
+    row = rows[(number * len(rows)) // 8 + 3]
+    (tmp_path / "row.toml").write_text(resolved_toml(checked(row, tmp_path / "files")))
+    axis = "network.drop=0.1,0.3" if row["optimizer"] == "pegasos" else "optimizer.learning_rate=0.05,0.02"
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["jaxgossip", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert left.value.code == 0, f"{words} of {dict(row)}: {capsys.readouterr().err}"
+
+    call("plan", "row.toml")
+    call("sweep", "row.toml", "--grid", axis, "--seeds", "2", "--out", "out")
+    runs = sorted(one.parent.name for one in (tmp_path / "out").glob("*/metrics.jsonl"))
+    assert len(runs) == 4
+    call("plot", f"out/{runs[0]}", "--out", "one.png")
+    call("compare", "out", "--out", "all.png")
+    assert (tmp_path / "one.png").stat().st_size > 1000 < (tmp_path / "all.png").stat().st_size
