@@ -290,6 +290,7 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> Schedule:
     """
     if not 1 <= degree < graph.n_nodes:
         raise GraphError(f"degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}")
+    _check_lines("degree", degree)
     return FreshRegular(graph.n_nodes, degree)
 
 
@@ -331,7 +332,13 @@ def push_sum(
 def _at_least_one(name: str, value: int) -> int:
     if value < 1:
         raise GraphError(f"{name} must be at least 1, not {value}")
+    _check_lines(name, value)
     return value
+
+
+def _check_lines(name: str, value: int) -> None:
+    """Check that a program of so many lines, one for each peer of a round, can be compiled in the free memory."""
+    check_bytes(f"the programs of {name} = {value:,}", PROGRAM_BYTES * value**2, hint=f"a smaller {name}")
 
 
 @guarded

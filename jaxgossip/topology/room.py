@@ -50,7 +50,9 @@ def without_memory_check() -> AbstractContextManager[None]:
     return links_cost(0)
 
 
-def check_links(name: str, nodes: int, links: float, hint: str = "fewer nodes, or fewer links a node") -> None:
+def check_links(
+    name: str, nodes: int, links: float, hint: str = "fewer nodes, or fewer links a node", *, share: float = 1.0
+) -> None:
     """Check that the lists of a graph have room in the free memory.
 
     Args:
@@ -58,6 +60,7 @@ def check_links(name: str, nodes: int, links: float, hint: str = "fewer nodes, o
         nodes: number of nodes.
         links: number of directed links, or how many are expected.
         hint: the way out.
+        share: part of the cost of a link that those of this graph take.
 
     Raises:
         GraphError: they have none.
@@ -66,7 +69,7 @@ def check_links(name: str, nodes: int, links: float, hint: str = "fewer nodes, o
     if link_bytes:
         check_bytes(
             f"{name}: {nodes:,} nodes with about {links:,.0f} directed links",
-            link_bytes * links + NODE_BYTES * nodes,
+            share * link_bytes * links + NODE_BYTES * nodes,
             hint,
         )
 

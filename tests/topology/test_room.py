@@ -47,6 +47,7 @@ TOO_LARGE = {
     "lists of a star": lambda: t.star(10**9).indices,
     "lists of a grid": lambda: t.grid(10**9, shape=(10**3, 10**6)).indices,
     "lists of a hypercube": lambda: t.hypercube(2**30).indices,
+    "a program of many random peers": lambda: jg.mixing.push(t.complete(1000), fanout=900),
     "a program of many slots": lambda: jg.mixing.metropolis_hastings(t.k_nearest_ring(1_000, 500)),
 }
 
