@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import TrainState, start
+from jaxgossip.algorithms.base import TrainState, no_start_steps, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network.schedule.messages import Kind
@@ -57,6 +57,7 @@ def pairwise_averaging(problem: Problem) -> GossipProtocol:
         del arrivals
         return shared(problem, _mean(own, heard), own)
 
+    no_start_steps("pairwise averaging", problem, "it has no optimizer")
     data = problem.n_shared * problem.dtype.itemsize
     return GossipProtocol(
         problem.init, lambda x: x, deliver, problem,
@@ -108,6 +109,8 @@ def asynchronous_sgp(problem: Problem, optimizer: optax.GradientTransformation) 
 
 def _push_sum(problem: Problem, optimizer: optax.GradientTransformation | None, name: str) -> GossipProtocol:
     kind = accumulator(problem.dtype)
+    if optimizer is None:
+        no_start_steps(name, problem, "it has no optimizer")
 
     def init(key: PRNGKey) -> MassState:
         x, opt_state = (problem.init(key), ()) if optimizer is None else start(problem, optimizer, key)

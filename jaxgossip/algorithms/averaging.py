@@ -22,7 +22,15 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, fixed, needs_agreement, start
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    TrainState,
+    fixed,
+    needs_agreement,
+    nodes_of,
+    start_models,
+    with_optimizer,
+)
 from jaxgossip.checks import number
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -51,17 +59,16 @@ def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
 
     Args:
         problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: is not used.
+        optimizer: of the problem's start steps alone.
         W: mixing operator or schedule.
 
     Raises:
         InputError: W keeps mass instead of agreement.
     """
-    del optimizer
     needs_agreement("averaging", W)
 
     def init(key: PRNGKey) -> TrainState:
-        return start(problem, optax.identity(), key)
+        return with_optimizer(start_models(problem, optimizer, key), optax.identity(), nodes_of(problem))
 
     def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
         links = round_.links(W, problem.n_shared)
@@ -78,14 +85,13 @@ def shift_register(
 
     Args:
         problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: is not used.
+        optimizer: of the problem's start steps alone.
         W: mixing operator, the same in every round, symmetric.
         rho: ρ, the second largest modulus of W's eigenvalues; found if left out.
 
     Raises:
         InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
     """
-    del optimizer
     if rho is not None:
         number("shift_register", "rho", rho, most=1.0)
     operator = fixed("shift_register", W)
@@ -98,7 +104,7 @@ def shift_register(
         new = TwoTermState(_shared(x, mixed, problem), state.x, jnp.ones_like(state.r))
         return _online(new, state, round_), links.sent(state.x)
 
-    return Algorithm(_two_term(problem), step, problem, name="shift register")
+    return Algorithm(_two_term(problem, optimizer), step, problem, name="shift register")
 
 
 @algorithm
@@ -114,7 +120,7 @@ def chebyshev(
 
     Args:
         problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: is not used.
+        optimizer: of the problem's start steps alone.
         W: mixing operator, the same in every round, symmetric.
         lambda_min: smallest eigenvalue of W; found if left out.
         lambda_2: second largest eigenvalue of W; found if left out.
@@ -122,7 +128,6 @@ def chebyshev(
     Raises:
         InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
     """
-    del optimizer
     for name, value in (("lambda_min", lambda_min), ("lambda_2", lambda_2)):
         if value is not None:
             number("chebyshev", name, value, least=-1.0, most=1.0)
@@ -142,7 +147,7 @@ def chebyshev(
         x = jnp.where(state.r == 0, moved * r, 2 * r * moved - r * state.r * state.last).astype(mixed.dtype)
         return _online(TwoTermState(_shared(x, mixed, problem), state.x, r), state, round_), links.sent(state.x)
 
-    return Algorithm(_two_term(problem), step, problem, name="Chebyshev averaging")
+    return Algorithm(_two_term(problem, optimizer), step, problem, name="Chebyshev averaging")
 
 
 def register_weight(rho: float) -> float:
@@ -150,9 +155,9 @@ def register_weight(rho: float) -> float:
     return 2 / (1 + max(0.0, 1 - rho**2) ** 0.5)
 
 
-def _two_term(problem: Problem) -> Callable[[PRNGKey], TwoTermState]:
+def _two_term(problem: Problem, optimizer: optax.GradientTransformation) -> Callable[[PRNGKey], TwoTermState]:
     def init(key: PRNGKey) -> TwoTermState:
-        x = problem.init(key)
+        x = start_models(problem, optimizer, key)
         return TwoTermState(x, x, jnp.zeros((), jnp.result_type(float)))
 
     return init

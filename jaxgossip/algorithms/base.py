@@ -10,9 +10,10 @@ import optax
 
 from jaxgossip.errors import InputError
 from jaxgossip.learning.nodewise import fresh_states, updates
-from jaxgossip.learning.problem import Problem
+from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
+from jaxgossip.random import purpose_key
 from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Rows, accumulator
 
 SYMMETRY = 1e-6
@@ -59,8 +60,19 @@ class TrainState(NamedTuple):
 
 
 def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> TrainState:
-    """Return the initial models with a fresh optimizer state a node."""
-    return with_optimizer(problem.init(key), optimizer, nodes_of(problem))
+    """Return the initial models with an optimizer state a node, both after the problem's start steps.
+
+    Every node takes these from its own initial model, before anything is exchanged, whoever may be offline or slow. Step s
+    draws its minibatch with ``fold_in(purpose_key(key, "start batch"), s)``.
+    """
+    begun = with_optimizer(problem.init(key), optimizer, nodes_of(problem))
+    steps = start_steps_of(problem)
+    return _stepped(problem, optimizer, begun, purpose_key(key, "start batch"), steps) if steps else begun
+
+
+def start_models(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> Rows:
+    """Return the models (n, p) of :func:`start`, for methods that take no gradient in a round."""
+    return start(problem, optimizer, key).x if start_steps_of(problem) else problem.init(key)
 
 
 def with_optimizer(
@@ -96,16 +108,22 @@ def descend(
         round_: draws the minibatches, by its key "batch": step s uses ``fold_in(key, s)``; and says who straggles.
         n_steps: local steps τ.
     """
+    return chosen(round_.works, _stepped(problem, optimizer, state, round_.key("batch"), n_steps), state)
+
+
+def _stepped(
+    problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, batch: PRNGKey, n_steps: int
+) -> TrainState:
+    """Return the state after ``n_steps``, the minibatch of each drawn by ``fold_in(batch, step)``."""
 
     def one(number: Any, state: TrainState) -> TrainState:
-        gradient = problem.gradient(state.x, jax.random.fold_in(round_.key("batch"), number))
-        return apply(optimizer, gradient, state)
+        return apply(optimizer, problem.gradient(state.x, jax.random.fold_in(batch, number)), state)
 
     # A gradient reads its model twice: what made the model would otherwise be computed twice, a gather among it.
     x = jax.lax.optimization_barrier(state.x)
     wide = state._replace(x=x.astype(accumulator(x.dtype)))
     done = one(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, wide)
-    return chosen(round_.works, done._replace(x=done.x.astype(x.dtype)), state)
+    return done._replace(x=done.x.astype(x.dtype))
 
 
 def displacement(
@@ -148,6 +166,12 @@ def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainS
     gradient, x = (rows.astype(accumulator(rows.dtype)) for rows in (gradient, state.x))
     step, opt_state = updates(optimizer, gradient, state.opt_state, x)
     return TrainState(jnp.asarray(optax.apply_updates(x, step)).astype(state.x.dtype), opt_state)
+
+
+def no_start_steps(name: str, problem: Problem, why: str) -> None:
+    """Raise InputError if the problem has start steps, which ``name`` has no use for."""
+    if steps := start_steps_of(problem):
+        raise InputError(f"{name} takes no start steps, and the problem has {steps}: {why}", hint="start_steps = 0")
 
 
 def at_least_one(name: str, value: int) -> None:

@@ -14,8 +14,9 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start, with_optimizer
-from jaxgossip.learning.problem import Problem
+from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.network import Round, Traffic
+from jaxgossip.random import purpose_key
 from jaxgossip.typing import PRNGKey
 
 
@@ -58,7 +59,11 @@ def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, lo
     at_least_one("local_steps", local_steps)
 
     def init(key: PRNGKey) -> TrainState:
-        return with_optimizer(problem.init(key)[:1], optimizer)
+        state, batch = with_optimizer(problem.init(key)[:1], optimizer), purpose_key(key, "start batch")
+        for number in range(start_steps_of(problem)):
+            gradient = problem.mean_gradient(state.x, jax.random.fold_in(batch, number))
+            state = apply(optimizer, gradient, state)
+        return state
 
     def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
         for number in range(local_steps):

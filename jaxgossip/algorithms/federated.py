@@ -17,7 +17,16 @@ import numpy as np
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, between, descend, nodes_of, with_optimizer
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    TrainState,
+    at_least_one,
+    between,
+    descend,
+    no_start_steps,
+    nodes_of,
+    with_optimizer,
+)
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import counting
 from jaxgossip.mixing.bijection import random_bijection
@@ -54,6 +63,7 @@ def federated_averaging(
     """
     between("fraction", fraction, 0, 1)
     at_least_one("local_steps", local_steps)
+    no_start_steps("federated averaging", problem, "the server's model takes the place of whatever nodes have learned")
     n, s = problem.n_nodes, problem.n_shared
     sampled = max(1, round(fraction * n))
     row_bytes = s * np.dtype(problem.dtype).itemsize

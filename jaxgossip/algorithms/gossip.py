@@ -37,7 +37,7 @@ from jaxgossip.algorithms.base import (
     start,
 )
 from jaxgossip.errors import InputError
-from jaxgossip.learning.problem import Problem
+from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
 from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
@@ -116,7 +116,9 @@ def gossip(
         return state._replace(x=links.mix(state.x, reliability(state.age)), age=links.maximum(state.age))
 
     def init(key: PRNGKey) -> GossipState:
-        return GossipState(*start(problem, optimizer, key), jnp.zeros(problem.n_nodes, jnp.int32))
+        return GossipState(
+            *start(problem, optimizer, key), jnp.full(problem.n_nodes, start_steps_of(problem), jnp.int32)
+        )
 
     def step(state: GossipState, round_: Round) -> tuple[GossipState, Traffic]:
         links = round_.links(W, problem.n_shared)

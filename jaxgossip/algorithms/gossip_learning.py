@@ -29,7 +29,7 @@ from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
 from jaxgossip.algorithms.gossip import with_age
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
 from jaxgossip.errors import InputError
-from jaxgossip.learning.problem import Classification, Problem
+from jaxgossip.learning.problem import Classification, Problem, start_steps_of
 from jaxgossip.network.schedule.messages import Kind
 from jaxgossip.random import hashed_uniform, purpose_key
 from jaxgossip.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
@@ -164,7 +164,7 @@ def gossip_learning(
 
     def init(key: PRNGKey) -> WalkState:
         x, opt_state = start(problem, optimizer, key)
-        model = Model(x, jnp.zeros((n, parts), jnp.int32))
+        model = Model(x, jnp.full((n, parts), start_steps_of(problem), jnp.int32))
         kept = Kept(jnp.broadcast_to(x[:, None], (n, votes, p)), jnp.zeros(n, jnp.int32)) if votes else None
         return WalkState(model, opt_state, model if remembers else None, kept)
 

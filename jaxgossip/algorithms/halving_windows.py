@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm
+from jaxgossip.algorithms.base import Algorithm, start_models
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.mixing.tables import Slots, settle
@@ -91,16 +91,15 @@ def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -
 
     Args:
         problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: is not used.
+        optimizer: of the problem's start steps alone.
     """
-    del optimizer
     sizes, s = windows(problem.n_nodes), problem.n_shared
     doubles = tuple(after == 2 * before for before, after in itertools.pairwise(sizes))
     offsets = tuple(m if double else m - 1 for m, double in zip(sizes, doubles, strict=False))
     shifts = Shifts(problem.n_nodes, offsets, problem.order)
 
     def init(key: PRNGKey) -> WindowState:
-        x = problem.init(key)
+        x = start_models(problem, optimizer, key)
         return WindowState(x, x[:, :s])  # y has no weight yet; a node that starts late speaks for itself
 
     def step(state: WindowState, round_: Round) -> tuple[WindowState, Traffic]:

@@ -27,7 +27,10 @@ from jaxgossip.algorithms.base import (
     displacement,
     fresh_gradient,
     needs_mass,
+    nodes_of,
     start,
+    start_models,
+    with_optimizer,
 )
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -65,14 +68,13 @@ def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixin
 
     Args:
         problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: is not used.
+        optimizer: of the problem's start steps alone.
         W: mixing that keeps mass: ``push_sum``.
 
     Raises:
         InputError: W keeps agreement instead of mass.
     """
-    del optimizer
-    return _pushed("push_sum", problem, optax.identity(), W, local_steps=0)
+    return _pushed("push_sum", problem, optimizer, W, local_steps=0)
 
 
 @algorithm
@@ -98,7 +100,10 @@ def _pushed(
     needs_mass(name, W)
 
     def init(key: PRNGKey) -> PushState:
-        begun = start(problem, optimizer, key)
+        if local_steps:
+            begun = start(problem, optimizer, key)
+        else:
+            begun = with_optimizer(start_models(problem, optimizer, key), optax.identity(), nodes_of(problem))
         return PushState(begun.x, _ones(problem), begun.opt_state)
 
     def step(state: PushState, round_: Round) -> tuple[PushState, Traffic]:

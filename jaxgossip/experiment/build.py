@@ -31,6 +31,7 @@ from jaxgossip.learning import (
 )
 from jaxgossip.learning.poisoning import flip_labels
 from jaxgossip.learning.problem import Classification as ClassificationProblem
+from jaxgossip.learning.problem import started
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
 from jaxgossip.network.aggregation import senders
@@ -86,7 +87,9 @@ class Experiment:
     def baseline(self, name: str) -> Algorithm:
         """Return the baseline called ``name``, with as many local steps a round as the algorithm takes."""
         steps = {"local_steps": local_steps(self.config)}
-        return supply(ALGORITHMS[name], steps, problem=self.problem, optimizer=self.optimizer)
+        # What nodes learned before the first round is lost when a server sends them its model.
+        problem = started(self.problem, 0) if name == "federated_averaging" else self.problem
+        return supply(ALGORITHMS[name], steps, problem=problem, optimizer=self.optimizer)
 
 
 class Shared:
@@ -251,6 +254,10 @@ def as_graph(found: Any) -> Graph:
 
 def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> Problem:
     """Build what the nodes learn: a task of its own, or a data set divided over nodes with a model."""
+    return started(_problem(config, n_nodes, order), config.learning.start_steps)
+
+
+def _problem(config: Config, n_nodes: int, order: Order | None) -> Problem:
     learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), Builder(config.seed)
     if not isinstance(learning, Classification):
         return part.call(

@@ -23,7 +23,7 @@ def privacy_facts(experiment: Experiment, note: Callable[[str], None]) -> dict[s
         return {}
     from jaxgossip.learning.privacy import epsilon
 
-    steps = config.rounds * config.algorithm.keywords().get("local_steps", 1)
+    steps = config.rounds * config.algorithm.keywords().get("local_steps", 1) + config.learning.start_steps
     mechanism = DifferentialPrivacy(config.privacy.clip, config.privacy.noise_multiplier)
     counts, batch = experiment.problem.sample_counts, config.learning.batch_size
     spent = epsilon(mechanism, steps, batch, counts, config.privacy.delta)

@@ -189,6 +189,11 @@ class Learning(Options):
         default="same", description="whether all nodes start from one model or each from its own"
     )
     batch_size: Whole = Field(default=1, ge=0, description="samples of a node in a step; 0 takes all it has")
+    start_steps: Whole = Field(
+        default=0,
+        ge=0,
+        description="local steps of every node before the first exchange; round 0 is measured after them",
+    )
 
 
 class Classification(Learning):

@@ -20,6 +20,7 @@ from jaxgossip.learning.poisoning import flip_labels as flip_labels
 from jaxgossip.learning.privacy import DifferentialPrivacy as DifferentialPrivacy
 from jaxgossip.learning.problem import Problem as Problem
 from jaxgossip.learning.problem import classification as classification
+from jaxgossip.learning.problem import started as started
 from jaxgossip.learning.quadratics import averaging as averaging
 from jaxgossip.learning.quadratics import isotropic_quadratic as isotropic_quadratic
 from jaxgossip.learning.quadratics import least_squares as least_squares

@@ -1,5 +1,6 @@
 """What a network learns: one objective a node, seen as rows of parameters; and classes learnt from a divided data set."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal, Protocol
@@ -11,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxgossip.checks import guarded, shown, whole
-from jaxgossip.errors import ArgumentTypeError, DataError
+from jaxgossip.errors import ArgumentTypeError, DataError, InputError
 from jaxgossip.learning.blocks import in_blocks
 from jaxgossip.learning.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
@@ -78,6 +79,37 @@ class Problem(Protocol):
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
         """Return what x[j] achieves on data of the node of row ``nodes[j]`` that it does not train on; empty if none."""
         ...
+
+
+def start_steps_of(problem: Problem) -> int:
+    """Return how many local gradient steps every node takes before the first exchange: 0, unless it was told otherwise."""
+    return getattr(problem, "start_steps", 0)
+
+
+def started[P](problem: P, start_steps: int) -> P:
+    """Return the problem whose nodes take so many local gradient steps, each from its own initial model, at the start.
+
+    These come before round 0, the first exchange: what is measured of round 0 has learned already, and ages count from
+    there. They cost no messages and no virtual time.
+
+    Args:
+        problem: any.
+        start_steps: optimizer steps of every node.
+
+    Raises:
+        InputError: a number below 0, or an own problem that cannot be given an attribute ``start_steps``.
+    """
+    steps = whole("started", "start_steps", start_steps, 0)
+    if getattr(problem, "start_steps", 0) == steps:
+        return problem
+    other = copy.copy(problem)
+    try:
+        object.__setattr__(other, "start_steps", steps)
+    except AttributeError as error:
+        raise InputError(
+            f"{type(problem).__name__} cannot be given start_steps", hint="leave room for an attribute start_steps"
+        ) from error
+    return other
 
 
 class Classification(Sampled):
@@ -172,6 +204,7 @@ def classification(
     dtype: DTypeLike = jnp.float32,
     order: Order | None = None,
     privacy: DifferentialPrivacy | None = None,
+    start_steps: int = 0,
     **options: Any,
 ) -> Classification:
     """Return the problem in which every node fits ``model`` to its own part of ``dataset``.
@@ -192,6 +225,7 @@ def classification(
         order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
         privacy: clips and noises the gradients (DP-SGD); :func:`jaxgossip.learning.privacy.epsilon` says what it buys.
             A node then holds the gradients of all samples of its minibatch at once.
+        start_steps: local gradient steps of every node before the first exchange, see :func:`started`.
         options: keywords of what divides the samples.
 
     Raises:
@@ -206,7 +240,8 @@ def classification(
     whole("classification", "batch_size", batch_size, 0)
     owned = divided(dataset, partition, nodes, rng, options)
     check_order(order, owned.n_nodes)
-    return Classification(
+    found = Classification(
         dataset, owned, model,
         batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype), order=order, privacy=privacy,
     )  # fmt: skip
+    return started(found, start_steps)
