@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgossip.cli.output import hint, say, tell, typed, wrapped
+from jaxgossip.cli.output import hint, say, slow, tell, typed, wrapped
 from jaxgossip.cli.progress import TerminalReporter, stoppable
 from jaxgossip.cli.tables import table
 from jaxgossip.experiment.bands import bands, summary_rows, summary_table
@@ -25,7 +25,8 @@ def sweep_grid(
     Raises:
         ConfigError: an option, a run, or the folder.
     """
-    grid = expand(config, options, n_seeds, overrides)
+    with slow("checking every run of the grid"):
+        grid = expand(config, options, n_seeds, overrides)
     command = shlex.join(typed())
     first, last = grid.seeds[0], grid.seeds[-1]
     seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"

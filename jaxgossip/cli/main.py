@@ -11,7 +11,7 @@ import typer
 
 from jaxgossip.cli.failures import failed
 from jaxgossip.cli.figure import figure
-from jaxgossip.cli.output import hint, loading, printable, say, set_options, tell, typed
+from jaxgossip.cli.output import hint, loading, printable, say, set_options, slow, tell, typed
 from jaxgossip.cli.topology import app as topology_commands
 
 app = typer.Typer(
@@ -178,7 +178,7 @@ def plan(
     from jaxgossip.experiment.plan import plan as plan_run
     from jaxgossip.experiment.run import precision
 
-    with precision(loaded):
+    with precision(loaded), slow(f"planning {loaded.name}"):
         found = plan_run(loaded)
     say(json.dumps(found.record(), indent=2) if as_json else plan_table(found, loaded.rounds))
     if not as_json and found.fits:
@@ -263,7 +263,8 @@ def plot(
         raise ConfigError("--out takes one run", hint="'jaxgossip compare' puts several runs into one picture")
     for folder in runs:
         path = out or folder / "summary.png"
-        save_figure(summary(RunData.load(folder), by or ()), path)
+        with slow(f"drawing {path}"):
+            save_figure(summary(RunData.load(folder), by or ()), path)
         say(f"wrote {path}")
     if len(runs) > 1:
         hint("jaxgossip", "compare", *runs)
@@ -291,7 +292,8 @@ def compare(
     from jaxgossip.experiment.sweep import runs_in
 
     check_picture(out)
-    loaded = [RunData.load(folder) for folder in runs_in(runs)]
+    with slow("reading runs"):
+        loaded = [RunData.load(folder) for folder in runs_in(runs)]
     points = labels.points(loaded)
     if each or len(points) == len(loaded):
         say(run_table(compare_table(loaded)))
@@ -302,7 +304,8 @@ def compare(
         measure = common_measure(loaded, len(loaded))
         say(table(summary_table(summary_rows(points, measure), measure)))
         figure = bands(points, runs[0].name if len(runs) == 1 else f"{len(loaded)} runs")
-    save_figure(figure, out)
+    with slow("drawing"):
+        save_figure(figure, out)
     say(f"wrote {out}")
 
 

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 from jaxgossip.cli.outcome import fates_text
-from jaxgossip.cli.output import entry, hint, say, set_options, tell, wrapped
+from jaxgossip.cli.output import entry, hint, say, set_options, slow, tell, wrapped
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.run import precision
@@ -42,7 +42,9 @@ def show(config: Path, overrides: list[str], cycles: int | None, out: Path | Non
             tell(f"  cycle {done:,} of {wanted:,}")
 
     with precision(loaded):
-        found = timetable(build(loaded), wanted, out, advanced)
+        with slow("building"):
+            experiment = build(loaded)
+        found = timetable(experiment, wanted, out, advanced)
     say(json.dumps(found.record(), indent=2) if as_json else _table(found))
     if out is not None and not as_json:
         say(f"\nwrote {found.written:,} messages to {out}")
