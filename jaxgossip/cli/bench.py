@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from jaxgossip.cli.output import hint, say, tell
+from jaxgossip.cli.output import hint, say, tell, wrapped
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.bench.case import Setting
 from jaxgossip.experiment.bench.report import Report, bench, chosen, load_average
@@ -70,9 +70,7 @@ def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_
         check_picture(picture)
     load, cores = load_average(), os.cpu_count() or 1
     if load is not None and load > cores / 2:
-        tell(
-            f"the machine is busy (load {load:.1f} on {cores} cores): programs on all cores suffer more than a copy on one"
-        )
+        tell(f"the machine is busy (load {load:.1f} on {cores} cores): programs on all cores suffer most")
     progress = CaseProgress(len(chosen(names)))
     try:
         report = bench(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
@@ -80,9 +78,10 @@ def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_
         progress.stop()
     record = report.record()
     if not as_json:
-        from jaxgossip.experiment.bench.table import table
+        from jaxgossip.cli.tables import table
+        from jaxgossip.experiment.bench.table import EXPLANATION, rows, title
 
-        say(table(report))
+        say(f"{wrapped(title(report))}\n\n{table(rows(report))}\n\n{wrapped(EXPLANATION)}")
     if picture is not None:
         record["scaling"] = _draw(report, picture)
     if as_json:

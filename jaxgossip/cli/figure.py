@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from jaxgossip.cli.output import hint, loading, say, tell, wrapped
+
+if TYPE_CHECKING:
+    from jaxgossip.theory.gallery import Verdict
 
 figure = typer.Typer(help="Theory plots that check themselves.", add_completion=False, rich_markup_mode=None)
 
@@ -68,27 +71,16 @@ def run_some(
         begun=lambda name, part: tell(f"[{number[name]} of {len(chosen)}] {name}: {part}"),
         done=done,
     )
-    rows = [
-        {
-            "figure": verdict.name,
-            "claim": claim.name,
-            "measured": f"{claim.measured:.6g}",
-            "theory": claim.theory,
-            "tolerance": claim.allowed,
-            "verdict": "holds" if claim.holds else "FAILS",
-        }
-        for verdict in verdicts
-        for claim in verdict.claims
-    ]
-    say(table(rows))
-    failed = [row for row in rows if row["verdict"] == "FAILS"]
+    for verdict in verdicts:
+        say(f"{verdict.name}\n\n{table(_rows(verdict))}\n")
+    held = [claim.holds for verdict in verdicts for claim in verdict.claims]
     pictures = sum(len(verdict.pictures) for verdict in verdicts)
     told = (
-        f"{len(rows) - len(failed)} of {len(rows)} claims hold; wrote {out / PAGE}, {CLAIMS} and "
+        f"{sum(held)} of {len(held)} claims hold; wrote {out / PAGE}, {CLAIMS} and "
         f"{pictures} picture{'s' * (pictures != 1)} beside it"
     )
-    say("\n" + wrapped(told))
-    if failed:
+    say(wrapped(told))
+    if not all(held):
         sys.exit(1)
     if not every:
         options = [
@@ -98,3 +90,16 @@ def run_some(
             *(["--format", formats] if formats != "png" else []),
         ]
         hint("jaxgossip", "figure", "run", "--all", *options)
+
+
+def _rows(verdict: "Verdict") -> list[dict[str, str]]:
+    return [
+        {
+            "claim": claim.name,
+            "measured": f"{claim.measured:.6g}",
+            "theory": claim.theory,
+            "tolerance": claim.allowed,
+            "verdict": "holds" if claim.holds else "FAILS",
+        }
+        for claim in verdict.claims
+    ]

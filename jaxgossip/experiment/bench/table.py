@@ -1,28 +1,31 @@
 """The benchmark as plain text: one line a case, units in the header, and what the units mean below."""
 
-from collections.abc import Sequence
-
 from jaxgossip.experiment.bench.case import Measured
 from jaxgossip.experiment.bench.report import Report
 from jaxgossip.experiment.units import bytes_text
 
 HEADER = ("case", "state", "ms/round", "copies", "x floor", "ns", "per", "scratch/state", "reference", "x faster")
-LEFT = ("case", "per", "reference")
-EXPLANATION = """\
-copies: a round in copies of its state (np.copyto, one thread, measured beside each case). x floor: the same in multiples of
-the least traffic, (k + 2)/2 copies for k neighbours a node; below 1 where the cache or a second core helps. ns: per link
-(an edge counts for each end that hears) or node. scratch/state: temporary memory. x faster: time of the reference/ours."""
+EXPLANATION = (
+    "copies: a round in copies of its state (np.copyto, one thread, measured beside each case). x floor: the same "
+    "in multiples of the least traffic, (k + 2)/2 copies for k neighbours a node; below 1 where the cache or a "
+    "second core helps. ns: per link (an edge counts for each end that hears) or node. scratch/state: temporary "
+    "memory. x faster: time of the reference/ours."
+)
 
 
-def table(report: Report) -> str:
-    """Return the report as text for a terminal, without colour."""
+def title(report: Report) -> str:
+    """Return what was measured: the size, and what a copy of the state takes."""
     setting = report.setting
     bandwidth = 2 * report.state_bytes / report.copy_s
-    title = (
+    return (
         f"{setting.nodes:,} nodes, {setting.params:,} float32 parameters: one copy of the state "
         f"({bytes_text(report.state_bytes)}) takes {1e3 * report.copy_s:.3g} ms, {bytes_text(bandwidth)}/s"
     )
-    return "\n".join((title, "", *aligned(HEADER, [cells(case) for case in report.cases]), "", EXPLANATION))
+
+
+def rows(report: Report) -> list[dict[str, str]]:
+    """Return a row a case, heading to text."""
+    return [dict(zip(HEADER, cells(case), strict=True)) for case in report.cases]
 
 
 def cells(case: Measured) -> tuple[str, ...]:
@@ -48,16 +51,3 @@ def number(value: float | None) -> str:
     if value >= 99.95:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 9.995 else f"{value:.2f}" if value >= 0.0995 else f"{value:.2g}"
-
-
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return lines of columns: words stand left, numbers right."""
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    return [
-        "  ".join(
-            cell.ljust(width) if name in LEFT else cell.rjust(width)
-            for name, cell, width in zip(header, line, widths, strict=True)
-        ).rstrip()
-        for line in (header, *rows)
-    ]
