@@ -17,6 +17,7 @@ from jaxgossip.errors import DataError
 from jaxgossip.learning.arrays import Dataset, from_arrays
 from jaxgossip.learning.files import DATAFILES, load_file, read_csv, read_npz, read_svmlight
 from jaxgossip.registry import Registry
+from jaxgossip.topology.room import check_bytes
 from jaxgossip.typing import PRNGKey
 
 __all__ = [
@@ -33,6 +34,9 @@ __all__ = [
     "spambase",
     "synthetic",
 ]
+
+MADE_BYTES = 28
+"""What a feature of a made-up sample takes while the samples are made, standardized and divided."""
 
 
 @guarded
@@ -135,6 +139,10 @@ def synthetic(
         raise DataError(
             f"synthetic: separation = {separation}, flip = {flip}", hint="separation is not negative, flip within 0..1"
         )
+    check_bytes(
+        f"synthetic: {samples:,} samples of {features:,} features", MADE_BYTES * samples * features,
+        "fewer samples or features", error=DataError,
+    )  # fmt: skip
     rng = np.random.default_rng(rng)
     key = jax.random.key(int(rng.integers(2**31)))
     x, y = _gaussian_classes(key, samples, features, classes, float(separation), flip)

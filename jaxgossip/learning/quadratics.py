@@ -20,7 +20,11 @@ from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
 from jaxgossip.topology import Order
+from jaxgossip.topology.room import check_bytes
 from jaxgossip.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
+
+MADE_BYTES = 24
+"""What a number of a made-up problem takes while the problem is made: in double precision, a copy, and on the device."""
 
 
 class IsotropicQuadratic:
@@ -193,6 +197,7 @@ def isotropic_quadratic(
             f"not {dimension}, {curvature:g}, {heterogeneity:g} and {noise:g}"
         )
     check_order(order, n_nodes)
+    _check_room("isotropic_quadratic", "dimension", n_nodes * dimension)
     if targets is None:
         targets = heterogeneity * np.random.default_rng(rng).normal(size=(n_nodes, dimension))
     targets = _by_node("isotropic_quadratic", "targets", targets, n_nodes)
@@ -228,6 +233,7 @@ def averaging(
     if dimension < 1:
         raise DataError(f"averaging needs dimension ≥ 1, not {dimension}")
     check_order(order, n_nodes)
+    _check_room("averaging", "dimension", n_nodes * dimension)
     if values is None:
         values = np.random.default_rng(rng).normal(size=(n_nodes, dimension))
     values = _by_node("averaging", "values", values, n_nodes)
@@ -276,11 +282,18 @@ def least_squares(
             f"{n_nodes * samples} samples do not determine {dimension} parameters", hint="more samples or nodes"
         )
     check_order(order, n_nodes)
+    _check_room("least_squares", "dimension, fewer samples", n_nodes * samples * dimension)
     rng = np.random.default_rng(rng)
     a = rng.normal(size=(n_nodes, samples, dimension))
     truth = rng.normal(size=dimension) + heterogeneity * rng.normal(size=(n_nodes, dimension))
     y = np.einsum("nmd,nd->nm", a, truth) + noise * rng.normal(size=(n_nodes, samples))
     return LeastSquares(a, y, batch_size, _Draws(float_type(dtype), init == "same", order))
+
+
+def _check_room(what: str, smaller: str, numbers: int) -> None:
+    """Raise DataError if so many numbers of double precision, and what is made of them, do not fit into the free memory."""
+    hint = f"a smaller {smaller} or fewer nodes"
+    check_bytes(f"{what}: {numbers:,} numbers on all nodes", MADE_BYTES * numbers, hint, error=DataError)
 
 
 def _by_node(what: str, name: str, rows: Any, n_nodes: int) -> np.ndarray:

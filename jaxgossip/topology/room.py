@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
-from jaxgossip.errors import GraphError
+from jaxgossip.errors import GraphError, InputError
 from jaxgossip.memory import available_bytes, bytes_text
 
 LISTED_BYTES = 60
@@ -74,16 +74,16 @@ def check_links(
         )
 
 
-def check_bytes(what: str, needed: float, hint: str) -> None:
+def check_bytes(what: str, needed: float, hint: str, *, error: type[InputError] = GraphError) -> None:
     """Check that ``needed`` bytes are free for ``what``, the subject of a sentence, unless nothing is to be checked.
 
     Raises:
-        GraphError: they are not.
+        InputError: they are not; it is an ``error``.
     """
     link_bytes, way_out = _cost.get()
     free = available_bytes() if link_bytes else needed
     if needed > free:
-        raise GraphError(
+        raise error(
             f"{what} need about {bytes_text(needed)} of memory, and {bytes_text(free)} can be had",
             hint=f"{hint}; {way_out}" if way_out else hint,
         )

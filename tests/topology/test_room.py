@@ -5,7 +5,8 @@ import inspect
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import GraphError
+from jaxgossip.errors import DataError, GraphError
+from jaxgossip.learning import datasets
 from jaxgossip.topology import cliques, random_degrees, random_graphs, room
 from jaxgossip.topology.room import LISTED_BYTES, NODE_BYTES, WEIGHTED_BYTES, check_bytes, check_links, links_cost
 
@@ -59,6 +60,20 @@ def test_a_graph_that_memory_cannot_hold_is_refused_in_a_sentence(small_machine,
     assert " need about " in told.value.message
     assert told.value.message.endswith(" of memory, and 100 MB can be had")
     assert "fewer" in told.value.hint or "smaller" in told.value.hint
+
+
+MADE = {
+    "least_squares": lambda: jg.learning.least_squares(10, samples=10_000, dimension=1000),
+    "isotropic_quadratic": lambda: jg.learning.isotropic_quadratic(10**5, dimension=1000),
+    "averaging": lambda: jg.learning.averaging(10**5, dimension=1000),
+    "synthetic": lambda: datasets.synthetic(samples=10**6, features=100),
+}
+
+
+@pytest.mark.parametrize("build", MADE.values(), ids=MADE)
+def test_made_up_data_that_memory_cannot_hold_are_refused_alike(small_machine, build):
+    with pytest.raises(DataError, match=r"need about .* and 100 MB can be had"):
+        build()
 
 
 def test_the_estimate_is_that_of_the_links_expected(monkeypatch):

@@ -216,14 +216,13 @@ TABLE = [
     ),
 ]
 
-LINE = (
-    "write two names a line, separated by blanks, tabs, a comma or a semicolon; # starts a comment; "
-    "format = 'adjacency' or 'metis' where a line lists all neighbours of a node"
-)
+OTHER = "; format = 'adjacency' or 'metis' where a line lists all neighbours of a node"
+LINE = "write two names a line, separated by blanks, tabs, a comma or a semicolon; # starts a comment" + OTHER
 COLUMNS = "name the columns in their order: columns = ['source', 'target', '_']"
 FILES = [
     (b"0 1\n2\n", ":2: '2' is not two node names", LINE),
-    (b"0 1\n# fine\n\n0 1 2 3\n", ":4: '0 1 2 3' has 4 columns", COLUMNS),
+    (b"0 1\n# fine\n\n0 1 2 3\n", ":4: '0 1 2 3' has 4 columns", COLUMNS + OTHER),
+    (b"New York City\tBoston\nhi ho\n", ":1: 'New York City Boston' has 4 columns", COLUMNS + OTHER),
     (b"0,,1\n", ":1: '0  1' is not two node names", LINE),
     (
         b"0 1\n1 2 x\n",

@@ -225,12 +225,13 @@ def _names(
 
 def _check(file: str, number: int, fields: list[str], most: int) -> None:
     """Raise GraphError unless a line is two names, and numbers after them in at most ``most`` columns."""
-    wrong = next((field for field in fields[2:] if not is_number(field)), None)
-    if len(fields) > most and wrong is None:
-        raise GraphError(f"{file}:{number}: {_short(' '.join(fields))} has {len(fields)} columns", hint=COLUMNS_HINT)
-    if not 2 <= len(fields) <= most or not all(fields):
-        other = "; format = 'adjacency' or 'metis' where a line lists all neighbours of a node"
+    other = "; format = 'adjacency' or 'metis' where a line lists all neighbours of a node"
+    if len(fields) > most:
+        hint = COLUMNS_HINT + other
+        raise GraphError(f"{file}:{number}: {_short(' '.join(fields))} has {len(fields)} columns", hint=hint)
+    if len(fields) < 2 or not all(fields):
         raise GraphError(f"{file}:{number}: {_short(' '.join(fields))} is not two node names", hint=HINT + other)
+    wrong = next((field for field in fields[2:] if not is_number(field)), None)
     if wrong is not None:
         raise GraphError(
             f"{file}:{number}: the third column {_short(wrong)} is not a number",
