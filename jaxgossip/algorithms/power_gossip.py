@@ -57,7 +57,8 @@ def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: M
         rank: of the approximation.
 
     Raises:
-        InputError: a rank below one, W changes or is not symmetric, or a node has more than 128 edges.
+        InputError: a rank below one, W changes or is not symmetric, or a node has more than 128 edges; in the first round,
+            a network with noise, liars or an aggregation.
     """
     at_least_one("rank", rank)
     operator, kind, s = fixed("power_gossip", W), accumulator(problem.dtype), problem.n_shared
@@ -73,6 +74,7 @@ def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: M
 
     def step(state: PowerState, round_: Round) -> tuple[PowerState, Traffic]:
         links = round_.links(W, s)
+        links.check_plain("power_gossip")
         u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
         half = jax.lax.optimization_barrier((state.x + u).astype(kind))
         matrices = jnp.pad(half[:, :s], ((0, 0), (0, a * b - s))).reshape(-1, a, b)

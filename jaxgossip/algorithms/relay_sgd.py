@@ -113,7 +113,8 @@ def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
         W: mixing operator on a tree; its links count, not its weights.
 
     Raises:
-        InputError: W changes from round to round, or its links are no tree.
+        InputError: W changes from round to round, or its links are no tree; in the first round, a network with noise, liars
+            or an aggregation.
     """
     relay, shared = RelaySum(fixed("relay_sgd", W).to_scipy()), problem.n_shared
 
@@ -122,6 +123,7 @@ def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
 
     def step(state: RelayState, round_: Round) -> tuple[RelayState, Traffic]:
         links = round_.links(W, shared)
+        links.check_plain("relay_sgd")
         before = TrainState(state.x, state.opt_state)
         u, opt_state = displacement(problem, optimizer, before, round_)
         half = (state.x + u).astype(state.x.dtype)

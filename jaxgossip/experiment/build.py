@@ -204,7 +204,7 @@ def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
 def build_aggregation(config: Config, part: Builder, W: Mixing | None) -> Aggregation | None:
     """Return how nodes take in what they hear, and check that the mixing allows it; None without a section."""
     aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
-    if config.aggregation is not None and W is not None and W.conserves == "agreement":  # what follows says no to mass
+    if config.aggregation is not None and W is not None:
         with errors_of("aggregation", config.aggregation.kind):
             jax.eval_shape(lambda key: senders(W.at(jnp.int32(0), key)), run_key(config.seed))
     return aggregation

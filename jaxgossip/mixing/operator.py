@@ -112,7 +112,8 @@ class Operator(abc.ABC):
             GraphError: it cannot, or would need too large a table.
         """
         raise GraphError(
-            f"{type(self).__name__.lower()} mixing does not tell one sender from another",
+            f"{'push-sum' if self.conserves == 'mass' else type(self).__name__.lower()} mixing does not tell one sender "
+            "from another",
             hint="mixing.kind = 'static', 'matching' or 'pull'",
         )
 

@@ -80,6 +80,26 @@ class Links:
             )
         return conditions.aggregation.combine(Heard.of(scene)).astype(x.dtype)
 
+    def check_plain(self, name: str) -> None:
+        """Check that what is sent reaches its receivers as it is: for exchanges that do not go by :meth:`mix`.
+
+        Raises:
+            InputError: a network with noise, liars or an aggregation, which would have no effect there.
+        """
+        conditions, adversary = self.round.conditions, self.round.conditions.adversary
+        lies = adversary is not None and (adversary.broadcast is not None or adversary.targeted is not None)
+        ignored = {
+            "network.noise": not surely(conditions.noise, 0),
+            "adversary": lies,
+            "aggregation": conditions.aggregation is not None,
+        }
+        found = [key for key, given in ignored.items() if given]
+        if found:
+            raise InputError(
+                f"{found[0]}: of no effect on {name}, whose messages are no models that nodes take the mean of",
+                hint=f"remove {' and '.join(found)} (in Python: of Conditions), or algorithm.kind = 'dsgd'",
+            )
+
     def kept(self) -> Float[Array, "n 1"]:
         """Return (n, 1) float32: the weight that each node's own row has in this round."""
         own, _ = self.operator.hear(jnp.zeros((self.operator.n_nodes, 1), jnp.result_type(float)), self.faults)

@@ -145,6 +145,7 @@ TWO_CLASSES = frozenset({"logistic", "pegasos", "adaline"})
 NO_MIXING = frozenset({"halving_windows", "federated_averaging", "isolated", "centralised"})
 BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
 ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "muffliato", "shift_register", "chebyshev"})
+NO_MODELS = frozenset({"power_gossip", "relay_sgd"})
 COMPRESSING = frozenset({"choco", "deep_squeeze"})
 FIXED = frozenset({"static", "equi_static", "u_equi_static", "de_bruijn", "from_file"})
 SYMMETRIC = frozenset({"static", "u_equi_static", "from_file"})
@@ -182,6 +183,10 @@ OF_ROUNDS = [
     Rule(("topology", "mixing"), lambda topology, mixing: directed(topology) and mixing in {*ALONG_LINKS, "from_file"}),
     Rule(("topology", "mixing"), lambda topology, mixing: topology == "karate" and mixing in OF_TWO),
     Rule(("aggregation", "mixing"), lambda aggregation, mixing: aggregation != NONE and mixing in ("push", "push_sum")),
+    Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm in NO_MODELS and aggregation != NONE),
+    Rule(("algorithm", "network"), lambda algorithm, network: algorithm in NO_MODELS and network == "noise"),
+    Rule(("algorithm", "adversary"), lambda algorithm, adversary: (
+        algorithm in NO_MODELS and adversary not in (NONE, "label_flip"))),
     Rule(("adversary", "dataset"), lambda adversary, dataset: adversary == "label_flip" and dataset in TASKS),
     Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
 ]  # fmt: skip
@@ -210,20 +215,9 @@ OF_EVENTS = [
 @functools.cache
 def arrays() -> Mapping[str, Array]:
     """Return the array of runs in rounds, and that of runs by the nodes' own clocks."""
-    usual = {name: levels[0] for name, levels in LEARNING.items()} | {
-        "dataset": "synthetic",
-        "model": "softmax",
-        "partition": "iid",
-    }
-    in_rounds = usual | {
-        "algorithm": "dsgd",
-        "mixing": "static",
-        **dict.fromkeys(("aggregation", "adversary", "compression", "privacy", "network"), NONE),
-    }
-    in_events = usual | {name: levels[0] for name, levels in IN_EVENTS.items() if name not in LEARNING}
-    rounds = covering(IN_ROUNDS, OF_ROUNDS, in_rounds)
+    rounds = covering(IN_ROUNDS, OF_ROUNDS)
     shared = frozenset(every_pair(LEARNING))
-    return {"rounds": rounds, "events": covering(IN_EVENTS, OF_EVENTS, in_events, covered=shared)}
+    return {"rounds": rounds, "events": covering(IN_EVENTS, OF_EVENTS, covered=shared)}
 
 
 class Tracing(Compiler):

@@ -110,7 +110,6 @@ def every_pair(factors: Mapping[str, Sequence[str]]) -> Iterator[Pair]:
 def covering(
     factors: Mapping[str, Sequence[str]],
     rules: Sequence[Rule],
-    usual: Row,
     *,
     covered: frozenset[Pair] = frozenset(),
 ) -> Array:
@@ -119,7 +118,6 @@ def covering(
     Args:
         factors: name -> levels.
         rules: what is refused.
-        usual: the levels of the factors that a refused pair does not speak of.
         covered: pairs that another array holds.
     """
     draw = random.Random(0)  # noqa: S311 - the same array every time
@@ -130,7 +128,10 @@ def covering(
             continue
         row = search.completed(dict(pair))
         if row is None:
-            refused.append(({**usual, **dict(pair)}, pair))
+            # Where nothing but the pair is wrong, or else the second half of it.
+            allowed = search.completed(dict(pair), but=pair) or search.completed(dict(pair[:1]))
+            assert allowed is not None, f"no row has {pair[0]}"
+            refused.append(({**allowed, **dict(pair)}, pair))
             search.open.discard(pair)
         else:
             rows.append(row)
@@ -150,7 +151,7 @@ class _Search:
     ) -> None:
         self.wanted = [pair for pair in every_pair(factors) if pair not in covered]
         self.open = set(self.wanted)
-        self._factors, self._draw = factors, draw
+        self._factors, self._draw, self._but = factors, draw, None
         self._of_two = {
             pair
             for rule in rules
@@ -160,13 +161,11 @@ class _Search:
         }
         self._of_more = [rule for rule in rules if len(rule.factors) > 2]
 
-    def completed(self, given: Row) -> dict[str, str] | None:
-        """Return ``given`` with a level for every factor; None if there are none that the rules allow."""
-        row: dict[str, str] = {}
-        choices: dict[str, Sequence[str]] = {
-            name: [given[name]] if name in given else levels for name, levels in self._factors.items()
-        }
-        return self._chosen(row, choices)
+    def completed(self, given: Row, *, but: Pair | None = None) -> Row | None:
+        """Return ``given`` with a level for every factor; None if there are none that the rules allow, ``but`` apart."""
+        self._but = but
+        choices = {name: [given[name]] if name in given else levels for name, levels in self._factors.items()}
+        return self._chosen({}, choices)
 
     def _chosen(self, row: dict[str, str], choices: Mapping[str, Sequence[str]]) -> dict[str, str] | None:
         if not choices:
@@ -191,7 +190,7 @@ class _Search:
     def _allowed(self, row: Row, name: str, other: str, level: str) -> bool:
         """Say whether ``other`` may have ``level`` now that ``name`` was chosen."""
         first, second = sorted(((name, row[name]), (other, level)))
-        if (first, second) in self._of_two:
+        if (first, second) in self._of_two and (first, second) != self._but:
             return False
         return not any(
             other in rule.factors

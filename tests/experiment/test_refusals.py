@@ -7,6 +7,8 @@ import pytest
 from jaxgossip.errors import JaxGossipError
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
+from jaxgossip.simulation.alike import Template
+from jaxgossip.simulation.program import Steps
 
 TEXT = """
 name = "small"
@@ -43,6 +45,7 @@ REFUSED = {
     "a torus with a side of two": (["topology={kind='torus', nodes=8, shape=[2, 4]}"], "topology: torus: every side of shape must be at least 3, not 2", ["topology.shape has sides that multiply to nodes, such as [3, 4] of 12 nodes"]),
     "a number out of range": (["mixing={kind='pull', fanout=0}"], "mixing: fanout must be at least 1, not 0", ["mixing.fanout: how many neighbours each node asks"]),
     "an option out of range": (["learning.dataset_options.dimension=0"], "learning: an isotropic quadratic needs dimension ≥ 1", ["learning.dataset_options.dimension: d, the number of parameters"]),
+    "weights that only know sums of mass": (["mixing.kind=push_sum", "algorithm.kind=sgp", "aggregation.kind=median"], "aggregation: robust aggregation hears senders one by one: push-sum mixing does not tell one sender from another", ["leave out the section [aggregation]"]),
 }  # fmt: skip
 
 
@@ -60,3 +63,20 @@ def test_a_refusal_names_the_culprit_and_the_way_out(case: str) -> None:
 )
 def test_what_can_be_told_apart_is_built(settings: Sequence[str]) -> None:
     assert build(load(TEXT, [*settings, "aggregation.kind=krum"])).conditions.aggregation is not None
+
+
+@pytest.mark.parametrize("algorithm", ["power_gossip", "relay_sgd"])
+@pytest.mark.parametrize(
+    ("setting", "culprit"),
+    [
+        ("network.noise=0.1", "network.noise"),
+        ("adversary.kind=ipm", "adversary"),
+        ("aggregation.kind=median", "aggregation"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(algorithm: str, setting: str, culprit: str) -> None:
+    experiment = build(load(TEXT, ["topology={kind='path', nodes=13}", f"algorithm.kind={algorithm}", setting]))
+    with pytest.raises(JaxGossipError) as raised:
+        Template(Steps(experiment.in_rounds, conditions=experiment.conditions), "highest")
+    assert raised.value.message.startswith(f"{culprit}: of no effect on {algorithm}")
+    assert raised.value.hint == f"remove {culprit} (in Python: of Conditions), or algorithm.kind = 'dsgd'"

@@ -241,7 +241,7 @@ def test_a_compiled_program_may_ask_for_the_senders_one_by_one(name: str) -> Non
             lambda: jg.mixing.metropolis_hastings(t.star(200)),
             "a node hears 199 others, too many to hear them one by one",
         ),
-        (lambda: jg.mixing.push_sum(t.ring(12)), "mass mixing does not tell one sender from another"),
+        (lambda: jg.mixing.push_sum(t.ring(12)), "push-sum mixing does not tell one sender from another"),
         (
             lambda: jg.mixing.push(t.complete(12)).at(jnp.int32(0), jax.random.key(0)),
             "push mixing does not tell one sender from another",
