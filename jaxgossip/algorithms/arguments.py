@@ -8,7 +8,7 @@ from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.errors import ArgumentTypeError
 from jaxgossip.learning import Dataset, Partition
 from jaxgossip.learning.nodewise import check_optimizer
-from jaxgossip.mixing import Operator, Schedule
+from jaxgossip.mixing import Mixing, Operator, Schedule
 from jaxgossip.registry import nearest
 from jaxgossip.topology import Graph
 from jaxgossip.typing import accumulator
@@ -37,8 +37,7 @@ def _check_parts(name: str, given: Mapping[str, Any]) -> None:
     if "optimizer" in given:
         check_optimizer(optimizer, problem.n_params, accumulator(problem.dtype))
     if "W" in given:
-        check_mixing(name, W)
-        fits("mixing", W.n_nodes, "a problem", problem.n_nodes)
+        fits("mixing", checked_mixing(name, W).n_nodes, "a problem", problem.n_nodes)
     if "compressor" in given:
         check_compressor(name, given["compressor"])
 
@@ -53,10 +52,10 @@ def check_problem(name: str, problem: Any) -> None:
     raise ArgumentTypeError(f"{name}: {shown(problem)} is no problem", hint=hint)
 
 
-def check_mixing(name: str, W: Any) -> None:
-    """Raise ArgumentTypeError unless it is an operator or a schedule of them."""
+def checked_mixing(name: str, W: Any) -> Mixing:
+    """Return W, or raise ArgumentTypeError if it is neither an operator nor a schedule of them."""
     if isinstance(W, Operator | Schedule):
-        return
+        return W
     if isinstance(W, Graph):
         hint = "jg.mixing.metropolis_hastings(graph), or other weights of jg.mixing"
     elif hasattr(W, "edge") and hasattr(W, "self_weight"):

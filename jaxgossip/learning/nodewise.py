@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from jax.extend.core import ClosedJaxpr, Jaxpr
 from jaxtyping import Array
 
 from jaxgossip.checks import described, is_number, shown
@@ -182,14 +181,17 @@ def _draws(optimizer: optax.GradientTransformation, row: Row | jax.ShapeDtypeStr
     return any(name in DRAWING for name in _primitives(jax.make_jaxpr(optimizer.update)(row, state, row).jaxpr))
 
 
-def _primitives(program: Jaxpr) -> Iterator[str]:
+def _primitives(program: Any) -> Iterator[str]:
+    """Yield the names of what a traced program does, and of what it calls."""
     for equation in program.eqns:
         yield equation.primitive.name
-        for value in jax.tree.leaves(
-            list(equation.params.values()), is_leaf=lambda one: isinstance(one, ClosedJaxpr | Jaxpr)
-        ):
-            if isinstance(value, ClosedJaxpr | Jaxpr):
-                yield from _primitives(value.jaxpr if isinstance(value, ClosedJaxpr) else value)
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
+            if _is_program(value):
+                yield from _primitives(getattr(value, "jaxpr", value))
+
+
+def _is_program(value: Any) -> bool:
+    return hasattr(getattr(value, "jaxpr", value), "eqns")
 
 
 def _nodes(tree: PyTree) -> Iterator[Any]:

@@ -62,8 +62,7 @@ def _bounded(called: str, builder: Builder) -> Builder:
             a_number = name in ("learning_rate", "momentum") or is_number(signature.parameters[name].default)
             if not is_number(value) and not (a_number and isinstance(value, str | list | tuple)):
                 continue
-            number(called, name, value)
-            if name in SHARES and value >= 1:
+            if number(called, name, value) >= 1 and name in SHARES:
                 raise InputError(f"{called}: {name} must be below 1, not {value}")
         return builder(*args, **keywords)
 
