@@ -14,9 +14,14 @@ import optax
 from jaxtyping import Array, Int, UInt32
 
 from jaxgossip.algorithms.base import TrainState, apply, state_x
+from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
+from jaxgossip.network.schedule import Source
+from jaxgossip.network.schedule.exchanges import EXCHANGES
+from jaxgossip.network.schedule.files import Recorded
 from jaxgossip.network.schedule.messages import Kind
+from jaxgossip.network.schedule.schedule import Schedule
 from jaxgossip.random import purpose_key
 from jaxgossip.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
 
@@ -82,6 +87,39 @@ class GossipProtocol:
     settle_at: int | None = None
     settle: Callable[[PyTree], tuple[PyTree, Array]] | None = None
     name: str = "protocol"
+
+
+def check_schedule(protocol: GossipProtocol, schedule: Source) -> None:
+    """Check that what a schedule tells is what the protocol's nodes do.
+
+    Args:
+        protocol: what a message does.
+        schedule: who sends to whom: drawn, from a file, or one's own.
+
+    Raises:
+        InputError: another exchange, models in another number of parts, or messages that mean nothing to the protocol.
+    """
+    name, exchanges = protocol.name, " or ".join(f"'{one}'" for one in protocol.exchanges)
+    if isinstance(schedule, Schedule):
+        if schedule.exchange not in protocol.exchanges:
+            raise InputError(f"exchange '{schedule.exchange}' does not go with {name}", hint=f"exchange = {exchanges}")
+        if schedule.parts != protocol.parts:
+            raise InputError(
+                f"a schedule of models in {schedule.parts} parts does not fit {name} in {protocol.parts}",
+                hint="give the schedule parts=protocol.parts",
+            )
+    known = {Kind.PASSED}.union(*(EXCHANGES[one].kinds for one in protocol.exchanges))
+    strange = sorted(kind.name.lower() for kind in schedule.kinds - known)
+    if strange:
+        raise InputError(
+            f"messages of kind '{strange[0]}' mean nothing to {name}", hint=f"a schedule of exchange {exchanges}"
+        )
+    if isinstance(schedule, Recorded) and schedule.messages.part.max(initial=0) >= protocol.parts:
+        raise InputError(
+            f"messages carry part {schedule.messages.part.max()} of a model, and {name} divides models into "
+            f"{protocol.parts}",
+            hint=f"parts are numbered 0 to {protocol.parts - 1}",
+        )
 
 
 def learn(

@@ -3,6 +3,7 @@
 from typing import Any
 
 from jaxgossip.algorithms import GossipProtocol
+from jaxgossip.algorithms.protocol import check_schedule
 from jaxgossip.errors import InputError
 from jaxgossip.experiment.parts import Builder, errors_of
 from jaxgossip.experiment.sections import Config
@@ -48,7 +49,9 @@ def build_schedule(
     assert table is not None
     if table.path is not None:
         with errors_of("schedule", ""):
-            return files.read(table.path, n, period_s=table.period_s or 1.0)
+            found = files.read(table.path, n, period_s=table.period_s or 1.0)
+            check_schedule(protocol, found)
+            return found
     given: dict[str, Any] = {"graph": graph, "n_nodes": n, "speeds": speeds, "message_bytes": protocol.bytes[0]}
     given |= {"compute_s": None if speeds is None else speeds.compute_s}
 

@@ -27,6 +27,7 @@ class Partition:
         n_train: (n,) int32, how many of its rows each node trains on; at least one.
         n_samples: rows of the table that it divides; None: not known, every row number only has to exist.
         labels: fingerprint of the labels that it was made of, where they decide who owns what; else empty.
+        flipped: numbers of the nodes whose labels are turned around (:func:`jaxgossip.learning.flip_labels`), ascending.
 
     Raises:
         DataError: offsets that do not cover ``order``, or a node that trains on none or more than it owns.
@@ -37,6 +38,7 @@ class Partition:
     n_train: Counts
     n_samples: int | None = None
     labels: str = ""
+    flipped: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.offsets) != len(self.n_train) + 1 or self.offsets[0] != 0 or self.offsets[-1] != len(self.order):

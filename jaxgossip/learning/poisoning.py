@@ -49,4 +49,6 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
         y_train=np.concatenate([np.asarray(dataset.y_train), flipped.astype(np.asarray(dataset.y_train).dtype)]),
     )
     # Who owns what was decided by the true labels, which the new table no longer tells.
-    return poisoned, dataclasses.replace(partition, order=order, n_samples=len(poisoned.y_train), labels="")
+    return poisoned, dataclasses.replace(
+        partition, order=order, n_samples=len(poisoned.y_train), labels="", flipped=tuple(sorted(set(map(int, nodes))))
+    )

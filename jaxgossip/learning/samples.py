@@ -65,7 +65,7 @@ class Sampled:
         self.model, self.batch_size, self.dtype, self.order, self.privacy = model, batch_size, dtype, order, privacy
         self._kind = accumulator(dtype)
         self._same_start = init == "same"
-        self.n_nodes = partition.n_train.size
+        self.n_nodes, self.flipped = partition.n_train.size, partition.flipped
         self._layout = layout(model, private, dtype)
         self.n_params, self.n_shared = self._layout.n_params, self._layout.n_shared
         self.align: Align | None = None if model.align is None else self._aligned

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxgossip.checks import plain
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.tables import Slots, padded_slots, settle
@@ -53,6 +54,8 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
     Raises:
         GraphError: the sequence is empty, or its graphs differ in their number of nodes.
     """
+    for weights in sequence:
+        plain("periodic", "every graph's weights", weights, Weights)
     sizes = {weights.graph.n_nodes for weights in sequence}
     if len(sizes) != 1:
         raise GraphError(f"a periodic schedule needs graphs on the same nodes, not of sizes {sorted(sizes)}")

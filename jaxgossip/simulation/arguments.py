@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
+from jaxgossip.algorithms.protocol import check_schedule
 from jaxgossip.checks import MOST_SEED, is_number, shown, whole
 from jaxgossip.errors import ArgumentTypeError, InputError
 from jaxgossip.network import Conditions, Speeds
@@ -89,6 +90,7 @@ def check_protocol(protocol: Any, schedule: Any) -> None:
     problem = protocol.problem
     if schedule.n_nodes != problem.n_nodes:
         raise InputError(f"a schedule of {schedule.n_nodes:,} nodes does not fit a problem of {problem.n_nodes:,}")
+    check_schedule(protocol, schedule)
     if problem.order is not None:
         raise InputError(
             "the problem has its nodes in other rows than their numbers", hint="make it without an order: order=None"

@@ -80,6 +80,11 @@ class Steps:
         problem = algorithm.problem
         self.timing = None if speeds is None else Timing(speeds, problem.n_nodes, problem.order)
         self._honest = None if adversary is None else adversary.honest(algorithm.problem.n_nodes)
+        if adversary is not None and adversary.flips_labels and getattr(problem, "flipped", ()) != adversary.liars:
+            raise InputError(
+                f"the labels of {adversary.name}'s nodes are not turned around in this problem",
+                hint="data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification",
+            )
 
     def first(self) -> RunState:
         """Return the state before the first round."""
@@ -91,6 +96,11 @@ class Steps:
         timed = self.timing is not None
         round_ = Round(run.round, self.run_key, problem.n_nodes, self.conditions, problem.order, timed)
         state, traffic = self.algorithm.step(run.state, round_)
+        if not isinstance(traffic, Traffic):
+            raise ArgumentTypeError(
+                f"{self.algorithm.name}: step returns {described(traffic)} in the place of its traffic",
+                hint="return state, links.sent(x)",
+            )
         # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
         finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
         clock = self._clock(run, round_, traffic)
@@ -156,6 +166,7 @@ class Program(Steps, Compiler):
         Compiler.__init__(self, matmul_precision)
         self._start = self.compile(self.first)
         like = initial_shapes(algorithm, seed, timed=speeds is not None)
+        check_models(algorithm, like)
         check_step(algorithm, like, self.step)
         self._advance = self.compile(self.rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
         self._measure = self.compile(self.measured, like)
@@ -215,6 +226,17 @@ def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False) 
     return jax.eval_shape(partial(first, algorithm, timed=timed), run_key(seed))
 
 
+def check_models(algorithm: Algorithm, like: RunState) -> None:
+    """Raise InputError unless an algorithm's models are rows of the problem's: one a node, or one for all."""
+    shape = jax.eval_shape(algorithm.models, like.state).shape
+    n, p = algorithm.problem.n_nodes, algorithm.problem.n_params
+    if shape not in ((n, p), (1, p)):
+        raise InputError(
+            f"{algorithm.name}: models have shape {shape}, and the problem has {n:,} nodes of {p:,} parameters",
+            hint="models(state) returns (n, p), or (1, p) where one model serves all",
+        )
+
+
 def check_start(like: PyTree, start: PyTree) -> None:
     """Raise InputError unless ``start`` is a state of this run: the structure, shapes and dtypes of ``like``."""
     if type(start) is not type(like):
@@ -224,7 +246,8 @@ def check_start(like: PyTree, start: PyTree) -> None:
     here, there = jax.tree.flatten_with_path(like), jax.tree.flatten_with_path(start)
     if here[1] != there[1]:
         raise InputError(
-            "start is the state of another algorithm or optimizer", hint="continue with the one that made it"
+            "start is the state of another algorithm or optimizer",
+            hint="continue with those, and the speeds, that made it",
         )
     for (path, mine), (_, its) in zip(here[0], there[0], strict=True):
         if (mine.shape, mine.dtype) != (its.shape, its.dtype):

@@ -1,6 +1,7 @@
 """Every learner in the events engine equals its rule in NumPy, one event after the other; so does every kind of schedule."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -120,7 +121,7 @@ def test_matrix_factorisation_keeps_its_user_at_home(seed: int, delay: float) ->
     items, rank, decay = 6, 2, 0.05
     with jax.enable_x64(True):
         problem = learning.TASKS["ratings"](
-            N, items=items, rank=rank, ratings_a_user=4, regularization=decay, batch_size=0, init="independent",
+            N, items=items, rank=rank, ratings_a_user=4, held_out=0.25, regularization=decay, batch_size=0, init="independent",
             rng=np.random.default_rng(1), dtype=np.float64,
         )  # fmt: skip
         table = {name: np.asarray(getattr(problem, f"_{name}")) for name in ("x", "y", "samples", "start", "n_train")}
@@ -213,9 +214,8 @@ def test_a_synchronous_schedule_without_delay_is_gossip_in_rounds() -> None:
         sp.csr_array((np.ones(n), (one.receiver, one.sender)), shape=(n, n)) for one in islice(network.cycles(), rounds)
     ]
     W = mixing.periodic([topology.metropolis_hastings(topology.from_scipy(pairs)) for pairs in met])
-    events = simulate_events(
-        alg.gossip_learning(problem, optax.sgd(0.1), partner="own"), network, rounds, evaluate_every=rounds
-    )
+    walks = replace(alg.gossip_learning(problem, optax.sgd(0.1), partner="own"), exchanges=("pairwise",))
+    events = simulate_events(walks, network, rounds, evaluate_every=rounds)
     in_rounds = simulate(alg.gossip(problem, optax.sgd(0.1), W), rounds, evaluate_every=rounds)
     assert in_rounds.metrics.final["messages"] == events.metrics.final["messages"] == n * rounds
     np.testing.assert_allclose(np.asarray(events.x), np.asarray(in_rounds.x), atol=1e-6)

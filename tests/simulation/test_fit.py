@@ -62,6 +62,31 @@ def schedule(**parts: Any) -> Any:
     return s.schedule(jg.topology.complete(N), **{"clock": clock(N)} | parts)
 
 
+def events(protocol: Any, source: Any) -> Any:
+    return jg.simulate_events(protocol, source, 2)
+
+
+def recorded(**columns: Any) -> Any:
+    """Return one message of a file."""
+    message = {"sender": 0, "receiver": 1, "sent_s": 0.0, "arrives_s": 0.5, "event": 0} | columns
+    return s.files.Recorded(N, 1.0, s.Messages.of(**{name: np.array([value]) for name, value in message.items()}))
+
+
+def of_rows(x: Any) -> Any:
+    """Return an algorithm of one's own that does nothing, and gives back a round where its traffic belongs."""
+    return jg.algorithms.Algorithm(
+        lambda _: x, lambda state, round_: (state, round_), problem(), models=lambda state: state
+    )
+
+
+def test_labels_that_were_flipped_for_these_liars_are_taken() -> None:
+    liars = jg.network.adversaries.label_flip(n_nodes=N, nodes=[2, 5])
+    table, own = jg.learning.flip_labels(data(), kinds.iid(data().y_train, N, rng=0), liars.liars)
+    task = jg.learning.classification(table, own, MODEL)
+    conditions = jg.network.Conditions(adversary=liars)
+    assert run(jg.algorithms.dsgd(task, SGD, mixing()), conditions=conditions).status == "completed"
+
+
 def coin(nodes: int) -> Any:
     return s.CHURNS["coin"](nodes, np.random.default_rng(0), online=0.5)
 
@@ -90,12 +115,20 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "speeds of other nodes": (lambda: run(dsgd(), speeds=jg.network.speeds.constant(M)), "speeds of 6 nodes for a network of 8 (one of each node)"),
     "liars among fewer nodes": (lambda: run(dsgd(), conditions=jg.network.Conditions(adversary=jg.network.adversaries.bit_flip(n_nodes=M))), f"an adversary of 6 nodes does not fit a network of 8 nodes {BOTH}"),
     "a state of other nodes": (lambda: run(dsgd(), start=run(dsgd(M)).run), "start.state.x is float32[6, 4], and this run has float32[8, 4] (continue with the problem and the network that made it)"),
-    "a state of another algorithm": (lambda: run(dsgd(), start=run(jg.algorithms.d2(problem(), SGD, mixing())).run), "start is the state of another algorithm or optimizer (continue with the one that made it)"),
+    "a state of another algorithm": (lambda: run(dsgd(), start=run(jg.algorithms.d2(problem(), SGD, mixing())).run), "start is the state of another algorithm or optimizer (continue with those, and the speeds, that made it)"),
     "models for a state": (lambda: run(dsgd(), start=jnp.zeros((N, 4))), "a run does not start from an array (start is the 'run' of another result)"),
     "a clock of other nodes": (lambda: schedule(clock=clock(M)), f"a clock of 6 nodes does not fit complete of 8 nodes {BOTH}"),
     "churn of other nodes": (lambda: schedule(churn=coin(M)), f"a churn of 6 nodes does not fit complete of 8 nodes {BOTH}"),
     "peers of other nodes": (lambda: schedule(peers=s.PEERS["uniform"](jg.topology.ring(M))), f"a choice of peers of 6 nodes does not fit complete of 8 nodes {BOTH}"),
     "delays of other nodes": (lambda: schedule(delay=transfer(M)), f"a delay of 6 nodes does not fit complete of 8 nodes {BOTH}"),
+    "a schedule of another exchange": (lambda: events(jg.algorithms.pairwise_averaging(problem()), schedule()), "exchange 'push' does not go with pairwise averaging (exchange = 'pairwise')"),
+    "a schedule of models in other parts": (lambda: events(jg.algorithms.gossip_learning(problem(), SGD, partner="own", parts=2), schedule(parts=3)), "a schedule of models in 3 parts does not fit gossip learning in 2 (give the schedule parts=protocol.parts)"),
+    "messages of another protocol": (lambda: events(jg.algorithms.gossip_learning(problem(), SGD), recorded(kind=s.Kind.SPLIT)), "messages of kind 'split' mean nothing to gossip learning (a schedule of exchange 'push' or 'pull' or 'push_pull')"),
+    "messages with other parts": (lambda: events(jg.algorithms.gossip_learning(problem(), SGD), recorded(part=4)), "messages carry part 4 of a model, and gossip learning divides models into 1 (parts are numbered 0 to 0)"),
+    "labels that were not flipped": (lambda: run(dsgd(), conditions=jg.network.Conditions(adversary=jg.network.adversaries.label_flip(n_nodes=N))), "the labels of label_flip's nodes are not turned around in this problem (data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification)"),
+    "models of other nodes": (lambda: run(of_rows(jnp.zeros((M, 4)))), "algorithm: models have shape (6, 4), and the problem has 8 nodes of 4 parameters (models(state) returns (n, p), or (1, p) where one model serves all)"),
+    "a round for its traffic": (lambda: run(of_rows(jnp.zeros((N, 4)))), "algorithm: step returns a Round in the place of its traffic (return state, links.sent(x))"),
+    "operators for weights": (lambda: jg.mixing.periodic([mixing()]), "periodic: every graph's weights must be a Weights, not a Roll (jg.topology.weights.metropolis_hastings(graph) or from_matrix(matrix) make some)"),
     "a schedule of other nodes": (lambda: jg.simulate_events(jg.algorithms.gossip_learning(problem(M), SGD), schedule(), 2), "a schedule of 8 nodes does not fit a problem of 6"),
 }  # fmt: skip
 
