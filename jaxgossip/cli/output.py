@@ -132,8 +132,8 @@ def loading() -> None:
 
 
 def hint(*words: object, note: str = "") -> None:
-    """Print the next command that makes sense, its words quoted where a shell needs it, and a note behind it."""
-    say(f"\nnext: {shlex.join(map(str, words))}" + (f"   ({note})" if note else ""))
+    """Print the next command that makes sense, its words quoted where a shell needs it, and a note below it."""
+    say(f"\nnext: {shlex.join(map(str, words))}" + (f"\n      ({note})" if note else ""))
 
 
 def set_options(overrides: list[str] | None) -> list[str]:
