@@ -1,7 +1,5 @@
 """What a command says that ends before its time, and its exit code: a sentence and the way out, never a traceback."""
 
-import tempfile
-import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,6 +53,9 @@ def _first_line(error: BaseException, most: int = 300) -> str:
 
 def _kept(error: BaseException) -> str:
     """Return where the whole trace is: where whoever raised it has put it, or a new file."""
+    import tempfile
+    import traceback
+
     noted = [note for note in getattr(error, "__notes__", []) if "trace" in note]
     if noted:
         return noted[0]

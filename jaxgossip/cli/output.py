@@ -148,7 +148,14 @@ def typed(*more: str, without: str = "") -> list[str]:
 
 def fail(message: str, way_out: str = "") -> None:
     """Print an error and the way out."""
-    tell(f"error: {message}" + (f"\n\nhint: {way_out}" if way_out else ""))
+    tell(_readable(f"error: {message}" + (f"\n\nhint: {way_out}" if way_out else "")))
+
+
+def _readable(text: str) -> str:
+    """Return a text with its lines broken between words, for a terminal; one with a command stays whole, to be copied."""
+    if not sys.stderr.isatty():
+        return text
+    return "\n".join(line if "jaxgossip " in line else wrapped(line) for line in text.split("\n"))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import pytest
 
 from jaxgossip.cli import start as beginning
 from jaxgossip.cli.failures import failed
-from jaxgossip.cli.output import plain, printable, say
+from jaxgossip.cli.output import fail, plain, printable, say
 from jaxgossip.experiment import run as runs
 
 Call = Callable[..., tuple[int, str, str]]
@@ -186,3 +186,18 @@ def test_the_command_alone_prints_its_help_and_its_version_is_known(called: Call
         assert re.sub(r"\s+$", "", out) == re.sub(r"\s+$", "", called(*words, "--help")[1])
     assert re.fullmatch(r"jaxgossip \d+\.\d+\.\d+\S*\n", called("--version")[1])
     assert 'can name code, as "file.py:function"' in called("--help")[1]
+
+
+def test_a_long_error_is_broken_between_words_in_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    names = ", ".join(f"name_{n}" for n in range(12))
+    fail("no such thing", f"allowed: {names}\n'jaxgossip {'x' * 60}' lists them")
+    assert capsys.readouterr().err.count("\n") == 4
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    fail("no such thing", f"allowed: {names}\n'jaxgossip {'x' * 60}' lists them")
+    *lines, command = capsys.readouterr().err.splitlines()
+    assert all(len(line) <= 40 for line in lines)
+    assert " ".join(lines) == f"error: no such thing  hint: allowed: {names}"
+    assert command == f"'jaxgossip {'x' * 60}' lists them"
