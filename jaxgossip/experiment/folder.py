@@ -27,10 +27,11 @@ import numpy as np
 
 from jaxgossip import disk
 from jaxgossip.errors import ConfigError
+from jaxgossip.experiment.inputs import digest
 from jaxgossip.experiment.log import MetricsLog, Record, Seal, anew
 
-CONFIG, MANIFEST = "config.toml", "manifest.json"
-OWN = (CONFIG, MANIFEST, "metrics.jsonl", "baselines", "node_scores.npz", "summary.png", "checkpoint", "error.txt")
+CONFIG, MANIFEST, SCORES = "config.toml", "manifest.json", "node_scores.npz"
+OWN = (CONFIG, MANIFEST, SCORES, "metrics.jsonl", "baselines", "summary.png", "checkpoint", "error.txt")
 """What a run writes into its folder."""
 NODE, LONGEST_NAME = "node", 200
 """The array of the nodes' names in node_scores.npz, and what is kept of a name."""
@@ -39,7 +40,7 @@ STATUSES = (*FINISHED, "running", "interrupted", "failed")
 KINDS: Mapping[str, type] = MappingProxyType(
     {"status": str, "name": str, "rounds": int, "resumed": list, "graph": dict, "inputs": dict, "logs": dict}
     | {"versions": dict, "device": dict, "flags": dict, "started": str}
-    | {"diverged_round": int, "reason": str, "not_finite": list}
+    | {"diverged_round": int, "reason": str, "not_finite": list, "node_scores_sha256": str}
 )
 """Of which types facts of a manifest are, where it has them."""
 SAID: Mapping[type, str] = MappingProxyType({str: "text", int: "whole number", list: "list", dict: "table"})
@@ -204,8 +205,12 @@ def finished_log(folder: Path, manifest: Mapping[str, Any], every: int | None) -
     """Return the records of a run that has ended.
 
     Raises:
-        ConfigError: they are not those that it wrote.
+        ConfigError: they, or the scores of its nodes, are not those that it wrote.
     """
+    path, known = folder / SCORES, manifest.get("node_scores_sha256")
+    if known is not None and (not path.is_file() or digest(path) != known):
+        what = "is not what the run wrote" if path.is_file() else "is gone"
+        raise ConfigError(f"{path} {what}", hint=f"put the file back as the run left it, or {anew(folder)}")
     last_round = manifest["rounds"] if manifest["status"] == "completed" else None
     return RunFolder(folder).log().check(seal_of(manifest), every, last_round)
 
@@ -235,8 +240,8 @@ def checked_manifest(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: unknown status '{found['status']}'", hint=hint)
     if found["status"] in FINISHED and "rounds" not in found:
         raise ConfigError(f"{file}: it tells no rounds of a run that has ended", hint=hint)
-    for name, digest in found.get("inputs", {}).items():
-        if not isinstance(digest, str):
+    for name, known in found.get("inputs", {}).items():
+        if not isinstance(known, str):
             raise ConfigError(f"{file}: the digest of {name} is no text", hint=hint)
     for name, facts in found.get("logs", {}).items():
         if Seal.of(facts) is None:

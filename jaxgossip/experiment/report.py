@@ -342,9 +342,27 @@ def _every(config: Mapping[str, Any]) -> int | None:
 
 
 def _config(path: Path) -> Mapping[str, Any]:
-    from jaxgossip.experiment import toml
+    """Return a run's configuration as tables whose numbers are numbers; its kinds and further keys may be of any version.
 
-    return toml.read(path)
+    Raises:
+        ConfigError: it is no TOML, or a table or number is something else.
+    """
+    from jaxgossip.experiment import toml
+    from jaxgossip.experiment.sections import SECTIONS, Evaluation, Network
+
+    tree = toml.read(path)
+    for name in (*SECTIONS, "learning", "network", "evaluation"):
+        if not isinstance(tree.get(name, {}), Mapping):
+            raise ConfigError(f"{path}: {name}: expected a table", hint="put the file back as the run left it")
+    numbers = [("topology", "nodes"), ("optimizer", "learning_rate"), ("evaluation", "target")]
+    for name, table in (("network", Network), ("evaluation", Evaluation)):
+        fields = table.model_fields.items()
+        numbers += [(name, key) for key, field in fields if type(field.default) in (int, float)]
+    for name, key in numbers:
+        value = tree.get(name, {}).get(key, 0)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ConfigError(f"{path}: {name}.{key}: expected a number", hint="put the file back as the run left it")
+    return tree
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -91,6 +91,42 @@ def test_records_that_the_run_did_not_write_are_refused_with_file_and_line(name:
         assert f"--out {out} --force'" in caught.value.hint
 
 
+def test_scores_that_the_run_did_not_write_are_refused(copy) -> None:
+    for use in (resume, RunData.load):
+        out = copy("complete")
+        path = out / "node_scores.npz"
+        np.savez(path, test_accuracy=np.ones(3))
+        with pytest.raises(ConfigError, match=rf"{path} is not what the run wrote"):
+            use(out)
+        path.unlink()
+        with pytest.raises(ConfigError, match=rf"{path} is gone"):
+            use(out)
+
+
+@pytest.mark.parametrize(
+    ("key", "old", "new"),
+    [
+        ("topology.nodes", "nodes = 3", 'nodes = "3"'),
+        ("network.drop", "drop = 0.0", "drop = true"),
+        ("optimizer.learning_rate", "learning_rate = 0.1", "learning_rate = [0.1]"),
+        ("evaluation.sampled_nodes", "sampled_nodes = 1000", 'sampled_nodes = "all"'),
+    ],
+)
+def test_a_configuration_of_the_first_release_whose_numbers_are_none_is_told(
+    key: str, old: str, new: str, copy
+) -> None:
+    out = copy("complete")
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps({"status": "completed", "rounds": manifest["rounds"]}))
+    path = out / "config.toml"
+    RunData.load(out)
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ConfigError) as caught:
+        RunData.load(out)
+    assert caught.value.message == f"{path}: {key}: expected a number"
+
+
 def test_what_came_after_the_checkpoint_is_cut_without_a_word(copy, made) -> None:
     for more in ('{"round": 8', '{"round": 8}\n{"rou', "nonsense\n", lines_of(made["complete"])[4]):
         out, stop = copy("stopped"), Stop()
