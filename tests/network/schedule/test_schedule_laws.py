@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from jaxgossip import topology
-from jaxgossip.network.schedule import churn, clocks, delays, newscast, peers
+from jaxgossip.network.schedule import TOKEN_ACCOUNTS, TokenAccount, churn, clocks, delays, newscast, peers, schedule
 from jaxgossip.network.schedule.faults import Faults
 from jaxgossip.network.schedule.messages import Fate
+from jaxgossip.topology.graph import from_links
 from tests.laws import DRAWS, assert_distributed, assert_follows, assert_uniform, law_of, rows
 
 
@@ -177,3 +178,38 @@ def test_messages_are_dropped_one_by_one() -> None:
     coin = {Fate.DELIVERED: 0.7, Fate.DROPPED: 0.3}
     law = law_of(((int(a), int(b)), coin[a] * coin[b]) for a, b in itertools.product(coin, repeat=2))
     assert_follows(rows(fates), law)
+
+
+@pytest.mark.slow
+def test_token_accounts_send_by_coins_and_round_what_is_no_whole_number_either_way() -> None:
+    n, cycles = DRAWS, 4
+    # Nothing arrives: accounts fill up, and send with the probability of what they hold, keeping their tokens.
+    account = TOKEN_ACCOUNTS["randomised"](capacity=3, reaction=1)
+    network = schedule(topology.complete(n), clock=clocks.synchronous(n), tokens=account, drop=1.0)
+    sent = np.zeros((n, cycles), bool)
+    for cycle, messages in enumerate(itertools.islice(network.cycles(), cycles)):
+        sent[messages.sender, cycle] = True
+    law = {}
+    for way in itertools.product([False, True], repeat=cycles):
+        chance, tokens = 1.0, 0
+        for one in way:
+            acts = tokens / 3
+            chance *= acts if one else 1 - acts
+            tokens += not one
+        law[way] = chance
+    assert_follows(rows(sent), law)
+
+    # Pairs of nodes far from each other: one sends once, the other reacts with 1.3 messages on average.
+    reacts = TokenAccount(lambda _: 0.0, lambda _, __: 1.3, begins=True, overdraws=True)
+    ends = np.arange(2 * DRAWS)
+    pairs = from_links(2 * DRAWS, ends[::2], ends[1::2], name="pairs")
+    first = np.arange(0, 2 * DRAWS, 2, dtype=np.int32)
+
+    def ticks(cycle: int, _: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        return (first, np.zeros(DRAWS)) if cycle == 0 else (first[:0], np.zeros(0))
+
+    clock = clocks.Clock(2 * DRAWS, 1.0, ticks)
+    network = schedule(pairs, clock=clock, delay=delays.constant(seconds=0.4), tokens=reacts)
+    messages = next(network.cycles())
+    answers = np.bincount(messages.sender[messages.sent_s == 0.4], minlength=2 * DRAWS)[1::2]
+    assert_follows(answers.tolist(), {1: 0.7, 2: 0.3})
