@@ -1,6 +1,6 @@
 """What all theory plots share: the page, theory dashed and dark, measurements in colours and with marks, the source below."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,9 @@ MARKS = ("o", "s", "^", "D", "v", "P", "X")
 """One a series, so that series differ without colour."""
 HATCHES = ("", "///", "...", "xxx")
 THEORY = "#222222"
+DASHES = (0, (4, 3))
+CLAIMED = "claimed: "
+"""How a line that is a prediction begins to say what it is held to."""
 
 
 def page(panels: int = 1, *, width: float = 4.6, height: float = 3.6, **subplots: Any) -> tuple[Figure, list[Axes]]:
@@ -50,11 +53,52 @@ def points(
 
 
 def theory(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
+    label: str | None = None,
+    *,
+    claimed: str,
+) -> None:
+    """Draw a prediction: dashed, dark, over the measurements.
+
+    Args:
+        axes: the panel.
+        x: (k,).
+        y: (k,).
+        label: of the legend.
+        claimed: how the names of those claims begin that hold the very quantity which is drawn to this line. A picture
+            whose line has no such claim is refused (:func:`unclaimed`).
+    """
+    with style():
+        axes.plot(x, y, color=THEORY, linestyle=DASHES, linewidth=1.1, zorder=5, label=label, gid=f"{CLAIMED}{claimed}")
+
+
+def reference(
     axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, label: str | None = None
 ) -> None:
-    """Draw a prediction: dashed, dark, over the measurements."""
+    """Draw what measurements are seen beside, and are not held to: dotted and grey."""
     with style():
-        axes.plot(x, y, color=THEORY, linestyle=(0, (4, 3)), linewidth=1.1, zorder=5, label=label)
+        axes.plot(x, y, color="#888888", linestyle=":", linewidth=1.2, zorder=1.5, label=label)
+
+
+def unclaimed(figure: Figure, names: Iterable[str]) -> list[str]:
+    """Return the predictions of a picture that are held to nothing: how their claims would begin, or where they are.
+
+    Args:
+        figure: the picture.
+        names: of all claims.
+    """
+    names, found = list(names), []
+    for number, axes in enumerate(figure.axes, start=1):
+        for line in axes.lines:
+            gid = line.get_gid() or ""
+            if gid.startswith(CLAIMED):
+                begins = gid.removeprefix(CLAIMED)
+                found += [begins] * (not any(name.startswith(begins) for name in names))
+            elif line.get_linestyle() == "--":
+                found.append(f"a dashed line in panel {number}")
+    return list(dict.fromkeys(found))
 
 
 def bar(axes: Axes, x: float, height: float, width: float, number: int, label: str | None = None) -> None:
@@ -76,7 +120,7 @@ def legend(axes: Axes, **options: Any) -> None:
     """Add the legend of a panel, and what the dashes are where no label says it."""
     handles, labels = axes.get_legend_handles_labels()
     if not any("theory" in label for label in labels):
-        handles.append(Line2D([], [], color=THEORY, linestyle=(0, (4, 3)), linewidth=1.1, label="theory"))
+        handles.append(Line2D([], [], color=THEORY, linestyle=DASHES, linewidth=1.1, label="theory"))
     with style():
         options.setdefault("borderaxespad", 0.8)
         axes.legend(handles=handles, **options)

@@ -11,9 +11,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from jaxgossip import disk
-from jaxgossip.errors import ConfigError
+from jaxgossip.errors import ConfigError, RunError
 from jaxgossip.experiment.plots import save_figure, style
-from jaxgossip.theory import PLOTS
+from jaxgossip.theory import PLOTS, drawing
 from jaxgossip.theory.plot import Claim, Plot
 
 FORMATS = ("png", "svg", "pdf")
@@ -64,6 +64,7 @@ def run_plots(
 
     Raises:
         ConfigError: an unknown plot or format, or no format, or a ``claims.json`` that cannot be read.
+        RunError: a plot draws a prediction that it does not claim.
     """
     if not formats:
         raise ConfigError("--format names no format", hint=f"known: {', '.join(FORMATS)}")
@@ -86,7 +87,10 @@ def run_plots(
         measured = plot.measure(quick)
         claims = tuple(plot.claims(predicted, measured))
         begun(name, "drawing")
-        figure = _framed(plot, plot.draw(predicted, measured), claims)
+        figure = plot.draw(predicted, measured)
+        if loose := drawing.unclaimed(figure, (claim.name for claim in claims)):
+            raise RunError(f"{name}: drawn as theory, and claimed nowhere: {'; '.join(loose)}")
+        figure = _framed(plot, figure, claims)
         pictures = tuple(out / f"{name}.{suffix}" for suffix in formats)
         for picture in pictures:
             save_figure(figure, picture)

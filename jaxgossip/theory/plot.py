@@ -1,6 +1,6 @@
 """What a theory plot is: a prediction, a measurement, a picture of both, and claims that check themselves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Literal
@@ -79,6 +79,28 @@ class Claim:
         }
 
 
+def farthest(
+    name: str,
+    measured: Sequence[float] | np.ndarray,
+    predicted: Sequence[float] | np.ndarray,
+    tolerance: float,
+    kind: Literal["relative", "absolute"] = "relative",
+) -> Claim:
+    """Return the claim of a whole line: that of its point which is farthest off, or has no number.
+
+    Args:
+        name: what is compared.
+        measured: (k,).
+        predicted: (k,), not 0 anywhere where ``kind`` is relative.
+        tolerance: how far off every point may be.
+        kind: of the distance.
+    """
+    found, theory = np.asarray(measured, float), np.broadcast_to(np.asarray(predicted, float), np.shape(measured))
+    off = np.abs(found - theory) / (np.abs(theory) if kind == "relative" else 1.0)
+    at = int(np.where(np.isfinite(off), off, np.inf).argmax())
+    return Claim(name, float(found[at]), float(theory[at]), tolerance, kind)
+
+
 @dataclass(frozen=True)
 class Plot:
     """One theory plot. ``quick`` asks for a smaller measurement, never for a looser tolerance.
@@ -90,7 +112,7 @@ class Plot:
         source: paper and equation, printed below it.
         predict: quick -> numbers by theory alone.
         measure: quick -> numbers by the emulator.
-        draw: (predicted, measured) -> picture, theory dashed.
+        draw: (predicted, measured) -> picture, theory dashed, and every dashed line claimed (:mod:`jaxgossip.theory.drawing`).
         claims: (predicted, measured) -> what must hold.
         double: whether all is computed in float64; else in float32.
     """

@@ -1,4 +1,4 @@
-"""The benchmark: its floors, its NumPy references against the programs they are compared with, its report."""
+"""The benchmark: its traffic, its NumPy references against the programs they are compared with, its report."""
 
 import json
 import time
@@ -34,7 +34,7 @@ POINT = Measured("star", (1000, 58), 1e-5, 1e-4, 2.0, 1998, "edge", 0.5, "scipy 
 
 
 @pytest.mark.parametrize(
-    ("name", "floor", "items"),
+    ("name", "traffic", "items"),
     [
         ("ring", 2, 200),
         ("random_8_regular", 5, 800),
@@ -50,16 +50,16 @@ POINT = Measured("star", (1000, 58), 1e-5, 1e-4, 2.0, 1998, "edge", 0.5, "scipy 
         ("round_merge_update", 1.5, 100),
     ],
 )
-def test_floors_are_those_counted_by_hand(name: str, floor: float | None, items: int) -> None:
+def test_traffic_is_that_counted_by_hand(name: str, traffic: float | None, items: int) -> None:
     case = CASES[name](SMALL)
-    assert case.floor == pytest.approx(floor)
+    assert case.traffic == pytest.approx(traffic)
     assert case.items == items
 
 
 @pytest.mark.parametrize("name", ["random_geometric", "barabasi_albert"])
-def test_floors_of_irregular_graphs_count_the_mean_degree(name: str) -> None:
+def test_traffic_of_irregular_graphs_counts_the_mean_degree(name: str) -> None:
     case = CASES[name](SMALL)
-    assert case.floor == pytest.approx((case.items / 100 + 2) / 2)
+    assert case.traffic == pytest.approx((case.items / 100 + 2) / 2)
 
 
 @pytest.mark.parametrize("name", ["ring", "barabasi_albert", "complete_mean"])
@@ -166,10 +166,10 @@ def test_seconds_are_those_of_one_round() -> None:
 
 def test_numbers_derived_from_a_measurement() -> None:
     assert pytest.approx(10) == POINT.copies
-    assert pytest.approx(5) == POINT.floors
+    assert pytest.approx(5) == POINT.times_traffic
     assert POINT.item_ns == pytest.approx(1e5 / 1998)
     assert pytest.approx(3) == POINT.speedup
-    assert POINT.record()["floors"] == POINT.floors
+    assert POINT.record()["times_traffic"] == POINT.times_traffic
 
 
 def test_a_report_holds_each_chosen_case_in_the_order_of_the_registry() -> None:
@@ -183,7 +183,7 @@ def test_a_report_holds_each_chosen_case_in_the_order_of_the_registry() -> None:
     for case in record["cases"]:
         assert case["round_s"] > 0
         assert case["copies"] == pytest.approx(case["round_s"] / case["copy_s"])
-        assert case["floors"] == pytest.approx(case["copies"] / case["floor_copies"])
+        assert case["times_traffic"] == pytest.approx(case["copies"] / case["traffic_copies"])
         assert case["speedup"] == pytest.approx(case["reference_s"] / case["round_s"])
         assert case["scratch_states"] >= 0
     assert title(report).startswith("100 nodes, 3 float32 parameters: one copy of the state (1.2 kB) takes ")
@@ -192,7 +192,7 @@ def test_a_report_holds_each_chosen_case_in_the_order_of_the_registry() -> None:
     assert EXPLANATION.startswith("copies: a round in copies of its state")
 
 
-def test_a_case_without_a_floor_or_an_account_of_memory_shows_a_dash() -> None:
+def test_a_case_without_traffic_or_an_account_of_memory_shows_a_dash() -> None:
     class Silent:
         scratch_bytes = None
 
@@ -201,7 +201,7 @@ def test_a_case_without_a_floor_or_an_account_of_memory_shows_a_dash() -> None:
 
     case = Case((4, 2), None, 4, "node", Silent(), lambda: None, "nothing")
     found = measure("silent", case, 1, FAST, compare=False)
-    assert found.floors is None
+    assert found.times_traffic is None
     assert found.scratch_states is None
     assert np.isnan(found.reference_s)
     assert [number(value) for value in (None, 0.0123, 1.234, 12.34, 1234.5)] == ["–", "0.012", "1.23", "12.3", "1,234"]
@@ -243,7 +243,7 @@ def test_scaling_takes_powers_of_ten_and_leaves_out_what_does_not_fit(monkeypatc
     assert memory.available_bytes() > 2**20
 
 
-def test_the_chart_shows_lines_floors_and_what_was_left_out() -> None:
+def test_the_chart_shows_lines_and_traffic_and_what_was_left_out() -> None:
     series = scaling.Scaling((POINT,), (10_000_000,))
     machine = {"device": {"cores": 2, "platform": "cpu"}, "versions": {"jax": "0.12"}}
     figure = chart(dict.fromkeys(scaling.SERIES, series), 64, machine)
@@ -252,7 +252,7 @@ def test_the_chart_shows_lines_floors_and_what_was_left_out() -> None:
     lines = {line.get_label(): float(line.get_ydata()[0]) for line in axes.lines}
     assert lines["round: merge, then update"] == pytest.approx(100)  # ns
     assert lines["the same round in vectorised NumPy"] == pytest.approx(300)
-    assert lines["floor of a round: 1.5 copies"] == pytest.approx(20)  # this point's own: 2 copies of 10 µs
+    assert lines["traffic of a round: 1.5 copies"] == pytest.approx(20)  # this point's own: 2 copies of 10 µs
     words = " ".join(text.get_text() for text in figure.findobj(Text))
     assert "10,000,000 nodes" in words
     assert "nanoseconds per node-update" in words

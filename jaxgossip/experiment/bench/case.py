@@ -47,7 +47,7 @@ class Case:
 
     Attributes:
         shape: (n, p) of the float32 state, whose copy is the unit.
-        floor: the least traffic of a round in copies of the state; None if it moves no rows.
+        traffic: of a round in copies of the state, if every row that is read came from memory; None if it moves no rows.
         items: what a round works on: the number of links (each edge once for each end that hears), or of nodes.
         item: which of the two.
         rounds: the compiled program.
@@ -56,7 +56,7 @@ class Case:
     """
 
     shape: tuple[int, int]
-    floor: float | None
+    traffic: float | None
     items: int
     item: Literal["edge", "node"]
     rounds: Rounds
@@ -78,7 +78,7 @@ class Measured:
         shape: (n, p) of its state.
         copy_s: one copy of that state, measured before and after.
         round_s: one round.
-        floor_copies: least traffic of a round in copies; None if it moves no rows.
+        traffic_copies: traffic of a round in copies; None if it moves no rows.
         items: links or nodes of a round.
         item: which of the two.
         scratch_states: temporary memory of the program in multiples of the state; None if unknown.
@@ -90,7 +90,7 @@ class Measured:
     shape: tuple[int, int]
     copy_s: float
     round_s: float
-    floor_copies: float | None
+    traffic_copies: float | None
     items: int
     item: str
     scratch_states: float | None
@@ -103,9 +103,9 @@ class Measured:
         return self.round_s / self.copy_s
 
     @property
-    def floors(self) -> float | None:
-        """A round in multiples of its traffic floor."""
-        return None if self.floor_copies is None else self.copies / self.floor_copies
+    def times_traffic(self) -> float | None:
+        """A round in multiples of its traffic."""
+        return None if self.traffic_copies is None else self.copies / self.traffic_copies
 
     @property
     def item_ns(self) -> float:
@@ -119,5 +119,5 @@ class Measured:
 
     def record(self) -> dict[str, Any]:
         """Return all of it, derived numbers too, as JSON values."""
-        derived = ("copies", "floors", "item_ns", "speedup")
+        derived = ("copies", "times_traffic", "item_ns", "speedup")
         return dataclasses.asdict(self) | {name: getattr(self, name) for name in derived}

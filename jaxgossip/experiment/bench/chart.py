@@ -1,4 +1,4 @@
-"""The scaling chart: nanoseconds of a node-update against the number of nodes, with the traffic floors."""
+"""The scaling chart: nanoseconds of a node-update against the number of nodes, with that of their traffic."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -22,11 +22,11 @@ LOOKS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "random_8_regular": {"color": GREEN, "marker": "^", "label": "mixing alone, random 8-regular"},
     }
 )
-FLOORS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+TRAFFIC: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # both orders of a round have the same floor
-        "round_merge_update": {"color": BLUE, "label": "floor of a round: 1.5 copies"},
-        "random_8_regular": {"color": GREEN, "label": "floor of the mixing: 5 copies"},
+        # both orders of a round have the same traffic
+        "round_merge_update": {"color": BLUE, "label": "traffic of a round: 1.5 copies"},
+        "random_8_regular": {"color": GREEN, "label": "traffic of the mixing: 5 copies"},
     }
 )
 
@@ -47,8 +47,8 @@ def chart(scaling: Mapping[str, Scaling], params: int, machine: Mapping[str, Any
         reference = [point for point in scaling[COMPARED].points if np.isfinite(point.reference_s)]
         label = "the same round in vectorised NumPy"
         _draw(axes, reference, _reference_ns, {"color": GREY, "marker": "D", "dashes": (1, 1.1), "label": label})
-        for name, look in FLOORS.items():
-            _draw(axes, scaling[name].points, _floor_ns, {"linewidth": 1.0, "dashes": (5, 2.5), **look})
+        for name, look in TRAFFIC.items():
+            _draw(axes, scaling[name].points, _traffic_ns, {"linewidth": 1.0, "dashes": (5, 2.5), **look})
         _axes(axes)
         device = machine["device"]
         facts = (
@@ -75,8 +75,8 @@ def _reference_ns(point: Measured) -> float:
     return 1e9 * point.reference_s / point.shape[0]
 
 
-def _floor_ns(point: Measured) -> float:
-    return 1e9 * (point.floor_copies or np.nan) * point.copy_s / point.shape[0]
+def _traffic_ns(point: Measured) -> float:
+    return 1e9 * (point.traffic_copies or np.nan) * point.copy_s / point.shape[0]
 
 
 def _note(scaling: Mapping[str, Scaling]) -> str:

@@ -1,6 +1,6 @@
 """The learning cases: a local step of all nodes, and the whole round of gossip learning, against vectorised NumPy.
 
-Floors, in copies of the state: a local step reads and writes each row once, 1 copy (samples stay in the cache); a whole
+Traffic, in copies of the state: a local step reads and writes each row once, 1 copy (samples stay in the cache); a whole
 round reads the partner's row besides, 1.5 copies.
 """
 
@@ -17,7 +17,7 @@ from jaxgossip.algorithms import gossip
 from jaxgossip.algorithms.base import TrainState, descend, start
 from jaxgossip.experiment.bench import reference
 from jaxgossip.experiment.bench.case import Case, Setting
-from jaxgossip.experiment.bench.mixing import floor
+from jaxgossip.experiment.bench.mixing import traffic
 from jaxgossip.experiment.bench.timing import Loop, ProgramRounds
 from jaxgossip.learning import datasets, models, optimizers, partitions
 from jaxgossip.learning.problem import Classification, classification
@@ -33,18 +33,18 @@ MLP_BATCH = 32
 
 
 def logistic_step(setting: Setting) -> Case:
-    """Step logistic regression on one sample a node (Spambase, 58 parameters). Floor: 1 copy."""
+    """Step logistic regression on one sample a node (Spambase, 58 parameters). Traffic: 1 copy."""
     n = setting.nodes
     data = datasets.spambase(rng=setting.seed)
     deal = partitions.one_sample(np.asarray(data.y_train), n, rng=setting.seed)
     problem = classification(data, deal, models.logistic((57,), 2))
     x, table = np.zeros((n, problem.n_params), np.float32), reference.Table.of(data)
     step = partial(reference.logistic_step, x, table, deal.order, LEARNING_RATE)
-    return Case(x.shape, floor(0), n, "node", _descent(problem, setting), step, "NumPy")
+    return Case(x.shape, traffic(0), n, "node", _descent(problem, setting), step, "NumPy")
 
 
 def mlp_step(setting: Setting) -> Case:
-    """Step perceptrons 64-32-10 on batches of 32, at most 1,000 nodes. Floor: 1 copy, far below their arithmetic."""
+    """Step perceptrons 64-32-10 on batches of 32, at most 1,000 nodes. Traffic: 1 copy, far below their arithmetic."""
     n, (d, h, c) = min(setting.nodes, MLP_NODES), MLP_SIZES
     data = datasets.synthetic(samples=4000, features=d, classes=c, rng=setting.seed)
     rows, labels = np.asarray(data.x_train, np.float32), np.asarray(data.y_train)
@@ -57,16 +57,16 @@ def mlp_step(setting: Setting) -> Case:
         batch = np.take_along_axis(own, rng.integers(MLP_BATCH, size=own.shape), 1)
         reference.mlp_step(x, rows[batch], labels[batch], MLP_SIZES, LEARNING_RATE)
 
-    return Case(x.shape, floor(0), n, "node", _descent(problem, setting), step, "NumPy")
+    return Case(x.shape, traffic(0), n, "node", _descent(problem, setting), step, "NumPy")
 
 
 def round_update_merge(setting: Setting) -> Case:
-    """Do a round of gossip learning on Spambase, Pegasos, random matching: update, then merge. Floor: 1.5 copies."""
+    """Do a round of gossip learning on Spambase, Pegasos, random matching: update, then merge. Traffic: 1.5 copies."""
     return _gossip(setting, "update_merge")
 
 
 def round_merge_update(setting: Setting) -> Case:
-    """Do a round of gossip learning on Spambase, Pegasos, random matching: merge, then update. Floor: 1.5 copies."""
+    """Do a round of gossip learning on Spambase, Pegasos, random matching: merge, then update. Traffic: 1.5 copies."""
     return _gossip(setting, "merge_update")
 
 
@@ -94,4 +94,4 @@ def _gossip(setting: Setting, order: Literal["merge_update", "update_merge"]) ->
         partner = reference.random_matching(n, rng)
         reference.gossip_round(state, partner, table, deal.order, REGULARIZATION, order)
 
-    return Case(state.x.shape, floor(1), n, "node", rounds, step, "NumPy")
+    return Case(state.x.shape, traffic(1), n, "node", rounds, step, "NumPy")

@@ -1,6 +1,6 @@
 """The mixing cases: X ← W X on the kinds of graph that people use, each against scipy's W @ X.
 
-Floors, in copies of the state: (k + 2)/2 with k the mean number of neighbours that a node hears.
+Traffic, in copies of the state: (k + 2)/2 with k the mean number of neighbours that a node hears.
 """
 
 import jax
@@ -16,34 +16,34 @@ from jaxgossip.random import host_rng, run_key
 from jaxgossip.topology.graph import Graph
 
 
-def floor(neighbours: float) -> float:
-    """Return the least traffic of an operator in copies: k rows and a node's own are read, one is written."""
+def traffic(neighbours: float) -> float:
+    """Return the traffic of an operator in copies, none of it cached: k rows and a node's own are read, one is written."""
     return (neighbours + 2) / 2
 
 
 def ring(setting: Setting) -> Case:
-    """Mix on a ring, two rolls. Floor: k = 2, so 2 copies."""
+    """Mix on a ring, two rolls. Traffic: k = 2, so 2 copies."""
     return _static(topology.ring(setting.nodes), setting)
 
 
 def random_8_regular(setting: Setting) -> Case:
-    """Mix on a random 8-regular graph. Floor: k = 8, so 5 copies."""
+    """Mix on a random 8-regular graph. Traffic: k = 8, so 5 copies."""
     return _static(topology.random_regular(setting.nodes, 8, rng=setting.seed), setting)
 
 
 def random_16_regular(setting: Setting) -> Case:
-    """Mix on a random 16-regular graph. Floor: k = 16, so 9 copies."""
+    """Mix on a random 16-regular graph. Traffic: k = 16, so 9 copies."""
     return _static(topology.random_regular(setting.nodes, 16, rng=setting.seed), setting)
 
 
 def random_geometric(setting: Setting) -> Case:
-    """Mix on a random geometric graph of mean degree 8, points numbered at random, rows localised. Floor: k ≈ 8."""
+    """Mix on a random geometric graph of mean degree 8, points numbered at random, rows localised. Traffic: k ≈ 8."""
     graph = topology.random_geometric(setting.nodes, mean_degree=8, rng=setting.seed)
     return _static(topology.localised(graph), setting)
 
 
 def small_world(setting: Setting) -> Case:
-    """Mix on a small world of degree 8, 5 % rewired, numbered at random, rows localised. Floor: k = 8, 5 copies."""
+    """Mix on a small world of degree 8, 5 % rewired, numbered at random, rows localised. Traffic: k = 8, 5 copies."""
     graph = topology.watts_strogatz(setting.nodes, 8, 0.05, rng=setting.seed)
     ends = host_rng(setting.seed, "bench numbers").permutation(setting.nodes)[graph.edges()]
     scrambled = topology.from_links(setting.nodes, ends[:, 0], ends[:, 1], name="small world")
@@ -51,17 +51,17 @@ def small_world(setting: Setting) -> Case:
 
 
 def barabasi_albert(setting: Setting) -> Case:
-    """Mix on a Barabási–Albert graph, 8 edges a new node. Floor: k ≈ 16, so about 9 copies."""
+    """Mix on a Barabási–Albert graph, 8 edges a new node. Traffic: k ≈ 16, so about 9 copies."""
     return _static(topology.barabasi_albert(setting.nodes, 8, rng=setting.seed), setting)
 
 
 def star(setting: Setting) -> Case:
-    """Mix on a star. Floor: k = 2(n − 1)/n, so about 2 copies."""
+    """Mix on a star. Traffic: k = 2(n − 1)/n, so about 2 copies."""
     return _static(topology.star(setting.nodes), setting)
 
 
 def complete_mean(setting: Setting) -> Case:
-    """Replace every row by the mean of all. Floor: all rows are read once and written once, k = 0, so 1 copy."""
+    """Replace every row by the mean of all. Traffic: all rows are read once and written once, k = 0, so 1 copy."""
     x = _state(setting)
 
     def reference() -> None:
@@ -69,11 +69,11 @@ def complete_mean(setting: Setting) -> Case:
 
     operator = mixing.metropolis_hastings(topology.complete(setting.nodes))
     loop = Loop(lambda x, _: operator.mix(x, None), jnp.array(x))
-    return Case(x.shape, floor(0), setting.nodes, "node", loop, reference, "NumPy mean")
+    return Case(x.shape, traffic(0), setting.nodes, "node", loop, reference, "NumPy mean")
 
 
 def matching_mixing(setting: Setting) -> Case:
-    """Draw a random matching and average each pair. Floor: k = 1, so 1.5 copies; the drawing itself is not in it."""
+    """Draw a random matching and average each pair. Traffic: k = 1, so 1.5 copies; the drawing itself is not in it."""
     x, rng = _state(setting), host_rng(setting.seed, "bench matching")
     schedule, key = mixing.matching(topology.complete(setting.nodes)), run_key(setting.seed)
 
@@ -85,11 +85,11 @@ def matching_mixing(setting: Setting) -> Case:
         np.add(x, heard, out=x)
         np.multiply(x, np.float32(0.5), out=x)
 
-    return Case(x.shape, floor(1), setting.nodes, "node", Loop(step, jnp.array(x)), reference, "NumPy matching")
+    return Case(x.shape, traffic(1), setting.nodes, "node", Loop(step, jnp.array(x)), reference, "NumPy matching")
 
 
 def matching(setting: Setting) -> Case:
-    """Draw a random matching alone, beside jax.random.permutation. No floor: it moves no rows."""
+    """Draw a random matching alone, beside jax.random.permutation. No traffic: it moves no rows."""
     n, key = setting.nodes, run_key(setting.seed)
     schedule = mixing.matching(topology.complete(n))
     assert isinstance(schedule, RandomMatching)
@@ -116,7 +116,7 @@ def _static(graph: Graph, setting: Setting) -> Case:
 
     loop = Loop(lambda x, _: operator.mix(x, None), jnp.array(x))
     mean_degree = graph.n_links / graph.n_nodes
-    return Case(x.shape, floor(mean_degree), graph.n_links, "edge", loop, reference, "scipy CSR @ X")
+    return Case(x.shape, traffic(mean_degree), graph.n_links, "edge", loop, reference, "scipy CSR @ X")
 
 
 def _state(setting: Setting) -> np.ndarray:

@@ -4,11 +4,11 @@ from jaxgossip.experiment.bench.case import Measured
 from jaxgossip.experiment.bench.report import Report
 from jaxgossip.experiment.units import bytes_text
 
-HEADER = ("case", "state", "ms/round", "copies", "x floor", "ns", "per", "scratch/state", "reference", "x faster")
+HEADER = ("case", "state", "ms/round", "copies", "x traffic", "ns", "per", "scratch/state", "reference", "x faster")
 EXPLANATION = (
-    "copies: a round in copies of its state (np.copyto, one thread, measured beside each case). x floor: the same "
-    "in multiples of the least traffic, (k + 2)/2 copies for k neighbours a node; below 1 where the cache or a "
-    "second core helps. ns: per link (an edge counts for each end that hears) or node. scratch/state: temporary "
+    "copies: a round in copies of its state (np.copyto, one thread, measured beside each case). x traffic: the same "
+    "in multiples of (k + 2)/2 copies for k neighbours a node, as if each came from memory; below 1 where the "
+    "cache or a second core helps. ns: per link (an edge counts for each end that hears) or node. scratch/state: temporary "
     "memory. x faster: time of the reference/ours."
 )
 
@@ -35,7 +35,7 @@ def cells(case: Measured) -> tuple[str, ...]:
         f"{case.shape[0]:,} x {case.shape[1]:,}",
         number(1e3 * case.round_s),
         number(case.copies),
-        number(case.floors),
+        number(case.times_traffic),
         number(case.item_ns),
         case.item,
         number(case.scratch_states),

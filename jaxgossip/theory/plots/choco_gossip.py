@@ -87,7 +87,8 @@ def draw(predicted: Rates, measured: Rates) -> Figure:
     figure, (axes,) = drawing.page(width=5.6, height=3.9)
     fine = np.linspace(0.01, predicted.gammas[-1] + 0.005, 60)
     drawing.points(axes, measured.gammas, (1 - measured.rates) * 1e3, 0, "CHOCO gossip, random-k")
-    drawing.theory(axes, fine, np.array([1 - moment_rate(gamma) for gamma in fine]) * 1e3)
+    drawing.theory(axes, fine, np.array([1 - moment_rate(gamma) for gamma in fine]) * 1e3,
+                   claimed="rate at γ = ")  # fmt: skip
     axes.axhline(0, color="#777777", linewidth=0.8)
     axes.axvline(predicted.largest, color="#777777", linewidth=0.8, linestyle=":")
     axes.annotate(

@@ -82,7 +82,8 @@ def draw(predicted: dict[str, float], measured: dict[str, Contraction]) -> Figur
     for number, (name, found) in enumerate(measured.items()):
         drawing.series(axes, t, found.left, number, name)
         late = t >= ROUNDS // 2
-        drawing.theory(axes, t[late], found.left[-1] * predicted[name] ** (t[late] - ROUNDS))
+        drawing.theory(axes, t[late], found.left[-1] * predicted[name] ** (t[late] - ROUNDS),
+                       claimed=f"late contraction, {name}")  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(1e-9, 1.5)
     axes.set_xlabel("round")

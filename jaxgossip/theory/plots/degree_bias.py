@@ -204,7 +204,8 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
         for number, (receive, name) in enumerate(NAMES.items()):
             drawing.points(axes, predicted.degree, ours[receive], number, name)
             if receive in theirs:
-                drawing.theory(axes, predicted.degree, theirs[receive])
+                begins = "updates at nodes of any degree" if axes is left else "share in the models"
+                drawing.theory(axes, predicted.degree, theirs[receive], claimed=f"{begins}, {name}")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("degree")

@@ -123,7 +123,7 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Race]) -> Figure:
     for number, (name, found) in enumerate(measured.items()):
         sent = DEGREE * np.arange(len(found.left))
         drawing.series(left, sent, found.left, number, name)
-        drawing.theory(left, sent, predicted[name])
+        drawing.theory(left, sent, predicted[name], claimed=f"disagreement after any number of rounds, {name}")
         drawing.series(right, DEGREE * np.arange(len(found.accuracy)), found.accuracy, number, name)
     for axes, level in ((left, AGREED), (right, ACCURATE)):
         axes.axhline(level, color="#999999", linewidth=1, linestyle=":")

@@ -144,14 +144,14 @@ def draw(predicted: Equi, measured: Equi) -> Figure:
               UNDIRECTED: "U-EquiStatic, twice as many"}  # fmt: skip
     for number, (name, label) in enumerate(labels.items()):
         drawing.points(left, n, measured.rho[name], number, label)
-        drawing.theory(left, n, predicted.rho[name])
+        drawing.theory(left, n, predicted.rho[name], claimed=f"ρ, {name}, ")
     left.axhline(BOUND, color="#777777", linewidth=0.8, linestyle=":")
     left.text(n[0], BOUND + 0.01, f"claimed: EquiStatic below {BOUND}", fontsize=8, color="#555555")
     left.set_ylim(0, 1)
     left.set_ylabel("ρ, left of the disagreement by a round")
     for number, (name, found) in enumerate(measured.shares.items()):
         drawing.points(right, n, found, number, f"{name}, one row a node")
-        drawing.theory(right, n, predicted.shares[name])
+        drawing.theory(right, n, predicted.shares[name], claimed=f"share left by a round, {name}, ")
     right.set_ylim(0, 1)
     right.set_ylabel("share of ‖ΠX‖² left by a round")
     for axes in (left, right):

@@ -135,12 +135,13 @@ def draw(predicted: Found, measured: Found) -> Figure:
         drawing.series(axes, t, error[: SHOWN + 1], number, name)
         course = predicted.courses[name]
         if course.floor:
-            drawing.theory(axes, t[[0, -1]], [course.floor] * 2)
+            drawing.theory(axes, t[[0, -1]], [course.floor] * 2, claimed=f"floor of {name}")
             continue
         # From where the line is between these two errors, and no longer on the floor of rounding.
         late = np.flatnonzero((error[: SHOWN + 1] < 3e-2) & (error[: SHOWN + 1] > 1e-12))
         middle = late[len(late) // 2]
-        drawing.theory(axes, late, error[middle] * course.rate ** (late - middle))
+        slope = error[middle] * course.rate ** (late - middle)
+        drawing.theory(axes, late, slope, claimed=f"rate of {name}, η = {ETA:g}")
     axes.set_yscale("log")
     axes.set_ylim(1e-13, 10)
     axes.set_xlabel("round")

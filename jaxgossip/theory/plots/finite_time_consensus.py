@@ -185,7 +185,8 @@ def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str
         exact, left = predicted[name]
         until = len(t) if exact is None else exact + 1
         drawing.series(axes, t[:until], np.maximum(found.float64[:until], floor), number, name)
-        drawing.theory(axes, t[:until], np.where(left[:until] < 1e-14, floor, left[:until]))
+        drawing.theory(axes, t[:until], np.where(left[:until] < 1e-14, floor, left[:until]),
+                       claimed=f"greatest distance from theory in all rounds, {name}")  # fmt: skip
     axes.axhline(EXACT[0][1], color="#999999", linewidth=0.8)
     axes.text(6.8, EXACT[0][1] * 0.6, "below: exact to rounding", fontsize=8, va="top", ha="center", color="#555555")
     axes.set_yscale("log")

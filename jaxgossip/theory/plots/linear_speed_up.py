@@ -61,7 +61,7 @@ def draw(predicted: Speed, measured: Speed) -> Figure:
     figure, (axes,) = drawing.page(width=5.6, height=4.0)
     for number, eta in enumerate(STEPS):
         drawing.series(axes, measured.sizes, measured.errors[number] / D, number, f"D-SGD, η = {eta:g}")
-        drawing.theory(axes, predicted.sizes, predicted.errors[number] / D)
+        drawing.theory(axes, predicted.sizes, predicted.errors[number] / D, claimed="squared error, n = ")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     drawing.ticks(axes, measured.sizes)

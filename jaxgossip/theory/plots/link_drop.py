@@ -108,7 +108,7 @@ def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
                 linestyle="",
                 label=f"{q:.0%} of the links fail",
             )
-            drawing.theory(axes, fine, moments(alpha, fine, q))
+            drawing.theory(axes, fine, moments(alpha, fine, q), claimed=f"worst mode, {name}, {q:.0%} fail")
         drawing.title(axes, name)
         axes.set_xlabel("Laplacian eigenvalue μ of the mode")
         axes.set_ylim(0, 1.03)

@@ -23,7 +23,7 @@ from jaxgossip.learning import isotropic_quadratic
 from jaxgossip.mixing import periodic
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import round_number
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, farthest
 from jaxgossip.theory.predictions import local_sgd_consensus, mean_error
 from jaxgossip.topology import weights
 
@@ -99,7 +99,7 @@ def draw(predicted: Drift, measured: Drift) -> Figure:
         drawing.series(left, np.arange(tau), phases, number, f"τ = {tau}")
         left.get_lines()[-1].set_zorder(4 - number / 10)  # short periods over long ones, on which they lie
     longest = max(measured.phases)
-    drawing.theory(left, np.arange(longest), predicted.phases[longest])
+    drawing.theory(left, np.arange(longest), predicted.phases[longest], claimed="consensus at every step, τ = ")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_xlabel("j, steps since all were averaged")
     left.set_ylabel("consensus, (1/n) Σ‖xᵢ − x̄‖²")
@@ -108,8 +108,10 @@ def draw(predicted: Drift, measured: Drift) -> Figure:
     fine = np.arange(taus[0], taus[-1] + 1)
     drawing.points(right, taus, list(measured.consensus.values()), 0, "consensus, over a period")
     drawing.points(right, taus, list(measured.mean.values()), 1, "error of the mean, ‖x̄ − x*‖²")
-    drawing.theory(right, fine, np.array([local_sgd_consensus(int(tau), N, DIMENSION, ETA, NOISE) for tau in fine]))
-    drawing.theory(right, fine, np.full(len(fine), mean_error(N, DIMENSION, ETA, NOISE)))
+    consensus = np.array([local_sgd_consensus(int(tau), N, DIMENSION, ETA, NOISE) for tau in fine])
+    drawing.theory(right, fine, consensus, claimed="consensus, τ = ")
+    mean = np.full(len(fine), mean_error(N, DIMENSION, ETA, NOISE))
+    drawing.theory(right, fine, mean, claimed="error of the mean, τ = ")
     right.set_xscale("log")
     right.set_yscale("log")
     drawing.ticks(right, taus)
@@ -129,6 +131,10 @@ def claims(predicted: Drift, measured: Drift) -> list[Claim]:
     # A time average of slow noise, as for D-SGD's stationary error.
     found += [
         Claim(f"error of the mean, τ = {tau}", mean, predicted.mean[tau], 0.02) for tau, mean in measured.mean.items()
+    ]
+    found += [
+        farthest(f"consensus at every step, τ = {tau}", phases[1:], predicted.phases[tau][1:], 0.02)
+        for tau, phases in measured.phases.items()
     ]
     return [
         *found,

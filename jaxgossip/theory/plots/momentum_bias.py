@@ -99,7 +99,7 @@ def draw(predicted: Bias, measured: Bias) -> Figure:
     for number, (name, label) in enumerate(NAMES):
         drawing.series(axes, measured.etas, measured.bias[name], number, label)
         axes.get_lines()[-1].set_markersize(9 - 1.6 * max(0, number - 1))  # three lie on one another
-        drawing.theory(axes, predicted.etas, predicted.bias[name])
+        drawing.theory(axes, predicted.etas, predicted.bias[name], claimed=f"bias of {label}, ")
     axes.set_xscale("log")
     drawing.ticks(axes, [0.005, 0.01, 0.02, 0.04, 0.08])
     axes.set_yscale("log")

@@ -137,10 +137,11 @@ def draw(predicted: Term, measured: Term) -> Figure:
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     for number, (name, terms) in enumerate(measured.terms.items()):
         drawing.series(left, measured.sizes[name], terms, number, name)
-        drawing.theory(left, predicted.sizes[name], predicted.terms[name])
+        drawing.theory(left, predicted.sizes[name], predicted.terms[name], claimed=f"network term, {name} ")
     for number, (name, found) in zip((0, 3), measured.steps.items(), strict=True):
         drawing.series(right, list(found), list(found.values()), number, f"{name}: ∝ n to the {slope(found):.2f}")
-        drawing.theory(right, list(found), list(predicted.steps[name].values()))
+        claimed = f"step with net = mean, {name} "
+        drawing.theory(right, list(found), list(predicted.steps[name].values()), claimed=claimed)
     for axes in (left, right):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")

@@ -52,6 +52,8 @@ SHOWN = 300
 SETTLED = 30
 """The cycle from which on the published order is claimed."""
 TARGET = 0.12
+AGED = 10
+"""The cycle from which on ages, errors and delays are claimed: before, they are those of a few updates."""
 """The error that is raced for."""
 LONG = 20_000
 """Steps of the single learner that is compared with the published error: it hardly learns any more."""
@@ -195,7 +197,10 @@ def draw(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> Figure
     for number, failing in enumerate((False, True)):
         run = measured["RW", failing]
         _curve(left, run.cycle, run.age, number, "RW, extreme failures" if failing else "RW")
-        drawing.theory(left, run.cycle[1:], predicted.growth[failing] * run.cycle[1:])
+        told = "extreme" if failing else "no"
+        late = run.cycle >= AGED
+        age = predicted.growth[failing] * run.cycle[late]
+        drawing.theory(left, run.cycle[late], age, claimed=f"age of RW from cycle {AGED} on, {told} failures")
     left.set_xlabel("cycle")
     left.set_ylabel("mean age of a model, updates")
     left.set_xscale("log")
@@ -207,15 +212,17 @@ def draw(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> Figure
         _curve(middle, run.cycle, run.error, number, walk)
         if walk != "UM":
             _curve(middle, run.cycle, run.voted, number, f"{walk}, ten voting", dotted=True)
-    steps = np.arange(1, len(predicted.single))
-    drawing.theory(middle, steps, predicted.single[1:], "theory: one learner, as many steps")
+    steps, claimed = np.arange(AGED, len(predicted.single)), "RW's error, off that of one learner"
+    drawing.theory(middle, steps, predicted.single[AGED:], "theory: one learner, as many steps", claimed=claimed)
     for walk in FAILING:
         number, plain, run = WALKS.index(walk), measured[walk, False], measured[walk, True]
         _curve(right, plain.cycle, plain.error, number, walk)
         _curve(right, run.cycle, run.error, number, f"{walk}, extreme failures", dotted=True)
+        since = plain.cycle >= AGED
         drawing.theory(
-            right, predicted.slower * plain.cycle[1:], plain.error[1:],
+            right, predicted.slower * plain.cycle[since], plain.error[since],
             f"theory: {predicted.slower:.2g} times as late" if walk == "RW" else "_theory",
+            claimed=f"{walk}'s error with failures, off that of K times earlier",
         )  # fmt: skip
     for axes in (middle, right):
         axes.set_xscale("log")

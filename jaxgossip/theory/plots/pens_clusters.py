@@ -137,7 +137,13 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
         drawing.bar(right, number, 100 * value, 0.6, number)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 2.5}
         right.text(number, 70, f"{value:.1%}", ha="center", va="center", bbox=box)
-    drawing.theory(right, [-0.45, 1.45], [100 * predicted.own] * 2, "theory: taken in, once losses tell")
+    drawing.theory(
+        right,
+        [-0.45, 0.45],
+        [100 * predicted.own] * 2,
+        "theory: once losses tell",
+        claimed="share of its own task among them",
+    )
     right.axhline(100 * (NODES // 2 - 1) / (NODES - 1), color="#999999", linewidth=1, label="chance")
     right.set_xticks([0, 1], ["models taken in", "nodes called from then on"])
     right.set_ylim(0, 119)
@@ -160,6 +166,9 @@ def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
             predicted.own - (predicted.own - 0.5) * SAMPLED / measured.settles,
             0.02,
             "at least",
+        ),
+        Claim(
+            "share of its own task among them, at most as theory has it", measured.own, predicted.own, 0.01, "at most"
         ),
         Claim("share of one's own task among those preferred", measured.preferred, 0.9, 0.0, "at least"),
         Claim("PENS above gossip with anybody", last["PENS"] - last["anybody"], 0.12, 0.0, "at least"),

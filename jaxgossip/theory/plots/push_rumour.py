@@ -1,5 +1,6 @@
 """Rumours: how many rounds until random calls have told everybody, by push, by pull, and by both."""
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -92,6 +93,12 @@ def _spread(n: int, replicas: int) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(rounds, np.float64), np.asarray(share).mean(0)
 
 
+def dying(measured: Spread) -> np.ndarray:
+    """Return the rounds in which push tells the last three in a hundred, as long as one of them is left."""
+    ignorant = 1 - measured.informed[:, 0]
+    return np.flatnonzero((ignorant < 0.03) & (ignorant > 1 / measured.nodes[-1]))
+
+
 def draw(_: np.ndarray, measured: Spread) -> Figure:
     """Left, rounds against the size; right, how the largest network learns."""
     figure, (left, right) = drawing.page(2, height=4.0)
@@ -107,7 +114,7 @@ def draw(_: np.ndarray, measured: Spread) -> Figure:
             label=f"{name}, theory {words}",
         )
         fine = np.geomspace(measured.nodes[0], measured.nodes[-1], 100)
-        drawing.theory(left, fine, leading(fine)[:, number] + MIDDLE[number])
+        drawing.theory(left, fine, leading(fine)[:, number] + MIDDLE[number], claimed=f"{name}: constant, ")
         ignorant = 1 - measured.informed[:, number]
         ignorant = ignorant[ignorant > 1e-7]
         drawing.series(right, np.arange(len(ignorant)), ignorant, number, name)
@@ -116,10 +123,9 @@ def draw(_: np.ndarray, measured: Spread) -> Figure:
     left.set_xlabel("nodes n")
     left.set_ylabel("rounds until all know, mean of all runs")
     drawing.legend(left, loc="upper left", borderaxespad=0.8)
-    ignorant = 1 - measured.informed[:, 0]
-    begun = int(np.flatnonzero(ignorant < 0.03)[0])
-    later = np.arange(9)
-    drawing.theory(right, begun + later, ignorant[begun] * np.exp(-1.0 * later), "theory, push: 1/e a round")
+    ignorant, late = 1 - measured.informed[:, 0], dying(measured)
+    slope = ignorant[late[0]] * np.exp(-1.0 * (late - late[0]))
+    drawing.theory(right, late, slope, "theory, push: 1/e a round", claimed="push: share left by a late round")
     drawing.title(right, f"{measured.nodes[-1]:,} nodes, mean of all runs")
     right.set_yscale("log")
     right.set_ylim(1e-7, 2)
@@ -133,6 +139,11 @@ def claims(predicted: np.ndarray, measured: Spread) -> list[Claim]:
     """Return: push grows as log₂n + ln n, and the constants beside the leading terms are where they should be."""
     slope = np.polyfit(predicted[:, 0], measured.rounds[:, 0], 1)[0]
     found = [Claim("push: slope against log₂n + ln n", float(slope), 1.0, 0.03, "absolute")]
+    late = dying(measured)
+    ignorant = 1 - measured.informed[late, 0]
+    # While a share s does not know, a round leaves e⁻¹⁺ˢ of it.
+    left = float((ignorant[-1] / ignorant[0]) ** (1 / (len(late) - 1)))
+    found.append(Claim("push: share left by a late round", left, math.exp(-1), 0.05))
     for number, name in enumerate(PROTOCOLS):
         offsets = measured.rounds[:, number] - predicted[:, number]
         found += [

@@ -96,7 +96,8 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> Figu
         t, diameter = np.arange(len(found.error)), len(found.error) - 3
         drawing.series(axes, t, found.gossip, 1, "gossip, Metropolis–Hastings")
         drawing.series(axes, t, np.maximum(found.error, 1e-17), 0, "RelaySum")
-        drawing.theory(axes, t[: diameter + 1], np.maximum(predicted[name], 1e-17)[: diameter + 1])
+        drawing.theory(axes, t[: diameter + 1], np.maximum(predicted[name], 1e-17)[: diameter + 1],
+                       claimed=f"rounds on the way, {name}")  # fmt: skip
         axes.axvline(diameter, color="#999999", linestyle=":", linewidth=1)
         drawing.title(axes, f"{name}\ndiameter {diameter} (dotted)")
         axes.set_yscale("log")

@@ -11,7 +11,7 @@ from jaxgossip import topology
 from jaxgossip.mixing import push
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing, predictions
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, farthest
 
 PERSISTENCE = (1, 2, 3)
 """k: a node that tells it to one who knows loses interest with probability 1/k."""
@@ -51,6 +51,11 @@ class Residue(NamedTuple):
 def residue(k: float) -> float:
     """Return the s < 1 with s = e^{−(k+1)(1−s)}."""
     return predictions.crossing(lambda s: np.log(s) + (k + 1) * (1 - s) > 0, 1e-12, 1 / (k + 1))
+
+
+def telling(s: np.ndarray, k: float) -> np.ndarray:
+    """Return i(s), the share of nodes that tells while a share s does not know."""
+    return (k + 1) / k * (1 - s) + np.log(s) / k
 
 
 def predict(_: bool) -> dict[int, float]:
@@ -117,7 +122,7 @@ def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
     for number, (k, found) in enumerate(measured.items()):
         drawing.series(left, found.path[:, 0], found.path[:, 1], number, f"k = {k}")
         s = np.geomspace(predicted[k], 1, 200)
-        drawing.theory(left, s, (k + 1) / k * (1 - s) + np.log(s) / k)
+        drawing.theory(left, s, telling(s, k), claimed=f"share that tells, along a run, k = {k}")
         right.errorbar(
             found.messages,
             found.share,
@@ -134,7 +139,7 @@ def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
     drawing.title(left, "One run for each k, from right to left")
     drawing.legend(left, loc="upper right", borderaxespad=0.8)
     m = np.linspace(1, 5, 100)
-    drawing.theory(right, m, np.exp(-m), "theory, s = e⁻ᵐ")
+    drawing.theory(right, m, np.exp(-m), "theory, s = e⁻ᵐ", claimed="residue against e⁻ᵐ, k = ")
     right.set_yscale("log")
     right.set_xlabel("calls a node, m")
     right.set_ylabel("residue s, share never reached")
@@ -144,10 +149,23 @@ def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
 
 
 def claims(predicted: dict[int, float], measured: dict[int, Residue]) -> list[Claim]:
-    """Return: residues and numbers of calls within three per cent."""
-    return [Claim(f"residue, k = {k}", measured[k].share, s, 0.03) for k, s in predicted.items()] + [
-        Claim(f"calls a node, k = {k}", measured[k].messages, (k + 1) * (1 - s), 0.03) for k, s in predicted.items()
+    """Return: residues and numbers of calls within three per cent, and the course of a run within one of all nodes."""
+    found = [
+        claim
+        for k, one in measured.items()
+        for claim in (
+            # Drawn is one run, which begins with the calls of one node: in a small network their chance still shows.
+            farthest(
+                f"share that tells, along a run, k = {k}", one.path[:, 1], telling(one.path[:, 0], k), 0.05, "absolute"
+            ),
+            Claim(f"residue against e⁻ᵐ, k = {k}", one.share, float(np.exp(-one.messages)), 0.03),
+        )
     ]
+    return (
+        found
+        + [Claim(f"residue, k = {k}", measured[k].share, s, 0.03) for k, s in predicted.items()]
+        + [Claim(f"calls a node, k = {k}", measured[k].messages, (k + 1) * (1 - s), 0.03) for k, s in predicted.items()]
+    )
 
 
 def rumour_residue() -> Plot:

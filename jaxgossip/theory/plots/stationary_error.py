@@ -104,7 +104,7 @@ def draw(predicted: dict[str, Parts], measured: dict[str, Parts]) -> Figure:
     etas = steps(quick=len(predicted["atc"].mean) == len(steps(quick=True)))
     for number, form in enumerate(FORMS):
         drawing.series(left, etas, measured[form].total, number, form.upper())
-        drawing.theory(left, etas, predicted[form].total)
+        drawing.theory(left, etas, predicted[form].total, claimed=f"total error of {form.upper()}")
     left.set_xscale("log")
     left.set_yscale("log")
     drawing.ticks(left, etas)
@@ -119,7 +119,9 @@ def draw(predicted: dict[str, Parts], measured: dict[str, Parts]) -> Figure:
             label = form.upper() if name == "mean" else None
             drawing.bar(right, at, measured[form][part][shown], width * 0.9, number, label)
             value = predicted[form][part][shown]
-            drawing.theory(right, [at - width * 0.6, at + width * 0.6], [value, value])
+            drawing.theory(
+                right, [at - width * 0.6, at + width * 0.6], [value, value], claimed=f"{name} of {form.upper()}"
+            )
     right.set_xticks(range(3), ["mean\n(noise)", "net\n(noise)", "bias\n(different data)"])
     right.set_ylabel(f"part of the squared error at η = {SHOWN:g}")
     drawing.legend(right)

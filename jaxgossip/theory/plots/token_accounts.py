@@ -215,7 +215,8 @@ def draw(predicted: dict[str, float], measured: Found) -> Figure:
         aged = run.age > 1
         drawing.series(left, run.cycle[aged], run.age[aged], number, name)
         middle_of = run.age[late].mean() - run.cycle[late].mean() / predicted[name]
-        drawing.theory(left, run.cycle[late], middle_of + run.cycle[late] / predicted[name])
+        line = middle_of + run.cycle[late] / predicted[name]
+        drawing.theory(left, run.cycle[late], line, claimed=f"age of a model a cycle, {name}")
         drawing.series(middle, run.cycle[1:], run.error[1:], number, name)
         merged = measured.merge[name]
         drawing.series(right, merged.cycle[1:], merged.error[1:], number, name)
