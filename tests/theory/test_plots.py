@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -12,9 +14,11 @@ import pytest
 from matplotlib.figure import Figure
 
 from jaxgossip.algorithms import Algorithm
+from jaxgossip.errors import RunError
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
-from jaxgossip.theory import PLOTS, Claim, Plot
+from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, plots
+from jaxgossip.theory.plot import farthest
 from jaxgossip.theory.plots import (
     acceleration,
     choco_bytes,
@@ -82,9 +86,53 @@ def test_every_claim_holds_and_is_drawn(name: str) -> None:
     assert claims
     assert [claim.name for claim in claims if not claim.holds] == []
     assert len({claim.name for claim in claims}) == len(claims)
-    assert isinstance(plot.draw(predicted, measured), Figure)
+    figure = plot.draw(predicted, measured)
+    assert isinstance(figure, Figure)
+    assert drawing.unclaimed(figure, [claim.name for claim in claims]) == []
     assert PLOTS.summary(name).endswith(".")
     assert plot.source
+
+
+def test_a_line_is_claimed_at_its_farthest_point() -> None:
+    assert farthest("it", [1.0, 2.2, 3.1], [1.0, 2.0, 3.0], 0.1).record() == Claim("it", 2.2, 2.0, 0.1).record()
+    assert farthest("it", [1.0, 2.0, 3.1], [1.0, 2.0, 3.0], 0.1, "absolute").predicted == 3.0
+    assert not farthest("it", [1.0, math.nan, 9.0], [1.0, 2.0, 3.0], 100.0).holds
+    assert farthest("it", [1.0, 1.0], 1.0, 0.0).holds
+
+
+def test_a_prediction_that_nothing_claims_is_found() -> None:
+    figure, (left, right) = drawing.page(2)
+    drawing.series(left, [0, 1], [0, 1], 0, "measured")
+    drawing.reference(left, [0, 1], [0, 1], "beside it")
+    drawing.theory(left, [0, 1], [0, 1], claimed="rate of ring")
+    drawing.theory(right, [0, 1], [0, 1], claimed="rate of star")
+    right.plot([0, 1], [0, 1], linestyle="--")
+    assert drawing.unclaimed(figure, ["rate of ring, η = 0.1"]) == ["rate of star", "a dashed line in panel 2"]
+    assert drawing.unclaimed(figure, ["rate of ring", "rate of star"]) == ["a dashed line in panel 2"]
+
+
+def test_a_picture_with_such_a_prediction_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def draw(*_: Any) -> Figure:
+        figure, (axes,) = drawing.page()
+        drawing.theory(axes, [0, 1], [0, 1], claimed="rate of star")
+        return figure
+
+    def nothing(_: bool) -> None: ...
+
+    claims = [Claim("rate of ring", 1.0, 1.0)]
+    plot = Plot("It", "here", nothing, nothing, draw, lambda *_: claims)
+    monkeypatch.setattr(gallery, "PLOTS", {"it": lambda: plot})
+    with pytest.raises(RunError, match="it: drawn as theory, and claimed nowhere: rate of star"):
+        gallery.run_plots(["it"], tmp_path)
+    assert not (tmp_path / "it.png").exists()
+
+
+def test_dashes_are_drawn_by_one_function() -> None:
+    """So that whoever draws a prediction says by which claim it is held."""
+    for path in Path(plots.__file__).parent.glob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"""linestyle=(\(0|"--"|"dashed"|"-\.")|dashes=""", text), path
+        assert text.count("drawing.theory(") == text.count("claimed="), path
 
 
 @pytest.mark.parametrize("double", [True, False])
