@@ -13,7 +13,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from jaxgossip.errors import GraphError, JaxGossipWarning
-from jaxgossip.topology import edge_list
+from jaxgossip.topology import edge_list, room
 
 KARATE = nx.karate_club_graph()
 NAMED = nx.relabel_nodes(nx.davis_southern_women_graph(), str)
@@ -150,6 +150,17 @@ def test_tabs_keep_names_with_blanks_together(read):
     graph, told = read("1 2\t0.5\n2 3\t0.5\n")  # numbers with a blank between them are two
     assert (graph.labels, len(told)) == (("1", "2", "3"), 1)
     assert read("1\t2\n2\t\t3\n3 1\n")[0].n_edges == 3
+
+
+@pytest.mark.parametrize("weight", ["1", "0.5", "nan", "-inf", "2e-3"])
+def test_numbers_after_the_names_are_passed_over_aloud(read, weight):
+    for text in (f"5 7 {weight}\n7 9 {weight}\n", f"5,7,{weight}\n7, 9, {weight}\n", f"5.0 7 {weight}\n7 9 {weight}\n"):
+        graph, told = read(text)
+        assert (graph.labels, graph.edges().tolist()) == (("5", "7", "9"), [[0, 1], [1, 2]])
+        assert len(told) == 1
+        assert "what follows the names in 2 lines is ignored" in told[0]
+    with pytest.raises(GraphError, match="has 4 columns"):  # nobody can tell which of them are nodes
+        read(f"5 7 {weight} 1\n7 9 {weight} 2\n")
 
 
 def test_lines_end_as_on_any_system_and_nowhere_else(read):
@@ -321,6 +332,14 @@ def test_what_is_cut_or_wrong_is_told_with_the_file(read, name, text, message):
     assert name in told.value.message
     assert told.value.hint
     assert len(told.value.message) < 400
+
+
+def test_a_text_that_memory_cannot_hold_is_refused(read, monkeypatch):
+    monkeypatch.setattr(room, "available_bytes", lambda: 3000)
+    assert read("0 1\n" * 20)[0].n_edges == 1
+    for text in ("0 1\n" * 50, "a b\n" * 25):
+        with pytest.raises(GraphError, match=r"graph.txt: .* characters.* need about .* and 3 kB can be had"):
+            read(text)
 
 
 def test_every_cut_of_every_file_is_a_graph_or_one_error(read, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxgossip.errors import GraphError, JaxGossipWarning
 from jaxgossip.topology.files.links import Links, Names, check_named, is_number
+from jaxgossip.topology.room import check_bytes
 
 HINT = "write two names a line, separated by blanks, tabs, a comma or a semicolon; # starts a comment"
 COLUMNS_HINT = "name the columns in their order: columns = ['source', 'target', '_']"
@@ -40,6 +41,10 @@ ENDS = MappingProxyType(
 """What the two columns of names are called in the first line of many files, without blanks, dashes and capitals."""
 KONECT_KINDS = MappingProxyType({"bip": None, "sym": False, "asym": True})
 """The first word of a file of KONECT's, after %: whether its links have a direction; of two sorts of nodes, none says."""
+NO_WEIGHTS = frozenset({"nan", "inf", "-inf", "na"})
+"""What a program may write in the place of a weight."""
+QUICK_BYTES, SLOW_BYTES = 20, 40
+"""What a character takes: 14 to 32 bytes were measured where names are read one by one, 18 of plain numbers."""
 KONECT_COLUMNS = 4
 """Two nodes, a weight and a time."""
 _LEADING = re.compile(r"\A(?:\s*%[^\n]*(?:\n|\Z))+")
@@ -76,10 +81,14 @@ def read_lines(file: str, text: str, columns: Sequence[str] | None) -> Links:
     """
     kind = _konect_kind(text)
     places = None if columns is None else _places(columns)
-    found = _quick(_LEADING.sub("", text)) if places is None else None
+    most = 3 if kind is None else KONECT_COLUMNS
+    check_bytes(f"{file}: {len(text):,} characters", QUICK_BYTES * len(text), "a file of fewer links")
+    found = _quick(file, _LEADING.sub("", text), most) if places is None else None
     if found is None:
+        hint = "a file of fewer links, or of numbers alone, which take half of it"
+        check_bytes(f"{file}: {len(text):,} characters of names", SLOW_BYTES * len(text), hint)
         rows, places = _without_header(file, _rows(file, text), places)
-        found = Links(*_names(file, rows, places, 3 if kind is None else KONECT_COLUMNS))
+        found = Links(*_names(file, rows, places, most))
     if kind != "bip":
         return found if kind is None else replace(found, directed=KONECT_KINDS[kind])
     return replace(found, sides=("left", "right"), alone=_counted(file, text, found))
@@ -98,15 +107,23 @@ def _counted(file: str, text: str, found: Links) -> tuple[Names, Names]:
     return np.arange(1, left + 1), np.arange(1, right + 1)
 
 
-def _quick(text: str) -> Links | None:
-    """Return the links of a plain text, two whole numbers a line, or None: it has to be read line by line."""
-    if "%" in text or re.search(r"[^\s#]#", text) or not re.search(r"^\s*[^#\s]", text, re.MULTILINE):
+def _quick(file: str, text: str, most: int) -> Links | None:
+    """Return the links of two whole numbers a line, numbers after them or not, or None: names are read line by line."""
+    start = re.search(r"^\s*([^#\s].*)", text, re.MULTILINE)
+    if start is None or "%" in text or re.search(r"[^\s#]#", text):
         return None
+    separator = "," if "," in text else None
+    width = len(_uncommented(start[1]).split(separator))
+    if not 2 <= width <= most:
+        return None
+    kinds = np.dtype([("first", np.int64), ("second", np.int64), *((f"_{n}", np.float64) for n in range(2, width))])
     try:
-        table = np.loadtxt(io.StringIO(text), np.int64, comments="#", delimiter="," if "," in text else None, ndmin=2)
+        table = np.loadtxt(io.StringIO(text), kinds, comments="#", delimiter=separator, ndmin=1)
     except (ValueError, OverflowError):
         return None
-    return Links(table[:, 0], table[:, 1]) if table.shape[1] == 2 else None
+    if width > 2:
+        _tell_of_more(file, table.size)
+    return Links(table["first"], table["second"])
 
 
 def _konect_kind(text: str) -> str | None:
@@ -141,9 +158,8 @@ def _uncommented(line: str) -> str:
 
 def _is_tabbed(lines: Sequence[str]) -> bool:
     """Say whether tabs separate the columns, so that names may hold blanks; not where what stands between is numbers."""
-    divided = [line.split("\t") for line in lines]
-    return all(len(fields) > 1 for fields in divided) and not any(
-        len(words) > 1 and all(map(is_number, words)) for fields in divided for words in map(str.split, fields)
+    return all("\t" in line for line in lines) and not any(
+        len(words) > 1 and all(map(is_number, words)) for line in lines for words in map(str.split, line.split("\t"))
     )
 
 
@@ -218,9 +234,13 @@ def _names(
         names[0].append(fields[first])
         names[1].append(fields[second])
     if weighted:
-        text = f"{file}: what follows the names in {weighted:,} lines is ignored, the weight rule decides"
-        warnings.warn(JaxGossipWarning(text), stacklevel=5)
+        _tell_of_more(file, weighted)
     return names
+
+
+def _tell_of_more(file: str, lines: int) -> None:
+    text = f"{file}: what follows the names in {lines:,} lines is ignored, the weight rule decides"
+    warnings.warn(JaxGossipWarning(text), stacklevel=6)
 
 
 def _check(file: str, number: int, fields: list[str], most: int) -> None:
@@ -231,7 +251,7 @@ def _check(file: str, number: int, fields: list[str], most: int) -> None:
         raise GraphError(f"{file}:{number}: {_short(' '.join(fields))} has {len(fields)} columns", hint=hint)
     if len(fields) < 2 or not all(fields):
         raise GraphError(f"{file}:{number}: {_short(' '.join(fields))} is not two node names", hint=HINT + other)
-    wrong = next((field for field in fields[2:] if not is_number(field)), None)
+    wrong = next((field for field in fields[2:] if not is_number(field) and field.lower() not in NO_WEIGHTS), None)
     if wrong is not None:
         raise GraphError(
             f"{file}:{number}: the third column {_short(wrong)} is not a number",
