@@ -17,11 +17,16 @@ def total_bytes() -> int:
 
 
 def available_bytes() -> int:
-    """Return how much this process may still take: what the system can give, or what its container has left."""
+    """Return how much this process may still take: what the system can give, or what its container has left.
+
+    Pages of files that a container holds are given back when memory is asked for: they count as free.
+    """
     free = _kilobytes(MEMINFO, "MemAvailable") if MEMINFO.is_file() else total_bytes()
-    limit, used = (CGROUP / "memory.max", CGROUP / "memory.current")
+    limit, used, parts = (CGROUP / f"memory.{name}" for name in ("max", "current", "stat"))
     if limit.is_file() and used.is_file() and limit.read_text().strip().isdigit():
-        free = min(free, int(limit.read_text()) - int(used.read_text()))
+        lines = (line.split() for line in (parts.read_text().splitlines() if parts.is_file() else ()))
+        cached = sum(int(size) for name, size in lines if name in ("active_file", "inactive_file"))
+        free = min(free, int(limit.read_text()) - int(used.read_text()) + cached)
     return max(free, 0)
 
 
