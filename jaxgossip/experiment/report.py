@@ -11,17 +11,8 @@ import numpy as np
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import units
 from jaxgossip.experiment.ending import diverged_round
-from jaxgossip.experiment.folder import (
-    CONFIG,
-    FINISHED,
-    MANIFEST,
-    NODE,
-    RunFolder,
-    checked_manifest,
-    finished_log,
-    seal_of,
-)
-from jaxgossip.experiment.inputs import accepted
+from jaxgossip.experiment.folder import CONFIG, FINISHED, NODE, RunFolder, finished_log, seal_of
+from jaxgossip.experiment.kept import config_at, evaluated_every, manifest_at
 from jaxgossip.experiment.measure import Measure, measures_of
 from jaxgossip.experiment.target import reached
 
@@ -80,8 +71,8 @@ class RunData:
                 if (folder / "sweep.json").is_file():
                     hint = f"it is a sweep: 'jaxgossip compare {folder}' shows its runs"
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
-        config, manifest = _config(folder / CONFIG), _manifest(folder)
-        its, every = RunFolder(folder), _every(config)
+        config, manifest = config_at(folder / CONFIG), manifest_at(folder)
+        its, every = RunFolder(folder), evaluated_every(config)
         ended = manifest.get("status") in FINISHED
         records = finished_log(folder, manifest, every) if ended else its.log().records(every)
         if not records:
@@ -320,49 +311,6 @@ def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def _manifest(folder: Path) -> Mapping[str, Any]:
-    """Return a run's manifest, empty where it was killed before it had one.
-
-    Raises:
-        ConfigError: it is damaged, or the configuration is not the one that it was run with.
-    """
-    if not (folder / MANIFEST).is_file():
-        return {}
-    manifest = checked_manifest(folder)
-    accepted(manifest, folder, lambda _: None, only=(CONFIG,))
-    return manifest
-
-
-def _every(config: Mapping[str, Any]) -> int | None:
-    evaluation = config.get("evaluation")
-    every = evaluation.get("every") if isinstance(evaluation, Mapping) else None
-    return every if type(every) is int and every > 0 else None
-
-
-def _config(path: Path) -> Mapping[str, Any]:
-    """Return a run's configuration as tables whose numbers are numbers; its kinds and further keys may be of any version.
-
-    Raises:
-        ConfigError: it is no TOML, or a table or number is something else.
-    """
-    from jaxgossip.experiment import toml
-    from jaxgossip.experiment.sections import SECTIONS, Evaluation, Network
-
-    tree = toml.read(path)
-    for name in (*SECTIONS, "learning", "network", "evaluation"):
-        if not isinstance(tree.get(name, {}), Mapping):
-            raise ConfigError(f"{path}: {name}: expected a table", hint="put the file back as the run left it")
-    numbers = [("topology", "nodes"), ("optimizer", "learning_rate"), ("evaluation", "target")]
-    for name, table in (("network", Network), ("evaluation", Evaluation)):
-        fields = table.model_fields.items()
-        numbers += [(name, key) for key, field in fields if type(field.default) in (int, float)]
-    for name, key in numbers:
-        value = tree.get(name, {}).get(key, 0)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ConfigError(f"{path}: {name}.{key}: expected a number", hint="put the file back as the run left it")
-    return tree
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
