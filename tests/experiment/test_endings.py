@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxgossip.cli.progress import report
+from jaxgossip.cli.outcome import report
 from jaxgossip.errors import InputError, RunError
 from jaxgossip.experiment import labels
 from jaxgossip.experiment.bands import bands, interval, summary_rows

@@ -111,7 +111,8 @@ def test_pictures_hold_what_they_have_no_number_of(kind, case, picture) -> None:
 @pytest.mark.parametrize("picture", PICTURES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_holds_whatever_was_measured(kind, picture) -> None:
-    for case in CASES:
+    """A third of the cases for each kind of measure, so that every picture has all of them."""
+    for case in list(CASES)[list(KINDS).index(kind) :: len(KINDS)]:
         drawn(picture, kind, case)
 
 
