@@ -171,7 +171,10 @@ def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainS
 def no_start_steps(name: str, problem: Problem, why: str) -> None:
     """Raise InputError if the problem has start steps, which ``name`` has no use for."""
     if steps := start_steps_of(problem):
-        raise InputError(f"{name} takes no start steps, and the problem has {steps}: {why}", hint="start_steps = 0")
+        raise InputError(
+            f"{name} takes no start steps, and the problem has {steps}: {why}",
+            hint="learning.start_steps = 0, or started(problem, 0)",
+        )
 
 
 def at_least_one(name: str, value: int) -> None:

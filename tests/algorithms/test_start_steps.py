@@ -133,9 +133,9 @@ def test_a_data_set_takes_the_number_where_the_task_is_made() -> None:
 def test_where_they_would_be_lost_or_cannot_be_taken_that_is_said() -> None:
     problem = jg.learning.started(quadratic(), 2)
     for make, message in (
-        (lambda: jg.algorithms.federated_averaging(problem, SGD), "federated averaging takes no start steps, and the problem has 2: the server's model takes the place of whatever nodes have learned (start_steps = 0)"),
-        (lambda: jg.algorithms.pairwise_averaging(problem), "pairwise averaging takes no start steps, and the problem has 2: it has no optimizer (start_steps = 0)"),
-        (lambda: jg.algorithms.asynchronous_push_sum(problem), "asynchronous push-sum takes no start steps, and the problem has 2: it has no optimizer (start_steps = 0)"),
+        (lambda: jg.algorithms.federated_averaging(problem, SGD), "federated averaging takes no start steps, and the problem has 2: the server's model takes the place of whatever nodes have learned (learning.start_steps = 0, or started(problem, 0))"),
+        (lambda: jg.algorithms.pairwise_averaging(problem), "pairwise averaging takes no start steps, and the problem has 2: it has no optimizer (learning.start_steps = 0, or started(problem, 0))"),
+        (lambda: jg.algorithms.asynchronous_push_sum(problem), "asynchronous push-sum takes no start steps, and the problem has 2: it has no optimizer (learning.start_steps = 0, or started(problem, 0))"),
     ):  # fmt: skip
         with pytest.raises(InputError) as told:
             make()
