@@ -65,7 +65,7 @@ def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKe
     Every node takes these from its own initial model, before anything is exchanged, whoever may be offline or slow. Step s
     draws its minibatch with ``fold_in(purpose_key(key, "start batch"), s)``.
     """
-    begun = with_optimizer(problem.init(key), optimizer, nodes_of(problem))
+    begun = with_optimizer(problem.init(key), optimizer, nodes_of(problem), key)
     steps = start_steps_of(problem)
     return _stepped(problem, optimizer, begun, purpose_key(key, "start batch"), steps) if steps else begun
 
@@ -76,7 +76,7 @@ def start_models(problem: Problem, optimizer: optax.GradientTransformation, key:
 
 
 def with_optimizer(
-    x: Rows, optimizer: optax.GradientTransformation, nodes: NodeInts | None = None, number: Any = None
+    x: Rows, optimizer: optax.GradientTransformation, nodes: NodeInts | None = None, key: PRNGKey | None = None
 ) -> TrainState:
     """Return the models x with a fresh optimizer state each, of 32 bits where the models have 16.
 
@@ -84,9 +84,9 @@ def with_optimizer(
         x: (n, p) models.
         optimizer: any optax transformation.
         nodes: (n,) the node of each row: what an optimizer draws is a node's own; None: no row is a node's.
-        number: tells states that are made anew from those made before, in what they draw.
+        key: of the run, or of the round in which states are made anew: what an optimizer draws is that one's own too.
     """
-    return TrainState(x, fresh_states(optimizer, x.astype(accumulator(x.dtype)), nodes, number))
+    return TrainState(x, fresh_states(optimizer, x.astype(accumulator(x.dtype)), nodes, key))
 
 
 def nodes_of(problem: Problem) -> NodeInts:

@@ -59,7 +59,7 @@ def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, lo
     at_least_one("local_steps", local_steps)
 
     def init(key: PRNGKey) -> TrainState:
-        state, batch = with_optimizer(problem.init(key)[:1], optimizer), purpose_key(key, "start batch")
+        state, batch = with_optimizer(problem.init(key)[:1], optimizer, key=key), purpose_key(key, "start batch")
         for number in range(start_steps_of(problem)):
             gradient = problem.mean_gradient(state.x, jax.random.fold_in(batch, number))
             state = apply(optimizer, gradient, state)

@@ -74,7 +74,7 @@ def federated_averaging(
 
     def step(state: ServerState, round_: Round) -> tuple[ServerState, Traffic]:
         given = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
-        begun: TrainState = with_optimizer(given, optimizer, nodes_of(problem), round_.number)
+        begun: TrainState = with_optimizer(given, optimizer, nodes_of(problem), round_.key("optimizer"))
         after = descend(problem, optimizer, begun, round_, local_steps).x.astype(accumulator(given.dtype))
         node = jnp.arange(n, dtype=jnp.uint32)
         chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < sampled

@@ -1,11 +1,12 @@
 """An optax transformation applied to each node by itself: states, updates, and draws that differ from node to node.
 
-A transformation that draws keeps a key in its state. The state of node i begins with ``fold_in(key, i)`` in its place, so that
-node i draws what optax alone would draw with that key. Keys are carried as their words, which checkpoints can hold.
+A transformation that draws keeps a key in its state. The state of node i begins with ``fold_in(fold_in(key, i), r)`` in its
+place, r being a word that the run draws from its seed: node i draws what optax alone would draw with that key, and another seed
+is another draw. Keys are carried as their words, which checkpoints can hold.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,8 @@ from jaxtyping import Array
 
 from jaxgossip.checks import described, is_number, shown
 from jaxgossip.errors import ArgumentTypeError, InputError
-from jaxgossip.typing import NodeInts, PyTree, Row, Rows
+from jaxgossip.random import purpose_key
+from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Row, Rows
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
@@ -64,15 +66,15 @@ class Keyed:
 
 
 def fresh_states(
-    optimizer: optax.GradientTransformation, x: Rows, nodes: NodeInts | None = None, number: Any = None
+    optimizer: optax.GradientTransformation, x: Rows, nodes: NodeInts | None = None, key: PRNGKey | None = None
 ) -> PyTree:
-    """Return an optimizer state for each row of x, keys folded with the rows' nodes.
+    """Return an optimizer state for each row of x, its keys folded with the row's node and with the run's word.
 
     Args:
         optimizer: any optax transformation.
         x: (n, p) models.
-        nodes: (n,) the node of each row; None: no row is a node's own, and keys stay as they are.
-        number: folded into keys besides, where states are made anew again and again; may be traced.
+        nodes: (n,) the node of each row; None: no row is a node's own.
+        key: of the run, or of the round in which states are made anew; None: of neither, as optax alone.
     """
     states = jax.vmap(optimizer.init)(x)
     leaves, tree = jax.tree.flatten(states)
@@ -81,10 +83,10 @@ def fresh_states(
         kinds = tuple("" if kind == "words" else kind for kind in kinds)
     if not any(kinds):
         return states
-    if nodes is not None:
-        folded = [_folded(leaf, nodes, number) if kind else leaf for leaf, kind in zip(leaves, kinds, strict=True)]
-        states = jax.tree.unflatten(tree, folded)
-    return Keyed.of(states, kinds)
+    words = () if key is None else (jax.random.bits(purpose_key(key, "optimizer")),)
+    numbers = [jnp.broadcast_to(one, x.shape[:1]) for one in ((() if nodes is None else (nodes,)) + words)]
+    folded = [_folded(leaf, numbers) if kind else leaf for leaf, kind in zip(leaves, kinds, strict=True)]
+    return Keyed.of(jax.tree.unflatten(tree, folded), kinds)
 
 
 def updates(optimizer: optax.GradientTransformation, gradient: Rows, states: PyTree, x: Rows) -> tuple[Rows, PyTree]:
@@ -165,14 +167,13 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _folded(keys: Array, nodes: NodeInts, number: Any) -> Array:
-    def fold(key: Array, node: Array) -> Array:
-        if _is_key(key) and key.ndim:
-            return jax.vmap(fold, (0, None))(key, node)
-        key = jax.random.fold_in(key, node)
-        return key if number is None else jax.random.fold_in(key, number)
+def _folded(keys: Array, numbers: Sequence[Array]) -> Array:
+    def fold(key: Array, number: Array) -> Array:
+        return jax.vmap(fold, (0, None))(key, number) if _is_key(key) and key.ndim else jax.random.fold_in(key, number)
 
-    return jax.vmap(fold)(keys, nodes)
+    for number in numbers:
+        keys = jax.vmap(fold)(keys, number)
+    return keys
 
 
 def _draws(optimizer: optax.GradientTransformation, row: Row | jax.ShapeDtypeStruct) -> bool:

@@ -13,6 +13,7 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.errors import ArgumentTypeError, InputError
 from jaxgossip.learning.nodewise import Keyed, check_optimizer, fresh_states, updates
+from jaxgossip.random import purpose_key, run_key
 
 N, P, ROUNDS = 5, 3, 4
 
@@ -60,14 +61,24 @@ def test_each_node_draws_what_optax_alone_draws_with_its_key(name: str) -> None:
     make, problem = WITH_KEY[name], task()
     result = jg.simulate(jg.algorithms.isolated(problem, make(jax.random.key(7))), ROUNDS)
     start = np.asarray(jg.simulate(jg.algorithms.isolated(problem, optax.sgd(0.0)), 0).x)
+    word = jax.random.bits(purpose_key(purpose_key(run_key(0), "init"), "optimizer"))
     for node in range(N):
-        key = jax.random.fold_in(jax.random.key(7), node)
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(7), node), word)
         expected = alone(make(key), start[node], np.asarray(problem.targets[node]))
         np.testing.assert_allclose(result.x[node], expected, rtol=2e-6, atol=2e-6)
     gradient_free = np.asarray(result.x) - np.asarray(
         jg.simulate(jg.algorithms.isolated(problem, make(jax.random.key(8))), ROUNDS).x
     )
     assert np.unique(np.round(gradient_free, 4), axis=0).shape == (N, P)
+
+
+def test_noise_is_another_with_another_seed() -> None:
+    noisy = optax.noisy_sgd(0.1, eta=0.3, gamma=0.55, key=1)
+    problem = task()
+    for algorithm in (jg.algorithms.isolated, jg.algorithms.centralised, jg.algorithms.federated_averaging):
+        one, again, other = (jg.simulate(algorithm(problem, noisy), 2, seed=seed).x for seed in (0, 0, 1))
+        assert np.array_equal(one, again)
+        assert np.all(np.asarray(one) != np.asarray(other))
 
 
 def test_bare_words_are_keys_only_where_something_is_drawn() -> None:
