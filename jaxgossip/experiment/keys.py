@@ -4,7 +4,7 @@ import types
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeAliasType, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -67,6 +67,8 @@ def keys_of_all(section: type[BaseModel]) -> tuple[Key, ...]:
 
 def takes(annotation: Any) -> str:
     """Return in words what a key with this annotation takes: ``integer``, ``list of numbers``, ``atc or cta``."""
+    if isinstance(annotation, TypeAliasType):
+        return takes(annotation.__value__)
     if annotation in WORDS:
         return WORDS[annotation]
     origin, inside = get_origin(annotation), get_args(annotation)

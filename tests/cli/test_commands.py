@@ -103,6 +103,7 @@ def test_every_name_is_described_within_80_columns(call: Callable[..., str], mon
     for text in texts:
         for line in text.splitlines():
             assert len(line) <= 80, line
+        assert not re.search(r"\((table|table; has to be given)\)", text), text  # no key takes what has no word
         assert "``" not in text
         assert ":func:" not in text
 
