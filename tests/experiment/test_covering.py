@@ -165,7 +165,7 @@ def test_sections_of_rounds_and_those_of_clocks_do_not_mix(every_kind: bool, tmp
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("which", "number"), [*(("rounds", n) for n in range(7)), *(("events", n) for n in range(2))])
+@pytest.mark.parametrize(("which", "number"), [*(("rounds", n) for n in range(6)), *(("events", n) for n in range(2))])
 def test_a_grid_of_a_row_is_planned_run_drawn_and_compared(
     which: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
