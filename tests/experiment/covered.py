@@ -187,6 +187,7 @@ OF_ROUNDS = [
     Rule(("algorithm", "network"), lambda algorithm, network: algorithm in NO_MODELS and network == "noise"),
     Rule(("algorithm", "adversary"), lambda algorithm, adversary: (
         algorithm in NO_MODELS and adversary not in (NONE, "label_flip"))),
+    Rule(("algorithm", "dataset"), lambda algorithm, dataset: algorithm == "centralised" and dataset == "ratings"),
     Rule(("adversary", "dataset"), lambda adversary, dataset: adversary == "label_flip" and dataset in TASKS),
     Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
 ]  # fmt: skip
@@ -264,10 +265,11 @@ def _trace_rounds(experiment: Experiment, *, seeds: bool) -> None:
     many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), template.like)
     until = jax.ShapeDtypeStruct((), jnp.int32)
     program = template.functions["rounds"]
-    arrays, axis = program.arrays, None
     if seeds:
-        arrays, axis = [jax.ShapeDtypeStruct((2, *array.shape), array.dtype) for array in arrays], 0
-    jax.eval_shape(jax.vmap(program.pure, in_axes=(axis, 0, None)), arrays, many, until)
+        arrays = [jax.ShapeDtypeStruct((2, *array.shape), array.dtype) for array in program.arrays]
+        jax.eval_shape(jax.vmap(program.pure, in_axes=(0, 0, None)), arrays, many, until)
+    else:  # lowered, too: what a primitive makes of operands of other axes shows only then
+        jax.jit(jax.vmap(program.pure, in_axes=(None, 0, None))).lower(program.arrays, many, until)
 
 
 def _trace_events(experiment: Experiment) -> None:
