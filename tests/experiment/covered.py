@@ -146,6 +146,7 @@ NO_MIXING = frozenset({"halving_windows", "federated_averaging", "isolated", "ce
 BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
 ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "muffliato", "shift_register", "chebyshev"})
 NO_MODELS = frozenset({"power_gossip", "relay_sgd"})
+ONE_MODEL = frozenset({"centralised", "federated_averaging"})
 COMPRESSING = frozenset({"choco", "deep_squeeze"})
 FIXED = frozenset({"static", "equi_static", "u_equi_static", "de_bruijn", "from_file"})
 SYMMETRIC = frozenset({"static", "u_equi_static", "from_file"})
@@ -187,7 +188,7 @@ OF_ROUNDS = [
     Rule(("algorithm", "network"), lambda algorithm, network: algorithm in NO_MODELS and network == "noise"),
     Rule(("algorithm", "adversary"), lambda algorithm, adversary: (
         algorithm in NO_MODELS and adversary not in (NONE, "label_flip"))),
-    Rule(("algorithm", "dataset"), lambda algorithm, dataset: algorithm == "centralised" and dataset == "ratings"),
+    Rule(("algorithm", "dataset"), lambda algorithm, dataset: algorithm in ONE_MODEL and dataset == "ratings"),
     Rule(("adversary", "dataset"), lambda adversary, dataset: adversary == "label_flip" and dataset in TASKS),
     Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
 ]  # fmt: skip
