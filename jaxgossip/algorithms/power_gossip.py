@@ -27,7 +27,8 @@ from jaxgossip.compression import by_blocks
 from jaxgossip.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.mixing.tables import MAX_SLOTS, gather
+from jaxgossip.mixing.operator import MAX_SLOTS
+from jaxgossip.mixing.tables import gather
 from jaxgossip.network import Round, Traffic
 from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 

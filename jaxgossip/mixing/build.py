@@ -10,11 +10,11 @@ from jaxgossip.errors import GraphError
 from jaxgossip.mixing.fresh import FreshRegular, RandomPair
 from jaxgossip.mixing.hybrid import Hybrid, rest_of
 from jaxgossip.mixing.mass import Mass, PushSum, PushSumExponential
-from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operator import MAX_SLOTS, Operator, Schedule
 from jaxgossip.mixing.peers import Neighbours, RandomMatching, RandomPull, RandomPush
 from jaxgossip.mixing.periodic import OnePeer
 from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.tables import MAX_SLOTS, Slots, most_heard, slots, slots_of, taken_rows
+from jaxgossip.mixing.tables import Slots, most_heard, slots, slots_of, taken_rows
 from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, turned

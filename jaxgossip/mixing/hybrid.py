@@ -19,8 +19,8 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import Operator, SlotOperator, column
-from jaxgossip.mixing.tables import Slots, check_one_by_one, gather, settle
+from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, column
+from jaxgossip.mixing.tables import Slots, gather, settle
 from jaxgossip.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator
 
 _static = functools.partial(field, metadata={"static": True})

@@ -25,6 +25,8 @@ from jaxgossip.mixing.faults import Faults
 from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
 
 Conserved = Literal["agreement", "mass"]
+MAX_SLOTS = 128
+"""Senders that a node may have where they are heard one by one: each is a pass over all rows."""
 
 
 class Operator(abc.ABC):
@@ -212,6 +214,7 @@ class SlotOperator(Operator):
 
     @override
     def by_slots(self) -> "SlotOperator":
+        check_one_by_one(self.n_slots)
         return self
 
     @override
@@ -261,4 +264,27 @@ def regular_messages(n_nodes: int, degree: int, faults: Faults | None) -> Count:
     return times(total(faults.online.astype(jnp.uint32)), degree)
 
 
-__all__ = ["Faults", "Mixing", "Operator", "Schedule", "SlotOperator", "column", "regular_messages"]
+def check_one_by_one(longest: int) -> None:
+    """Check that nodes can hear ``longest`` others one by one.
+
+    Raises:
+        GraphError: they cannot.
+    """
+    if longest > MAX_SLOTS:
+        raise GraphError(
+            f"a node hears {longest:,} others, too many to hear them one by one",
+            hint=f"a topology of degree {MAX_SLOTS} at most",
+        )
+
+
+__all__ = [
+    "MAX_SLOTS",
+    "Faults",
+    "Mixing",
+    "Operator",
+    "Schedule",
+    "SlotOperator",
+    "check_one_by_one",
+    "column",
+    "regular_messages",
+]

@@ -13,8 +13,8 @@ from jaxtyping import Array, Bool, Float
 from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import Operator, SlotOperator, regular_messages
-from jaxgossip.mixing.tables import Slots, check_one_by_one
+from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, regular_messages
+from jaxgossip.mixing.tables import Slots
 from jaxgossip.typing import NodeFloats, NodeInts, Rows, accumulator
 
 _static = functools.partial(field, metadata={"static": True})

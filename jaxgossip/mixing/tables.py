@@ -10,17 +10,12 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Int
 
-from jaxgossip.errors import GraphError
 from jaxgossip.mixing.counting import Count, count, total
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import SlotOperator
 from jaxgossip.typing import NodeInts
 
 _static = functools.partial(field, metadata={"static": True})
-
-
-MAX_SLOTS = 128
-"""Senders that a node may have where they are heard one by one: each is a pass over all rows."""
 
 
 def gather(x: Array, index: Int[Array, "..."]) -> Array:
@@ -136,19 +131,6 @@ def _links(matrix: sp.csr_array) -> sp.csr_array:
     links.eliminate_zeros()
     links.sort_indices()
     return links
-
-
-def check_one_by_one(longest: int) -> None:
-    """Check that nodes can hear ``longest`` others one by one.
-
-    Raises:
-        GraphError: they cannot.
-    """
-    if longest > MAX_SLOTS:
-        raise GraphError(
-            f"a node hears {longest:,} others, too many to hear them one by one",
-            hint=f"a topology of degree {MAX_SLOTS} at most",
-        )
 
 
 def padded_slots(

@@ -241,6 +241,14 @@ def test_a_compiled_program_may_ask_for_the_senders_one_by_one(name: str) -> Non
             lambda: jg.mixing.metropolis_hastings(t.star(200)),
             "a node hears 199 others, too many to hear them one by one",
         ),
+        (
+            lambda: jg.mixing.metropolis_hastings(t.random_regular(400, degree=130, rng=0)),
+            "a node hears 130 others, too many to hear them one by one",
+        ),
+        (
+            lambda: jg.mixing.metropolis_hastings(t.k_nearest_ring(400, degree=130)),
+            "a node hears 130 others, too many to hear them one by one",
+        ),
         (lambda: jg.mixing.push_sum(t.ring(12)), "push-sum mixing does not tell one sender from another"),
         (
             lambda: jg.mixing.push(t.complete(12)).at(jnp.int32(0), jax.random.key(0)),
