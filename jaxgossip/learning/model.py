@@ -95,8 +95,10 @@ def sign(labels: Labels, like: Array) -> PerSample:
 
 
 def predict(scores: Scores) -> Labels:
-    """Return the class that scores name: the sign of (b,), the largest of (b, classes)."""
-    return (scores > 0).astype(jnp.int32) if scores.ndim == 1 else scores.argmax(-1).astype(jnp.int32)
+    """Return the class that scores name: the sign of (b,), the largest of (b, classes); -1, no class, where one is NaN."""
+    if scores.ndim == 1:
+        return jnp.where(jnp.isnan(scores), -1, (scores > 0).astype(jnp.int32))
+    return jnp.where(jnp.isnan(scores).any(-1), -1, scores.argmax(-1).astype(jnp.int32))
 
 
 @guarded

@@ -151,7 +151,9 @@ class Classification(Sampled):
                 return total + (named[:, None] == classes), None
 
             start = jnp.zeros((self._y_test.shape[0], self._n_classes), jnp.int32)
-            return (jax.lax.scan(votes, start, rows)[0].argmax(1) == self._y_test).mean(dtype=self._kind)
+            counted = jax.lax.scan(votes, start, rows)[0]
+            right = (counted.argmax(1) == self._y_test) & counted.any(1)  # of models whose scores are NaN none votes
+            return right.mean(dtype=self._kind)
 
         return {"voted_accuracy": in_blocks(one, x)}
 

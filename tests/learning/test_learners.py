@@ -23,6 +23,14 @@ def kmeans_task(clusters: int = 3, **options):
     return classification(DATA, UNEVEN, models.kmeans((D,), 3, clusters=clusters), batch_size=0, **options)
 
 
+def test_models_whose_scores_are_no_numbers_are_right_about_nothing() -> None:
+    task = classification(dataset(2), UNEVEN, models.logistic((D,), 2))
+    lost = jnp.full((N, task.n_params), jnp.nan)
+    assert np.array_equal(task.evaluate(lost)["test_accuracy"], np.zeros(N))
+    assert np.array_equal(task.evaluate_votes(lost[:, None])["voted_accuracy"], np.zeros(N))
+    assert np.isnan(kmeans_task().evaluate(jnp.full((N, kmeans_task().n_params), jnp.nan))["nmi"]).all()
+
+
 def test_a_step_of_adaline_is_the_delta_rule() -> None:
     data = dataset()
     task = classification(data, UNEVEN, models.adaline((D,), 2, regularization=0.1), batch_size=0)

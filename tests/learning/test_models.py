@@ -89,6 +89,11 @@ def test_hinge_learns_below_margin_one_only(margin: float, slope: float) -> None
 def test_predictions_are_the_sign_or_the_largest_score() -> None:
     np.testing.assert_array_equal(m.predict(jnp.asarray([-1.0, 0.0, 2.0])), [0, 0, 1])
     np.testing.assert_array_equal(m.predict(jnp.asarray([[1.0, 3.0, 2.0], [5.0, 0.0, 0.0]])), [1, 0])
+    nan = jnp.nan
+    np.testing.assert_array_equal(m.predict(jnp.asarray([nan, 1.0])), [-1, 1])  # no class, so never the right one
+    np.testing.assert_array_equal(
+        m.predict(jnp.asarray([[1.0, nan, 2.0], [nan, nan, nan], [0.0, 0.0, 1.0]])), [-1, -1, 2]
+    )
     assert m.predict(jnp.zeros((2, 3))).dtype == m.predict(jnp.zeros(2)).dtype == jnp.int32
 
 
