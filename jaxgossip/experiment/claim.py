@@ -9,10 +9,11 @@ from typing import Any
 from jaxgossip import disk
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import toml
+from jaxgossip.experiment.config import tells_of
 from jaxgossip.experiment.describe import resolved_toml
-from jaxgossip.experiment.folder import CONFIG, FINISHED, MANIFEST, RunFolder, checked_manifest, finished_log
+from jaxgossip.experiment.folder import FINISHED, MANIFEST, RunFolder, checked_manifest, finished_log
 from jaxgossip.experiment.grid import Grid, GridRun, said
-from jaxgossip.experiment.inputs import digests, sentence
+from jaxgossip.experiment.inputs import CONFIG, digests, sentence
 from jaxgossip.experiment.keeper import CHECKPOINTS, members_kept
 from jaxgossip.experiment.sweep import NOTE, note_of
 from jaxgossip.experiment.units import counted
@@ -113,9 +114,19 @@ def _difference(there: Mapping[str, Any], grid: Grid, out: Path) -> str | None:
         return (
             f"its seeds are {there['seeds']}" if same else f"its grid is {_options(there)} with seeds {there['seeds']}"
         )
-    if any(here["points"].get(point, digest) != digest for point, digest in there["points"].items()):
+    other = {point for point, digest in there["points"].items() if here["points"].get(point, digest) != digest}
+    if other and not other <= _told_by_runs(there, grid, out):
         return f"its configuration differs{_differing_keys(there, grid, out)}"
     return None
+
+
+def _told_by_runs(there: Mapping[str, Any], grid: Grid, out: Path) -> set[str]:
+    """Return the points whose runs that are there are of this grid's configuration: other versions have other digests."""
+    its = [
+        (run.point, out / run.config.name / CONFIG, run.config) for run in grid.runs if run.config.name in there["runs"]
+    ]
+    found = [(point, tells_of(path, config)) for point, path, config in its if path.is_file()]
+    return {point for point, _ in found} - {point for point, same in found if not same}
 
 
 def _holds(large: Mapping[str, Any], small: Mapping[str, Any]) -> bool:
@@ -126,7 +137,7 @@ def _holds(large: Mapping[str, Any], small: Mapping[str, Any]) -> bool:
 def _differing_keys(there: Mapping[str, Any], grid: Grid, out: Path) -> str:
     """Return how a run of both is configured there and here; empty if there is none to look at."""
     for run in grid.runs:
-        theirs = out / run.config.name / "config.toml"
+        theirs = out / run.config.name / CONFIG
         if run.config.name in there["runs"] and theirs.is_file():
             before, now = (toml.flat(tree) for tree in (toml.read(theirs), toml.parse(resolved_toml(run.config), "")))
             found = [key for key in {**before, **now} if before.get(key) != now.get(key)]
@@ -151,8 +162,8 @@ def status_of(folder: Path, run: GridRun) -> str | None:
         return None
     try:
         manifest = checked_manifest(folder)
-        same = (folder / CONFIG).read_text(encoding="utf-8") == resolved_toml(run.config)
-    except (ConfigError, UnicodeDecodeError):  # damaged: it is run again
+        same = tells_of(folder / CONFIG, run.config)
+    except ConfigError:  # damaged: it is run again
         return None
     if not same or manifest["status"] not in FINISHED:
         return None

@@ -5,6 +5,7 @@ check every table against the model derived from its builder. What holds between
 """
 
 import re
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from jaxgossip.experiment.problems import Problem, config_error, in_order, shown
 from jaxgossip.experiment.reading import Reading
 from jaxgossip.experiment.sections import Classification, Config
 
-__all__ = ["Config", "json_schema", "load", "resolved_toml", "validate"]
+__all__ = ["Config", "json_schema", "load", "resolved_toml", "tells_of", "validate"]
 
 
 def load(
@@ -50,9 +51,20 @@ def load(
         tree = toml.apply_override(tree, override)
     if "variants" in tree:
         check_variants(tree["variants"], name)
-        hint = f"'jaxgossip sweep {name}' runs all of them"
+        hint = f"'jaxgossip sweep {shlex.quote(name)}' runs all of them"
         raise ConfigError(f"{name}: variants: {len(tree['variants'])} runs in one configuration", hint=hint)
     return validate({"name": stem, **tree}, source=name, folder=folder, catalogue=catalogue)
+
+
+def tells_of(path: Path, config: Config) -> bool:
+    """Return whether a resolved configuration's file is of ``config``, whichever version wrote it.
+
+    Keys that were not there yet have their defaults, and comments tell nothing.
+    """
+    try:
+        return path.read_bytes() == resolved_toml(config).encode() or load(path).tree() == config.tree()
+    except ConfigError:
+        return False
 
 
 def check_variants(listed: Any, source: str) -> None:

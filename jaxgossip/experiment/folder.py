@@ -14,6 +14,7 @@ configuration holds a run, and anything less was left by a kill.
 
 import contextlib
 import json
+import shlex
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +28,10 @@ import numpy as np
 
 from jaxgossip import disk
 from jaxgossip.errors import ConfigError
-from jaxgossip.experiment.inputs import digest
+from jaxgossip.experiment.inputs import CONFIG, digest
 from jaxgossip.experiment.log import MetricsLog, Record, Seal, anew
 
-CONFIG, MANIFEST, SCORES = "config.toml", "manifest.json", "node_scores.npz"
+MANIFEST, SCORES = "manifest.json", "node_scores.npz"
 OWN = (CONFIG, MANIFEST, SCORES, "metrics.jsonl", "baselines", "summary.png", "checkpoint", "error.txt")
 """What a run writes into its folder."""
 NODE, LONGEST_NAME = "node", 200
@@ -115,7 +116,8 @@ class RunFolder:
         if not force:
             raise ConfigError(
                 f"{out} is not empty",
-                hint=f"'jaxgossip resume {out}' goes on with the run in it, --force overwrites it, or choose another --out",
+                hint=f"'jaxgossip resume {shlex.quote(str(out))}' goes on with the run in it, --force overwrites it, "
+                "or choose another --out",
             )
 
     @staticmethod

@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.errors import ConfigError
+from jaxgossip.experiment.config import load
 from jaxgossip.experiment.log import anew
 from jaxgossip.experiment.sections import Config
+
+CONFIG = "config.toml"
+"""The resolved configuration in a run folder, by which its digest goes, too."""
 
 
 def digests(config: Config, known: dict[str, str] | None = None) -> dict[str, str]:
@@ -95,7 +99,7 @@ def accepted(
             f"there now, and manifest.json will say so; or {anew(folder)}",
         )
     note(f"warning: {sentence(found, folder)} since the run began; manifest.json says so")
-    manifest["inputs"] = known | {name: digest(folder / name) for name in found if (folder / name).is_file()}
+    manifest["inputs"] = {CONFIG: digest(folder / CONFIG), **digests(load(folder / CONFIG))}
     return {"changed": list(found)}
 
 

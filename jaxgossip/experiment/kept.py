@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.errors import ConfigError
-from jaxgossip.experiment.folder import CONFIG, MANIFEST, checked_manifest
-from jaxgossip.experiment.inputs import accepted
+from jaxgossip.experiment.folder import MANIFEST, checked_manifest
+from jaxgossip.experiment.inputs import CONFIG, accepted
 
 
 def manifest_at(folder: Path) -> Mapping[str, Any]:

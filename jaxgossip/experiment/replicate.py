@@ -24,8 +24,9 @@ from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.ending import divergence
 from jaxgossip.experiment.engines import simulated
 from jaxgossip.experiment.facts import ending_facts, privacy_facts, target_facts
-from jaxgossip.experiment.folder import CONFIG, RunFolder, log_name
+from jaxgossip.experiment.folder import RunFolder, log_name
 from jaxgossip.experiment.grid import Grid, GridRun, lifted_numbers, said
+from jaxgossip.experiment.inputs import CONFIG
 from jaxgossip.experiment.keeper import CHECKPOINTS, GroupKeeper, members_done, members_kept
 from jaxgossip.experiment.log import strict_json
 from jaxgossip.experiment.measure import named

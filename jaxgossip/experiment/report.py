@@ -1,5 +1,6 @@
 """What a run folder holds, read back for tables and pictures; a run that is still going, or was killed, is read too."""
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,8 @@ import numpy as np
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import units
 from jaxgossip.experiment.ending import diverged_round
-from jaxgossip.experiment.folder import CONFIG, FINISHED, NODE, RunFolder, finished_log, seal_of
+from jaxgossip.experiment.folder import FINISHED, NODE, RunFolder, finished_log, seal_of
+from jaxgossip.experiment.inputs import CONFIG
 from jaxgossip.experiment.kept import config_at, evaluated_every, manifest_at
 from jaxgossip.experiment.measure import Measure, measures_of
 from jaxgossip.experiment.target import reached
@@ -69,7 +71,7 @@ class RunData:
                     f"did you mean {' or '.join(nested)}?" if nested else "a run folder is what 'jaxgossip run' makes"
                 )
                 if (folder / "sweep.json").is_file():
-                    hint = f"it is a sweep: 'jaxgossip compare {folder}' shows its runs"
+                    hint = f"it is a sweep: 'jaxgossip compare {shlex.quote(str(folder))}' shows its runs"
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
         config, manifest = config_at(folder / CONFIG), manifest_at(folder)
         its, every = RunFolder(folder), evaluated_every(config)

@@ -18,8 +18,8 @@ from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.ending import divergence
 from jaxgossip.experiment.engines import numbering_of, restore, simulated
 from jaxgossip.experiment.facts import ending_facts, privacy_facts, target_facts, unmeasured_words
-from jaxgossip.experiment.folder import CONFIG, FINISHED, SCORES, RunFolder, finished_log, log_name, seal_of
-from jaxgossip.experiment.inputs import accepted, digest, digests
+from jaxgossip.experiment.folder import FINISHED, SCORES, RunFolder, finished_log, log_name, seal_of
+from jaxgossip.experiment.inputs import CONFIG, accepted, digest, digests
 from jaxgossip.experiment.log import Seal
 from jaxgossip.experiment.observer import Reporter, RunObserver
 from jaxgossip.experiment.parts import in_own_code, place_of

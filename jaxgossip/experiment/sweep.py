@@ -18,10 +18,9 @@ from typing import Any
 from jaxgossip import disk
 from jaxgossip.errors import ConfigError, RunError
 from jaxgossip.experiment import toml
-from jaxgossip.experiment.config import check_variants, folder_name, validate
-from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.experiment.config import check_variants, folder_name, tells_of, validate
 from jaxgossip.experiment.folder import RunFolder
-from jaxgossip.experiment.inputs import changed, sentence
+from jaxgossip.experiment.inputs import CONFIG, changed, sentence
 from jaxgossip.experiment.observer import Reporter
 from jaxgossip.experiment.problems import shown
 from jaxgossip.experiment.run import Outcome, resume, run
@@ -140,8 +139,8 @@ def sweep(
 
 def _check_variant(folder: Path, variant: Variant) -> None:
     """Raise ConfigError if a folder holds a run of another configuration, or of files that have changed since, or is in use."""
-    resolved = folder / "config.toml"
-    if resolved.is_file() and resolved.read_bytes() != resolved_toml(variant.config).encode():
+    resolved = folder / CONFIG
+    if resolved.is_file() and not tells_of(resolved, variant.config):
         raise ConfigError(
             f"{folder} holds a run of another configuration", hint="--force runs it again, or choose another --out"
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxgossip import disk
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import inputs
 from jaxgossip.experiment.config import load
@@ -117,6 +118,61 @@ def test_a_run_of_the_first_release_kept_no_digests_and_goes_on_with_a_note(tmp_
     assert any("kept no digests" in note for note in stop.notes)
     for name in ("metrics.jsonl", "baselines/isolated.jsonl"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def _as_the_first_release_had_it(run: Path) -> None:
+    path, manifest = run / "config.toml", json.loads((run / "manifest.json").read_text())
+    before = path.read_text()
+    path.write_text("# In other words.\n" + before.replace("start_steps = 0\n", ""))
+    assert len(path.read_text().splitlines()) == len(before.splitlines())
+    for key in ("inputs", "logs"):
+        manifest.pop(key, None)
+    (run / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_sweep_of_the_first_release_goes_on(tmp_path: Path) -> None:
+    path, out = tmp_path / "small.toml", tmp_path / "out"
+    path.write_text(TEXT + VARIANTS)
+    sweep(variants(path), out)
+    _as_the_first_release_had_it(out / "slow")
+    disk.remove(out / "quick")
+    before = (out / "slow/metrics.jsonl").stat().st_mtime_ns
+    assert [one.status for one in sweep(variants(path), out)] == ["completed"] * 2
+    assert (out / "slow/metrics.jsonl").stat().st_mtime_ns == before
+    with pytest.raises(ConfigError, match="holds a run of another configuration"):
+        sweep(variants(path, ["rounds=5"]), out)
+
+
+def test_a_grid_of_the_first_release_grows(tmp_path: Path) -> None:
+    path, out = tmp_path / "small.toml", tmp_path / "out"
+    path.write_text(TEXT)
+    grid = expand(path, ["optimizer.learning_rate=0.1"])
+    run_grid(grid, out)
+    for one in grid.runs:
+        _as_the_first_release_had_it(out / one.config.name)
+    note = json.loads((out / "sweep.json").read_text())
+    note["points"] = dict.fromkeys(note["points"], "0" * 64)
+    del note["inputs"]
+    (out / "sweep.json").write_text(json.dumps(note))
+    with pytest.raises(ConfigError, match="its configuration differs: rounds is 4 there, here 5"):
+        run_grid(expand(path, ["optimizer.learning_rate=0.1,0.2"], overrides=["rounds=5"]), out)
+    outcome = run_grid(expand(path, ["optimizer.learning_rate=0.1,0.2"]), out)
+    assert (outcome.kept, outcome.done) == (1, 1)
+
+
+def test_a_run_that_moved_with_its_files_goes_on_for_good_once_it_was_told_to(config: Path, tmp_path: Path) -> None:
+    out, moved = tmp_path / "run", tmp_path / "moved.txt"
+    run(load(config), out=out, reporter=Stop(1))
+    (tmp_path / "graph.txt").rename(moved)
+    path = out / "config.toml"
+    path.write_text(path.read_text().replace("graph.txt", "moved.txt"))
+    assert resume(out, force=True, reporter=Stop(2)).status == "interrupted"
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["inputs"] == {"config.toml": inputs.digest(path), str(moved): inputs.digest(moved)}
+    assert resume(out, reporter=Stop(3)).status == "interrupted"
+    moved.write_text(EDGES + "\n")
+    with pytest.raises(ConfigError, match=r"moved\.txt has changed since the run in"):
+        resume(out)
 
 
 @pytest.mark.slow
