@@ -36,7 +36,8 @@ class Algorithm:
         problem: what is learnt.
         models: state -> (n, p), the models that are evaluated.
         name: what reports call it.
-        mixings: how many times a round mixes rows as wide as a model: what it costs beside its gradients.
+        mixings: how many times a round mixes rows as wide as a model: what it costs beside its gradients. With 0, noise,
+            liars and aggregations have nothing to act on.
     """
 
     init: Callable[[PRNGKey], PyTree]

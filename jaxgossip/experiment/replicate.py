@@ -34,6 +34,7 @@ from jaxgossip.experiment.observer import Reporter, Teller
 from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.run import now, precision
+from jaxgossip.experiment.understood import idle_note
 from jaxgossip.experiment.units import counted
 from jaxgossip.memory import available_bytes
 from jaxgossip.simulation.alike import Family, families
@@ -126,6 +127,14 @@ class _Work:
     inputs: Mapping[str, Mapping[str, str]]
     reporter: Reporter
     compiled: dict[Any, Any] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+
+    def tell_idle(self, experiment: Experiment) -> None:
+        """Tell once of each method which sections do nothing there."""
+        idle = idle_note(experiment.algorithm, experiment.conditions)
+        if idle and idle not in self.told:
+            self.told.add(idle)
+            self.reporter.note(idle)
 
     def do(self, bundles: Sequence[Sequence[GridRun]], status: dict[str, str | None]) -> bool:
         """Run bundles one after another, note the status of each run, and return whether they were stopped."""
@@ -236,6 +245,8 @@ def _run_bundle(
     """Yield what is done, ((runs, their parts), what became of each); less than the bundle if it was stopped."""
     config, reporter = bundle[0].config, work.reporter
     experiments = [_built(run, work.shared) for run in bundle]
+    for experiment in experiments:
+        work.tell_idle(experiment)
     if config.in_events:
         yield from _one_by_one(bundle, experiments, reporter)
         return

@@ -26,7 +26,7 @@ from jaxgossip.experiment.parts import in_own_code, place_of
 from jaxgossip.experiment.plan import check_fits, check_outline
 from jaxgossip.experiment.provenance import provenance
 from jaxgossip.experiment.sections import Config
-from jaxgossip.experiment.understood import file_note
+from jaxgossip.experiment.understood import file_note, idle_note
 from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost, without_memory_check
 
 
@@ -276,9 +276,9 @@ def announced_build(config: Config, reporter: Reporter) -> Experiment:
     """Build the parts of a run and say so."""
     reporter.note(f"building {config.topology.kind} topology, data and models")
     experiment = build(config)
-    understood = file_note(experiment.problem)
-    if understood:
-        reporter.note(understood)
+    for said in (file_note(experiment.problem), idle_note(experiment.algorithm, experiment.conditions)):
+        if said:
+            reporter.note(said)
     return experiment
 
 

@@ -1,12 +1,14 @@
-"""What the nodes' data were understood to be, in words: for ``validate``, and at the beginning of a run."""
+"""What was understood of a configuration's data and sections, in words: for ``validate``, and at the beginning of a run."""
 
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.experiment.units import counted
 from jaxgossip.learning import Problem
+from jaxgossip.network import Conditions
 
 WIDTH = 80
 """Columns of a terminal."""
@@ -39,6 +41,18 @@ def file_note(problem: Problem) -> str:
     if not told.get("notes"):
         return ""
     return textwrap.fill(f"{Path(told['name']).name}: {'; '.join(told['notes'])}", WIDTH, subsequent_indent="  ")
+
+
+def idle_note(algorithm: Algorithm | GossipProtocol, conditions: Conditions) -> str:
+    """Return which sections change nothing that nodes learn, in a sentence; empty where all do.
+
+    They are no mistake: methods that do not mix stand beside others in one grid.
+    """
+    if not isinstance(algorithm, Algorithm) or algorithm.mixings or not conditions.on_mixing:
+        return ""
+    idle = ", ".join(conditions.on_mixing)
+    text = f"without effect in a run of {algorithm.name}, where nodes mix no models: {idle}"
+    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 
 def _of_ratings(told: Mapping[str, Any]) -> dict[str, str]:

@@ -94,6 +94,19 @@ class Conditions:
         certain = surely(self.drop, 0) and surely(self.link_drop, 0) and surely(self.online, 1)
         return certain and self.split == 1
 
+    @property
+    def on_mixing(self) -> list[str]:
+        """What there is of those that act only where nodes take the mean of models, by section or key."""
+        lies = self.adversary is not None and (
+            self.adversary.broadcast is not None or self.adversary.targeted is not None
+        )
+        there = {
+            "network.noise": not surely(self.noise, 0),
+            "adversary": lies,
+            "aggregation": self.aggregation is not None,
+        }
+        return [name for name, given in there.items() if given]
+
 
 def _check_part(name: str, value: object, kind: type, hint: str) -> None:
     if value is not None and not isinstance(value, kind):

@@ -86,15 +86,7 @@ class Links:
         Raises:
             InputError: a network with noise, liars or an aggregation, which would have no effect there.
         """
-        conditions, adversary = self.round.conditions, self.round.conditions.adversary
-        lies = adversary is not None and (adversary.broadcast is not None or adversary.targeted is not None)
-        ignored = {
-            "network.noise": not surely(conditions.noise, 0),
-            "adversary": lies,
-            "aggregation": conditions.aggregation is not None,
-        }
-        found = [key for key, given in ignored.items() if given]
-        if found:
+        if found := self.round.conditions.on_mixing:
             raise InputError(
                 f"{found[0]}: of no effect on {name}, whose messages are no models that nodes take the mean of",
                 hint=f"remove {' and '.join(found)} (in Python: of Conditions), or algorithm.kind = 'dsgd'",

@@ -1,14 +1,20 @@
 """What does not go together is refused when it is built: the section or key that is the culprit, and the way out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from jaxgossip.errors import JaxGossipError
 from jaxgossip.experiment.build import build
 from jaxgossip.experiment.config import load
+from jaxgossip.experiment.grid import expand
+from jaxgossip.experiment.replicate import run_grid
+from jaxgossip.experiment.run import announced_build
 from jaxgossip.simulation.alike import Template
 from jaxgossip.simulation.program import Steps
+from tests.experiment.grid_cases import TEXT as CLASSES
+from tests.experiment.grid_cases import Listener
 
 TEXT = """
 name = "small"
@@ -63,6 +69,41 @@ def test_a_refusal_names_the_culprit_and_the_way_out(case: str) -> None:
 )
 def test_what_can_be_told_apart_is_built(settings: Sequence[str]) -> None:
     assert build(load(TEXT, [*settings, "aggregation.kind=krum"])).conditions.aggregation is not None
+
+
+IDLE = ["network.noise=0.1", "adversary.kind=ipm", "aggregation.kind=median"]
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name"),
+    [
+        ("isolated", "isolated nodes"),
+        ("centralised", "centralised learner"),
+        ("federated_averaging", "federated averaging"),
+    ],
+)
+def test_a_run_says_which_sections_do_nothing_there(algorithm: str, name: str) -> None:
+    def told(*settings: str) -> list[str]:
+        listener = Listener()
+        announced_build(load(CLASSES, [f"algorithm.kind={algorithm}", *settings]), listener)
+        return [" ".join(note.split()) for note in listener.notes[1:]]
+
+    says = f"without effect in a run of {name}, where nodes mix no models: "
+    assert told(*IDLE) == [says + "network.noise, adversary, aggregation"]
+    assert told(IDLE[2]) == [says + "aggregation"]
+    assert not any("without effect" in note for note in told("network.drop=0.1", "adversary.kind=label_flip"))
+    listener = Listener()
+    announced_build(load(CLASSES, IDLE), listener)
+    assert len(listener.notes) == 1
+
+
+def test_a_grid_says_once_of_each_method_which_sections_do_nothing_there(tmp_path: Path) -> None:
+    path, listener = tmp_path / "small.toml", Listener()
+    path.write_text(CLASSES.replace("rounds = 7", "rounds = 1"))
+    grid = expand(path, ["algorithm.kind=dsgd,isolated", "learning.batch_size=1,2"], overrides=[IDLE[2]])
+    run_grid(grid, tmp_path / "out", reporter=listener)
+    assert sum("without effect in a run of isolated nodes" in note for note in listener.notes) == 1
+    assert sum("without effect" in note for note in listener.notes) == 1
 
 
 @pytest.mark.parametrize("algorithm", ["power_gossip", "relay_sgd"])
