@@ -112,8 +112,10 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
         raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {shown(value)}")
     elif isinstance(annotation, type) and annotation.__name__ in MADE_BY and not isinstance(value, annotation):
         wanted = described_as(annotation.__name__)
-        hint = MADE_BY[annotation.__name__]
-        raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {shown(value)}", hint=hint)
+        hint, given, kind = MADE_BY[annotation.__name__], shown(value), type(value)
+        if given == wanted:  # another library's class of the same name
+            given = f"{described_as(kind.__name__)} of {kind.__module__.partition('.')[0]}"
+        raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {given}", hint=hint)
 
 
 def _several(what: str, name: str, values: Any, annotation: Any) -> None:

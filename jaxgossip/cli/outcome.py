@@ -1,5 +1,6 @@
 """What a run says when it is over: what was measured, where it is, and the next command."""
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,14 +45,25 @@ def report(outcome: Outcome, again: Sequence[object] = ()) -> None:
             f"{outcome.ending}; what was measured before is kept",
             hint="a smaller optimizer.learning_rate is the usual cure",
         )
-    beside = _beside(outcome.folder)
+    beside = _beside(outcome)
     hint(*(again if again and not beside else ["jaxgossip", "compare", *beside, outcome.folder]))
 
 
-def _beside(folder: Path) -> list[Path]:
-    """Return the newest other run that has measured something beside a run's folder, or nothing."""
-    found = [(path.stat().st_mtime, path) for path in folder.parent.glob("*/metrics.jsonl") if path.parent != folder]
-    return [max(found)[1].parent] if found else []
+def _beside(outcome: Outcome) -> list[Path]:
+    """Return the newest other run beside a run's folder that has measured something of what it has, or nothing."""
+    folder, key = outcome.folder, f"{measures_of(outcome.final['run'])[0].key}_mean"
+    logs = [path for path in folder.parent.glob("*/metrics.jsonl") if path.parent != folder and key in _first(path)]
+    return [max(logs, key=lambda path: path.stat().st_mtime).parent] if logs else []
+
+
+def _first(log: Path) -> Mapping[str, Any]:
+    """Return the first record of another run's measurements; nothing if there is none that can be read."""
+    try:
+        with log.open(encoding="utf-8") as lines:
+            record = json.loads(lines.readline())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _final_table(outcome: Outcome) -> None:

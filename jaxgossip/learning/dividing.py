@@ -1,7 +1,8 @@
 """What a task is made of, checked as it comes in: data set, model, and who owns which samples."""
 
+import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ def divided(
     nodes: int | None,
     rng: np.random.Generator | int,
     options: Mapping[str, Any],
+    parameters: Sequence[str] = (),
 ) -> Partition:
     """Return who owns which training samples of ``dataset``: a partition that is there, checked, or one made of them.
 
@@ -33,14 +35,16 @@ def divided(
         nodes: number of nodes; None: the partition's.
         rng: divides the samples; an int is a seed.
         options: keywords of what divides them.
+        parameters: what the caller takes itself, of which an unknown option may be a misspelt one.
 
     Raises:
         DataError: a partition of other samples or nodes.
         InputError: no number of nodes, an unknown name or option, or something that divides nothing.
     """
     if not isinstance(partition, Partition):
-        partition = _made(dataset, partition, nodes, rng, options)
+        partition = _made(dataset, partition, nodes, rng, options, parameters)
     elif options:
+        _check_spelling(next(iter(options)), parameters)
         raise ArgumentTypeError(
             f"classification has no parameter '{next(iter(options))}'",
             hint="options divide samples: give them with partition='dirichlet' or another name, in place of a partition",
@@ -52,7 +56,12 @@ def divided(
 
 
 def _made(
-    dataset: Dataset, partition: Any, nodes: int | None, rng: np.random.Generator | int, options: Mapping[str, Any]
+    dataset: Dataset,
+    partition: Any,
+    nodes: int | None,
+    rng: np.random.Generator | int,
+    options: Mapping[str, Any],
+    parameters: Sequence[str],
 ) -> Partition:
     names = f"partition is a name ({', '.join(PARTITIONS)}), a Partition, or what divides labels"
     if not (isinstance(partition, str) or callable(partition)):
@@ -64,6 +73,7 @@ def _made(
     allowed = {name: one for name, one in inspect.signature(builder).parameters.items() if name not in SUPPLIED}
     unknown = [name for name in options if name not in allowed]
     if unknown and not any(one.kind == one.VAR_KEYWORD for one in allowed.values()):
+        _check_spelling(unknown[0], [name for name in parameters if name not in allowed])
         name = partition if isinstance(partition, str) else getattr(builder, "__name__", "partition")
         raise ArgumentTypeError(
             f"partition '{name}' has no option '{unknown[0]}'", hint=nearest(unknown[0], [*allowed])
@@ -72,6 +82,13 @@ def _made(
     if not isinstance(found, Partition):
         raise ArgumentTypeError(f"{described(found)} is no partition of {dataset.name}", hint=names)
     return found
+
+
+def _check_spelling(option: str, parameters: Sequence[str]) -> None:
+    """Raise ArgumentTypeError if an option is, but for its spelling, one of the task's own parameters."""
+    close = difflib.get_close_matches(option, parameters, n=1, cutoff=0.75)
+    if close:
+        raise ArgumentTypeError(f"classification has no parameter '{option}'", hint=f"did you mean '{close[0]}'?")
 
 
 def check_dataset(dataset: Any) -> None:

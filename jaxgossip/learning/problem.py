@@ -1,6 +1,7 @@
 """What a network learns: one objective a node, seen as rows of parameters; and classes learnt from a divided data set."""
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal, Protocol
@@ -240,7 +241,8 @@ def classification(
     if isinstance(batch_size, Integral) and batch_size < 0:
         raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
     whole("classification", "batch_size", batch_size, 0)
-    owned = divided(dataset, partition, nodes, rng, options)
+    parameters = list(inspect.signature(classification).parameters)
+    owned = divided(dataset, partition, nodes, rng, options, parameters)
     check_order(order, owned.n_nodes)
     found = Classification(
         dataset, owned, model,

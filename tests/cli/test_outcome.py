@@ -46,6 +46,16 @@ def test_accuracies_are_percentages_with_one_digit_everywhere(
     assert called(*next_of(out)[1:])[0] == 0
 
 
+def test_the_next_command_compares_nothing_that_has_no_measurement_in_common(called: Call, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(SMALL)
+    for name, record in {"ratings": '{"round": 0, "rmse_mean": 1.0}', "cut": '{"round": 0, "rm', "none": ""}.items():
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "metrics.jsonl").write_text(record)
+    code, out, _ = called("run", "small.toml", "--out", "runs/a")
+    assert code == 0
+    assert next_of(out) == ["jaxgossip", "run", "small.toml", "--seed", "1", "--out", "runs/a-seed-1"]
+
+
 @pytest.mark.parametrize("command", ["validate", "plan"])
 def test_what_was_set_is_set_in_the_next_command_too(called: Call, tmp_path: Path, command: str) -> None:
     (tmp_path / "my run.toml").write_text(SMALL)

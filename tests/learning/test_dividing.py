@@ -103,6 +103,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "swapped": (lambda: task(parts.iid(data().y_train, 9), data()), "a Partition is no data set (the order is classification(dataset, partition, model))"),
     "a misspelt partition": (lambda: task(partition="dirichlett"), "unknown partition 'dirichlett' (did you mean 'dirichlet'? allowed: dirichlet, fixed_size, iid, label_shards, one_sample, quantity_skew)"),
     "a misspelt option": (lambda: task(partition="dirichlet", alhpa=0.1), "partition 'dirichlet' has no option 'alhpa' (did you mean 'alpha'? allowed: alpha, local_test)"),
+    "a misspelt parameter": (lambda: task(batchsize=4), "classification has no parameter 'batchsize' (did you mean 'batch_size'?)"),
+    "a misspelt parameter beside a partition": (lambda: task(partition=parts.iid(data().y_train, 9), privat=["w"]), "classification has no parameter 'privat' (did you mean 'private'?)"),
     "an option beside a partition": (lambda: task(partition=parts.iid(data().y_train, 9), alpha=0.1), "classification has no parameter 'alpha' (options divide samples: give them with partition='dirichlet' or another name, in place of a partition)"),
     "a number for a partition": (lambda: task(partition=9), f"an int is no partition of table {NAMES}"),
     "what divides nothing": (lambda: task(partition=lambda labels, n_nodes, rng: labels[:n_nodes] + (rng == 0)), f"an array is no partition of table {NAMES}"),
