@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import numpy as np
+
 from jaxgossip.errors import ArgumentTypeError, InputError
 from jaxgossip.registry import nearest
 
@@ -95,6 +97,8 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
         others = [member for member in members if member is not types.NoneType]
         if len(others) == 1 and value is not None:
             plain(what, name, value, others[0])
+        elif set(others) == {int, str} and value is not None and not _is_name_or_whole(value):
+            raise ArgumentTypeError(f"{what}: {name} must be a name or a whole number, not {shown(value)}")
     elif origin is Literal:
         if not (isinstance(value, str | int) and value in members):
             hint = nearest(value, [*map(str, members)]) if isinstance(value, str) else ", ".join(map(repr, members))
@@ -133,8 +137,13 @@ def generator(what: str, rng: Any) -> None:
         what: whose parameter it is, as messages call it.
         rng: what the caller gave.
     """
+    told = f"{what}: rng must be a generator or a seed of at least 0, not {shown(rng)}"
     if isinstance(rng, str | float | bool) or (isinstance(rng, Integral) and rng < 0):
-        raise InputError(f"{what}: rng must be a generator or a seed of at least 0, not {shown(rng)}")
+        raise InputError(told)
+    try:
+        np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise ArgumentTypeError(told, hint="rng=0, or numpy.random.default_rng(0)") from error
 
 
 def number(
@@ -212,6 +221,10 @@ def fits(what: str, n_nodes: int | None, whole: str, wanted: int) -> None:
 def is_number(value: Any) -> bool:
     """Say whether ``value`` is a real number, Python's or NumPy's; truth values are none."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_name_or_whole(value: Any) -> bool:
+    return isinstance(value, str | Integral) and not isinstance(value, bool)
 
 
 def _is_scalar_array(value: Any) -> bool:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import optax
+
 from jaxgossip.checks import described, fits, guarded, shown
 from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.errors import ArgumentTypeError
@@ -30,7 +32,7 @@ def algorithm[**P, R](builder: Callable[P, R]) -> Callable[P, R]:
 def _check_parts(name: str, given: Mapping[str, Any]) -> None:
     optimizer, W, problem = given.get("optimizer"), given.get("W"), given["problem"]
     check_problem(name, problem)
-    if isinstance(optimizer, Operator | Schedule | Graph) or (W is not None and hasattr(W, "update")):
+    if isinstance(optimizer, Operator | Schedule | Graph) or isinstance(W, optax.GradientTransformation):
         raise ArgumentTypeError(
             f"{name}: optimizer and W are the other way round", hint=f"the order is {name}(problem, optimizer, W)"
         )

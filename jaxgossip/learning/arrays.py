@@ -53,6 +53,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         for part, x, y in (("training", self.x_train, self.y_train), ("test", self.x_test, self.y_test)):
+            if not (hasattr(x, "shape") and hasattr(y, "shape")):
+                raise DataError(
+                    f"{self.name}: {part} samples and labels are arrays", hint="from_arrays(x, y) takes lists"
+                )
             if x.shape[:1] != y.shape or not y.size:
                 raise DataError(f"{self.name}: {part} samples {x.shape} do not go with labels {y.shape}")
             if y.dtype.kind not in "iu":

@@ -70,13 +70,17 @@ def _made(
         raise InputError(f"{dataset.name} is to be divided over how many nodes?", hint="nodes=graph.n_nodes")
     n_nodes = whole("classification", "nodes", nodes, 1)
     builder = PARTITIONS.resolve(partition) if isinstance(partition, str) else partition
-    allowed = {name: one for name, one in inspect.signature(builder).parameters.items() if name not in SUPPLIED}
+    taken = inspect.signature(builder).parameters
+    allowed = [name for name in taken if name not in SUPPLIED]
+    takes_any = any(one.kind == one.VAR_KEYWORD for one in taken.values())
     unknown = [name for name in options if name not in allowed]
-    if unknown and not any(one.kind == one.VAR_KEYWORD for one in allowed.values()):
+    if unknown and not takes_any:
         _check_spelling(unknown[0], [name for name in parameters if name not in allowed])
         name = partition if isinstance(partition, str) else getattr(builder, "__name__", "partition")
+        raise ArgumentTypeError(f"partition '{name}' has no option '{unknown[0]}'", hint=nearest(unknown[0], allowed))
+    if "rng" not in taken and not takes_any:
         raise ArgumentTypeError(
-            f"partition '{name}' has no option '{unknown[0]}'", hint=nearest(unknown[0], [*allowed])
+            f"{described(builder)} takes no rng", hint="it divides as (labels, n_nodes, rng) -> Partition"
         )
     found = builder(dataset.y_train, n_nodes, rng=rng, **options)
     if not isinstance(found, Partition):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.files import GZIP, existing_file, read_text
 from jaxgossip.learning.arrays import Dataset, from_arrays
@@ -20,6 +21,7 @@ from jaxgossip.registry import Builder, nearest
 __all__ = ["DATAFILES", "file_format", "load_file", "read_csv", "read_npz", "read_svmlight"]
 
 
+@guarded
 def read_npz(
     path: str | Path,
     *,
@@ -67,6 +69,7 @@ DATAFILES: Mapping[str, Builder] = MappingProxyType(
 """Readers by the suffix of a file, without the dot."""
 
 
+@guarded
 def load_file(
     path: str | Path,
     *,

@@ -14,6 +14,9 @@ from jaxgossip.errors import InputError, JaxGossipError
 from jaxgossip.learning.arrays import Dataset
 from jaxgossip.learning.model import Model
 
+STATISTICS = ("batch_stats", "cache", "intermediates", "spectral_stats")
+"""What flax keeps beside parameters."""
+
 
 def check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
     """Check that a model's functions take each other's results, and that scores and losses have the shapes relied on.
@@ -62,8 +65,8 @@ def _check_scores(model: Model, dataset: Dataset, scores: Any, labels: Any) -> N
 
 def _check_variables(params: Any) -> None:
     """Refuse what flax keeps beside its parameters: running statistics are not learnt by gradients."""
-    if isinstance(params, Mapping) and "params" in params and len(params) > 1:
-        others = sorted(str(name) for name in params if name != "params")
+    others = [name for name in STATISTICS if isinstance(params, Mapping) and "params" in params and name in params]
+    if others:
         raise InputError(
             f"init returns {', '.join(others)} beside params, which no gradient moves",
             hint="init returns module.init(key, x)['params'] alone; take a module without running statistics, such as "

@@ -16,7 +16,9 @@ FEW_SAMPLES = 10
 FEW_CLASSES = 20
 """So many different labels are classes, if samples have two each on average."""
 SINGLE_SHARE = 0.1
-"""Of more whole numbers, a quantity has at least this share that occurs only once, or leaves out numbers in between."""
+"""Of more whole numbers, a quantity has at least this share that occurs only once."""
+RECURRING = 10
+"""Or it leaves out numbers in between, and half of those that occur do so fewer times than this."""
 LARGEST_EXACT = 2**53
 """Whole numbers below it are exact in float64, as they have to be where numbers are read as such."""
 LARGEST = float(np.finfo(np.float32).max)
@@ -124,7 +126,7 @@ def check_classes(name: str, y: np.ndarray, hint: str = "") -> None:
         return
     gaps = int(classes[-1]) - int(classes[0]) + 1 > classes.size
     many = (
-        gaps or singles >= SINGLE_SHARE * classes.size
+        (gaps and np.median(counts) < RECURRING) or singles >= SINGLE_SHARE * classes.size
         if classes.size > FEW_CLASSES
         else gaps and 2 * classes.size > y.size
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.files import read_text
 from jaxgossip.learning.arrays import Dataset, from_arrays
@@ -17,6 +18,7 @@ MAX_DENSE_BYTES = 2**34
 _PAIRS = "write label number:value number:value …, values finite"
 
 
+@guarded
 def read_svmlight(
     path: str | Path,
     *,

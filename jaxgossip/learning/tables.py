@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.learning.arrays import Dataset, from_arrays
 from jaxgossip.learning.fields import Fields, read_fields
@@ -32,6 +33,7 @@ COUNTED = 10
 """A column of so many lines that counts them is no feature; fewer may count by chance."""
 
 
+@guarded
 def read_csv(
     path: str | Path,
     *,

@@ -86,6 +86,10 @@ def with_statistics(key: Any) -> Any:
     return {"params": {"w": jnp.zeros(2)}, "batch_stats": {"mean": jnp.zeros(2)}}
 
 
+def without_chance(labels: Any, n_nodes: int) -> Any:
+    return parts.iid(labels, n_nodes)
+
+
 def swapped_init(key: Any) -> Any:
     return {"w": jax.random.normal(key, (2,))}
 
@@ -134,6 +138,12 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "no type": (lambda: task(dtype="float3"), "'float3' is no dtype (dtype is bfloat16, float16, float32 or float64)"),
     "one node for many": (lambda: jg.learning.flip_labels(data(), parts.iid(data().y_train, 9), 3), "flip_labels: nodes is a list of node numbers, not 3"),
     "a negative seed": (lambda: parts.iid(data().y_train, 9, rng=-1), "iid: rng must be a generator or a seed of at least 0, not -1"),
+    "a key of JAX for a seed": (lambda: task(rng=jax.random.key(0)), "classification: rng must be a generator or a seed of at least 0, not an array (rng=0, or numpy.random.default_rng(0))"),
+    "a divider without chance": (lambda: task(partition=without_chance), "the function without_chance takes no rng (it divides as (labels, n_nodes, rng) -> Partition)"),
+    "lists for arrays": (lambda: jg.learning.Dataset("mine", [[0.0], [1.0]], [0, 1], [[0.0]], [0], 2), "mine: training samples and labels are arrays (from_arrays(x, y) takes lists)"),
+    "half a column": (lambda: jg.learning.datasets.read_csv("a.csv", label_column=0.0), "read_csv: label_column must be a name or a whole number, not 0.0"),
+    "one column to drop": (lambda: jg.learning.datasets.read_csv("a.csv", drop=1), "read_csv: drop must be a list, not 1"),
+    "a word for a header": (lambda: jg.learning.datasets.read_csv("a.csv", header="no"), "read_csv: header must be True or False, not 'no'"),
     "half a sample a batch": (lambda: task(batch_size=0.5), "classification: batch_size must be a whole number, not 0.5"),
     "an endless batch": (lambda: task(batch_size=2**31), "classification: batch_size must be at most 2,147,483,647, not 2,147,483,648"),
 }  # fmt: skip
@@ -151,3 +161,11 @@ def test_the_wrong_kind_of_thing_is_a_type_error_too() -> None:
     with pytest.raises(TypeError, match="is no model"):
         task(model=3)
     assert issubclass(ArgumentTypeError, InputError)
+
+
+def test_parameters_called_params_may_have_others_beside_them() -> None:
+    def init(key: Any) -> Any:
+        return {"params": jax.random.normal(key, (2, 2)), "bias": jnp.zeros(2)}
+
+    model = jg.learning.from_functions(init, lambda p, x: x @ p["params"] + p["bias"])
+    assert task(model=model).n_params == 6

@@ -102,6 +102,12 @@ def test_integers_are_classes_in_their_order_however_they_are_held(y: list[int])
         assert found.labels == tuple(map(str, sorted(set(y))))
 
 
+def test_some_of_many_classes_are_classes_under_their_old_numbers() -> None:
+    some = np.random.default_rng(0).choice(100, 30, replace=False)  # of the hundred of CIFAR
+    assert from_arrays(np.zeros((3000, 1)), np.repeat(some, 100)).labels == tuple(map(str, sorted(some)))
+    assert told(np.repeat(some, 5))[0].endswith("30 different numbers in 150 samples")
+
+
 def test_numbers_and_strings_are_not_mixed() -> None:
     assert told(np.array([1, 2, "b", 1], object)) == (
         "mine: the label of row 2 (counted from 0) is 'b', and that of row 0 1", "all numbers, or all strings"

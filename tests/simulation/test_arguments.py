@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import networkx as nx
 import numpy as np
 import optax
 import pytest
@@ -50,6 +51,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "a matrix for W": (lambda: dsgd(task(), SGD, np.eye(N)), "dsgd: an array is no mixing (jg.mixing.operator(jg.topology.weights.from_matrix(matrix)))"),
     "weights for W": (lambda: dsgd(task(), SGD, jg.topology.weights.uniform(graph())), "dsgd: a Weights is no mixing (jg.mixing.operator(weights))"),
     "a name for W": (lambda: dsgd(task(), SGD, "metropolis_hastings"), "dsgd: 'metropolis_hastings' is no mixing (jg.mixing.metropolis_hastings(graph))"),
+    "a graph of networkx for W": (lambda: dsgd(task(), SGD, nx.cycle_graph(N)), "dsgd: a Graph is no mixing (jg.mixing.metropolis_hastings(jg.topology.from_networkx(graph)))"),
+    "a dictionary for W": (lambda: dsgd(task(), SGD, {}), "dsgd: a dict is no mixing (jg.mixing.metropolis_hastings(graph), or other mixing of jg.mixing)"),
     "swapped": (lambda: dsgd(task(), mixing(), SGD), "dsgd: optimizer and W are the other way round (the order is dsgd(problem, optimizer, W))"),
     "a learning rate": (lambda: dsgd(task(), 0.1), "0.1 is no optimizer (optax.sgd(0.1))"),
     "a data set": (lambda: dsgd(jg.learning.datasets.synthetic()), "dsgd: a Dataset is no problem (jg.learning.classification(data, partition, model))"),

@@ -376,3 +376,23 @@ def test_without_networkx_its_formats_are_told(read, monkeypatch):
         assert "pip install networkx" in told.value.hint
     assert read("0 1\n", "g.edgelist")[0].n_edges == 1
     assert read("*Vertices 2\n*Edges\n1 2\n", "g.net")[0].n_edges == 1
+
+
+def test_commas_beside_semicolons_are_those_of_decimals(read):
+    graph, told = read("a;b;1,5\nb;c;2,5\nBoston, MA;c;1\n")
+    assert links_by_name(graph) == {frozenset("ab"), frozenset("bc"), frozenset(("Boston, MA", "c"))}
+    assert "3 lines is ignored" in told[0]
+
+
+def test_matrices_are_read_where_warnings_are_errors(tmp_path):
+    path = tmp_path / "g.mtx"
+    path.write_text("%%MatrixMarket matrix coordinate pattern symmetric\n3 3 2\n2 1\n3 2\n")
+    assert edge_list(path).n_edges == 2
+
+
+@pytest.mark.parametrize("name", ["g.net", "g.graph"])
+def test_a_list_of_links_under_the_suffix_of_another_format_is_told_how_it_is_read(read, name):
+    with pytest.raises(GraphError) as told:
+        read("0 1\n1 2\n2 0\n", name)
+    assert told.value.hint.endswith("format = 'edges' if it lists links, two names a line")
+    assert read("0 1\n1 2\n2 0\n", name, format="edges")[0].n_edges == 3

@@ -13,6 +13,8 @@ from jaxgossip.errors import GraphError, JaxGossipWarning
 from jaxgossip.topology.checks import MAX_NODES
 from jaxgossip.topology.files.links import Links, check_named
 
+_LISTED = "format = 'edges' if it lists links, two names a line"
+
 
 def read_matrix_market(file: str, content: bytes) -> Links:
     """Return the links of a matrix: an entry in row i and column j is one from i to j, rows and columns from 1.
@@ -37,7 +39,9 @@ def read_matrix_market(file: str, content: bytes) -> Links:
 
 def _parsed(file: str, parse: Callable[[io.BytesIO], Any], content: bytes) -> Any:
     try:
-        return parse(io.BytesIO(content))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of sparse matrices, whose links alone are taken here
+            return parse(io.BytesIO(content))
     except Exception as error:  # the parser raises whatever it likes
         hint = "a matrix of numbers or a pattern, as scipy.io.mmwrite writes it"
         raise GraphError(f"{file} is no matrix that can be read: {str(error)[:200]}", hint=hint) from error
@@ -51,7 +55,7 @@ def read_metis(file: str, text: str) -> Links:
     Raises:
         GraphError: another number of nodes or edges than the first line says, or a neighbour that is none.
     """
-    hint = "the first line counts nodes and edges; then one line a node lists its neighbours, from 1"
+    hint = "the first line counts nodes and edges; then one line a node lists its neighbours, from 1; " + _LISTED
     lines = [(at, line) for at, line in enumerate(text.split("\n"), start=1) if not line.lstrip().startswith("%")]
     while lines and not lines[0][1].strip():
         lines.pop(0)
@@ -97,7 +101,7 @@ def read_pajek(file: str, text: str) -> Links:
     Raises:
         GraphError: no vertices, another section, or a node that does not exist.
     """
-    hint = "*Vertices n, then one line a node, then *Edges or *Arcs, and two numbers of nodes a line"
+    hint = "*Vertices n, then one line a node, then *Edges or *Arcs, and two numbers of nodes a line; " + _LISTED
     labels: dict[int, str] = {}
     ends: dict[bool, list[tuple[int, int]]] = {False: [], True: []}  # whether the links go one way only
     section, n_nodes = "", 0

@@ -165,7 +165,8 @@ def _is_tabbed(lines: Sequence[str]) -> bool:
 
 def _fields(file: str, number: int, line: str, *, tabbed: bool) -> list[str]:
     bare = re.sub(r'"[^"]*"', '""', line) if '"' in line else line
-    separator = next((one for one in ",;" if one in bare), "\t" if tabbed else None)
+    # where both stand, the commas are those of decimals
+    separator = next((one for one in ";," if one in bare), "\t" if tabbed else None)
     if '"' not in line:
         return [field.strip() for field in line.split(separator)]
     if separator is None:
@@ -251,7 +252,8 @@ def _check(file: str, number: int, fields: list[str], most: int) -> None:
         raise GraphError(f"{file}:{number}: {_short(' '.join(fields))} has {len(fields)} columns", hint=hint)
     if len(fields) < 2 or not all(fields):
         raise GraphError(f"{file}:{number}: {_short(' '.join(fields))} is not two node names", hint=HINT + other)
-    wrong = next((field for field in fields[2:] if not is_number(field) and field.lower() not in NO_WEIGHTS), None)
+    more = ((field, field.replace(",", ".").lower()) for field in fields[2:])
+    wrong = next((field for field, word in more if not is_number(word) and word not in NO_WEIGHTS), None)
     if wrong is not None:
         raise GraphError(
             f"{file}:{number}: the third column {_short(wrong)} is not a number",
