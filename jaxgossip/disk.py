@@ -5,6 +5,7 @@ in ``.tmp``. A folder is worked in by one process at a time, which holds its loc
 """
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -230,11 +231,14 @@ def _put(file: BinaryIO, content: Content) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """See a folder's names to the disk."""
+    """See a folder's names to the disk, where its file system can."""
     with _named(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # folders of CIFS, FUSE and the like
+                raise
         finally:
             os.close(descriptor)
 

@@ -14,7 +14,7 @@ from jaxgossip.experiment.describe import resolved_toml
 from jaxgossip.experiment.folder import FINISHED, MANIFEST, RunFolder, checked_manifest, finished_log
 from jaxgossip.experiment.grid import Grid, GridRun, said
 from jaxgossip.experiment.inputs import CONFIG, digests, sentence
-from jaxgossip.experiment.keeper import CHECKPOINTS, members_kept
+from jaxgossip.experiment.keeper import CHECKPOINTS, members_done, members_kept
 from jaxgossip.experiment.sweep import NOTE, note_of
 from jaxgossip.experiment.units import counted
 
@@ -54,7 +54,7 @@ def check_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]], there: Sequ
     note = note_of(out) or {}
     before = [(out / run.config.name, _inputs_at(out / run.config.name), inputs[run.config.name]) for run in there]
     now = {name: digest for its in inputs.values() for name, digest in its.items()}
-    if members_kept(out / CHECKPOINTS):
+    if members_kept(out / CHECKPOINTS) or members_done(out / CHECKPOINTS):
         before.append((out, note.get("inputs", {}), now))
     for folder, known, its in before:
         found = {name: "has changed" for name, digest in its.items() if known.get(name, digest) != digest}

@@ -22,8 +22,11 @@ def manifest_at(folder: Path) -> Mapping[str, Any]:
     return manifest
 
 
-def evaluated_every(config: Mapping[str, Any]) -> int | None:
-    """Return the rounds from one evaluation to the next; None if the configuration does not tell."""
+def evaluated_every(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> int | None:
+    """Return the rounds from one evaluation to the next; None if the configuration does not tell, or was another before."""
+    changed = [one.get("changed") for one in manifest.get("resumed", []) if isinstance(one, Mapping)]
+    if any(CONFIG in some for some in changed if isinstance(some, list)):
+        return None
     evaluation = config.get("evaluation")
     every = evaluation.get("every") if isinstance(evaluation, Mapping) else None
     return every if type(every) is int and every > 0 else None

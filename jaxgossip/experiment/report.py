@@ -74,7 +74,7 @@ class RunData:
                     hint = f"it is a sweep: 'jaxgossip compare {shlex.quote(str(folder))}' shows its runs"
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
         config, manifest = config_at(folder / CONFIG), manifest_at(folder)
-        its, every = RunFolder(folder), evaluated_every(config)
+        its, every = RunFolder(folder), evaluated_every(config, manifest)
         ended = manifest.get("status") in FINISHED
         records = finished_log(folder, manifest, every) if ended else its.log().records(every)
         if not records:

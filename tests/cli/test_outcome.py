@@ -44,6 +44,14 @@ def test_accuracies_are_percentages_with_one_digit_everywhere(
     assert code == 0
     assert next_of(out) == ["jaxgossip", "compare", "some runs/a", "some runs/a-seed-1"]
     assert called(*next_of(out)[1:])[0] == 0
+    (tmp_path / "some runs/begun").mkdir()
+    (tmp_path / "some runs/begun/metrics.jsonl").touch()  # newer, and nothing is measured yet
+    assert next_of(called("resume", "some runs/a-seed-1")[1]) == [
+        "jaxgossip",
+        "compare",
+        "some runs/a",
+        "some runs/a-seed-1",
+    ]
 
 
 def test_the_next_command_compares_nothing_that_has_no_measurement_in_common(called: Call, tmp_path: Path) -> None:

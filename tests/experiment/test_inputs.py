@@ -3,15 +3,17 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from jaxgossip import disk
 from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import inputs
+from jaxgossip.experiment import inputs, replicate
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.grid import expand
 from jaxgossip.experiment.replicate import run_grid
+from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import resume, run
 from jaxgossip.experiment.sweep import sweep, variants
 from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
@@ -118,6 +120,35 @@ def test_a_run_of_the_first_release_kept_no_digests_and_goes_on_with_a_note(tmp_
     assert any("kept no digests" in note for note in stop.notes)
     for name in ("metrics.jsonl", "baselines/isolated.jsonl"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_run_that_is_told_to_goes_on_with_other_evaluations(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    text = TEXT.replace("rounds = 4", "rounds = 12").replace("every = 2", "every = 4").replace('"isolated"', "")
+    run(load(text), out=out, reporter=Stop(6))
+    path = out / "config.toml"
+    path.write_text(path.read_text().replace("every = 4", "every = 3"))
+    assert resume(out, force=True, reporter=Stop(8)).status == "interrupted"
+    RunData.load(out)
+    assert resume(out).status == "completed"
+    rounds = [record["round"] for record in RunData.load(out).records]
+    assert rounds[:2] == [0, 4]
+    assert rounds[-2:] == [9, 12]
+    assert resume(out).status == "completed"
+
+
+def test_a_group_that_has_ended_before_its_files_changed_gets_no_folders(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, settings = tmp_path / "out", ["checkpoint.every_s=1000.0"]
+    grid = expand(config, ["optimizer.learning_rate=0.3,0.4"], overrides=settings)
+    with monkeypatch.context() as patched:
+        patched.setattr(replicate, "_write", Mock(side_effect=OSError))
+        with pytest.raises(OSError):
+            run_grid(grid, out)
+    (tmp_path / "graph.txt").write_text(EDGES + "\n")
+    with pytest.raises(ConfigError, match=r"graph\.txt has changed since the runs in"):
+        run_grid(grid, out)
 
 
 def _as_the_first_release_had_it(run: Path) -> None:

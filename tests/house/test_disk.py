@@ -52,6 +52,25 @@ def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["note.json"]
 
 
+def test_folders_that_cannot_be_seen_to_the_disk_hold_files_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, code = os.fsync, errno.EINVAL
+
+    def of_files_only(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").is_dir():
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", of_files_only)
+    disk.write(tmp_path / "note.json", "text")
+    disk.append(tmp_path / "log", "line")
+    assert (tmp_path / "note.json").read_text() + (tmp_path / "log").read_text() == "textline"
+    code = errno.EIO
+    with pytest.raises(OSError, match="Input/output error"):
+        disk.write(tmp_path / "note.json", "text")
+
+
 def test_links_and_devices_stay_what_they_are(tmp_path: Path) -> None:
     target, link = tmp_path / "far" / "target", tmp_path / "link"
     target.parent.mkdir()
