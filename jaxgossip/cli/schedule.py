@@ -55,11 +55,11 @@ def show(config: Path, overrides: list[str], cycles: int | None, out: Path | Non
 
 def _table(found: Timetable) -> str:
     period = "" if found.period_s == 1 else f" of {duration(found.period_s)}"
-    kinds = ", ".join(f"{count_text(number)} {kind}" for kind, number in found.messages.items()) or "none"
+    kinds = ", ".join(f"{kind} {count_text(number)}" for kind, number in found.messages.items()) or "none"
     lines = [
         f"{found.cycles:,} cycles{period}, {duration(found.cycles * found.period_s)} of virtual time",
         "",
-        entry("sent", kinds),
+        entry("sent, by kind", kinds),
         entry("what became of them", fates_text(found.fates)),
         entry("reached", f"at most {found.busiest:,} deliveries to a node, {found.idle:,} nodes by none"),
         entry("waves", f"{found.waves:.1f} a cycle: steps one after the other, whatever the number of nodes"),

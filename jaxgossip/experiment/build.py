@@ -84,6 +84,11 @@ class Experiment:
         kinds += [c.learning.model] if isinstance(c.learning, Classification) else []
         return [kind for kind in kinds if ":" in kind]
 
+    @property
+    def baselines(self) -> list[str]:
+        """The baselines that the configuration names, but those of which nothing can be measured."""
+        return [name for name in self.config.evaluation.baselines if _measured(self.baseline(name))[0]]
+
     def baseline(self, name: str) -> Algorithm:
         """Return the baseline called ``name``, with as many local steps a round as the algorithm takes."""
         steps = {"local_steps": local_steps(self.config)}
@@ -163,13 +168,8 @@ def build(
 
 def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> None:
     """Raise ConfigError unless something is measured of the models that the algorithm has."""
-    problem = algorithm.problem
-    if isinstance(problem, ClassificationProblem):
-        return  # it has a common test set; to trace its evaluation would take longer than to build it
-    x = jax.eval_shape(lambda key: algorithm.models(algorithm.init(key)), jax.random.key(0))
-    one, node = jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct((1,), jnp.int32)
-    of_nodes = x.shape[0] == problem.n_nodes
-    if jax.eval_shape(problem.evaluate, one) or (of_nodes and jax.eval_shape(problem.evaluate_local, one, node)):
+    measured, of_nodes = _measured(algorithm)
+    if measured:
         return
     if not of_nodes:
         raise ConfigError(
@@ -181,6 +181,18 @@ def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> Non
         f"learning: nothing would be measured: '{config.learning.dataset}' keeps no data for tests",
         hint="learning.dataset_options.held_out is the share of every node's data that is kept",
     )
+
+
+def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:
+    """Return whether anything is measured of an algorithm's models, and whether it has one a node."""
+    problem = algorithm.problem
+    if isinstance(problem, ClassificationProblem):
+        return True, True  # it has a common test set; to trace its evaluation would take longer than to build it
+    x = jax.eval_shape(lambda key: algorithm.models(algorithm.init(key)), jax.random.key(0))
+    one, node = jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct((1,), jnp.int32)
+    of_nodes = x.shape[0] == problem.n_nodes
+    own = of_nodes and jax.eval_shape(problem.evaluate_local, one, node)
+    return bool(jax.eval_shape(problem.evaluate, one) or own), of_nodes
 
 
 def local_steps(config: Config) -> int:

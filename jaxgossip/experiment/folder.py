@@ -7,6 +7,7 @@ baselines/NAME.jsonl    the same of a baseline
 node_scores.npz         every node's measurements at the end, and the nodes' names where the graph has them
 summary.png
 checkpoint/
+error.txt               the trace of what broke the run, if something did
 
 The manifest comes last when a folder is made, and goes last when it is emptied: a folder with both manifest and
 configuration holds a run, and anything less was left by a kill.

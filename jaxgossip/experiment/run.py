@@ -216,7 +216,7 @@ def carry_through(
         if status != "interrupted":
             # Where its bytes ended the run, baselines go no further than it did.
             wanted = rounds if spent else config.rounds
-            for name in config.evaluation.baselines:
+            for name in _measured_baselines(experiment, reporter):
                 baseline = run_baseline(experiment, name, folder, manifest, reporter, compiled, wanted)
                 if baseline is None:
                     status = "interrupted"
@@ -234,6 +234,16 @@ def carry_through(
                 raise RunError(in_own_code(error, experiment.own), hint=place_of(error, experiment.own)) from error
         raise
     return finish(status, rounds)
+
+
+def _measured_baselines(experiment: Experiment, reporter: Reporter) -> list[str]:
+    """Return the baselines that are run; those of which nothing would be measured are told, and left out."""
+    measured, config = experiment.baselines, experiment.config
+    for name in config.evaluation.baselines:
+        if name not in measured:
+            own = f"'{config.learning.dataset}' is measured on the nodes' own data"
+            reporter.note(f"baseline '{name}' is left out: {own}, and it has one model for all")
+    return measured
 
 
 def run_baseline(

@@ -77,7 +77,7 @@ def read_csv(
     y = labels_of_words(table.path, words, lambda row: f"{table.path}, line {table.lines[row]}: the label")
     check_classes(table.path, y, _other_label(table, label))
     return from_arrays(
-        x, y, name=table.path, notes=[*table.notes, f"labels: column {table.told(label)}", *notes],
+        x, y, name=table.path, notes=[*table.notes, f"labels: column {table.counted(label)}", *notes],
         test_fraction=test_fraction, standardize=standardize, rng=rng,
     )  # fmt: skip
 
@@ -108,6 +108,11 @@ class _Table:
     def told(self, number: int) -> str:
         """Return a column as messages call it."""
         return f"'{self.names[number]}'" if self.header and self.names[number] else str(number)
+
+    def counted(self, number: int) -> str:
+        """Return a column as messages call it, and how its number counts where it has no name."""
+        told = self.told(number)
+        return f"{told}, counted from 0" if told.isdecimal() else told
 
     def given(self, number: int) -> str:
         """Return a column as a configuration gives it."""

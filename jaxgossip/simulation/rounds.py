@@ -77,6 +77,13 @@ class Result:
     wall_s: float
     run: Any
 
+    def __repr__(self) -> str:
+        scores = ", ".join(self.node_scores) or "none"
+        return (
+            f"Result({self.algorithm.name}: {self.status} after {self.rounds:,} rounds in {self.wall_s:.3g} s; "
+            f"{len(self.metrics)} evaluations, scores of nodes: {scores})"
+        )
+
     @cached_property
     def state(self) -> PyTree:
         """The algorithm's state at the end, node by node."""

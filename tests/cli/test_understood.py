@@ -78,12 +78,13 @@ def test_validate_says_what_variants_have_in_common(called: Called, tmp_path: Pa
     )
     code, out, _ = called("validate", "c.toml")
     assert code == 0
-    assert out.splitlines()[:8] == [
+    assert out.splitlines()[:9] == [
         "c.toml is valid: 2 variants, which have in common",
         "  data         mail.data: 18 samples to train on and 2 to test on",
         "  features     2",
         "  classes      2: ham (10), spam (10)",
-        "  notes        fields separated by commas, no line of names; labels: column 2",
+        "  notes        fields separated by commas, no line of names; labels: column 2,",
+        "               counted from 0",
         "  nodes        4 to 5 samples, 4.5 on average",
         "  learning     6 parameters a node, 18 samples held",
         "",

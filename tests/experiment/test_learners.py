@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.cli.progress import report
+from jaxgossip.cli.outcome import report
 from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.report import RunData, final_numbers
 from jaxgossip.experiment.run import run
+from tests.experiment.grid_cases import Listener
 
 NETWORK = 'rounds = 6\nevaluation.every = 3\ntopology = {kind = "ring", nodes = 8}\noptimizer.learning_rate = 0.1\n'
 LEARNERS = {
@@ -31,7 +32,8 @@ def test_what_is_measured_reaches_records_scores_tables_and_the_picture(
 ) -> None:
     config = load(learner(tmp_path, LEARNERS[measure]))
     assert load(resolved_toml(config)) == config
-    outcome = run(config, out=tmp_path / "run")
+    reporter = Listener()
+    outcome = run(config, out=tmp_path / "run", reporter=reporter)
     assert outcome.status == "completed"
     records = [json.loads(line) for line in (outcome.folder / "metrics.jsonl").read_text().splitlines()]
     assert [np.isfinite(record[f"{measure}_mean"]) for record in records] == [True] * 3
@@ -42,6 +44,11 @@ def test_what_is_measured_reaches_records_scores_tables_and_the_picture(
     numbers = final_numbers(RunData.load(outcome.folder))
     assert numbers["measure"] == measure
     assert numbers["worst"] == records[-1][f"{measure}_{'min' if measure == 'nmi' else 'max'}"]
+    assert (outcome.folder / "baselines" / "centralised.jsonl").is_file() == (measure == "nmi")
+    told = (
+        "baseline 'centralised' is left out: 'ratings' is measured on the nodes' own data, and it has one model for all"
+    )
+    assert (told in reporter.notes) == (measure == "rmse")
     assert (numbers["mean_model"] is None) == (numbers["centralised"] is None) == (measure == "rmse")
     report(outcome)
     table = capsys.readouterr().out

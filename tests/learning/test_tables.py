@@ -48,7 +48,7 @@ def test_iris_keeps_its_first_line(tmp_path: Path) -> None:
     holds(data, x, y)
     assert len(data.y_train) + len(data.y_test) == 150
     assert data.describe()["classes"] == dict.fromkeys(KINDS, 50)
-    assert data.notes == ("fields separated by commas, no line of names", "labels: column 4")
+    assert data.notes == ("fields separated by commas, no line of names", "labels: column 4, counted from 0")
 
 
 def test_wine_has_its_labels_in_the_first_column(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """The rounds engine: chunks, seeds, divergence, resumption in memory, hoisting, export."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +42,14 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     runs = [jg.simulate(algorithm(), 20, seed=seed, conditions=FAULTS) for seed in (1, 1, 2)]
     np.testing.assert_array_equal(runs[0].x, runs[1].x)
     assert np.abs(np.asarray(runs[0].x) - np.asarray(runs[2].x)).max() > 1e-3
+
+
+def test_a_result_is_shown_in_one_line() -> None:
+    shown = repr(jg.simulate(algorithm(), 20, evaluate_every=10))
+    assert re.fullmatch(
+        r"Result\(D-SGD \(ATC\): completed after 20 rounds in [\d.e-]+ s; 3 evaluations, scores of nodes: [\w, ]+\)",
+        shown,
+    )
 
 
 def test_evaluating_changes_no_bit() -> None:
