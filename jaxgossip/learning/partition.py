@@ -84,7 +84,10 @@ class Partition:
                 hint=f"samples are numbered 0 to {m - 1}",
             )
         if self.labels and self.labels != fingerprint(labels):
-            raise DataError(f"the partition was made of other labels than those that {name} trains on", hint=_WAY_OUT)
+            raise DataError(
+                f"the partition was made of other labels than those that {name} trains on",
+                hint=f"{_WAY_OUT}; dataclasses.replace(partition, labels='') says that others are to decide who owns what",
+            )
 
 
 _WAY_OUT = (

@@ -16,7 +16,8 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
     """Return the task in which ``nodes`` train on labels turned around, class c as C − 1 − c.
 
     Their samples are copied to the end of the table with the new labels; whoever shares a sample keeps the true one, and
-    the nodes' own tests and the common test set stay as they are.
+    the nodes' own tests and the common test set stay as they are. Nodes whose labels are turned around already have the true
+    ones again.
 
     Args:
         dataset: the data.
@@ -49,6 +50,7 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
         y_train=np.concatenate([np.asarray(dataset.y_train), flipped.astype(np.asarray(dataset.y_train).dtype)]),
     )
     # Who owns what was decided by the true labels, which the new table no longer tells.
+    turned = set(partition.flipped) ^ set(map(int, nodes))  # twice is not at all
     return poisoned, dataclasses.replace(
-        partition, order=order, n_samples=len(poisoned.y_train), labels="", flipped=tuple(sorted(set(map(int, nodes))))
+        partition, order=order, n_samples=len(poisoned.y_train), labels="", flipped=tuple(sorted(turned))
     )

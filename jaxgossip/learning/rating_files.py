@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32, Int64
 
+from jaxgossip.checks import guarded
 from jaxgossip.errors import DataError
 from jaxgossip.learning.fields import Fields, read_fields
 from jaxgossip.learning.labels import is_missing, number_of, shortened
@@ -32,6 +33,7 @@ class RatingFile(NamedTuple):
     notes: tuple[str, ...]
 
 
+@guarded
 def read_ratings(
     path: str | Path,
     *,

@@ -155,7 +155,7 @@ def chosen_liars(
         InputError: a fraction outside 0..1, or none or all of the nodes.
     """
     if nodes is not None:
-        if not nodes:
+        if len(nodes) == 0:
             raise InputError("adversary: nodes names nobody", hint="give node numbers, or leave the section out")
         return tuple(sorted(set(map(int, nodes))))
     if not 0 < fraction < 1:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.errors import DataError
+from jaxgossip.errors import DataError, InputError
 from jaxgossip.learning import ratings
 from jaxgossip.learning.rating_files import read_ratings
 
@@ -192,3 +192,9 @@ def test_what_is_no_file_of_text_is_told(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_bytes(b"1,2,3\n1,\xff,3\n")
     with pytest.raises(DataError, match=r"r\.csv is not text in UTF-8: .* line 2"):
         read_ratings(tmp_path / "r.csv")
+
+
+def test_an_unknown_word_for_duplicates_is_none_of_the_known_ones(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("1,2,3\n1,2,4\n")
+    with pytest.raises(InputError, match="duplicates cannot be 'first'"):
+        read_ratings(tmp_path / "r.csv", duplicates="first")

@@ -150,6 +150,10 @@ def test_impossible_liars_are_named(name: str, options: dict, message: str) -> N
         ADVERSARIES[name](n_nodes=N, **options)
 
 
+def test_liars_are_named_by_lists_and_arrays_alike() -> None:
+    assert ADVERSARIES["bit_flip"](n_nodes=6, nodes=np.array([4, 1])).liars == (1, 4)
+
+
 def test_other_errors_of_adversaries() -> None:
     with pytest.raises(jg.errors.InputError, match="adversary: node 12 does not exist"):
         ADVERSARIES["bit_flip"](n_nodes=N, nodes=[12]).mask(N)

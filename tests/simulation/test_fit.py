@@ -101,7 +101,7 @@ kinds = jg.learning.partitions
 
 TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "a partition of the labels before the split": (lambda: jg.learning.classification(data(), kinds.dirichlet(raw()[1], N, rng=0), MODEL), f"a partition of 100 samples does not fit the 90 that table trains on {MADE}"),
-    "a partition of other labels": (lambda: jg.learning.classification(data(), kinds.label_shards(raw()[1][:90], N, rng=0), MODEL), f"the partition was made of other labels than those that table trains on {MADE}"),
+    "a partition of other labels": (lambda: jg.learning.classification(data(), kinds.label_shards(raw()[1][:90], N, rng=0), MODEL), f"the partition was made of other labels than those that table trains on {MADE[:-1]}; dataclasses.replace(partition, labels='') says that others are to decide who owns what)"),
     "a partition by hand of rows that are not there": (lambda: jg.learning.classification(data(), jg.learning.Partition(np.arange(100, dtype=np.int32), np.array([0, 100]), np.array([100], np.int32)), MODEL), "a partition names sample 90, and table trains on 90 (samples are numbered 0 to 89)"),
     "labels flipped by the partition of others": (lambda: jg.learning.flip_labels(data(), kinds.iid(raw()[1], N), [0]), f"a partition of 100 samples does not fit the 90 that table trains on {MADE}"),
     "a partition over other nodes": (lambda: jg.learning.classification(data(), kinds.iid(data().y_train, M), MODEL, nodes=N), "a partition over 6 nodes does not fit 8 nodes"),
