@@ -9,7 +9,7 @@ from pathlib import Path
 from jaxgossip.cli.output import hint, say, set_options, slow, tell, typed, wrapped
 from jaxgossip.cli.progress import TerminalReporter, stoppable
 from jaxgossip.cli.tables import table
-from jaxgossip.experiment.build import build
+from jaxgossip.experiment.build import build, check_round
 from jaxgossip.experiment.plots import FEW_LINES, save_figure
 from jaxgossip.experiment.plots import compare as draw
 from jaxgossip.experiment.report import RunData, compare_table, final_numbers
@@ -77,6 +77,7 @@ def _facts(loaded: Config) -> dict[str, str]:
     """Return what a configuration builds, in words."""
     with precision(loaded):
         parts = build(loaded)
+        check_round(parts)
     graph = parts.graph.describe()
     degrees = f"degree {graph['degree_min']:,} to {graph['degree_max']:,}, {graph['degree_mean']:.4g} on average"
     return {

@@ -37,6 +37,7 @@ from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggr
 from jaxgossip.network.aggregation import senders
 from jaxgossip.network.schedule import Source
 from jaxgossip.random import host_rng, run_key
+from jaxgossip.simulation.program import Steps
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
 
 LOCALISE_FROM = 2**15
@@ -181,6 +182,16 @@ def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> Non
         f"learning: nothing would be measured: '{config.learning.dataset}' keeps no data for tests",
         hint="learning.dataset_options.held_out is the share of every node's data that is kept",
     )
+
+
+def check_round(experiment: Experiment) -> None:
+    """Raise what a round raises of noise, liars or an aggregation: what has no effect, or does not go with the algorithm.
+
+    Only tracing can tell, some tenths of a second; runs without any of them are not traced.
+    """
+    if isinstance(experiment.algorithm, Algorithm) and experiment.conditions.on_mixing:
+        steps = Steps(experiment.algorithm, conditions=experiment.conditions)
+        jax.eval_shape(steps.step, jax.eval_shape(steps.first))
 
 
 def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -172,10 +172,16 @@ def _table_at(model: type[BaseModel], keys: Sequence[str | int]) -> type[BaseMod
     here: Any = model
     for key in keys:
         fields = {field.alias or name: field for name, field in here.model_fields.items()}
-        here = fields[str(key)].annotation if str(key) in fields else None
-        if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        annotation = fields[str(key)].annotation if str(key) in fields else None
+        tables = [one for one in (get_args(annotation) or (annotation,)) if _is_table(one)]
+        if len(tables) != 1:
             return None
+        here = tables[0]
     return here
+
+
+def _is_table(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _user_path(loc: tuple[str | int, ...], raw: Any, *, keep_last: bool) -> list[str | int]:

@@ -13,7 +13,7 @@ import jax
 
 from jaxgossip import disk
 from jaxgossip.errors import ConfigError, JaxGossipError, RunError
-from jaxgossip.experiment.build import Experiment, build
+from jaxgossip.experiment.build import Experiment, build, check_round
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.ending import divergence
 from jaxgossip.experiment.engines import numbering_of, restore, simulated
@@ -286,6 +286,7 @@ def announced_build(config: Config, reporter: Reporter) -> Experiment:
     """Build the parts of a run and say so."""
     reporter.note(f"building {config.topology.kind} topology, data and models")
     experiment = build(config)
+    check_round(experiment)
     for said in (file_note(experiment.problem), idle_note(experiment.algorithm, experiment.conditions)):
         if said:
             reporter.note(said)

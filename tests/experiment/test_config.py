@@ -274,6 +274,11 @@ def test_own_builders_are_checked_like_ours(tmp_path):
         (["learning.dataset=digts"], "learning.dataset: unknown dataset 'digts'", "did you mean 'digits'?"),
         (["learning.dataset=a.xls/"], "learning.dataset: no such file: ", "folder"),
         (["learning.model=mpl"], "learning.model: unknown model 'mpl'", "did you mean 'mlp'?"),
+        (
+            ["privacy={clip=1.0, noise_multiplier=1.0, detla=0.1}"],
+            "privacy.detla: unknown key",
+            "did you mean 'delta'?",
+        ),
         (["lerning.model=mlp"], "lerning: unknown key", "did you mean 'learning'?"),
         (["partition.local_test=1"], "partition.local_test: must be less than 1, got 1", "own test"),
         (

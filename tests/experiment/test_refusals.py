@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jaxgossip.errors import JaxGossipError
-from jaxgossip.experiment.build import build
+from jaxgossip.experiment.build import build, check_round
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.grid import expand
 from jaxgossip.experiment.replicate import run_grid
@@ -119,5 +119,7 @@ def test_what_would_have_no_effect_is_refused(algorithm: str, setting: str, culp
     experiment = build(load(TEXT, ["topology={kind='path', nodes=13}", f"algorithm.kind={algorithm}", setting]))
     with pytest.raises(JaxGossipError) as raised:
         Template(Steps(experiment.in_rounds, conditions=experiment.conditions), "highest")
+    with pytest.raises(JaxGossipError, match=f"{culprit}: of no effect on {algorithm}"):
+        check_round(experiment)  # as validate and run do, before there is a folder
     assert raised.value.message.startswith(f"{culprit}: of no effect on {algorithm}")
     assert raised.value.hint == f"remove {culprit} (in Python: of Conditions), or algorithm.kind = 'dsgd'"
