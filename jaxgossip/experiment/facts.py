@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jaxgossip.experiment.build import Experiment
+from jaxgossip.experiment.build import Experiment, local_steps
 from jaxgossip.experiment.measure import named
 from jaxgossip.experiment.sections import Classification, Config
 from jaxgossip.experiment.target import reached
@@ -23,7 +23,7 @@ def privacy_facts(experiment: Experiment, note: Callable[[str], None]) -> dict[s
         return {}
     from jaxgossip.learning.privacy import epsilon
 
-    steps = config.rounds * config.algorithm.keywords().get("local_steps", 1) + config.learning.start_steps
+    steps = config.rounds * local_steps(config) + config.learning.start_steps
     mechanism = DifferentialPrivacy(config.privacy.clip, config.privacy.noise_multiplier)
     counts, batch = experiment.problem.sample_counts, config.learning.batch_size
     spent = epsilon(mechanism, steps, batch, counts, config.privacy.delta)

@@ -12,6 +12,7 @@ from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import inputs, replicate
 from jaxgossip.experiment.config import load
 from jaxgossip.experiment.grid import expand
+from jaxgossip.experiment.log import MetricsLog
 from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import resume, run
@@ -239,3 +240,17 @@ def test_a_grid_goes_on_only_with_the_files_of_all_its_runs(config: Path, tmp_pa
     assert run_grid(grid, out, force=True).done == 2
     larger = expand(config, ["optimizer.learning_rate=0.1,0.2,0.3"])
     assert run_grid(larger, out).done == 1
+
+
+def test_records_of_the_first_release_are_followed_by_those_of_more_keys(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for record in (
+        {"round": 0, "sent": 1},
+        {"round": 2, "sent": 2, "requests": 1},
+        {"round": 4, "sent": 3, "requests": 2},
+    ):
+        log.append(record)
+    assert [record["round"] for record in log.records(2)] == [0, 2, 4]
+    log.append({"round": 6, "sent": 4})
+    with pytest.raises(ConfigError, match=r":4: 'requests' is in this record or in the one before it, and not in both"):
+        log.records(2)
