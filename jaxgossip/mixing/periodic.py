@@ -54,6 +54,7 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
     Raises:
         GraphError: the sequence is empty, or its graphs differ in their number of nodes.
     """
+    sequence = tuple(sequence)  # may be given as an iterator
     for weights in sequence:
         plain("periodic", "every graph's weights", weights, Weights)
     sizes = {weights.graph.n_nodes for weights in sequence}

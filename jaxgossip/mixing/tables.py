@@ -117,20 +117,17 @@ def slots(
 
 def slots_of(matrix: sp.csr_array, numbering: str = "") -> Slots:
     """Return the slots of any W, its diagonal included, all nodes padded to the longest list."""
-    links = _links(matrix)
+    links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
+    links.eliminate_zeros()
+    links.sort_indices()
     return slots(matrix.diagonal(), links.indptr, links.indices, links.data, int(links.nnz), numbering)
 
 
 def most_heard(matrix: sp.csr_array) -> int:
-    """Return how many others the node hears that hears most."""
-    return int(np.diff(_links(matrix).indptr).max(initial=0))
-
-
-def _links(matrix: sp.csr_array) -> sp.csr_array:
-    links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
-    links.eliminate_zeros()
-    links.sort_indices()
-    return links
+    """Return how many others the node hears that hears most; entries of the matrix occur once."""
+    before = np.append(0, np.cumsum(matrix.data != 0))
+    others = np.diff(before[matrix.indptr]) - (matrix.diagonal() != 0)
+    return int(others.max(initial=0))
 
 
 def padded_slots(

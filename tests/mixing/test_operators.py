@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import jaxgossip as jg
 from jaxgossip.mixing.extremes import extreme_eigenvalues
 from jaxgossip.mixing.hybrid import Hybrid
 from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.tables import Slots
+from jaxgossip.mixing.tables import Slots, most_heard
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights, weights
 
 t = jg.topology
@@ -283,3 +286,18 @@ def test_extreme_eigenvalues_of_one_and_two_nodes() -> None:
     assert extreme_eigenvalues(jg.mixing.operator(weights.from_matrix(np.ones((1, 1))))) == (0, 0)
     two = jg.mixing.operator(weights.from_matrix(np.array([[0.7, 0.3], [0.3, 0.7]])))
     np.testing.assert_allclose(extreme_eigenvalues(two), (0.4, 0.4), atol=1e-6)
+
+
+@given(st.integers(1, 12), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=30)
+def test_the_longest_list_of_others_is_counted_without_zeros_and_oneself(n, seed):
+    rng = np.random.default_rng(seed)
+    matrix = sp.csr_array(rng.integers(1, 3, (n, n)) * (rng.random((n, n)) < 0.6))
+    matrix.data[rng.random(matrix.nnz) < 0.3] = 0
+    others = matrix.toarray() * (1 - np.eye(n))
+    assert most_heard(matrix) == (others != 0).sum(1).max()
+
+
+def test_a_periodic_schedule_takes_an_iterator():
+    found = jg.mixing.periodic(iter([weights.uniform(t.ring(5)), weights.uniform(t.path(5))]))
+    assert found.n_nodes == 5

@@ -246,6 +246,8 @@ def _tell_of_more(file: str, lines: int) -> None:
 
 def _check(file: str, number: int, fields: list[str], most: int) -> None:
     """Raise GraphError unless a line is two names, and numbers after them in at most ``most`` columns."""
+    if len(fields) == 2 and all(fields):
+        return
     other = "; format = 'adjacency' or 'metis' where a line lists all neighbours of a node"
     if len(fields) > most:
         hint = COLUMNS_HINT + other
