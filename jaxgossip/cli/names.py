@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import get_args
 
 from pydantic import BaseModel
 from rich.table import Table
@@ -13,7 +14,7 @@ from jaxgossip.errors import ConfigError
 from jaxgossip.experiment import catalogue, toml
 from jaxgossip.experiment.examples import examples
 from jaxgossip.experiment.keys import Key, keys_of, keys_of_all
-from jaxgossip.experiment.sections import SECTIONS, supplied
+from jaxgossip.experiment.sections import SECTIONS, Format, supplied
 from jaxgossip.registry import Registry, nearest
 from jaxgossip.topology import WEIGHT_RULES
 
@@ -57,10 +58,12 @@ def kinds() -> dict[str, Kind]:
     found = catalogue.standard()
     learning = {
         "dataset": Kind((found.dataset, found.task), "learning.dataset_options", "learning.dataset"),
+        "format": Kind((_formats(found),), "learning.dataset_options", "learning.format"),
         "model": Kind((found.model,), "learning.model_options", "learning.model"),
     }
     names = (
-        "topology mixing weights dataset partition model algorithm protocol optimizer compression adversary aggregation"
+        "topology mixing weights dataset format partition model algorithm protocol optimizer compression adversary "
+        "aggregation"
     )
     events = "clock peers delay churn tokens speeds"
     made: dict[str, Kind] = {}
@@ -73,6 +76,11 @@ def kinds() -> dict[str, Kind]:
         else:
             made[name] = Kind((getattr(found, name),), table, f"{table}.kind", SECTIONS[table])
     return made
+
+
+def _formats(found: catalogue.Catalogue) -> Registry:
+    """Return the readers of one's own data files by the names that ``learning.format`` takes, most of them suffixes too."""
+    return Registry("format", {name: found.datafile[name] for name in get_args(Format)})
 
 
 def listing(kind: str | None, name: str | None = None) -> str:
@@ -134,9 +142,12 @@ def _one(name: str, about: str, kind: Kind | None) -> str:
         return f"{name}\n{wrapped(about, 2)}\n\nwrite it by: jaxgossip new {name}"
     registry = next(registry for registry in kind.registries if name in registry)
     lines = [name, wrapped(about, 2), "", f'in a configuration: {kind.key} = "{name}"']
+    if kind.key == "learning.format":
+        lines.append("where learning.dataset is the path of a file whose suffix does not tell")
     own: tuple[Key, ...] = ()
     if kind.table:
         without = supplied(kind.key.removeprefix("learning."), name) if kind.section is None else ()
+        without += ("path",) if kind.key == "learning.format" else ()  # the file is learning.dataset itself
         own = keys_of(registry[name], without)
         lines += ["", f"keys in [{kind.table}], with their [defaults]" if own else "it has no keys of its own"]
         lines += [key_table(own)] if own else []

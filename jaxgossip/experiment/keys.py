@@ -79,10 +79,15 @@ def takes(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return " or ".join(dict.fromkeys(words for one in inside if (words := takes(one))))
     if origin in (list, tuple):
-        return f"list of {' or '.join(dict.fromkeys(f'{takes(one)}s' for one in inside if one is not ...))}"
+        return f"list of {' or '.join(dict.fromkeys(_several(takes(one)) for one in inside if one is not ...))}"
     if origin is dict:
         return f"table of {takes(inside[1])}s"
     return "table"
+
+
+def _several(words: str) -> str:
+    """Return the plural of what a key takes."""
+    return " or ".join(f"{word}s" for word in words.split(" or "))
 
 
 def _default(field: FieldInfo) -> Any:

@@ -32,6 +32,8 @@ def supplied(key: str, name: str) -> tuple[str, ...]:
     return (*SUPPLIED, "path") if ":" not in name and Path(name).is_absolute() else SUPPLIED
 
 
+Format = Literal["csv", "npz", "svmlight"]
+"""How a data file is read, where its name and content do not tell."""
 type Fraction = Annotated[float, Field(ge=0, le=1)]
 
 MOST_NAME_BYTES = 200
@@ -201,7 +203,7 @@ class Classification(Learning):
 
     model: str = Field(description="a registered name, or your own as 'file.py:function'")
     model_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the model")
-    format: Literal["csv", "npz", "svmlight"] | None = Field(
+    format: Format | None = Field(
         default=None, description="how the file of a path is written, where neither its suffix nor its content tells"
     )
     test_fraction: float = Field(

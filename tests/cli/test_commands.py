@@ -70,7 +70,7 @@ def test_list_names_everything_that_a_configuration_can_name(call: Callable[...,
 @pytest.mark.parametrize(
     ("word", "kind"),
     [("algorithms", "algorithm"), ("topologies", "topology"), ("peers", "peers"), ("delays", "delay"),
-     ("aggregations", "aggregation"), ("example", "examples"), ("churns", "churn"), ("weights", "weights")],
+     ("aggregations", "aggregation"), ("example", "examples"), ("formats", "format"), ("churns", "churn"), ("weights", "weights")],
 )  # fmt: skip
 def test_a_kind_is_listed_by_its_plural_too(word: str, kind: str, call: Callable[..., str]) -> None:
     assert call("list", word) == call("list", kind)
@@ -90,6 +90,10 @@ def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
         "results keep the nodes' numbers (true or false)\n"
     )
     assert "  payload [model]" in call("list", "algorithms", "gossip")
+    assert 'learning.format = "csv"' in call("list", "formats", "csv")
+    assert "  label_column  the column of labels" in call("list", "formats", "csv")
+    assert "  path" not in call("list", "formats", "csv")
+    assert "(list of integers or words)" in call("list", "formats", "csv")
     assert 'learning.model = "mlp"' in call("list", "models", "mlp")
     assert "  hidden [[32]]         width of each hidden layer (list of integers)\n" in call("list", "models", "mlp")
     assert 'mixing.weights = "sinkhorn"' in call("list", "weights", "sinkhorn")
