@@ -31,6 +31,9 @@ def has_header(path: str, rows: Sequence[Sequence[str]], label: int) -> bool:
         ]
         for is_number in (True, False)
     )
+    if numbers and not words and _alone(rows, label):
+        told = f"a word for the label ('{rows[0][label]}') and numbers ('{first[numbers[0]]}'), over labels that are numbers"
+        raise DataError(f"{path}: the first line holds {told}", hint=_WAY_OUT)
     if not words or not numbers:
         return not numbers and bool(words)  # a column may be called Na
     below = _features(rows[1], label) if len(rows) > 1 else first
@@ -44,6 +47,13 @@ def _counts(words: Sequence[str]) -> bool:
     """Say whether three words or more count from 0 or 1, as columns without names are counted."""
     counted = list(words[1:] if words[0] == "" else words)
     return len(counted) > 2 and any(counted == [str(start + i) for i in range(len(counted))] for start in (0, 1))
+
+
+def _alone(rows: Sequence[Sequence[str]], label: int) -> bool:
+    """Say whether the first label is a word and all others are numbers."""
+    first, *others = (row[label] for row in rows)
+    word = number_of(first) is None and not is_missing(first)
+    return word and bool(others) and all(number_of(other) is not None for other in others)
 
 
 def _features(row: Sequence[str], label: int) -> list[str]:

@@ -220,3 +220,15 @@ def test_sparse_files_with_queries_and_comments(first: int, packed: bool, tmp_pa
     told = (f"sparse (svmlight), features counted from {first}", "left out: the query of 6 lines (qid)")
     assert data.notes == told
     holds(read_svmlight(path, zero_based=first == 0, standardize=False), x, y)
+
+
+def test_numbers_over_a_name_for_the_labels_may_be_names_of_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("2001,2002,y\n" + "1.5,2,0\n3,4.5,1\n" * 6)
+    with pytest.raises(DataError) as told:
+        read_csv(path)
+    assert told.value.message == (
+        f"{path}: the first line holds a word for the label ('y') and numbers ('2001'), over labels that are numbers"
+    )
+    assert read_csv(path, header=True).labels == ("0", "1")
+    assert read_csv(path, header=False).labels == ("0", "1", "y")
