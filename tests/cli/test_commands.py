@@ -93,7 +93,7 @@ def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
     assert 'learning.format = "csv"' in call("list", "formats", "csv")
     assert "  label_column  the column of labels" in call("list", "formats", "csv")
     assert "  path" not in call("list", "formats", "csv")
-    assert "(list of integers or words)" in call("list", "formats", "csv")
+    assert "(list of integers or words)" in " ".join(call("list", "formats", "csv").split())
     assert 'learning.model = "mlp"' in call("list", "models", "mlp")
     assert "  hidden [[32]]         width of each hidden layer (list of integers)\n" in call("list", "models", "mlp")
     assert 'mixing.weights = "sinkhorn"' in call("list", "weights", "sinkhorn")
