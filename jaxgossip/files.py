@@ -1,6 +1,7 @@
 """Files of the user's: a regular file, unpacked where it is gzip, as text in UTF-8; whatever fails is one error."""
 
 import gzip
+import os
 import stat
 import zlib
 from pathlib import Path
@@ -100,3 +101,21 @@ def text_of(path: str | Path, content: bytes, error: type[InputError]) -> str:
             f"{path} is not text in UTF-8: {undecodable.reason} at byte {undecodable.start}, line {line}",
             hint="save it as UTF-8, for instance by: iconv -f latin1 -t utf-8",
         ) from undecodable
+
+
+def absolute(path: str | Path, folder: Path) -> Path:
+    """Return ``path`` made absolute, starting from ``folder`` if it is relative; ``~`` is the user's home.
+
+    However a file was named, its path is one: ``..`` is taken out, unless it leads elsewhere, out of a folder that is a link.
+    """
+    expanded = Path(path).expanduser()
+    found = (expanded if expanded.is_absolute() else folder / expanded).absolute()
+    plain = Path(os.path.normpath(found))
+    return plain if plain == found or _is_same(plain, found) else found
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:
+        return False

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.errors import ConfigError, InputError
+from jaxgossip.files import absolute
 from jaxgossip.registry import Builder, Registry, load_object, nearest
 
 
@@ -136,12 +137,6 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | N
     if suffix not in readers:
         raise ConfigError(f"{path}: no reader for files '.{suffix}'", hint=nearest(suffix, readers))
     return Found(str(path), catalogue.datafile[suffix])
-
-
-def absolute(path: str | Path, folder: Path) -> Path:
-    """Return ``path`` made absolute, starting from ``folder`` if it is relative; ``~`` is the user's home."""
-    expanded = Path(path).expanduser()
-    return (expanded if expanded.is_absolute() else folder / expanded).absolute()
 
 
 def takes(builder: Builder, key: str) -> bool:

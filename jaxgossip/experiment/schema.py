@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from jaxgossip.checks import MOST
 from jaxgossip.errors import ConfigError
+from jaxgossip.files import absolute
 from jaxgossip.registry import Builder, unmarked
 
 MACHINERY = frozenset(
@@ -280,8 +281,7 @@ def _is_plain_value(value: Any) -> bool:
 def existing_file(value: Path, info: ValidationInfo) -> Path:
     """Return the file's absolute path; a relative one starts from the folder in the validation's context."""
     folder = (info.context or {}).get("folder") or Path.cwd()
-    path = value.expanduser()
-    path = Path(path if path.is_absolute() else folder / path).absolute()
+    path = absolute(value, folder)
     if not path.exists():
         raise PydanticCustomError("no_such_file", "no such file: {path}", {"path": str(path)})
     return path

@@ -17,6 +17,7 @@ from jaxgossip.experiment.replicate import run_grid
 from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import resume, run
 from jaxgossip.experiment.sweep import sweep, variants
+from jaxgossip.files import absolute
 from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
 
 EDGES = "0 1\n1 2\n2 0\n"
@@ -254,3 +255,25 @@ def test_records_of_the_first_release_are_followed_by_those_of_more_keys(tmp_pat
     log.append({"round": 6, "sent": 4})
     with pytest.raises(ConfigError, match=r":4: 'requests' is in this record or in the one before it, and not in both"):
         log.records(2)
+
+
+def test_a_sweep_goes_on_from_wherever_its_command_is_typed(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config.write_text(config.read_text() + VARIANTS)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    there = [one.config.tree() for one in variants(Path("../small.toml"))]
+    monkeypatch.chdir(tmp_path)
+    assert [one.config.tree() for one in variants(Path("small.toml"))] == there
+    assert Path(there[0]["topology"]["path"]) == tmp_path / "graph.txt"
+
+
+def test_a_path_out_of_a_folder_that_is_a_link_leads_where_the_link_does(tmp_path: Path) -> None:
+    (tmp_path / "far/inner").mkdir(parents=True)
+    (tmp_path / "far/graph.txt").write_text(EDGES)
+    (tmp_path / "graph.txt").write_text("0 1\n")
+    (tmp_path / "link").symlink_to(tmp_path / "far/inner")
+    assert absolute("../graph.txt", tmp_path / "link").read_text() == EDGES
+    assert absolute("far/inner/../graph.txt", tmp_path) == tmp_path / "far/graph.txt"
+    assert absolute("../nowhere.txt", tmp_path / "link") == tmp_path / "link/../nowhere.txt"
