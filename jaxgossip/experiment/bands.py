@@ -313,6 +313,8 @@ def _why_empty(runs: Sequence[RunData], key: str) -> str:
         return "no finite number\nwas measured"
     if key != "consensus_distance":
         return "no round has a positive, finite\nnumber of every seed"
+    if not all(np.isfinite(run.column(key)).all() for run in runs):
+        return panels.LOST_DISTANCE
     return "all models are equal,\nto within rounding"
 
 

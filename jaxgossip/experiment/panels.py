@@ -44,6 +44,7 @@ LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 FANS = (("q05", "q95", 0.18, "5–95%"), ("q25", "q75", 0.34, "25–75%"))
 CONSENSUS = "consensus distance   $\\Sigma_i\\,\\Vert x_i-\\bar{x}\\Vert^2\\,/\\,n$"
+LOST_DISTANCE = "no consensus distance is finite\nonce the models differ"
 MAX_BYTES_RATIO = 8
 """Lines whose bytes, or virtual times, end further apart than this share a logarithmic axis."""
 STEPS = (1, 2, 2.5, 5, 10)

@@ -267,10 +267,18 @@ def _finish_consensus(below: Sequence[Axes], shown: Sequence[Way], values: np.nd
             panels.log_ticks(axes.yaxis, positive)
             panels.limit(axes, positive, log=True)
         else:
-            equal = "all models are equal at every evaluation:\nthe consensus distance is 0"
-            panels.say(axes, equal if (values == 0).any() else "no finite consensus distance\nwas measured")
+            panels.say(axes, _why_no_distance(values))
     below[0].set_ylabel(panels.CONSENSUS)
     _title(below, shown, "How far the models are apart")
+
+
+def _why_no_distance(values: np.ndarray) -> str:
+    """Return why no consensus distance can be drawn: none of ``values`` is both finite and above 0."""
+    if (values == 0).all():
+        return "all models are equal at every evaluation:\nthe consensus distance is 0"
+    if np.isfinite(values).any():
+        return panels.LOST_DISTANCE
+    return "no finite consensus distance\nwas measured"
 
 
 def _draw_scores(axes: Axes, run: RunData, measure: Measure) -> None:

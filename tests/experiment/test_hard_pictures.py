@@ -129,6 +129,19 @@ def test_every_table_holds_whatever_was_measured(kind) -> None:
         assert max(map(len, told)) < 300, case
 
 
+def test_distances_that_were_lost_after_equal_models_are_not_called_equal() -> None:
+    def lost(one):
+        return one | {"consensus_distance": 0.0 if one["round"] == 0 else None}
+
+    run = a_run("accuracy", change=lost, baseline=lost)
+    for picture, panels in ((summary(run), 2), (compare([run, run]), 2), (bands([({}, [run])], "grid"), 1)):
+        text = words(picture)
+        assert text.count("no consensus distance is finite\nonce the models differ") == panels
+        assert not any("models are equal" in one for one in text)
+    equal = words(summary(a_run("accuracy", change=put(consensus_distance=0.0), baseline=put(consensus_distance=0.0))))
+    assert sum("all models are equal at every evaluation" in one for one in equal) == 2
+
+
 def test_an_empty_panel_says_why() -> None:
     null = words(summary(a_run("accuracy", change=every(None), baseline=every(None))))
     assert "no finite test accuracy\nwas measured" in null
