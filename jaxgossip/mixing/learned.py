@@ -314,8 +314,6 @@ def from_file(graph: Graph, *, path: Path, which: Literal["fastest", "schedule"]
         GraphError: no such file, one that is damaged or holds no weights, or those of another graph, or a graph whose
             weights cannot be learnt.
     """
-    if which not in ("fastest", "schedule"):
-        raise GraphError(f"from_file: which is {which!r}", hint="allowed: fastest, schedule")
     known, rewrite = Edges(graph), f"jaxgossip topology optimize {graph.name} --out {path}"
     stored = read_npz(path, GraphError, ("edges", "fastest", "schedule"), hint=rewrite)
     for name, axes in (("edges", 2), ("fastest", 1), ("schedule", 2)):

@@ -126,7 +126,7 @@ TABLE = {
     "an own function that fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:algorithm'}"], 2, ["ZeroDivisionError", "bad.py"]),
     "an own function that is missing": (["run", "small.toml", "--set", "algorithm={kind='bad.py:nothing'}"], 2, ["no function 'nothing'"]),
     "an unknown example": (["new", "quickstrat"], 2, ["unknown example 'quickstrat'", "did you mean 'quickstart'"]),
-    "an unknown kind to list": (["list", "topologies"], 2, ["unknown kind 'topologies'", "did you mean 'topology'"]),
+    "an unknown kind to list": (["list", "topolgies"], 2, ["unknown kind 'topolgies'", "did you mean 'topology'"]),
     "an own topology that is no graph": (["run", "small.toml", "--set", "topology={kind='bad.py:words'}"], 2, ["topology:", "expected a graph, got str"]),
     "an own algorithm of another type": (["run", "small.toml", "--set", "algorithm={kind='bad.py:pair'}"], 2, ["returned tuple", "return a jaxgossip Algorithm"]),
     "an own algorithm whose step fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:late'}"], 1, ["ZeroDivisionError", "bad.py, line"]),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import GraphError
+from jaxgossip.errors import GraphError, InputError
 from jaxgossip.mixing.duality import rho_bound
 from jaxgossip.mixing.learned import Edges, fastest, learned_schedule
 
@@ -102,7 +102,7 @@ def test_a_file_of_weights_has_two_sorts_of_them(tmp_path: Path) -> None:
     W = jg.mixing.from_file(t.path(4), path=tmp_path / "w.npz")
     assert isinstance(W, jg.mixing.Operator)
     np.testing.assert_allclose(W.as_matrix()[0], [0.5, 0.5, 0, 0])
-    with pytest.raises(GraphError, match="which is 'slowest'"):
+    with pytest.raises(InputError, match="from_file: which cannot be 'slowest'"):
         jg.mixing.from_file(t.path(4), path=tmp_path / "w.npz", which="slowest")  # pyright: ignore[reportArgumentType] - the point of the test
 
 

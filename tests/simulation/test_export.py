@@ -1,5 +1,7 @@
 """The compiled rounds lower for cpu, cuda and tpu, for every algorithm and every operator, without such a device."""
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -81,9 +83,9 @@ def test_the_clocks_of_every_operator_lower_for_every_platform(name: str) -> Non
     lowers_everywhere(algorithm, speeds=speeds, drop=0.1, online=0.9, straggle=0.1)
 
 
-def logistic(model: str = "logistic", n: int = 16) -> jg.learning.Problem:
+def logistic(model: str = "logistic", n: int = 16, liars: Sequence[int] = ()) -> jg.learning.Problem:
     data = jg.learning.datasets.synthetic(samples=200, features=64, rng=0)
-    part = jg.learning.partitions.iid(data.y_train, n, rng=0)
+    data, part = jg.learning.flip_labels(data, jg.learning.partitions.iid(data.y_train, n, rng=0), liars)
     return jg.learning.classification(data, part, jg.learning.MODELS[model]((64,), 2), batch_size=4)
 
 
@@ -98,8 +100,8 @@ def test_every_model_lowers_for_every_platform(model: str) -> None:
     lowers_everywhere(jg.algorithms.dsgd(logistic(model), optax.adam(0.1), W))
 
 
-def robust(**conditions: object) -> None:
-    problem = jg.learning.isotropic_quadratic(16, dimension=5, rng=0)
+def robust(problem: jg.learning.Problem | None = None, **conditions: object) -> None:
+    problem = problem or jg.learning.isotropic_quadratic(16, dimension=5, rng=0)
     W = jg.mixing.metropolis_hastings(t.random_regular(16, degree=4, rng=0))
     lowers_everywhere(jg.algorithms.dsgd(problem, optax.sgd(0.1), W), drop=0.1, **conditions)
 
@@ -116,7 +118,8 @@ def test_every_radius_of_clipping_lowers_for_every_platform(radius: str | float)
 
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_every_adversary_lowers_for_every_platform(name: str) -> None:
-    robust(adversary=ADVERSARIES[name](n_nodes=16, fraction=0.2))
+    adversary = ADVERSARIES[name](n_nodes=16, fraction=0.2)
+    robust(logistic(liars=adversary.liars) if adversary.flips_labels else None, adversary=adversary)
 
 
 def test_all_conditions_at_once_lower_for_every_platform() -> None:

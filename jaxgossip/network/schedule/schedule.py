@@ -16,7 +16,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from jaxgossip.checks import MOST_SEED, fits, guarded, whole
-from jaxgossip.errors import ConfigError, InputError
+from jaxgossip.errors import InputError
 from jaxgossip.network.schedule.churn import Churn
 from jaxgossip.network.schedule.clocks import Clock
 from jaxgossip.network.schedule.delays import Delay
@@ -237,13 +237,6 @@ def schedule(
     Raises:
         InputError: a number out of range, or parts that do not go together.
     """
-    for name, given, allowed in (
-        ("exchange", exchange, list(EXCHANGES)),
-        ("receive", receive, ["at_once", "pass_through", "cached"]),
-        ("useful", useful, ["always", "newer"]),
-    ):
-        if given not in allowed:
-            raise ConfigError(f"unknown {name} '{given}'", hint=nearest(given, allowed))
     for what, part in (("a clock", clock), ("a churn", churn), ("a choice of peers", peers), ("a delay", delay)):
         fits(what, None if part is None else part.n_nodes, graph.name, graph.n_nodes)
     if tokens is not None and receive != "at_once":

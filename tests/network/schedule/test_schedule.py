@@ -261,9 +261,9 @@ ACCOUNT = TOKEN_ACCOUNTS["simple"]()
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"exchange": "pushpull"}, r"unknown exchange 'pushpull' \(did you mean 'push_pull'\?"),
-        ({"receive": "later"}, r"unknown receive 'later' \("),
-        ({"useful": "old"}, r"unknown useful 'old' \("),
+        ({"exchange": "pushpull"}, r"schedule: exchange cannot be 'pushpull' \(did you mean 'push_pull'\?"),
+        ({"receive": "later"}, r"schedule: receive cannot be 'later' \("),
+        ({"useful": "old"}, r"schedule: useful cannot be 'old' \("),
         ({"drop": 1.5}, "network: drop must be from 0 to 1, not 1.5"),
         ({"split": 2, "split_at_s": 3.0, "heal_at_s": 3.0}, "split at 3.0 s and whole again at 3.0 s: never split"),
         (
