@@ -75,7 +75,8 @@ def _final_table(outcome: Outcome) -> None:
         return "–" if value is None else measure.text(value)
 
     rows = [("all nodes, mean", f"{key}_mean"), ("worst node", f"{key}_{measure.worst}")]
-    say(f"\n{outcome.status} after {outcome.rounds:,} rounds in {outcome.seconds:.1f} s")
+    took = f"in {outcome.seconds:.1f} s" if outcome.seconds else "earlier: nothing is left to do"
+    say(f"\n{outcome.status} after {outcome.rounds:,} rounds {took}")
     say(f"\n{measure.name}" + f" in round {run['round']:,}, the last one measured" * (outcome.status == "diverged"))
     for label, name in [*rows, ("mean model", f"mean_model_{key}")]:
         if name in run:  # what only nodes can tell says nothing of a mean model

@@ -62,6 +62,8 @@ def test_the_next_command_compares_nothing_that_has_no_measurement_in_common(cal
     code, out, _ = called("run", "small.toml", "--out", "runs/a")
     assert code == 0
     assert next_of(out) == ["jaxgossip", "run", "small.toml", "--seed", "1", "--out", "runs/a-seed-1"]
+    code, out, _ = called("resume", "runs/a")
+    assert (code, out.splitlines()[1]) == (0, "completed after 4 rounds earlier: nothing is left to do")
 
 
 @pytest.mark.parametrize("command", ["validate", "plan"])
