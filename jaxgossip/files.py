@@ -1,5 +1,6 @@
 """Files of the user's: a regular file, unpacked where it is gzip, as text in UTF-8; whatever fails is one error."""
 
+import contextlib
 import gzip
 import os
 import stat
@@ -108,7 +109,9 @@ def absolute(path: str | Path, folder: Path) -> Path:
 
     However a file was named, its path is one: ``..`` is taken out, unless it leads elsewhere, out of a folder that is a link.
     """
-    expanded = Path(path).expanduser()
+    expanded = Path(path)
+    with contextlib.suppress(RuntimeError):  # no such user: no such file
+        expanded = expanded.expanduser()
     found = (expanded if expanded.is_absolute() else folder / expanded).absolute()
     plain = Path(os.path.normpath(found))
     return plain if plain == found or _is_same(plain, found) else found

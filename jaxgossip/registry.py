@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from jaxgossip.errors import ConfigError
+from jaxgossip.files import absolute
 
 Builder = Callable[..., Any]
 
@@ -92,8 +93,7 @@ def load_object(spec: str, folder: Path | None = None) -> Builder:
     """
     where, _, attribute = spec.rpartition(":")
     if where.endswith(".py"):
-        path = Path(where).expanduser()
-        path = path if path.is_absolute() else (folder or Path.cwd()) / path
+        path = absolute(where, folder or Path.cwd())
         if not path.is_file():
             raise ConfigError(f"no such file: {path}", hint=f"'{spec}' names a function in a Python file")
         module_spec = importlib.util.spec_from_file_location(path.stem, path)

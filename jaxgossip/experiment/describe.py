@@ -107,10 +107,6 @@ def _learning_schema(catalogue: Catalogue) -> dict[str, Any]:
     return schema
 
 
-def _options(holder: Mapping[str, Any], key: str, name: str) -> type[BaseModel]:
-    return options_model(holder[name], supplied(key, name))
-
-
 def _case(given: dict[str, Any], then: dict[str, Any], otherwise: dict[str, Any] | None = None) -> dict[str, Any]:
     case: dict[str, Any] = {"if": {"properties": given, "required": list(given)}, "then": {"properties": then}}
     return case | ({"else": otherwise} if otherwise else {})

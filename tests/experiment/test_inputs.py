@@ -277,3 +277,16 @@ def test_a_path_out_of_a_folder_that_is_a_link_leads_where_the_link_does(tmp_pat
     assert absolute("../graph.txt", tmp_path / "link").read_text() == EDGES
     assert absolute("far/inner/../graph.txt", tmp_path) == tmp_path / "far/graph.txt"
     assert absolute("../nowhere.txt", tmp_path / "link") == tmp_path / "link/../nowhere.txt"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "topology={kind='edge_list', path='~nobody_here/g.txt'}",
+        "learning={dataset='~nobody_here/d.csv', model='logistic'}",
+        "optimizer.kind=~nobody_here/own.py:mine",
+    ],
+)
+def test_the_home_of_a_user_whom_nobody_knows_holds_no_file(setting: str) -> None:
+    with pytest.raises(ConfigError, match=r"no such file: .*~nobody_here"):
+        load(TEXT, [setting])
