@@ -22,10 +22,10 @@ from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
 
 EDGES = "0 1\n1 2\n2 0\n"
 OWN = """
-import helper
+import mixer
 
 def mine(graph):
-    return helper.weights(graph)
+    return mixer.weights(graph)
 """
 HELPER = """
 from jaxgossip.mixing import metropolis_hastings as weights
@@ -47,7 +47,7 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_every_file_that_a_configuration_names_has_its_digest(tmp_path: Path) -> None:
-    (tmp_path / "helper.py").write_text(HELPER)
+    (tmp_path / "mixer.py").write_text(HELPER)
     (tmp_path / "own.py").write_text(OWN)
     (tmp_path / "graph.txt").write_text(EDGES)
     (tmp_path / "data.csv").write_text("".join(f"{i},{i % 7},{'ab'[i % 2]}\n" for i in range(60)))
@@ -60,7 +60,7 @@ def test_every_file_that_a_configuration_names_has_its_digest(tmp_path: Path) ->
     optimizer = { kind = "sgd", learning_rate = 0.1 }
     """
     found = inputs.digests(load(text, folder=tmp_path))
-    names = [str(tmp_path / name) for name in ("data.csv", "graph.txt", "helper.py", "own.py")]
+    names = [str(tmp_path / name) for name in ("data.csv", "graph.txt", "mixer.py", "own.py")]
     assert list(found) == names
     assert found[names[1]] == inputs.digest(tmp_path / "graph.txt")
     assert inputs.digests(load(TEXT)) == {}
