@@ -63,8 +63,10 @@ class Rest:
             sums, start = jnp.zeros((sum(table.shape[0] for table in level) + 1, x.shape[1]), kind), 0
             for table, weight in zip(level, level_weights, strict=True):
                 parts = (column(weight[:, k], kind) * gather(below, table[:, k]) for k in range(table.shape[1]))
-                # Each part is written where it belongs: a concatenation would hold all of them twice.
-                sums = jax.lax.dynamic_update_slice(sums, functools.reduce(jnp.add, parts), (start, 0))
+                # Each part is written where it belongs: a concatenation would hold all of them twice. Its place is int32
+                # with 64-bit numbers on too: clocks are traced with them, and lowered, in a grid, without.
+                place = (jnp.int32(start), jnp.int32(0))
+                sums = jax.lax.dynamic_update_slice(sums, functools.reduce(jnp.add, parts), place)
                 start += table.shape[0]
             below = settle(sums)
             levels.append(below)
