@@ -4,6 +4,7 @@ A builder is a plain function. Its keyword parameters, their annotations, defaul
 docstring are the configuration schema of that name; nothing is written twice.
 """
 
+import ast
 import difflib
 import importlib
 import importlib.util
@@ -85,17 +86,42 @@ def nearest(name: str, allowed: Mapping[str, Any] | list[str]) -> str:
     return f"{guess}allowed: {', '.join(sorted(allowed))}"
 
 
+def _check_neighbours(path: Path) -> None:
+    """Raise ConfigError where ``path`` would be given another folder's module for one beside it.
+
+    A process has one module of a name: the first ``helper.py`` that was imported answers for all of them.
+    """
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # told as it is imported
+        return
+    imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+    for node in imports:
+        for dotted in [node.module or ""] if isinstance(node, ast.ImportFrom) else [one.name for one in node.names]:
+            name = dotted.partition(".")[0]
+            beside, loaded = path.parent / f"{name}.py", getattr(sys.modules.get(name), "__file__", None)
+            if name in sys.stdlib_module_names or loaded is None or not beside.is_file():
+                continue
+            if Path(loaded).resolve() != beside.resolve():
+                raise ConfigError(
+                    f"{path} imports '{name}' from its folder, but {loaded} is loaded under that name",
+                    hint="a process has one module of a name: call one of the two files otherwise",
+                )
+
+
 def load_object(spec: str, folder: Path | None = None) -> Builder:
     """Import ``file.py:function`` or ``package.module:function``.
 
     Raises:
-        ConfigError: no such file, module or function, or it is not callable.
+        ConfigError: no such file, module or function, it is not callable, or it imports a neighbour in whose place another
+            file of that name is loaded.
     """
     where, _, attribute = spec.rpartition(":")
     if where.endswith(".py"):
         path = absolute(where, folder or Path.cwd())
         if not path.is_file():
             raise ConfigError(f"no such file: {path}", hint=f"'{spec}' names a function in a Python file")
+        _check_neighbours(path)
         module_spec = importlib.util.spec_from_file_location(path.stem, path)
         assert module_spec is not None
         assert module_spec.loader is not None

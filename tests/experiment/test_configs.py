@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxgossip.errors import ConfigError
 from jaxgossip.experiment.config import load, resolved_toml
 from jaxgossip.experiment.examples import examples, examples_folder
 from jaxgossip.experiment.labels import footnote
 from jaxgossip.experiment.report import RunData
 from jaxgossip.experiment.run import run
 from jaxgossip.experiment.sweep import variants
+from jaxgossip.registry import load_object
 
 SMALL = {
     "quickstart": [],
@@ -178,3 +180,16 @@ def test_the_order_of_rows_is_invisible_in_a_run(tmp_path: Path, monkeypatch: py
     assert np.ptp(scores[0]) > 0.1
     for ours, plain in zip(*logs, strict=True):
         assert ours == pytest.approx(plain, rel=2e-3)
+
+
+def test_neighbours_of_one_name_in_two_folders_are_not_mixed_up(tmp_path: Path) -> None:
+    for folder, value in (("first", 1), ("second", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "neighbour_of_both.py").write_text(f"VALUE = {value}\n")
+        (tmp_path / folder / f"code_{folder}.py").write_text(
+            "from neighbour_of_both import VALUE\n\n\ndef one():\n    return VALUE\n"
+        )
+    first = load_object("first/code_first.py:one", tmp_path)
+    assert first() == load_object("first/code_first.py:one", tmp_path)() == 1
+    with pytest.raises(ConfigError, match=r"imports 'neighbour_of_both' from its folder, but .*first.* is loaded"):
+        load_object("second/code_second.py:one", tmp_path)
