@@ -140,8 +140,9 @@ def generator(what: str, rng: Any) -> None:
     told = f"{what}: rng must be a generator or a seed of at least 0, not {shown(rng)}"
     if isinstance(rng, str | float | bool) or (isinstance(rng, Integral) and rng < 0):
         raise InputError(told)
+    seed: Any = rng
     try:
-        np.random.default_rng(rng)
+        np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         raise ArgumentTypeError(told, hint="rng=0, or numpy.random.default_rng(0)") from error
 
