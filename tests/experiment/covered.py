@@ -203,6 +203,7 @@ OF_EVENTS = [
     Rule(("topology", "exchange"), lambda topology, exchange: directed(topology) and exchange in BOTH_WAYS),
     Rule(("tokens", "exchange"), lambda tokens, exchange: tokens != NONE and exchange != "push"),
     Rule(("tokens", "receive"), lambda tokens, receive: tokens != NONE and receive != "at_once"),
+    Rule(("tokens", "delay"), lambda tokens, delay: tokens == "reactive" and delay == "none"),  # an instant without end
     Rule(("tokens", "useful"), lambda tokens, useful: tokens == NONE and useful != "always"),
     Rule(("receive", "exchange"), lambda receive, exchange: receive == "cached" and exchange != "push"),
     Rule(("receive", "exchange"), lambda receive, exchange: (

@@ -34,7 +34,7 @@ REFUSED = {
     "events": {
         "algorithm exchange", "algorithm receive", "algorithm tokens", "algorithm topology", "algorithm useful",
         "exchange receive", "exchange tokens", "exchange topology", "exchange useful", "receive tokens", "receive useful",
-        "tokens useful", "churn network", "delay speeds",
+        "tokens useful", "churn network", "delay speeds", "delay tokens",
     },
 }  # fmt: skip
 """The sections that have kinds which do not go together."""
@@ -93,8 +93,6 @@ def build_and_trace(rows: Sequence[Row], folder: Path) -> None:
         try:
             trace(checked(row, folder), shared, seeds=number % 4 != 0)
         except Exception as error:
-            if row.get("tokens") == "reactive" and "within one cycle: they multiply" in str(error):
-                continue  # how many messages cause messages shows only as they are drawn
             raise AssertionError(f"{type(error).__name__} of {dict(row)}") from error
 
 

@@ -130,7 +130,7 @@ class Post:
             yield message
             if len(self.sent.sender) > most:
                 raise InputError(
-                    f"more than {MOST_MESSAGES} messages a node within one cycle: they multiply",
+                    f"tokens: more than {MOST_MESSAGES} messages a node within one cycle: they multiply",
                     hint="a token account with a capacity, or reactive with k = 1 and some delay",
                 )
 
