@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
+_STATUS = Path("/proc/self/status")
 CGROUP = Path("/sys/fs/cgroup")
 _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
@@ -32,12 +33,17 @@ def available_bytes() -> int:
 
 def resident_bytes() -> int:
     """Return what this process holds in memory now; at systems that do not tell, the most that it has held."""
-    status = Path("/proc/self/status")
-    return _kilobytes(status, "VmRSS") if status.is_file() else peak_bytes()
+    return _kilobytes(_STATUS, "VmRSS") if _STATUS.is_file() else peak_bytes()
 
 
 def peak_bytes() -> int:
-    """Return the most that this process has held in memory."""
+    """Return the most that this process has held in memory.
+
+    Of Linux's two figures, that of the memory itself: getrusage's is handed on through fork and exec, so that a small
+    process that a large one starts seems to have been large.
+    """
+    if _STATUS.is_file() and "VmHWM:" in _STATUS.read_text():
+        return _kilobytes(_STATUS, "VmHWM")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else 1024 * most
 

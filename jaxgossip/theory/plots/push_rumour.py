@@ -124,7 +124,7 @@ def draw(_: np.ndarray, measured: Spread) -> Figure:
     left.set_ylabel("rounds until all know, mean of all runs")
     drawing.legend(left, loc="upper left", borderaxespad=0.8)
     ignorant, late = 1 - measured.informed[:, 0], dying(measured)
-    slope = ignorant[late[0]] * np.exp(-1.0 * (late - late[0]))
+    slope = ignorant[late[:1]] * np.exp(-1.0 * (late - late[:1]))
     drawing.theory(right, late, slope, "theory, push: 1/e a round", claimed="push: share left by a late round")
     drawing.title(right, f"{measured.nodes[-1]:,} nodes, mean of all runs")
     right.set_yscale("log")
@@ -142,7 +142,7 @@ def claims(predicted: np.ndarray, measured: Spread) -> list[Claim]:
     late = dying(measured)
     ignorant = 1 - measured.informed[late, 0]
     # While a share s does not know, a round leaves e⁻¹⁺ˢ of it.
-    left = float((ignorant[-1] / ignorant[0]) ** (1 / (len(late) - 1)))
+    left = float((ignorant[-1] / ignorant[0]) ** (1 / (len(late) - 1))) if len(late) > 1 else math.nan
     found.append(Claim("push: share left by a late round", left, math.exp(-1), 0.05))
     for number, name in enumerate(PROTOCOLS):
         offsets = measured.rounds[:, number] - predicted[:, number]
