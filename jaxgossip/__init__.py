@@ -14,34 +14,33 @@ from typing import TYPE_CHECKING, Any
 from jaxgossip._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from jaxgossip import (
-        algorithms as algorithms,
-    )
-    from jaxgossip import (
-        compression as compression,
-    )
-    from jaxgossip import (
-        experiment as experiment,
-    )
-    from jaxgossip import (
-        learning as learning,
-    )
-    from jaxgossip import (
-        mixing as mixing,
-    )
-    from jaxgossip import (
-        network as network,
-    )
-    from jaxgossip import (
-        simulation as simulation,
-    )
-    from jaxgossip import (
-        topology as topology,
-    )
+    from jaxgossip import algorithms as algorithms
+    from jaxgossip import compression as compression
+    from jaxgossip import errors as errors
+    from jaxgossip import experiment as experiment
+    from jaxgossip import learning as learning
+    from jaxgossip import mixing as mixing
+    from jaxgossip import network as network
+    from jaxgossip import schedule as schedule
+    from jaxgossip import simulation as simulation
+    from jaxgossip import theory as theory
+    from jaxgossip import topology as topology
     from jaxgossip.simulation import simulate as simulate
     from jaxgossip.simulation import simulate_events as simulate_events
 
-_ROOMS = ("algorithms", "compression", "experiment", "learning", "mixing", "network", "simulation", "topology")
+_ROOMS = (
+    "algorithms",
+    "compression",
+    "errors",
+    "experiment",
+    "learning",
+    "mixing",
+    "network",
+    "schedule",
+    "simulation",
+    "theory",
+    "topology",
+)
 _ENGINES = ("simulate", "simulate_events")
 
 

@@ -27,10 +27,11 @@ import numpy as np
 
 from jaxgossip import mixing, topology
 from jaxgossip.algorithms import gossip
-from jaxgossip.errors import JaxGossipError
-from jaxgossip.learning import datasets, models, optimizers, partitions
+from jaxgossip.core.errors import JaxGossipError
+from jaxgossip.core.registry import load_object
+from jaxgossip.learning import models, optimizers, partitions
+from jaxgossip.learning.data import datasets
 from jaxgossip.learning.problem import classification
-from jaxgossip.registry import load_object
 from jaxgossip.simulation.program import Program
 
 REGULARIZATION = 1e-4

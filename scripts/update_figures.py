@@ -7,8 +7,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.run import run
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.runs.run import run
 
 HERE = Path(__file__).parent.parent
 NAMES = ("quickstart", "digits_noniid", "ring_sgd", "own_graph")

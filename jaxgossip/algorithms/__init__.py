@@ -38,7 +38,7 @@ from jaxgossip.algorithms.push import push_diging as push_diging
 from jaxgossip.algorithms.push import push_sum as push_sum
 from jaxgossip.algorithms.push import sgp as sgp
 from jaxgossip.algorithms.relay_sgd import relay_sgd as relay_sgd
-from jaxgossip.registry import Registry
+from jaxgossip.core.registry import Registry
 
 ALGORITHMS = Registry(
     "algorithm",

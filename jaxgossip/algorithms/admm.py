@@ -18,11 +18,11 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, needs_agreement, once, start
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic, chosen
-from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
 
 class DualState(NamedTuple):

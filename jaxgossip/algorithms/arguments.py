@@ -5,15 +5,15 @@ from typing import Any
 
 import optax
 
-from jaxgossip.checks import described, fits, guarded, shown
 from jaxgossip.compression import COMPRESSORS, Compressor
-from jaxgossip.errors import ArgumentTypeError
+from jaxgossip.core.arguments import described, fits, guarded, shown
+from jaxgossip.core.errors import ArgumentTypeError
+from jaxgossip.core.registry import nearest
+from jaxgossip.core.typing import accumulator
 from jaxgossip.learning import Dataset, Partition
 from jaxgossip.learning.nodewise import check_optimizer
 from jaxgossip.mixing import Mixing, Operator, Schedule
-from jaxgossip.registry import nearest
 from jaxgossip.topology import Graph
-from jaxgossip.typing import accumulator
 
 OF_A_PROBLEM = ("n_nodes", "n_params", "n_shared", "dtype", "init", "gradient")
 """What one's own problem has at least."""

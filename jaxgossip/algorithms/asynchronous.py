@@ -21,9 +21,9 @@ from jaxtyping import Array, Float
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, no_start_steps, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
-from jaxgossip.network.schedule.messages import Kind
-from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.schedule.messages import Kind
 
 
 class MassState(NamedTuple):

@@ -31,12 +31,12 @@ from jaxgossip.algorithms.base import (
     start_models,
     with_optimizer,
 )
-from jaxgossip.checks import number
+from jaxgossip.core.arguments import number
+from jaxgossip.core.typing import PRNGKey, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.mixing.extremes import extreme_eigenvalues
+from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey, Rows
 
 
 class TwoTermState(NamedTuple):

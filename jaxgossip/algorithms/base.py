@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import purpose_key
+from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.nodewise import fresh_states, updates
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
-from jaxgossip.random import purpose_key
-from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Rows, accumulator
 
 SYMMETRY = 1e-6
 """Weights of a symmetric W, held in float32, agree to this."""

@@ -14,10 +14,10 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start, with_optimizer
+from jaxgossip.core.random import purpose_key
+from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.network import Round, Traffic
-from jaxgossip.random import purpose_key
-from jaxgossip.typing import PRNGKey
 
 
 @algorithm

@@ -17,10 +17,10 @@ import optax
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.compression import Compressor
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
-from jaxgossip.typing import PRNGKey, PyTree, Rows
 
 
 class ChocoState(NamedTuple):

@@ -15,10 +15,10 @@ from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.choco import sent_compressed
 from jaxgossip.compression import Compressor, empty_memory, feedback
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey, PyTree, Rows
 
 
 class SqueezeState(NamedTuple):

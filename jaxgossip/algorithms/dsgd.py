@@ -17,10 +17,10 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, descend, needs_agreement, start
+from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey
 
 
 @algorithm

@@ -18,11 +18,11 @@ import optax
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, at_least_one
 from jaxgossip.algorithms.dsgd import dsgd
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.mixing.fresh import FreshRegular
-from jaxgossip.mixing.peers import RandomPush
+from jaxgossip.mixing.time_varying.fresh import FreshRegular
+from jaxgossip.mixing.time_varying.peers import RandomPush
 
 
 @algorithm

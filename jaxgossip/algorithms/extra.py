@@ -15,10 +15,10 @@ import optax
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.d2 import CorrectedState
+from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey
 
 
 @algorithm

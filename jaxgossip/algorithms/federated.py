@@ -27,11 +27,11 @@ from jaxgossip.algorithms.base import (
     nodes_of,
     with_optimizer,
 )
+from jaxgossip.core import counting
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator
 from jaxgossip.learning.problem import Problem
-from jaxgossip.mixing import counting
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.network import Round, Traffic, surely
-from jaxgossip.typing import PRNGKey, Rows, accumulator
 
 
 class ServerState(NamedTuple):

@@ -36,11 +36,11 @@ from jaxgossip.algorithms.base import (
     needs_agreement,
     start,
 )
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
-from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
 
 
 class GossipState(NamedTuple):

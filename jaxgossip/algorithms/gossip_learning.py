@@ -28,11 +28,11 @@ from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
 from jaxgossip.algorithms.gossip import with_age
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import hashed_uniform, purpose_key
+from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Classification, Problem, start_steps_of
-from jaxgossip.network.schedule.messages import Kind
-from jaxgossip.random import hashed_uniform, purpose_key
-from jaxgossip.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.schedule.messages import Kind
 
 AGE_BYTES = 4
 

@@ -28,12 +28,12 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, start_models
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, Schedule
-from jaxgossip.mixing.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots, settle
 from jaxgossip.network import Round, Traffic
 from jaxgossip.topology import Order
-from jaxgossip.typing import PRNGKey, Rows, accumulator
 
 
 class WindowState(NamedTuple):

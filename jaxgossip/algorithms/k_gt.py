@@ -17,10 +17,10 @@ import optax
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, between, needs_agreement, start
 from jaxgossip.algorithms.d2 import CorrectedState
+from jaxgossip.core.typing import PRNGKey, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic, chosen
-from jaxgossip.typing import PRNGKey, accumulator
 
 
 @algorithm

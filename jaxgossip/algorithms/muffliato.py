@@ -20,12 +20,12 @@ import optax
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.averaging import register_weight
 from jaxgossip.algorithms.base import Algorithm, TrainState, descend, fixed, start
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.mixing.extremes import extreme_eigenvalues
+from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey, Rows, accumulator
 
 
 @algorithm

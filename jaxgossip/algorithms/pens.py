@@ -23,10 +23,10 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, at_least_one, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
-from jaxgossip.typing import PRNGKey, PyTree, Rows
 
 MOST_NODES = 8192
 """Every node counts how often it heard and took in every other: more nodes would be gigabytes of counts."""

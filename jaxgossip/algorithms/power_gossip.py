@@ -24,13 +24,13 @@ from jaxtyping import Array, Float
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, displacement, fixed, start
 from jaxgossip.compression import by_blocks
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.operator import MAX_SLOTS
-from jaxgossip.mixing.tables import gather
+from jaxgossip.mixing.operators.tables import gather
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
 
 class PowerState(NamedTuple):

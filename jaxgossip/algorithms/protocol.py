@@ -14,16 +14,16 @@ import optax
 from jaxtyping import Array, Int, UInt32
 
 from jaxgossip.algorithms.base import TrainState, apply, state_x
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import purpose_key
+from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
-from jaxgossip.network.schedule import Source
-from jaxgossip.network.schedule.exchanges import EXCHANGES
-from jaxgossip.network.schedule.files import Recorded
-from jaxgossip.network.schedule.messages import Kind
-from jaxgossip.network.schedule.schedule import Schedule
-from jaxgossip.random import purpose_key
-from jaxgossip.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.schedule import Source
+from jaxgossip.schedule.exchanges import EXCHANGES
+from jaxgossip.schedule.files.messages import Recorded
+from jaxgossip.schedule.messages import Kind
+from jaxgossip.schedule.schedule import Schedule
 
 Some = Int[Array, " b"]
 
@@ -34,7 +34,7 @@ class Deliveries(NamedTuple):
     Attributes:
         node: (b,) int32, whom they reach.
         sender: (b,) int32, who sent them.
-        kind: (b,) int32, of :class:`~jaxgossip.network.schedule.messages.Kind`.
+        kind: (b,) int32, of :class:`~jaxgossip.schedule.messages.Kind`.
         part: (b,) int32, which part of the model they carry, where models travel in parts.
         number: (b,) uint32, the message's own: all that is drawn for a delivery follows from it and the key.
         key: the run's.

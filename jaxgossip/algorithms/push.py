@@ -5,7 +5,8 @@
     push_diging    Y⁺ = A Y + G(X) − G₋,  U⁺ = A (U − η Y⁺),  w⁺ = A w,  X = U/w            gradient tracking on it
 
 Every node splits what it has among those it sends to; what it cannot know, how much it is sent, the weight w tells. Mass
-is kept in every round, also when messages are lost (see :mod:`jaxgossip.mixing.mass`). w = 1 and Y = G₋ = 0 at first.
+is kept in every round, also when messages are lost (see :mod:`jaxgossip.mixing.column_stochastic`). At first w = 1 and
+Y = G₋ = 0.
 
 push_sum: Kempe, Dobra and Gehrke 2003, protocol push-sum. sgp: Nedić and Olshevsky 2016, "Stochastic gradient-push for
 strongly convex functions on time-varying directed graphs"; Assran, Loizou, Ballas and Rabbat 2019, algorithm 1.
@@ -32,10 +33,10 @@ from jaxgossip.algorithms.base import (
     start_models,
     with_optimizer,
 )
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
-from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
 
 class PushState(NamedTuple):

@@ -22,13 +22,13 @@ from scipy.sparse.csgraph import connected_components
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, fixed, once, start
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.mixing.hybrid import rest_of
-from jaxgossip.mixing.tables import gather
+from jaxgossip.mixing.operators.hybrid import rest_of
+from jaxgossip.mixing.operators.tables import gather
 from jaxgossip.network import Links, Round, Traffic
-from jaxgossip.typing import PRNGKey, PyTree, Rows, accumulator
 
 
 class Relayed(NamedTuple):

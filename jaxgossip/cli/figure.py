@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jaxgossip.cli.output import hint, loading, say, tell, wrapped
+from jaxgossip.cli.terminal.output import hint, loading, say, tell, wrapped
 
 if TYPE_CHECKING:
     from jaxgossip.theory.gallery import Verdict
@@ -24,7 +24,7 @@ def _bare(context: typer.Context) -> None:
 def list_plots() -> None:
     """Name all plots, and the sentence that each of them proves."""
     loading()
-    from jaxgossip.cli.names import summaries
+    from jaxgossip.cli.terminal.names import summaries
     from jaxgossip.theory import PLOTS
 
     say(summaries(PLOTS))
@@ -46,8 +46,8 @@ def run_some(
 ) -> None:
     """Predict, measure, draw and check. Exits with 1 when a claim does not hold."""
     loading()
-    from jaxgossip.cli.tables import table
-    from jaxgossip.errors import ConfigError
+    from jaxgossip.cli.terminal.tables import table
+    from jaxgossip.core.errors import ConfigError
     from jaxgossip.theory import PLOTS
     from jaxgossip.theory.gallery import CLAIMS, PAGE, Verdict, run_plots
 

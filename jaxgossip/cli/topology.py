@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jaxgossip.cli.output import hint, loading, say, slow, tell, typed, wrapped
+from jaxgossip.cli.terminal.output import hint, loading, say, slow, tell, typed, wrapped
 
 if TYPE_CHECKING:
-    from jaxgossip.experiment.topologies import Named
-    from jaxgossip.topology.measures import Measures
+    from jaxgossip.experiment.topologies.named import Named
+    from jaxgossip.topology.spectra.measures import Measures
 
 app = typer.Typer(
     name="topology",
@@ -38,8 +38,8 @@ def _bare(context: typer.Context) -> None:
 def list_(*, as_json: Json = False) -> None:
     """List the topologies, a line about each, and their keys."""
     loading()
-    from jaxgossip.cli.names import key_table
-    from jaxgossip.experiment.keys import keys_of
+    from jaxgossip.cli.terminal.names import key_table
+    from jaxgossip.experiment.config.key_help import keys_of
     from jaxgossip.topology import TOPOLOGIES
 
     if as_json:
@@ -80,15 +80,15 @@ def show(
 ) -> None:
     """Measure one topology: its shape, its spectrum, its mixing."""
     loading()
-    from jaxgossip.cli.topology_text import facts
-    from jaxgossip.experiment.topologies import named
+    from jaxgossip.cli.terminal.topology import facts
+    from jaxgossip.experiment.topologies.named import named
 
     _check_picture(picture)
     asked = named(name, nodes, settings or [])
     found = _measured(asked, rule, seed)
     if picture is not None:
-        from jaxgossip.experiment.atlas import page
-        from jaxgossip.experiment.plots import save_figure
+        from jaxgossip.experiment.topologies.pictures import page
+        from jaxgossip.plotting.style import save_figure
 
         with slow("drawing"):
             save_figure(page(found, asked.described()), picture)
@@ -120,9 +120,9 @@ def compare(
 ) -> None:
     """Compare topologies: one table, and one chart with --out."""
     loading()
-    from jaxgossip.cli.tables import table
-    from jaxgossip.cli.topology_text import keys_text, rows
-    from jaxgossip.experiment.topologies import check_shared, labelled, named
+    from jaxgossip.cli.terminal.tables import table
+    from jaxgossip.cli.terminal.topology import keys_text, rows
+    from jaxgossip.experiment.topologies.named import check_shared, labelled, named
 
     _check_picture(out)
     asked = [named(name, nodes, settings or [], assume=True) for name in names]
@@ -130,8 +130,8 @@ def compare(
     found = [_measured(one, rule, seed) for one in asked]
     labels = labelled(asked)
     if out is not None:
-        from jaxgossip.experiment.atlas import comparison
-        from jaxgossip.experiment.plots import save_figure
+        from jaxgossip.experiment.topologies.pictures import comparison
+        from jaxgossip.plotting.style import save_figure
 
         save_figure(comparison(found, labels), out)
     if as_json:
@@ -166,14 +166,14 @@ def optimize(
 ) -> None:
     """Learn weights by differentiating through rounds of mixing. The fastest static ones, and a schedule."""
     loading()
-    from jaxgossip.cli.progress import ShareProgress
-    from jaxgossip.cli.tables import table
-    from jaxgossip.cli.topology_text import gap_text
-    from jaxgossip.errors import ConfigError
-    from jaxgossip.experiment.optimized import optimized
-    from jaxgossip.experiment.topologies import named
-    from jaxgossip.experiment.units import settled
-    from jaxgossip.mixing.learned import write_weights
+    from jaxgossip.cli.terminal.progress import ShareProgress
+    from jaxgossip.cli.terminal.tables import table
+    from jaxgossip.cli.terminal.topology import gap_text
+    from jaxgossip.core.errors import ConfigError
+    from jaxgossip.core.units import settled
+    from jaxgossip.experiment.topologies.named import named
+    from jaxgossip.experiment.topologies.optimized import optimized
+    from jaxgossip.mixing.optimized.weights import write_weights
 
     if out is not None and out.suffix != ".npz":
         raise ConfigError(f"{out}: weights are written as .npz", hint=f"--out {out.with_suffix('.npz')}")
@@ -213,9 +213,9 @@ def optimize(
 
 
 def _measured(asked: "Named", rule: str, seed: int) -> "Measures":
-    from jaxgossip.experiment.topologies import weights_by
-    from jaxgossip.topology.measures import measure
+    from jaxgossip.experiment.topologies.named import weights_by
     from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost
+    from jaxgossip.topology.spectra.measures import measure
 
     with slow(f"{asked.short}: building"), links_cost(WEIGHTED_BYTES):
         graph = asked.graph(seed)
@@ -232,6 +232,6 @@ def _record(asked: "Named", found: "Measures", seed: int) -> dict[str, Any]:
 def _check_picture(path: Path | None) -> None:
     """Raise ConfigError before minutes of measuring if no picture can be written there."""
     if path is not None:
-        from jaxgossip.experiment.plots import check_picture
+        from jaxgossip.plotting.style import check_picture
 
         check_picture(path)

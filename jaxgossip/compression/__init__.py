@@ -18,7 +18,7 @@ from jaxgossip.compression.quantizers import sign as sign
 from jaxgossip.compression.sparsifiers import random_k as random_k
 from jaxgossip.compression.sparsifiers import top_k as top_k
 from jaxgossip.compression.subspace import low_rank as low_rank
-from jaxgossip.registry import Registry
+from jaxgossip.core.registry import Registry
 
 COMPRESSORS = Registry(
     "compressor",

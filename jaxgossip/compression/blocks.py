@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Num
 
-from jaxgossip.typing import PyTree
+from jaxgossip.core.typing import PyTree
 
 BLOCK_BYTES = 2_500_000
 """About what the caches of two cores hold: of 0.6 to 6 MB the quickest for rows of 64 numbers."""

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from jaxgossip.checks import guarded
 from jaxgossip.compression.compressor import Compressor, Size
-from jaxgossip.typing import NodeInts, PRNGKey, Rows
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 
 
 @guarded

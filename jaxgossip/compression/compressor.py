@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.errors import InputError
-from jaxgossip.typing import NodeInts, PRNGKey, Rows, accumulator
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import NodeInts, PRNGKey, Rows, accumulator
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ SignSGD", algorithm 2.
 import jax.numpy as jnp
 
 from jaxgossip.compression.compressor import Compressor
-from jaxgossip.typing import NodeInts, PRNGKey, Rows, accumulator
+from jaxgossip.core.typing import NodeInts, PRNGKey, Rows, accumulator
 
 
 def empty_memory(x: Rows) -> Rows:

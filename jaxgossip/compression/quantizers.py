@@ -5,10 +5,10 @@ import math
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.checks import guarded
 from jaxgossip.compression.compressor import Compressor, Size, bytes_of_bits, check_count
-from jaxgossip.random import hashed_uniform
-from jaxgossip.typing import NodeInts, PRNGKey, Rows
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.random import hashed_uniform
+from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 
 
 @guarded

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int
 
-from jaxgossip.checks import guarded
 from jaxgossip.compression.blocks import by_blocks
 from jaxgossip.compression.compressor import (
     Compressor,
@@ -17,8 +16,9 @@ from jaxgossip.compression.compressor import (
     index_bits,
     kept_columns,
 )
-from jaxgossip.random import hashed_bits
-from jaxgossip.typing import NodeInts, PRNGKey, Rows
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.random import hashed_bits
+from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 
 FEW = 24
 """Up to so many columns, the k largest are cheaper taken one after the other than found by bisection."""

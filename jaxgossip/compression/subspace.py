@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgossip.checks import guarded
 from jaxgossip.compression.compressor import Compressor, Size, check_count
 from jaxgossip.compression.reduce import row_sums
-from jaxgossip.errors import InputError
-from jaxgossip.typing import NodeInts, PRNGKey, Rows
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 
 
 @guarded

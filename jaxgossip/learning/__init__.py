@@ -1,22 +1,22 @@
 """One node's task: data sets, partitions over nodes, models, losses, optimizers."""
 
-from jaxgossip.learning import clusters as clusters
-from jaxgossip.learning import datasets as datasets
 from jaxgossip.learning import models as models
 from jaxgossip.learning import partitions as partitions
 from jaxgossip.learning import privacy as privacy
-from jaxgossip.learning.datasets import DATAFILES as DATAFILES
-from jaxgossip.learning.datasets import DATASETS as DATASETS
-from jaxgossip.learning.datasets import Dataset as Dataset
-from jaxgossip.learning.datasets import from_arrays as from_arrays
-from jaxgossip.learning.datasets import load_file as load_file
+from jaxgossip.learning.data import datasets as datasets
+from jaxgossip.learning.data.datasets import DATAFILES as DATAFILES
+from jaxgossip.learning.data.datasets import DATASETS as DATASETS
+from jaxgossip.learning.data.datasets import Dataset as Dataset
+from jaxgossip.learning.data.datasets import from_arrays as from_arrays
+from jaxgossip.learning.data.datasets import load_file as load_file
 from jaxgossip.learning.models import MODELS as MODELS
-from jaxgossip.learning.models import Model as Model
-from jaxgossip.learning.models import from_functions as from_functions
+from jaxgossip.learning.models import clusters as clusters
+from jaxgossip.learning.models.model import Model as Model
+from jaxgossip.learning.models.model import from_functions as from_functions
 from jaxgossip.learning.optimizers import OPTIMIZERS as OPTIMIZERS
-from jaxgossip.learning.partition import Partition as Partition
 from jaxgossip.learning.partitions import PARTITIONS as PARTITIONS
-from jaxgossip.learning.poisoning import flip_labels as flip_labels
+from jaxgossip.learning.partitions.partition import Partition as Partition
+from jaxgossip.learning.partitions.poisoning import flip_labels as flip_labels
 from jaxgossip.learning.privacy import DifferentialPrivacy as DifferentialPrivacy
 from jaxgossip.learning.problem import Problem as Problem
 from jaxgossip.learning.problem import classification as classification

@@ -6,10 +6,10 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from jaxgossip.errors import DataError, InputError
-from jaxgossip.random import pair_words
+from jaxgossip.core.errors import DataError, InputError
+from jaxgossip.core.random import pair_words
+from jaxgossip.core.typing import DrawNumbers, NodeInts, PRNGKey
 from jaxgossip.topology import Order
-from jaxgossip.typing import DrawNumbers, NodeInts, PRNGKey
 
 
 def float_type(dtype: DTypeLike) -> np.dtype:

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from jaxgossip.checks import described, is_number, shown
-from jaxgossip.errors import ArgumentTypeError, InputError
-from jaxgossip.random import purpose_key
-from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Row, Rows
+from jaxgossip.core.arguments import described, is_number, shown
+from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.random import purpose_key
+from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Row, Rows
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {

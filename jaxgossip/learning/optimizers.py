@@ -10,9 +10,9 @@ from typing import Any
 
 import optax
 
-from jaxgossip.checks import guarded, is_number, number
-from jaxgossip.errors import InputError
-from jaxgossip.registry import Builder, Registry
+from jaxgossip.core.arguments import guarded, is_number, number
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.registry import Builder, Registry
 
 
 @guarded

@@ -22,8 +22,8 @@ from jaxtyping import Array, ArrayLike, Bool, Float
 from scipy.special import gammaln, logsumexp
 from scipy.stats import binom
 
-from jaxgossip.errors import InputError
-from jaxgossip.typing import PRNGKey, Row
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import PRNGKey, Row
 
 MOST_APPEARANCES_TRIED = 8
 """So many κ are tried, from the first on that leaves half of δ: beyond, the divergence grows and δ gains nothing."""

@@ -12,19 +12,19 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxgossip.checks import guarded, shown, whole
-from jaxgossip.errors import ArgumentTypeError, DataError, InputError
-from jaxgossip.learning.blocks import in_blocks
-from jaxgossip.learning.datasets import Dataset
+from jaxgossip.core.arguments import guarded, shown, whole
+from jaxgossip.core.blocks import in_blocks
+from jaxgossip.core.errors import ArgumentTypeError, DataError, InputError
+from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
+from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
-from jaxgossip.learning.dividing import check_dataset, check_model, divided
-from jaxgossip.learning.functions import check_functions
-from jaxgossip.learning.model import Model, predict
-from jaxgossip.learning.partition import Partition
+from jaxgossip.learning.models.functions import check_functions
+from jaxgossip.learning.models.model import Model, predict
+from jaxgossip.learning.partitions.dividing import check_dataset, check_model, divided
+from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
 from jaxgossip.learning.samples import Sampled
 from jaxgossip.topology import Order
-from jaxgossip.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 
 
 class Problem(Protocol):

@@ -16,12 +16,12 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from jaxgossip.checks import guarded
-from jaxgossip.errors import DataError
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.errors import DataError
+from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
 from jaxgossip.topology import Order
 from jaxgossip.topology.room import check_bytes
-from jaxgossip.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 
 MADE_BYTES = 24
 """What a number of a made-up problem takes while the problem is made: in double precision, a copy, and on the device."""

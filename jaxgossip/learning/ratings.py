@@ -18,16 +18,16 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float64, Int
 
-from jaxgossip.checks import guarded
-from jaxgossip.errors import DataError
-from jaxgossip.learning.blocks import in_blocks
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.blocks import in_blocks
+from jaxgossip.core.errors import DataError
+from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
+from jaxgossip.learning.data.rating_files import read_ratings
 from jaxgossip.learning.device import check_order, float_type
-from jaxgossip.learning.model import Model
-from jaxgossip.learning.partition import Partition
-from jaxgossip.learning.rating_files import read_ratings
+from jaxgossip.learning.models.model import Model
+from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.samples import Sampled
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 
 BLOCK_USERS = 2**14
 """Items are drawn for so many users at a time."""

@@ -13,16 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.errors import DataError
-from jaxgossip.learning.blocks import in_blocks, sum_of_blocks
+from jaxgossip.core.blocks import in_blocks, sum_of_blocks
+from jaxgossip.core.errors import DataError
+from jaxgossip.core.random import purpose_key
+from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.device import integers_at, integers_below, rows_at
-from jaxgossip.learning.layout import layout
-from jaxgossip.learning.model import Model
-from jaxgossip.learning.partition import Partition
+from jaxgossip.learning.models.layout import layout
+from jaxgossip.learning.models.model import Model
+from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
-from jaxgossip.random import purpose_key
 from jaxgossip.topology import Order
-from jaxgossip.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
 
 MAX_PADDED_BYTES = 2**32
 """``batch_size=0`` pads every node's samples to the largest node's number: up to this size in all."""

@@ -5,6 +5,7 @@
 >>> W.as_matrix()     # (n, n) float64 NumPy
 """
 
+from jaxgossip.core.registry import Registry
 from jaxgossip.mixing.build import (
     best_constant as best_constant,
 )
@@ -56,23 +57,22 @@ from jaxgossip.mixing.build import (
 from jaxgossip.mixing.build import (
     uniform as uniform,
 )
-from jaxgossip.mixing.equitopo import equi_static as equi_static
-from jaxgossip.mixing.equitopo import od_equi_dyn as od_equi_dyn
-from jaxgossip.mixing.equitopo import ou_equi_dyn as ou_equi_dyn
-from jaxgossip.mixing.equitopo import u_equi_static as u_equi_static
 from jaxgossip.mixing.faults import Faults as Faults
-from jaxgossip.mixing.finite_time import base_k_plus_one as base_k_plus_one
-from jaxgossip.mixing.finite_time import de_bruijn as de_bruijn
-from jaxgossip.mixing.finite_time import hyper_hypercube as hyper_hypercube
-from jaxgossip.mixing.finite_time import k_peer_exponential as k_peer_exponential
-from jaxgossip.mixing.learned import fastest as fastest
-from jaxgossip.mixing.learned import from_file as from_file
-from jaxgossip.mixing.learned import learned_schedule as learned_schedule
 from jaxgossip.mixing.operator import Mixing as Mixing
 from jaxgossip.mixing.operator import Operator as Operator
 from jaxgossip.mixing.operator import Schedule as Schedule
-from jaxgossip.mixing.periodic import periodic as periodic
-from jaxgossip.registry import Registry
+from jaxgossip.mixing.optimized.weights import fastest as fastest
+from jaxgossip.mixing.optimized.weights import from_file as from_file
+from jaxgossip.mixing.optimized.weights import learned_schedule as learned_schedule
+from jaxgossip.mixing.time_varying.equitopo import equi_static as equi_static
+from jaxgossip.mixing.time_varying.equitopo import od_equi_dyn as od_equi_dyn
+from jaxgossip.mixing.time_varying.equitopo import ou_equi_dyn as ou_equi_dyn
+from jaxgossip.mixing.time_varying.equitopo import u_equi_static as u_equi_static
+from jaxgossip.mixing.time_varying.finite_time import base_k_plus_one as base_k_plus_one
+from jaxgossip.mixing.time_varying.finite_time import de_bruijn as de_bruijn
+from jaxgossip.mixing.time_varying.finite_time import hyper_hypercube as hyper_hypercube
+from jaxgossip.mixing.time_varying.finite_time import k_peer_exponential as k_peer_exponential
+from jaxgossip.mixing.time_varying.periodic import periodic as periodic
 
 MIXINGS = Registry(
     "mixing",

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, UInt32
 
-from jaxgossip.typing import PRNGKey
+from jaxgossip.core.typing import PRNGKey
 
 WRITTEN = 16
 """Up to so many numbers, comparing all words with all costs no more than the rounds."""

@@ -5,16 +5,16 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.checks import guarded
-from jaxgossip.errors import GraphError
-from jaxgossip.mixing.fresh import FreshRegular, RandomPair
-from jaxgossip.mixing.hybrid import Hybrid, rest_of
-from jaxgossip.mixing.mass import Mass, PushSum, PushSumExponential
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.errors import GraphError
+from jaxgossip.mixing.column_stochastic import Mass, PushSum, PushSumExponential
 from jaxgossip.mixing.operator import MAX_SLOTS, Operator, Schedule
-from jaxgossip.mixing.peers import Neighbours, RandomMatching, RandomPull, RandomPush
-from jaxgossip.mixing.periodic import OnePeer
-from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.tables import Slots, most_heard, slots, slots_of, taken_rows
+from jaxgossip.mixing.operators.hybrid import Hybrid, rest_of
+from jaxgossip.mixing.operators.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
+from jaxgossip.mixing.operators.tables import Slots, most_heard, slots, slots_of, taken_rows
+from jaxgossip.mixing.time_varying.fresh import FreshRegular, RandomPair
+from jaxgossip.mixing.time_varying.peers import Neighbours, RandomMatching, RandomPull, RandomPush
+from jaxgossip.mixing.time_varying.periodic import OnePeer
 from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, turned

@@ -19,10 +19,10 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array
 
-from jaxgossip.errors import GraphError, InputError
-from jaxgossip.mixing.counting import Count, count, times, total
+from jaxgossip.core.counting import Count, count, times, total
+from jaxgossip.core.errors import GraphError, InputError
+from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
 
 Conserved = Literal["agreement", "mass"]
 MAX_SLOTS = 128

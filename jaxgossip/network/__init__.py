@@ -1,9 +1,9 @@
 """Message conditions: what arrives, who takes part, who lies, what it costs, how long it takes."""
 
+from jaxgossip import schedule as schedule
 from jaxgossip.network import adversaries as adversaries
 from jaxgossip.network import aggregation as aggregation
 from jaxgossip.network import privacy as privacy
-from jaxgossip.network import schedule as schedule
 from jaxgossip.network import speeds as speeds
 from jaxgossip.network.adversaries import ADVERSARIES as ADVERSARIES
 from jaxgossip.network.adversaries import Adversary as Adversary

@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgossip.checks import fits, guarded
-from jaxgossip.errors import InputError
+from jaxgossip.core.arguments import fits, guarded
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.registry import Registry
+from jaxgossip.core.typing import NodeFloats, NodeMask, Rows
 from jaxgossip.mixing import Faults, Operator
-from jaxgossip.registry import Registry
-from jaxgossip.typing import NodeFloats, NodeMask, Rows
 
 
 @dataclass(frozen=True)

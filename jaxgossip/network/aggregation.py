@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxgossip.checks import guarded, number, plain
-from jaxgossip.errors import GraphError, InputError
+from jaxgossip.core.arguments import guarded, number, plain
+from jaxgossip.core.errors import GraphError, InputError
+from jaxgossip.core.registry import Registry
+from jaxgossip.core.typing import NodeFloats, Rows
 from jaxgossip.mixing.operator import Operator, SlotOperator
-from jaxgossip.registry import Registry
-from jaxgossip.typing import NodeFloats, Rows
 
 if TYPE_CHECKING:
     from jaxgossip.network.adversaries import Scene

@@ -1,8 +1,8 @@
 """What the network does to messages and nodes, round by round. The semantics, once:
 
 * **drop**: each message is lost with this probability, by itself. It was sent, so it counts. Its weight stays with the
-  receiver (see :mod:`jaxgossip.mixing.operator`), in push-sum its mass with the sender (:mod:`jaxgossip.mixing.mass`):
-  all messages dropped is training in isolation.
+  receiver (see :mod:`jaxgossip.mixing.operator`), in push-sum its mass with the sender
+  (:mod:`jaxgossip.mixing.column_stochastic`): all messages dropped is training in isolation.
 * **link_drop**: each link fails for a round with this probability, in both directions together: symmetric weights stay
   symmetric, and the mean is kept.
 * **online**: a node takes part with this probability. A node that is offline does nothing: it sends no message, receives
@@ -23,8 +23,8 @@ from dataclasses import dataclass
 
 import jax
 
-from jaxgossip.checks import described_as, is_number, number, shown, whole
-from jaxgossip.errors import ArgumentTypeError, InputError
+from jaxgossip.core.arguments import described_as, is_number, number, shown, whole
+from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.network.adversaries import Adversary
 from jaxgossip.network.aggregation import Aggregation
 

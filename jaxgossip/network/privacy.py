@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgossip.errors import GraphError, InputError
+from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.network.observed import in_whole_numbers, share_seen
 from jaxgossip.topology import Weights, from_matrix, second_largest_modulus
 

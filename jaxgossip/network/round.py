@@ -7,17 +7,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxgossip.checks import fits
-from jaxgossip.errors import InputError
-from jaxgossip.mixing import Faults, Mixing, Operator, counting
+from jaxgossip.core import counting
+from jaxgossip.core.arguments import fits
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import pair_words, purpose_key, to_unit
+from jaxgossip.core.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.mixing import Faults, Mixing, Operator
 from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
 from jaxgossip.network.traffic import Traffic
 from jaxgossip.network.wallclock import AtServer, Neighbourly
-from jaxgossip.random import pair_words, purpose_key, to_unit
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.special import ndtr, ndtri
 
-from jaxgossip.checks import guarded, numbers
-from jaxgossip.errors import InputError
-from jaxgossip.files import read_text
-from jaxgossip.registry import Registry
+from jaxgossip.core.arguments import guarded, numbers
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.files import read_text
+from jaxgossip.core.registry import Registry
 
 BYTES_A_MBIT = 1e6 / 8
 COLUMNS = ("node", "compute_s", "up_mbit_s", "down_mbit_s", "latency_s")

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import jax
 
-from jaxgossip.mixing import counting
-from jaxgossip.mixing.counting import Count
+from jaxgossip.core import counting
+from jaxgossip.core.counting import Count
 from jaxgossip.network.wallclock import Exchange
 
 
@@ -15,7 +15,7 @@ class Traffic:
     """Messages and bytes sent by all nodes together; the information that every algorithm's step emits.
 
     Attributes:
-        messages: how many (see :mod:`jaxgossip.mixing.counting`).
+        messages: how many (see :mod:`jaxgossip.core.counting`).
         bytes_sent: their payload, in bytes, all of it.
         metadata_bytes: how many of these bytes are no values of a model: indices, scales, ages, weights.
         exchanges: for whom nodes wait, one exchange after another; empty where no time is kept.

@@ -32,11 +32,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float64, UInt32
 
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import NodeMask
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.network.speeds import Speeds
 from jaxgossip.topology import Order
-from jaxgossip.typing import NodeMask
 
 Times = Float64[Array, " n"]
 Clock = UInt32[Array, "n 2"]

@@ -1,7 +1,7 @@
 """Engines that run an algorithm, what they measure, and how a run is saved."""
 
-from jaxgossip.simulation.events import EventRun as EventRun
-from jaxgossip.simulation.events import simulate_events as simulate_events
+from jaxgossip.simulation.events.engine import EventRun as EventRun
+from jaxgossip.simulation.events.engine import simulate_events as simulate_events
 from jaxgossip.simulation.metrics import Metrics as Metrics
 from jaxgossip.simulation.program import Program as Program
 from jaxgossip.simulation.program import RunState as RunState

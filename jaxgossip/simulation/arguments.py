@@ -7,8 +7,8 @@ import jax
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.algorithms.protocol import check_schedule
-from jaxgossip.checks import MOST_SEED, is_number, shown, whole
-from jaxgossip.errors import ArgumentTypeError, InputError
+from jaxgossip.core.arguments import MOST_SEED, is_number, shown, whole
+from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.topology import Graph
 

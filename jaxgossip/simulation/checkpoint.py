@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip import disk
-from jaxgossip.errors import JaxGossipWarning, RunError
-from jaxgossip.typing import PyTree
+from jaxgossip.core import disk
+from jaxgossip.core.errors import JaxGossipWarning, RunError
+from jaxgossip.core.typing import PyTree
 
 KEEP = 2
 ANEW = "run it again from the start with 'jaxgossip run'"

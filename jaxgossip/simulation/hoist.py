@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_jaxpr
 
-from jaxgossip.typing import PyTree
+from jaxgossip.core.typing import PyTree
 
 _ADDRESS = re.compile(r"0x[0-9a-f]+")
 

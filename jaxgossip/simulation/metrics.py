@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm
+from jaxgossip.core.random import purpose_key
+from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows
 from jaxgossip.learning import Problem
 from jaxgossip.mixing.bijection import random_bijection
-from jaxgossip.mixing.structured import blocked_mean
-from jaxgossip.random import purpose_key
-from jaxgossip.typing import NodeInts, PRNGKey, PyTree, Rows
+from jaxgossip.mixing.operators.structured import blocked_mean
 
 QUANTILES = (5, 25, 50, 75, 95)
 

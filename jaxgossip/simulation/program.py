@@ -15,16 +15,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.checks import described
-from jaxgossip.errors import ArgumentTypeError, InputError, RunError
-from jaxgossip.mixing import counting
+from jaxgossip.core import counting
+from jaxgossip.core.arguments import described
+from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
+from jaxgossip.core.random import purpose_key, run_key
+from jaxgossip.core.typing import PRNGKey, PyTree, accumulator
 from jaxgossip.network import Conditions, Round, Speeds, Timing, Traffic
 from jaxgossip.network.wallclock import Clock
-from jaxgossip.random import purpose_key, run_key
 from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.simulation.metrics import measure
 from jaxgossip.topology import Order
-from jaxgossip.typing import PRNGKey, PyTree, accumulator
 
 
 @jax.tree_util.register_dataclass

@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.mixing.counting import to_int
+from jaxgossip.core.counting import to_int
+from jaxgossip.core.typing import PyTree
 from jaxgossip.simulation.alike import Family, Template
 from jaxgossip.simulation.hoist import digest
 from jaxgossip.simulation.metrics import lost_in
 from jaxgossip.simulation.program import RunState
 from jaxgossip.simulation.rounds import Observer, Status, rounds_of_a_chunk, virtual_seconds
-from jaxgossip.typing import PyTree
 
 
 @dataclass

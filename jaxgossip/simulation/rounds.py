@@ -10,13 +10,13 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
-from jaxgossip.mixing.counting import to_int
+from jaxgossip.core.counting import to_int
+from jaxgossip.core.typing import PyTree, Rows
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_parts, check_precision
 from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import Program, RunState, by_node, check_start
-from jaxgossip.typing import PyTree, Rows
 
 CHUNK_S = 1.0
 """A chunk aims at this many seconds: progress moves, and a stop is prompt."""

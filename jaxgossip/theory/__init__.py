@@ -4,7 +4,7 @@ Every file of ``plots/`` has the four parts ``predict``, ``measure``, ``draw`` a
 whose docstring opens with the sentence that the picture proves.
 """
 
-from jaxgossip.registry import Registry
+from jaxgossip.core.registry import Registry
 from jaxgossip.theory.plot import Claim as Claim
 from jaxgossip.theory.plot import Plot as Plot
 from jaxgossip.theory.plots.acceleration import acceleration

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from jaxgossip.experiment.plots import style
+from jaxgossip.plotting.style import style
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 """One a series, so that series differ without colour."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from jaxgossip import disk
-from jaxgossip.errors import ConfigError, RunError
-from jaxgossip.experiment.plots import save_figure, style
+from jaxgossip.core import disk
+from jaxgossip.core.errors import ConfigError, RunError
+from jaxgossip.plotting.style import save_figure, style
 from jaxgossip.theory import PLOTS, drawing
 from jaxgossip.theory.plot import Claim, Plot
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm
+from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
 from jaxgossip.learning.device import normal_at
 from jaxgossip.network import Round
 from jaxgossip.topology import Order
-from jaxgossip.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
 
 
 class Errors(NamedTuple):

@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.learning.partition import Partition
-from jaxgossip.network.schedule import Messages, Source
-from jaxgossip.network.schedule.peers import Preferences
-from jaxgossip.simulation.events import simulate_events
+from jaxgossip.core.typing import NodeScores, PyTree
+from jaxgossip.learning.partitions.partition import Partition
+from jaxgossip.schedule import Messages, Source
+from jaxgossip.schedule.peers import Preferences
+from jaxgossip.simulation.events.engine import simulate_events
 from jaxgossip.simulation.metrics import Metrics
-from jaxgossip.typing import NodeScores, PyTree
 
 
 class Beside:

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.krylov import conjugate_gradients
 
 MAX_NEWTON_STEPS = 100

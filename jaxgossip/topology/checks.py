@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 
 MAX_NODES = 2**31 - 1
 """Neighbour lists hold node numbers as int32."""

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from jaxgossip.errors import DisconnectedGraphWarning, GraphError
+from jaxgossip.core.errors import DisconnectedGraphWarning, GraphError
 from jaxgossip.topology.graph import Graph
 
 SHOWN = 5

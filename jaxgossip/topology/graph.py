@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.order import Order
 from jaxgossip.topology.room import check_links
 from jaxgossip.topology.structures import Circulant, Complete, Hypercube, Lattice, Star, Structure

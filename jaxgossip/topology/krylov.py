@@ -8,7 +8,7 @@ from scipy.linalg import eigh_tridiagonal
 from scipy.linalg.blas import daxpy  # pyright: ignore[reportAttributeAccessIssue] - made by f2py, without types
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 
 Multiply = Callable[[np.ndarray], np.ndarray]
 """The product of a symmetric matrix with a vector (n,)."""

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, Star
 from jaxgossip.topology.krylov import (
     Multiply,

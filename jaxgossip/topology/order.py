@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 
 MAX_COMPLETE_EDGES = 2**28
 """A complete graph lists its edges only up to here (a gibibyte of indices)."""

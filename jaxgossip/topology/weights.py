@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.balancing import balance, balance_symmetric
 from jaxgossip.topology.checks import square_matrix
 from jaxgossip.topology.graph import Circulant, Graph, from_pattern

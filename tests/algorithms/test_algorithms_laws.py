@@ -12,7 +12,7 @@ import jaxgossip as jg
 from jaxgossip.algorithms.gossip_learning import Merging, Model
 from jaxgossip.algorithms.protocol import Deliveries
 from jaxgossip.network import Conditions, Round
-from jaxgossip.network.schedule import Kind
+from jaxgossip.schedule import Kind
 from tests.laws import assert_follows, assert_uniform, drawn, law_of, rows
 
 

@@ -14,10 +14,10 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.algorithms import ALGORITHMS, Algorithm
-from jaxgossip.mixing import counting
+from jaxgossip.core import counting
+from jaxgossip.core.random import run_key
 from jaxgossip.network import Conditions, Round, Traffic
 from jaxgossip.network.conditions import FAULTLESS
-from jaxgossip.random import run_key
 from jaxgossip.simulation.program import by_node, first
 from jaxgossip.topology import weights
 from tests.algorithms.cases import CASES, Case, N, P

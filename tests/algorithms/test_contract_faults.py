@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
+from jaxgossip.core.random import run_key
 from jaxgossip.network import Conditions, Round
-from jaxgossip.random import run_key
 from jaxgossip.simulation.program import first
 from jaxgossip.topology import Graph, Order
 from tests.algorithms.cases import CASES, Case, N, P

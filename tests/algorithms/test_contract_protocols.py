@@ -14,9 +14,9 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.algorithms import PROTOCOLS, GossipProtocol
 from jaxgossip.algorithms.protocol import Deliveries
-from jaxgossip.network.schedule import Kind, Schedule, clocks, schedule
-from jaxgossip.network.schedule.exchanges import EXCHANGES
-from jaxgossip.random import purpose_key, run_key
+from jaxgossip.core.random import purpose_key, run_key
+from jaxgossip.schedule import Kind, Schedule, clocks, schedule
+from jaxgossip.schedule.exchanges import EXCHANGES
 from jaxgossip.simulation import Result, simulate_events
 
 N, P, CYCLES = 8, 5, 4

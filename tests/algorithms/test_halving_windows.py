@@ -10,7 +10,7 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.algorithms.halving_windows import windows
-from jaxgossip.mixing import counting
+from jaxgossip.core import counting
 from jaxgossip.network import Conditions, Round, Traffic
 
 

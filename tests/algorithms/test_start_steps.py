@@ -10,8 +10,8 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.algorithms import PROTOCOLS
-from jaxgossip.errors import InputError
-from jaxgossip.random import purpose_key
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import purpose_key
 from tests.algorithms.cases import CASES, Case, N, P
 from tests.algorithms.test_contract_protocols import CASES as BY_CLOCKS
 from tests.algorithms.test_contract_protocols import Case as ByClocks

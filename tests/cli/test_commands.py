@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from jaxgossip.bench import scaling
+from jaxgossip.bench.case import Measured
 from jaxgossip.cli.main import main
-from jaxgossip.cli.names import kinds, listing
-from jaxgossip.cli.tables import table
-from jaxgossip.experiment.bench import scaling
-from jaxgossip.experiment.bench.case import Measured
+from jaxgossip.cli.terminal.names import kinds, listing
+from jaxgossip.cli.terminal.tables import table
 
 
 @pytest.fixture

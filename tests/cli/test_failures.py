@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from jaxgossip.cli import start as beginning
-from jaxgossip.cli.failures import failed
-from jaxgossip.cli.output import fail, plain, printable, say
-from jaxgossip.experiment import run as runs
+from jaxgossip.cli.terminal.failures import failed
+from jaxgossip.cli.terminal.output import fail, plain, printable, say
+from jaxgossip.experiment.runs import run as runs
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -41,7 +41,7 @@ def test_the_unforeseen_is_one_sentence_and_its_trace_is_kept(
         raise AssertionError("a thing\nof several lines")
 
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr("jaxgossip.cli.variants.build", broken)
+    monkeypatch.setattr("jaxgossip.cli.terminal.variants.build", broken)
     code, out, err = called("validate", config)
     (trace,) = tmp_path.glob("jaxgossip-*.txt")
     assert (code, out) == (1, "")
@@ -110,7 +110,7 @@ def test_ctrl_c_is_told_wherever_it_hits(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxgossip.experiment.optimized.optimized", stopped)
+    monkeypatch.setattr("jaxgossip.experiment.topologies.optimized.optimized", stopped)
     code, _, err = called("topology", "optimize", "ring", "--nodes", "4")
     assert code == 130
     assert err.startswith("error: interrupted\n\nhint: ")

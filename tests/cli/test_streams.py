@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgossip.cli.output import Unheard
+from jaxgossip.cli.terminal.output import Unheard
 from tests.experiment.tiny import TEXT
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from jaxgossip.cli import tables
-from jaxgossip.cli.tables import columns, run_table, table
+from jaxgossip.cli.terminal import tables
+from jaxgossip.cli.terminal.tables import columns, run_table, table
 
 WORDS = st.lists(
     st.sampled_from(["ring", "D-SGD", "random", "12.5%", "–", "a_name_of_20_letters"]), min_size=1, max_size=6

@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgossip.cli.output import slow
-from jaxgossip.errors import InputError
-from jaxgossip.experiment.atlas import page
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load
+from jaxgossip.cli.terminal.output import slow
+from jaxgossip.core.errors import InputError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.topologies.pictures import page
 from jaxgossip.topology import metropolis_hastings, path
 from jaxgossip.topology.graph import from_links
-from jaxgossip.topology.measures import measure
+from jaxgossip.topology.spectra.measures import measure
 
 
 @pytest.fixture
@@ -178,7 +178,7 @@ def test_what_is_slow_is_told_again_until_it_is_done(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("WAIT_S", "AGAIN_S"):
-        monkeypatch.setattr(f"jaxgossip.cli.output.{name}", 0.02)
+        monkeypatch.setattr(f"jaxgossip.cli.terminal.output.{name}", 0.02)
     with slow("counting"):
         time.sleep(0.3)
     first, *more = capsys.readouterr().err.splitlines()
@@ -204,8 +204,8 @@ def test_rounding_is_no_result_and_hides_none(call: Callable[..., tuple[int, str
 def test_optimize_tells_how_far_it_is(
     call: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jaxgossip.cli.output.WAIT_S", 0.02)
-    monkeypatch.setattr("jaxgossip.cli.progress.SHARE_S", 0.02)
+    monkeypatch.setattr("jaxgossip.cli.terminal.output.WAIT_S", 0.02)
+    monkeypatch.setattr("jaxgossip.cli.terminal.progress.SHARE_S", 0.02)
     code, _, err = call("optimize", "ring", "--nodes", "6", "--rounds", "2", "--steps", "30")
     assert code == 0
     assert re.search(r"^  ring: fastest weights, \d+% done", err, re.MULTILINE)

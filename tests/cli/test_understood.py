@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.observer import Reporter
-from jaxgossip.experiment.run import announced_build
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.runs.observer import Reporter
+from jaxgossip.experiment.runs.run import announced_build
 
 Called = Callable[..., tuple[int, str, str]]
 

@@ -9,7 +9,7 @@ import pytest
 
 from jaxgossip.compression.quantizers import qsgd
 from jaxgossip.compression.sparsifiers import random_k
-from jaxgossip.random import hashed_uniform
+from jaxgossip.core.random import hashed_uniform
 from tests.laws import assert_distributed, assert_follows, drawn, law_of, rows
 
 TWO = jnp.arange(2, dtype=jnp.int32)

@@ -23,7 +23,7 @@ from jaxgossip.compression import (
     sign,
     top_k,
 )
-from jaxgossip.errors import ConfigError, InputError
+from jaxgossip.core.errors import ConfigError, InputError
 
 F4, F2, F8 = np.dtype("f4"), np.dtype("f2"), np.dtype("f8")
 ALL = [COMPRESSORS[name]() for name in COMPRESSORS]

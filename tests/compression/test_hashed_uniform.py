@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgossip.random import hashed_bits, hashed_uniform
+from jaxgossip.core.random import hashed_bits, hashed_uniform
 
 N, P = 2000, 64
 NODES = jnp.arange(N, dtype=jnp.int32)

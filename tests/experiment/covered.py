@@ -10,20 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import GossipProtocol
-from jaxgossip.experiment.build import Experiment, Shared, build, build_graph
-from jaxgossip.experiment.catalogue import standard, takes
-from jaxgossip.experiment.config import validate
-from jaxgossip.experiment.run import precision
-from jaxgossip.experiment.schema import configurable
-from jaxgossip.experiment.sections import SUPPLIED, Config
+from jaxgossip.experiment.build.experiment import Experiment, Shared, build, build_graph
+from jaxgossip.experiment.config.catalogue import standard, takes
+from jaxgossip.experiment.config.load import validate
+from jaxgossip.experiment.config.schema import configurable
+from jaxgossip.experiment.config.sections import SUPPLIED, Config
+from jaxgossip.experiment.runs.run import precision
 from jaxgossip.learning import TASKS
-from jaxgossip.mixing.learned import Edges
-from jaxgossip.network.schedule import EXCHANGES
+from jaxgossip.mixing.optimized.weights import Edges
+from jaxgossip.schedule import EXCHANGES
 from jaxgossip.simulation.alike import Template
 from jaxgossip.simulation.compiled import Compiler
-from jaxgossip.simulation.flow import Flow
+from jaxgossip.simulation.events.program import WaveProgram
+from jaxgossip.simulation.events.stretches import Flow
 from jaxgossip.simulation.program import Steps
-from jaxgossip.simulation.waving import WaveProgram
 from jaxgossip.topology import Graph, metropolis_hastings
 from tests.experiment.covering import IN_EVENTS, IN_ROUNDS, LEARNING, NONE, Array, Row, Rule, covering, every_pair
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS
 from jaxgossip.compression import COMPRESSORS
-from jaxgossip.experiment import sections
+from jaxgossip.experiment.config import sections
 from jaxgossip.learning import DATASETS, MODELS, OPTIMIZERS, PARTITIONS, TASKS
 from jaxgossip.mixing import MIXINGS
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS
-from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.topology import TOPOLOGIES
 
 NONE = "-"

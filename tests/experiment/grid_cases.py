@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.observer import Reporter
-from jaxgossip.experiment.run import precision
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.runs.observer import Reporter
+from jaxgossip.experiment.runs.run import precision
 from jaxgossip.simulation import Program
 from jaxgossip.simulation.rounds import make_record
 
@@ -88,7 +88,7 @@ def found_alone(run) -> list[dict]:
 
 
 def run_text(run) -> str:
-    from jaxgossip.experiment.describe import resolved_toml
+    from jaxgossip.experiment.config.describe import resolved_toml
 
     return resolved_toml(run.config)
 

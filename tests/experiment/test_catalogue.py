@@ -2,8 +2,8 @@
 
 import pytest
 
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load
 from jaxgossip.mixing import MIXINGS
 from jaxgossip.topology import TOPOLOGIES
 

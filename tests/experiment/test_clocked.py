@@ -11,15 +11,15 @@ import pytest
 
 from jaxgossip.algorithms import PROTOCOLS
 from jaxgossip.cli.main import main
-from jaxgossip.errors import ConfigError, InputError
-from jaxgossip.experiment import labels
-from jaxgossip.experiment import run as runs
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load, resolved_toml
-from jaxgossip.experiment.footprint import footprint
-from jaxgossip.experiment.report import RunData
-from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
-from jaxgossip.network.schedule.exchanges import EXCHANGES
+from jaxgossip.core.errors import ConfigError, InputError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load, resolved_toml
+from jaxgossip.experiment.planning.footprint import footprint
+from jaxgossip.experiment.plots import labels
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.runs import run as runs
+from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.schedule.exchanges import EXCHANGES
 
 NODES, CYCLES = 6, 4
 TEXT = f"""
@@ -173,7 +173,7 @@ def test_a_file_of_messages_takes_the_place_of_drawn_ones(text: Path, tmp_path: 
 
 
 def _init_key(seed: int):
-    from jaxgossip.random import purpose_key, run_key
+    from jaxgossip.core.random import purpose_key, run_key
 
     return purpose_key(run_key(seed), "init")
 
@@ -320,7 +320,7 @@ def test_a_grid_runs_one_by_one_and_fills_its_folder(
 def test_a_plan_tells_of_copies_in_flight_and_of_time(
     text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("jaxgossip.experiment.footprint.CALIBRATION_S", 0.01)
+    monkeypatch.setattr("jaxgossip.experiment.planning.footprint.CALIBRATION_S", 0.01)
     assert _called(monkeypatch, "plan", str(text), "--set", "delay={kind='constant', seconds=2.5}") == 0
     told = capsys.readouterr().out
     assert "copies in flight" in told

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxgossip.experiment import run as runs
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.observer import Reporter
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.runs import run as runs
+from jaxgossip.experiment.runs.observer import Reporter
 
 TEXT = """
 name = "stopped"

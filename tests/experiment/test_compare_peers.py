@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from jaxgossip.experiment.bench import reference
+from jaxgossip.bench import reference
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "compare_peers.py"
 PEER = """

@@ -12,13 +12,13 @@ import pytest
 from pydantic import ValidationError
 
 from jaxgossip.algorithms import PROTOCOLS
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import catalogue as catalogues
-from jaxgossip.experiment.catalogue import Catalogue
-from jaxgossip.experiment.config import Config, json_schema, load, resolved_toml
-from jaxgossip.experiment.sections import SECTIONS
-from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
-from jaxgossip.registry import Registry
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.registry import Registry
+from jaxgossip.experiment.config import catalogue as catalogues
+from jaxgossip.experiment.config.catalogue import Catalogue
+from jaxgossip.experiment.config.load import Config, json_schema, load, resolved_toml
+from jaxgossip.experiment.config.sections import SECTIONS
+from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
 
 
 def ring(nodes: int):
@@ -413,7 +413,7 @@ def test_the_schema_is_a_union_over_kinds_with_descriptions():
 
 
 def test_reading_a_configuration_leaves_the_drawing_library_alone():
-    code = "import jaxgossip.experiment.config, sys; sys.exit('matplotlib' in sys.modules)"
+    code = "import jaxgossip.experiment.config.load, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment.config import load, resolved_toml
-from jaxgossip.experiment.examples import examples, examples_folder
-from jaxgossip.experiment.labels import footnote
-from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.run import run
-from jaxgossip.experiment.sweep import variants
-from jaxgossip.registry import load_object
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.registry import load_object
+from jaxgossip.experiment.config.examples import examples, examples_folder
+from jaxgossip.experiment.config.load import load, resolved_toml
+from jaxgossip.experiment.plots.labels import footnote
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.runs.run import run
+from jaxgossip.experiment.sweeps.variants import variants
 
 SMALL = {
     "quickstart": [],
@@ -158,7 +158,7 @@ baselines = []
 
 
 def test_the_order_of_rows_is_invisible_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jaxgossip.experiment import build as builder
+    from jaxgossip.experiment.build import experiment as builder
 
     monkeypatch.setattr(builder, "LOCALISE_FROM", 100)
     monkeypatch.setattr("jaxgossip.topology.locality.WINDOW", 64)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from jaxgossip.cli.main import main
-from jaxgossip.errors import JaxGossipError
-from jaxgossip.experiment.build import Shared
-from jaxgossip.experiment.catalogue import standard
-from jaxgossip.experiment.config import resolved_toml, validate
-from jaxgossip.experiment.sections import OF_EVENTS as EVENT_SECTIONS
-from jaxgossip.experiment.sections import OF_ROUNDS as ROUND_SECTIONS
-from jaxgossip.experiment.sections import Config
+from jaxgossip.core.errors import JaxGossipError
+from jaxgossip.experiment.build.experiment import Shared
+from jaxgossip.experiment.config.catalogue import standard
+from jaxgossip.experiment.config.load import resolved_toml, validate
+from jaxgossip.experiment.config.sections import OF_EVENTS as EVENT_SECTIONS
+from jaxgossip.experiment.config.sections import OF_ROUNDS as ROUND_SECTIONS
+from jaxgossip.experiment.config.sections import Config
 from tests.experiment.covered import arrays, options, trace, tree
 from tests.experiment.covering import IN_EVENTS, IN_ROUNDS, LEARNING, NONE, Row, covering, every_pair, pairs_of
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import ConfigError, JaxGossipError, JaxGossipWarning, RunError
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.run import resume, run
-from jaxgossip.experiment.sweep import note_of, runs_in, sweep, variants
+from jaxgossip.core.errors import ConfigError, JaxGossipError, JaxGossipWarning, RunError
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.runs.run import resume, run
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
+from jaxgossip.experiment.sweeps.variants import note_of, runs_in, sweep, variants
 from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
 
 LONG = TEXT.replace("rounds = 4", "rounds = 8")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jaxgossip.errors import JaxGossipError
-from jaxgossip.experiment import labels
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.report import RunData, compare_table, final_numbers
-from jaxgossip.experiment.run import resume, run
+from jaxgossip.core.errors import JaxGossipError
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.plots import labels
+from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
+from jaxgossip.experiment.runs.run import resume, run
 from tests.experiment.mutations import damage
 from tests.experiment.tiny import TEXT, Stop, quick
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from jaxgossip.errors import ConfigError, DataError
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load, resolved_toml
+from jaxgossip.core.errors import ConfigError, DataError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load, resolved_toml
 
 TABLE = """
 topology = {kind = "ring", nodes = 4}

@@ -5,19 +5,19 @@ import json
 import numpy as np
 import pytest
 
-from jaxgossip.cli.outcome import report
-from jaxgossip.errors import InputError, RunError
-from jaxgossip.experiment import labels
-from jaxgossip.experiment.bands import bands, interval, summary_rows
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.facts import ending_facts, unmeasured_words
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.plots import compare
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.report import RunData, compare_table, final_numbers
-from jaxgossip.experiment.run import resume, run
-from jaxgossip.experiment.standings import standings
+from jaxgossip.cli.terminal.outcome import report
+from jaxgossip.core.errors import InputError, RunError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.plots import labels
+from jaxgossip.experiment.plots.bands import bands, interval, summary_rows
+from jaxgossip.experiment.plots.rankings import standings
+from jaxgossip.experiment.plots.runs import compare
+from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
+from jaxgossip.experiment.runs.manifest import ending_facts, unmeasured_words
+from jaxgossip.experiment.runs.run import resume, run
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
 from tests.experiment.grid_cases import TEXT, Listener
 from tests.experiment.test_plots import make, words  # noqa: F401 - make is a fixture
 

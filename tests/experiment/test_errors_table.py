@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
 
 BAD = """
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.network.schedule import Delay
+from jaxgossip.schedule import Delay
 
 def algorithm(problem, optimizer, W):
     return 1 / 0

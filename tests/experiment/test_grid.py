@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import replicate
-from jaxgossip.experiment.bands import bands, summary_rows
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand, lifted_numbers, parse_axis
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.toml import split
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.config.toml import split
+from jaxgossip.experiment.plots.bands import bands, summary_rows
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.sweeps import grid_run
+from jaxgossip.experiment.sweeps.grid import expand, lifted_numbers, parse_axis
+from jaxgossip.experiment.sweeps.grid_run import run_grid
 from jaxgossip.simulation import simulate
 from jaxgossip.simulation.alike import families
 from jaxgossip.simulation.program import Steps
@@ -186,9 +186,9 @@ def test_numbers_that_rule_faults_out_stay_in_the_program(config) -> None:
 
 
 def test_runs_of_two_precisions_share_no_table_of_weights(config, tmp_path) -> None:
-    shared = replicate.Shared()
+    shared = grid_run.Shared()
     for run in expand(config, ["device.dtype=float32,float64"], 1, ["topology={kind='star', nodes=40}"]).runs:
-        with replicate.precision(run.config):
+        with grid_run.precision(run.config):
             W, dtype = build(run.config, shared=shared).W, run.config.device.dtype
             assert W.self_weight.dtype == dtype
             assert build(run.config, shared=shared).W is W
@@ -245,7 +245,7 @@ def test_draws_under_vmap_are_those_alone() -> None:
 
 
 def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(replicate, "available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
+    monkeypatch.setattr(grid_run, "available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
     grid, listener = expand(config, ["optimizer.learning_rate=0.1,0.2"], 3), Listener()
     run_grid(grid, tmp_path / "out", reporter=listener)
     assert 1 < listener.compilations < 6

@@ -4,12 +4,12 @@ import shutil
 
 import pytest
 
-from jaxgossip.errors import ConfigError, InputError
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.sweep import sweep, variants
+from jaxgossip.core.errors import ConfigError, InputError
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
+from jaxgossip.experiment.sweeps.variants import sweep, variants
 from tests.experiment.grid_cases import TEXT, Impatient, Listener, alone, assert_same, records
 
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from jaxgossip.cli.main import main
-from jaxgossip.cli.progress import TerminalReporter
-from jaxgossip.experiment import labels
-from jaxgossip.experiment.bands import bands, interval, summary_rows, summary_table
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.plots import summary
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.sweep import runs_in
+from jaxgossip.cli.terminal.progress import TerminalReporter
+from jaxgossip.experiment.plots import labels
+from jaxgossip.experiment.plots.bands import bands, interval, summary_rows, summary_table
+from jaxgossip.experiment.plots.runs import summary
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
+from jaxgossip.experiment.sweeps.variants import runs_in
 from tests.experiment.grid_cases import records
 
 

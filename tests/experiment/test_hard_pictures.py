@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import labels
-from jaxgossip.experiment.bands import bands, summary_rows, summary_table
-from jaxgossip.experiment.plots import compare, style, summary
-from jaxgossip.experiment.report import RunData, compare_table, final_numbers
-from jaxgossip.experiment.standings import standings
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.plots import labels
+from jaxgossip.experiment.plots.bands import bands, summary_rows, summary_table
+from jaxgossip.experiment.plots.rankings import standings
+from jaxgossip.experiment.plots.runs import compare, summary
+from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
+from jaxgossip.plotting.style import style
 from tests.experiment.test_plots import CONFIG, distances, record, words
 
 KINDS = {

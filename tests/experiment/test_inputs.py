@@ -7,17 +7,18 @@ from unittest.mock import Mock
 
 import pytest
 
-from jaxgossip import disk
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import inputs, replicate
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.log import MetricsLog
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.report import RunData
-from jaxgossip.experiment.run import resume, run
-from jaxgossip.experiment.sweep import sweep, variants
-from jaxgossip.files import absolute
+from jaxgossip.core import disk
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.files import absolute
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.results import inputs
+from jaxgossip.experiment.results.log import MetricsLog
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.runs.run import resume, run
+from jaxgossip.experiment.sweeps import grid_run
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
+from jaxgossip.experiment.sweeps.variants import sweep, variants
 from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
 
 EDGES = "0 1\n1 2\n2 0\n"
@@ -145,7 +146,7 @@ def test_a_group_that_has_ended_before_its_files_changed_gets_no_folders(
     out, settings = tmp_path / "out", ["checkpoint.every_s=1000.0"]
     grid = expand(config, ["optimizer.learning_rate=0.3,0.4"], overrides=settings)
     with monkeypatch.context() as patched:
-        patched.setattr(replicate, "_write", Mock(side_effect=OSError))
+        patched.setattr(grid_run, "_write", Mock(side_effect=OSError))
         with pytest.raises(OSError):
             run_grid(grid, out)
     (tmp_path / "graph.txt").write_text(EDGES + "\n")

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import replicate
-from jaxgossip.experiment import run as runs
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.report import RunData, final_numbers
-from jaxgossip.experiment.sweep import sweep, variants, write_table
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.results.run_data import RunData, final_numbers
+from jaxgossip.experiment.runs import run as runs
+from jaxgossip.experiment.sweeps import grid_run
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.variants import sweep, variants, write_table
 from tests.experiment.faulty_disk import Tree, full_from, kill_points, put_tree, tree_of
 from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
 
@@ -78,7 +78,7 @@ def of_a_grid(out: Path, *, force: bool = False) -> None:
     config = out.parent / "small.toml"
     config.write_text(TEXT)
     grid = expand(config, ["optimizer.learning_rate=0.1,0.2"], 2)
-    replicate.run_grid(grid, out / "grid", force=force)
+    grid_run.run_grid(grid, out / "grid", force=force)
     found = [RunData.load(out / "grid" / one.config.name) for one in grid.runs]
     write_table([final_numbers(one) for one in found], out / "grid")
 

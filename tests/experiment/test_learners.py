@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.cli.outcome import report
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment.config import load, resolved_toml
-from jaxgossip.experiment.report import RunData, final_numbers
-from jaxgossip.experiment.run import run
+from jaxgossip.cli.terminal.outcome import report
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config.load import load, resolved_toml
+from jaxgossip.experiment.results.run_data import RunData, final_numbers
+from jaxgossip.experiment.runs.run import run
 from tests.experiment.grid_cases import Listener
 
 NETWORK = 'rounds = 6\nevaluation.every = 3\ntopology = {kind = "ring", nodes = 8}\noptimizer.learning_rate = 0.1\n'

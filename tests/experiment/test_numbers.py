@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from jaxgossip.errors import ConfigError, InputError
-from jaxgossip.experiment import sections
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.catalogue import standard
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.schema import options_model
-from jaxgossip.registry import Registry
+from jaxgossip.core.errors import ConfigError, InputError
+from jaxgossip.core.registry import Registry
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config import sections
+from jaxgossip.experiment.config.catalogue import standard
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.config.schema import options_model
 
 TEXT = """
 name = "small"

@@ -9,12 +9,12 @@ import jax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import InputError
-from jaxgossip.experiment import plan as plans
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import Config, load
-from jaxgossip.experiment.plan import check_fits, check_outline, memory_plan, plan
-from jaxgossip.experiment.run import run
+from jaxgossip.core.errors import InputError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import Config, load
+from jaxgossip.experiment.planning import plan as plans
+from jaxgossip.experiment.planning.plan import check_fits, check_outline, memory_plan, plan
+from jaxgossip.experiment.runs.run import run
 from jaxgossip.simulation.program import Program
 from jaxgossip.topology import room
 

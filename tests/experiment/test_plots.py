@@ -11,10 +11,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import labels, panels, toml, units
-from jaxgossip.experiment.plots import MAX_RUNS, compare, save_figure, summary
-from jaxgossip.experiment.report import RunData, compare_table, final_numbers
+from jaxgossip.core import units
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config import toml
+from jaxgossip.experiment.plots import labels, panels
+from jaxgossip.experiment.plots.runs import MAX_RUNS, compare, summary
+from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
+from jaxgossip.plotting import scales
+from jaxgossip.plotting.style import save_figure
 
 CONFIG = {
     "name": "small",
@@ -333,8 +337,9 @@ def test_a_picture_is_written_without_global_state(make, tmp_path):
 import sys, matplotlib as mpl
 before = mpl.rcParams.copy()
 from pathlib import Path
-from jaxgossip.experiment.plots import save_figure, summary
-from jaxgossip.experiment.report import RunData
+from jaxgossip.experiment.plots.runs import summary
+from jaxgossip.plotting.style import save_figure
+from jaxgossip.experiment.results.run_data import RunData
 save_figure(summary(RunData.load({str(folder)!r})), Path({str(tmp_path)!r}) / "new" / "summary.png")
 assert mpl.rcParams.copy() == before
 assert "matplotlib.pyplot" not in sys.modules
@@ -354,7 +359,7 @@ assert "jax" not in sys.modules
     ],
 )
 def test_bins_fit_the_values_that_can_occur(values, bars):
-    edges = panels.bin_edges(values)
+    edges = scales.bin_edges(values)
     counts = np.histogram(values, edges)[0]
     assert counts.sum() == values.size
     assert counts.tolist() == bars if bars else np.ptp(counts[:-1]) == 0

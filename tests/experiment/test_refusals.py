@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from jaxgossip.errors import JaxGossipError
-from jaxgossip.experiment.build import build, check_round
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.run import announced_build
+from jaxgossip.core.errors import JaxGossipError
+from jaxgossip.experiment.build.experiment import build, check_round
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.runs.run import announced_build
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
 from jaxgossip.simulation.alike import Template
 from jaxgossip.simulation.program import Steps
 from tests.experiment.grid_cases import TEXT as CLASSES

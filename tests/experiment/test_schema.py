@@ -11,8 +11,8 @@ import optax
 import pytest
 from pydantic import Field, ValidationError
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment.schema import (
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config.schema import (
     MACHINERY,
     Section,
     configurable,

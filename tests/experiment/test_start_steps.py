@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import InputError
-from jaxgossip.experiment import run as runs
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.replicate import run_grid
+from jaxgossip.core.errors import InputError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.runs import run as runs
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
 from tests.experiment.grid_cases import TEXT, alone, assert_same, records
 from tests.experiment.test_clocked_resume import TEXT as BY_CLOCKS
 from tests.experiment.test_clocked_resume import Stop, told

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment.bench.case import Setting
-from jaxgossip.experiment.bench.methods import bench_methods
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.report import RunData, final_numbers
-from jaxgossip.experiment.standings import standings
-from jaxgossip.experiment.sweep import merged, sweep, variants, write_table
+from jaxgossip.bench.case import Setting
+from jaxgossip.bench.methods import bench_methods
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.plots.rankings import standings
+from jaxgossip.experiment.results.run_data import RunData, final_numbers
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.variants import merged, sweep, variants, write_table
 
 TEXT = """
 name = "small"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import toml
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config import toml
 
 # every character that UTF-8 can hold, line ends and control characters among them
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)

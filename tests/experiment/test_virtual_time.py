@@ -6,18 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import ConfigError, InputError
-from jaxgossip.experiment.bands import summary_rows, summary_table
-from jaxgossip.experiment.build import build
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.grid import expand
-from jaxgossip.experiment.labels import points
-from jaxgossip.experiment.measure import MEASURES, measures_of
-from jaxgossip.experiment.plots import compare, summary
-from jaxgossip.experiment.replicate import run_grid
-from jaxgossip.experiment.report import RunData, compare_table, final_numbers
-from jaxgossip.experiment.run import run
-from jaxgossip.experiment.target import reached, sentence
+from jaxgossip.core.errors import ConfigError, InputError
+from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.plots.bands import summary_rows, summary_table
+from jaxgossip.experiment.plots.labels import points
+from jaxgossip.experiment.plots.runs import compare, summary
+from jaxgossip.experiment.results.measures import MEASURES, measures_of
+from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
+from jaxgossip.experiment.results.target import reached, sentence
+from jaxgossip.experiment.runs.run import run
+from jaxgossip.experiment.sweeps.grid import expand
+from jaxgossip.experiment.sweeps.grid_run import run_grid
 from jaxgossip.network import speeds
 from tests.experiment.grid_cases import TEXT, Listener, alone, assert_same
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from jaxgossip import disk
-from jaxgossip.experiment import replicate
-from jaxgossip.experiment import run as runs
-from jaxgossip.experiment.build import Experiment
-from jaxgossip.experiment.describe import resolved_toml
+from jaxgossip.core import disk
+from jaxgossip.experiment.build.experiment import Experiment
+from jaxgossip.experiment.config.describe import resolved_toml
+from jaxgossip.experiment.runs import run as runs
+from jaxgossip.experiment.sweeps import grid_run
 from jaxgossip.simulation import replicas, rounds
 
 TEXT = """
@@ -70,18 +70,18 @@ def quick() -> Iterator[None]:
             known[key] = make()
         return known[key]
 
-    build, program, families = runs.build, rounds.Program, replicate.families
-    built, many, baseline = replicate._built, replicas.Replicas, Experiment.baseline
+    build, program, families = runs.build, rounds.Program, grid_run.families
+    built, many, baseline = grid_run._built, replicas.Replicas, Experiment.baseline
     origin = {"versions": {}, "device": {}, "flags": {}, "git": None}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runs, "build", lambda config: once(resolved_toml(config), lambda: build(config)))
         patch.setattr(rounds, "Program", lambda one, **its: once((id(one), "program"), lambda: program(one, **its)))
         patch.setattr(Experiment, "baseline", lambda self, name: once((id(self), name), lambda: baseline(self, name)))
         patch.setattr(
-            replicate, "_built", lambda run, shared: once(("run", run.config.name), lambda: built(run, shared))
+            grid_run, "_built", lambda run, shared: once(("run", run.config.name), lambda: built(run, shared))
         )
         patch.setattr(
-            replicate, "families",
+            grid_run, "families",
             lambda steps, *its, **more: once(
                 tuple(id(one.algorithm) for one in steps), lambda: families(steps, *its, **more)
             ),
@@ -90,7 +90,7 @@ def quick() -> Iterator[None]:
             replicas, "Replicas",
             lambda template, arrays, *_: once((id(template), len(arrays)), lambda: many(template, arrays)),
         )  # fmt: skip
-        for module in (runs, replicate):
+        for module in (runs, grid_run):
             patch.setattr(module, "provenance", lambda: origin)
         patch.setattr(runs, "check_outline", lambda *_: None)
         patch.setattr(runs, "check_fits", lambda *_: None)

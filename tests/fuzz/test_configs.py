@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, seed
 
-from jaxgossip.experiment import toml
+from jaxgossip.experiment.config import toml
 from tests.fuzz.calling import call, thorough
 from tests.fuzz.mutations import spoiled, trees
 

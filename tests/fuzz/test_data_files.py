@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 from jaxgossip.learning import load_file
-from jaxgossip.learning.arrays import Dataset
-from jaxgossip.learning.rating_files import read_ratings
+from jaxgossip.learning.data.arrays import Dataset
+from jaxgossip.learning.data.rating_files import read_ratings
 from tests.fuzz.calling import call, thorough
 from tests.fuzz.mutations import spoiled
 

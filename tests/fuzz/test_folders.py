@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgossip.experiment import toml
-from jaxgossip.experiment.config import load
-from jaxgossip.experiment.observer import Reporter
-from jaxgossip.experiment.run import run
+from jaxgossip.experiment.config import toml
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.runs.observer import Reporter
+from jaxgossip.experiment.runs.run import run
 from tests.fuzz.calling import call, thorough
 from tests.fuzz.mutations import damage, fresh
 from tests.fuzz.test_configs import QUADRATIC

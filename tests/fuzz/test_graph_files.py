@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgossip.errors import InputError
-from jaxgossip.experiment import toml
-from jaxgossip.mixing.learned import from_file
+from jaxgossip.core.errors import InputError
+from jaxgossip.experiment.config import toml
+from jaxgossip.mixing.optimized.weights import from_file
 from jaxgossip.topology import edge_list, path
 from jaxgossip.topology.graph import Graph
 from tests.fuzz.calling import call, thorough

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxgossip.cli import grid
-from jaxgossip.errors import ConfigError
-from jaxgossip.experiment import toml
+from jaxgossip.cli.terminal import grid
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config import toml
 from tests.fuzz.calling import call, thorough
 from tests.fuzz.mutations import JUNK, paths, values
 from tests.fuzz.test_configs import EVENTS, QUADRATIC, SAMPLES

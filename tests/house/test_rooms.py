@@ -9,39 +9,62 @@ import pytest
 
 import jaxgossip
 
-ROOMS = ["topology", "mixing", "compression", "learning", "network", "algorithms", "simulation", "experiment"]
-ROOMS += ["theory", "cli"]
+ROOMS = ["core", "topology", "schedule", "compression", "mixing", "learning", "network", "algorithms", "simulation"]
+ROOMS += ["plotting", "experiment", "theory", "bench", "cli"]
+EXPERIMENT = ["config", "build", "results", "planning", "plots", "topologies", "runs", "sweeps"]
 PACKAGE = Path(jaxgossip.__file__).parent
-FOUNDATION = {"checks", "disk", "errors", "files", "memory", "npz", "registry", "random", "typing", "_version"}
+LARGE_FOLDERS = {"algorithms", "plots"}
+"""One file a method, one file a theory plot: a list that everybody reads by name."""
 
 
-def imported_rooms(path: Path) -> set[str]:
+def imported(path: Path) -> set[str]:
+    """Return the modules of ours that a file imports, and the names that it takes from them, dotted."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
         if isinstance(node, ast.ImportFrom) and node.module:
-            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        found |= {module.split(".")[1] for module in modules if module.startswith("jaxgossip.")}
-    return found & set(ROOMS)
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in found if name.startswith("jaxgossip.")}
+
+
+def rooms_of(path: Path, level: int) -> set[str]:
+    """Return the rooms that a file imports from: the part of a dotted name at ``level``, 1 for the rooms of the house."""
+    return {name.split(".")[level] for name in imported(path) if name.count(".") >= level}
 
 
 def test_every_folder_is_a_room_of_the_list() -> None:
-    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
-    assert folders == set(ROOMS)
-    modules = {path.stem for path in PACKAGE.glob("*.py")}
-    assert modules == FOUNDATION | {"__init__", "__main__"}
+    def folders(room: Path) -> set[str]:
+        return {path.name for path in room.iterdir() if (path / "__init__.py").is_file()}
+
+    assert folders(PACKAGE) == set(ROOMS)
+    assert folders(PACKAGE / "experiment") == set(EXPERIMENT)
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", "_version", "errors"}
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_down_only(room: str) -> None:
     above = set(ROOMS[ROOMS.index(room) + 1 :])
     for path in (PACKAGE / room).rglob("*.py"):
-        assert not imported_rooms(path) & above, path
+        assert not rooms_of(path, 1) & above, path
 
 
-def test_the_foundation_knows_no_room() -> None:
-    for name in FOUNDATION:
-        assert not imported_rooms(PACKAGE / f"{name}.py")
+@pytest.mark.parametrize("room", EXPERIMENT)
+def test_imports_within_the_experiment_point_down_only(room: str) -> None:
+    above = set(EXPERIMENT[EXPERIMENT.index(room) + 1 :])
+    for path in (PACKAGE / "experiment" / room).glob("*.py"):
+        names = {name for name in imported(path) if name.startswith("jaxgossip.experiment.")}
+        assert not {name.split(".")[2] for name in names} & above, path
+
+
+def test_no_folder_has_more_files_than_a_reader_takes_in() -> None:
+    for folder in {path.parent for path in PACKAGE.rglob("*.py")}:
+        assert len(list(folder.glob("*.py"))) <= 14 or folder.name in LARGE_FOLDERS, folder
+
+
+def test_no_file_is_longer_than_a_reader_holds_in_mind() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 400, path
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -55,6 +78,8 @@ def loaded_after(statement: str) -> set[str]:
     [
         ("import jaxgossip", {"jax", "numpy", "typer", "pydantic", "matplotlib"}),
         ("import jaxgossip.topology", {"jax", "optax", "typer", "pydantic", "matplotlib"}),
+        ("import jaxgossip.schedule", {"jax", "optax", "typer", "pydantic", "matplotlib"}),
+        ("import jaxgossip.errors", {"jax", "numpy", "typer", "pydantic", "matplotlib"}),
         ("import jaxgossip.simulation", {"typer", "pydantic", "matplotlib", "rich"}),
         ("import jaxgossip.cli.main", {"jax", "numpy", "pydantic", "matplotlib"}),
     ],

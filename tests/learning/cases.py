@@ -9,8 +9,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxgossip.learning import classification, models
-from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.partition import Partition
+from jaxgossip.learning.data.datasets import Dataset
+from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.problem import Classification
 
 KEY = jax.random.key(0)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import DataError
-from jaxgossip.learning.files import load_file, read_csv, read_npz, read_svmlight
-from jaxgossip.learning.rating_files import read_ratings
+from jaxgossip.core.errors import DataError
+from jaxgossip.learning.data.files import load_file, read_csv, read_npz, read_svmlight
+from jaxgossip.learning.data.rating_files import read_ratings
 
 NAMES = ("a.csv", "a.tsv", "a.data", "a", "a.svm", "a.npz", "a.csv.gz")
 WORDS = (

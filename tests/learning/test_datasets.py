@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from jaxgossip.errors import DataError
+from jaxgossip.core.errors import DataError
 from jaxgossip.learning import DATASETS
-from jaxgossip.learning.datasets import Dataset, breast_cancer, digits, from_arrays, spambase, synthetic
+from jaxgossip.learning.data.datasets import Dataset, breast_cancer, digits, from_arrays, spambase, synthetic
 
 
 def table(m: int = 50, d: int = 4) -> tuple[np.ndarray, np.ndarray]:

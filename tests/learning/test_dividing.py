@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import ArgumentTypeError, InputError
-from jaxgossip.learning.partition import fingerprint
+from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.learning.partitions.partition import fingerprint
 
 MODEL = jg.learning.models.logistic((2,), 2)
 parts = jg.learning.partitions

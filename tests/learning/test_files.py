@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import DataError
+from jaxgossip.core.errors import DataError
 from jaxgossip.learning import DATAFILES
-from jaxgossip.learning.datasets import Dataset, from_arrays, load_file, read_csv, read_npz, read_svmlight
+from jaxgossip.learning.data.datasets import Dataset, from_arrays, load_file, read_csv, read_npz, read_svmlight
 
 X = np.array([[1.5, -2, 0], [0, 0, 3e-2], [7, 0, 0], [0, 1, 1], [2, 2, 2]], np.float32)
 WORDS = ["no", "yes", "no", "yes", "no"]

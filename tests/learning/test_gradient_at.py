@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgossip.learning import DifferentialPrivacy, blocks, classification, isotropic_quadratic, least_squares, models
+from jaxgossip.core import blocks
+from jaxgossip.core.random import pair_words
+from jaxgossip.learning import DifferentialPrivacy, classification, isotropic_quadratic, least_squares, models
 from jaxgossip.learning.device import integers_at, normal_at
-from jaxgossip.learning.partitions import one_sample
-from jaxgossip.random import pair_words
+from jaxgossip.learning.partitions.rules import one_sample
 from jaxgossip.theory.measuring import OneSample
 from jaxgossip.topology import Order
 from tests.learning.cases import (

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.errors import DataError
+from jaxgossip.core.errors import DataError
 from jaxgossip.learning import partitions
-from jaxgossip.learning.arrays import Dataset, from_arrays
-from jaxgossip.learning.files import read_csv, read_svmlight
-from jaxgossip.learning.poisoning import flip_labels
+from jaxgossip.learning.data.arrays import Dataset, from_arrays
+from jaxgossip.learning.data.files import read_csv, read_svmlight
+from jaxgossip.learning.partitions.poisoning import flip_labels
 
 ABSENT = "leave out samples without a label; if it is a class, give it another name"
 BINS = "classes are learnt here: sort the numbers into bins first (numpy.digitize), or write words (c17) if each is a class"

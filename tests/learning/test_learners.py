@@ -10,10 +10,10 @@ from scipy.optimize import linear_sum_assignment
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 from jaxgossip.learning import classification, isotropic_quadratic, models
-from jaxgossip.learning.clusters import matched, normalised_mutual_information
-from jaxgossip.learning.model import Model
+from jaxgossip.learning.models.clusters import matched, normalised_mutual_information
+from jaxgossip.learning.models.model import Model
 from tests.learning.cases import KEY, UNEVEN, D, N, dataset, gradient_of, rows
 
 DATA = dataset(3)

@@ -13,7 +13,7 @@ from scipy import stats
 
 from jaxgossip.learning import partitions
 from jaxgossip.learning.device import integers_at, integers_below
-from jaxgossip.learning.partitions import Partition
+from jaxgossip.learning.partitions.rules import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
 from tests.laws import DRAWS, assert_distributed, assert_follows, assert_uniform, drawn, law_of, rows
 

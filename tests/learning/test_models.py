@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 from jaxgossip.learning import MODELS
 from jaxgossip.learning import models as m
 

@@ -11,9 +11,9 @@ import optax.contrib
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import ArgumentTypeError, InputError
+from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.learning.nodewise import Keyed, check_optimizer, fresh_states, updates
-from jaxgossip.random import purpose_key, run_key
 
 N, P, ROUNDS = 5, 3, 4
 

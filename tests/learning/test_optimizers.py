@@ -9,11 +9,11 @@ import optax
 import pytest
 
 from jaxgossip.algorithms.base import TrainState, apply
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 from jaxgossip.learning import OPTIMIZERS, classification, models
-from jaxgossip.learning.datasets import Dataset
+from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.optimizers import pegasos
-from jaxgossip.learning.partitions import one_sample
+from jaxgossip.learning.partitions.rules import one_sample
 
 KEY = jax.random.key(0)
 N, P = 3, 4

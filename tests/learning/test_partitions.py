@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.errors import DataError
+from jaxgossip.core.errors import DataError
 from jaxgossip.learning import PARTITIONS
-from jaxgossip.learning.partitions import (
+from jaxgossip.learning.partitions.rules import (
     Partition,
     dirichlet,
     fixed_size,

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from jaxgossip.errors import DataError
-from jaxgossip.learning import datasets, flip_labels, partitions
+from jaxgossip.core.errors import DataError
+from jaxgossip.learning import flip_labels, partitions
+from jaxgossip.learning.data import datasets
 
 
 def test_the_chosen_nodes_train_on_flipped_labels_and_nobody_else_does() -> None:

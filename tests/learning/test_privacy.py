@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgossip.errors import InputError
-from jaxgossip.learning import DifferentialPrivacy, blocks, classification, models
+from jaxgossip.core import blocks
+from jaxgossip.core.errors import InputError
+from jaxgossip.learning import DifferentialPrivacy, classification, models
 from jaxgossip.learning import privacy as privacy_module
-from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.partitions import Partition, one_sample
+from jaxgossip.learning.data.datasets import Dataset
+from jaxgossip.learning.partitions.rules import Partition, one_sample
 from jaxgossip.learning.privacy import epsilon
 from jaxgossip.learning.problem import Classification
 from jaxgossip.topology import Order

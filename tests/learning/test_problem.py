@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgossip.errors import DataError, InputError
-from jaxgossip.learning import blocks, classification, isotropic_quadratic, least_squares, models
+from jaxgossip.core import blocks
+from jaxgossip.core.errors import DataError, InputError
+from jaxgossip.learning import classification, isotropic_quadratic, least_squares, models
 from jaxgossip.learning import samples as samples_module
 from jaxgossip.learning.device import integers_below
-from jaxgossip.learning.partitions import Partition, fixed_size, one_sample
+from jaxgossip.learning.partitions.rules import Partition, fixed_size, one_sample
 from jaxgossip.learning.problem import Classification
 from tests.learning.cases import (
     EACH_IN_ITS_TYPES,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgossip.errors import DataError
+from jaxgossip.core.errors import DataError
 from jaxgossip.learning import averaging, isotropic_quadratic, least_squares
 
 KEY = jax.random.key(0)

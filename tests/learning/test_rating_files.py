@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.errors import DataError, InputError
+from jaxgossip.core.errors import DataError, InputError
 from jaxgossip.learning import ratings
-from jaxgossip.learning.rating_files import read_ratings
+from jaxgossip.learning.data.rating_files import read_ratings
 
 TABLE = [("ann", "10", "4"), ("bob", "9", "1.5"), ("ann", "9", "2"), ("bob", "10", "5"), ("ann", "11", "3")]
 ORDERS = [(0, 1, 2), (1, 0, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0), (0, 2, 1)]

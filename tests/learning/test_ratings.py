@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import DataError
+from jaxgossip.core.errors import DataError
 from jaxgossip.learning import ratings
 from jaxgossip.topology import Order
 

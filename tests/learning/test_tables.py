@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.errors import DataError
-from jaxgossip.learning.arrays import Dataset, from_arrays
-from jaxgossip.learning.files import load_file, read_csv, read_svmlight
+from jaxgossip.core.errors import DataError
+from jaxgossip.learning.data.arrays import Dataset, from_arrays
+from jaxgossip.learning.data.files import load_file, read_csv, read_svmlight
 
 KINDS = ["Iris-setosa", "Iris-versicolor", "Iris-virginica"]
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.mixing import Faults, counting
-from jaxgossip.mixing.equitopo import paired
-from jaxgossip.mixing.structured import Roll
+from jaxgossip.core import counting
+from jaxgossip.mixing import Faults
+from jaxgossip.mixing.operators.structured import Roll
+from jaxgossip.mixing.time_varying.equitopo import paired
 
 t, m = jg.topology, jg.mixing
 KEYS = jax.random.split(jax.random.key(0), 4000)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxgossip as jg
-from jaxgossip.mixing import Faults, Operator, counting
+from jaxgossip.core import counting
+from jaxgossip.mixing import Faults, Operator
 from jaxgossip.topology import weights
 from tests.mixing.test_operators import IRREGULAR, rows
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import GraphError, InputError
-from jaxgossip.mixing.duality import rho_bound
-from jaxgossip.mixing.learned import Edges, fastest, learned_schedule
+from jaxgossip.core.errors import GraphError, InputError
+from jaxgossip.mixing.optimized.duality import rho_bound
+from jaxgossip.mixing.optimized.weights import Edges, fastest, learned_schedule
 
 t = jg.topology
 GRID = t.grid(9)
@@ -148,7 +148,7 @@ def test_progress_is_told_in_shares_that_grow_to_one_and_changes_nothing() -> No
 
 def test_a_loop_in_chunks_takes_the_steps_of_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = learned_schedule(GRID, rounds=2, steps=60)
-    monkeypatch.setattr("jaxgossip.mixing.chunks.CHUNK_S", 0.0)  # a step a chunk
+    monkeypatch.setattr("jaxgossip.mixing.optimized.loops.CHUNK_S", 0.0)  # a step a chunk
     np.testing.assert_array_equal(learned_schedule(GRID, rounds=2, steps=60).left, whole.left)
 
 
@@ -156,6 +156,6 @@ def test_few_eigenvectors_prove_what_all_prove(monkeypatch: pytest.MonkeyPatch) 
     graph = t.watts_strogatz(40, degree=4, beta=0.3, rng=1)
     W, ends = t.metropolis_hastings(graph).to_scipy().toarray(), Edges(graph).ends
     whole = rho_bound(W, ends)
-    monkeypatch.setattr("jaxgossip.mixing.duality.COLUMNS", 4)
+    monkeypatch.setattr("jaxgossip.mixing.optimized.duality.COLUMNS", 4)
     assert rho_bound(W, ends) == pytest.approx(whole, abs=1e-7)
     assert rho_bound(W, ends, above=whole + 0.01) == whole + 0.01

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jaxgossip as jg
-from jaxgossip.mixing.extremes import extreme_eigenvalues
-from jaxgossip.mixing.hybrid import Hybrid
-from jaxgossip.mixing.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.tables import Slots, most_heard
+from jaxgossip.mixing.operators.hybrid import Hybrid
+from jaxgossip.mixing.operators.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
+from jaxgossip.mixing.operators.tables import Slots, most_heard
+from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights, weights
 
 t = jg.topology

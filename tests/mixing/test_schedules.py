@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.mixing import counting
-from jaxgossip.mixing.peers import distinct
+from jaxgossip.core import counting
+from jaxgossip.mixing.time_varying.peers import distinct
 from jaxgossip.topology import weights
 
 t = jg.topology

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.mixing.hybrid import Hybrid
+from jaxgossip.mixing.operators.hybrid import Hybrid
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, Aggregation, Conditions, Links, Round
 from jaxgossip.network.aggregation import comparators
 from jaxgossip.topology import Graph, weights

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.csgraph import shortest_path
 
-from jaxgossip.errors import GraphError, InputError
+from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.network import observed
 from jaxgossip.network import privacy as module
 from jaxgossip.network.privacy import joint_privacy, pairwise_privacy

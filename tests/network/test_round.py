@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.mixing import counting
+from jaxgossip.core import counting
 from jaxgossip.network import Conditions, Round, Traffic
 
 N = 12

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 from jaxgossip.network import SPEEDS, Speeds, speeds
 from jaxgossip.network.wallclock import to_seconds, to_words
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgossip.network.schedule.messages import Fate, Kind, Messages
+from jaxgossip.schedule.messages import Fate, Kind, Messages
 
 Node = dict[str, Any]
 Gradient = Callable[[np.ndarray, int], np.ndarray]

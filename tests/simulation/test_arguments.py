@@ -11,7 +11,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 
 N = 6
 a = jg.algorithms

@@ -17,10 +17,10 @@ from scipy.optimize import linear_sum_assignment
 from jaxgossip import algorithms as alg
 from jaxgossip import learning, mixing, topology
 from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.learning.datasets import Dataset
-from jaxgossip.learning.partition import Partition
-from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS, Schedule, schedule
-from jaxgossip.network.schedule.messages import Kind
+from jaxgossip.learning.data.datasets import Dataset
+from jaxgossip.learning.partitions.partition import Partition
+from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS, Schedule, schedule
+from jaxgossip.schedule.messages import Kind
 from jaxgossip.simulation import simulate, simulate_events
 from tests.simulation.one_by_one import Masses, Pairs, Reference, Walks
 from tests.simulation.test_events import RATE, Drawn, compared, gradient, key_of, quadratic

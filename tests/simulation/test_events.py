@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from jaxgossip import algorithms as alg
 from jaxgossip import learning
 from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.errors import InputError
-from jaxgossip.network.schedule import Fate, Kind, Messages, Source
-from jaxgossip.network.schedule.files import Recorded
-from jaxgossip.random import hashed_uniform, purpose_key, run_key
-from jaxgossip.simulation import simulate_events, waving
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import hashed_uniform, purpose_key, run_key
+from jaxgossip.schedule import Fate, Kind, Messages, Source
+from jaxgossip.schedule.files.messages import Recorded
+from jaxgossip.simulation import simulate_events
+from jaxgossip.simulation.events import program
 from tests.simulation.one_by_one import Masses, Pairs, Pens, Reference, Walks
 
 N, D, CYCLES = 9, 4, 5
@@ -218,7 +219,7 @@ class Decided:
 
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_waves_of_several_batches(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waving, "BATCH", 4)
+    monkeypatch.setattr(program, "BATCH", 4)
     with jax.enable_x64(True):
         problem = quadratic()
         protocol = alg.gossip_learning(problem, optax.sgd(RATE))

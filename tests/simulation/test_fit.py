@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import InputError
+from jaxgossip.core.errors import InputError
 
 N, M = 8, 6
 SGD = optax.sgd(0.1)

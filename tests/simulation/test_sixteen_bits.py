@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.mixing import counting
+from jaxgossip.core import counting
 from jaxgossip.simulation import checkpoint
 
 t = jg.topology

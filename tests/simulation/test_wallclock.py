@@ -15,10 +15,11 @@ import pytest
 import jaxgossip as jg
 from jaxgossip import algorithms, mixing, topology
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.mixing import Mixing, counting
+from jaxgossip.core import counting
+from jaxgossip.core.random import run_key
+from jaxgossip.mixing import Mixing
 from jaxgossip.network import Conditions, Round, Speeds, speeds
 from jaxgossip.network.wallclock import Machines, Neighbourly
-from jaxgossip.random import run_key
 from jaxgossip.simulation import Program, checkpoint
 from jaxgossip.simulation.program import initial_shapes
 from tests.algorithms.cases import CASES, Case

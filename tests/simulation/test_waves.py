@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.simulation.waves import Stretch, waves
+from jaxgossip.simulation.events.waves import Stretch, waves
 
 
 class Timed(NamedTuple):

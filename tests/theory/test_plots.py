@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.errors import RunError
+from jaxgossip.core.errors import RunError
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
 from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, plots

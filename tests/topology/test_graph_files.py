@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from jaxgossip.errors import GraphError, JaxGossipWarning
+from jaxgossip.core.errors import GraphError, JaxGossipWarning
 from jaxgossip.topology import edge_list, room
 
 KARATE = nx.karate_club_graph()

@@ -5,9 +5,10 @@ import inspect
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.errors import DataError, GraphError
-from jaxgossip.learning import datasets
-from jaxgossip.topology import cliques, random_degrees, random_graphs, room
+from jaxgossip.core.errors import DataError, GraphError
+from jaxgossip.learning.data import datasets
+from jaxgossip.topology import room
+from jaxgossip.topology.generators import cliques, random_degrees, random_graphs
 from jaxgossip.topology.room import LISTED_BYTES, NODE_BYTES, WEIGHTED_BYTES, check_bytes, check_links, links_cost
 
 t = jg.topology

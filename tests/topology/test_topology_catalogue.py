@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxgossip import topology as t
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 
 
 def edge_set(graph):

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from jaxgossip import topology as t
-from jaxgossip.errors import ConfigError, GraphError, JaxGossipError
+from jaxgossip.core.errors import ConfigError, GraphError, JaxGossipError
 
 ONE_WAY = np.array([[0, 1, 0], [0, 0, 1], [1, 1, 0]])
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jaxgossip.errors import DisconnectedGraphWarning, GraphError
+from jaxgossip.core.errors import DisconnectedGraphWarning, GraphError
 from jaxgossip.topology import check_connected
 from jaxgossip.topology.graph import Graph, from_links
 from jaxgossip.topology.structures import Circulant, Complete, Hypercube, Lattice, Star

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from jaxgossip.errors import JaxGossipWarning
+from jaxgossip.core.errors import JaxGossipWarning
 from jaxgossip.topology import (
     edge_list,
     erdos_renyi,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from jaxgossip import topology
-from jaxgossip.errors import GraphError
-from jaxgossip.topology import laplacian, neighbours
-from jaxgossip.topology.clustering import average_clustering
-from jaxgossip.topology.distances import diameter, distances
+from jaxgossip.core.errors import GraphError
+from jaxgossip.topology import laplacian
 from jaxgossip.topology.graph import from_links
-from jaxgossip.topology.measures import measure
-from jaxgossip.topology.neighbours import effective_neighbours, spectral_measure
+from jaxgossip.topology.spectra.clustering import average_clustering
+from jaxgossip.topology.spectra.distances import diameter, distances
+from jaxgossip.topology.spectra.effective_neighbours import effective_neighbours, spectral_measure
+from jaxgossip.topology.spectra.measures import measure
 
 GRAPHS = [
     topology.ring(9),
@@ -77,8 +77,8 @@ def test_a_covariance_by_doubling_is_the_sum_over_powers() -> None:
 def test_an_estimate_lies_within_four_standard_errors(rule, monkeypatch: pytest.MonkeyPatch) -> None:
     W = rule(topology.watts_strogatz(900, 6, 0.2))
     exact = effective_neighbours(W)
-    monkeypatch.setattr(neighbours, "ALL_EIGENVALUES_NODES", 10)
-    monkeypatch.setattr(neighbours, "LYAPUNOV_NODES", 10)
+    monkeypatch.setattr("jaxgossip.topology.spectra.effective_neighbours.ALL_EIGENVALUES_NODES", 10)
+    monkeypatch.setattr("jaxgossip.topology.spectra.effective_neighbours.LYAPUNOV_NODES", 10)
     for one, true in zip(effective_neighbours(W, rng=3), exact, strict=True):
         assert 0 < one.standard_error < 0.05 * one.value
         assert abs(one.value - true.value) < 4 * one.standard_error
@@ -132,8 +132,8 @@ def test_distances_are_those_of_networkx_and_minus_one_where_no_way_leads() -> N
 
 
 def test_a_large_diameter_that_is_not_settled_is_a_lower_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jaxgossip.topology.distances.EXACT_NODES", 10)
-    monkeypatch.setattr("jaxgossip.topology.distances.SEARCHES", 3)
+    monkeypatch.setattr("jaxgossip.topology.spectra.distances.EXACT_NODES", 10)
+    monkeypatch.setattr("jaxgossip.topology.spectra.distances.SEARCHES", 3)
     graph = topology.random_regular(400, 3)
     found = diameter(graph)
     assert found is not None
@@ -172,7 +172,7 @@ def test_rounds_of_weights_that_keep_no_mean_are_those_of_the_second_modulus(mon
     found = measure(topology.uniform(graph))
     assert found.rho == pytest.approx(0.5)
     assert found.rounds == pytest.approx(math.log(1e-3) / math.log(0.5))
-    monkeypatch.setattr("jaxgossip.topology.measures.ALL_EIGENVALUES_NODES", 3)
+    monkeypatch.setattr("jaxgossip.topology.spectra.measures.ALL_EIGENVALUES_NODES", 3)
     unknown = measure(topology.uniform(graph))
     assert (unknown.rho, unknown.rounds) == (None, None)
     assert "rounds" in unknown.notes[-1]

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from jaxgossip import topology
-from jaxgossip.topology import random_degrees
-from jaxgossip.topology.edge_keys import EdgeSet
+from jaxgossip.topology.generators import random_degrees
+from jaxgossip.topology.generators.edge_keys import EdgeSet
 
 SURE = 1e-4
 """A law is refuted when what was seen has a smaller probability (seeds are fixed: no test can fail by chance)."""
@@ -84,7 +84,7 @@ def test_erdos_renyi_mean_degree():
 
 
 def test_pairs_are_numbered_without_gaps_also_beyond_double_precision():
-    from jaxgossip.topology.random_graphs import _pair_of
+    from jaxgossip.topology.generators.random_graphs import _pair_of
 
     first, second = _pair_of(np.arange(45))
     assert [(i, j) for i in range(10) for j in range(i)] == list(zip(first.tolist(), second.tolist(), strict=True))

@@ -7,10 +7,11 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import splu
 
 from jaxgossip import topology
-from jaxgossip.errors import GraphError
-from jaxgossip.topology import eigenvalues, laplacian, second_largest_modulus, spectral_gap, spectrum
+from jaxgossip.core.errors import GraphError
+from jaxgossip.topology import eigenvalues, laplacian, second_largest_modulus, spectral_gap
 from jaxgossip.topology.graph import from_links
 from jaxgossip.topology.laplacian import closed_extremes, closed_form, laplacian_extremes
+from jaxgossip.topology.spectra import spectrum
 
 STRUCTURED = [
     *(topology.ring(n) for n in (3, 4, 9, 16, 33)),

@@ -8,7 +8,7 @@ import pytest
 import scipy.sparse as sp
 
 from jaxgossip import topology
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 from jaxgossip.topology import WEIGHT_RULES, Weights, from_matrix, lazy
 from jaxgossip.topology.graph import from_links
 

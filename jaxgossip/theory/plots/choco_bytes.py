@@ -23,9 +23,10 @@ from scipy.optimize import minimize
 from jaxgossip import topology
 from jaxgossip.algorithms import Algorithm, choco, dsgd
 from jaxgossip.compression import qsgd, top_k
-from jaxgossip.learning import Dataset, Problem, classification, datasets, models, partitions
+from jaxgossip.core.counting import to_int
+from jaxgossip.learning import Dataset, Problem, classification, models, partitions
+from jaxgossip.learning.data import datasets
 from jaxgossip.mixing import metropolis_hastings
-from jaxgossip.mixing.counting import to_int
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot

@@ -37,9 +37,9 @@ from matplotlib.figure import Figure
 from jaxgossip import learning, topology
 from jaxgossip.algorithms import gossip_learning
 from jaxgossip.learning import Dataset, Problem
-from jaxgossip.learning.partition import Partition
-from jaxgossip.network.schedule import Fate, Kind, Messages, clocks, schedule
-from jaxgossip.network.schedule.files import Recorded
+from jaxgossip.learning.partitions.partition import Partition
+from jaxgossip.schedule import Fate, Kind, Messages, clocks, schedule
+from jaxgossip.schedule.files.messages import Recorded
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import Visits

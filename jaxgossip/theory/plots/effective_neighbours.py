@@ -26,7 +26,7 @@ from jaxgossip.network import Round
 from jaxgossip.theory import drawing, random_quadratics
 from jaxgossip.theory.measuring import OneSample, stationary
 from jaxgossip.theory.plot import Claim, Plot, farthest
-from jaxgossip.topology.neighbours import neighbours_of_spectrum
+from jaxgossip.topology.spectra.effective_neighbours import neighbours_of_spectrum
 
 N, ZETA = 32, 50.0
 STILL, MOST_ROUNDS = 1e-10, 100_000

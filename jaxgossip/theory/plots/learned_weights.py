@@ -8,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxgossip import topology
-from jaxgossip.experiment.plots import style
 from jaxgossip.mixing import Mixing, operator, periodic
-from jaxgossip.mixing.learned import fastest, learned_schedule
+from jaxgossip.mixing.optimized.weights import fastest, learned_schedule
+from jaxgossip.plotting.style import style
 from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph, best_constant, metropolis_hastings, second_largest_modulus

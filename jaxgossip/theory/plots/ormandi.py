@@ -30,7 +30,7 @@ from matplotlib.figure import Figure
 from jaxgossip import learning, topology
 from jaxgossip.algorithms import GossipProtocol, gossip_learning
 from jaxgossip.learning import Dataset
-from jaxgossip.network.schedule import Schedule, churn, clocks, delays, schedule
+from jaxgossip.schedule import Schedule, churn, clocks, delays, schedule
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot, farthest

@@ -28,14 +28,15 @@ from matplotlib.figure import Figure
 from jaxgossip import topology
 from jaxgossip.algorithms import federated_averaging
 from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
-from jaxgossip.learning import Problem, classification, datasets, models, partitions
-from jaxgossip.learning.partition import Partition
-from jaxgossip.network.schedule import CHURNS, CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, schedule
+from jaxgossip.core.typing import NodeScores
+from jaxgossip.learning import Problem, classification, models, partitions
+from jaxgossip.learning.data import datasets
+from jaxgossip.learning.partitions.partition import Partition
+from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, schedule
 from jaxgossip.simulation import simulate
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import held_beside, messages_sent, run_beside
 from jaxgossip.theory.plot import Claim, Plot
-from jaxgossip.typing import NodeScores
 
 NODES, DEGREE, PARTS, FEATURES = 100, 20, 4, 57
 TRANSFER = 0.02

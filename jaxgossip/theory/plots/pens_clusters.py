@@ -21,7 +21,7 @@ from scipy.stats import hypergeom
 from jaxgossip import learning, topology
 from jaxgossip.algorithms import GossipProtocol, gossip_learning, pens
 from jaxgossip.learning import Problem
-from jaxgossip.network.schedule import clocks, delays, schedule
+from jaxgossip.schedule import clocks, delays, schedule
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot

@@ -24,8 +24,8 @@ from jaxgossip.algorithms import push_sum
 from jaxgossip.learning import averaging
 from jaxgossip.mixing import Schedule
 from jaxgossip.mixing import push_sum as pushes
-from jaxgossip.mixing.mass import PushSum
-from jaxgossip.mixing.peers import Neighbours
+from jaxgossip.mixing.column_stochastic import PushSum
+from jaxgossip.mixing.time_varying.peers import Neighbours
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot, farthest

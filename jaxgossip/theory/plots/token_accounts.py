@@ -31,12 +31,12 @@ from scipy.linalg import expm
 
 from jaxgossip import learning, topology
 from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
-from jaxgossip.network.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
+from jaxgossip.core.typing import NodeScores
+from jaxgossip.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import held_beside, run_beside
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph
-from jaxgossip.typing import NodeScores
 
 PERIOD_S, TRANSFER_S = 172.8, 1.728
 OUT_DEGREE = 20

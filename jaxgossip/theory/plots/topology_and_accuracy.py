@@ -23,10 +23,11 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.algorithms import Algorithm, dsgd, isolated
-from jaxgossip.experiment.plots import style
-from jaxgossip.learning import Dataset, classification, datasets, models, partitions
+from jaxgossip.learning import Dataset, classification, models, partitions
+from jaxgossip.learning.data import datasets
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.network import Round
+from jaxgossip.plotting.style import style
 from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph, Weights

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.io
 
-from jaxgossip.errors import GraphError, JaxGossipWarning
+from jaxgossip.core.errors import GraphError, JaxGossipWarning
 from jaxgossip.topology.checks import MAX_NODES
 from jaxgossip.topology.files.links import Links, check_named
 

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
-from jaxgossip.errors import GraphError
+from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.files.links import Links
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgossip.errors import GraphError, JaxGossipWarning
+from jaxgossip.core.errors import GraphError, JaxGossipWarning
 from jaxgossip.topology.files.links import Links, Names, check_named, is_number
 from jaxgossip.topology.room import check_bytes
 

@@ -1,0 +1,125 @@
+"""How many deliveries a second the events engine does, its schedule included, and whether that depends on the network's size.
+
+One sample of Spambase a node, Pegasos, models that merge with the one received last and learn where they arrive (MU of
+Ormándi et al. 2013), everybody linked to everybody. "calm": clocks of different periods, messages that take up to a cycle.
+"failures": half of the messages lost, delays of one to ten cycles, nodes online nine cycles of ten.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgossip import learning, topology
+from jaxgossip.algorithms import gossip_learning
+from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, Schedule, schedule
+from jaxgossip.simulation.events.engine import STRETCH
+from jaxgossip.simulation.events.program import WaveProgram
+from jaxgossip.simulation.events.stretches import Flow
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+WARM_CYCLES = 12
+"""Cycles that are not timed, at least two stretches: programs are compiled, and the longest delays fill the network."""
+USUAL = 2_050
+"""Deliveries a second of the usual simulator, one Python object a node, on a core of such a machine."""
+
+
+@dataclass(frozen=True)
+class EventTime:
+    """What a delivery takes.
+
+    Attributes:
+        setting: "calm" or "failures".
+        nodes: number of nodes.
+        deliveries: how many were timed.
+        waves: into how many they were divided.
+        schedule_us: microseconds a delivery to draw the schedule.
+        level_us: to order it, and to divide it into waves.
+        execute_us: to copy, merge and learn.
+    """
+
+    setting: str
+    nodes: int
+    deliveries: int
+    waves: int
+    schedule_us: float
+    level_us: float
+    execute_us: float
+
+    @property
+    def total_us(self) -> float:
+        """All of it."""
+        return self.schedule_us + self.level_us + self.execute_us
+
+    @property
+    def per_s(self) -> float:
+        """Deliveries a second."""
+        return 1e6 / self.total_us
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        return {**asdict(self), "per_s": self.per_s, "x_usual": self.per_s / USUAL}
+
+
+def network(setting: str, nodes: int) -> Schedule:
+    """Return the schedule of a setting."""
+    rng = np.random.default_rng(0)
+    failures: dict[str, Any] = {}
+    if setting == "failures":
+        failures = {"drop": 0.5, "churn": CHURNS["coin"](nodes, rng, online=0.9)}
+    low_s, high_s = (1.0, 10.0) if failures else (0.0, 1.0)
+    delay = DELAYS["uniform"](low_s=low_s, high_s=high_s)
+    return schedule(topology.complete(nodes), clock=CLOCKS["normal"](nodes, rng), delay=delay, **failures)
+
+
+def bench_events(
+    sizes: Sequence[int] = SIZES,
+    *,
+    stretches: int = 3,
+    messages: int = STRETCH,
+    begun: Callable[[str], None] = lambda _: None,
+) -> list[EventTime]:
+    """Time the engine on networks of several sizes, in both settings.
+
+    Args:
+        sizes: numbers of nodes.
+        stretches: how many are timed; the median counts.
+        messages: about so many a stretch.
+        begun: told what is being timed.
+    """
+    data = learning.DATASETS["spambase"](rng=0)
+    model = learning.MODELS["pegasos"]((57,), 2)
+    found = []
+    for setting in ("calm", "failures"):
+        for nodes in sizes:
+            begun(f"{nodes:,} nodes, {setting}")
+            own = learning.PARTITIONS["one_sample"](np.asarray(data.y_train), nodes)
+            problem = learning.classification(data, own, model)
+            protocol = gossip_learning(problem, learning.OPTIMIZERS["pegasos"]())
+            program = WaveProgram(protocol, network(setting, nodes).kinds)
+            found.append(_timed(setting, program, network(setting, nodes), stretches, messages))
+    return found
+
+
+def _timed(setting: str, program: WaveProgram, source: Schedule, stretches: int, messages: int) -> EventTime:
+    cycles = max(1, messages // source.n_nodes)
+    flow, carried, drawn = Flow(source), program.start(), source.cycles()
+    seconds, counts, warm = [], [], max(2, -(-WARM_CYCLES // cycles))
+    for number in range(warm + stretches):
+        times = [time.perf_counter()]
+        for _ in range(cycles):
+            next(drawn)
+        times.append(time.perf_counter())
+        work = flow.next(cycles)  # draws them again
+        times.append(time.perf_counter())
+        carried = jax.block_until_ready(program.execute(carried, work))
+        times.append(time.perf_counter())
+        if number >= warm:
+            seconds.append(np.diff(times) / work.receiver.size)
+            counts.append((work.receiver.size, work.n_waves))
+    draw, level, execute = 1e6 * np.median(seconds, axis=0)
+    deliveries, waves = np.sum(counts, axis=0).tolist()
+    return EventTime(setting, source.n_nodes, deliveries, waves, draw, max(0.0, level - draw), execute)

@@ -1,0 +1,98 @@
+"""The learning cases: a local step of all nodes, and the whole round of gossip learning, against vectorised NumPy.
+
+Traffic, in copies of the state: a local step reads and writes each row once, 1 copy (samples stay in the cache); a whole
+round reads the partner's row besides, 1.5 copies.
+"""
+
+from functools import partial
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxgossip import mixing, topology
+from jaxgossip.algorithms import gossip
+from jaxgossip.algorithms.base import TrainState, descend, start
+from jaxgossip.bench import reference
+from jaxgossip.bench.case import Case, Setting
+from jaxgossip.bench.mixing import traffic
+from jaxgossip.bench.timing import Loop, ProgramRounds
+from jaxgossip.core.random import host_rng, run_key
+from jaxgossip.learning import models, optimizers, partitions
+from jaxgossip.learning.data import datasets
+from jaxgossip.learning.problem import Classification, classification
+from jaxgossip.network import Round
+
+REGULARIZATION = 1e-4
+LEARNING_RATE = 0.1
+MLP_NODES = 1000
+"""Perceptrons are bound by arithmetic: more nodes would only take longer."""
+MLP_SIZES = (64, 32, 10)
+MLP_BATCH = 32
+
+
+def logistic_step(setting: Setting) -> Case:
+    """Step logistic regression on one sample a node (Spambase, 58 parameters). Traffic: 1 copy."""
+    n = setting.nodes
+    data = datasets.spambase(rng=setting.seed)
+    deal = partitions.one_sample(np.asarray(data.y_train), n, rng=setting.seed)
+    problem = classification(data, deal, models.logistic((57,), 2))
+    x, table = np.zeros((n, problem.n_params), np.float32), reference.Table.of(data)
+    step = partial(reference.logistic_step, x, table, deal.order, LEARNING_RATE)
+    return Case(x.shape, traffic(0), n, "node", _descent(problem, setting), step, "NumPy")
+
+
+def mlp_step(setting: Setting) -> Case:
+    """Step perceptrons 64-32-10 on batches of 32, at most 1,000 nodes. Traffic: 1 copy, far below their arithmetic."""
+    n, (d, h, c) = min(setting.nodes, MLP_NODES), MLP_SIZES
+    data = datasets.synthetic(samples=4000, features=d, classes=c, rng=setting.seed)
+    rows, labels = np.asarray(data.x_train, np.float32), np.asarray(data.y_train)
+    deal = partitions.fixed_size(labels, n, samples=MLP_BATCH, rng=setting.seed)
+    problem = classification(data, deal, models.mlp((d,), c, hidden=(h,)), batch_size=MLP_BATCH)
+    x, rng = np.array(problem.init(run_key(setting.seed))), host_rng(setting.seed, "bench batch")
+    own = deal.order.reshape(n, MLP_BATCH)
+
+    def step() -> None:
+        batch = np.take_along_axis(own, rng.integers(MLP_BATCH, size=own.shape), 1)
+        reference.mlp_step(x, rows[batch], labels[batch], MLP_SIZES, LEARNING_RATE)
+
+    return Case(x.shape, traffic(0), n, "node", _descent(problem, setting), step, "NumPy")
+
+
+def round_update_merge(setting: Setting) -> Case:
+    """Do a round of gossip learning on Spambase, Pegasos, random matching: update, then merge. Traffic: 1.5 copies."""
+    return _gossip(setting, "update_merge")
+
+
+def round_merge_update(setting: Setting) -> Case:
+    """Do a round of gossip learning on Spambase, Pegasos, random matching: merge, then update. Traffic: 1.5 copies."""
+    return _gossip(setting, "merge_update")
+
+
+def _descent(problem: Classification, setting: Setting) -> Loop:
+    optimizer, key = optax.sgd(LEARNING_RATE), run_key(setting.seed)
+
+    def step(state: TrainState, number: jax.Array) -> TrainState:
+        return descend(problem, optimizer, state, Round(number, key, problem.n_nodes))
+
+    state = start(problem, optimizer, key)
+    return Loop(step, jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), state))
+
+
+def _gossip(setting: Setting, order: Literal["merge_update", "update_merge"]) -> Case:
+    n, rng = setting.nodes, host_rng(setting.seed, "bench matching")
+    data = datasets.spambase(rng=setting.seed)
+    deal = partitions.one_sample(np.asarray(data.y_train), n, rng=setting.seed)
+    problem = classification(data, deal, models.pegasos((57,), 2, regularization=REGULARIZATION))
+    optimizer, W = optimizers.pegasos(regularization=REGULARIZATION), mixing.matching(topology.complete(n))
+    rounds = ProgramRounds(gossip(problem, optimizer, W, order=order), setting.seed)
+    state = reference.Gossip(np.zeros((n, problem.n_params), np.float32), np.zeros(n, np.int32))
+    table = reference.Table.of(data)
+
+    def step() -> None:
+        partner = reference.random_matching(n, rng)
+        reference.gossip_round(state, partner, table, deal.order, REGULARIZATION, order)
+
+    return Case(state.x.shape, traffic(1), n, "node", rounds, step, "NumPy")

@@ -1,0 +1,123 @@
+"""The mixing cases: X ← W X on the kinds of graph that people use, each against scipy's W @ X.
+
+Traffic, in copies of the state: (k + 2)/2 with k the mean number of neighbours that a node hears.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip import mixing, topology
+from jaxgossip.bench.case import Case, Setting
+from jaxgossip.bench.reference import random_matching
+from jaxgossip.bench.timing import Loop
+from jaxgossip.core.random import host_rng, run_key
+from jaxgossip.mixing.time_varying.peers import RandomMatching
+from jaxgossip.topology.graph import Graph
+
+
+def traffic(neighbours: float) -> float:
+    """Return the traffic of an operator in copies, none of it cached: k rows and a node's own are read, one is written."""
+    return (neighbours + 2) / 2
+
+
+def ring(setting: Setting) -> Case:
+    """Mix on a ring, two rolls. Traffic: k = 2, so 2 copies."""
+    return _static(topology.ring(setting.nodes), setting)
+
+
+def random_8_regular(setting: Setting) -> Case:
+    """Mix on a random 8-regular graph. Traffic: k = 8, so 5 copies."""
+    return _static(topology.random_regular(setting.nodes, 8, rng=setting.seed), setting)
+
+
+def random_16_regular(setting: Setting) -> Case:
+    """Mix on a random 16-regular graph. Traffic: k = 16, so 9 copies."""
+    return _static(topology.random_regular(setting.nodes, 16, rng=setting.seed), setting)
+
+
+def random_geometric(setting: Setting) -> Case:
+    """Mix on a random geometric graph of mean degree 8, points numbered at random, rows localised. Traffic: k ≈ 8."""
+    graph = topology.random_geometric(setting.nodes, mean_degree=8, rng=setting.seed)
+    return _static(topology.localised(graph), setting)
+
+
+def small_world(setting: Setting) -> Case:
+    """Mix on a small world of degree 8, 5 % rewired, numbered at random, rows localised. Traffic: k = 8, 5 copies."""
+    graph = topology.watts_strogatz(setting.nodes, 8, 0.05, rng=setting.seed)
+    ends = host_rng(setting.seed, "bench numbers").permutation(setting.nodes)[graph.edges()]
+    scrambled = topology.from_links(setting.nodes, ends[:, 0], ends[:, 1], name="small world")
+    return _static(topology.localised(scrambled), setting)
+
+
+def barabasi_albert(setting: Setting) -> Case:
+    """Mix on a Barabási–Albert graph, 8 edges a new node. Traffic: k ≈ 16, so about 9 copies."""
+    return _static(topology.barabasi_albert(setting.nodes, 8, rng=setting.seed), setting)
+
+
+def star(setting: Setting) -> Case:
+    """Mix on a star. Traffic: k = 2(n − 1)/n, so about 2 copies."""
+    return _static(topology.star(setting.nodes), setting)
+
+
+def complete_mean(setting: Setting) -> Case:
+    """Replace every row by the mean of all. Traffic: all rows are read once and written once, k = 0, so 1 copy."""
+    x = _state(setting)
+
+    def reference() -> None:
+        x[:] = x.mean(0)
+
+    operator = mixing.metropolis_hastings(topology.complete(setting.nodes))
+    loop = Loop(lambda x, _: operator.mix(x, None), jnp.array(x))
+    return Case(x.shape, traffic(0), setting.nodes, "node", loop, reference, "NumPy mean")
+
+
+def matching_mixing(setting: Setting) -> Case:
+    """Draw a random matching and average each pair. Traffic: k = 1, so 1.5 copies; the drawing itself is not in it."""
+    x, rng = _state(setting), host_rng(setting.seed, "bench matching")
+    schedule, key = mixing.matching(topology.complete(setting.nodes)), run_key(setting.seed)
+
+    def step(x: jax.Array, number: jax.Array) -> jax.Array:
+        return schedule.at(number, jax.random.fold_in(key, number)).mix(x, None)
+
+    def reference() -> None:
+        heard = x[random_matching(len(x), rng)]
+        np.add(x, heard, out=x)
+        np.multiply(x, np.float32(0.5), out=x)
+
+    return Case(x.shape, traffic(1), setting.nodes, "node", Loop(step, jnp.array(x)), reference, "NumPy matching")
+
+
+def matching(setting: Setting) -> Case:
+    """Draw a random matching alone, beside jax.random.permutation. No traffic: it moves no rows."""
+    n, key = setting.nodes, run_key(setting.seed)
+    schedule = mixing.matching(topology.complete(n))
+    assert isinstance(schedule, RandomMatching)
+
+    def partners(_: jax.Array, number: jax.Array) -> jax.Array:
+        return schedule.partners(jax.random.fold_in(key, number))
+
+    def permutation(_: jax.Array, number: jax.Array) -> jax.Array:
+        return jax.random.permutation(jax.random.fold_in(key, number), n).astype(jnp.int32)
+
+    shuffle = Loop(permutation, jnp.zeros(n, jnp.int32))
+    loop = Loop(partners, jnp.zeros(n, jnp.int32))
+    shape = (n, setting.params)
+    return Case(shape, None, n, "node", loop, lambda: shuffle(1), "jax.random.permutation")
+
+
+def _static(graph: Graph, setting: Setting) -> Case:
+    weights = topology.metropolis_hastings(graph)
+    operator = mixing.operator(weights)
+    x, matrix = _state(setting), weights.to_scipy().astype(np.float32)
+
+    def reference() -> None:
+        x[:] = matrix @ x
+
+    loop = Loop(lambda x, _: operator.mix(x, None), jnp.array(x))
+    mean_degree = graph.n_links / graph.n_nodes
+    return Case(x.shape, traffic(mean_degree), graph.n_links, "edge", loop, reference, "scipy CSR @ X")
+
+
+def _state(setting: Setting) -> np.ndarray:
+    return host_rng(setting.seed, "bench state").random((setting.nodes, setting.params), np.float32)

@@ -1,0 +1,162 @@
+"""Run the benchmark: one named case after the other, each beside the copy of its own state."""
+
+import gc
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxgossip.bench import learning, mixing
+from jaxgossip.bench.case import Case, Measured, Setting
+from jaxgossip.bench.memory import check_room
+from jaxgossip.bench.timing import SAMPLE_S, Copy, reference_seconds, seconds_a_round
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.registry import Registry
+from jaxgossip.experiment.results.provenance import provenance
+
+CASES = Registry(
+    "benchmark case",
+    [
+        mixing.ring,
+        mixing.random_8_regular,
+        mixing.random_16_regular,
+        mixing.random_geometric,
+        mixing.small_world,
+        mixing.barabasi_albert,
+        mixing.star,
+        mixing.complete_mean,
+        mixing.matching_mixing,
+        mixing.matching,
+        learning.logistic_step,
+        learning.mlp_step,
+        learning.round_update_merge,
+        learning.round_merge_update,
+    ],
+)
+"""What ``jaxgossip bench --only`` can name, in the order in which it is measured."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The outcome of a benchmark.
+
+    Attributes:
+        setting: the size.
+        repeats: samples a case.
+        copy_s: seconds of one copy of the (nodes, params) float32 state, at the start.
+        machine: versions, device and flags (see :func:`jaxgossip.experiment.results.provenance.provenance`).
+        load: processes that wanted a core in the minute before (the system's load average); None if unknown.
+        cases: what was measured, in the order of the registry.
+    """
+
+    setting: Setting
+    repeats: int
+    copy_s: float
+    machine: dict[str, Any]
+    load: float | None
+    cases: tuple[Measured, ...]
+
+    @property
+    def state_bytes(self) -> int:
+        """Bytes of the (nodes, params) float32 state."""
+        return 4 * self.setting.nodes * self.setting.params
+
+    def record(self) -> dict[str, Any]:
+        """Return the report as JSON values; times in seconds, ``item_ns`` in nanoseconds."""
+        return {
+            "machine": self.machine,
+            "nodes": self.setting.nodes,
+            "params": self.setting.params,
+            "seed": self.setting.seed,
+            "repeats": self.repeats,
+            "load": self.load,
+            "copy_s": self.copy_s,
+            "cases": [case.record() for case in self.cases],
+        }
+
+
+def chosen(only: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the cases to measure: those of ``only`` in the order of the registry, or all.
+
+    Raises:
+        InputError: an unknown name; the hint gives the nearest one.
+    """
+    for name in only:
+        _ = CASES[name]
+    return tuple(name for name in CASES if not only or name in only)
+
+
+def bench(
+    setting: Setting,
+    *,
+    only: Sequence[str] = (),
+    repeats: int = 3,
+    sample_s: float = SAMPLE_S,
+    begun: Callable[[str], None] = lambda _: None,
+    done: Callable[[Measured], None] = lambda _: None,
+) -> Report:
+    """Measure the cases.
+
+    Args:
+        setting: the size.
+        only: names of cases; all if empty.
+        repeats: samples a case; their median counts.
+        sample_s: a sample lasts at least about this long.
+        begun: told the name of each case before it is built.
+        done: told what was found.
+
+    Raises:
+        InputError: an unknown case, no sample at all, or more memory than there is.
+    """
+    names = chosen(only)
+    if repeats < 1:
+        raise InputError(f"repeats must be at least 1, not {repeats}", hint="3 is usual")
+    check_room(setting.nodes, setting.params)
+    load = load_average()
+    copy_s = statistics.median(Copy((setting.nodes, setting.params)).samples())
+    found: list[Measured] = []
+    for name in names:
+        begun(name)
+        found.append(measure(name, CASES[name](setting), repeats, sample_s))
+        gc.collect()  # a case and its arrays are gone before the next one is built
+        done(found[-1])
+    return Report(setting, repeats, copy_s, provenance(), load, tuple(found))
+
+
+def load_average() -> float | None:
+    """Return the load average of the last minute; None where the system keeps none."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def measure(name: str, case: Case, repeats: int, sample_s: float = SAMPLE_S, *, compare: bool = True) -> Measured:
+    """Time a case between two measurements of its unit, so that the drift of a noisy machine cancels.
+
+    Args:
+        name: of the case.
+        case: what is timed.
+        repeats: number of samples.
+        sample_s: a sample lasts at least about this long.
+        compare: whether to time the reference too; its time is NaN if not.
+    """
+    copy = Copy(case.shape)
+    copies = copy.samples()
+    round_s = seconds_a_round(case.rounds, repeats, sample_s)
+    copies += copy.samples()
+    del copy
+    scratch = case.rounds.scratch_bytes
+    return Measured(
+        name=name,
+        shape=case.shape,
+        copy_s=statistics.median(copies),
+        round_s=round_s,
+        traffic_copies=case.traffic,
+        items=case.items,
+        item=case.item,
+        scratch_states=None if scratch is None else scratch / case.state_bytes,
+        reference=case.reference_name,
+        reference_s=reference_seconds(case.reference, 5 * sample_s) if compare else float("nan"),
+    )

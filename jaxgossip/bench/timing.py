@@ -1,0 +1,202 @@
+"""Time one compiled program, and the unit beside it: one copy of the state.
+
+A round is timed where it runs in earnest: inside a loop of one compiled program whose number of rounds is an argument, on
+a state that is donated and carried. Out of a loop, fresh pages for the output cost as much as the arithmetic.
+"""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgossip.algorithms import Algorithm
+from jaxgossip.core.errors import RunError
+from jaxgossip.core.typing import PyTree
+from jaxgossip.simulation.hoist import hoist
+from jaxgossip.simulation.program import Program
+
+SAMPLE_S = 0.2
+"""A sample of a program lasts at least about this long."""
+COPY_S = 0.05
+"""Copies are measured for about this long, before and after each program."""
+SAMPLE_ROUNDS = 10
+"""A sample has at least so many rounds: every call takes fresh scratch memory, whose pages cost as much as a round."""
+MOST_SAMPLE_S = 2.0
+"""For the sake of those rounds a sample lasts no longer than this; a round that does is sampled once."""
+LEAST_ROUNDS = 3
+"""However long a round takes, a sample has so many."""
+MOST_ROUNDS = 10**7
+WARM_UP_ROUNDS = 2
+REFERENCE_S = 1.0
+"""A reference is called again until so many seconds are spent on it."""
+REFERENCE_CALLS = 5
+
+
+class Rounds(Protocol):
+    """A compiled program that advances its own state; it is compiled when it is first asked for anything."""
+
+    @property
+    def scratch_bytes(self) -> int | None:
+        """Temporary memory of the program, by the compiler's account; None if the device gives none."""
+        ...
+
+    def __call__(self, rounds: int) -> None:
+        """Do so many rounds, and return when they are done."""
+        ...
+
+
+class Loop:
+    """The rounds of any step, in one program.
+
+    Args:
+        step: (state, round number int32) -> state of the same shapes and dtypes. Arrays that it closes over become
+            arguments of the program, not constants in it.
+        state: pytree of arrays; it is donated.
+
+    Attributes:
+        state: after the rounds done so far.
+    """
+
+    def __init__(self, step: Callable[[PyTree, jax.Array], PyTree], state: PyTree) -> None:
+        self._step, self.state, self._done = step, state, 0
+
+    def __call__(self, rounds: int) -> None:
+        """Do so many rounds, and return when they are done."""
+        arrays, compiled = self._program
+        begin, end = (jnp.asarray(number, jnp.int32) for number in (self._done, self._done + rounds))
+        self.state = jax.block_until_ready(compiled(arrays, self.state, begin, end))
+        self._done += rounds
+
+    @property
+    def scratch_bytes(self) -> int | None:
+        """Temporary memory of the program in bytes."""
+        return scratch_bytes(self._program[1])
+
+    @cached_property
+    def _program(self) -> tuple[list[jax.Array], Any]:
+        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self.state)
+        number = jax.ShapeDtypeStruct((), jnp.int32)
+        with jax.default_matmul_precision("highest"):  # as the engine compiles its programs
+            arrays, pure = hoist(self._rounds, like, number, number)
+            return arrays, jax.jit(pure, donate_argnums=(1,)).lower(arrays, like, number, number).compile()
+
+    def _rounds(self, state: PyTree, begin: jax.Array, end: jax.Array) -> PyTree:
+        def body(carry: tuple[jax.Array, PyTree]) -> tuple[jax.Array, PyTree]:
+            return carry[0] + 1, self._step(carry[1], carry[0])
+
+        return jax.lax.while_loop(lambda carry: carry[0] < end, body, (begin, state))[1]
+
+
+class ProgramRounds:
+    """The rounds of an algorithm, by the engine's own program.
+
+    Args:
+        algorithm: what is timed.
+        seed: of the run.
+    """
+
+    def __init__(self, algorithm: Algorithm, seed: int) -> None:
+        self._algorithm, self._seed, self._run = algorithm, seed, None
+
+    def __call__(self, rounds: int) -> None:
+        """Do so many rounds, and return when they are done.
+
+        Raises:
+            RunError: the models became NaN or infinite, and the rounds were cut short.
+        """
+        run = self._program.start() if self._run is None else self._run
+        self._run = jax.block_until_ready(self._program.advance(run, int(run.round) + rounds))
+        if bool(self._run.diverged):
+            raise RunError(f"{self._algorithm.name} diverged in round {int(self._run.round):,} of its benchmark")
+
+    @property
+    def scratch_bytes(self) -> int | None:
+        """Temporary memory of the program in bytes."""
+        function, arguments = self._program.lowerable()
+        return scratch_bytes(jax.jit(function, donate_argnums=(1,)).lower(*arguments).compile())
+
+    @cached_property
+    def _program(self) -> Program:
+        return Program(self._algorithm, seed=self._seed)
+
+
+class Copy:
+    """The unit: one ``np.copyto`` of a float32 array, on one thread.
+
+    Args:
+        shape: of the state, (n, p).
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        # Written, not only reserved: pages that were never touched would all be read from one page of zeros.
+        self._source, self._target = np.ones(shape, np.float32), np.zeros(shape, np.float32)
+        np.copyto(self._target, self._source)
+
+    def samples(self, seconds: float = COPY_S) -> list[float]:
+        """Return the seconds of a copy, measured again and again for about ``seconds``, at least three times."""
+        found: list[float] = []
+        count = max(1, int(1e-3 / max(elapsed(self._copy, 1), 1e-9)))
+        began = time.perf_counter()
+        while len(found) < 3 or time.perf_counter() - began < seconds:
+            found.append(elapsed(self._copy, count) / count)
+        return found
+
+    def _copy(self, count: int) -> None:
+        for _ in range(count):
+            np.copyto(self._target, self._source)
+
+
+def elapsed(run: Callable[[int], None], count: int) -> float:
+    """Return the seconds that ``run(count)`` takes."""
+    began = time.perf_counter()
+    run(count)
+    return time.perf_counter() - began
+
+
+def seconds_a_round(rounds: Callable[[int], None], repeats: int, sample_s: float = SAMPLE_S) -> float:
+    """Return the median over ``repeats`` samples of the seconds that one round takes.
+
+    Args:
+        rounds: does so many rounds, and returns when they are done.
+        repeats: number of samples, 1 or more.
+        sample_s: a sample has as many rounds as last about this long.
+    """
+    rounds(WARM_UP_ROUNDS)
+    count, seconds = 1, elapsed(rounds, 1)
+    while seconds < sample_s or count < LEAST_ROUNDS or (count < SAMPLE_ROUNDS and seconds < MOST_SAMPLE_S):
+        round_s = max(seconds, 1e-9) / count
+        wanted = max(1.1 * sample_s / round_s, min(SAMPLE_ROUNDS, MOST_SAMPLE_S / round_s), LEAST_ROUNDS)
+        if count == MOST_ROUNDS:
+            break
+        count = min(max(math.ceil(wanted), count + 1), 100 * count, MOST_ROUNDS)
+        seconds = elapsed(rounds, count)
+    if seconds / count > MOST_SAMPLE_S:
+        return seconds / count
+    samples = [seconds, *(elapsed(rounds, count) for _ in range(repeats - 1))]
+    return statistics.median(samples) / count
+
+
+def reference_seconds(call: Callable[[], None], budget_s: float = REFERENCE_S) -> float:
+    """Return the median seconds of a reference's round: several calls after a warm-up, or one where one takes long.
+
+    Args:
+        call: does one round.
+        budget_s: no further call begins when this time is spent.
+    """
+    samples: list[float] = []
+    began = time.perf_counter()
+    while len(samples) <= REFERENCE_CALLS and (not samples or time.perf_counter() - began < budget_s):
+        samples.append(elapsed(lambda _: call(), 1))
+    return statistics.median(samples[1:] or samples)
+
+
+def scratch_bytes(compiled: Any) -> int | None:
+    """Return the temporary memory of a compiled program in bytes; None where the device does not tell."""
+    analysis = compiled.memory_analysis()
+    return None if analysis is None else int(analysis.temp_size_in_bytes)

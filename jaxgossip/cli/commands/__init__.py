@@ -1,0 +1,1 @@
+"""One file a command: parse, call, print. Heavy rooms are imported within, so that ``--help`` answers at once."""

@@ -1,0 +1,42 @@
+"""``jaxgossip bench``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from jaxgossip.cli.terminal.output import loading
+
+
+def bench(
+    nodes: Annotated[int, typer.Option(help="Nodes of the networks.")] = 1_000_000,
+    params: Annotated[int, typer.Option(help="Parameters of a model in the mixing cases.")] = 64,
+    only: Annotated[str, typer.Option(metavar="NAME,...", help="Only these cases.")] = "",
+    repeats: Annotated[int, typer.Option(help="Samples a case; the median counts.")] = 3,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Also measure from 1,000 to ten times --nodes, and draw it (png, svg or pdf); takes minutes.",
+        ),
+    ] = None,
+    *,
+    methods: Annotated[
+        bool, typer.Option("--methods", help="Measure every algorithm beside D-SGD instead; --nodes 100000 is usual.")
+    ] = False,
+    grid: Annotated[
+        bool, typer.Option("--grid", help="Measure a grid of 160 runs beside the same runs one by one; takes a minute.")
+    ] = False,
+    events: Annotated[
+        bool,
+        typer.Option("--events", help="Measure deliveries by the nodes' own clocks, from 1,000 to 1,000,000 nodes."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Measure how fast this machine mixes, learns and gossips. Told in seconds, and in copies of the state."""
+    loading()
+    from jaxgossip.cli.terminal.bench import chosen_bench
+
+    asked = [name for name, wanted in (("methods", methods), ("grid", grid), ("events", events)) if wanted]
+    chosen_bench(asked, nodes, params, only, repeats, picture, as_json=as_json)

@@ -1,0 +1,32 @@
+"""``jaxgossip plan``."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from jaxgossip.cli.options import ConfigFile, Overrides
+from jaxgossip.cli.terminal.output import hint, loading, say, set_options, slow, tell
+
+
+def plan(
+    config: ConfigFile,
+    overrides: Overrides = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
+) -> None:
+    """Tell what memory and time a run will take. Memory by the compiler's account, time by a short calibration."""
+    loading()
+    from jaxgossip.cli.terminal.listing import plan_table
+    from jaxgossip.experiment.config.load import load
+
+    loaded = load(config, overrides or [])
+    tell(f"building {loaded.name}, compiling its programs, timing some rounds")
+    from jaxgossip.experiment.planning.plan import plan as plan_run
+    from jaxgossip.experiment.runs.run import precision
+
+    with precision(loaded), slow(f"planning {loaded.name}"):
+        found = plan_run(loaded)
+    say(json.dumps(found.record(), indent=2) if as_json else plan_table(found, loaded.rounds))
+    if not as_json and found.fits:
+        hint("jaxgossip", "run", config, *set_options(overrides))

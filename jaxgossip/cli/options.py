@@ -1,0 +1,23 @@
+"""Arguments and options that several commands have in common."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="A configuration in TOML; 'jaxgossip new' writes one.")
+]
+RunFolders = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of runs.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Change one key of the configuration; can be repeated."),
+]
+Axes = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="rounds|bytes|seconds", help="Against what to draw; can be repeated; by default all that was kept."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Cache = Annotated[bool, typer.Option("--cache", help="Keep compiled programs on disk, and use those of earlier runs.")]

@@ -1,0 +1,249 @@
+"""The benchmark on a terminal: a bar or a line a case meanwhile, then the table, the JSON and the chart."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from jaxgossip.bench.case import Setting
+from jaxgossip.bench.report import Report, bench, chosen, load_average
+from jaxgossip.cli.terminal.output import hint, say, tell, wrapped
+from jaxgossip.core.errors import ConfigError
+
+
+def chosen_bench(
+    asked: list[str], nodes: int, params: int, only: str, repeats: int, picture: Path | None, *, as_json: bool
+) -> None:
+    """Measure what the command line asks for, and print what was found.
+
+    Args:
+        asked: of "methods", "grid" and "events", those that were asked for in the place of the usual cases.
+        nodes: of the networks.
+        params: of a model in the mixing cases.
+        only: names of cases or methods, separated by commas; all if empty.
+        repeats: samples a case.
+        picture: file of the scaling chart; None: it is not measured.
+        as_json: print one JSON object and nothing else.
+
+    Raises:
+        ConfigError: options that do not go together.
+        InputError: an unknown case, an impossible size, or no kind of picture.
+    """
+    if len(asked) > 1:
+        raise ConfigError(f"--{asked[0]} goes without --{asked[1]}", hint="leave one of them out")
+    if asked and picture is not None:
+        raise ConfigError(f"--plot goes with the cases, not with --{asked[0]}", hint="leave one of them out")
+    if only and asked and asked != ["methods"]:
+        raise ConfigError(f"--{asked[0]} goes without --only", hint="leave one of them out")
+    match asked:
+        case ["grid"]:
+            show_grid(as_json=as_json)
+        case ["events"]:
+            show_events(as_json=as_json)
+        case ["methods"]:
+            show_methods(Setting(nodes, params), only, repeats, as_json=as_json)
+        case _:
+            show(Setting(nodes, params), only, repeats, picture, as_json=as_json)
+
+
+def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_json: bool) -> None:
+    """Measure, and print what was found.
+
+    Args:
+        setting: the size.
+        only: names of cases, separated by commas; all if empty.
+        repeats: samples a case.
+        picture: file of the scaling chart; None: it is not measured.
+        as_json: print one JSON object and nothing else.
+
+    Raises:
+        InputError: an unknown case, an impossible size, or no kind of picture.
+    """
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    if picture is not None:
+        from jaxgossip.plotting.style import check_picture
+
+        check_picture(picture)
+    load, cores = load_average(), os.cpu_count() or 1
+    if load is not None and load > cores / 2:
+        tell(f"the machine is busy (load {load:.1f} on {cores} cores): programs on all cores suffer most")
+    progress = CaseProgress(len(chosen(names)))
+    try:
+        report = bench(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
+    finally:
+        progress.stop()
+    record = report.record()
+    if not as_json:
+        from jaxgossip.bench.table import EXPLANATION, rows, title
+        from jaxgossip.cli.terminal.tables import table
+
+        say(f"{wrapped(title(report))}\n\n{table(rows(report))}\n\n{wrapped(EXPLANATION)}")
+    if picture is not None:
+        record["scaling"] = _draw(report, picture)
+    if as_json:
+        say(json.dumps(record, indent=2))
+    elif picture is None:
+        hint("jaxgossip", "bench", "--plot", "bench.png")
+    else:
+        say(f"\nwrote {picture}")
+
+
+def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) -> None:
+    """Measure every method beside D-SGD, and print what was found.
+
+    Args:
+        setting: the size.
+        only: names of algorithms, separated by commas; all if empty.
+        repeats: samples a method.
+        as_json: print one JSON object and nothing else.
+
+    Raises:
+        InputError: an unknown method, or an impossible size.
+    """
+    from jaxgossip.bench.methods import bench_methods, method_names
+    from jaxgossip.cli.terminal.tables import table
+    from jaxgossip.experiment.results.provenance import provenance
+
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    cases = [name for name in method_names() if not names or name in names or name.split()[0] in names]
+    progress = CaseProgress(len(cases))
+    try:
+        found = bench_methods(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
+    finally:
+        progress.stop()
+    if as_json:
+        size = {"nodes": setting.nodes, "params": setting.params}
+        say(json.dumps({"machine": provenance(), **size, "methods": [one.record() for one in found]}, indent=2))
+        return
+    say(f"{setting.nodes:,} nodes, {setting.params} parameters, logistic regression on one sample a node\n")
+    rows = [
+        {
+            "method": one.name,
+            "ms a round": f"{1e3 * one.round_s:.3g}",
+            "D-SGD": f"{1e3 * one.dsgd_s:.3g}",
+            "mixings": str(one.mixings),
+            "x D-SGD": f"{one.ratio:.2f}",
+            "a mixing": f"{one.per_mixing:.2f}",
+        }
+        for one in found
+    ]
+    say(table(rows))
+
+
+def show_grid(*, as_json: bool) -> None:
+    """Measure a grid of runs beside the same runs one by one, and print what was found.
+
+    Args:
+        as_json: print one JSON object and nothing else.
+    """
+    from jaxgossip.bench.grids import bench_grid
+    from jaxgossip.cli.terminal.tables import table
+    from jaxgossip.experiment.results.provenance import provenance
+
+    found = bench_grid(begun=lambda name: tell(f"timing {name}"))
+    if as_json:
+        say(json.dumps({"machine": provenance(), **found.record()}, indent=2))
+        return
+    say(f"{found.runs} runs of 256 nodes: 5 topologies, 4 learning rates, 8 seeds; 100 rounds, 6 evaluations\n")
+    grid = found.times[0].seconds
+    rows = [
+        {
+            "all runs by": one.name,
+            "seconds": f"{one.seconds:.1f}",
+            "x the grid": f"{one.seconds / grid:.1f}",
+            "timed": f"{one.timed} of {found.runs}" if one.timed < found.runs else "all",
+        }
+        for one in found.times
+    ]
+    say(table(rows))
+    say(f"\ntest accuracies of the grid and of the same runs alone: {found.apart:.1e} apart at most")
+
+
+def show_events(*, as_json: bool) -> None:
+    """Measure the events engine on networks of several sizes, and print what was found.
+
+    Args:
+        as_json: print one JSON object and nothing else.
+    """
+    from jaxgossip.bench.events import USUAL, bench_events
+    from jaxgossip.cli.terminal.tables import table
+    from jaxgossip.experiment.results.provenance import provenance
+
+    found = bench_events(begun=lambda name: tell(f"timing {name}"))
+    if as_json:
+        say(json.dumps({"machine": provenance(), "events": [one.record() for one in found]}, indent=2))
+        return
+    say("gossip learning by the nodes' own clocks: Spambase, one sample a node, Pegasos, MU\n")
+    rows = [
+        {
+            "setting": one.setting,
+            "nodes": f"{one.nodes:,}",
+            "schedule": f"{one.schedule_us:.2f}",
+            "waves": f"{one.level_us:.2f}",
+            "execution": f"{one.execute_us:.2f}",
+            "us a delivery": f"{one.total_us:.2f}",
+            "million a second": f"{one.per_s / 1e6:.2f}",
+            f"x {USUAL:,}/s": f"{one.per_s / USUAL:,.0f}",
+        }
+        for one in found
+    ]
+    say(table(rows))
+
+
+def _draw(report: Report, picture: Path) -> dict[str, object]:
+    from jaxgossip.bench.chart import chart
+    from jaxgossip.bench.scaling import scale
+    from jaxgossip.plotting.style import save_figure
+
+    largest = 10 * report.setting.nodes
+    tell(f"scaling, from 1,000 to {largest:,} nodes")
+    found = scale(report.setting, largest, repeats=report.repeats, note=lambda text: tell(f"  {text}"))
+    save_figure(chart(found, report.setting.params, report.machine), picture)
+    return {name: series.record() for name, series in found.items()}
+
+
+class CaseProgress:
+    """Progress on stderr: a bar in a terminal, a line a case elsewhere.
+
+    Args:
+        cases: how many there are.
+    """
+
+    def __init__(self, cases: int) -> None:
+        self._cases, self._done = cases, 0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if sys.stderr.isatty():
+            self._bar = Progress(
+                TextColumn("benchmark"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.description}"),
+                console=Console(stderr=True),
+            )
+            self._task = self._bar.add_task("", total=cases)
+            self._bar.start()
+
+    def begun(self, name: str) -> None:
+        """Show which case is being built and measured."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, description=name)
+
+    def done(self, found: Any) -> None:
+        """Show what was found."""
+        self._done += 1
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self._done, description="")
+        else:
+            tell(f"  {self._done} of {self._cases}  {found.name}: {1e3 * found.round_s:.3g} ms a round")
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

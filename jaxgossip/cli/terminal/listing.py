@@ -1,0 +1,49 @@
+"""What ``plan`` and ``info`` print."""
+
+import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from jaxgossip.experiment.planning.plan import Plan
+
+
+def plan_table(plan: "Plan", rounds: int) -> str:
+    """Return what a run takes: memory part by part, and time."""
+    from jaxgossip.core.units import bytes_text, count_text, duration
+
+    links = "" if plan.links is None else f", {count_text(plan.links)} links"
+    lines = [f"{plan.nodes:,} nodes{links}, {plan.parameters:,} parameters each", "", "memory"]
+    lines += [f"  {name:<28}{bytes_text(size):>10}" for name, size in plan.parts.items()]
+    lines += [f"  {'at its peak':<28}{bytes_text(plan.peak):>10}", f"  {'free':<28}{bytes_text(plan.free):>10}", ""]
+    if plan.links is None:
+        lines += ["by a network of few nodes of the same kind: this one is too large to be built", ""]
+    if not plan.fits:
+        lines.append("it does not fit" + (f"; about {plan.largest:,} nodes would" if plan.largest else ""))
+    elif plan.round_s is not None:
+        total = duration(rounds * plan.round_s)
+        speed = count_text(plan.nodes / plan.round_s)
+        lines.append(f"time: {duration(plan.round_s)} a round, {speed} node-updates/s; {rounds:,} rounds in {total},")
+        lines.append("compilation, evaluations and baselines not counted")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Return versions, devices, cores and memory."""
+    from jaxgossip.experiment.results.provenance import provenance
+
+    facts = provenance()
+    lines = [f"{name:<12} {number}" for name, number in facts["versions"].items()]
+    device = facts["device"]
+    lines.append(f"{'device':<12} {device['count']} x {device['kind']} ({device['platform']})")
+    lines.append(f"{'machine':<12} {device['system']} {device['machine']}, {device['cores']} cores, {_memory()}")
+    lines += [f"{name:<12} {value}" for name, value in facts["flags"].items() if name.isupper() and value]
+    lines.append(f"{'allocator':<12} {facts['allocator'] or 'as it is'}")
+    extra = "installed" if importlib.util.find_spec("sklearn") else "missing: pip install 'jaxgossip[data]'"
+    lines.append(f"{'extra data':<12} {extra}")
+    return "\n".join(lines)
+
+
+def _memory() -> str:
+    from jaxgossip.core.memory import available_bytes, total_bytes
+
+    return f"{total_bytes() / 2**30:.1f} GiB memory, {available_bytes() / 2**30:.1f} GiB available"

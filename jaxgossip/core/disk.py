@@ -1,0 +1,256 @@
+"""Files, whole or not at all: whoever finds one finds all of it, after a kill and on a full disk too.
+
+All that jaxgossip leaves on a disk goes through these functions. What a kill leaves of a file that was being written ends
+in ``.tmp``. A folder is worked in by one process at a time, which holds its lock; the lock ends with the process.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from jaxgossip.core.errors import ConfigError, RunError
+
+TEMPORARY = ".tmp"
+"""How the names of files end that are not whole yet."""
+LOCK = ".lock"
+"""The file in a folder that its process holds locked."""
+
+type Content = str | bytes | Callable[[BinaryIO], object]
+"""What is to be written: a text (in UTF-8), bytes, or what writes to a file that is open."""
+
+
+def write(path: Path, content: Content) -> None:
+    """Write a file so that a reader finds the old or the new content, never a part, and see it to the disk.
+
+    Args:
+        path: of the file; its folder has to be there. A link stays one, and a device or pipe is written to as it is.
+        content: what it is to hold.
+
+    Raises:
+        OSError: it cannot be written; ``filename`` is ``path``, also where the disk is full.
+    """
+    with _named(path):
+        if path.exists() and not path.is_file():
+            with path.open("wb") as file:
+                _put(file, content)
+            return
+        path = path.resolve()
+        temporary = path.with_name(f"{path.name[:40]}.{os.getpid()}{TEMPORARY}")
+        try:
+            with temporary.open("wb") as file:
+                _put(file, content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        _sync(path.parent)
+
+
+def append(path: Path, text: str) -> None:
+    """Append a text to a file, which is made if it is not there, and see it to the disk; a kill may leave a part of it.
+
+    Raises:
+        OSError: as of :func:`write`.
+    """
+    with _named(path):
+        is_new = not path.exists()
+        with path.open("ab") as file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            _sync(path.parent)
+
+
+def make_folder(path: Path, *, parents: bool = False) -> None:
+    """Make a folder unless it is there; with ``parents``, those above it, too."""
+    if not path.is_dir():
+        path.mkdir(parents=parents, exist_ok=True)
+        _sync(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link, or a folder with all that is in it; what is not there need not be removed."""
+    if path.is_dir() and not path.is_symlink():
+        for inner in sorted(path.iterdir()):
+            remove(inner)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+def is_leftover(path: Path) -> bool:
+    """Return whether a file tells nothing: a lock, or what a kill left of a file that was being written."""
+    return path.name == LOCK or (path.name.endswith(TEMPORARY) and not path.is_dir())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what kills left of files that were being written, in a folder and those in it; its lock has to be held."""
+    for path in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
+        if not path.is_dir():
+            path.unlink(missing_ok=True)
+
+
+def parsed_json(text: str | bytes, *, strict: bool = False) -> Any:
+    """Return what a JSON text holds.
+
+    Args:
+        text: the text; bytes are UTF-8.
+        strict: NaN and infinities, which JSON does not have, are errors, too.
+
+    Raises:
+        ValueError: it is none; nesting beyond measure and bytes that are no text included.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_number if strict else None)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+class Lock:
+    """A process's hold of a folder.
+
+    Args:
+        folder: the folder.
+        descriptor: of its lock file, open; None where the file system knows no locks.
+    """
+
+    def __init__(self, folder: Path, descriptor: int | None) -> None:
+        self._folder, self._descriptor = folder, descriptor
+
+    def check(self) -> None:
+        """Raise RunError if the folder was removed since, also if another one stands in its place."""
+        if self.is_lost():
+            raise RunError(
+                f"{self._folder} was removed while it was being written to",
+                hint="nothing was put in its place; type the command that made it again",
+            )
+
+    def is_lost(self) -> bool:
+        """Return whether the folder was removed since."""
+        if self._descriptor is None:
+            return not self._folder.is_dir()
+        return not _is_at(self._descriptor, self._folder / LOCK)
+
+    def release(self) -> None:
+        """Let the folder go."""
+        if self._descriptor is not None:
+            if not self.is_lost():
+                with contextlib.suppress(OSError):
+                    (self._folder / LOCK).unlink()
+            os.close(self._descriptor)
+
+
+@contextlib.contextmanager
+def locked(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[Lock]:
+    """Keep other processes out of a folder while the body works in it.
+
+    Args:
+        folder: is there.
+        note: is told where the file system knows no locks.
+
+    Raises:
+        ConfigError: another process is at work in it.
+        RunError: the body failed because the folder was removed meanwhile.
+    """
+    lock = _lock(folder, note)
+    try:
+        yield lock
+    except OSError:
+        lock.check()
+        raise
+    finally:
+        lock.release()
+
+
+def check_unlocked(folder: Path) -> None:
+    """Raise ConfigError if another process is at work in a folder."""
+    if (folder / LOCK).is_file():
+        with locked(folder):
+            pass
+
+
+def _lock(folder: Path, note: Callable[[str], None]) -> Lock:
+    path = folder / LOCK
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").split()
+            os.close(descriptor)
+            raise _in_use(folder, holder) from error
+        except OSError as error:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            note(
+                f"warning: no locks on the file system of {folder} ({error.strerror}): see that nothing else runs in it"
+            )
+            return Lock(folder, None)
+        if _is_at(descriptor, path):
+            break
+        os.close(descriptor)  # removed by the one who held it, after it was opened here
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name in it
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode())
+    return Lock(folder, descriptor)
+
+
+def _in_use(folder: Path, holder: list[str]) -> ConfigError:
+    if len(holder) != 2 or not holder[0].isdigit():
+        return ConfigError(f"{folder} is in use by another process", hint="wait until that has ended, or end it")
+    pid, host = holder
+    return ConfigError(
+        f"{folder} is in use: process {pid} on {host} is writing to it",
+        hint=f"wait until that has ended, or end it with 'kill {pid}' on {host}: what it has saved stays",
+    )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Return whether an open file is the one that stands at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def _put(file: BinaryIO, content: Content) -> None:
+    if callable(content):
+        content(file)
+    else:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+def _sync(folder: Path) -> None:
+    """See a folder's names to the disk, where its file system can."""
+    with _named(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # folders of CIFS, FUSE and the like
+                raise
+        finally:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give errors the name of the file: those of a full disk have none, and a temporary one tells nobody anything."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")

@@ -1,0 +1,80 @@
+"""Numbers for people: bytes, seconds, counts and powers of ten."""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from jaxgossip.core.memory import bytes_text, bytes_unit  # noqa: F401 - bytes are numbers for people like the others here
+
+ROUND_TIMES: Mapping[float, str] = MappingProxyType(
+    {
+        1e-3: "1 ms",
+        1e-2: "10 ms",
+        0.1: "0.1 s",
+        1.0: "1 s",
+        10.0: "10 s",
+        60.0: "1 min",
+        600.0: "10 min",
+        3600.0: "1 h",
+        36000.0: "10 h",
+        4 * 86400.0: "4 days",
+        40 * 86400.0: "40 days",
+        400 * 86400.0: "400 days",
+    }
+)
+"""Seconds that are round in the units people count time in, and about ten times each other, with their words."""
+NOISE = 1e-12
+"""An eigenvalue or a gap below this is rounding."""
+_SECONDS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
+_COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
+
+
+def count_text(value: float | None) -> str:
+    """Return a count: ``8,280`` or ``1.24 million``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    size, name = next((unit for unit in _COUNTS if value >= 0.9995 * unit[0]), (1.0, ""))
+    return f"{value / size:.3g}{name}" if name else f"{value:,.0f}"
+
+
+def counted(count: int, what: str) -> str:
+    """Return a count of things: ``1 run``, ``8,280 runs``."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return "–"
+    if seconds < 0.0995:
+        return f"{1000 * seconds:.2g} ms" if seconds < 9.95e-3 else f"{1000 * seconds:.1f} ms"
+    if seconds < 59.95:
+        return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes = whole // 60
+    return f"{minutes} min {whole % 60:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def seconds_unit(largest: float) -> tuple[float, str]:
+    """Return the unit (its size in seconds, its name) in which ``largest`` seconds are a number that is easily read."""
+    return next((unit for unit in _SECONDS if largest >= 3 * unit[0]), _SECONDS[-1])
+
+
+def scientific(value: float | None) -> str:
+    """Return a number over many magnitudes: ``3.2e-07``, ``0.014`` or ``12.5``."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def settled(value: float, noise: float = NOISE) -> float:
+    """Return a value, 0 where it is no more than rounding."""
+    return 0.0 if abs(value) < noise else value
+
+
+def eigenvalue_text(value: float, digits: int = 6) -> str:
+    """Return an eigenvalue: ``0.75``; where rounding would hide what separates it from 1 or -1, ``1 - 1.3e-09``."""
+    text, apart = f"{settled(value):.{digits}g}", settled(1 - abs(value))
+    if apart <= 0 or abs(float(text)) < 1:
+        return text
+    return f"1 - {apart:.1e}" if value > 0 else f"-1 + {apart:.1e}"

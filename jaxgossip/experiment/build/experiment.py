@@ -1,0 +1,317 @@
+"""From a configuration to the parts of a run: graph, problem, mixing, optimizer, algorithm, conditions."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS, Algorithm, GossipProtocol
+from jaxgossip.compression import COMPRESSORS, Compressor
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config.catalogue import find_dataset, standard
+from jaxgossip.experiment.build.builders import Builder, errors_of
+from jaxgossip.experiment.build.schedules import build_schedule
+from jaxgossip.experiment.config.schema import Section, supply
+from jaxgossip.experiment.config.sections import SECTIONS, Classification, Config
+from jaxgossip.learning import (
+    MODELS,
+    OPTIMIZERS,
+    PARTITIONS,
+    TASKS,
+    Dataset,
+    DifferentialPrivacy,
+    Model,
+    Partition,
+    Problem,
+    classification,
+)
+from jaxgossip.learning.partitions.poisoning import flip_labels
+from jaxgossip.learning.problem import Classification as ClassificationProblem
+from jaxgossip.learning.problem import started
+from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
+from jaxgossip.network.aggregation import senders
+from jaxgossip.schedule import Source
+from jaxgossip.core.random import host_rng, run_key
+from jaxgossip.simulation.program import Steps
+from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
+
+LOCALISE_FROM = 2**15
+"""Nodes from which models no longer fit a cache, so that the order of their rows matters."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The parts of a run, built from its configuration.
+
+    Attributes:
+        config: the configuration.
+        graph: who hears whom.
+        problem: what each node learns.
+        W: how models meet in rounds; None where every node acts by its own clock.
+        optimizer: each node's.
+        algorithm: the update rule, ready to run.
+        conditions: faults of rounds.
+        speeds: of the nodes' machines, for rounds of as many local steps as the algorithm takes; None: no time is kept.
+        schedule: who sends to whom and when, where every node acts by its own clock; None in rounds.
+    """
+
+    config: Config
+    graph: Graph
+    problem: Problem
+    W: Mixing | None
+    optimizer: optax.GradientTransformation
+    algorithm: Algorithm | GossipProtocol
+    conditions: Conditions
+    speeds: Speeds | None = None
+    schedule: Source | None = None
+
+    @property
+    def in_rounds(self) -> Algorithm:
+        """The algorithm, of a run in rounds."""
+        assert isinstance(self.algorithm, Algorithm)
+        return self.algorithm
+
+    @property
+    def own(self) -> list[str]:
+        """The user's own builders that the configuration names."""
+        c = self.config
+        kinds = [section.kind for name in SECTIONS if (section := getattr(c, name)) is not None and name != "partition"]
+        kinds += [c.learning.dataset]
+        kinds += [c.learning.model] if isinstance(c.learning, Classification) else []
+        return [kind for kind in kinds if ":" in kind]
+
+    @property
+    def baselines(self) -> list[str]:
+        """The baselines that the configuration names, but those of which nothing can be measured."""
+        return [name for name in self.config.evaluation.baselines if _measured(self.baseline(name))[0]]
+
+    def baseline(self, name: str) -> Algorithm:
+        """Return the baseline called ``name``, with as many local steps a round as the algorithm takes."""
+        steps = {"local_steps": local_steps(self.config)}
+        # What nodes learned before the first round is lost when a server sends them its model.
+        problem = started(self.problem, 0) if name == "federated_averaging" else self.problem
+        return supply(ALGORITHMS[name], steps, problem=problem, optimizer=self.optimizer)
+
+
+class Shared:
+    """Parts that several runs have in common, built once: what a part follows from is its key."""
+
+    def __init__(self) -> None:
+        self._found: dict[Any, Any] = {}
+
+    def get[T](self, key: Any, make: Callable[[], T]) -> T:
+        """Return the part of this key, made if it is the first of it."""
+        if key not in self._found:
+            self._found[key] = make()
+        return self._found[key]
+
+
+def build(
+    config: Config, *, shared: Shared | None = None, lifted: Mapping[tuple[str, str], Any] | None = None
+) -> Experiment:
+    """Build all parts of a run.
+
+    Args:
+        config: the configuration.
+        shared: parts of earlier runs, to be used again.
+        lifted: (section, key) of the optimizer or the network -> the array that takes the place of its number, so that
+            the number is no part of the program.
+
+    Raises:
+        InputError: a part cannot be built; the message begins with its section.
+    """
+    shared, lifted, part = shared or Shared(), lifted or {}, Builder(config.seed, lifted or {})
+    of_graph = (config.topology, _seed_of(config, config.topology), _rows_are_nodes(config))
+    graph = shared.get(("graph", *of_graph), lambda: in_order(build_graph(config), config))
+    mixing, W = config.mixing, None
+    if mixing is not None:
+        W = shared.get(
+            (
+                "W",
+                *of_graph,
+                mixing,
+                _seed_of(config, mixing),
+                config.device.dtype == "float64",
+            ),  # its tables' precision
+            lambda: part.section(
+                "mixing", mixing, MIXINGS, (Operator, Schedule), graph=graph, rng=host_rng(config.seed, "mixing")
+            ),
+        )
+    order = graph.order if W is not None and W.numbering else None
+    task = (config.learning, config.partition, config.adversary, config.privacy, config.device, config.seed)
+    problem = shared.get(
+        ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
+        lambda: build_problem(config, graph.n_nodes, order),
+    )
+    optimizer = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
+    compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
+    algorithm = part.section(
+        "algorithm", config.algorithm, ALGORITHMS if W is not None else PROTOCOLS,
+        Algorithm if W is not None else GossipProtocol,
+        problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
+    )  # fmt: skip
+    aggregation = build_aggregation(config, part, W)
+    network = config.network.model_dump() | part.lifted_of("network")
+    conditions = Conditions(**network, adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation)
+    speeds = part.optional(
+        "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
+    )
+    speeds = speeds and speeds.steps(local_steps(config))
+    schedule = build_schedule(config, part, graph, algorithm, speeds) if isinstance(algorithm, GossipProtocol) else None
+    check_measured(config, algorithm)
+    return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, schedule)
+
+
+def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> None:
+    """Raise ConfigError unless something is measured of the models that the algorithm has."""
+    measured, of_nodes = _measured(algorithm)
+    if measured:
+        return
+    if not of_nodes:
+        raise ConfigError(
+            f"algorithm.kind: nothing can be measured of the one model of '{config.algorithm.kind}': "
+            f"'{config.learning.dataset}' is measured on the nodes' own data",
+            hint="choose an algorithm with a model a node; evaluation.baselines names others to run beside it",
+        )
+    raise ConfigError(
+        f"learning: nothing would be measured: '{config.learning.dataset}' keeps no data for tests",
+        hint="learning.dataset_options.held_out is the share of every node's data that is kept",
+    )
+
+
+def check_round(experiment: Experiment) -> None:
+    """Raise what a round raises of noise, liars or an aggregation: what has no effect, or does not go with the algorithm.
+
+    Only tracing can tell, some tenths of a second; runs without any of them are not traced.
+    """
+    if isinstance(experiment.algorithm, Algorithm) and experiment.conditions.on_mixing:
+        steps = Steps(experiment.algorithm, conditions=experiment.conditions)
+        jax.eval_shape(steps.step, jax.eval_shape(steps.first))
+
+
+def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:
+    """Return whether anything is measured of an algorithm's models, and whether it has one a node."""
+    problem = algorithm.problem
+    if isinstance(problem, ClassificationProblem):
+        return True, True  # it has a common test set; to trace its evaluation would take longer than to build it
+    x = jax.eval_shape(lambda key: algorithm.models(algorithm.init(key)), jax.random.key(0))
+    one, node = jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct((1,), jnp.int32)
+    of_nodes = x.shape[0] == problem.n_nodes
+    own = of_nodes and jax.eval_shape(problem.evaluate_local, one, node)
+    return bool(jax.eval_shape(problem.evaluate, one) or own), of_nodes
+
+
+def local_steps(config: Config) -> int:
+    """Return how many optimizer steps a node takes in a round."""
+    return config.algorithm.keywords().get("local_steps") or 1
+
+
+def _seed_of(config: Config, section: Section) -> int | None:
+    """Return the seed if a section's builder draws; None if what it gives is the same for all."""
+    return config.seed if {"rng", "seed"} & section.builder_takes else None
+
+
+def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
+    """Draw who lies; None without a section."""
+    rng = host_rng(config.seed, "adversary")
+    return Builder(config.seed).optional(
+        "adversary", config.adversary, ADVERSARIES, Adversary, n_nodes=n_nodes, rng=rng
+    )
+
+
+def build_aggregation(config: Config, part: Builder, W: Mixing | None) -> Aggregation | None:
+    """Return how nodes take in what they hear, and check that the mixing allows it; None without a section."""
+    aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
+    if config.aggregation is not None and W is not None:
+        with errors_of("aggregation", config.aggregation.kind):
+            jax.eval_shape(lambda key: senders(W.at(jnp.int32(0), key)), run_key(config.seed))
+    return aggregation
+
+
+def build_graph(config: Config) -> Graph:
+    """Build the graph, and check that it is connected unless the configuration allows otherwise.
+
+    One's own topology may return a networkx graph or a scipy sparse matrix as well.
+    """
+    part = Builder(config.seed)
+    found = part.section("topology", config.topology, TOPOLOGIES, object, rng=host_rng(config.seed, "topology"))
+    with errors_of("topology", config.topology.kind):
+        graph = found if isinstance(found, Graph) else as_graph(found)
+        check_connected(graph, allow_disconnected=config.topology.allow_disconnected)
+    return graph
+
+
+def in_order(graph: Graph, config: Config) -> Graph:
+    """Return the graph with its nodes' rows in an order for the cache, where that may pay.
+
+    One's own algorithm or mixing may rely on row i being node i: then it is.
+    """
+    wanted = config.topology.localise and not _rows_are_nodes(config) and graph.n_nodes >= LOCALISE_FROM
+    return localised(graph) if wanted else graph
+
+
+def _rows_are_nodes(config: Config) -> bool:
+    """Say whether row i has to be node i: one's own algorithm or mixing may rely on it, and so does a schedule."""
+    return config.mixing is None or any(":" in section.kind for section in (config.mixing, config.algorithm))
+
+
+def as_graph(found: Any) -> Graph:
+    """Return a networkx graph or a sparse or dense matrix as a Graph.
+
+    Raises:
+        ConfigError: neither.
+    """
+    if hasattr(found, "nodes") and hasattr(found, "edges"):
+        return from_networkx(found)
+    if hasattr(found, "shape"):
+        return from_scipy(found)
+    raise ConfigError(
+        f"expected a graph, got {type(found).__name__}", hint="return a Graph, a networkx graph or a matrix"
+    )
+
+
+def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> Problem:
+    """Build what the nodes learn: a task of its own, or a data set divided over nodes with a model."""
+    return started(_problem(config, n_nodes, order), config.learning.start_steps)
+
+
+def _problem(config: Config, n_nodes: int, order: Order | None) -> Problem:
+    learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), Builder(config.seed)
+    if not isinstance(learning, Classification):
+        return part.call(
+            "learning", learning.dataset, TASKS[learning.dataset], learning.dataset_options, object,
+            table="learning.dataset_options", n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype,
+            batch_size=learning.batch_size, init=learning.init, order=order,
+        )  # fmt: skip
+    assert config.partition is not None
+    reader = find_dataset(standard(), learning.dataset, Path.cwd(), learning.format).builder
+    path = {} if ":" in learning.dataset else {"path": learning.dataset}
+    dataset = part.call(
+        "learning", learning.dataset, reader, learning.dataset_options, Dataset,
+        test_fraction=learning.test_fraction, standardize=learning.standardize, rng=host_rng(config.seed, "data"), **path,
+        table="learning.dataset_options",
+    )  # fmt: skip
+    partition = part.section(
+        "partition", config.partition, PARTITIONS, Partition,
+        labels=dataset.y_train, n_nodes=n_nodes, rng=host_rng(config.seed, "partition"),
+    )  # fmt: skip
+    adversary = build_adversary(config, n_nodes)
+    if adversary is not None and adversary.flips_labels:
+        dataset, partition = flip_labels(dataset, partition, adversary.liars)
+    private = config.privacy
+    privacy = private and DifferentialPrivacy(private.clip, private.noise_multiplier)
+    model = part.call(
+        "learning", learning.model, MODELS.resolve(learning.model), learning.model_options, Model,
+        input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes, table="learning.model_options",
+    )  # fmt: skip
+    with errors_of("learning", learning.model):
+        return classification(
+            dataset, partition, model,
+            batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype, order=order,
+            privacy=privacy,
+        )  # fmt: skip

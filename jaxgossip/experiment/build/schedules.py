@@ -1,0 +1,104 @@
+"""The schedule of a configuration: clock, peers, delay, churn and tokens put together, or a file of messages."""
+
+from typing import Any
+
+from jaxgossip.algorithms import GossipProtocol
+from jaxgossip.algorithms.protocol import check_schedule
+from jaxgossip.core.errors import InputError
+from jaxgossip.experiment.build.builders import Builder, errors_of
+from jaxgossip.experiment.config.sections import Config
+from jaxgossip.network import Speeds
+from jaxgossip.schedule import (ANSWERED, CHURNS, CLOCKS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS, Churn, Clock, Delay, Peers, Source, TokenAccount, schedule)
+from jaxgossip.schedule import files
+from jaxgossip.core.random import host_rng
+from jaxgossip.core.registry import Registry
+from jaxgossip.topology import Graph
+
+
+def build_schedule(
+    config: Config, part: Builder, graph: Graph, protocol: GossipProtocol, speeds: Speeds | None
+) -> Source:
+    """Return who sends to whom and when.
+
+    Args:
+        config: the configuration, of a run in events.
+        part: calls builders.
+        graph: who hears whom.
+        protocol: what nodes send.
+        speeds: of the nodes' machines.
+
+    Raises:
+        InputError: a part cannot be built, or does not go with another.
+    """
+    table, n, seed = config.schedule, graph.n_nodes, config.seed
+    assert table is not None
+    if table.path is not None:
+        with errors_of("schedule", ""):
+            found = files.read(table.path, n, period_s=table.period_s or 1.0)
+            check_schedule(protocol, found)
+            return found
+    given: dict[str, Any] = {"graph": graph, "n_nodes": n, "speeds": speeds, "message_bytes": protocol.bytes[0]}
+    given |= {"compute_s": None if speeds is None else speeds.compute_s}
+
+    def built(name: str, registry: Registry, expected: type) -> Any:
+        return part.optional(name, getattr(config, name), registry, expected, rng=host_rng(seed, name), **given)
+
+    clock = built("clock", CLOCKS, Clock)
+    given["horizon_s"] = config.rounds * clock.period_s
+    churn = built("churn", CHURNS, Churn)
+    network = config.network
+    if network.online < 1:
+        session_s = network.session * clock.period_s
+        churn = CHURNS["coin"](n, host_rng(seed, "churn"), online=network.online, session_s=session_s)
+    delay, peers = built("delay", DELAYS, Delay), built("peers", PEERS, Peers)
+    tokens = built("tokens", TOKEN_ACCOUNTS, TokenAccount)
+    exchange: Any = table.exchange or protocol.exchanges[0]
+    check_exchange(config, graph, protocol, exchange)
+    with errors_of("schedule", ""):
+        return schedule(
+            graph, clock=clock, delay=delay, churn=churn, peers=peers, exchange=exchange, receive=table.receive,
+            tokens=tokens, useful=table.useful, drop=network.drop, split=network.split,
+            split_at_s=network.split_at * clock.period_s, heal_at_s=network.heal_at * clock.period_s,
+            parts=protocol.parts, compute_s=given["compute_s"], seed=seed,
+        )  # fmt: skip
+
+
+def check_exchange(config: Config, graph: Graph, protocol: GossipProtocol, exchange: str) -> None:
+    """Check that what travels goes with the protocol, the graph and the other sections.
+
+    Raises:
+        InputError: it does not; the message begins with the section or key, and the hint is one that the protocol allows.
+    """
+    table, choices = config.schedule, [f"'{one}'" for one in protocol.exchanges]
+    assert table is not None
+    if exchange not in protocol.exchanges:
+        raise InputError(
+            f"schedule: exchange '{exchange}' does not go with {protocol.name}",
+            hint=f"schedule.exchange = {' or '.join(choices)}",
+        )
+
+    def others(*exchanges: str) -> str:
+        fitting = [f"'{one}'" for one in exchanges if one in protocol.exchanges]
+        return f", or schedule.exchange = {' or '.join(fitting)}" if fitting else ""
+
+    travels = f"{protocol.name} by exchange '{exchange}'"
+    if graph.directed and EXCHANGES[exchange].way == "both":
+        raise InputError(
+            f"topology: {graph.name} is directed, and in {travels} whom a node calls has to answer",
+            hint="topology.kind = 'ring' or another undirected one" + others("push", "pull", "split_push"),
+        )
+    if config.tokens is not None and exchange != "push":
+        raise InputError(
+            f"tokens: accounts react to models that are pushed, and nothing is in {travels}",
+            hint="remove the section [tokens]" + others("push"),
+        )
+    if table.receive == "cached" and exchange != "push":
+        raise InputError(
+            f"schedule.receive: 'cached' keeps models that are pushed, and nothing is in {travels}",
+            hint="schedule.receive = 'at_once'" + others("push"),
+        )
+    if table.receive == "pass_through" and exchange not in ANSWERED:
+        raise InputError(
+            f"schedule.receive: {travels} passes no model through",
+            hint="schedule.receive = 'at_once'" + others(*ANSWERED),
+        )

@@ -1,0 +1,94 @@
+"""The keys of whatever a configuration can name: what each means, what it takes, what it is if left out."""
+
+import types
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAliasType, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from jaxgossip.core.registry import Builder
+from jaxgossip.experiment.config.schema import configurable, describe_parameters
+
+WORDS: Mapping[Any, str] = types.MappingProxyType(
+    {bool: "true or false", int: "integer", float: "number", str: "word", Path: "path", types.NoneType: ""}
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key of a section or of a table of options.
+
+    Attributes:
+        name: of the key.
+        takes: which values, in words.
+        default: its value if left out; None and ``required`` if there is none.
+        required: whether it has to be given.
+        about: what it says.
+    """
+
+    name: str
+    takes: str
+    default: Any
+    required: bool
+    about: str
+
+
+def keys_of(builder: Builder, supplied: Collection[str] = ()) -> tuple[Key, ...]:
+    """Return the keys of a builder, in the order of its signature.
+
+    Args:
+        builder: the builder.
+        supplied: names of parameters that are no keys here, beside the machinery's.
+    """
+    described = describe_parameters(builder)
+    return tuple(
+        Key(
+            name,
+            takes(parameter.annotation),
+            None if parameter.default is parameter.empty else parameter.default,
+            parameter.default is parameter.empty,
+            described.get(name, ""),
+        )
+        for name, parameter in configurable(builder, supplied).items()
+    )
+
+
+def keys_of_all(section: type[BaseModel]) -> tuple[Key, ...]:
+    """Return the keys that a section has whatever its kind, ``kind`` itself left out."""
+    return tuple(
+        Key(name, takes(field.annotation), _default(field), field.is_required(), field.description or "")
+        for name, field in section.model_fields.items()
+        if name != "kind"
+    )
+
+
+def takes(annotation: Any) -> str:
+    """Return in words what a key with this annotation takes: ``integer``, ``list of numbers``, ``atc or cta``."""
+    if isinstance(annotation, TypeAliasType):
+        return takes(annotation.__value__)
+    if annotation in WORDS:
+        return WORDS[annotation]
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return takes(inside[0])
+    if origin is Literal:
+        return " or ".join(map(str, inside))
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(words for one in inside if (words := takes(one))))
+    if origin in (list, tuple):
+        return f"list of {' or '.join(dict.fromkeys(_several(takes(one)) for one in inside if one is not ...))}"
+    if origin is dict:
+        return f"table of {takes(inside[1])}s"
+    return "table"
+
+
+def _several(words: str) -> str:
+    """Return the plural of what a key takes."""
+    return " or ".join(f"{word}s" for word in words.split(" or "))
+
+
+def _default(field: FieldInfo) -> Any:
+    return None if field.is_required() else field.default

@@ -1,0 +1,192 @@
+"""From a TOML file to a checked, resolved configuration; every mistake in the user's words, all in one error.
+
+A section's keys follow from the builder that it names, so a configuration is read in two steps: find the builders, then
+check every table against the model derived from its builder. What holds between sections is checked last.
+"""
+
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.config import catalogue as catalogues
+from jaxgossip.experiment.config import toml
+from jaxgossip.experiment.config.catalogue import Catalogue
+from jaxgossip.experiment.config.describe import json_schema, resolved_toml
+from jaxgossip.experiment.config.mistakes import Problem, config_error, in_order, shown
+from jaxgossip.experiment.config.sections import Classification, Config
+from jaxgossip.experiment.config.validation import Reading
+
+__all__ = ["Config", "json_schema", "load", "resolved_toml", "tells_of", "validate"]
+
+
+def load(
+    source: Path | str,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+    catalogue: Catalogue | None = None,
+) -> Config:
+    """Return the checked configuration of a TOML file or text.
+
+    Args:
+        source: a path; or the TOML itself, a str of several lines or with a ``=``.
+        overrides: ``key.path=value`` each, as ``--set`` has them.
+        folder: where relative paths start; the file's folder if None, for a text the working directory.
+        catalogue: what the configuration can name; jaxgossip's own registries if None.
+
+    Raises:
+        ConfigError: all that is wrong, a line each, as "file: key.path: what"; the hints likewise.
+    """
+    if isinstance(source, str) and ("\n" in source or ("=" in source and not Path(source).exists())):
+        name, tree = "<text>", toml.parse(source, "<text>")
+        folder, stem = folder or Path.cwd(), "run"
+    else:
+        path = Path(source)
+        name, tree = str(source), toml.read(path)
+        folder, stem = folder or path.absolute().parent, folder_name(path.stem)
+    for override in overrides:
+        tree = toml.apply_override(tree, override)
+    if "variants" in tree:
+        check_variants(tree["variants"], name)
+        hint = f"'jaxgossip sweep {shlex.quote(name)}' runs all of them"
+        raise ConfigError(f"{name}: variants: {len(tree['variants'])} runs in one configuration", hint=hint)
+    return validate({"name": stem, **tree}, source=name, folder=folder, catalogue=catalogue)
+
+
+def tells_of(path: Path, config: Config) -> bool:
+    """Return whether a resolved configuration's file is of ``config``, whichever version wrote it.
+
+    Keys that were not there yet have their defaults, and comments tell nothing.
+    """
+    try:
+        return path.read_bytes() == resolved_toml(config).encode() or load(path).tree() == config.tree()
+    except ConfigError:
+        return False
+
+
+def check_variants(listed: Any, source: str) -> None:
+    """Check that ``variants`` lists tables, one at least.
+
+    Raises:
+        ConfigError: it does not; the message opens with ``source``.
+    """
+    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed) or not listed:
+        raise ConfigError(
+            f"{source}: variants: expected tables", hint="write [[variants]] with a name and what changes"
+        )
+
+
+def folder_name(name: str) -> str:
+    """Return a name as that of a folder: letters, digits, '_', '-', '.' and '+'."""
+    plain = name.replace("²", "2").replace("%", "")
+    return re.sub(r"[^\w.+-]+", "_", plain).strip("_.").lstrip("-+._") or "run"
+
+
+def validate(
+    tree: Mapping[str, Any], *, source: str = "configuration", folder: Path, catalogue: Catalogue | None = None
+) -> Config:
+    """Return the checked configuration of nested tables, as ``load`` does.
+
+    Args:
+        tree: the tables, ``name`` among them.
+        source: what errors call the configuration.
+        folder: where relative paths start.
+        catalogue: what the configuration can name; jaxgossip's own registries if None.
+
+    Raises:
+        ConfigError: all that is wrong, a line each.
+    """
+    reading = Reading(catalogue or catalogues.standard(), folder)
+    parts = reading.parts(tree)
+    config = reading.whole(parts)
+    problems = [*reading.problems, *(problem for rule in RULES for problem in rule(parts))]
+    if config is None or problems:
+        raise config_error(source, in_order(problems, tree))
+    return config
+
+
+def _one_sample_keeps_no_test(parts: Mapping[str, Any]) -> list[Problem]:
+    partition = parts.get("partition")
+    if partition is None or partition.kind != "one_sample" or partition.local_test == 0:
+        return []
+    message = f"a node with one sample has none to keep for its own test, got {shown(partition.local_test)}"
+    return [Problem(("partition", "local_test"), message, hint="set it to 0, or choose another partition")]
+
+
+def _own_partition_takes_local_test(parts: Mapping[str, Any]) -> list[Problem]:
+    partition = parts.get("partition")
+    if partition is None or ":" not in partition.kind or partition.local_test == 0:
+        return []
+    if "local_test" in partition.keywords():
+        return []
+    message = f"{partition.kind} has no parameter local_test, so it would have no effect"
+    return [Problem(("partition", "local_test"), message, hint="take local_test: float = 0.0 in it, or leave it out")]
+
+
+def _pegasos_has_one_regularization(parts: Mapping[str, Any]) -> list[Problem]:
+    learning, optimizer = parts.get("learning"), parts.get("optimizer")
+    if not isinstance(learning, Classification) or optimizer is None:
+        return []
+    if (learning.model, optimizer.kind) != ("pegasos", "pegasos"):
+        return []
+    model, step = learning.model_options.keywords()["regularization"], optimizer.keywords()["regularization"]
+    if model == step:
+        return []
+    message = (
+        f"{step:g} differs from the model's {model:g}: Pegasos steps by 1/(regularization * age) of one and the same"
+    )
+    hint = "set learning.model_options.regularization and optimizer.regularization alike"
+    return [Problem(("optimizer", "regularization"), message, hint=hint)]
+
+
+def _compression_has_its_algorithm(parts: Mapping[str, Any]) -> list[Problem]:
+    algorithm, compression = parts.get("algorithm"), parts.get("compression")
+    if algorithm is None:
+        return []
+    compresses = "compressor" in algorithm.builder_takes
+    if compresses and "compression" not in parts:
+        message = f"missing, and algorithm '{algorithm.kind}' compresses what it sends"
+        return [Problem(("compression",), message, hint='write [compression] with a kind, such as "top_k"')]
+    if compression is not None and not compresses:
+        message = f"algorithm '{algorithm.kind}' compresses nothing"
+        return [Problem(("compression",), message, hint="remove the section, or algorithm.kind = 'choco'")]
+    return []
+
+
+def _labels_can_be_flipped(parts: Mapping[str, Any]) -> list[Problem]:
+    adversary, learning = parts.get("adversary"), parts.get("learning")
+    if adversary is None or adversary.kind != "label_flip" or learning is None or isinstance(learning, Classification):
+        return []
+    message = f"'{learning.dataset}' has no labels to flip"
+    return [Problem(("adversary", "kind"), message, hint="choose another kind, or a data set")]
+
+
+def _privacy_has_samples(parts: Mapping[str, Any]) -> list[Problem]:
+    learning = parts.get("learning")
+    if parts.get("privacy") is None or learning is None or isinstance(learning, Classification):
+        return []
+    return [Problem(("privacy",), f"'{learning.dataset}' has no samples to keep private", hint="remove the section")]
+
+
+def _target_is_a_fraction(parts: Mapping[str, Any]) -> list[Problem]:
+    evaluation, learning = parts.get("evaluation"), parts.get("learning")
+    target = evaluation.get("target") if isinstance(evaluation, Mapping) else None
+    if not isinstance(learning, Classification) or not isinstance(target, int | float) or target <= 1:
+        return []
+    message = f"an accuracy is a fraction of at most 1, got {shown(target)}"
+    return [Problem(("evaluation", "target"), message, hint="0.85 means 85 % of the test samples")]
+
+
+RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
+    _one_sample_keeps_no_test,
+    _own_partition_takes_local_test,
+    _pegasos_has_one_regularization,
+    _compression_has_its_algorithm,
+    _labels_can_be_flipped,
+    _privacy_has_samples,
+    _target_is_a_fraction,
+)
+"""What must hold between keys: from the sections that are in order (None if not) to what is wrong."""

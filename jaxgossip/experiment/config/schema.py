@@ -1,0 +1,287 @@
+"""A builder's signature is its configuration schema: nothing is written twice.
+
+Every parameter that can be passed by keyword, has a plain annotation and is not supplied by the machinery becomes a
+key, with the default of the signature and the description of the docstring's ``Args:`` section.
+"""
+
+import inspect
+import re
+import types
+import typing
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo, create_model
+from pydantic_core import PydanticCustomError
+
+from jaxgossip.core.arguments import MOST
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.files import absolute
+from jaxgossip.core.registry import Builder, unmarked
+
+MACHINERY = frozenset(
+    {
+        "rng",
+        "seed",
+        "folder",
+        "problem",
+        "optimizer",
+        "compressor",
+        "W",
+        "graph",
+        "labels",
+        "n_nodes",
+        "input_shape",
+        "n_classes",
+        "horizon_s",
+        "message_bytes",
+        "speeds",
+    }
+)
+"""Parameters that a run supplies itself, known by name: never keys of a configuration."""
+
+type Whole = Annotated[int, Field(ge=-MOST - 1, le=MOST)]
+"""An integer of a configuration: all that is counted is counted in 32 bits."""
+
+_SCALARS = (bool, int, float, str)
+_ARGUMENT = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
+
+
+class Options(BaseModel):
+    """Keywords for one builder; the keys of a derived model are those of the builder's signature."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
+
+    builder_keys: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
+    """Key of the configuration (and keyword of the builder) to attribute of the model."""
+
+    builder_takes: ClassVar[frozenset[str]] = frozenset()
+    """All parameters of the builder, those that a run supplies among them."""
+
+    if TYPE_CHECKING:  # the attributes of a derived model are not known before its builder is
+
+        def __getattr__(self, name: str) -> Any: ...
+
+    def keywords(self) -> dict[str, Any]:
+        """Return what the builder is called with, the machinery's parameters apart."""
+        return {key: getattr(self, attribute) for key, attribute in self.builder_keys.items()}
+
+    def __eq__(self, other: object) -> bool:
+        # models are derived anew for every configuration, so equality cannot ask for the same class
+        return isinstance(other, Options) and self.model_dump(by_alias=True) == other.model_dump(by_alias=True)
+
+    def __hash__(self) -> int:
+        return hash(repr(self.model_dump(by_alias=True)))
+
+
+class Section(Options):
+    """A section of which ``kind`` names the builder."""
+
+    kind: str = Field(description="which one: a registered name, or your own as 'file.py:function'")
+
+
+def section_model[S: Section](builder: Builder, kind: str, base: type[S] = Section) -> type[S]:
+    """Return the model of a section ``kind = "..."`` with the builder's keywords as its keys.
+
+    Args:
+        builder: the function whose signature is the schema.
+        kind: the only value that the key ``kind`` may have.
+        base: the section's class, with the keys that it has whatever its kind.
+
+    Raises:
+        ConfigError: the builder needs a parameter that no configuration can give.
+    """
+    described = Field(description=summary(builder))
+    return _derive(builder, base, {"kind": (Literal[kind], described)})  # pyright: ignore[reportReturnType]
+
+
+def options_model(builder: Builder, supplied: Collection[str] = ()) -> type[Options]:
+    """Return the model of a table of keywords for ``builder``, as ``section_model`` without the key ``kind``.
+
+    Args:
+        builder: the function whose signature is the schema.
+        supplied: names of further parameters that are no keys here, since the run supplies them.
+
+    Raises:
+        ConfigError: the builder needs a parameter that no configuration can give.
+    """
+    return _derive(builder, Options, {}, supplied)
+
+
+def supply(builder: Builder, keywords: Mapping[str, Any], **machinery: Any) -> Any:
+    """Call ``builder`` with its keywords, and with those of the machinery's arguments that it names.
+
+    Args:
+        builder: what is called.
+        keywords: the configuration's part, of ``Options.keywords``.
+        machinery: all that a run could supply at this point, by parameter name.
+    """
+    parameters = inspect.signature(builder).parameters
+    given = [machinery[name] for name in parameters if name in machinery and not _is_keyword(parameters[name])]
+    named = {name: machinery[name] for name in parameters if name in machinery and _is_keyword(parameters[name])}
+    return builder(*given, **named, **keywords)
+
+
+def configurable(builder: Builder, supplied: Collection[str] = ()) -> dict[str, inspect.Parameter]:
+    """Return the builder's configurable parameters by name, their annotations made plain.
+
+    Args:
+        builder: the function whose signature is read.
+        supplied: names of parameters that are left out, beside the machinery's.
+
+    Raises:
+        ConfigError: a parameter without default can be given neither by a configuration nor by the machinery.
+    """
+    hints = _annotations(builder)
+    found: dict[str, inspect.Parameter] = {}
+    for name, parameter in inspect.signature(builder).parameters.items():
+        if name in MACHINERY or name in supplied or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        required = parameter.default is parameter.empty
+        annotation = hints.get(name, parameter.empty)
+        if annotation is parameter.empty:
+            annotation = type(parameter.default) if isinstance(parameter.default, _SCALARS) else None
+        plain = _plain(annotation)
+        if plain is not None and _is_keyword(parameter) and (required or _is_plain_value(parameter.default)):
+            found[name] = parameter.replace(annotation=plain)
+        elif required:
+            raise ConfigError(
+                f"{getattr(builder, '__name__', builder)}: no configuration can give its parameter '{name}'",
+                hint="annotate it as int, float, bool, str, Path, Literal[...], or a list, tuple or union of these; "
+                f"or take what a run supplies: {', '.join(sorted(MACHINERY))}",
+            )
+    return found
+
+
+def describe_parameters(builder: Builder) -> dict[str, str]:
+    """Return the descriptions in the ``Args:`` section of a google style docstring, by parameter name."""
+    found: dict[str, str] = {}
+    indent: int | None = None
+    current = ""
+    inside = False
+    for line in inspect.cleandoc(builder.__doc__ or "").splitlines():
+        if not line.startswith(" ") and line.strip():
+            inside = line.strip() in ("Args:", "Arguments:")
+            indent = None
+        elif inside and line.strip():
+            depth = len(line) - len(line.lstrip())
+            indent = depth if indent is None else indent
+            match = _ARGUMENT.match(line.strip()) if depth == indent else None
+            if match:
+                current = match[1]
+                found[current] = match[2].strip()
+            elif current:
+                found[current] = f"{found[current]} {line.strip()}".strip()
+    return {name: unmarked(text).rstrip(".") for name, text in found.items()}
+
+
+def summary(builder: Builder) -> str:
+    """Return the first line of the builder's docstring, or its name."""
+    first = inspect.cleandoc(builder.__doc__ or "").split("\n", maxsplit=1)[0]
+    return unmarked(first) or str(getattr(builder, "__name__", builder))
+
+
+def _derive[S: Options](
+    builder: Builder, base: type[S], fields: dict[str, Any], supplied: Collection[str] = ()
+) -> type[S]:
+    descriptions = describe_parameters(builder)
+    keys: dict[str, str] = {}
+    for name, parameter in configurable(builder, supplied).items():
+        if name in base.model_fields and name != "kind":
+            keys[name] = name  # a key that every kind has, and this builder asks for
+            continue
+        # a parameter called like a method of pydantic's models (copy, json) keeps its key and gives up its attribute
+        attribute = f"{name}_" if hasattr(BaseModel, name) or hasattr(Options, name) or name == "kind" else name
+        default = ... if parameter.default is parameter.empty else parameter.default
+        alias = name if attribute != name else None
+        described = Field(default, alias=alias, description=descriptions.get(name))
+        fields[attribute] = (parameter.annotation, described)
+        keys[name] = attribute
+    model = create_model(f"{base.__name__}_{getattr(builder, '__name__', 'own')}", __base__=base, **fields)
+    model.builder_keys = types.MappingProxyType(keys)
+    model.builder_takes = frozenset(inspect.signature(builder).parameters)
+    return model
+
+
+def _is_keyword(parameter: inspect.Parameter) -> bool:
+    return parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+
+
+def _annotations(builder: Builder) -> dict[str, Any]:
+    """Resolve what can be resolved: an annotation that is not ours to read must not spoil its neighbours."""
+    target = builder.__init__ if inspect.isclass(builder) else inspect.unwrap(builder)
+    target = getattr(target, "func", target)
+    raw = dict(getattr(target, "__annotations__", {}))
+    resolved: dict[str, Any] = {}
+    for name, annotation in raw.items():
+        if not isinstance(annotation, str):
+            resolved[name] = annotation
+            continue
+        try:
+            holder = type("_", (), {"__annotations__": {name: annotation}})
+            hints = typing.get_type_hints(holder, getattr(target, "__globals__", {}), include_extras=True)
+        except (NameError, TypeError, SyntaxError, AttributeError):
+            resolved[name] = object  # a name for type checkers alone: not a plain annotation
+        else:
+            resolved[name] = hints[name]
+    return resolved
+
+
+def _plain(annotation: Any) -> Any:
+    """Return the annotation as pydantic shall check it, or None if a configuration cannot hold such a value."""
+    if annotation is int:
+        return Whole
+    if annotation in _SCALARS:
+        return annotation
+    if annotation is Path:
+        return Annotated[Path, Strict(strict=False), AfterValidator(existing_file)]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner = _plain(arguments[0])
+        return None if inner is None else Annotated[(inner, *arguments[1:])]
+    if origin is Literal:
+        return annotation
+    if origin in (Union, types.UnionType):
+        return _plain_union(arguments)
+    if origin is tuple or annotation is tuple:
+        members = [... if member is ... else _plain(member) for member in arguments] or [str | float, ...]
+        return None if None in members else Annotated[tuple[tuple(members)], Strict(strict=False)]
+    if origin in (list, Sequence):
+        inner = _plain(arguments[0])
+        return None if inner is None else list[inner]
+    if origin in (dict, Mapping) and arguments[0] is str:
+        inner = _plain(arguments[1])
+        return None if inner is None else dict[str, inner]
+    return None
+
+
+def _plain_union(members: tuple[Any, ...]) -> Any:
+    optional = types.NoneType in members
+    plain = [_plain(member) for member in members if member is not types.NoneType]
+    kept = [member for member in plain if member is not None]
+    if len(kept) < len(plain) and float in kept:
+        # optax writes "a number" as bool | int | float | complex | Array | Schedule
+        kept = [member for member in kept if member not in (bool, Whole)]
+    if Path in members:  # str | Path is one thing, and its relative form is the configuration's folder's
+        kept = [_plain(Path)]
+    if not kept:
+        return None
+    return Union[tuple([*kept, None] if optional else kept)]  # noqa: UP007 - the members are known at run time only
+
+
+def _is_plain_value(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(_is_plain_value(member) for member in value)
+    if isinstance(value, Mapping):
+        return all(isinstance(name, str) and _is_plain_value(member) for name, member in value.items())
+    return value is None or isinstance(value, (*_SCALARS, Path))
+
+
+def existing_file(value: Path, info: ValidationInfo) -> Path:
+    """Return the file's absolute path; a relative one starts from the folder in the validation's context."""
+    folder = (info.context or {}).get("folder") or Path.cwd()
+    path = absolute(value, folder)
+    if not path.exists():
+        raise PydanticCustomError("no_such_file", "no such file: {path}", {"path": str(path)})
+    return path

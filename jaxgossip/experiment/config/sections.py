@@ -1,0 +1,348 @@
+"""What a configuration holds: the sections, their keys, defaults and bounds.
+
+Sections with a ``kind``, and the tables of options, get their further keys from the builder that they name
+(``schema.py``). The descriptions here are those of the JSON schema, of the hints and of resolved configurations.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, Strict
+from pydantic_core import PydanticCustomError
+
+from jaxgossip.experiment.config.schema import Options, Section, Whole, existing_file
+
+DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
+    {"mixing": "static", "partition": "iid", "algorithm": "gossip", "optimizer": "sgd"}
+    | {"clock": "fixed", "peers": "uniform", "delay": "none"}
+)
+"""What a section means that names no kind; a topology, a data set and a model have to be chosen."""
+
+SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype", "order")
+"""Parameters of data sets and tasks that a run takes from elsewhere: never keys of their tables of options."""
+
+
+def supplied(key: str, name: str) -> tuple[str, ...]:
+    """Return the parameters that a run itself gives to the ``dataset`` or ``model`` called ``name``."""
+    if key == "model":
+        return ()
+    # What a file's name stands for is the path itself; any other builder may well have a path among its options.
+    return (*SUPPLIED, "path") if ":" not in name and Path(name).is_absolute() else SUPPLIED
+
+
+Format = Literal["csv", "npz", "svmlight"]
+"""How a data file is read, where its name and content do not tell."""
+type Fraction = Annotated[float, Field(ge=0, le=1)]
+
+MOST_NAME_BYTES = 200
+"""A folder is called by a run's name, a time and a digest; file systems take 255 bytes."""
+
+
+def _names_a_folder(name: str) -> str:
+    if len(name.encode()) > MOST_NAME_BYTES:
+        raise PydanticCustomError("name_too_long", "longer than {most} bytes", {"most": MOST_NAME_BYTES})
+    return name
+
+
+class Table(BaseModel):
+    """A section with fixed keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class TopologySection(Section):
+    """The graph: who hears whom."""
+
+    allow_disconnected: bool = Field(default=False, description="accept a graph of several components")
+    localise: bool = Field(
+        default=True,
+        description="let neighbours stand near each other in memory, in rounds of 32,768 nodes or more; results keep the "
+        "nodes' numbers",
+    )
+
+
+class MixingSection(Section):
+    """How models meet: with which weights, or by which random pairing."""
+
+
+class PartitionSection(Section):
+    """How the training samples are divided over the nodes."""
+
+    local_test: float = Field(
+        default=0.0, ge=0, lt=1, description="fraction of each node's own samples kept for its own test"
+    )
+
+
+class AlgorithmSection(Section):
+    """The update rule."""
+
+
+class OptimizerSection(Section):
+    """Each node's own optimizer: one of optax by its name, or your own."""
+
+
+class CompressionSection(Section):
+    """What is sent in the place of a whole model, by algorithms that compress."""
+
+
+class AdversarySection(Section):
+    """Nodes that lie."""
+
+
+class AggregationSection(Section):
+    """How nodes take in what they hear, if not as the weighted mean: robustly."""
+
+
+class SpeedsSection(Section):
+    """How fast the nodes' machines are: with it, a run tells its virtual seconds."""
+
+
+class ClockSection(Section):
+    """When nodes act, where they do so one by one."""
+
+
+class PeersSection(Section):
+    """Whom a node calls when its clock ticks."""
+
+
+class DelaySection(Section):
+    """How long messages travel."""
+
+
+class ChurnSection(Section):
+    """Which nodes are online when."""
+
+
+class TokensSection(Section):
+    """How much a node sends in reaction to what reaches it."""
+
+
+SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
+    {
+        "topology": TopologySection,
+        "mixing": MixingSection,
+        "partition": PartitionSection,
+        "algorithm": AlgorithmSection,
+        "optimizer": OptimizerSection,
+        "compression": CompressionSection,
+        "adversary": AdversarySection,
+        "aggregation": AggregationSection,
+        "clock": ClockSection,
+        "peers": PeersSection,
+        "delay": DelaySection,
+        "churn": ChurnSection,
+        "tokens": TokensSection,
+        "speeds": SpeedsSection,
+    }
+)
+"""The sections that name a builder, beside ``learning``: each has the registry of its name in the catalogue."""
+
+OF_EVENTS = ("clock", "peers", "delay", "churn", "tokens", "schedule")
+"""Sections of runs in which every node acts by its own clock."""
+
+OF_ROUNDS = ("mixing", "compression", "adversary", "aggregation", "privacy")
+"""Sections of runs in rounds."""
+
+
+class Schedule(Table):
+    """What happens when a node's clock ticks, and when a model reaches it."""
+
+    exchange: Literal["push", "pull", "push_pull", "pairwise", "split_push", "compute_pairwise"] | None = Field(
+        default=None,
+        description="what travels when a node calls another; the algorithm's usual one if left out. The requests of a pull "
+        "are messages of no bytes",
+    )
+    receive: Literal["at_once", "pass_through", "cached"] = Field(
+        default="at_once",
+        description="whether a model that arrives is merged at once, by the degrees of both ends merged or passed on, "
+        "or kept until the node's own tick",
+    )
+    useful: Literal["always", "newer"] = Field(
+        default="always",
+        description="which models count as useful to token accounts: all, or older ones than one's own",
+    )
+    path: Annotated[Path, Strict(strict=False), AfterValidator(existing_file)] | None = Field(
+        default=None, description="a file of messages (.csv, .npz) in the place of drawn ones"
+    )
+    period_s: float | None = Field(
+        default=None, gt=0, description="seconds of a cycle, of a file of messages; 1 if left out"
+    )
+
+
+class Privacy(Table):
+    """DP-SGD on every node: gradients are clipped sample by sample, and noise is added."""
+
+    clip: float = Field(gt=0, description="norm to which the gradient of each sample is clipped")
+    noise_multiplier: float = Field(ge=0, description="standard deviation of the noise in multiples of clip/batch_size")
+    delta: float = Field(default=1e-5, gt=0, lt=1, description="probability with which the reported epsilon may fail")
+
+
+class Learning(Options):
+    """What each node learns; the keys that hold for every data set."""
+
+    dataset: str = Field(
+        description="a registered name, the path of a table (CSV and the like, npz, svmlight; .gz too), or your own as "
+        "'file.py:function'"
+    )
+    dataset_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the data set")
+    init: Literal["same", "independent"] = Field(
+        default="same", description="whether all nodes start from one model or each from its own"
+    )
+    batch_size: Whole = Field(default=1, ge=0, description="samples of a node in a step; 0 takes all it has")
+    start_steps: Whole = Field(
+        default=0,
+        ge=0,
+        description="local steps of every node before the first exchange; round 0 is measured after them",
+    )
+
+
+class Classification(Learning):
+    """What each node learns: the data set, the model, and how samples are used."""
+
+    model: str = Field(description="a registered name, or your own as 'file.py:function'")
+    model_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the model")
+    format: Format | None = Field(
+        default=None, description="how the file of a path is written, where neither its suffix nor its content tells"
+    )
+    test_fraction: float = Field(
+        default=0.1, gt=0, lt=1, description="fraction of all samples kept as the common test set"
+    )
+    standardize: bool = Field(default=True, description="bring each feature to mean 0 and deviation 1")
+    private: Annotated[tuple[str, ...], Strict(strict=False)] = Field(
+        default=(), description="names of the model's top-level parameters that stay on their node"
+    )
+
+
+class Network(Table):
+    """Message conditions."""
+
+    drop: Fraction = Field(default=0.0, description="probability that a message is lost")
+    online: Fraction = Field(default=1.0, description="probability that a node takes part in a round")
+    link_drop: Fraction = Field(default=0.0, description="probability that a link fails in a round, both ways")
+    session: Whole = Field(default=1, ge=1, description="rounds from one draw of a node's being online to the next")
+    straggle: Fraction = Field(default=0.0, description="probability that a node skips its local work in a round")
+    split: Whole = Field(default=1, ge=1, description="sides into which the network falls apart; 1: it does not")
+    split_at: Whole = Field(default=0, ge=0, description="first round in which it is split")
+    heal_at: Whole = Field(default=0, ge=0, description="first round in which it is whole again")
+    noise: float = Field(default=0.0, ge=0, description="standard deviation of noise in every number that is sent")
+
+
+class Evaluation(Table):
+    """What is measured, when, and against what."""
+
+    every: Whole = Field(default=10, ge=1, description="rounds from one evaluation to the next")
+    sampled_nodes: Whole = Field(
+        default=1000, ge=1, description="nodes evaluated while running; all if there are fewer"
+    )
+    target: float | None = Field(
+        default=None,
+        gt=0,
+        description="mean over evaluated nodes whose first reaching is told: accuracy as a fraction; of a quadratic the "
+        "squared distance to the optimum",
+    )
+    baselines: Annotated[
+        tuple[Literal["isolated", "centralised", "federated_averaging"], ...], Strict(strict=False)
+    ] = Field(
+        default=("isolated", "centralised"),
+        description="runs beside it: without messages, with one common model, with a server",
+    )
+
+
+class Checkpoint(Table):
+    """Saving, so that a run can be resumed."""
+
+    every_s: float = Field(default=60.0, ge=0, description="seconds from one checkpoint to the next")
+
+
+class Device(Table):
+    """Numbers and how exactly they are multiplied."""
+
+    dtype: Literal["bfloat16", "float16", "float32", "float64"] = Field(
+        default="float32", description="type in which models are held; those of 16 bits are computed with in float32"
+    )
+    matmul_precision: Literal["highest", "high", "default"] = Field(
+        default="highest", description="precision of float32 products on accelerators"
+    )
+
+
+class Config(Table):
+    """A whole experiment, resolved: every default filled in, every path absolute."""
+
+    name: Annotated[str, AfterValidator(_names_a_folder)] = Field(
+        pattern=r"^\w[\w.+-]*$",
+        description="the run's name: letters, digits, '_', '-', '.' and '+'; the file's own name if left out",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="all randomness follows from it")
+    rounds: Whole = Field(default=100, ge=1, description="number of rounds")
+    byte_budget: int = Field(
+        default=0, ge=0, lt=2**63, description="end before all nodes have sent more bytes than this together; 0: never"
+    )
+    topology: SerializeAsAny[TopologySection] = Field(description="the graph: who hears whom")
+    mixing: SerializeAsAny[MixingSection] | None = Field(default=None, description="how models meet, in rounds")
+    learning: SerializeAsAny[Learning] = Field(description="what each node learns")
+    partition: SerializeAsAny[PartitionSection] | None = Field(
+        default=None, description="how the training samples are divided over the nodes"
+    )
+    algorithm: SerializeAsAny[AlgorithmSection] = Field(description="the update rule")
+    optimizer: SerializeAsAny[OptimizerSection] = Field(description="each node's own optimizer")
+    compression: SerializeAsAny[CompressionSection] | None = Field(
+        default=None, description="what is sent in the place of a whole model, by algorithms that compress"
+    )
+    network: Network = Field(default=Network(), description="message conditions")
+    adversary: SerializeAsAny[AdversarySection] | None = Field(default=None, description="nodes that lie")
+    aggregation: SerializeAsAny[AggregationSection] | None = Field(
+        default=None, description="how nodes take in what they hear, if not as the weighted mean"
+    )
+    schedule: Schedule | None = Field(
+        default=None, description="what happens when a node's clock ticks, and when a model reaches it"
+    )
+    clock: SerializeAsAny[ClockSection] | None = Field(default=None, description="when nodes act, one by one")
+    peers: SerializeAsAny[PeersSection] | None = Field(default=None, description="whom a node calls")
+    delay: SerializeAsAny[DelaySection] | None = Field(default=None, description="how long messages travel")
+    churn: SerializeAsAny[ChurnSection] | None = Field(default=None, description="which nodes are online when")
+    tokens: SerializeAsAny[TokensSection] | None = Field(
+        default=None, description="how much a node sends in reaction to what reaches it"
+    )
+    speeds: SerializeAsAny[SpeedsSection] | None = Field(
+        default=None, description="how fast the nodes' machines are, for virtual seconds"
+    )
+    privacy: Privacy | None = Field(default=None, description="DP-SGD on every node")
+    evaluation: Evaluation = Field(default=Evaluation(), description="what is measured, when, and against what")
+    checkpoint: Checkpoint = Field(default=Checkpoint(), description="saving, so that a run can be resumed")
+    device: Device = Field(default=Device(), description="numbers and how exactly they are multiplied")
+
+    @property
+    def in_events(self) -> bool:
+        """Whether every node acts by its own clock, rather than all in rounds."""
+        return self.schedule is not None
+
+    @property
+    def is_classification(self) -> bool:
+        """Whether a data set is divided over nodes that train a model; else a task needs neither model nor partition."""
+        return isinstance(self.learning, Classification)
+
+    def tree(self) -> dict[str, Any]:
+        """Return the configuration as nested dicts of TOML's types, absent values left out."""
+        return _tree(self)
+
+
+def _tree(table: BaseModel) -> dict[str, Any]:
+    names = list(type(table).model_fields)
+    if isinstance(table, Section):  # its kind, the kind's own keys, then those that every kind has
+        own = ["kind", *table.builder_keys.values()]
+        names = own + [name for name in names if name not in own]
+    fields = type(table).model_fields
+    found = {fields[name].alias or name: _plain(getattr(table, name)) for name in names}
+    return {key: value for key, value in found.items() if value not in (None, {})}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _tree(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(member) for key, member in value.items() if member is not None}
+    if isinstance(value, tuple | list):
+        return [_plain(member) for member in value]
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)

@@ -1,0 +1,338 @@
+"""What a run folder holds, read back for tables and pictures; a run that is still going, or was killed, is read too."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from jaxgossip.core import units
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.results.divergence import diverged_round
+from jaxgossip.experiment.results.folder import FINISHED, NODE, RunFolder, finished_log, seal_of
+from jaxgossip.experiment.results.inputs import CONFIG
+from jaxgossip.experiment.results.measures import Measure, measures_of
+from jaxgossip.experiment.results.stored import config_at, evaluated_every, manifest_at
+from jaxgossip.experiment.results.target import reached
+
+BASELINES = ("isolated", "centralised", "federated_averaging")
+
+LARGEST, SMALLEST = 1e100, 1e-100
+"""Magnitudes that a picture tells from infinity, and from nothing."""
+
+type Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A run read from its folder.
+
+    Attributes:
+        folder: where it is.
+        config: the resolved configuration as nested tables; it is not checked again, so that runs of other versions
+            and runs whose own files have moved can still be read.
+        manifest: facts of the run; empty values where it was killed before they were known.
+        records: one a evaluation, in the order of rounds.
+        baselines: the records of each baseline that was run.
+        node_scores: every measurement at the end, (n,) float each, over all nodes; empty before the end.
+        node_names: the names of the nodes, where the graph has them.
+        baseline_divergence: round in which a baseline's model became NaN or infinite.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    records: tuple[Record, ...]
+    baselines: Mapping[str, tuple[Record, ...]]
+    node_scores: Mapping[str, np.ndarray]
+    baseline_divergence: Mapping[str, int]
+    node_names: tuple[str, ...] | None = None
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "RunData":
+        """Read a run folder.
+
+        Args:
+            folder: the run folder.
+
+        Raises:
+            ConfigError: the folder is no run, was never evaluated, or a file in it is damaged.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise ConfigError(f"no such run: {folder}", hint="give the folder of a run, e.g. one under runs/")
+        for needed in ("config.toml", "metrics.jsonl"):
+            if not (folder / needed).is_file():
+                nested = [str(path.parent) for path in sorted(folder.glob(f"*/{needed}"))[-3:]]
+                hint = (
+                    f"did you mean {' or '.join(nested)}?" if nested else "a run folder is what 'jaxgossip run' makes"
+                )
+                if (folder / "sweep.json").is_file():
+                    hint = f"it is a sweep: 'jaxgossip compare {shlex.quote(str(folder))}' shows its runs"
+                raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
+        config, manifest = config_at(folder / CONFIG), manifest_at(folder)
+        its, every = RunFolder(folder), evaluated_every(config, manifest)
+        ended = manifest.get("status") in FINISHED
+        records = finished_log(folder, manifest, every) if ended else its.log().records(every)
+        if not records:
+            raise ConfigError(f"{folder} has no evaluation yet", hint="wait for the first, or resume the run")
+        baselines = {name: its.log(name).records(every) for name in BASELINES}
+        for name in BASELINES:
+            if seal_of(manifest, name) is not None:
+                its.log(name).check(seal_of(manifest, name), every)
+        # the marker that closes a diverged baseline repeats the numbers of the evaluation before it
+        divergence = {
+            name: int(record["round"]) for name, some in baselines.items() for record in some if record.get("diverged")
+        }
+        baselines = {
+            name: tuple(record for record in some if not record.get("diverged")) for name, some in baselines.items()
+        }
+        scores = _arrays(folder / "node_scores.npz")
+        names = scores.pop(NODE, None)
+        return cls(
+            folder=folder,
+            config=config,
+            manifest=manifest,
+            records=tuple(records),
+            baselines={name: some for name, some in baselines.items() if some},
+            node_scores=scores,
+            node_names=None if names is None else tuple(map(str, names.tolist())),
+            baseline_divergence=divergence,
+        )
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return str(self.config.get("name", self.folder.name))
+
+    @property
+    def status(self) -> str:
+        """Completed, diverged, interrupted, running or failed; 'unknown' without a manifest."""
+        return str(self.manifest.get("status", "unknown"))
+
+    @property
+    def n_nodes(self) -> int | None:
+        """Number of nodes; None if the folder does not tell."""
+        nodes = self._section("graph", self.manifest).get("nodes") or self._section("topology").get("nodes")
+        if nodes is None and self.node_scores:
+            nodes = next(iter(self.node_scores.values())).size
+        return None if nodes is None else int(nodes)
+
+    @property
+    def n_evaluated(self) -> int | None:
+        """Number of nodes behind the statistics of a record; None if the folder does not tell."""
+        sampled = self._section("evaluation").get("sampled_nodes")
+        return self.n_nodes if sampled is None or self.n_nodes is None else min(int(sampled), self.n_nodes)
+
+    @property
+    def diverged_round(self) -> int | None:
+        """Round in which a model became NaN or infinite, or from which on nothing measured is finite; None: not diverged."""
+        if self.status != "diverged":
+            return None
+        found = diverged_round(self.manifest)
+        return int(self.records[-1]["round"]) if found is None else found
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What the run measured of a model, the most telling first.
+
+        Raises:
+            ConfigError: nothing was.
+        """
+        found = measures_of(self.records[-1])
+        if not found:
+            raise ConfigError(f"{self.folder} measured nothing of its models", hint="there is nothing to show of it")
+        return found
+
+    @property
+    def final(self) -> Record:
+        """The last record."""
+        return self.records[-1]
+
+    def column(self, key: str, baseline: str | None = None) -> np.ndarray:
+        """Return one value an evaluation, (k,) float64; NaN where there is none, or none that a picture can hold.
+
+        Numbers beyond ``LARGEST`` are infinite, and those below ``SMALLEST`` 0: the axes of a picture reckon with squares,
+        ratios and powers of what they show.
+
+        Args:
+            key: the name in a record.
+            baseline: of which baseline; the run itself if None.
+        """
+        records = self.records if baseline is None else self.baselines.get(baseline, ())
+        values = np.array([_number(record.get(key)) for record in records], np.float64)
+        values[np.abs(values) > LARGEST] *= np.inf
+        values[np.abs(values) < SMALLEST] = 0.0
+        return values
+
+    def bytes_per_node(self) -> np.ndarray:
+        """Return (k,) float64: bytes sent until each evaluation, the mean over nodes; NaN if nodes are unknown."""
+        return self.column("bytes_sent") / (self.n_nodes or np.nan)
+
+    def distance(self, baseline: str | None = None) -> np.ndarray:
+        """Return (k,) float64: the consensus distance, exactly 0 where equal initial models differ by rounding."""
+        values = self.column("consensus_distance", baseline)
+        if values.size > 1 and values[0] < 1e-9 * np.nanmax(values[1:], initial=0.0):
+            values[0] = 0.0  # the mean of equal numbers is not always that number
+        return values
+
+    @property
+    def target(self) -> float | None:
+        """The mean whose first reaching is told; None if the configuration has none."""
+        found = self.setting("evaluation", "target")
+        return float(found) if isinstance(found, int | float) else None
+
+    def reached(self, measure: Measure | None = None) -> dict[str, Any]:
+        """Return when the target was first reached (:func:`jaxgossip.experiment.results.target.reached`); all None without one.
+
+        Args:
+            measure: whose mean; the run's first measure, which the target is meant for, if None.
+        """
+        if self.target is None or measure not in (None, self.measures[0]):
+            return dict.fromkeys(("measure", "target", "round", "bytes_sent", "virtual_s"))
+        return reached(self.records, self.target, self.measures[0])
+
+    def setting(self, section: str, key: str) -> Any:
+        """Return the configuration's value of ``section.key``; None if it has none."""
+        return self._section(section).get(key)
+
+    def _section(self, name: str, tree: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+        found = (self.config if tree is None else tree).get(name)
+        return found if isinstance(found, Mapping) else {}
+
+
+def final_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]:
+    """Return what a run came to as :func:`last_numbers` does, with None for what a run that diverged did not come to.
+
+    Args:
+        run: the run.
+        measure: what mean, worst, … are of; the run's first measure if None.
+    """
+    found = last_numbers(run, measure)
+    of_models = ("mean", "worst", "mean_model", "consensus_distance")
+    return found if run.diverged_round is None else found | dict.fromkeys(of_models)
+
+
+def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]:
+    """Return a run's last numbers as JSON values, None for what was not measured or is not finite.
+
+    Args:
+        run: the run.
+        measure: what mean, worst, … are of; the run's first measure if None.
+
+    Keys: run, status, round, measure (what mean, worst, … are of), mean, worst, mean_model, isolated, centralised,
+    consensus_distance, messages, bytes_sent, metadata_bytes, virtual_s, wall_s; target, and rounds_to_target,
+    bytes_to_target and virtual_s_to_target, of the first evaluation that reached it.
+    """
+    measure = measure or run.measures[0]
+    baselines = {name: _last(run.column(f"{measure.key}_mean", name)) for name in BASELINES}
+    baselines |= dict.fromkeys(run.baseline_divergence)
+    first = run.reached(measure)
+    return {
+        "run": run.folder.name,
+        "status": run.status if run.diverged_round is None else f"diverged at round {run.diverged_round:,}",
+        "round": int(run.final["round"]),
+        "measure": measure.key,
+        "mean": _finite(run.final.get(f"{measure.key}_mean")),
+        "worst": _finite(run.final.get(f"{measure.key}_{measure.worst}")),
+        "mean_model": _finite(run.final.get(f"mean_model_{measure.key}")),
+        **baselines,
+        "consensus_distance": _finite(run.final.get("consensus_distance")),
+        "messages": run.final.get("messages"),
+        "bytes_sent": run.final.get("bytes_sent"),
+        "metadata_bytes": run.final.get("metadata_bytes"),
+        "virtual_s": _finite(run.final.get("virtual_s")),
+        "wall_s": _finite(run.final.get("wall_s")),
+        "target": first["target"],
+        "rounds_to_target": first["round"],
+        "bytes_to_target": first["bytes_sent"],
+        "virtual_s_to_target": first["virtual_s"],
+    }
+
+
+def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool) -> dict[str, str]:
+    """Return what it took to reach the target, column title to text; a dash where it was not reached.
+
+    Args:
+        numbers: of :func:`final_numbers`, or means of them.
+        measure: what the target is of.
+        timed: whether there is a column of virtual time.
+    """
+    to = " to target" if numbers["target"] is None else f" to {measure.text(numbers['target'])}"
+    rounds = numbers["rounds_to_target"]
+    cells = {
+        f"rounds{to}": "–" if rounds is None else f"{rounds:,.0f}",
+        f"sent{to}": units.bytes_text(numbers["bytes_to_target"]),
+    }
+    return cells | ({f"virtual time{to}": units.duration(numbers["virtual_s_to_target"])} if timed else {})
+
+
+def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
+    """Return one row a run, column title to text, all rows with the same columns.
+
+    Args:
+        runs: the runs; the titles name the measure if all have the same, and rows say theirs if not.
+    """
+    rows: list[dict[str, str]] = []
+    kinds = {run.measures[0].key for run in runs}
+    timed = any(run.final.get("virtual_s") is not None for run in runs)
+    targets = {run.target for run in runs if run.target is not None}
+    title = runs[0].measures[0].name if len(kinds) == 1 else "final"
+    for run in runs:
+        numbers, measure = final_numbers(run), run.measures[0]
+        scores = {
+            f"{title}, mean": numbers["mean"],
+            "worst node": numbers["worst"],
+            "mean model": numbers["mean_model"],
+            "isolated": numbers["isolated"],
+            "centralised": numbers["centralised"],
+        }
+        cells = {column: "–" if value is None else measure.text(value) for column, value in scores.items()}
+        cells |= dict.fromkeys(run.baseline_divergence, "diverged")
+        cells |= {f"{title}, mean": "diverged"} if run.diverged_round is not None else {}
+        measured = {"measured": measure.name} if len(kinds) > 1 else {}
+        to_target = {}
+        if targets:  # columns are the same for all: rows say their own where targets differ
+            same = {"target": next(iter(targets))} if len(targets) == 1 and len(kinds) == 1 else {"target": None}
+            own = {} if same["target"] else {"target": "–" if run.target is None else measure.text(run.target)}
+            to_target = own | target_cells({**numbers, **same}, measure, timed=timed)
+        rows.append(
+            {"run": numbers["run"], "round": f"{numbers['round']:,}"}
+            | measured
+            | cells
+            | {
+                "consensus distance": units.scientific(numbers["consensus_distance"]),
+                "sent": units.bytes_text(numbers["bytes_sent"]),
+                **({"virtual time": units.duration(numbers["virtual_s"])} if timed else {}),
+                **to_target,
+                "time": units.duration(numbers["wall_s"]),
+                "status": numbers["status"],
+            }
+        )
+    return rows
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        return {}
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] if name == NODE else np.asarray(file[name], np.float64) for name in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise ConfigError(f"{path}: not readable: {error}", hint="the file is damaged; run it again") from error
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def _finite(value: Any) -> float | None:
+    number = _number(value)
+    return number if np.isfinite(number) else None
+
+
+def _last(values: Iterable[float]) -> float | None:
+    return next((_finite(value) for value in reversed(list(values))), None)

@@ -1,0 +1,56 @@
+"""What a run folder says of the run, read without checking it against today's builders: other versions are read too."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxgossip.core.errors import ConfigError
+from jaxgossip.experiment.results.folder import MANIFEST, checked_manifest
+from jaxgossip.experiment.results.inputs import CONFIG, accepted
+
+
+def manifest_at(folder: Path) -> Mapping[str, Any]:
+    """Return a run's manifest, empty where it was killed before it had one.
+
+    Raises:
+        ConfigError: it is damaged, or the configuration is not the one that it was run with.
+    """
+    if not (folder / MANIFEST).is_file():
+        return {}
+    manifest = checked_manifest(folder)
+    accepted(manifest, folder, lambda _: None, only=(CONFIG,))
+    return manifest
+
+
+def evaluated_every(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> int | None:
+    """Return the rounds from one evaluation to the next; None if the configuration does not tell, or was another before."""
+    changed = [one.get("changed") for one in manifest.get("resumed", []) if isinstance(one, Mapping)]
+    if any(CONFIG in some for some in changed if isinstance(some, list)):
+        return None
+    evaluation = config.get("evaluation")
+    every = evaluation.get("every") if isinstance(evaluation, Mapping) else None
+    return every if type(every) is int and every > 0 else None
+
+
+def config_at(path: Path) -> Mapping[str, Any]:
+    """Return a run's configuration as tables whose numbers are numbers; its kinds and further keys may be of any version.
+
+    Raises:
+        ConfigError: it is no TOML, or a table or number is something else.
+    """
+    from jaxgossip.experiment.config import toml
+    from jaxgossip.experiment.config.sections import SECTIONS, Evaluation, Network
+
+    tree = toml.read(path)
+    for name in (*SECTIONS, "learning", "network", "evaluation"):
+        if not isinstance(tree.get(name, {}), Mapping):
+            raise ConfigError(f"{path}: {name}: expected a table", hint="put the file back as the run left it")
+    numbers = [("topology", "nodes"), ("optimizer", "learning_rate"), ("evaluation", "target")]
+    for name, table in (("network", Network), ("evaluation", Evaluation)):
+        fields = table.model_fields.items()
+        numbers += [(name, key) for key, field in fields if type(field.default) in (int, float)]
+    for name, key in numbers:
+        value = tree.get(name, {}).get(key, 0)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ConfigError(f"{path}: {name}.{key}: expected a number", hint="put the file back as the run left it")
+    return tree

@@ -1,0 +1,1 @@
+"""One run: its engine, its observer, its manifest, its end."""

@@ -1,0 +1,1 @@
+"""Many runs of one configuration: variants, and grids of keys and seeds."""

@@ -1,0 +1,103 @@
+"""What a group of runs has come to, kept on disk while it runs, so that it can go on from there with the same bits."""
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, override
+
+from jaxgossip.core import disk
+from jaxgossip.core.errors import RunError
+from jaxgossip.experiment.runs.observer import Reporter
+from jaxgossip.simulation import RunState, checkpoint
+from jaxgossip.simulation.replicas import Keeper, Replica
+
+CHECKPOINTS = "checkpoint"
+"""Folder, beside the runs, of the group that is being run."""
+DONE = "done.json"
+"""What became of a group all of whose runs are done, until each has a folder."""
+NEEDED: checkpoint.Kinds = MappingProxyType({"members": list, "records": list, "wall_s": (int, float)})
+
+
+def members_kept(folder: Path) -> list[str]:
+    """Return the names of the runs whose group left checkpoints in ``folder``, in its order; none without a readable one."""
+    for note in checkpoint.notes(folder):
+        facts = checkpoint.facts_of(note, NEEDED)  # damaged: the one before it may be intact
+        if facts is not None:
+            return [str(name) for name in facts["members"]]
+    return []
+
+
+def members_done(folder: Path) -> list[str]:
+    """Return the names of the runs of a group that was done before all of them had folders, in its order."""
+    found = _done(folder)
+    return [] if found is None else found[0]
+
+
+class GroupKeeper(Keeper):
+    """Keeps what a group of runs has come to in a folder, every few seconds and when it is stopped.
+
+    Args:
+        folder: for checkpoints of one group, the one that is being run.
+        members: the names of its runs; what was kept of other ones is of no use.
+        every_s: seconds from one checkpoint to the next.
+        reporter: is told where the group goes on.
+        lock: this process's hold of the sweep's folder.
+    """
+
+    def __init__(
+        self, folder: Path, members: Sequence[str], every_s: float, reporter: Reporter, lock: disk.Lock
+    ) -> None:
+        self._folder, self._members, self._every_s, self._reporter = folder, list(members), every_s, reporter
+        self._lock, self._saved = lock, time.perf_counter()
+
+    @override
+    def load(self, like: RunState) -> tuple[RunState, list[list[dict[str, Any]]], float] | None:
+        with contextlib.suppress(RunError):  # damaged, or of another shape: from the start
+            if members_kept(self._folder) == self._members:
+                runs, facts = checkpoint.load(self._folder, like, needed=NEEDED)
+                if facts["members"] == self._members and len(facts["records"]) == len(self._members):
+                    self._reporter.note(f"going on from round {facts['round']:,}")
+                    return runs, facts["records"], facts["wall_s"]
+        disk.remove(self._folder)
+        return None
+
+    @override
+    def save(self, runs: RunState, records: list[list[dict[str, Any]]], wall_s: float, *, last: bool) -> None:
+        if last or time.perf_counter() - self._saved >= self._every_s:
+            self._lock.check()
+            facts = {"members": self._members, "records": records, "wall_s": wall_s}
+            checkpoint.save(self._folder, runs, round_number=int(runs.round.max()), facts=facts)
+            self._saved = time.perf_counter()
+
+    def done(self) -> list[Replica] | None:
+        """Return what became of the group if it was done before; None if not."""
+        found = _done(self._folder)
+        return found[1] if found is not None and found[0] == self._members else None
+
+    def finish(self, replicas: Sequence[Replica]) -> None:
+        """Keep what became of all runs: they get their folders one by one, and a smaller group has other rounding."""
+        self._lock.check()
+        disk.make_folder(self._folder)
+        kept = {"members": self._members, "replicas": [asdict(replica) for replica in replicas]}
+        text = json.dumps(kept)
+        disk.write(self._folder / DONE, json.dumps({"sha256": _sha256(text), "kept": text}))
+
+
+def _done(folder: Path) -> tuple[list[str], list[Replica]] | None:
+    try:
+        note = disk.parsed_json((folder / DONE).read_bytes())
+        if _sha256(note["kept"]) != note["sha256"]:
+            return None
+        kept = disk.parsed_json(note["kept"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or damaged: the group runs again
+        return None
+    return kept["members"], [Replica(**replica) for replica in kept["replicas"]]
+
+
+def _sha256(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Topologies by a few words, measured, drawn and optimised."""

@@ -1,0 +1,175 @@
+"""The data sets that a configuration can name: packaged, scikit-learn's, synthetic, and the user's files."""
+
+import math
+from functools import partial
+from importlib import resources
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+from scipy.linalg import helmert
+
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.errors import DataError
+from jaxgossip.core.registry import Registry
+from jaxgossip.core.typing import PRNGKey
+from jaxgossip.learning.data.arrays import Dataset, from_arrays
+from jaxgossip.learning.data.files import DATAFILES, load_file, read_csv, read_npz, read_svmlight
+from jaxgossip.topology.room import check_bytes
+
+__all__ = [
+    "DATAFILES",
+    "DATASETS",
+    "Dataset",
+    "breast_cancer",
+    "digits",
+    "from_arrays",
+    "load_file",
+    "read_csv",
+    "read_npz",
+    "read_svmlight",
+    "spambase",
+    "synthetic",
+]
+
+MADE_BYTES = 28
+"""What a feature of a made-up sample takes while the samples are made, standardized and divided."""
+
+
+@guarded
+def spambase(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0) -> Dataset:
+    """Spambase: 4,601 e-mails by 57 frequencies of words and characters, spam (class 1) or not.
+
+    Hopkins, Reeber, Forman and Suermondt 1999, UCI Machine Learning Repository (CC BY 4.0).
+
+    Args:
+        test_fraction: fraction of samples kept as the common test set.
+        standardize: bring each feature to mean 0 and deviation 1.
+        rng: shuffles samples before they are split; an int is a seed.
+    """
+    file = resources.files("jaxgossip.learning") / "data" / "spambase.npz"
+    with file.open("rb") as stream, np.load(stream) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    return from_arrays(x, y, name="spambase", test_fraction=test_fraction, standardize=standardize, rng=rng)
+
+
+@guarded
+def digits(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0) -> Dataset:
+    """Hand-written digits: 1,797 images of 8×8 grey pixels, ten classes; needs scikit-learn.
+
+    Alpaydin and Kaynak 1998, UCI Machine Learning Repository.
+
+    Args:
+        test_fraction: fraction of samples kept as the common test set.
+        standardize: bring each pixel to mean 0 and deviation 1.
+        rng: shuffles samples before they are split; an int is a seed.
+
+    Raises:
+        DataError: scikit-learn is not installed.
+    """
+    found: Any = _sklearn_datasets("digits").load_digits()
+    return from_arrays(
+        found.images, found.target, name="digits", test_fraction=test_fraction, standardize=standardize, rng=rng
+    )
+
+
+@guarded
+def breast_cancer(
+    *, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0
+) -> Dataset:
+    """Breast cancer Wisconsin: 569 tumours by 30 features, malignant (0) or benign (1); needs scikit-learn.
+
+    Wolberg, Mangasarian, Street and Street 1995, UCI Machine Learning Repository.
+
+    Args:
+        test_fraction: fraction of samples kept as the common test set.
+        standardize: bring each feature to mean 0 and deviation 1.
+        rng: shuffles samples before they are split; an int is a seed.
+
+    Raises:
+        DataError: scikit-learn is not installed.
+    """
+    found: Any = _sklearn_datasets("breast_cancer").load_breast_cancer()
+    return from_arrays(
+        found.data, found.target, name="breast_cancer", test_fraction=test_fraction, standardize=standardize, rng=rng
+    )
+
+
+@guarded
+def synthetic(
+    *,
+    samples: int = 10_000,
+    features: int = 20,
+    classes: int = 2,
+    separation: float = 3.0,
+    flip: float = 0.0,
+    test_fraction: float = 0.1,
+    standardize: bool = True,
+    rng: np.random.Generator | int = 0,
+) -> Dataset:
+    """Gaussian classes of equal size: x = centre of the class + standard normal noise.
+
+        centres: a regular simplex with sides of length ``separation``, turned at random
+
+    For two classes the best possible accuracy is (1 - flip) Φ(separation/2) + flip Φ(-separation/2).
+
+    Args:
+        samples: number of samples, test set included.
+        features: numbers a sample.
+        classes: number of classes.
+        separation: distance between any two centres, in standard deviations of the noise.
+        flip: probability that a label is replaced by another one, each with equal chance.
+        test_fraction: fraction of samples kept as the common test set.
+        standardize: bring each feature to mean 0 and deviation 1.
+        rng: draws everything; an int is a seed.
+
+    Raises:
+        DataError: fewer than two classes, fewer features than a simplex needs, or a number out of its range.
+    """
+    if classes < 2 or samples < classes:
+        raise DataError(f"synthetic: {samples} samples cannot form {classes} classes", hint="at least two classes")
+    if features < classes - 1:
+        raise DataError(
+            f"synthetic: {classes} classes do not fit into {features} features", hint=f"give at least {classes - 1}"
+        )
+    if not 0 <= flip <= 1 or not 0 <= separation < math.inf:
+        raise DataError(
+            f"synthetic: separation = {separation}, flip = {flip}", hint="separation is not negative, flip within 0..1"
+        )
+    check_bytes(
+        f"synthetic: {samples:,} samples of {features:,} features", MADE_BYTES * samples * features,
+        "fewer samples or features", error=DataError,
+    )  # fmt: skip
+    rng = np.random.default_rng(rng)
+    key = jax.random.key(int(rng.integers(2**31)))
+    x, y = _gaussian_classes(key, samples, features, classes, float(separation), flip)
+    return from_arrays(x, y, name="synthetic", test_fraction=test_fraction, standardize=standardize, rng=rng)
+
+
+DATASETS = Registry("dataset", [spambase, digits, breast_cancer, synthetic])
+"""What ``learning.dataset`` can name, tasks and files apart."""
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _gaussian_classes(
+    key: PRNGKey, samples: int, features: int, classes: int, separation: float, flip: float
+) -> tuple[Array, Array]:
+    turn, noise, flips, others = jax.random.split(key, 4)
+    rotation = jnp.linalg.qr(jax.random.normal(turn, (features, classes - 1), jnp.float32))[0]
+    simplex = jnp.asarray(helmert(classes).T, jnp.float32)  # rows at mutual distance sqrt(2)
+    centres = separation / math.sqrt(2) * simplex @ rotation.T
+    y = jnp.arange(samples, dtype=jnp.int32) % classes
+    x = centres[y] + jax.random.normal(noise, (samples, features), jnp.float32)
+    other = y + jax.random.randint(others, (samples,), 1, classes, jnp.int32)
+    return x, jnp.where(jax.random.uniform(flips, (samples,), jnp.float32) < flip, other % classes, y)
+
+
+def _sklearn_datasets(name: str) -> ModuleType:
+    try:
+        from sklearn import datasets  # noqa: PLC0415 - optional, and slow to import
+    except ImportError as error:
+        raise DataError(f"dataset '{name}' needs scikit-learn", hint='pip install "jaxgossip[data]"') from error
+    return datasets

@@ -1,0 +1,315 @@
+"""Tables of samples from text files: which line names the columns, which column holds labels, what is left out."""
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float64
+
+from jaxgossip.core.arguments import guarded
+from jaxgossip.core.errors import DataError
+from jaxgossip.core.registry import nearest
+from jaxgossip.learning.data.arrays import Dataset, from_arrays
+from jaxgossip.learning.data.fields import Fields, read_fields
+from jaxgossip.learning.data.headers import has_header
+from jaxgossip.learning.data.labels import (
+    FEW_CLASSES,
+    LARGEST,
+    check_classes,
+    is_missing,
+    labels_of_words,
+    number_of,
+    shortened,
+)
+
+LABEL_NAMES = frozenset({"label", "labels", "class", "target"})
+"""A column of such a name holds the labels, if nothing else is said and no other has one."""
+FEW_NAMES = 20
+"""So many names of columns are all told."""
+COUNTED = 10
+"""A column of so many lines that counts them is no feature; fewer may count by chance."""
+
+
+@guarded
+def read_csv(
+    path: str | Path,
+    *,
+    header: bool | None = None,
+    label_column: int | str | None = None,
+    drop: tuple[int | str, ...] | None = None,
+    delimiter: str | None = None,
+    test_fraction: float = 0.1,
+    standardize: bool = True,
+    rng: np.random.Generator | int = 0,
+) -> Dataset:
+    """Read a table with one sample a line; labels may be integers or text, all other columns are numbers.
+
+    Blank lines, lines that begin with # and an empty last column are left out. ``notes`` of the data set say how the
+    file was understood.
+
+    Args:
+        path: the file, in UTF-8, packed by gzip or not.
+        header: whether the first line names the columns; left out, it does unless its features are numbers.
+        label_column: the column of labels, by its name or its number from 0; negative numbers count from the end. Left
+            out, the one called label, class or target, else the last.
+        drop: columns that are no features, by name or number. Left out, a first column without a name goes that numbers
+            or names the lines.
+        delimiter: what separates fields, one character or "::", a blank for any number of blanks; left out, it is found.
+        test_fraction: fraction of samples kept as the common test set.
+        standardize: bring each feature to mean 0 and deviation 1.
+        rng: shuffles samples before they are split; an int is a seed.
+
+    Raises:
+        DataError: no such file or column, a line of another length, a first line that may be names or numbers, columns of
+            one name or without any, a label that is missing or a quantity, or a feature that is not a finite number.
+    """
+    table = _table(read_fields(path, delimiter), header, label_column)
+    label = _label(table, label_column)
+    left, notes = _left_out(table, label, drop)
+    features = [column for column in range(len(table.names)) if column != label and column not in left]
+    if not features:
+        raise DataError(f"{path}: no column of features remains", hint="label_column and drop take all there are")
+    x = _numbers(table, features)
+    words = [row[label] for row in table.rows]
+    y = labels_of_words(table.path, words, lambda row: f"{table.path}, line {table.lines[row]}: the label")
+    check_classes(table.path, y, _other_label(table, label))
+    return from_arrays(
+        x, y, name=table.path, notes=[*table.notes, f"labels: column {table.counted(label)}", *notes],
+        test_fraction=test_fraction, standardize=standardize, rng=rng,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Samples as they stand in the file.
+
+    Attributes:
+        path: the file.
+        lines: the number of each line, from 1.
+        rows: the fields of each sample, all of one length.
+        names: of the columns; their numbers without a header.
+        header: whether the file names them.
+        notes: how the file was understood.
+    """
+
+    path: str
+    lines: list[int]
+    rows: list[list[str]]
+    names: list[str]
+    header: bool
+    notes: list[str]
+
+    def column(self, number: int) -> list[str]:
+        return [row[number] for row in self.rows]
+
+    def told(self, number: int) -> str:
+        """Return a column as messages call it."""
+        return f"'{self.names[number]}'" if self.header and self.names[number] else str(number)
+
+    def counted(self, number: int) -> str:
+        """Return a column as messages call it, and how its number counts where it has no name."""
+        told = self.told(number)
+        return f"{told}, counted from 0" if told.isdecimal() else told
+
+    def given(self, number: int) -> str:
+        """Return a column as a configuration gives it."""
+        return f'"{self.names[number]}"' if self.header and self.names[number] else str(number)
+
+
+def _table(fields: Fields, header: bool | None, label_column: int | str | None) -> _Table:
+    path, rows, lines = fields.path, fields.rows, fields.lines
+    notes = []
+    if fields.comments:
+        notes.append(f"left out: {fields.comments:,} lines that begin with #")
+    rows, named = _of_one_length(fields, header)
+    empty = 0
+    while len(rows[0]) > 2 and _is_empty(rows):
+        rows, empty = [row[:-1] for row in rows], empty + 1
+    if empty:
+        notes.append("left out: an empty last column" if empty == 1 else f"left out: {empty} empty last columns")
+    width = len(rows[0])
+    if width < 2:
+        hint = f"fields are separated by {fields.separator_name}; give another delimiter"
+        raise DataError(f"{path}: one column cannot hold both features and labels", hint=hint)
+    if header is None:
+        label = label_column if isinstance(label_column, int) and -width <= label_column < width else -1
+        header = named or label_column in rows[0] or has_header(path, rows, label % width)
+    notes.insert(0, fields.told(header=header))
+    names = rows[0] if header else [str(number) for number in range(width)]
+    if header:
+        rows, lines = rows[1:], lines[1:]
+        _check_names(path, names)
+    if not rows:
+        raise DataError(f"{path}: no line after the header", hint="header = false if the first line is a sample")
+    return _Table(path, lines, rows, names, header, notes)
+
+
+def _of_one_length(fields: Fields, header: bool | None) -> tuple[list[list[str]], bool]:
+    """Return the rows, and whether the first one must hold names: it is one shorter where the lines have names too."""
+    rows = fields.rows
+    first, others = rows[0], rows[1:]
+    words = header is not False and (header or all(number_of(word) is None for word in first))
+    shorter = words and bool(others) and all(len(row) == len(first) + 1 for row in others)
+    if shorter:
+        trailing = not any(row[-1] for row in others)
+        first = [*first, ""] if trailing else ["", *first]
+    elif words and first[-1] == "" and others and all(len(row) == len(first) - 1 for row in others):
+        first = first[:-1]
+    hint = f"fields are separated by {fields.separator_name}; quote a field that holds one"
+    widths = {len(row) for row in others}
+    if len(others) > 1 and len(widths) == 1 and widths != {len(first)}:
+        told = f"{len(rows[0])} fields, and {widths.pop()} in all lines below"
+        raise DataError(f"{fields.path}, line {fields.lines[0]}: {told}", hint=f"remove it if it is no sample; {hint}")
+    for line, row in zip(fields.lines[1:], others, strict=True):
+        if len(row) != len(first):
+            told = f"{len(row)} fields, not {len(first)} as in line {fields.lines[0]}"
+            raise DataError(f"{fields.path}, line {line}: {told}", hint=hint)
+    return [first, *others], shorter
+
+
+def _is_empty(rows: list[list[str]]) -> bool:
+    """Say whether the last column is empty, and has at most a name that was made for having none."""
+    first, *others = (row[-1] for row in rows)
+    return not any(others) and (not first or (first.startswith("Unnamed:") and bool(others)))
+
+
+def _check_names(path: str, names: Sequence[str]) -> None:
+    for name, often in Counter(filter(None, names)).items():
+        if often > 1:
+            places = [str(number) for number, other in enumerate(names) if other == name]
+            hint = "give each column a name of its own; header = false if the first line is a sample"
+            raise DataError(f"{path}: columns {' and '.join(places)} are both called '{name}'", hint=hint)
+
+
+def _label(table: _Table, wanted: int | str | None) -> int:
+    if wanted is not None:
+        return _column(table, wanted, "label_column")
+    called = [number for number, name in enumerate(table.names) if name.casefold() in LABEL_NAMES]
+    return called[0] if table.header and len(called) == 1 else len(table.names) - 1
+
+
+def _column(table: _Table, wanted: int | str, key: str) -> int:
+    names = table.names
+    if isinstance(wanted, str):
+        if not table.header:
+            raise DataError(f"{table.path}: no column '{wanted}' without a header", hint=f"give {key} as a number")
+        if wanted not in names:
+            raise DataError(f"{table.path}: no column '{wanted}'", hint=_nearest(wanted, names))
+        return names.index(wanted)
+    if not -len(names) <= wanted < len(names):
+        raise DataError(f"{table.path}: no column {wanted}", hint=f"there are {len(names)}, counted from 0")
+    return wanted % len(names)
+
+
+def _nearest(wanted: str, names: Sequence[str]) -> str:
+    """Return a hint at the columns that are called alike, at all if they are few."""
+    called = [name for name in names if name]
+    if len(called) <= FEW_NAMES:
+        return nearest(wanted, called)
+    close = difflib.get_close_matches(wanted, called, n=3, cutoff=0.5)
+    guess = f"did you mean '{"', '".join(close)}'? " if close else ""
+    return f"{guess}there are {len(called):,}: {', '.join(called[:3])}, … {called[-1]}"
+
+
+def _left_out(table: _Table, label: int, drop: Sequence[int | str] | None) -> tuple[set[int], list[str]]:
+    """Return columns that are no features, and what is said of them."""
+    left = {_column(table, one, "drop") for one in drop or ()}
+    notes = [f"left out: column {table.told(number)}" for number in sorted(left)]
+    for number in range(len(table.names)):
+        if number in {label, *left}:
+            continue
+        nameless, counts = not table.names[number] or table.names[number].startswith("Unnamed:"), _counts(table, number)
+        if table.header and nameless:
+            if drop is None and number == 0 and _names_lines(table):
+                left.add(number)
+                notes.append(f"left out: column {number}, which has no name and numbers or names the lines")
+            else:
+                hint = f"name it in the first line, or leave it out: drop = [{number}]"
+                raise DataError(f"{table.path}: column {number} has no name of its own", hint=hint)
+        elif counts and number == 0 and not table.header and drop is None and len(table.names) > 2:
+            left.add(number)
+            notes.append("left out: column 0, which counts the lines (drop = [] keeps it)")
+        elif counts and table.header:
+            way_out = f"drop = [{table.given(number)}] leaves it out"
+            notes.append(f"column {table.told(number)} counts the lines, and is taken as a feature: {way_out}")
+    return left, notes
+
+
+def _counts(table: _Table, number: int) -> bool:
+    """Say whether a column counts the lines, from 0 or 1."""
+    column = table.column(number)
+    if len(column) < COUNTED or column[0] not in ("0", "1"):
+        return False
+    return all(word == str(count) for count, word in enumerate(column, start=int(column[0])))
+
+
+def _names_lines(table: _Table) -> bool:
+    """Say whether the first column holds whole numbers or words, all of them different."""
+    column = table.column(0)
+    return len(set(column)) == len(column) and (
+        all(word.isdecimal() for word in column) or all(number_of(word) is None for word in column)
+    )
+
+
+def _numbers(table: _Table, features: list[int]) -> Float64[np.ndarray, "m d"]:
+    picked = [[row[column] for column in features] for row in table.rows]
+    try:
+        x = np.array(picked, np.float64)
+    except ValueError:
+        raise _not_a_number(table, features) from None
+    with np.errstate(over="ignore"):  # what is too large for float32 is told
+        finite = np.isfinite(x.astype(np.float32)).all()
+    if not finite or any("_" in "".join(row) for row in picked):
+        raise _not_a_number(table, features)
+    return x
+
+
+def _not_a_number(table: _Table, features: list[int]) -> DataError:
+    """Return what is to be told of the first field that is not a finite number."""
+    missing = [
+        (row, column) for row, fields in enumerate(table.rows) for column in features if is_missing(fields[column])
+    ]
+    for row, fields in enumerate(table.rows):
+        for column in features:
+            word = fields[column]
+            number = number_of(word)
+            place = f"{table.path}, line {table.lines[row]}, column '{table.names[column]}'"
+            if is_missing(word):
+                more = f", as are {len(missing) - 1:,} more" if len(missing) > 1 else ""
+                told = f"the value is missing ('{word}')" if word else "the field is empty"
+                columns = sorted({column for _, column in missing})
+                some = ", ".join(table.given(column) for column in columns[:3]) + ", …" * (len(columns) > 3)
+                hint = f"fill what is missing, or leave out its lines, or its columns: drop = [{some}]"
+                return DataError(f"{place}: {told}{more}", hint=hint)
+            if number is None or not abs(number) <= LARGEST:
+                hint = _way_out(table, row, column, word, number)
+                return DataError(f"{place}: '{shortened(word)}' is not a finite number", hint=hint)
+    raise AssertionError  # pragma: no cover - called when there is one
+
+
+def _way_out(table: _Table, row: int, column: int, word: str, number: float | None) -> str:
+    if number is not None:
+        return "features lie within ±3.4e38, the range of float32"
+    if number_of(word.replace(",", ".")) is not None:
+        return "write a point before decimals, not a comma"
+    if row == 0 and not table.header:
+        return (
+            f"header = true if the first line names the columns; label_column = {column} if it holds the labels; "
+            f"drop = [{column}] leaves it out"
+        )
+    given = table.given(column)
+    return f"which column holds labels? see label_column; drop = [{given}] leaves this one out"
+
+
+def _other_label(table: _Table, label: int) -> str:
+    """Return a hint at the first column, if it looks like one of labels."""
+    other = 0 if label else len(table.names) - 1
+    different = len(set(table.column(other)))
+    if not 2 <= different <= min(FEW_CLASSES, len(table.rows) // 2):
+        return ""
+    return (
+        f"or are the labels in column {table.told(other)}, of {different} values? label_column = {table.given(other)}"
+    )

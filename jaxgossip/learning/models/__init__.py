@@ -1,0 +1,22 @@
+"""Models of one node: the contract, the named ones, and those made of two functions."""
+
+from jaxgossip.core.registry import Registry
+from jaxgossip.learning.models.builders import adaline as adaline
+from jaxgossip.learning.models.builders import cnn as cnn
+from jaxgossip.learning.models.builders import logistic as logistic
+from jaxgossip.learning.models.builders import mlp as mlp
+from jaxgossip.learning.models.builders import pegasos as pegasos
+from jaxgossip.learning.models.builders import softmax as softmax
+from jaxgossip.learning.models.clusters import kmeans as kmeans
+from jaxgossip.learning.models.model import Loss as Loss
+from jaxgossip.learning.models.model import Model as Model
+from jaxgossip.learning.models.model import cross_entropy_loss as cross_entropy_loss
+from jaxgossip.learning.models.model import from_functions as from_functions
+from jaxgossip.learning.models.model import hinge_loss as hinge_loss
+from jaxgossip.learning.models.model import logistic_loss as logistic_loss
+from jaxgossip.learning.models.model import predict as predict
+from jaxgossip.learning.models.model import squared_loss as squared_loss
+from jaxgossip.learning.models.naive_bayes import naive_bayes as naive_bayes
+
+MODELS = Registry("model", [logistic, pegasos, adaline, softmax, mlp, cnn, kmeans, naive_bayes])
+"""What ``learning.model`` can name."""

@@ -1,0 +1,245 @@
+"""The models that a configuration can name.
+
+A builder is told the shape of a sample and the number of classes; everything else are its options.
+"""
+
+import itertools
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgossip.core.arguments import guarded, whole
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.typing import PRNGKey, PyTree
+from jaxgossip.learning.models.model import (
+    Loss,
+    Model,
+    Scores,
+    from_functions,
+    hinge_loss,
+    logistic_loss,
+    squared_loss,
+)
+
+
+@guarded
+def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
+    """Logistic regression for two classes: s = ⟨w, x⟩ + b, loss log(1 + exp(−y s)).
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: must be two.
+        regularization: weight of ‖(w, b)‖²/2.
+
+    Raises:
+        InputError: more than two classes.
+    """
+    return _linear("logistic", input_shape, n_classes, logistic_loss, regularization)
+
+
+@guarded
+def pegasos(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 1e-4) -> Model:
+    """Linear support vector machine for two classes: hinge loss; with optimizer 'pegasos' the Pegasos algorithm.
+
+    The bias is the weight of a constant feature, regularised like the rest. Shalev-Shwartz, Singer, Srebro and Cotter
+    2011, "Pegasos: primal estimated sub-gradient solver for SVM".
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: must be two.
+        regularization: λ, weight of ‖(w, b)‖²/2.
+
+    Raises:
+        InputError: more than two classes.
+    """
+    return _linear("pegasos", input_shape, n_classes, hinge_loss, regularization)
+
+
+def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, regularization: float) -> Model:
+    if n_classes != 2:
+        raise InputError(f"model '{name}' tells two classes apart, not {n_classes}", hint="use softmax, mlp or cnn")
+    size = _size(input_shape)
+
+    def init(key: PRNGKey) -> PyTree:
+        del key  # a convex task: every start is as good
+        # One vector, bias last: a row is then the parameters as they are, with nothing to split or to join.
+        return {"w": jnp.zeros(size + 1)}
+
+    def prepare(x: Array) -> Array:
+        x = x.reshape(x.shape[0], -1)
+        return jnp.concatenate([x, jnp.ones((x.shape[0], 1), x.dtype)], axis=1)
+
+    def apply(params: PyTree, x: Array) -> Scores:
+        # One sample: a sum of products fuses with the gather of the sample, where a product of matrices stands alone.
+        return (x * params["w"]).sum(-1) if x.shape[0] == 1 else x @ params["w"]
+
+    return from_functions(init, apply, loss, regularization, prepare)
+
+
+@guarded
+def adaline(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
+    """Adaptive linear neuron for two classes: s = ⟨w, x⟩ + b, loss (s − y)²/2, y = ±1; a step is the delta rule.
+
+        w ← w + α (y − s) x
+
+    Widrow and Hoff 1960, "Adaptive switching circuits". Steps are stable below 2/‖(x, 1)‖².
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: must be two.
+        regularization: weight of ‖(w, b)‖²/2.
+
+    Raises:
+        InputError: more than two classes.
+    """
+    return _linear("adaline", input_shape, n_classes, squared_loss, regularization)
+
+
+@guarded
+def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
+    """Softmax regression for any number of classes: scores = W x + b, cross entropy.
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: number of classes.
+        regularization: weight of ‖params‖²/2.
+    """
+    return mlp(input_shape, n_classes, hidden=(), regularization=regularization)
+
+
+@guarded
+def mlp(
+    input_shape: tuple[int, ...], n_classes: int, *, hidden: tuple[int, ...] = (32,), regularization: float = 0.0
+) -> Model:
+    """Perceptron with hidden layers of rectified linear units, cross entropy.
+
+    Args:
+        input_shape: shape of a sample; flattened.
+        n_classes: number of classes.
+        hidden: width of each hidden layer.
+        regularization: weight of ‖params‖²/2.
+
+    Raises:
+        InputError: a width below one.
+    """
+    if any(width < 1 for width in hidden):
+        raise InputError(f"hidden layers need at least one unit each, not {list(hidden)}")
+    sizes = [_size(input_shape), *hidden, n_classes]
+
+    def init(key: PRNGKey) -> PyTree:
+        layers = {}
+        for number, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+            layers |= _dense_layer(jax.random.fold_in(key, number), number, fan_in, fan_out, zero=not hidden)
+        return layers
+
+    def apply(params: PyTree, x: Array) -> Scores:
+        x = x.reshape(x.shape[0], -1).T
+        for number in range(len(sizes) - 1):
+            x = jax.nn.relu(x) if number else x
+            x = _dense(params, number, x)
+        return x.T
+
+    return from_functions(init, apply, "cross_entropy", regularization)
+
+
+@guarded
+def cnn(
+    input_shape: tuple[int, ...],
+    n_classes: int,
+    *,
+    channels: tuple[int, ...] = (8, 16),
+    kernel: int = 3,
+    regularization: float = 0.0,
+) -> Model:
+    """Small convolutional network: convolutions with rectified linear units and 2×2 mean pooling, then a linear layer.
+
+    Args:
+        input_shape: (height, width), (height, width, colours), or the length of a flattened square image.
+        n_classes: number of classes.
+        channels: feature maps of each convolution.
+        kernel: side of the kernels.
+        regularization: weight of ‖params‖²/2.
+
+    Raises:
+        InputError: samples that are no images, or images too small for so many poolings.
+    """
+    whole("cnn", "kernel", kernel, 1)
+    height, width, colours = _image_shape(input_shape)
+    halvings = 2 ** len(channels)
+    if not channels or min(height, width) < halvings:
+        raise InputError(
+            f"images of {height}×{width} cannot be halved {len(channels)} times", hint="give fewer channels"
+        )
+    features = (height // halvings) * (width // halvings) * channels[-1]
+
+    def init(key: PRNGKey) -> PyTree:
+        params, before = {}, colours
+        for number, after in enumerate(channels):
+            scale = jnp.sqrt(2 / (kernel * kernel * before))
+            shape = (after, kernel, kernel, before)
+            params[f"k{number}"] = scale * jax.random.normal(jax.random.fold_in(key, number), shape)
+            params[f"c{number}"] = jnp.zeros(after)
+            before = after
+        return params | _dense_layer(jax.random.fold_in(key, len(channels)), 0, features, n_classes)
+
+    def apply(params: PyTree, x: Array) -> Scores:
+        x = x.reshape(x.shape[0], height, width, colours).T.swapaxes(1, 2)
+        for number in range(len(channels)):
+            kernels, bias = params[f"k{number}"], params[f"c{number}"]
+            x = jax.nn.relu(jnp.tensordot(kernels, _patches(x, kernel), 3) + bias[:, None, None, None])
+            h, w = x.shape[1] // 2, x.shape[2] // 2
+            x = x[:, : 2 * h, : 2 * w].reshape(-1, h, 2, w, 2, x.shape[3]).mean((2, 4))
+        return _dense(params, 0, x.reshape(-1, x.shape[3])).T
+
+    return from_functions(init, apply, "cross_entropy", regularization)
+
+
+def _dense_layer(key: PRNGKey, number: int, fan_in: int, fan_out: int, *, zero: bool = False) -> dict[str, Array]:
+    """Return weights (out, in) by He et al. 2015, or zeros where the task is convex, and zero biases."""
+    shape = (fan_out, fan_in)
+    weights = jnp.zeros(shape) if zero else jnp.sqrt(2 / fan_in) * jax.random.normal(key, shape)
+    return {f"w{number}": weights, f"b{number}": jnp.zeros(fan_out)}
+
+
+def _dense(params: PyTree, number: int, x: Float[Array, "in b"]) -> Float[Array, "out b"]:
+    """Return W x + b of layer ``number``, samples being columns.
+
+    The gradient of W is then dy xᵀ, of a left factor whose rows are summed over: batched over nodes, XLA's CPU has a
+    fast product for that and a slow one for dWᵀ = x dyᵀ of samples in rows. And many samples fill vectors better than
+    few classes.
+    """
+    return params[f"w{number}"] @ x + params[f"b{number}"][:, None]
+
+
+def _patches(x: Float[Array, "c h w b"], kernel: int) -> Float[Array, "k k c h w b"]:
+    """Return what each entry of a kernel meets, zeros around the image: convolution becomes a product of matrices.
+
+    A convolution with kernels of its own for each node is a grouped one, which XLA computes slowly on CPU.
+    """
+    before = (kernel - 1) // 2
+    around = (before, kernel - 1 - before)
+    height, width = x.shape[1:3]
+    padded = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+    places = itertools.product(range(kernel), repeat=2)
+    stacked = jnp.stack([padded[:, i : i + height, j : j + width] for i, j in places])
+    return stacked.reshape(kernel, kernel, *x.shape)
+
+
+def _size(shape: Sequence[int]) -> int:
+    size = 1
+    for length in shape:
+        size *= length
+    return size
+
+
+def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    if len(shape) == 2:
+        return shape[0], shape[1], 1
+    side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
+    if side * side != _size(shape):
+        raise InputError(f"model 'cnn' needs images, not samples of shape {list(shape)}", hint="use mlp")
+    return side, side, 1

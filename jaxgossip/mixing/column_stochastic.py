@@ -1,0 +1,179 @@
+"""Column-stochastic mixing, for push-sum: a node splits what it holds among itself and those it sends to.
+
+    y_i = A_ii x_i + Σ_j A_ij x_j,   A_ij = 1/(1 + outdeg_j) for whom j sends to, and for i = j        (columns sum to one)
+
+**A lost message leaves its mass with the sender**, who learns that it was not received: columns still sum to one, and the
+sum of x over all nodes stays what it was, whatever gets lost. (In row-stochastic mixing the weight of a lost message
+stays with the receiver; see :mod:`jaxgossip.mixing.operator`.) Kempe, Dobra and Gehrke 2003, "Gossip-based computation
+of aggregate information"; directed graphs: Nedić and Olshevsky 2015, "Distributed optimization over time-varying directed
+graphs".
+"""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Array
+
+from jaxgossip.core.counting import Count
+from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, accumulator
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.operator import Conserved, Operator, Schedule, column
+from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.time_varying.peers import (
+    Neighbours,
+    Pushing,
+    link_matrix,
+    pushed,
+    scattered,
+)
+
+_static = functools.partial(field, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Mass(Operator):
+    """Mass-keeping mixing on fixed links, made of two operators that tell who hears whom.
+
+    Attributes:
+        inward: its links are those of the graph, all of one weight.
+        outward: likewise, every link turned around.
+        share: scalar or (n,), the part of its mass that a node gives to each link: 1/(1 + out-degree).
+        unit: scalar, the weight of the links of ``inward`` and ``outward``.
+    """
+
+    inward: Operator
+    outward: Operator
+    share: Array
+    unit: Array
+    conserves: ClassVar[Conserved] = "mass"
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.inward.n_nodes
+
+    @property
+    @override
+    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.inward.numbering
+
+    @override
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        kind = accumulator(sent.dtype)
+        share, unit = self.share.astype(kind), self.unit.astype(kind)
+        _, heard = self.inward.hear(column(share / unit, kind) * sent, faults)
+        if faults is None:
+            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), kind), None)
+        else:
+            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), kind), faults.reversed())
+        return 1 - share * given[:, 0] / unit, heard
+
+    @override
+    def arriving(self, faults: Faults | None) -> Any:
+        return self.inward.arriving(faults)
+
+    @override
+    def highest(self, values: NodeFloats, arriving: Any) -> NodeFloats:
+        return self.inward.highest(values, arriving)
+
+    @override
+    def received(self, arriving: Any) -> NodeInts:
+        return self.inward.received(arriving)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        return self.inward.sent(faults)
+
+    @override
+    def messages(self, faults: Faults | None) -> Count:
+        return self.inward.messages(faults)
+
+    @override
+    def to_scipy(self) -> sp.csr_array:
+        n = self.n_nodes
+        links = self.inward.to_scipy()
+        links = sp.csr_array(links - sp.diags_array(links.diagonal()))
+        links.eliminate_zeros()
+        links.data[:] = 1
+        share = np.broadcast_to(np.asarray(self.share, np.float64), n)
+        kept = 1 - share * np.asarray(links.sum(0)).ravel()
+        return sp.csr_array(links @ sp.diags_array(share) + sp.diags_array(kept))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class MassPush(Pushing):
+    """Mass-keeping mixing in which each node sends to ``targets``: 1/(1 + their number) to each of them.
+
+    Attributes:
+        targets: (n, k) int32, rows; a node's own where it sends nothing.
+        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+    """
+
+    targets: SlotInts
+    numbering: str = _static(default="")
+    conserves: ClassVar[Conserved] = "mass"
+
+    @override
+    def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
+        kind = accumulator(sent.dtype)
+        arrives = pushed(self.targets, faults)
+        share = 1 / (1 + pushed(self.targets, None).sum(1).astype(kind))
+        return 1 - share * arrives.sum(1), scattered(share[:, None] * sent.astype(kind), self.targets, arrives)
+
+    @override
+    def to_scipy(self) -> sp.csr_array:
+        links = link_matrix(np.asarray(self.targets)) + sp.eye_array(self.n_nodes)
+        return sp.csr_array(links @ sp.diags_array(1 / np.asarray(links.sum(0)).ravel()))
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class PushSum(Schedule):
+    """Every round each node sends to ``fanout`` random peers, mass-keeping."""
+
+    neighbours: Neighbours
+    fanout: int = _static()
+    conserves: ClassVar[Conserved] = "mass"
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.neighbours.n_nodes
+
+    @property
+    @override
+    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.neighbours.numbering
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        return MassPush(settle(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class PushSumExponential(Schedule):
+    """In round r each node sends half of its mass to the one at distance 2^(r mod τ), τ = ⌈log₂ n⌉: directed.
+
+    The one-peer exponential graph of Assran, Loizou, Ballas and Rabbat 2019, "Stochastic gradient push".
+    """
+
+    n_nodes: int = _static()
+    conserves: ClassVar[Conserved] = "mass"
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        n, half = self.n_nodes, jnp.asarray(0.5)
+        distance = jnp.left_shift(1, round_number % max(1, (n - 1).bit_length()))
+        node = jnp.arange(n, dtype=jnp.int32)
+        hears, tells = (settle(((node + step) % n).astype(jnp.int32)) for step in (distance, -distance))
+        links = n if n > 1 else 0
+        inward, outward = (Slots(half, (half,), (source,), links, balanced=True) for source in (hears, tells))
+        return Mass(inward, outward, half, half)

@@ -1,0 +1,153 @@
+"""Operators of graphs without a pattern: rows are gathered by index, never scattered (a scatter runs on one thread)."""
+
+import functools
+from dataclasses import dataclass, field
+from typing import override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Array, Int
+
+from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.typing import NodeInts
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.operator import SlotOperator
+
+_static = functools.partial(field, metadata={"static": True})
+
+
+def gather(x: Array, index: Int[Array, "..."]) -> Array:
+    """Return x[index] for indices known to be valid, which spares what would clamp them and count from the end."""
+    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def settle(index: Int[Array, "..."]) -> Int[Array, "..."]:
+    """Return ``index``, computed once: fused into a gather of rows it would be computed anew for every column."""
+    return jax.lax.optimization_barrier(index)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Slots(SlotOperator):
+    """W with at most k neighbours a node: slot j brings row ``sources[j]``.
+
+    The sum over slots is unrolled, which XLA fuses into one pass over the receivers.
+
+    Attributes:
+        self_weight: scalar, or (n,).
+        weights: one scalar or (n,) a slot.
+        sources: (n,) int32 a slot; a node with fewer neighbours names itself in the rest, with weight 0. Columns of one
+            table would be copied out of it before the first round.
+        n_links: messages a round when all are online; None if they have to be counted each round.
+        on_request: whether a message is sent only when its receiver, being online, asks for it (a pull).
+        balanced: whether every node is known to send as many messages as it hears when all are online; then nobody counts.
+        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+    """
+
+    self_weight: Array
+    weights: tuple[Array, ...]
+    sources: tuple[NodeInts, ...]
+    n_links: int | None = _static(default=None)  # pyright: ignore[reportIncompatibleVariableOverride]
+    on_request: bool = _static(default=False)
+    balanced: bool = _static(default=False)
+    numbering: str = _static(default="")
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.sources[0].shape[0]
+
+    @override
+    def take(self, x: Array, slot: int) -> Array:
+        return gather(x, self.sources[slot])
+
+    @override
+    def sends(self, slot: int) -> Array:
+        # A node alone may be its own neighbour, and sends itself nothing.
+        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        return (self.slot_weight(slot) != 0) & (self.sources[slot] != rows)
+
+    @override
+    def sent(self, faults: Faults | None) -> NodeInts:
+        online = None if faults is None else faults.online
+        if self.balanced:
+            number = self.received(None)
+        else:
+            number = jnp.zeros(self.n_nodes, jnp.int32)
+            for slot in range(self.n_slots):
+                asked = self.sends(slot) if online is None or not self.on_request else self.sends(slot) & online
+                number = number + self.give(asked.astype(jnp.int32), slot)
+        return number if online is None else jnp.where(online, number, 0)
+
+    @override
+    def messages(self, faults: Faults | None) -> Count:
+        online = None if faults is None else faults.online
+        if online is None and self.n_links is not None:
+            return count(self.n_links)
+        sent = jnp.zeros(self.n_nodes, jnp.uint32)
+        for slot, source in enumerate(self.sources):
+            sends = source != jnp.arange(self.n_nodes)
+            if online is not None:
+                sends = sends & self.take(online, slot)
+                sends = sends & online if self.on_request else sends
+            sent = sent + sends
+        return total(sent)
+
+
+def slots(
+    self_weight: np.ndarray | float,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    values: np.ndarray | float,
+    n_links: int | None = None,
+    numbering: str = "",
+) -> Slots:
+    """Return the slots of CSR lists of sources ``indices`` with weights ``values``, one number or one a link."""
+    sources, weights = padded_slots(indptr, indices, values)
+    columns = tuple(jnp.asarray(column) for column in sources.T.copy())
+    if np.ndim(weights):
+        by_slot = tuple(jnp.asarray(column) for column in np.asarray(weights).T.copy())
+    else:
+        by_slot = (jnp.asarray(weights),) * len(columns)
+    balanced = np.array_equal(np.bincount(indices, minlength=indptr.size - 1), np.diff(indptr))
+    return Slots(jnp.asarray(self_weight), by_slot, columns, n_links, balanced=balanced, numbering=numbering)
+
+
+def slots_of(matrix: sp.csr_array, numbering: str = "") -> Slots:
+    """Return the slots of any W, its diagonal included, all nodes padded to the longest list."""
+    links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
+    links.eliminate_zeros()
+    links.sort_indices()
+    return slots(matrix.diagonal(), links.indptr, links.indices, links.data, int(links.nnz), numbering)
+
+
+def most_heard(matrix: sp.csr_array) -> int:
+    """Return how many others the node hears that hears most; entries of the matrix occur once."""
+    before = np.append(0, np.cumsum(matrix.data != 0))
+    others = np.diff(before[matrix.indptr]) - (matrix.diagonal() != 0)
+    return int(others.max(initial=0))
+
+
+def padded_slots(
+    indptr: np.ndarray, indices: np.ndarray, values: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray | float]:
+    """Return ((n, k) int32 sources, their weights (n, k) float64 or the scalar) of CSR lists, padded with (self, 0)."""
+    degrees = np.diff(indptr)
+    n, width = degrees.size, max(int(degrees.max(initial=0)), 1)
+    filled = np.arange(width) < degrees[:, None]
+    sources = np.broadcast_to(np.arange(n, dtype=np.int32)[:, None], (n, width)).copy()
+    sources[filled] = indices
+    if np.ndim(values) == 0 and filled.all():
+        return sources, float(values)
+    weights = np.zeros((n, width))
+    weights[filled] = values
+    return sources, weights
+
+
+def taken_rows(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (indptr, entries) of the CSR lists ``rows``, in their sequence: list j is at ``entries[indptr[j]:…]``."""
+    degrees = np.diff(indptr)[rows]
+    taken = np.concatenate([[0], np.cumsum(degrees)])
+    return taken, np.arange(taken[-1]) + np.repeat(indptr[rows] - taken[:-1], degrees)

@@ -1,0 +1,1 @@
+"""Mixing that changes from round to round: drawn anew, or periodic."""

@@ -1,0 +1,73 @@
+"""Mixing on a graph that is new in every round: a fresh regular graph, and a single random pair."""
+
+import functools
+from dataclasses import dataclass, field
+from typing import override
+
+import jax
+import jax.numpy as jnp
+
+from jaxgossip.core.typing import PRNGKey
+from jaxgossip.mixing.bijection import random_bijection
+from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.time_varying.peers import Neighbours, distinct, pairs
+
+_static = functools.partial(field, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class FreshRegular(Schedule):
+    """Every round a fresh graph in which each node hears ``degree`` others and is heard by as many: W = (I + A)/(s + 1).
+
+    Node i hears π⁻¹(π(i) + o_k) for a random permutation π and s distinct random offsets o_k: all nodes are alike, so
+    that in expectation a round leaves exactly β = (1 − s/(n−1))/(s+1) of the squared disagreement, as any other
+    exchangeable s-regular graph does. This is EL-Oracle (de Vos et al. 2023, "Epidemic learning").
+    """
+
+    n_nodes: int = _static()
+    degree: int = _static()
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        n, keys = self.n_nodes, jax.random.split(key)
+        offsets = 1 + distinct(keys[0], jnp.full(1, n - 1, jnp.int32), self.degree)[0]
+        bijection = random_bijection(keys[1], n)
+        seat = settle(bijection(jnp.arange(n, dtype=jnp.uint32)).astype(jnp.int32))
+        sources = tuple(
+            settle(bijection.inverse(((seat + offset) % n).astype(jnp.uint32)).astype(jnp.int32)) for offset in offsets
+        )
+        share = jnp.asarray(1 / (1 + self.degree))
+        return Slots(share, (share,) * self.degree, sources, n * self.degree, balanced=True)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class RandomPair(Schedule):
+    """Every round one random node averages with one random neighbour of it; all others rest.
+
+    The ticks of Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", section II-A.
+    """
+
+    neighbours: Neighbours
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.neighbours.n_nodes
+
+    @property
+    @override
+    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+        return self.neighbours.numbering
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        keys, node = jax.random.split(key), jnp.arange(self.n_nodes, dtype=jnp.int32)
+        # The caller is drawn by its number: the largest of distinct ranks, wherever its row stands.
+        rank = self.neighbours.by_row(random_bijection(keys[0], self.n_nodes)(node.astype(jnp.uint32)))
+        caller = jnp.argmax(rank).astype(jnp.int32)
+        called = self.neighbours.choose(keys[1], 1)[caller, 0]
+        partner = jnp.where(node == caller, called, jnp.where(node == called, caller, node))
+        return pairs(settle(partner), 2, self.neighbours.numbering)

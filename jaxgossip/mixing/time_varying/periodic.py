@@ -1,0 +1,104 @@
+"""Mixing that repeats: round r uses entry r mod T. The period is an array with a leading time axis."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import override
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxgossip.core.arguments import plain
+from jaxgossip.core.errors import GraphError
+from jaxgossip.core.typing import PRNGKey
+from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operators.tables import Slots, padded_slots, settle
+from jaxgossip.topology.weights import Weights
+
+_static = functools.partial(field, metadata={"static": True})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Periodic(Schedule):
+    """A finite sequence of fixed graphs, repeated.
+
+    Attributes:
+        self_weight: (T, n).
+        weights: (T, k, n).
+        sources: (T, k, n) int32.
+        balanced: whether in every graph each node sends as many messages as it hears.
+    """
+
+    self_weight: Float[Array, "T n"]
+    weights: Float[Array, "T k n"]
+    sources: Int[Array, "T k n"]
+    balanced: bool = _static(default=False)
+
+    @property
+    @override
+    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.sources.shape[2]
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        now = round_number % self.sources.shape[0]
+        return Slots(self.self_weight[now], tuple(self.weights[now]), tuple(self.sources[now]), balanced=self.balanced)
+
+
+def periodic(sequence: Sequence[Weights]) -> Periodic:
+    """Return the schedule that repeats ``sequence``, weights of graphs on the same nodes.
+
+    Raises:
+        GraphError: the sequence is empty, or its graphs differ in their number of nodes.
+    """
+    sequence = tuple(sequence)  # may be given as an iterator
+    for weights in sequence:
+        plain("periodic", "every graph's weights", weights, Weights)
+    sizes = {weights.graph.n_nodes for weights in sequence}
+    if len(sizes) != 1:
+        raise GraphError(f"a periodic schedule needs graphs on the same nodes, not of sizes {sorted(sizes)}")
+    n = sizes.pop()
+    slots = [
+        padded_slots(w.graph.indptr, w.graph.indices, np.broadcast_to(w.edge, w.graph.indices.shape)) for w in sequence
+    ]
+    width = max(sources.shape[1] for sources, _ in slots)
+    all_sources = np.broadcast_to(np.arange(n, dtype=np.int32)[:, None], (len(slots), n, width)).copy()
+    all_weights = np.zeros((len(slots), n, width))
+    for now, (sources, values) in enumerate(slots):
+        all_sources[now, :, : sources.shape[1]] = sources
+        all_weights[now, :, : sources.shape[1]] = values
+    own = np.stack([np.broadcast_to(w.self_weight, n) for w in sequence])
+    by_slot = (np.ascontiguousarray(table.swapaxes(1, 2)) for table in (all_weights, all_sources))
+    balanced = all(np.array_equal(np.bincount(w.graph.indices, minlength=n), np.diff(w.graph.indptr)) for w in sequence)
+    return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot), balanced=balanced)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class OnePeer(Schedule):
+    """Each round a node hears one peer at distance 2^(r mod τ), and averages with it.
+
+    ``exponential``: i hears i + 2^j (mod n), τ = ⌈log₂ n⌉, directed, doubly stochastic; after τ rounds all rows are
+    equal exactly when n = 2^τ (Ying et al. 2021, "Exponential graph is provably efficient for decentralized deep
+    training"). ``hypercube``: i and i xor 2^j pair up; n must be a power of two.
+    """
+
+    n_nodes: int = _static()
+    pattern: str = _static()
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        distance = jnp.left_shift(1, round_number % max(1, (self.n_nodes - 1).bit_length()))
+        node = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        source = (node + distance) % self.n_nodes if self.pattern == "exponential" else node ^ distance
+        half = jnp.asarray(0.5)
+        return Slots(
+            half,
+            (half,),
+            (settle(source.astype(jnp.int32)),),
+            n_links=self.n_nodes if self.n_nodes > 1 else 0,
+            balanced=True,
+        )

@@ -1,0 +1,21 @@
+"""What an asynchronous network does, drawn on the host before any model is touched: who sends to whom, and when."""
+
+from jaxgossip.schedule import files as files
+from jaxgossip.schedule.churn import CHURNS as CHURNS
+from jaxgossip.schedule.churn import Churn as Churn
+from jaxgossip.schedule.clocks import CLOCKS as CLOCKS
+from jaxgossip.schedule.clocks import Clock as Clock
+from jaxgossip.schedule.delays import DELAYS as DELAYS
+from jaxgossip.schedule.delays import Delay as Delay
+from jaxgossip.schedule.exchanges import EXCHANGES as EXCHANGES
+from jaxgossip.schedule.messages import Fate as Fate
+from jaxgossip.schedule.messages import Kind as Kind
+from jaxgossip.schedule.messages import Messages as Messages
+from jaxgossip.schedule.peers import PEERS as PEERS
+from jaxgossip.schedule.peers import Peers as Peers
+from jaxgossip.schedule.schedule import ANSWERED as ANSWERED
+from jaxgossip.schedule.schedule import Schedule as Schedule
+from jaxgossip.schedule.schedule import Source as Source
+from jaxgossip.schedule.schedule import schedule as schedule
+from jaxgossip.schedule.tokens import TOKEN_ACCOUNTS as TOKEN_ACCOUNTS
+from jaxgossip.schedule.tokens import TokenAccount as TokenAccount

@@ -1,0 +1,199 @@
+"""How long messages travel.
+
+    none       0                      constant   d                     uniform    U[a, b]
+    linear     ℓ + c b                lognormal  m exp(σ N(0, 1))
+    transfer   ℓ_s + ℓ_r + b/min(up_s, down_r)   for a message of b bytes from node s to node r
+
+Uniform delays of up to ten cycles are the extreme setting of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with
+linear models on fully distributed data".
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from jaxgossip.core.arguments import guarded, number
+from jaxgossip.core.errors import InputError
+from jaxgossip.core.registry import Registry
+
+Law = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+"""(sender (m,), receiver (m,), rng) -> (m,) seconds."""
+
+
+class Speeds(Protocol):
+    """What :func:`transfer` asks of the nodes' connections; all arrays are (n,)."""
+
+    @property
+    def up_bytes_s(self) -> np.ndarray:
+        """Bytes a second that a node can send."""
+        ...
+
+    @property
+    def down_bytes_s(self) -> np.ndarray:
+        """Bytes a second that a node can receive."""
+        ...
+
+    @property
+    def latency_s(self) -> np.ndarray:
+        """Seconds from a node to the backbone, or from there to it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Delay:
+    """How long messages travel.
+
+    Attributes:
+        law: (sender, receiver, rng) -> (m,) seconds.
+        least_s: no message is faster.
+        n_nodes: of how many nodes it knows; None: of any.
+    """
+
+    law: Law
+    least_s: float = 0.0
+    n_nodes: int | None = None
+
+    def __post_init__(self) -> None:
+        number("delay", "least_s", self.least_s)
+
+    def draw(self, sender: np.ndarray, receiver: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return (m,) seconds that these messages travel.
+
+        Args:
+            sender: (m,) int32.
+            receiver: (m,) int32.
+            rng: the draw's.
+
+        Raises:
+            InputError: a delay that is negative, not finite, or below ``least_s``; or not one a message.
+        """
+        seconds = np.asarray(self.law(sender, receiver, rng))
+        if seconds.shape != sender.shape:
+            raise InputError(
+                f"delay: {sender.size} messages got delays of shape {seconds.shape}", hint="draw one a message"
+            )
+        # Minimum and maximum take over what is not a number, so that two passes find any fault.
+        if seconds.size and not (seconds.min() >= self.least_s and seconds.max() < math.inf):
+            wrong = int(np.argmin((seconds >= self.least_s) & (seconds < math.inf)))
+            raise InputError(
+                f"delay: a message of node {sender[wrong]} to node {receiver[wrong]} takes {seconds[wrong]} s",
+                hint=f"a delay is a finite number of at least {self.least_s:g} seconds",
+            )
+        return seconds
+
+
+@guarded
+def none() -> Delay:
+    """Return no delay: messages arrive at the instant they are sent."""
+    return _always(0.0)
+
+
+@guarded
+def constant(*, seconds: float) -> Delay:
+    """Return the same delay for every message.
+
+    Args:
+        seconds: how long each travels.
+    """
+    return _always(number("constant delay", "seconds", seconds))
+
+
+@guarded
+def uniform(*, low_s: float = 0.0, high_s: float) -> Delay:
+    """Return delays that are equally likely anywhere between two bounds.
+
+    Args:
+        low_s: the shortest, in seconds.
+        high_s: the longest, in seconds.
+    """
+    low_s = number("uniform delay", "low_s", low_s)
+    high_s = number("uniform delay", "high_s", high_s, least=low_s)
+    width_s = np.float64(high_s - low_s)  # a float64 scalar, with which the product is a float64 array
+
+    def law(sender: np.ndarray, _: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        seconds = rng.random(sender.size, np.float32) * width_s
+        seconds += low_s
+        return seconds
+
+    return Delay(law, low_s)
+
+
+@guarded
+def linear(message_bytes: float, *, seconds_a_byte: float, latency_s: float = 0.0) -> Delay:
+    """Return a delay that grows with the size of a message.
+
+    Args:
+        message_bytes: size of a message.
+        seconds_a_byte: how long each byte takes.
+        latency_s: how long a message takes besides.
+    """
+    size = number("linear delay", "message_bytes", message_bytes)
+    slope = number("linear delay", "seconds_a_byte", seconds_a_byte)
+    return _always(number("linear delay", "latency_s", latency_s) + slope * size)
+
+
+@guarded
+def lognormal(*, median_s: float, sigma: float = 1.0) -> Delay:
+    """Return delays of which a few are far longer than most, as on the Internet.
+
+    Args:
+        median_s: half of all messages take longer, in seconds.
+        sigma: standard deviation of the logarithm.
+    """
+    mu = math.log(number("lognormal delay", "median_s", median_s, above=True))
+    sigma = number("lognormal delay", "sigma", sigma)
+
+    def law(sender: np.ndarray, _: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        seconds = mu + np.float64(sigma) * rng.standard_normal(sender.size, np.float32)
+        return np.exp(seconds, out=seconds)
+
+    return Delay(law)
+
+
+@guarded
+def transfer(speeds: Speeds, message_bytes: float) -> Delay:
+    """Return the time that the slower of both ends' connections takes, and the latencies of both.
+
+    Transfers do not slow each other down.
+
+    Args:
+        speeds: of the nodes' connections.
+        message_bytes: size of a message.
+
+    Raises:
+        InputError: a connection that moves nothing, or a negative latency.
+    """
+    size = number("transfer delay", "message_bytes", message_bytes)
+    # Seconds by node, so that the larger of two is all that a message asks: b/min(u, d) = max(b/u, b/d).
+    up_s, down_s = (size / _positive(speeds, name) for name in ("up_bytes_s", "down_bytes_s"))
+    latency_s = np.asarray(speeds.latency_s, np.float64)
+    if latency_s.size and not latency_s.min() >= 0:
+        node = int(np.argmin(latency_s >= 0))
+        raise InputError(f"transfer delay: node {node} has a latency of {latency_s[node]} s", hint="at least 0")
+
+    def law(sender: np.ndarray, receiver: np.ndarray, _: np.random.Generator) -> np.ndarray:
+        seconds = np.maximum(up_s[sender], down_s[receiver])
+        seconds += latency_s[sender]
+        seconds += latency_s[receiver]
+        return seconds
+
+    return Delay(law, n_nodes=latency_s.size)
+
+
+def _always(seconds: float) -> Delay:
+    return Delay(lambda sender, receiver, rng: np.full(sender.size, seconds), seconds)  # noqa: ARG005 - one form for all
+
+
+def _positive(speeds: Speeds, name: str) -> np.ndarray:
+    rate = np.asarray(getattr(speeds, name), np.float64)
+    if rate.size and not rate.min() > 0:
+        node = int(np.argmin(rate > 0))
+        raise InputError(f"transfer delay: {name} of node {node} is {rate[node]}", hint="give bytes a second, above 0")
+    return rate
+
+
+DELAYS = Registry("delay", [none, constant, uniform, linear, lognormal, transfer])
+"""How long messages travel, by name."""

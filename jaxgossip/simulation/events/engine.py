@@ -1,0 +1,214 @@
+"""The events engine: exact asynchrony, stretch by stretch of a schedule, with metrics and a graceful stop between them."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.core.typing import PyTree
+from jaxgossip.schedule import Kind, Source
+from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
+from jaxgossip.simulation.events.program import Carried, WaveProgram
+from jaxgossip.simulation.events.stretches import Flow
+from jaxgossip.simulation.metrics import Metrics, lost_in
+from jaxgossip.simulation.program import check_start
+from jaxgossip.simulation.rounds import Observer, Result, Status, Stopwatch
+
+STRETCH = 2**20
+"""A stretch has about so many messages: less than a second of work, and some tens of megabytes of schedule."""
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class EventRun:
+    """Everything a run carries, and all that a checkpoint holds: the schedule is drawn again.
+
+    Attributes:
+        round: int32, cycles done.
+        diverged: bool, a model became NaN or infinite in the last stretch done.
+        spent: bool, another cycle like the last one would exceed the budget of bytes.
+        state: the protocol's state.
+        slots: copies in flight, in the order of their messages' numbers; more slots than copies until it is ``settled``.
+        waiting: how many copies are in flight.
+    """
+
+    round: Any
+    diverged: Any
+    spent: Any
+    state: PyTree
+    slots: PyTree
+    waiting: int = field(metadata={"static": True})
+
+    def settled(self) -> "EventRun":
+        """Return the run with all that it needs on the host, and nothing else."""
+        slots = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.waiting], self.slots)
+        return replace(self, slots=slots)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint must tell before its shapes are known."""
+        return {"waiting": self.waiting}
+
+
+def run_shapes(protocol: GossipProtocol, waiting: int, seed: int = 0) -> EventRun:
+    """Return the shapes and dtypes of a run with so many copies in flight; nothing is computed."""
+    program = WaveProgram(protocol, frozenset(Kind), seed=seed)
+    flag = jax.ShapeDtypeStruct((), bool)
+    slots = jax.eval_shape(lambda: program.empty_slots(waiting))
+    return EventRun(jax.ShapeDtypeStruct((), np.int32), flag, flag, program.like, slots, waiting)
+
+
+def simulate_events(
+    protocol: GossipProtocol,
+    schedule: Source,
+    cycles: int,
+    *,
+    seed: int = 0,
+    evaluate_every: int = 10,
+    sampled_nodes: int = 1000,
+    byte_budget: int = 0,
+    matmul_precision: str = "highest",
+    start: EventRun | None = None,
+    start_wall_s: float = 0.0,
+    observer: Observer | None = None,
+) -> Result:
+    """Run ``protocol`` on ``schedule`` for ``cycles`` cycles: exactly what one event after the other would give.
+
+    Args:
+        protocol: what nodes send, and what a message does.
+        schedule: who sends to whom, and when.
+        cycles: how many, counted from the very first.
+        seed: determines, with protocol and schedule, every bit of the result.
+        evaluate_every: cycles between evaluations; cycle 0 and the last one are always evaluated.
+        sampled_nodes: how many nodes an evaluation looks at, drawn once; at the end all are scored.
+        byte_budget: end before all nodes together have sent more than so many bytes; 0: no limit.
+        matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
+        start: a run to continue from (a checkpoint's); consumed. Its own cycle is not evaluated again.
+        start_wall_s: seconds spent before ``start``.
+        observer: listens; a round is a cycle.
+
+    Returns:
+        The result; a diverged or interrupted run keeps all that was measured before.
+
+    Raises:
+        InputError: counts out of range, a schedule of other nodes, or a problem whose rows stand in another order.
+    """
+    check_protocol(protocol, schedule)
+    check_counts(cycles, seed, evaluate_every, sampled_nodes, byte_budget)
+    check_precision(matmul_precision)
+    check_observer(observer, Observer)
+    observer = observer or Observer()
+    observer.compiling()
+    began = time.perf_counter()
+    program = WaveProgram(
+        protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
+    )
+    observer.compiled(time.perf_counter() - began)
+    clock, going = Stopwatch(start_wall_s), _Going(program, schedule, cycles, byte_budget)
+    records: list[Mapping[str, Any]] = []
+
+    def evaluate() -> None:
+        records.append(make_record(program, going.flow, going.carried, clock.seconds()))
+        observer.evaluated(records[-1])
+
+    status: Status = "completed"
+    if start is None:
+        evaluate()
+    else:
+        check_start(program.like, getattr(start, "state", start))
+        going.resume(start)
+    while going.cycle < cycles and not going.diverged and not going.spent:
+        if observer.should_stop():
+            status = "interrupted"
+            break
+        goal = min(cycles, going.cycle - going.cycle % evaluate_every + evaluate_every)
+        going.advance(goal)
+        observer.advanced(going.cycle)
+        if not going.diverged and (going.cycle == goal or going.spent):
+            evaluate()
+        observer.chunk(going.run(), clock.seconds())
+    if going.diverged or (status == "completed" and lost_in(records) is not None):
+        status = "diverged"
+    wall_s, run = clock.seconds(), going.run().settled()
+    observer.finished(run, wall_s)
+    scored = {} if status == "interrupted" else program.score_all(going.carried.state)
+    scores = {name: np.asarray(values) for name, values in scored.items()}
+    return Result(Metrics(records), protocol, scores, status, going.cycle, wall_s, run)
+
+
+class _Going:
+    """A run on its way: its program, its schedule, and what it carries."""
+
+    def __init__(self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int) -> None:
+        self.flow, self.carried = Flow(schedule), program.start()
+        self.diverged = self.spent = False
+        self._program, self._protocol, self._budget = program, program.protocol, byte_budget
+        settle_at = self._protocol.settle_at
+        self._settles = cycles if settle_at is None else min(settle_at, cycles)
+        # Cycles; how many messages one has is not known yet. Stretches of other lengths are compiled by themselves.
+        self._at_a_time = max(1, STRETCH // (16 * schedule.n_nodes))
+
+    @property
+    def cycle(self) -> int:
+        """Cycles done."""
+        return self.flow.cycle
+
+    def resume(self, start: EventRun) -> None:
+        """Go on from a checkpoint: what was sent before is drawn again, and not executed."""
+        self.carried = self._program.resumed(start.state, start.slots)
+        self.diverged, self.spent = bool(start.diverged), bool(start.spent)
+        done = int(start.round)
+        if self._settles < done:
+            self.flow.skip(self._settles)
+            self._settle()
+        self.flow.skip(done - self.cycle)
+
+    def advance(self, goal: int) -> None:
+        """Execute the next stretch, no further than cycle ``goal``."""
+        if self.cycle == self._settles:
+            self._settle()
+        until = min(goal, self.cycle + (1 if self._budget else self._at_a_time))
+        if self.cycle < self._settles:
+            until = min(until, self._settles)
+        sent, stretch = self.flow.tally.models, until - self.cycle
+        work = self.flow.next(stretch)
+        self.carried = jax.block_until_ready(self._program.execute(self.carried, work))
+        self._at_a_time = max(1, min(2 * stretch, stretch * STRETCH // max(1, work.receiver.size)))
+        self.diverged = not self._program.is_finite(self.carried.state)
+        after_another = (2 * self.flow.tally.models - sent) * self._protocol.bytes[0]
+        self.spent = 0 < self._budget < after_another
+
+    def run(self) -> EventRun:
+        """Return what a checkpoint holds; consumed by the next stretch."""
+        diverged, spent, (state, slots) = np.bool_(self.diverged), np.bool_(self.spent), self.carried
+        return EventRun(np.int32(self.cycle), diverged, spent, state, slots, self.flow.waiting)
+
+    def _settle(self) -> None:
+        """Let nodes call whom they prefer; done again, it changes nothing."""
+        if self._protocol.settle is not None:
+            state, prefers = self._protocol.settle(self.carried.state)
+            self.flow.prefer(np.asarray(prefers))
+            self.carried = self.carried._replace(state=state)
+
+
+def make_record(program: WaveProgram, flow: Flow, carried: Carried, wall_s: float) -> dict[str, Any]:
+    """Return one evaluation as a flat dict of Python numbers."""
+    measured = {name: float(value) for name, value in jax.device_get(program.measure(carried.state)).items()}
+    tally, (whole, metadata) = flow.tally, program.protocol.bytes
+    return {
+        "round": flow.cycle,
+        **measured,
+        "messages": tally.sent,
+        **({"requests": tally.requests} if Kind.REQUEST in flow.kinds else {}),
+        "bytes_sent": tally.models * whole,
+        "metadata_bytes": tally.models * metadata,
+        "delivered": tally.delivered,
+        **{f"lost_{fate.name.lower()}": count for fate, count in tally.lost.items()},
+        "in_flight": tally.in_flight,
+        "virtual_s": flow.cycle * flow.period_s,
+        "wall_s": round(wall_s, 6),
+    }

@@ -1,0 +1,1 @@
+"""Graphs by name: one family a file."""

@@ -1,0 +1,90 @@
+"""Star, hypercube, complete and exponential graphs: the shapes of theory, each with a spectrum in closed form; and trees."""
+
+import numpy as np
+
+from jaxgossip.core.errors import GraphError
+from jaxgossip.topology.checks import node_count
+from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Star, from_links
+from jaxgossip.topology.room import check_links
+
+
+def star(nodes: int) -> Graph:
+    """Return the star: node 0 hears everybody, everybody hears node 0.
+
+    Under Metropolis–Hastings weights the eigenvalues are 1, 1 − 1/n (n − 2 times) and 0.
+
+    Args:
+        nodes: number of nodes, at least 2.
+
+    Raises:
+        GraphError: fewer than 2 nodes.
+    """
+    return Graph(node_count("star", nodes, 2, hint="one node is a complete graph"), "star", Star())
+
+
+def binary_tree(nodes: int, *, branching: int = 2) -> Graph:
+    """Return the complete tree in level order: node i > 0 is linked to its parent (i − 1) // branching.
+
+    Args:
+        nodes: number of nodes.
+        branching: children of every inner node; 2 makes a binary tree.
+
+    Raises:
+        GraphError: fewer than one node, or fewer than one child.
+    """
+    node_count("binary_tree", nodes, 1)
+    check_links("binary_tree", nodes, 2 * nodes)
+    if branching < 1:
+        raise GraphError(f"binary_tree: branching must be at least 1, not {branching}")
+    child = np.arange(1, nodes)
+    return from_links(nodes, child, (child - 1) // branching, name="binary_tree")
+
+
+def hypercube(nodes: int) -> Graph:
+    """Return the hypercube: node i hears the nodes whose number differs from i in one bit.
+
+    Under Metropolis–Hastings weights λ = 1 − 2k/(d + 1), C(d, k) times, with n = 2^d: ρ = (d − 1)/(d + 1).
+
+    Args:
+        nodes: number of nodes, a power of two.
+
+    Raises:
+        GraphError: not a power of two.
+    """
+    nodes = node_count("hypercube", nodes)
+    dimension = nodes.bit_length() - 1
+    if nodes != 1 << dimension:
+        raise GraphError(
+            f"hypercube: {nodes} nodes are no power of two", hint=f"{1 << dimension} or {2 << dimension} nodes"
+        )
+    return Graph(nodes, "hypercube", Hypercube(dimension))
+
+
+def complete(nodes: int) -> Graph:
+    """Return the complete graph: everybody hears everybody, so that one round of equal weights is the exact mean.
+
+    Args:
+        nodes: number of nodes; one node is a network without links.
+
+    Raises:
+        GraphError: no node.
+    """
+    return Graph(node_count("complete", nodes), "complete", Complete())
+
+
+def static_exponential(nodes: int) -> Graph:
+    """Return the static exponential graph: node i hears i + 1, i + 2, i + 4, … (mod n), directed.
+
+    With τ = ⌈log₂ n⌉ offsets and equal weights 1/(τ + 1) it is doubly stochastic, and ρ = 1 − 2/(τ + 1) for even n,
+    strictly less for odd n (Ying et al. 2021, "Exponential graph is provably efficient for decentralized deep
+    training").
+
+    Args:
+        nodes: number of nodes, at least 2.
+
+    Raises:
+        GraphError: fewer than 2 nodes.
+    """
+    nodes = node_count("static_exponential", nodes, 2, hint="one node is a complete graph")
+    offsets = tuple(1 << power for power in range((nodes - 1).bit_length()))
+    return Graph(nodes, "static_exponential", Circulant(offsets), directed=True)
