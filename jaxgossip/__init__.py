@@ -9,6 +9,7 @@ loop is one compiled program.
 """
 
 import importlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jaxgossip._version import __version__ as __version__
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from jaxgossip import simulation as simulation
     from jaxgossip import theory as theory
     from jaxgossip import topology as topology
+    from jaxgossip.experiment import results as results
+    from jaxgossip.learning import optimizers as optimizers
     from jaxgossip.simulation import simulate as simulate
     from jaxgossip.simulation import simulate_events as simulate_events
 
@@ -41,6 +44,7 @@ _ROOMS = (
     "theory",
     "topology",
 )
+_ELSEWHERE = MappingProxyType({"optimizers": "learning.optimizers", "results": "experiment.results"})
 _ENGINES = ("simulate", "simulate_events")
 
 
@@ -48,10 +52,12 @@ def __getattr__(name: str) -> Any:
     """Import a room when it is first asked for: the command line must answer before JAX is loaded."""
     if name in _ROOMS:
         return importlib.import_module(f"jaxgossip.{name}")
+    if name in _ELSEWHERE:
+        return importlib.import_module(f"jaxgossip.{_ELSEWHERE[name]}")
     if name in _ENGINES:
         return getattr(importlib.import_module("jaxgossip.simulation"), name)
     raise AttributeError(f"module 'jaxgossip' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return [*_ROOMS, *_ENGINES, "__version__"]
+    return [*_ROOMS, *_ELSEWHERE, *_ENGINES, "__version__"]

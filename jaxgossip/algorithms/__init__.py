@@ -1,4 +1,4 @@
-"""Decentralised learning algorithms, one short file each: the mathematics, the paper, a pure init/step pair."""
+"""Decentralised learning algorithms, one short file each: the mathematics, the paper, a method of pure functions."""
 
 from jaxgossip.algorithms.admm import admm as admm
 from jaxgossip.algorithms.asynchronous import ad_psgd as ad_psgd
@@ -9,6 +9,7 @@ from jaxgossip.algorithms.averaging import averaging as averaging
 from jaxgossip.algorithms.averaging import chebyshev as chebyshev
 from jaxgossip.algorithms.averaging import shift_register as shift_register
 from jaxgossip.algorithms.base import Algorithm as Algorithm
+from jaxgossip.algorithms.base import Method as Method
 from jaxgossip.algorithms.base import descend as descend
 from jaxgossip.algorithms.base import displacement as displacement
 from jaxgossip.algorithms.baselines import centralised as centralised
@@ -34,6 +35,7 @@ from jaxgossip.algorithms.muffliato import muffliato as muffliato
 from jaxgossip.algorithms.pens import pens as pens
 from jaxgossip.algorithms.power_gossip import power_gossip as power_gossip
 from jaxgossip.algorithms.protocol import GossipProtocol as GossipProtocol
+from jaxgossip.algorithms.protocol import ProtocolMethod as ProtocolMethod
 from jaxgossip.algorithms.push import push_diging as push_diging
 from jaxgossip.algorithms.push import push_sum as push_sum
 from jaxgossip.algorithms.push import sgp as sgp

@@ -10,14 +10,14 @@ Shi, Ling, Yuan, Wu and Yin 2014, "On the linear convergence of the ADMM in dece
 equations (9) and (10); its inexact form: Ling, Shi, Wu and Ribeiro 2015, "DLM".
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, override
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, apply, at_least_one, needs_agreement, once, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
@@ -31,6 +31,38 @@ class DualState(NamedTuple):
     x: Rows
     opt_state: PyTree
     dual: Rows
+
+
+class ADMM(Method):
+    """See :func:`admm`."""
+
+    optimizer: optax.GradientTransformation
+    penalty: float
+    local_steps: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> DualState:
+        begun = start(problem, self.optimizer, key)
+        return DualState(*begun, jnp.zeros_like(begun.x))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: DualState, round_: Round) -> tuple[DualState, Traffic]:
+        links, dtype = round_.links(W, problem.n_shared), state.x.dtype
+        x = state.x.astype(accumulator(dtype))
+        apart = once(x - links.mix(state.x))
+        dual = state.dual + self.penalty * apart
+        held = jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, 2 * self.penalty * (1 - links.kept()), 0)
+        held = held.astype(x.dtype)
+        slope = dual + self.penalty * apart
+
+        def local(number: Any, now: TrainState) -> TrainState:
+            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
+            return apply(self.optimizer, gradient + slope + held * (now.x - x), now)
+
+        begun = TrainState(x, state.opt_state)
+        after = chosen(round_.works, jax.lax.fori_loop(0, self.local_steps, local, begun), begun)
+        new = DualState(after.x.astype(dtype), after.opt_state, dual.astype(dtype))
+        return round_.keep_offline(new, state), links.sent(state.x)
 
 
 @algorithm
@@ -59,25 +91,4 @@ def admm(
         raise InputError(f"admm: penalty must be positive, not {penalty}")
     needs_agreement("admm", W)
 
-    def init(key: PRNGKey) -> DualState:
-        begun = start(problem, optimizer, key)
-        return DualState(*begun, jnp.zeros_like(begun.x))
-
-    def step(state: DualState, round_: Round) -> tuple[DualState, Traffic]:
-        links, dtype = round_.links(W, problem.n_shared), state.x.dtype
-        x = state.x.astype(accumulator(dtype))
-        apart = once(x - links.mix(state.x))
-        dual = state.dual + penalty * apart
-        held = jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, 2 * penalty * (1 - links.kept()), 0).astype(x.dtype)
-        slope = dual + penalty * apart
-
-        def local(number: Any, now: TrainState) -> TrainState:
-            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
-            return apply(optimizer, gradient + slope + held * (now.x - x), now)
-
-        begun = TrainState(x, state.opt_state)
-        after = chosen(round_.works, jax.lax.fori_loop(0, local_steps, local, begun), begun)
-        new = DualState(after.x.astype(dtype), after.opt_state, dual.astype(dtype))
-        return round_.keep_offline(new, state), links.sent(state.x)
-
-    return Algorithm(init, step, problem, name="decentralised ADMM")
+    return Algorithm(ADMM(optimizer, penalty, local_steps), problem, W, name="decentralised ADMM")

@@ -12,7 +12,7 @@ Pairs keep the mean of all models, and masses Σx and Σw, those in flight inclu
 and takes nothing with it.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import optax
@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, no_start_steps, start
-from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
+from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.schedule.messages import Kind
@@ -45,6 +45,89 @@ class MassState(NamedTuple):
         return (self.x.astype(self.w.dtype) / self.w).astype(self.x.dtype)
 
 
+class PairwiseAveraging(ProtocolMethod):
+    """See :func:`pairwise_averaging`."""
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> Rows:
+        return problem.init(key)
+
+    @override
+    def message(self, problem: Problem, state: Rows) -> Rows:
+        return state
+
+    @override
+    def deliver(self, problem: Problem, own: Rows, heard: Rows, arrivals: Deliveries) -> Rows:
+        return shared(problem, _mean(own, heard), own)
+
+    @override
+    def models(self, state: Rows) -> Rows:
+        return state
+
+
+class ADPSGD(ProtocolMethod):
+    """See :func:`ad_psgd`."""
+
+    optimizer: optax.GradientTransformation
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TrainState:
+        return start(problem, self.optimizer, key)
+
+    @override
+    def message(self, problem: Problem, state: TrainState) -> Rows:
+        return state.x
+
+    @override
+    def deliver(self, problem: Problem, own: TrainState, heard: Rows, arrivals: Deliveries) -> TrainState:
+        met = own._replace(x=shared(problem, _mean(own.x, heard), own.x))
+        learnt = learn(problem, self.optimizer, own, arrivals, at=heard)
+        return arrivals.choose(Kind.LEARN, learnt, met)
+
+
+class AsynchronousPushSum(ProtocolMethod):
+    """See :func:`asynchronous_push_sum`."""
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> MassState:
+        return MassState(problem.init(key), _ones(problem), ())
+
+    @override
+    def message(self, problem: Problem, state: MassState) -> MassState:
+        return state._replace(opt_state=())
+
+    @override
+    def deliver(self, problem: Problem, own: MassState, heard: MassState, arrivals: Deliveries) -> MassState:
+        split = own._replace(x=shared(problem, own.x / 2, own.x), w=own.w / 2)
+        new = own._replace(x=shared(problem, own.x + heard.x, own.x), w=own.w + heard.w)
+        return arrivals.choose(Kind.SPLIT, split, self.learnt(problem, new, arrivals))
+
+    def learnt(self, problem: Problem, state: MassState, arrivals: Deliveries) -> MassState:
+        """Return the rows of the state, masses added, once their nodes have learnt; here nobody does."""
+        del problem, arrivals
+        return state
+
+    @override
+    def models(self, state: MassState) -> Rows:
+        return state.z
+
+
+class AsynchronousSGP(AsynchronousPushSum):
+    """See :func:`asynchronous_sgp`."""
+
+    optimizer: optax.GradientTransformation
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> MassState:
+        x, opt_state = start(problem, self.optimizer, key)
+        return MassState(x, _ones(problem), opt_state)
+
+    @override
+    def learnt(self, problem: Problem, state: MassState, arrivals: Deliveries) -> MassState:
+        learnt = learn(problem, self.optimizer, TrainState(state.x, state.opt_state), arrivals, at=state.z)
+        return state._replace(x=learnt.x, opt_state=learnt.opt_state)
+
+
 @algorithm
 def pairwise_averaging(problem: Problem) -> GossipProtocol:
     """Average in pairs: whoever's clock ticks calls a neighbour, and both take the mean of their models.
@@ -52,17 +135,11 @@ def pairwise_averaging(problem: Problem) -> GossipProtocol:
     Args:
         problem: gives the models to average.
     """
-
-    def deliver(own: Rows, heard: Rows, arrivals: Deliveries) -> Rows:
-        del arrivals
-        return shared(problem, _mean(own, heard), own)
-
     no_start_steps("pairwise averaging", problem, "it has no optimizer")
     data = problem.n_shared * problem.dtype.itemsize
     return GossipProtocol(
-        problem.init, lambda x: x, deliver, problem,
-        exchanges=("pairwise",), models=lambda x: x, bytes=(data, 0), name="pairwise averaging",
-    )  # fmt: skip
+        PairwiseAveraging(), problem, exchanges=("pairwise",), bytes=(data, 0), name="pairwise averaging"
+    )
 
 
 @algorithm
@@ -73,17 +150,8 @@ def ad_psgd(problem: Problem, optimizer: optax.GradientTransformation) -> Gossip
         problem: what is learnt.
         optimizer: any optax transformation, applied to each node by itself.
     """
-
-    def deliver(own: TrainState, heard: Rows, arrivals: Deliveries) -> TrainState:
-        met = own._replace(x=shared(problem, _mean(own.x, heard), own.x))
-        learnt = learn(problem, optimizer, own, arrivals, at=heard)
-        return arrivals.choose(Kind.LEARN, learnt, met)
-
     data = problem.n_shared * problem.dtype.itemsize
-    return GossipProtocol(
-        lambda key: start(problem, optimizer, key), lambda rows: rows.x, deliver, problem,
-        exchanges=("compute_pairwise",), bytes=(data, 0), name="AD-PSGD",
-    )  # fmt: skip
+    return GossipProtocol(ADPSGD(optimizer), problem, exchanges=("compute_pairwise",), bytes=(data, 0), name="AD-PSGD")
 
 
 @algorithm
@@ -93,7 +161,8 @@ def asynchronous_push_sum(problem: Problem) -> GossipProtocol:
     Args:
         problem: gives the models to average.
     """
-    return _push_sum(problem, None, "asynchronous push-sum")
+    no_start_steps("asynchronous push-sum", problem, "it has no optimizer")
+    return _of_masses("asynchronous push-sum", AsynchronousPushSum(), problem)
 
 
 @algorithm
@@ -104,35 +173,17 @@ def asynchronous_sgp(problem: Problem, optimizer: optax.GradientTransformation) 
         problem: what is learnt.
         optimizer: any optax transformation, applied to each node by itself.
     """
-    return _push_sum(problem, optimizer, "asynchronous SGP")
+    return _of_masses("asynchronous SGP", AsynchronousSGP(optimizer), problem)
 
 
-def _push_sum(problem: Problem, optimizer: optax.GradientTransformation | None, name: str) -> GossipProtocol:
-    kind = accumulator(problem.dtype)
-    if optimizer is None:
-        no_start_steps(name, problem, "it has no optimizer")
+def _of_masses(name: str, method: AsynchronousPushSum, problem: Problem) -> GossipProtocol:
+    size, weight = problem.dtype.itemsize, accumulator(problem.dtype).itemsize
+    bytes_ = (problem.n_shared * size + weight, weight)
+    return GossipProtocol(method, problem, exchanges=("split_push",), bytes=bytes_, name=name)
 
-    def init(key: PRNGKey) -> MassState:
-        x, opt_state = (problem.init(key), ()) if optimizer is None else start(problem, optimizer, key)
-        return MassState(x, jnp.ones((problem.n_nodes, 1), kind), opt_state)
 
-    def message(rows: MassState) -> MassState:
-        return rows._replace(opt_state=())
-
-    def deliver(own: MassState, heard: MassState, arrivals: Deliveries) -> MassState:
-        split = own._replace(x=shared(problem, own.x / 2, own.x), w=own.w / 2)
-        new = own._replace(x=shared(problem, own.x + heard.x, own.x), w=own.w + heard.w)
-        if optimizer is not None:
-            learnt = learn(problem, optimizer, TrainState(new.x, own.opt_state), arrivals, at=new.z)
-            new = new._replace(x=learnt.x, opt_state=learnt.opt_state)
-        return arrivals.choose(Kind.SPLIT, split, new)
-
-    size = problem.dtype.itemsize
-    return GossipProtocol(
-        init, message, deliver, problem,
-        exchanges=("split_push",), models=lambda state: state.z,
-        bytes=(problem.n_shared * size + kind.itemsize, kind.itemsize), name=name,
-    )  # fmt: skip
+def _ones(problem: Problem) -> Float[Array, "n 1"]:
+    return jnp.ones((problem.n_nodes, 1), accumulator(problem.dtype))
 
 
 def _mean(a: Rows, b: Rows) -> Rows:

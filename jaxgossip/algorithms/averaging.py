@@ -13,8 +13,7 @@ second-order diffusive methods for rapid, coarse, distributed load balancing". C
 al. 2017, "Optimal algorithms for smooth and strongly convex distributed optimization in networks", algorithm 2.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +23,7 @@ from jaxtyping import Array, Float
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
     Algorithm,
+    Method,
     TrainState,
     fixed,
     needs_agreement,
@@ -53,6 +53,63 @@ class TwoTermState(NamedTuple):
     r: Float[Array, ""]
 
 
+class Averaging(Method):
+    """See :func:`averaging`."""
+
+    optimizer: optax.GradientTransformation
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TrainState:
+        return with_optimizer(start_models(problem, self.optimizer, key), optax.identity(), nodes_of(problem))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        return state._replace(x=links.mix(state.x)), links.sent(state.x)
+
+
+class TwoTerm(Method):
+    """Averaging with memory."""
+
+    optimizer: optax.GradientTransformation
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TwoTermState:
+        x = start_models(problem, self.optimizer, key)
+        return TwoTermState(x, x, jnp.zeros((), jnp.result_type(float)))
+
+
+class ShiftRegister(TwoTerm):
+    """See :func:`shift_register`."""
+
+    omega: float
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: TwoTermState, round_: Round) -> tuple[TwoTermState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        mixed = links.mix(state.x)
+        x = jnp.where(state.r == 0, mixed, self.omega * mixed + (1 - self.omega) * state.last)
+        new = TwoTermState(_shared(x, mixed, problem), state.x, jnp.ones_like(state.r))
+        return _online(new, state, round_), links.sent(state.x)
+
+
+class Chebyshev(TwoTerm):
+    """See :func:`chebyshev`."""
+
+    c: float
+    h: float
+    mu: float
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: TwoTermState, round_: Round) -> tuple[TwoTermState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        mixed = links.mix(state.x)
+        r = 1 / (jnp.where(state.r == 0, self.mu, 2 * self.mu) - state.r)
+        moved = (mixed - self.c * state.x) / self.h
+        x = jnp.where(state.r == 0, moved * r, 2 * r * moved - r * state.r * state.last).astype(mixed.dtype)
+        return _online(TwoTermState(_shared(x, mixed, problem), state.x, r), state, round_), links.sent(state.x)
+
+
 @algorithm
 def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Average the initial models by mixing them over and over; with ``pairwise`` mixing, randomised gossip.
@@ -67,14 +124,7 @@ def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
     """
     needs_agreement("averaging", W)
 
-    def init(key: PRNGKey) -> TrainState:
-        return with_optimizer(start_models(problem, optimizer, key), optax.identity(), nodes_of(problem))
-
-    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        return state._replace(x=links.mix(state.x)), links.sent(state.x)
-
-    return Algorithm(init, step, problem, name="averaging")
+    return Algorithm(Averaging(optimizer), problem, W, name="averaging")
 
 
 @algorithm
@@ -97,14 +147,7 @@ def shift_register(
     operator = fixed("shift_register", W)
     omega = register_weight(max(map(abs, extreme_eigenvalues(operator))) if rho is None else rho)
 
-    def step(state: TwoTermState, round_: Round) -> tuple[TwoTermState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        mixed = links.mix(state.x)
-        x = jnp.where(state.r == 0, mixed, omega * mixed + (1 - omega) * state.last)
-        new = TwoTermState(_shared(x, mixed, problem), state.x, jnp.ones_like(state.r))
-        return _online(new, state, round_), links.sent(state.x)
-
-    return Algorithm(_two_term(problem, optimizer), step, problem, name="shift register")
+    return Algorithm(ShiftRegister(optimizer, omega), problem, W, name="shift register")
 
 
 @algorithm
@@ -139,28 +182,12 @@ def chebyshev(
     c, h = (high + low) / 2, max((high - low) / 2, 1e-6)
     mu = (1 - c) / h
 
-    def step(state: TwoTermState, round_: Round) -> tuple[TwoTermState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        mixed = links.mix(state.x)
-        r = 1 / (jnp.where(state.r == 0, mu, 2 * mu) - state.r)
-        moved = (mixed - c * state.x) / h
-        x = jnp.where(state.r == 0, moved * r, 2 * r * moved - r * state.r * state.last).astype(mixed.dtype)
-        return _online(TwoTermState(_shared(x, mixed, problem), state.x, r), state, round_), links.sent(state.x)
-
-    return Algorithm(_two_term(problem, optimizer), step, problem, name="Chebyshev averaging")
+    return Algorithm(Chebyshev(optimizer, c, h, mu), problem, W, name="Chebyshev averaging")
 
 
 def register_weight(rho: float) -> float:
     """Return ω = 2/(1 + √(1 − ρ²)), the weight of the shift register on W of second largest modulus ρ."""
     return 2 / (1 + max(0.0, 1 - rho**2) ** 0.5)
-
-
-def _two_term(problem: Problem, optimizer: optax.GradientTransformation) -> Callable[[PRNGKey], TwoTermState]:
-    def init(key: PRNGKey) -> TwoTermState:
-        x = start_models(problem, optimizer, key)
-        return TwoTermState(x, x, jnp.zeros((), jnp.result_type(float)))
-
-    return init
 
 
 def _shared(x: Rows, mixed: Rows, problem: Problem) -> Rows:

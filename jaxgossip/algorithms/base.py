@@ -1,14 +1,14 @@
-"""What an algorithm is: a pair of pure functions over an explicit state. It never owns the loop."""
+"""What an algorithm is: a method, pure functions over an explicit state, on a problem and over a mixing."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxgossip.core.errors import InputError
+from jaxgossip.core.arguments import shown
+from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.nodewise import fresh_states, updates
@@ -20,32 +20,92 @@ SYMMETRY = 1e-6
 """Weights of a symmetric W, held in float32, agree to this."""
 
 
-def state_x(state: Any) -> Rows:
-    """Return ``state.x``, where algorithms keep their models."""
-    return state.x
+class Method(Record):
+    """What one round of a decentralised method is, whatever is learnt and whoever talks to whom: pure functions.
 
+    A subclass names its numbers, optimizers and arrays as fields, and fills in :meth:`init` and :meth:`step`. Device arrays
+    among the fields are arguments of the compiled program; anything else is a part of it.
 
-@dataclass(frozen=True)
-class Algorithm:
-    """A decentralised learning algorithm on one problem.
-
-    Attributes:
-        init: key -> state, a pytree whose per-node leaves have the node axis first.
-        step: (state, round) -> (state, traffic): one round. Randomness comes from ``round.key(purpose)``, mixing from
-            ``round.links(W)``, and nothing else varies.
-        problem: what is learnt.
-        models: state -> (n, p), the models that are evaluated.
-        name: what reports call it.
-        mixings: how many times a round mixes rows as wide as a model: what it costs beside its gradients. With 0, noise,
-            liars and aggregations have nothing to act on.
+    >>> class Diffusion(Method):
+    ...     rate: float
+    ...     def init(self, problem, key):
+    ...         return problem.init(key)
+    ...     def step(self, problem, W, x, round_):
+    ...         links = round_.links(W, problem.n_shared)
+    ...         x_new = links.mix(x - self.rate * problem.gradient(x, round_.key("batch")))
+    ...         return round_.keep_offline(x_new, x), links.sent(x)
+    ...     def models(self, x):
+    ...         return x
+    >>> algorithm = Algorithm(Diffusion(0.1), problem, W)
     """
 
-    init: Callable[[PRNGKey], PyTree]
-    step: Callable[[PyTree, Round], tuple[PyTree, Traffic]]
+    def init(self, problem: Problem, key: PRNGKey) -> PyTree:
+        """Return the state before the first round, a pytree whose per-node leaves have the node axis first."""
+        raise NotImplementedError
+
+    def step(self, problem: Problem, W: Any, state: Any, round_: Round) -> tuple[PyTree, Traffic]:
+        """Return (state, traffic) after one round.
+
+        Randomness comes from ``round_.key(purpose)``, mixing from ``round_.links(W)``, and nothing else varies.
+        """
+        raise NotImplementedError
+
+    def models(self, state: Any) -> Rows:
+        """Return the models that are evaluated: (n, p), or (1, p) where one model serves all nodes."""
+        return state.x
+
+
+class Algorithm(Pytree):
+    """A method on one problem, over one mixing.
+
+    Args:
+        method: what a round is.
+        problem: what is learnt.
+        W: how models meet; None where they do not.
+        name: what reports call it; by default that of the method's class.
+        mixings: how many times a round mixes rows as wide as a model: what it costs beside its gradients. With 0, noise,
+            liars and aggregations have nothing to act on.
+
+    Raises:
+        ArgumentTypeError: functions in the place of a method, as the first release took them.
+    """
+
+    method: Method
     problem: Problem
-    models: Callable[[PyTree], Rows] = state_x
-    name: str = "algorithm"
-    mixings: int = 1
+    W: Mixing | None
+    name: str
+    mixings: int
+
+    def __init__(
+        self,
+        method: Method,
+        problem: Problem,
+        W: Mixing | None = None,
+        *,
+        name: str = "",
+        mixings: int = 1,
+        **former: Any,
+    ) -> None:
+        if not isinstance(method, Method) or former:
+            raise ArgumentTypeError(
+                f"Algorithm takes a method, its problem and its mixing, not {shown(method)}",
+                hint="class Mine(jg.algorithms.Method) with init(self, problem, key) and step(self, problem, W, state, "
+                "round_), then Algorithm(Mine(), problem, W)",
+            )
+        self.method, self.problem, self.W = method, problem, W
+        self.name, self.mixings = name or type(method).__name__, mixings
+
+    def init(self, key: PRNGKey) -> PyTree:
+        """Return the state before the first round."""
+        return self.method.init(self.problem, key)
+
+    def step(self, state: PyTree, round_: Round) -> tuple[PyTree, Traffic]:
+        """Return (state, traffic) after one round."""
+        return self.method.step(self.problem, self.W, state, round_)
+
+    def models(self, state: PyTree) -> Rows:
+        """Return (n, p), or (1, p) where one model serves all: the models that are evaluated."""
+        return self.method.models(state)
 
 
 class TrainState(NamedTuple):

@@ -9,15 +9,56 @@ isolated: Robbins and Monro 1951, "A stochastic approximation method". centralis
 2012, "Optimal distributed online prediction using mini-batches".
 """
 
+from typing import override
+
 import jax
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, descend, start, with_optimizer
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, apply, at_least_one, descend, start, with_optimizer
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.network import Round, Traffic
+
+
+class Isolated(Method):
+    """See :func:`isolated`."""
+
+    optimizer: optax.GradientTransformation
+    local_steps: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TrainState:
+        return start(problem, self.optimizer, key)
+
+    @override
+    def step(self, problem: Problem, W: None, state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        new = descend(problem, self.optimizer, state, round_, self.local_steps)
+        return round_.keep_offline(new, state), Traffic.none()
+
+
+class Centralised(Method):
+    """See :func:`centralised`."""
+
+    optimizer: optax.GradientTransformation
+    local_steps: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TrainState:
+        state = with_optimizer(problem.init(key)[:1], self.optimizer, key=key)
+        batch = purpose_key(key, "start batch")
+        for number in range(start_steps_of(problem)):
+            gradient = problem.mean_gradient(state.x, jax.random.fold_in(batch, number))
+            state = apply(self.optimizer, gradient, state)
+        return state
+
+    @override
+    def step(self, problem: Problem, W: None, state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        for number in range(self.local_steps):
+            gradient = problem.mean_gradient(state.x, jax.random.fold_in(round_.key("batch"), number))
+            state = apply(self.optimizer, gradient, state)
+        return state, Traffic.none()
 
 
 @algorithm
@@ -34,14 +75,7 @@ def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local
     """
     at_least_one("local_steps", local_steps)
 
-    def init(key: PRNGKey) -> TrainState:
-        return start(problem, optimizer, key)
-
-    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
-        new = descend(problem, optimizer, state, round_, local_steps)
-        return round_.keep_offline(new, state), Traffic.none()
-
-    return Algorithm(init, step, problem, name="isolated nodes", mixings=0)
+    return Algorithm(Isolated(optimizer, local_steps), problem, name="isolated nodes", mixings=0)
 
 
 @algorithm
@@ -58,17 +92,4 @@ def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, lo
     """
     at_least_one("local_steps", local_steps)
 
-    def init(key: PRNGKey) -> TrainState:
-        state, batch = with_optimizer(problem.init(key)[:1], optimizer, key=key), purpose_key(key, "start batch")
-        for number in range(start_steps_of(problem)):
-            gradient = problem.mean_gradient(state.x, jax.random.fold_in(batch, number))
-            state = apply(optimizer, gradient, state)
-        return state
-
-    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
-        for number in range(local_steps):
-            gradient = problem.mean_gradient(state.x, jax.random.fold_in(round_.key("batch"), number))
-            state = apply(optimizer, gradient, state)
-        return state, Traffic.none()
-
-    return Algorithm(init, step, problem, name="centralised learner", mixings=0)
+    return Algorithm(Centralised(optimizer, local_steps), problem, name="centralised learner", mixings=0)

@@ -9,13 +9,13 @@ Koloskova, Stich and Jaggi 2019, "Decentralized stochastic optimization and goss
 communication", algorithm 2; with η = 0 it is CHOCO-gossip, algorithm 1.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.compression import Compressor
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
@@ -35,6 +35,30 @@ class ChocoState(NamedTuple):
     x: Rows
     opt_state: PyTree
     public: Rows
+
+
+class CHOCO(Method):
+    """See :func:`choco`."""
+
+    optimizer: optax.GradientTransformation
+    compressor: Compressor
+    consensus_rate: float
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> ChocoState:
+        begun = start(problem, self.optimizer, key)
+        return ChocoState(*begun, jnp.zeros_like(begun.x))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: ChocoState, round_: Round) -> tuple[ChocoState, Traffic]:
+        links, dtype = round_.links(W, problem.n_shared), state.x.dtype
+        u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
+        half = once(state.x + u)
+        message = compressed(self.compressor, (half - state.public).astype(dtype), problem.n_shared, round_)
+        public = once(state.public + message)
+        x = (half + self.consensus_rate * (links.mix(public) - public)).astype(dtype)
+        new = ChocoState(x, opt_state, public)
+        return round_.keep_offline(new, state), sent_compressed(self.compressor, links, problem)
 
 
 @algorithm
@@ -61,21 +85,8 @@ def choco(
     between("consensus_rate", consensus_rate, 0, 1)
     needs_agreement("choco", W)
 
-    def init(key: PRNGKey) -> ChocoState:
-        begun = start(problem, optimizer, key)
-        return ChocoState(*begun, jnp.zeros_like(begun.x))
-
-    def step(state: ChocoState, round_: Round) -> tuple[ChocoState, Traffic]:
-        links, dtype = round_.links(W, problem.n_shared), state.x.dtype
-        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        half = once(state.x + u)
-        message = compressed(compressor, (half - state.public).astype(dtype), problem.n_shared, round_)
-        public = once(state.public + message)
-        x = (half + consensus_rate * (links.mix(public) - public)).astype(dtype)
-        new = ChocoState(x, opt_state, public)
-        return round_.keep_offline(new, state), sent_compressed(compressor, links, problem)
-
-    return Algorithm(init, step, problem, name=f"CHOCO-SGD ({compressor.name})")
+    method = CHOCO(optimizer, compressor, consensus_rate)
+    return Algorithm(method, problem, W, name=f"CHOCO-SGD ({compressor.name})")
 
 
 def compressed(compressor: Compressor, rows: Rows, n_shared: int, round_: Round) -> Rows:

@@ -10,13 +10,13 @@ diffusion: Yuan, Ying, Zhao and Sayed 2019, "Exact diffusion for distributed opt
 algorithm 1. NIDS: Li, Shi and Yan 2019, equation (2a).
 """
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -37,6 +37,39 @@ class CorrectedState(NamedTuple):
     c: Rows
 
 
+class Corrected(Method):
+    """A method that carries a correction, 0 at first."""
+
+    optimizer: optax.GradientTransformation
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> CorrectedState:
+        begun = start(problem, self.optimizer, key)
+        return CorrectedState(*begun, jnp.zeros_like(begun.x))
+
+
+class D2(Corrected):
+    """See :func:`d2`."""
+
+    lazy: ClassVar[bool] = False
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
+        half = (state.x + u + state.c).astype(state.x.dtype)
+        x = links.mix(half)
+        x = once((half + x) / 2 if self.lazy else x)
+        new = CorrectedState(x, opt_state, (x - state.x - u).astype(x.dtype))
+        return round_.keep_offline(new, state), links.sent(half)
+
+
+class ExactDiffusion(D2):
+    """See :func:`exact_diffusion`."""
+
+    lazy: ClassVar[bool] = True
+
+
 @algorithm
 def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Run D²: D-SGD whose correction cancels what differs between the nodes' data. Needs λ_min(W) > −1/3.
@@ -49,7 +82,9 @@ def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> 
     Raises:
         InputError: W keeps mass instead of agreement.
     """
-    return _corrected(problem, optimizer, W, lazy=False)
+    needs_agreement("D²", W)
+
+    return Algorithm(D2(optimizer), problem, W, name="D²")
 
 
 @algorithm
@@ -64,24 +99,6 @@ def exact_diffusion(problem: Problem, optimizer: optax.GradientTransformation, W
     Raises:
         InputError: W keeps mass instead of agreement.
     """
-    return _corrected(problem, optimizer, W, lazy=True)
+    needs_agreement("exact diffusion", W)
 
-
-def _corrected(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, lazy: bool) -> Algorithm:
-    name = "exact diffusion" if lazy else "D²"
-    needs_agreement(name, W)
-
-    def init(key: PRNGKey) -> CorrectedState:
-        begun = start(problem, optimizer, key)
-        return CorrectedState(*begun, jnp.zeros_like(begun.x))
-
-    def step(state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        half = (state.x + u + state.c).astype(state.x.dtype)
-        x = links.mix(half)
-        x = once((half + x) / 2 if lazy else x)
-        new = CorrectedState(x, opt_state, (x - state.x - u).astype(x.dtype))
-        return round_.keep_offline(new, state), links.sent(half)
-
-    return Algorithm(init, step, problem, name=name)
+    return Algorithm(ExactDiffusion(optimizer), problem, W, name="exact diffusion")

@@ -6,13 +6,13 @@ Tang, Lian, Qiu, Yuan, Zhang, Zhang and Liu 2019, "DeepSqueeze: decentralization
 algorithm 1. It needs no copies of the neighbours, where CHOCO keeps one.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, between, displacement, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.choco import sent_compressed
 from jaxgossip.compression import Compressor, empty_memory, feedback
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
@@ -33,6 +33,32 @@ class SqueezeState(NamedTuple):
     x: Rows
     opt_state: PyTree
     memory: Rows
+
+
+class DeepSqueeze(Method):
+    """See :func:`deep_squeeze`."""
+
+    optimizer: optax.GradientTransformation
+    compressor: Compressor
+    consensus_rate: float
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> SqueezeState:
+        begun = start(problem, self.optimizer, key)
+        return SqueezeState(*begun, empty_memory(begun.x[:, : problem.n_shared]))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: SqueezeState, round_: Round) -> tuple[SqueezeState, Traffic]:
+        links, dtype, shared = round_.links(W), state.x.dtype, problem.n_shared
+        u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
+        half = (state.x + u).astype(dtype)
+        message, memory = once(
+            feedback(self.compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes)
+        )
+        pull = self.consensus_rate * (links.mix(message) - message)
+        x = (half + jnp.pad(pull, ((0, 0), (0, half.shape[1] - shared)))).astype(dtype)
+        new = SqueezeState(x, opt_state, memory)
+        return round_.keep_offline(new, state), sent_compressed(self.compressor, links, problem)
 
 
 @algorithm
@@ -58,22 +84,6 @@ def deep_squeeze(
     """
     between("consensus_rate", consensus_rate, 0, 1)
     needs_agreement("deep_squeeze", W)
-    shared = problem.n_shared
 
-    def init(key: PRNGKey) -> SqueezeState:
-        begun = start(problem, optimizer, key)
-        return SqueezeState(*begun, empty_memory(begun.x[:, :shared]))
-
-    def step(state: SqueezeState, round_: Round) -> tuple[SqueezeState, Traffic]:
-        links, dtype = round_.links(W), state.x.dtype
-        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        half = (state.x + u).astype(dtype)
-        message, memory = once(
-            feedback(compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes)
-        )
-        pull = consensus_rate * (links.mix(message) - message)
-        x = (half + jnp.pad(pull, ((0, 0), (0, half.shape[1] - shared)))).astype(dtype)
-        new = SqueezeState(x, opt_state, memory)
-        return round_.keep_offline(new, state), sent_compressed(compressor, links, problem)
-
-    return Algorithm(init, step, problem, name=f"DeepSqueeze ({compressor.name})")
+    method = DeepSqueeze(optimizer, compressor, consensus_rate)
+    return Algorithm(method, problem, W, name=f"DeepSqueeze ({compressor.name})")

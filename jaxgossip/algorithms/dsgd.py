@@ -11,16 +11,42 @@ ATC and CTA: Sayed 2014, "Adaptation, learning, and optimization over networks",
 centralized algorithms?", algorithm 1.
 """
 
-from typing import Literal
+from typing import Literal, override
 
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, descend, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, descend, needs_agreement, start
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
+
+
+class DSGD(Method):
+    """See :func:`dsgd`."""
+
+    optimizer: optax.GradientTransformation
+    form: Literal["atc", "cta", "dgd"]
+    local_steps: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TrainState:
+        return start(problem, self.optimizer, key)
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        if self.form == "atc":
+            adapted = descend(problem, self.optimizer, state, round_, self.local_steps)
+            new = adapted._replace(x=links.mix(adapted.x))
+        elif self.form == "cta":
+            mixed = state._replace(x=links.mix(state.x))
+            new = descend(problem, self.optimizer, mixed, round_, self.local_steps)
+        else:
+            adapted = descend(problem, self.optimizer, state, round_, self.local_steps)
+            new = adapted._replace(x=links.mix(state.x) + (adapted.x - state.x))
+        return round_.keep_offline(new, state), links.sent(state.x)
 
 
 @algorithm
@@ -47,19 +73,4 @@ def dsgd(
     at_least_one("local_steps", local_steps)
     needs_agreement("dsgd", W)
 
-    def init(key: PRNGKey) -> TrainState:
-        return start(problem, optimizer, key)
-
-    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        if form == "atc":
-            adapted = descend(problem, optimizer, state, round_, local_steps)
-            new = adapted._replace(x=links.mix(adapted.x))
-        elif form == "cta":
-            new = descend(problem, optimizer, state._replace(x=links.mix(state.x)), round_, local_steps)
-        else:
-            adapted = descend(problem, optimizer, state, round_, local_steps)
-            new = adapted._replace(x=links.mix(state.x) + (adapted.x - state.x))
-        return round_.keep_offline(new, state), links.sent(state.x)
-
-    return Algorithm(init, step, problem, name=f"D-SGD ({form.upper()})")
+    return Algorithm(DSGD(optimizer, form, local_steps), problem, W, name=f"D-SGD ({form.upper()})")

@@ -11,13 +11,11 @@ De Vos, Farhadkhani, Guerraoui, Kermarrec, Pires and Sharma 2023, "Epidemic lear
 randomized communication", algorithms 1 and 2.
 """
 
-import dataclasses
-
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, at_least_one
-from jaxgossip.algorithms.dsgd import dsgd
+from jaxgossip.algorithms.dsgd import DSGD
 from jaxgossip.core.errors import InputError
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -47,5 +45,5 @@ def epidemic(
             hint="mixing.kind = 'push' (local) or 'fresh_regular' (oracle)",
         )
     form = "oracle" if isinstance(W, FreshRegular) else "local"
-    adapted = dsgd(problem, optimizer, W, local_steps=local_steps)
-    return dataclasses.replace(adapted, name=f"epidemic learning ({form})")
+
+    return Algorithm(DSGD(optimizer, "atc", local_steps), problem, W, name=f"epidemic learning ({form})")

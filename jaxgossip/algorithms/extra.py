@@ -9,16 +9,29 @@ Shi, Ling, Wu and Yin 2015, "EXTRA: an exact first-order algorithm for decentral
 (2.13) and (2.14), with W̃ = (I + W)/2.
 """
 
-import jax.numpy as jnp
+from typing import override
+
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
-from jaxgossip.algorithms.d2 import CorrectedState
-from jaxgossip.core.typing import PRNGKey
+from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once
+from jaxgossip.algorithms.d2 import Corrected, CorrectedState
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
+
+
+class EXTRA(Corrected):
+    """See :func:`extra`."""
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
+        mixed = once(links.mix(state.x))
+        x = (mixed + u + state.c).astype(state.x.dtype)
+        new = CorrectedState(x, opt_state, state.c - (state.x - mixed) / 2)
+        return round_.keep_offline(new, state), links.sent(state.x)
 
 
 @algorithm
@@ -35,16 +48,4 @@ def extra(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) 
     """
     needs_agreement("extra", W)
 
-    def init(key: PRNGKey) -> CorrectedState:
-        begun = start(problem, optimizer, key)
-        return CorrectedState(*begun, jnp.zeros_like(begun.x))
-
-    def step(state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        mixed = once(links.mix(state.x))
-        x = (mixed + u + state.c).astype(state.x.dtype)
-        new = CorrectedState(x, opt_state, state.c - (state.x - mixed) / 2)
-        return round_.keep_offline(new, state), links.sent(state.x)
-
-    return Algorithm(init, step, problem, name="EXTRA")
+    return Algorithm(EXTRA(optimizer), problem, W, name="EXTRA")

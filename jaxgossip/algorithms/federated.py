@@ -9,7 +9,7 @@ McMahan, Moore, Ramage, Hampson and Agüera y Arcas 2017, "Communication-efficie
 decentralized data", algorithm 1.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import optax
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
     Algorithm,
+    Method,
     TrainState,
     at_least_one,
     between,
@@ -46,6 +47,42 @@ class ServerState(NamedTuple):
     private: Rows
 
 
+class FedAvg(Method):
+    """See :func:`federated_averaging`."""
+
+    optimizer: optax.GradientTransformation
+    sampled: int
+    local_steps: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> ServerState:
+        x = problem.init(key)
+        return ServerState(x[:1], x[:, problem.n_shared :])
+
+    @override
+    def step(self, problem: Problem, W: None, state: ServerState, round_: Round) -> tuple[ServerState, Traffic]:
+        n, s = problem.n_nodes, problem.n_shared
+        row_bytes = s * np.dtype(problem.dtype).itemsize
+        given = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
+        begun: TrainState = with_optimizer(given, self.optimizer, nodes_of(problem), round_.key("optimizer"))
+        after = descend(problem, self.optimizer, begun, round_, self.local_steps).x.astype(accumulator(given.dtype))
+        node = jnp.arange(n, dtype=jnp.uint32)
+        chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < self.sampled
+        reached = chosen if round_.online is None else chosen & round_.online
+        lost = round_.by_row(jax.random.uniform(round_.key("upload drop"), (n,))) < round_.conditions.drop
+        arrives = reached if surely(round_.conditions.drop, 0) else reached & ~lost
+        weight = jnp.where(arrives, jnp.asarray(problem.sample_counts), 0).astype(after.dtype)[:, None]
+        total = weight.sum()
+        mean = (weight * after[:, :s]).sum(0, keepdims=True) / jnp.where(total > 0, total, 1)
+        shared = jnp.where(total > 0, mean, state.x[:, :s].astype(mean.dtype)).astype(given.dtype)
+        private = jnp.where(reached[:, None], after[:, s:].astype(given.dtype), state.private)
+        x = jnp.concatenate([shared, private[:1]], axis=1)
+        messages = counting.add(counting.count(self.sampled), counting.total(reached.astype(jnp.uint32)))
+        sent = counting.times(messages, row_bytes)
+        traffic = Traffic(messages, sent, counting.count(0), round_.at_server(arrives, row_bytes))
+        return ServerState(x, private), traffic
+
+
 @algorithm
 def federated_averaging(
     problem: Problem, optimizer: optax.GradientTransformation, *, fraction: float = 1.0, local_steps: int = 1
@@ -64,32 +101,6 @@ def federated_averaging(
     between("fraction", fraction, 0, 1)
     at_least_one("local_steps", local_steps)
     no_start_steps("federated averaging", problem, "the server's model takes the place of whatever nodes have learned")
-    n, s = problem.n_nodes, problem.n_shared
-    sampled = max(1, round(fraction * n))
-    row_bytes = s * np.dtype(problem.dtype).itemsize
+    sampled = max(1, round(fraction * problem.n_nodes))
 
-    def init(key: PRNGKey) -> ServerState:
-        x = problem.init(key)
-        return ServerState(x[:1], x[:, s:])
-
-    def step(state: ServerState, round_: Round) -> tuple[ServerState, Traffic]:
-        given = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
-        begun: TrainState = with_optimizer(given, optimizer, nodes_of(problem), round_.key("optimizer"))
-        after = descend(problem, optimizer, begun, round_, local_steps).x.astype(accumulator(given.dtype))
-        node = jnp.arange(n, dtype=jnp.uint32)
-        chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < sampled
-        reached = chosen if round_.online is None else chosen & round_.online
-        lost = round_.by_row(jax.random.uniform(round_.key("upload drop"), (n,))) < round_.conditions.drop
-        arrives = reached if surely(round_.conditions.drop, 0) else reached & ~lost
-        weight = jnp.where(arrives, jnp.asarray(problem.sample_counts), 0).astype(after.dtype)[:, None]
-        total = weight.sum()
-        mean = (weight * after[:, :s]).sum(0, keepdims=True) / jnp.where(total > 0, total, 1)
-        shared = jnp.where(total > 0, mean, state.x[:, :s].astype(mean.dtype)).astype(given.dtype)
-        private = jnp.where(reached[:, None], after[:, s:].astype(given.dtype), state.private)
-        x = jnp.concatenate([shared, private[:1]], axis=1)
-        messages = counting.add(counting.count(sampled), counting.total(reached.astype(jnp.uint32)))
-        sent = counting.times(messages, row_bytes)
-        traffic = Traffic(messages, sent, counting.count(0), round_.at_server(arrives, row_bytes))
-        return ServerState(x, private), traffic
-
-    return Algorithm(init, step, problem, name="federated averaging", mixings=0)
+    return Algorithm(FedAvg(optimizer, sampled, local_steps), problem, name="federated averaging", mixings=0)

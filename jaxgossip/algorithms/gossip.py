@@ -17,7 +17,7 @@ algorithm 2. Learning-rate schedules run on the age of the model, which travels 
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, override
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from jax import Array
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
     Algorithm,
+    Method,
     TrainState,
     apply,
     at_least_one,
@@ -55,6 +56,58 @@ class GossipState(NamedTuple):
     x: Rows
     opt_state: PyTree
     age: NodeInts
+
+
+class Gossip(Method):
+    """See :func:`gossip`."""
+
+    optimizer: optax.GradientTransformation
+    payload: Literal["model", "update", "gradient"]
+    order: Literal["merge_update", "update_merge"] | None
+    weighting: Literal["uniform", "age", "samples"]
+    local_steps: int
+    scores: NodeFloats | None
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> GossipState:
+        return GossipState(
+            *start(problem, self.optimizer, key), jnp.full(problem.n_nodes, start_steps_of(problem), jnp.int32)
+        )
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: GossipState, round_: Round) -> tuple[GossipState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        if self.payload == "model" and self.order == "update_merge":
+            new = self._merge(problem, self._learn(problem, state, round_), links)
+        elif self.payload == "model":
+            new = self._learn(problem, self._merge(problem, state, links), round_)
+        elif self.payload == "update":
+            learnt = self._learn(problem, state, round_)
+            new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, self._reliability(problem, learnt.age)))
+        else:
+            gradient = fresh_gradient(problem, state.x, round_, jnp.zeros_like(state.x))
+            heard = links.mix(gradient, self._reliability(problem, state.age))
+            x, opt_state = apply(self.optimizer, heard, TrainState(state.x, with_age(state.opt_state, state.age)))
+            new = GossipState(x, opt_state, state.age + 1)
+        about = (state.age,) if self.payload == "model" or self.weighting == "age" else ()
+        return round_.keep_offline(new, state), links.sent(state.x, metadata=about)
+
+    def _learn(self, problem: Problem, state: GossipState, round_: Round) -> GossipState:
+        opt_state = with_age(state.opt_state, state.age)
+        x, opt_state = descend(problem, self.optimizer, TrainState(state.x, opt_state), round_, self.local_steps)
+        grown = state.age + self.local_steps
+        return GossipState(x, opt_state, grown if round_.works is None else jnp.where(round_.works, grown, state.age))
+
+    def _reliability(self, problem: Problem, age: NodeInts) -> NodeFloats | None:
+        if self.scores is not None:
+            return self.scores
+        if self.weighting == "samples":
+            return jnp.asarray(problem.sample_counts)
+        # A model that never learnt counts next to nothing, yet two of them still merge evenly.
+        return jnp.maximum(age.astype(accumulator(problem.dtype)), 1e-6) if self.weighting == "age" else None
+
+    def _merge(self, problem: Problem, state: GossipState, links: Links) -> GossipState:
+        return state._replace(x=links.mix(state.x, self._reliability(problem, state.age)), age=links.maximum(state.age))
 
 
 @algorithm
@@ -98,46 +151,8 @@ def gossip(
             hint="mixing.weights = 'metropolis_hastings', or weighting = 'uniform' without scores",
         )
 
-    def learn(x: Rows, opt_state: PyTree, age: NodeInts, round_: Round) -> GossipState:
-        opt_state = with_age(opt_state, age)
-        x, opt_state = descend(problem, optimizer, TrainState(x, opt_state), round_, local_steps)
-        grown = age + local_steps
-        return GossipState(x, opt_state, grown if round_.works is None else jnp.where(round_.works, grown, age))
-
-    def reliability(age: NodeInts) -> NodeFloats | None:
-        if own_scores is not None:
-            return own_scores
-        if weighting == "samples":
-            return jnp.asarray(problem.sample_counts)
-        # A model that never learnt counts next to nothing, yet two of them still merge evenly.
-        return jnp.maximum(age.astype(accumulator(problem.dtype)), 1e-6) if weighting == "age" else None
-
-    def merge(state: GossipState, links: Links) -> GossipState:
-        return state._replace(x=links.mix(state.x, reliability(state.age)), age=links.maximum(state.age))
-
-    def init(key: PRNGKey) -> GossipState:
-        return GossipState(
-            *start(problem, optimizer, key), jnp.full(problem.n_nodes, start_steps_of(problem), jnp.int32)
-        )
-
-    def step(state: GossipState, round_: Round) -> tuple[GossipState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        if payload == "model" and order == "update_merge":
-            new = merge(learn(*state, round_), links)
-        elif payload == "model":
-            new = learn(*merge(state, links), round_)
-        elif payload == "update":
-            learnt = learn(*state, round_)
-            new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, reliability(learnt.age)))
-        else:
-            gradient = fresh_gradient(problem, state.x, round_, jnp.zeros_like(state.x))
-            heard = links.mix(gradient, reliability(state.age))
-            x, opt_state = apply(optimizer, heard, TrainState(state.x, with_age(state.opt_state, state.age)))
-            new = GossipState(x, opt_state, state.age + 1)
-        about = (state.age,) if payload == "model" or weighting == "age" else ()
-        return round_.keep_offline(new, state), links.sent(state.x, metadata=about)
-
-    return Algorithm(init, step, problem, name="gossip learning")
+    method = Gossip(optimizer, payload, order, weighting, local_steps, own_scores)
+    return Algorithm(method, problem, W, name="gossip learning")
 
 
 def with_age(opt_state: PyTree, age: NodeInts) -> PyTree:

@@ -17,8 +17,7 @@ and Jelasity 2021, "Decentralized learning works", algorithm 4. Limited merging:
 Learning-rate schedules run on the age of the model: a Pegasos step is 1/(λ t).
 """
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, override
 
 import jax.numpy as jnp
 import optax
@@ -27,8 +26,9 @@ from jaxtyping import Array, Float, Int
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
 from jaxgossip.algorithms.gossip import with_age
-from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
+from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.pytree import Record
 from jaxgossip.core.random import hashed_uniform, purpose_key
 from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Classification, Problem, start_steps_of
@@ -85,20 +85,18 @@ class WalkState(NamedTuple):
     kept: Kept | None
 
 
-@dataclass(frozen=True)
-class Merging:
+class Merging(Record):
     """How an arriving model and another become one; see :func:`gossip_learning`."""
 
-    problem: Problem
     weighting: Literal["uniform", "age"]
     age_gap: int | None
     parts: int
     sample: float
 
-    def merge(self, heard: Model, other: Model, arrivals: Deliveries) -> Model:
+    def merge(self, problem: Problem, heard: Model, other: Model, arrivals: Deliveries) -> Model:
         """Return the merged model: of those columns that the message carries; the others are m₂'s."""
-        problem, p = self.problem, self.problem.n_params
-        alpha, age = self._weight(heard.age, other.age), jnp.maximum(heard.age, other.age)
+        p, kind = problem.n_params, accumulator(problem.dtype)
+        alpha, age = self._weight(heard.age.astype(kind), other.age.astype(kind)), jnp.maximum(heard.age, other.age)
         if self.parts > 1:
             travels = jnp.arange(self.parts) == arrivals.part[:, None]
             alpha, age = jnp.where(travels, alpha, 0), jnp.where(travels, age, other.age)
@@ -110,15 +108,79 @@ class Merging:
             mixed = jnp.where(hashed_uniform(key, arrivals.number, p) < self.sample, mixed, other.x)
         return Model(mixed, age)
 
-    def _weight(self, heard: Ages, other: Ages) -> Array:
-        """Return α (b, k) of the model that arrives."""
-        kind = accumulator(self.problem.dtype)
-        t1, t2 = heard.astype(kind), other.astype(kind)
+    def _weight(self, t1: Float[Array, "b k"], t2: Float[Array, "b k"]) -> Float[Array, "b k"]:
+        """Return α of the model that arrives, of age t1."""
         by_age = self.weighting == "age"
         alpha = jnp.where(t1 + t2 > 0, t1 / jnp.maximum(t1 + t2, 1), 0.5) if by_age else jnp.full_like(t1, 0.5)
         if self.age_gap is None:
             return alpha
         return jnp.where(t1 > t2 + self.age_gap, 1, jnp.where(t2 > t1 + self.age_gap, 0, alpha))
+
+
+class GossipLearning(ProtocolMethod):
+    """See :func:`gossip_learning`."""
+
+    optimizer: optax.GradientTransformation
+    create: Literal["merge_update", "update_merge", "update", "pass"]
+    partner: Literal["last_received", "own"]
+    merging: Merging
+    local_steps: int
+    votes: int
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a node keeps the model that it received last."""
+        return self.partner == "last_received" and self.create in ("merge_update", "update_merge")
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> WalkState:
+        n, p, votes = problem.n_nodes, problem.n_params, self.votes
+        x, opt_state = start(problem, self.optimizer, key)
+        model = Model(x, jnp.full((n, self.merging.parts), start_steps_of(problem), jnp.int32))
+        kept = Kept(jnp.broadcast_to(x[:, None], (n, votes, p)), jnp.zeros(n, jnp.int32)) if votes else None
+        return WalkState(model, opt_state, model if self.remembers else None, kept)
+
+    @override
+    def message(self, problem: Problem, state: WalkState) -> Model:
+        return state.model
+
+    @override
+    def deliver(self, problem: Problem, own: WalkState, heard: Model, arrivals: Deliveries) -> WalkState:
+        # What a node keeps for itself never travels: an arriving model takes the place of the shared columns alone.
+        heard = heard._replace(x=shared(problem, heard.x, own.model.x))
+        other = own.model if own.last is None else own.last._replace(x=shared(problem, own.last.x, own.model.x))
+        opt_state = own.opt_state
+        match self.create:
+            case "update":
+                model, opt_state = self._updated(problem, heard, opt_state, arrivals)
+            case "merge_update":
+                merged = self.merging.merge(problem, heard, other, arrivals)
+                model, opt_state = self._updated(problem, merged, opt_state, arrivals)
+            case "update_merge":
+                ours, opt_state = self._updated(problem, other, opt_state, arrivals)
+                theirs, _ = self._updated(problem, heard, own.opt_state, arrivals)
+                model = self.merging.merge(problem, theirs, ours, arrivals)
+            case "pass":
+                model = heard
+        model, opt_state = arrivals.choose(Kind.PASSED, (heard, own.opt_state), (model, opt_state))
+        kept = None if own.kept is None else own.kept.and_also(model.x)
+        return WalkState(model, opt_state, heard if self.remembers else None, kept)
+
+    def _updated(self, problem: Problem, model: Model, opt_state: PyTree, arrivals: Deliveries) -> tuple[Model, PyTree]:
+        state = TrainState(model.x, with_age(opt_state, model.age.max(1)))
+        x, opt_state = learn(problem, self.optimizer, state, arrivals, self.local_steps)
+        return Model(x, model.age + self.local_steps), opt_state
+
+    @override
+    def models(self, state: WalkState) -> Rows:
+        return state.model.x
+
+    @override
+    def scores(self, problem: Problem, state: WalkState) -> NodeScores:
+        if state.kept is None:
+            return {}
+        assert isinstance(problem, Classification)
+        return problem.evaluate_votes(state.kept.x)
 
 
 @algorithm
@@ -155,56 +217,14 @@ def gossip_learning(
     at_least_one("local_steps", local_steps)
     at_least_one("parts", parts)
     between("sample", sample, 0.0, 1.0)
-    rule = Merging(problem, weighting, age_gap, parts, sample)
     _check(create, partner, votes, age_gap, pieces=parts > 1 or sample < 1)
     if votes and not (isinstance(problem, Classification) and problem.votes):
         raise InputError("votes are cast on classes, and this task has none", hint="set votes = 0")
-    remembers = partner == "last_received" and create in ("merge_update", "update_merge")
-    n, p = problem.n_nodes, problem.n_params
-
-    def init(key: PRNGKey) -> WalkState:
-        x, opt_state = start(problem, optimizer, key)
-        model = Model(x, jnp.full((n, parts), start_steps_of(problem), jnp.int32))
-        kept = Kept(jnp.broadcast_to(x[:, None], (n, votes, p)), jnp.zeros(n, jnp.int32)) if votes else None
-        return WalkState(model, opt_state, model if remembers else None, kept)
-
-    def update(model: Model, opt_state: PyTree, arrivals: Deliveries) -> tuple[Model, PyTree]:
-        state = TrainState(model.x, with_age(opt_state, model.age.max(1)))
-        x, opt_state = learn(problem, optimizer, state, arrivals, local_steps)
-        return Model(x, model.age + local_steps), opt_state
-
-    def deliver(own: WalkState, heard: Model, arrivals: Deliveries) -> WalkState:
-        # What a node keeps for itself never travels: an arriving model takes the place of the shared columns alone.
-        heard = heard._replace(x=shared(problem, heard.x, own.model.x))
-        other = own.model if own.last is None else own.last._replace(x=shared(problem, own.last.x, own.model.x))
-        opt_state = own.opt_state
-        match create:
-            case "update":
-                model, opt_state = update(heard, opt_state, arrivals)
-            case "merge_update":
-                model, opt_state = update(rule.merge(heard, other, arrivals), opt_state, arrivals)
-            case "update_merge":
-                ours, opt_state = update(other, opt_state, arrivals)
-                model = rule.merge(update(heard, own.opt_state, arrivals)[0], ours, arrivals)
-            case "pass":
-                model = heard
-        model, opt_state = arrivals.choose(Kind.PASSED, (heard, own.opt_state), (model, opt_state))
-        kept = None if own.kept is None else own.kept.and_also(model.x)
-        return WalkState(model, opt_state, heard if remembers else None, kept)
-
-    def scores(rows: WalkState) -> NodeScores:
-        assert rows.kept is not None
-        assert isinstance(problem, Classification)
-        return problem.evaluate_votes(rows.kept.x)
-
     size = problem.dtype.itemsize
     data = -(-problem.n_shared // parts) * size if sample == 1 else round(sample * problem.n_shared) * size
     about = AGE_BYTES + (AGE_BYTES if sample < 1 else 0)  # an age, and the seed of what was drawn
-    return GossipProtocol(
-        init, lambda rows: rows.model, deliver, problem,
-        models=lambda state: state.model.x, scores=scores if votes else None,
-        bytes=(data + about, about), parts=parts, name="gossip learning",
-    )  # fmt: skip
+    method = GossipLearning(optimizer, create, partner, Merging(weighting, age_gap, parts, sample), local_steps, votes)
+    return GossipProtocol(method, problem, bytes=(data + about, about), parts=parts, name="gossip learning")
 
 
 def _check(create: str, partner: str, votes: int, age_gap: int | None, *, pieces: bool) -> None:

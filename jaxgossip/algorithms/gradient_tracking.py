@@ -11,13 +11,13 @@ and Xie 2015, "Augmented distributed gradient methods for multi-agent optimizati
 Di Lorenzo and Scutari 2016, "NEXT".
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, override
 
 import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, along, fresh_gradient, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, along, fresh_gradient, needs_agreement, once, start
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -38,6 +38,32 @@ class TrackingState(NamedTuple):
     opt_state: PyTree
     y: Rows
     g: Rows
+
+
+class GradientTracking(Method):
+    """See :func:`gradient_tracking`."""
+
+    optimizer: optax.GradientTransformation
+    form: Literal["diging", "atc"]
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TrackingState:
+        begun = start(problem, self.optimizer, key)
+        return TrackingState(*begun, jnp.zeros_like(begun.x), jnp.zeros_like(begun.x))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: TrackingState, round_: Round) -> tuple[TrackingState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        g = fresh_gradient(problem, state.x, round_, state.g)
+        if self.form == "diging":
+            y = once(links.mix(state.y, payload="tracker") + g - state.g)
+            u, opt_state = along(self.optimizer, y, state.x, state.opt_state, round_)
+            x = links.mix(state.x) + u.astype(g.dtype)
+        else:
+            y = links.mix(state.y + g - state.g, payload="tracker")
+            u, opt_state = along(self.optimizer, y, state.x, state.opt_state, round_)
+            x = links.mix((state.x + u).astype(g.dtype))
+        return round_.keep_offline(TrackingState(x, opt_state, y, g), state), links.sent(state.x, state.y)
 
 
 @algorithm
@@ -61,21 +87,5 @@ def gradient_tracking(
     """
     needs_agreement("gradient_tracking", W)
 
-    def init(key: PRNGKey) -> TrackingState:
-        begun = start(problem, optimizer, key)
-        return TrackingState(*begun, jnp.zeros_like(begun.x), jnp.zeros_like(begun.x))
-
-    def step(state: TrackingState, round_: Round) -> tuple[TrackingState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        g = fresh_gradient(problem, state.x, round_, state.g)
-        if form == "diging":
-            y = once(links.mix(state.y, payload="tracker") + g - state.g)
-            u, opt_state = along(optimizer, y, state.x, state.opt_state, round_)
-            x = links.mix(state.x) + u.astype(g.dtype)
-        else:
-            y = links.mix(state.y + g - state.g, payload="tracker")
-            u, opt_state = along(optimizer, y, state.x, state.opt_state, round_)
-            x = links.mix((state.x + u).astype(g.dtype))
-        return round_.keep_offline(TrackingState(x, opt_state, y, g), state), links.sent(state.x, state.y)
-
-    return Algorithm(init, step, problem, name="DIGing" if form == "diging" else "ATC gradient tracking", mixings=2)
+    name = "DIGing" if form == "diging" else "ATC gradient tracking"
+    return Algorithm(GradientTracking(optimizer, form), problem, W, name=name, mixings=2)

@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, start_models
+from jaxgossip.algorithms.base import Algorithm, Method, start_models
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, Schedule
@@ -85,30 +85,35 @@ def windows(n_nodes: int) -> tuple[int, ...]:
     return tuple(reversed(sizes))
 
 
-@algorithm
-def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -> Algorithm:
-    """Average the initial models exactly in ⌈log₂ n⌉ rounds, whatever n is, over and over; it needs no mixing.
+class HalvingWindows(Method):
+    """See :func:`halving_windows`.
 
-    Args:
-        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: of the problem's start steps alone.
+    Attributes:
+        optimizer: of the start steps.
+        sizes: R + 1 of them, m₀ to m_R.
+        doubles: R of them: whether m⁺ = 2m.
+        offsets: R of them: by how many nodes P shifts.
     """
-    sizes, s = windows(problem.n_nodes), problem.n_shared
-    doubles = tuple(after == 2 * before for before, after in itertools.pairwise(sizes))
-    offsets = tuple(m if double else m - 1 for m, double in zip(sizes, doubles, strict=False))
-    shifts = Shifts(problem.n_nodes, offsets, problem.order)
 
-    def init(key: PRNGKey) -> WindowState:
-        x = start_models(problem, optimizer, key)
-        return WindowState(x, x[:, :s])  # y has no weight yet; a node that starts late speaks for itself
+    optimizer: optax.GradientTransformation
+    sizes: tuple[int, ...]
+    doubles: tuple[bool, ...]
+    offsets: tuple[int, ...]
 
-    def step(state: WindowState, round_: Round) -> tuple[WindowState, Traffic]:
-        if not offsets:
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> WindowState:
+        x = start_models(problem, self.optimizer, key)
+        y = x[:, : problem.n_shared]  # has no weight yet; a node that starts late speaks for itself
+        return WindowState(x, y)
+
+    @override
+    def step(self, problem: Problem, W: None, state: WindowState, round_: Round) -> tuple[WindowState, Traffic]:
+        if not self.offsets:
             return state, Traffic.none()
-        now = round_.number % len(offsets)
+        s, now = problem.n_shared, round_.number % len(self.offsets)
         x, y = (rows.astype(accumulator(rows.dtype)) for rows in (state.x[:, :s], state.y))
-        double, m = jnp.asarray(doubles)[now], jnp.asarray(sizes[:-1], x.dtype)[now]
-        links = round_.links(shifts)
+        double, m = jnp.asarray(self.doubles)[now], jnp.asarray(self.sizes[:-1], x.dtype)[now]
+        links = round_.links(Shifts(problem.n_nodes, self.offsets, problem.order))
         sent = jnp.where(double, state.x[:, :s], state.y)
         heard = links.mix(sent).astype(x.dtype)
         # What arrives is ``share`` of the 2m − 1 nodes of the new window; in the other mean both halves weigh the same.
@@ -119,4 +124,17 @@ def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -
         new = WindowState(jnp.concatenate([shared, state.x[:, s:]], axis=1), y)
         return WindowState(*round_.keep_offline(new, state)), links.sent(sent)
 
-    return Algorithm(init, step, problem, name="halving windows")
+
+@algorithm
+def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -> Algorithm:
+    """Average the initial models exactly in ⌈log₂ n⌉ rounds, whatever n is, over and over; it needs no mixing.
+
+    Args:
+        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: of the problem's start steps alone.
+    """
+    sizes = windows(problem.n_nodes)
+    doubles = tuple(after == 2 * before for before, after in itertools.pairwise(sizes))
+    offsets = tuple(m if double else m - 1 for m, double in zip(sizes, doubles, strict=False))
+
+    return Algorithm(HalvingWindows(optimizer, sizes, doubles, offsets), problem, name="halving windows")

@@ -8,19 +8,44 @@ The correction is held as the displacement −η C, so that any optimizer makes 
 Liu, Lin, Koloskova and Stich 2024, "Decentralized gradient tracking with local steps", algorithm 1, with C₀ = 0.
 """
 
-from typing import Any
+from typing import Any, override
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, between, needs_agreement, start
-from jaxgossip.algorithms.d2 import CorrectedState
-from jaxgossip.core.typing import PRNGKey, accumulator
+from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, between, needs_agreement
+from jaxgossip.algorithms.d2 import Corrected, CorrectedState
+from jaxgossip.core.typing import accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic, chosen
+
+
+class KGT(Corrected):
+    """See :func:`k_gt`."""
+
+    local_steps: int
+    outer_rate: float
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
+        dtype, links = state.x.dtype, round_.links(W, problem.n_shared)
+        correction = state.c.astype(accumulator(dtype))
+
+        def local(number: Any, now: TrainState) -> TrainState:
+            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
+            after = apply(self.optimizer, gradient, now)
+            return after._replace(x=after.x + correction)
+
+        begun = TrainState(state.x.astype(accumulator(dtype)), state.opt_state)
+        moved = chosen(round_.works, jax.lax.fori_loop(0, self.local_steps, local, begun), begun)
+        delta = moved.x - begun.x
+        x = links.mix((begun.x + self.outer_rate * delta).astype(dtype))
+        drift = (delta / self.local_steps).astype(dtype)
+        c = (correction - drift + links.mix(drift, payload="drift")).astype(dtype)
+        new = CorrectedState(x, moved.opt_state, c)
+        return round_.keep_offline(new, state), links.sent(x, drift)
 
 
 @algorithm
@@ -48,26 +73,4 @@ def k_gt(
     between("outer_rate", outer_rate, 0, 1)
     needs_agreement("k_gt", W)
 
-    def init(key: PRNGKey) -> CorrectedState:
-        begun = start(problem, optimizer, key)
-        return CorrectedState(*begun, jnp.zeros_like(begun.x))
-
-    def step(state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
-        dtype, links = state.x.dtype, round_.links(W, problem.n_shared)
-        correction = state.c.astype(accumulator(dtype))
-
-        def local(number: Any, now: TrainState) -> TrainState:
-            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
-            after = apply(optimizer, gradient, now)
-            return after._replace(x=after.x + correction)
-
-        begun = TrainState(state.x.astype(accumulator(dtype)), state.opt_state)
-        moved = chosen(round_.works, jax.lax.fori_loop(0, local_steps, local, begun), begun)
-        delta = moved.x - begun.x
-        x = links.mix((begun.x + outer_rate * delta).astype(dtype))
-        drift = (delta / local_steps).astype(dtype)
-        c = (correction - drift + links.mix(drift, payload="drift")).astype(dtype)
-        new = CorrectedState(x, moved.opt_state, c)
-        return round_.keep_offline(new, state), links.sent(x, drift)
-
-    return Algorithm(init, step, problem, name="K-GT", mixings=2)
+    return Algorithm(KGT(optimizer, local_steps, outer_rate), problem, W, name="K-GT", mixings=2)

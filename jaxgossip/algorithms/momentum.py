@@ -14,14 +14,13 @@ efficient momentum SGD for distributed non-convex optimization", algorithm 3. qg
 large-batch deep training", algorithm 2.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
@@ -43,6 +42,73 @@ class MomentumState(NamedTuple):
     v: Rows
 
 
+class Momentum(Method):
+    """D-SGD with momentum: a subclass says what a step U makes of models and velocities.
+
+    Attributes:
+        mixings: how many times a round mixes rows as wide as a model.
+    """
+
+    mixings: ClassVar[int] = 1
+    optimizer: optax.GradientTransformation
+    momentum: float
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> MomentumState:
+        begun = start(problem, self.optimizer, key)
+        return MomentumState(*begun, jnp.zeros_like(begun.x))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: MomentumState, round_: Round) -> tuple[MomentumState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
+        x, v = self.rule(state.x, u, state.v, links)
+        new = MomentumState(x.astype(state.x.dtype), opt_state, v.astype(state.x.dtype))
+        return round_.keep_offline(new, state), links.sent(*(state.x,) * self.mixings)
+
+    def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
+        """Return (X⁺, V⁺), (n, p) each."""
+        raise NotImplementedError
+
+
+class DSGDm(Momentum):
+    """See :func:`dsgdm`."""
+
+    @override
+    def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
+        v = (self.momentum * v + u).astype(x.dtype)
+        return links.mix(x + v), v
+
+
+class DmSGD(Momentum):
+    """See :func:`dmsgd`."""
+
+    mixings: ClassVar[int] = 2
+
+    @override
+    def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
+        v = (self.momentum * v + u).astype(x.dtype)
+        return links.mix(x + v), links.mix(v, payload="momentum")
+
+
+class QGDSGDm(Momentum):
+    """See :func:`qg_dsgdm`."""
+
+    @override
+    def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
+        after = once(links.mix((x + u + self.momentum * v).astype(x.dtype)))
+        return after, self.momentum * v + (1 - self.momentum) * (after - x)
+
+
+class DecentLaM(Momentum):
+    """See :func:`decentlam`."""
+
+    @override
+    def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
+        v = once(self.momentum * v + links.mix((x + u).astype(x.dtype)) - x)
+        return x + v, v
+
+
 @algorithm
 def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run D-SGD with local momentum, ATC; the same as dsgd with momentum in its optimizer.
@@ -56,12 +122,7 @@ def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
     Raises:
         InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
     """
-
-    def rule(x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = (momentum * v + u).astype(x.dtype)
-        return links.mix(x + v), v
-
-    return _with_momentum("dsgdm", rule, problem, optimizer, W, momentum)
+    return _with_momentum("dsgdm", DSGDm(optimizer, momentum), problem, W)
 
 
 @algorithm
@@ -77,12 +138,7 @@ def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
     Raises:
         InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
     """
-
-    def rule(x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = (momentum * v + u).astype(x.dtype)
-        return links.mix(x + v), links.mix(v, payload="momentum")
-
-    return _with_momentum("dmsgd", rule, problem, optimizer, W, momentum, mixings=2)
+    return _with_momentum("dmsgd", DmSGD(optimizer, momentum), problem, W)
 
 
 @algorithm
@@ -100,12 +156,7 @@ def qg_dsgdm(
     Raises:
         InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
     """
-
-    def rule(x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        after = once(links.mix((x + u + momentum * v).astype(x.dtype)))
-        return after, momentum * v + (1 - momentum) * (after - x)
-
-    return _with_momentum("qg_dsgdm", rule, problem, optimizer, W, momentum)
+    return _with_momentum("qg_dsgdm", QGDSGDm(optimizer, momentum), problem, W)
 
 
 @algorithm
@@ -123,36 +174,11 @@ def decentlam(
     Raises:
         InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
     """
-
-    def rule(x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = once(momentum * v + links.mix((x + u).astype(x.dtype)) - x)
-        return x + v, v
-
-    return _with_momentum("decentlam", rule, problem, optimizer, W, momentum)
+    return _with_momentum("decentlam", DecentLaM(optimizer, momentum), problem, W)
 
 
-def _with_momentum(
-    name: str,
-    rule: Callable[[Rows, Rows, Rows, Links], tuple[Rows, Rows]],
-    problem: Problem,
-    optimizer: optax.GradientTransformation,
-    W: Mixing,
-    momentum: float,
-    mixings: int = 1,
-) -> Algorithm:
-    if not 0 <= momentum < 1:
-        raise InputError(f"momentum must be at least 0 and below 1, not {momentum}")
+def _with_momentum(name: str, method: Momentum, problem: Problem, W: Mixing) -> Algorithm:
+    if not 0 <= method.momentum < 1:
+        raise InputError(f"momentum must be at least 0 and below 1, not {method.momentum}")
     needs_agreement(name, W)
-
-    def init(key: PRNGKey) -> MomentumState:
-        begun = start(problem, optimizer, key)
-        return MomentumState(*begun, jnp.zeros_like(begun.x))
-
-    def step(state: MomentumState, round_: Round) -> tuple[MomentumState, Traffic]:
-        links = round_.links(W, problem.n_shared)
-        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        x, v = rule(state.x, u, state.v, links)
-        new = MomentumState(x.astype(state.x.dtype), opt_state, v.astype(state.x.dtype))
-        return round_.keep_offline(new, state), links.sent(*(state.x,) * mixings)
-
-    return Algorithm(init, step, problem, name=name, mixings=mixings)
+    return Algorithm(method, problem, W, name=name, mixings=method.mixings)

@@ -12,6 +12,7 @@ and averaging"; K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉ as in the authors' c
 """
 
 import math
+from typing import override
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +20,45 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.averaging import register_weight
-from jaxgossip.algorithms.base import Algorithm, TrainState, descend, fixed, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, descend, fixed, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
 from jaxgossip.network import Round, Traffic
+
+
+class Muffliato(Method):
+    """See :func:`muffliato`."""
+
+    optimizer: optax.GradientTransformation
+    noise: float
+    steps: int
+    omega: float
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> TrainState:
+        return start(problem, self.optimizer, key)
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
+        shared, omega = jnp.arange(state.x.shape[1]) < problem.n_shared, self.omega
+        learnt = descend(problem, self.optimizer, state, round_)
+        drawn = round_.normal("privacy noise", state.x.shape, accumulator(state.x.dtype))
+        begun = (learnt.x + jnp.where(shared, self.noise * drawn, 0)).astype(state.x.dtype)
+
+        def gossip(k: jax.Array, carried: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
+            x, last = carried
+            links = round_.links(W, problem.n_shared, exchange=k)
+            mixed = links.mix(x)
+            after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last).astype(x.dtype)
+            return after, x
+
+        # By twos, so that each of the two arrays is written in its own place again: one at a time they would be swapped.
+        x, _ = jax.lax.fori_loop(0, self.steps, gossip, (begun, begun), unroll=2)
+        traffic = round_.links(W, problem.n_shared).sent(x, repeats=self.steps)
+        return round_.keep_offline(TrainState(x, learnt.opt_state), state), traffic
 
 
 @algorithm
@@ -54,29 +87,7 @@ def muffliato(
     rho = max(map(abs, extreme_eigenvalues(fixed("muffliato", W))))
     omega = register_weight(rho)
     steps = gossip_steps or muffliato_steps(problem.n_nodes, noise, 1 - rho)
-
-    def init(key: PRNGKey) -> TrainState:
-        return start(problem, optimizer, key)
-
-    def step(state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
-        shared = jnp.arange(state.x.shape[1]) < problem.n_shared
-        learnt = descend(problem, optimizer, state, round_)
-        drawn = round_.normal("privacy noise", state.x.shape, accumulator(state.x.dtype))
-        begun = (learnt.x + jnp.where(shared, noise * drawn, 0)).astype(state.x.dtype)
-
-        def gossip(k: jax.Array, carried: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
-            x, last = carried
-            links = round_.links(W, problem.n_shared, exchange=k)
-            mixed = links.mix(x)
-            after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last).astype(x.dtype)
-            return after, x
-
-        # By twos, so that each of the two arrays is written in its own place again: one at a time they would be swapped.
-        x, _ = jax.lax.fori_loop(0, steps, gossip, (begun, begun), unroll=2)
-        traffic = round_.links(W, problem.n_shared).sent(x, repeats=steps)
-        return round_.keep_offline(TrainState(x, learnt.opt_state), state), traffic
-
-    return Algorithm(init, step, problem, name="Muffliato", mixings=steps)
+    return Algorithm(Muffliato(optimizer, noise, steps, omega), problem, W, name="Muffliato", mixings=steps)
 
 
 def muffliato_steps(n_nodes: int, noise: float, gap: float) -> int:

@@ -14,7 +14,7 @@ Onoszko, Karlsson, Mogren and Zec 2021, "Decentralized federated learning of dee
 1 and 2.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import optax
@@ -22,7 +22,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, at_least_one, start
-from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, learn, shared
+from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
@@ -58,6 +58,59 @@ class PensState(NamedTuple):
     settled: Bool[Array, " n"]
 
 
+class PENS(ProtocolMethod):
+    """See :func:`pens`."""
+
+    optimizer: optax.GradientTransformation
+    sampled: int
+    top: int
+    local_steps: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> PensState:
+        n, p, k = problem.n_nodes, problem.n_params, self.sampled
+        x, opt_state = start(problem, self.optimizer, key)
+        counts = jnp.zeros((n, n), jnp.int16)
+        return PensState(
+            x, opt_state, jnp.zeros((n, k, p), x.dtype), jnp.zeros((n, k), jnp.result_type(float)),
+            jnp.zeros((n, k), jnp.int32), jnp.zeros(n, jnp.int32), counts, counts, jnp.zeros(n, bool),
+        )  # fmt: skip
+
+    @override
+    def message(self, problem: Problem, state: PensState) -> Rows:
+        return state.x
+
+    @override
+    def deliver(self, problem: Problem, own: PensState, heard: Rows, arrivals: Deliveries) -> PensState:
+        k, top = self.sampled, self.top
+        heard = shared(problem, heard, own.x)
+        here = jnp.arange(k) == own.filled[:, None]
+        gathered = jnp.where(here[:, :, None], heard[:, None], own.gathered)
+        loss = jnp.where(here, problem.loss_at(heard, arrivals.node)[:, None], own.loss)
+        sender = jnp.where(here, arrivals.sender[:, None], own.sender)
+        full = own.filled + 1 == k
+        best = jnp.argsort(jnp.argsort(loss, axis=1), axis=1) < top
+        among = (own.x + jnp.where(best[:, :, None], gathered, 0).sum(1)) / (top + 1)
+        merged = chosen(own.settled, (own.x + heard) / 2, among)
+        acts = own.settled | full
+        learnt = learn(problem, self.optimizer, TrainState(merged, own.opt_state), arrivals, self.local_steps)
+        x, opt_state = chosen(acts, tuple(learnt), (own.x, own.opt_state))
+        filled = jnp.where(full, 0, own.filled + 1)
+        counted = full & ~own.settled
+        new = own._replace(
+            x=x, opt_state=opt_state, gathered=gathered, loss=loss, sender=sender, filled=filled,
+            heard=_counted(own.heard, sender, jnp.broadcast_to(counted[:, None], sender.shape)),
+            selected=_counted(own.selected, sender, best & counted[:, None]),
+        )  # fmt: skip
+        kept = own._replace(x=x, opt_state=opt_state)
+        return chosen(own.settled, kept, new)
+
+    @override
+    def settle(self, problem: Problem, state: PensState) -> tuple[PensState, Bool[Array, "n n"]]:
+        prefers = state.selected * self.sampled > state.heard.astype(jnp.int32) * self.top
+        return state._replace(settled=jnp.ones(problem.n_nodes, bool)), prefers
+
+
 @algorithm
 def pens(
     problem: Problem,
@@ -84,53 +137,19 @@ def pens(
     at_least_one("top", top)
     at_least_one("local_steps", local_steps)
     at_least_one("settle_at", settle_at)
-    n, p, k = problem.n_nodes, problem.n_params, sampled
-    if k < top:
-        raise InputError(f"top = {top} models cannot be taken of sampled = {k}", hint="set top to at most sampled")
+    n = problem.n_nodes
+    if sampled < top:
+        raise InputError(
+            f"top = {top} models cannot be taken of sampled = {sampled}", hint="set top to at most sampled"
+        )
     if n > MOST_NODES:
         raise InputError(
             f"pens counts what each of {n:,} nodes heard of each other", hint=f"at most {MOST_NODES:,} nodes"
         )
-
-    def init(key: PRNGKey) -> PensState:
-        x, opt_state = start(problem, optimizer, key)
-        counts = jnp.zeros((n, n), jnp.int16)
-        return PensState(
-            x, opt_state, jnp.zeros((n, k, p), x.dtype), jnp.zeros((n, k), jnp.result_type(float)),
-            jnp.zeros((n, k), jnp.int32), jnp.zeros(n, jnp.int32), counts, counts, jnp.zeros(n, bool),
-        )  # fmt: skip
-
-    def deliver(own: PensState, heard: Rows, arrivals: Deliveries) -> PensState:
-        heard = shared(problem, heard, own.x)
-        here = jnp.arange(k) == own.filled[:, None]
-        gathered = jnp.where(here[:, :, None], heard[:, None], own.gathered)
-        loss = jnp.where(here, problem.loss_at(heard, arrivals.node)[:, None], own.loss)
-        sender = jnp.where(here, arrivals.sender[:, None], own.sender)
-        full = own.filled + 1 == k
-        best = jnp.argsort(jnp.argsort(loss, axis=1), axis=1) < top
-        among = (own.x + jnp.where(best[:, :, None], gathered, 0).sum(1)) / (top + 1)
-        merged = chosen(own.settled, (own.x + heard) / 2, among)
-        acts = own.settled | full
-        learnt = learn(problem, optimizer, TrainState(merged, own.opt_state), arrivals, local_steps)
-        x, opt_state = chosen(acts, tuple(learnt), (own.x, own.opt_state))
-        filled = jnp.where(full, 0, own.filled + 1)
-        counted = full & ~own.settled
-        new = own._replace(
-            x=x, opt_state=opt_state, gathered=gathered, loss=loss, sender=sender, filled=filled,
-            heard=_counted(own.heard, sender, jnp.broadcast_to(counted[:, None], sender.shape)),
-            selected=_counted(own.selected, sender, best & counted[:, None]),
-        )  # fmt: skip
-        kept = own._replace(x=x, opt_state=opt_state)
-        return chosen(own.settled, kept, new)
-
-    def settle(state: PensState) -> tuple[PensState, Array]:
-        prefers = state.selected * k > state.heard.astype(jnp.int32) * top
-        return state._replace(settled=jnp.ones(n, bool)), prefers
-
     data = problem.n_shared * problem.dtype.itemsize
     return GossipProtocol(
-        init, lambda rows: rows.x, deliver, problem,
-        exchanges=("push",), bytes=(data, 0), settle_at=settle_at, settle=settle, name="PENS",
+        PENS(optimizer, sampled, top, local_steps), problem,
+        exchanges=("push",), bytes=(data, 0), settle_at=settle_at, name="PENS",
     )  # fmt: skip
 
 

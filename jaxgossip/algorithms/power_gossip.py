@@ -12,7 +12,7 @@ Vogels, Karimireddy and Jaggi 2020, "Practical low-rank communication compressio
 algorithm 1.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,10 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, displacement, fixed, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, displacement, fixed, start
 from jaxgossip.compression import by_blocks
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -47,86 +48,7 @@ class PowerState(NamedTuple):
     q: tuple[Float[Array, "m b"], ...]
 
 
-@algorithm
-def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1) -> Algorithm:
-    """Run PowerGossip: every edge exchanges the leading part of what its ends differ by; nothing to tune.
-
-    Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        W: mixing operator, the same in every round, symmetric.
-        rank: of the approximation.
-
-    Raises:
-        InputError: a rank below one, W changes or is not symmetric, or a node has more than 128 edges; in the first round,
-            a network with noise, liars or an aggregation.
-    """
-    at_least_one("rank", rank)
-    operator, kind, s = fixed("power_gossip", W), accumulator(problem.dtype), problem.n_shared
-    a = int(np.ceil(np.sqrt(s)))
-    b = -(-s // a)
-    edges = _Edges(operator.to_scipy())
-
-    def init(key: PRNGKey) -> PowerState:
-        begun = start(problem, optimizer, key)
-        # All edges begin with the same vectors, so that their numbers do not matter.
-        q = jax.random.normal(jax.random.fold_in(key, 1), (rank, 1, b), kind)
-        return PowerState(*begun, tuple(jnp.broadcast_to(one, (edges.first.size, b)) for one in q))
-
-    def step(state: PowerState, round_: Round) -> tuple[PowerState, Traffic]:
-        links = round_.links(W, s)
-        links.check_plain("power_gossip")
-        u, opt_state = displacement(problem, optimizer, TrainState(state.x, state.opt_state), round_)
-        half = jax.lax.optimization_barrier((state.x + u).astype(kind))
-        matrices = jnp.pad(half[:, :s], ((0, 0), (0, a * b - s))).reshape(-1, a, b)
-        left, right = by_blocks(
-            lambda first, second, *q: _power_step(matrices, first, second, q),
-            edges.first,
-            edges.second,
-            *state.q,
-            row_bytes=matrices[0].size * kind.itemsize,
-        )
-        alive = jnp.ones((), bool)
-        if links.faults is not None:
-            alive = links.faults.arrive(edges.first, edges.second) & links.faults.arrive(edges.second, edges.first)
-        pulls = zip(left, (jnp.where(alive[..., None], one, 0) for one in right), strict=True)
-        change = edges.pulled(list(pulls)).reshape(-1, a * b)[:, :s]
-        x = half - jnp.pad(change, ((0, 0), (0, half.shape[1] - s)))
-        # Where the ends agree, or an edge rests, the vector stays where it was.
-        kept = tuple(
-            jnp.where(alive[..., None] & (jnp.abs(new).sum(1, keepdims=True) > TINY), new, old)
-            for new, old in zip(right, state.q, strict=True)
-        )
-        traffic = links.sent_bytes(rank * a * np.dtype(problem.dtype).itemsize)
-        traffic = traffic + links.sent_bytes(rank * b * np.dtype(problem.dtype).itemsize)
-        after = round_.keep_offline(
-            TrainState(x.astype(state.x.dtype), opt_state), TrainState(state.x, state.opt_state)
-        )
-        return PowerState(after.x, after.opt_state, kept), traffic
-
-    return Algorithm(init, step, problem, name="PowerGossip", mixings=2)
-
-
-TINY = 1e-30
-"""Below, the difference of two models is none."""
-
-
-def _power_step(
-    matrices: Float[Array, "n a b"], first: Array, second: Array, start: tuple[Float[Array, "m b"], ...]
-) -> tuple[list[Array], list[Array]]:
-    """Return (p, q⁺), rank vectors of each (m, a) and (m, b): one step of power iteration on the edges' differences."""
-    difference = jax.lax.optimization_barrier(gather(matrices, first) - gather(matrices, second))
-    left: list[Array] = []
-    for q in start:
-        p = jnp.einsum("mab,mb->ma", difference, q)
-        for other in left:
-            p = p - (other * p).sum(1, keepdims=True) * other
-        norm = jnp.linalg.norm(p, axis=1, keepdims=True)
-        left.append(p / jnp.where(norm > TINY, norm, jnp.inf))
-    return left, [jnp.einsum("mab,ma->mb", difference, p) for p in left]
-
-
-class _Edges:
+class Edges(Pytree):
     """The edges of a symmetric W, and where each node finds its own.
 
     Attributes:
@@ -174,3 +96,97 @@ class _Edges:
             2 * self._edge.shape[1] * sum(p.shape[1] + q.shape[1] for p, q in pairs) * pairs[0][0].dtype.itemsize
         )
         return by_blocks(of_rows, self._edge, self._weight, row_bytes=row_bytes)
+
+
+class PowerGossip(Method):
+    """See :func:`power_gossip`."""
+
+    optimizer: optax.GradientTransformation
+    rank: int
+    edges: Edges
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> PowerState:
+        begun = start(problem, self.optimizer, key)
+        _, b = _squarest(problem.n_shared)
+        # All edges begin with the same vectors, so that their numbers do not matter.
+        q = jax.random.normal(jax.random.fold_in(key, 1), (self.rank, 1, b), accumulator(problem.dtype))
+        return PowerState(*begun, tuple(jnp.broadcast_to(one, (self.edges.first.size, b)) for one in q))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: PowerState, round_: Round) -> tuple[PowerState, Traffic]:
+        edges, rank, kind, s = self.edges, self.rank, accumulator(problem.dtype), problem.n_shared
+        a, b = _squarest(s)
+        links = round_.links(W, s)
+        links.check_plain("power_gossip")
+        u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
+        half = jax.lax.optimization_barrier((state.x + u).astype(kind))
+        matrices = jnp.pad(half[:, :s], ((0, 0), (0, a * b - s))).reshape(-1, a, b)
+        left, right = by_blocks(
+            lambda first, second, *q: _power_step(matrices, first, second, q),
+            edges.first,
+            edges.second,
+            *state.q,
+            row_bytes=matrices[0].size * kind.itemsize,
+        )
+        alive = jnp.ones((), bool)
+        if links.faults is not None:
+            alive = links.faults.arrive(edges.first, edges.second) & links.faults.arrive(edges.second, edges.first)
+        pulls = zip(left, (jnp.where(alive[..., None], one, 0) for one in right), strict=True)
+        change = edges.pulled(list(pulls)).reshape(-1, a * b)[:, :s]
+        x = half - jnp.pad(change, ((0, 0), (0, half.shape[1] - s)))
+        # Where the ends agree, or an edge rests, the vector stays where it was.
+        kept = tuple(
+            jnp.where(alive[..., None] & (jnp.abs(new).sum(1, keepdims=True) > TINY), new, old)
+            for new, old in zip(right, state.q, strict=True)
+        )
+        traffic = links.sent_bytes(rank * a * np.dtype(problem.dtype).itemsize)
+        traffic = traffic + links.sent_bytes(rank * b * np.dtype(problem.dtype).itemsize)
+        after = round_.keep_offline(
+            TrainState(x.astype(state.x.dtype), opt_state), TrainState(state.x, state.opt_state)
+        )
+        return PowerState(after.x, after.opt_state, kept), traffic
+
+
+@algorithm
+def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1) -> Algorithm:
+    """Run PowerGossip: every edge exchanges the leading part of what its ends differ by; nothing to tune.
+
+    Args:
+        problem: what is learnt.
+        optimizer: any optax transformation, applied to each node by itself.
+        W: mixing operator, the same in every round, symmetric.
+        rank: of the approximation.
+
+    Raises:
+        InputError: a rank below one, W changes or is not symmetric, or a node has more than 128 edges; in the first round,
+            a network with noise, liars or an aggregation.
+    """
+    at_least_one("rank", rank)
+    edges = Edges(fixed("power_gossip", W).to_scipy())
+    return Algorithm(PowerGossip(optimizer, rank, edges), problem, W, name="PowerGossip", mixings=2)
+
+
+def _squarest(size: int) -> tuple[int, int]:
+    """Return (a, b) of the squarest a × b matrix that holds so many numbers."""
+    a = int(np.ceil(np.sqrt(size)))
+    return a, -(-size // a)
+
+
+TINY = 1e-30
+"""Below, the difference of two models is none."""
+
+
+def _power_step(
+    matrices: Float[Array, "n a b"], first: Array, second: Array, start: tuple[Float[Array, "m b"], ...]
+) -> tuple[list[Array], list[Array]]:
+    """Return (p, q⁺), rank vectors of each (m, a) and (m, b): one step of power iteration on the edges' differences."""
+    difference = jax.lax.optimization_barrier(gather(matrices, first) - gather(matrices, second))
+    left: list[Array] = []
+    for q in start:
+        p = jnp.einsum("mab,mb->ma", difference, q)
+        for other in left:
+            p = p - (other * p).sum(1, keepdims=True) * other
+        norm = jnp.linalg.norm(p, axis=1, keepdims=True)
+        left.append(p / jnp.where(norm > TINY, norm, jnp.inf))
+    return left, [jnp.einsum("mab,ma->mb", difference, p) for p in left]

@@ -4,17 +4,17 @@ The asynchronous counterpart of an :class:`~jaxgossip.algorithms.base.Algorithm`
 who sends to whom and when is a schedule's, and the engine hands over deliveries that act on different nodes, many at once.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, UInt32
+from jaxtyping import Array, Bool, Int, UInt32
 
-from jaxgossip.algorithms.base import TrainState, apply, state_x
-from jaxgossip.core.errors import InputError
+from jaxgossip.algorithms.base import TrainState, apply
+from jaxgossip.core.arguments import shown
+from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
@@ -56,37 +56,126 @@ class Deliveries(NamedTuple):
         return those if self.kinds == {kind} else chosen(self.kind == kind, those, others)
 
 
-@dataclass(frozen=True)
-class GossipProtocol:
-    """A protocol on one problem.
+class ProtocolMethod(Record):
+    """What a node of a gossip protocol does, whatever is learnt and whoever sends to whom: pure functions.
 
-    Attributes:
-        init: key -> state, a pytree all of whose leaves have the node axis first.
-        message: some nodes' rows of the state -> what they would send now, a pytree of as many rows.
-        deliver: (rows of the state of those reached, what reaches them, deliveries) -> their rows after it.
+    A subclass names its numbers, optimizers and arrays as fields, and fills in :meth:`init`, :meth:`message` and
+    :meth:`deliver`. Device arrays among the fields are arguments of the compiled program; anything else is a part of it.
+
+    >>> class SlowAveraging(ProtocolMethod):
+    ...     rate: float
+    ...     def init(self, problem, key):
+    ...         return problem.init(key)
+    ...     def message(self, problem, x):
+    ...         return x
+    ...     def deliver(self, problem, x, heard, arrivals):
+    ...         return x + self.rate * (heard - x)
+    ...     def models(self, x):
+    ...         return x
+    >>> protocol = GossipProtocol(SlowAveraging(0.1), problem)
+    """
+
+    def init(self, problem: Problem, key: PRNGKey) -> PyTree:
+        """Return the state before the first message, a pytree all of whose leaves have the node axis first."""
+        raise NotImplementedError
+
+    def message(self, problem: Problem, state: Any) -> PyTree:
+        """Return what some nodes would send now, a pytree of as many rows as there are in ``state``, theirs."""
+        raise NotImplementedError
+
+    def deliver(self, problem: Problem, own: Any, heard: Any, arrivals: Deliveries) -> PyTree:
+        """Return the rows of the state of b nodes after what reaches them.
+
+        Args:
+            problem: what is learnt.
+            own: their b rows of the state before it.
+            heard: what reaches each of them, b rows of a message.
+            arrivals: the deliveries; all that is drawn follows from them.
+        """
+        raise NotImplementedError
+
+    def models(self, state: Any) -> Rows:
+        """Return the models that are evaluated, (n, p)."""
+        return state.x
+
+    def scores(self, problem: Problem, state: Any) -> NodeScores:
+        """Return further measurements of some rows of the state: name -> (s,)."""
+        del problem, state
+        return {}
+
+    def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Bool[Array, "n n"]]:
+        """Return (the state from then on, whom each node prefers; nobody: all are alike to it), where nodes settle at all."""
+        raise NotImplementedError
+
+
+class GossipProtocol(Pytree):
+    """A method of nodes that act by their own clocks, on one problem.
+
+    Args:
+        method: what a node sends, and what an arriving message does to it.
         problem: what is learnt.
         exchanges: what a node may do when its clock ticks (see the schedule), the usual one first.
-        models: state -> (n, p), the models that are evaluated.
-        scores: rows of the state -> further measurements, name -> (s,).
         bytes: (of one message, of these beside the model's values).
         parts: into how many parts models are divided to travel.
         settle_at: the cycle from which nodes call those that they prefer; None: never.
-        settle: state -> (the state from then on, (n, n) bool: whom each node prefers; nobody: all are alike to it).
-        name: what reports call it.
+        name: what reports call it; by default that of the method's class.
+
+    Raises:
+        ArgumentTypeError: functions in the place of a method, as the first release took them.
     """
 
-    init: Callable[[PRNGKey], PyTree]
-    message: Callable[[PyTree], PyTree]
-    deliver: Callable[[PyTree, PyTree, Deliveries], PyTree]
+    method: ProtocolMethod
     problem: Problem
-    exchanges: tuple[str, ...] = ("push", "pull", "push_pull")
-    models: Callable[[PyTree], Rows] = state_x
-    scores: Callable[[PyTree], NodeScores] | None = None
-    bytes: tuple[int, int] = (0, 0)
-    parts: int = 1
-    settle_at: int | None = None
-    settle: Callable[[PyTree], tuple[PyTree, Array]] | None = None
-    name: str = "protocol"
+    exchanges: tuple[str, ...]
+    bytes: tuple[int, int]
+    parts: int
+    settle_at: int | None
+    name: str
+
+    def __init__(
+        self,
+        method: ProtocolMethod,
+        problem: Problem,
+        *functions: Any,
+        exchanges: tuple[str, ...] = ("push", "pull", "push_pull"),
+        bytes: tuple[int, int] = (0, 0),  # noqa: A002 - what they are
+        parts: int = 1,
+        settle_at: int | None = None,
+        name: str = "",
+        **former: Any,
+    ) -> None:
+        if not isinstance(method, ProtocolMethod) or functions or former:
+            raise ArgumentTypeError(
+                f"GossipProtocol takes a method and its problem, not {shown(method)}",
+                hint="class Mine(jg.algorithms.ProtocolMethod) with init(self, problem, key), message(self, problem, state) "
+                "and deliver(self, problem, own, heard, arrivals), then GossipProtocol(Mine(), problem)",
+            )
+        self.method, self.problem, self.exchanges, self.bytes = method, problem, exchanges, bytes
+        self.parts, self.settle_at, self.name = parts, settle_at, name or type(method).__name__
+
+    def init(self, key: PRNGKey) -> PyTree:
+        """Return the state before the first message."""
+        return self.method.init(self.problem, key)
+
+    def message(self, state: PyTree) -> PyTree:
+        """Return what nodes would send now, of these rows of the state."""
+        return self.method.message(self.problem, state)
+
+    def deliver(self, own: PyTree, heard: PyTree, arrivals: Deliveries) -> PyTree:
+        """Return the rows of the state of those reached, after what reaches them."""
+        return self.method.deliver(self.problem, own, heard, arrivals)
+
+    def models(self, state: PyTree) -> Rows:
+        """Return (n, p), the models that are evaluated."""
+        return self.method.models(state)
+
+    def scores(self, state: PyTree) -> NodeScores:
+        """Return further measurements of some rows of the state: name -> (s,)."""
+        return self.method.scores(self.problem, state)
+
+    def settle(self, state: PyTree) -> tuple[PyTree, Bool[Array, "n n"]]:
+        """Return (the state from then on, whom each node prefers); there is none where ``settle_at`` is None."""
+        return self.method.settle(self.problem, state)
 
 
 def check_schedule(protocol: GossipProtocol, schedule: Source) -> None:

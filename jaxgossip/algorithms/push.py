@@ -13,7 +13,7 @@ strongly convex functions on time-varying directed graphs"; Assran, Loizou, Ball
 push_diging: Nedić, Olshevsky and Shi 2017, algorithm 2.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import optax
@@ -22,6 +22,7 @@ from jaxtyping import Array, Float
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
     Algorithm,
+    Method,
     TrainState,
     along,
     at_least_one,
@@ -36,7 +37,7 @@ from jaxgossip.algorithms.base import (
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.network import Round, Traffic
+from jaxgossip.network import Links, Round, Traffic
 
 
 class PushState(NamedTuple):
@@ -63,6 +64,80 @@ class PushTrackingState(NamedTuple):
     g: Rows
 
 
+class PushSum(Method):
+    """See :func:`push_sum`."""
+
+    optimizer: optax.GradientTransformation
+    n_shared: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> PushState:
+        begun = with_optimizer(start_models(problem, self.optimizer, key), optax.identity(), nodes_of(problem))
+        return PushState(begun.x, _ones(problem), begun.opt_state)
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: PushState, round_: Round) -> tuple[PushState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        return _pushed(state, state.u, state.opt_state, links)
+
+    @override
+    def models(self, state: PushState) -> Rows:
+        return ratio(state.u, state.w, self.n_shared)
+
+
+class SGP(Method):
+    """See :func:`sgp`."""
+
+    optimizer: optax.GradientTransformation
+    n_shared: int
+    local_steps: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> PushState:
+        begun = start(problem, self.optimizer, key)
+        return PushState(begun.x, _ones(problem), begun.opt_state)
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: PushState, round_: Round) -> tuple[PushState, Traffic]:
+        links = round_.links(W, problem.n_shared)
+        now = TrainState(self.models(state), state.opt_state)
+        u, opt_state = displacement(problem, self.optimizer, now, round_, self.local_steps)
+        return _pushed(state, (state.u + u).astype(state.u.dtype), opt_state, links)
+
+    @override
+    def models(self, state: PushState) -> Rows:
+        return ratio(state.u, state.w, self.n_shared)
+
+
+class PushDIGing(Method):
+    """See :func:`push_diging`."""
+
+    optimizer: optax.GradientTransformation
+    n_shared: int
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> PushTrackingState:
+        begun = start(problem, self.optimizer, key)
+        nothing = jnp.zeros_like(begun.x)
+        return PushTrackingState(begun.x, _ones(problem), begun.opt_state, nothing, nothing)
+
+    @override
+    def step(
+        self, problem: Problem, W: Mixing, state: PushTrackingState, round_: Round
+    ) -> tuple[PushTrackingState, Traffic]:
+        links, x = round_.links(W, problem.n_shared), self.models(state)
+        g = fresh_gradient(problem, x, round_, state.g)
+        y = links.mix(state.y, payload="tracker") + g - state.g
+        u, opt_state = along(self.optimizer, y, x, state.opt_state, round_)
+        mass = links.mix((state.u + u).astype(x.dtype))
+        new = PushTrackingState(mass, links.mix(state.w, payload="weight"), opt_state, y, g)
+        return round_.keep_offline(new, state), links.sent(state.u, state.y, metadata=(state.w,))
+
+    @override
+    def models(self, state: PushTrackingState) -> Rows:
+        return ratio(state.u, state.w, self.n_shared)
+
+
 @algorithm
 def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Average the initial models by push-sum; nobody learns.
@@ -75,7 +150,8 @@ def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixin
     Raises:
         InputError: W keeps agreement instead of mass.
     """
-    return _pushed("push_sum", problem, optimizer, W, local_steps=0)
+    needs_mass("push_sum", W)
+    return Algorithm(PushSum(optimizer, problem.n_shared), problem, W, name="push_sum")
 
 
 @algorithm
@@ -92,34 +168,8 @@ def sgp(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *,
         InputError: fewer than one local step, or W keeps agreement instead of mass.
     """
     at_least_one("local_steps", local_steps)
-    return _pushed("sgp", problem, optimizer, W, local_steps=local_steps)
-
-
-def _pushed(
-    name: str, problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int
-) -> Algorithm:
-    needs_mass(name, W)
-
-    def init(key: PRNGKey) -> PushState:
-        if local_steps:
-            begun = start(problem, optimizer, key)
-        else:
-            begun = with_optimizer(start_models(problem, optimizer, key), optax.identity(), nodes_of(problem))
-        return PushState(begun.x, _ones(problem), begun.opt_state)
-
-    def step(state: PushState, round_: Round) -> tuple[PushState, Traffic]:
-        links, mass, opt_state = round_.links(W, problem.n_shared), state.u, state.opt_state
-        if local_steps:
-            now = TrainState(models(state), opt_state)
-            u, opt_state = displacement(problem, optimizer, now, round_, local_steps)
-            mass = (mass + u).astype(mass.dtype)
-        new = PushState(links.mix(mass), links.mix(state.w, payload="weight"), opt_state)
-        return round_.keep_offline(new, state), links.sent(mass, metadata=(state.w,))
-
-    def models(state: PushState) -> Rows:
-        return ratio(state.u, state.w, problem.n_shared)
-
-    return Algorithm(init, step, problem, models, name=name)
+    needs_mass("sgp", W)
+    return Algorithm(SGP(optimizer, problem.n_shared, local_steps), problem, W, name="sgp")
 
 
 @algorithm
@@ -135,25 +185,7 @@ def push_diging(problem: Problem, optimizer: optax.GradientTransformation, W: Mi
         InputError: W keeps agreement instead of mass.
     """
     needs_mass("push_diging", W)
-
-    def init(key: PRNGKey) -> PushTrackingState:
-        begun = start(problem, optimizer, key)
-        nothing = jnp.zeros_like(begun.x)
-        return PushTrackingState(begun.x, _ones(problem), begun.opt_state, nothing, nothing)
-
-    def step(state: PushTrackingState, round_: Round) -> tuple[PushTrackingState, Traffic]:
-        links, x = round_.links(W, problem.n_shared), models(state)
-        g = fresh_gradient(problem, x, round_, state.g)
-        y = links.mix(state.y, payload="tracker") + g - state.g
-        u, opt_state = along(optimizer, y, x, state.opt_state, round_)
-        mass = links.mix((state.u + u).astype(x.dtype))
-        new = PushTrackingState(mass, links.mix(state.w, payload="weight"), opt_state, y, g)
-        return round_.keep_offline(new, state), links.sent(state.u, state.y, metadata=(state.w,))
-
-    def models(state: PushTrackingState) -> Rows:
-        return ratio(state.u, state.w, problem.n_shared)
-
-    return Algorithm(init, step, problem, models, name="push-DIGing", mixings=2)
+    return Algorithm(PushDIGing(optimizer, problem.n_shared), problem, W, name="push-DIGing", mixings=2)
 
 
 def ratio(u: Rows, w: Float[Array, "n 1"], n_shared: int) -> Rows:
@@ -164,3 +196,8 @@ def ratio(u: Rows, w: Float[Array, "n 1"], n_shared: int) -> Rows:
 
 def _ones(problem: Problem) -> Float[Array, "n 1"]:
     return jnp.ones((problem.n_nodes, 1), accumulator(problem.dtype))
+
+
+def _pushed(state: PushState, mass: Rows, opt_state: PyTree, links: Links) -> tuple[PushState, Traffic]:
+    new = PushState(links.mix(mass), links.mix(state.w, payload="weight"), opt_state)
+    return links.round.keep_offline(new, state), links.sent(mass, metadata=(state.w,))

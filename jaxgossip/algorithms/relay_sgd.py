@@ -11,7 +11,7 @@ has arrived, so that a node nobody reaches trains alone. A lost message leaves i
 Vogels et al. 2021, "RelaySum for decentralized deep learning on heterogeneous data", algorithm 1.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,8 +21,9 @@ from jaxtyping import Array, Float
 from scipy.sparse.csgraph import connected_components
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, displacement, fixed, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, fixed, once, start
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -55,7 +56,7 @@ class RelayState(NamedTuple):
     relayed: Relayed
 
 
-class RelaySum:
+class RelaySum(Pytree):
     """The relay on the tree of W: sums of what all nodes hold, each as old as its node is far away."""
 
     def __init__(self, matrix: sp.csr_array) -> None:
@@ -103,6 +104,30 @@ class RelaySum:
         return Relayed(sums, counts, heard, heard_of), total, number
 
 
+class RelaySGD(Method):
+    """See :func:`relay_sgd`."""
+
+    optimizer: optax.GradientTransformation
+    relay: RelaySum
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> RelayState:
+        return RelayState(*start(problem, self.optimizer, key), self.relay.none(problem.n_shared, problem.dtype))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: RelayState, round_: Round) -> tuple[RelayState, Traffic]:
+        shared = problem.n_shared
+        links = round_.links(W, shared)
+        links.check_plain("relay_sgd")
+        before = TrainState(state.x, state.opt_state)
+        u, opt_state = displacement(problem, self.optimizer, before, round_)
+        half = (state.x + u).astype(state.x.dtype)
+        relayed, total, number = self.relay(half[:, :shared], state.relayed, links)
+        x = jnp.concatenate([(total / number).astype(half.dtype), half[:, shared:]], axis=1)
+        new = round_.keep_offline(TrainState(x, opt_state), before)
+        return RelayState(new.x, new.opt_state, relayed), links.sent(half, metadata=(state.relayed.counts,))
+
+
 @algorithm
 def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
     """Run RelaySGD: uniform averages on a tree, at the price of delay instead of slow mixing.
@@ -116,20 +141,5 @@ def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
         InputError: W changes from round to round, or its links are no tree; in the first round, a network with noise, liars
             or an aggregation.
     """
-    relay, shared = RelaySum(fixed("relay_sgd", W).to_scipy()), problem.n_shared
-
-    def init(key: PRNGKey) -> RelayState:
-        return RelayState(*start(problem, optimizer, key), relay.none(shared, problem.dtype))
-
-    def step(state: RelayState, round_: Round) -> tuple[RelayState, Traffic]:
-        links = round_.links(W, shared)
-        links.check_plain("relay_sgd")
-        before = TrainState(state.x, state.opt_state)
-        u, opt_state = displacement(problem, optimizer, before, round_)
-        half = (state.x + u).astype(state.x.dtype)
-        relayed, total, number = relay(half[:, :shared], state.relayed, links)
-        x = jnp.concatenate([(total / number).astype(half.dtype), half[:, shared:]], axis=1)
-        new = round_.keep_offline(TrainState(x, opt_state), before)
-        return RelayState(new.x, new.opt_state, relayed), links.sent(half, metadata=(state.relayed.counts,))
-
-    return Algorithm(init, step, problem, name="RelaySGD", mixings=2)
+    relay = RelaySum(fixed("relay_sgd", W).to_scipy())
+    return Algorithm(RelaySGD(optimizer, relay), problem, W, name="RelaySGD", mixings=2)

@@ -20,6 +20,7 @@ from jaxgossip.bench.case import Case, Setting
 from jaxgossip.bench.mixing import traffic
 from jaxgossip.bench.timing import Loop, ProgramRounds
 from jaxgossip.core.random import host_rng, run_key
+from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning import models, optimizers, partitions
 from jaxgossip.learning.data import datasets
 from jaxgossip.learning.problem import Classification, classification
@@ -74,11 +75,12 @@ def round_merge_update(setting: Setting) -> Case:
 def _descent(problem: Classification, setting: Setting) -> Loop:
     optimizer, key = optax.sgd(LEARNING_RATE), run_key(setting.seed)
 
-    def step(state: TrainState, number: jax.Array) -> TrainState:
+    def step(inputs: tuple[Classification, PRNGKey], state: TrainState, number: jax.Array) -> TrainState:
+        problem, key = inputs
         return descend(problem, optimizer, state, Round(number, key, problem.n_nodes))
 
     state = start(problem, optimizer, key)
-    return Loop(step, jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), state))
+    return Loop(step, (problem, key), jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), state))
 
 
 def _gossip(setting: Setting, order: Literal["merge_update", "update_merge"]) -> Case:

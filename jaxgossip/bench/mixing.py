@@ -12,6 +12,8 @@ from jaxgossip.bench.case import Case, Setting
 from jaxgossip.bench.reference import random_matching
 from jaxgossip.bench.timing import Loop
 from jaxgossip.core.random import host_rng, run_key
+from jaxgossip.core.typing import PRNGKey
+from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.time_varying.peers import RandomMatching
 from jaxgossip.topology.graph import Graph
 
@@ -68,7 +70,7 @@ def complete_mean(setting: Setting) -> Case:
         x[:] = x.mean(0)
 
     operator = mixing.metropolis_hastings(topology.complete(setting.nodes))
-    loop = Loop(lambda x, _: operator.mix(x, None), jnp.array(x))
+    loop = Loop(lambda W, x, _: W.mix(x, None), operator, jnp.array(x))
     return Case(x.shape, traffic(0), setting.nodes, "node", loop, reference, "NumPy mean")
 
 
@@ -77,7 +79,8 @@ def matching_mixing(setting: Setting) -> Case:
     x, rng = _state(setting), host_rng(setting.seed, "bench matching")
     schedule, key = mixing.matching(topology.complete(setting.nodes)), run_key(setting.seed)
 
-    def step(x: jax.Array, number: jax.Array) -> jax.Array:
+    def step(inputs: tuple[Mixing, PRNGKey], x: jax.Array, number: jax.Array) -> jax.Array:
+        schedule, key = inputs
         return schedule.at(number, jax.random.fold_in(key, number)).mix(x, None)
 
     def reference() -> None:
@@ -85,7 +88,15 @@ def matching_mixing(setting: Setting) -> Case:
         np.add(x, heard, out=x)
         np.multiply(x, np.float32(0.5), out=x)
 
-    return Case(x.shape, traffic(1), setting.nodes, "node", Loop(step, jnp.array(x)), reference, "NumPy matching")
+    return Case(
+        x.shape,
+        traffic(1),
+        setting.nodes,
+        "node",
+        Loop(step, (schedule, key), jnp.array(x)),
+        reference,
+        "NumPy matching",
+    )
 
 
 def matching(setting: Setting) -> Case:
@@ -94,14 +105,15 @@ def matching(setting: Setting) -> Case:
     schedule = mixing.matching(topology.complete(n))
     assert isinstance(schedule, RandomMatching)
 
-    def partners(_: jax.Array, number: jax.Array) -> jax.Array:
+    def partners(inputs: tuple[RandomMatching, PRNGKey], _: jax.Array, number: jax.Array) -> jax.Array:
+        schedule, key = inputs
         return schedule.partners(jax.random.fold_in(key, number))
 
-    def permutation(_: jax.Array, number: jax.Array) -> jax.Array:
+    def permutation(key: PRNGKey, _: jax.Array, number: jax.Array) -> jax.Array:
         return jax.random.permutation(jax.random.fold_in(key, number), n).astype(jnp.int32)
 
-    shuffle = Loop(permutation, jnp.zeros(n, jnp.int32))
-    loop = Loop(partners, jnp.zeros(n, jnp.int32))
+    shuffle = Loop(permutation, key, jnp.zeros(n, jnp.int32))
+    loop = Loop(partners, (schedule, key), jnp.zeros(n, jnp.int32))
     shape = (n, setting.params)
     return Case(shape, None, n, "node", loop, lambda: shuffle(1), "jax.random.permutation")
 
@@ -114,7 +126,7 @@ def _static(graph: Graph, setting: Setting) -> Case:
     def reference() -> None:
         x[:] = matrix @ x
 
-    loop = Loop(lambda x, _: operator.mix(x, None), jnp.array(x))
+    loop = Loop(lambda W, x, _: W.mix(x, None), operator, jnp.array(x))
     mean_degree = graph.n_links / graph.n_nodes
     return Case(x.shape, traffic(mean_degree), graph.n_links, "edge", loop, reference, "scipy CSR @ X")
 

@@ -17,8 +17,9 @@ import numpy as np
 
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.errors import RunError
+from jaxgossip.core.pytree import partition
 from jaxgossip.core.typing import PyTree
-from jaxgossip.simulation.hoist import hoist
+from jaxgossip.simulation.compiled import pure
 from jaxgossip.simulation.program import Program
 
 SAMPLE_S = 0.2
@@ -55,16 +56,16 @@ class Loop:
     """The rounds of any step, in one program.
 
     Args:
-        step: (state, round number int32) -> state of the same shapes and dtypes. Arrays that it closes over become
-            arguments of the program, not constants in it.
+        step: (inputs, state, round number int32) -> state of the same shapes and dtypes.
+        inputs: pytree, what all rounds have in common: its arrays are arguments of the program.
         state: pytree of arrays; it is donated.
 
     Attributes:
         state: after the rounds done so far.
     """
 
-    def __init__(self, step: Callable[[PyTree, jax.Array], PyTree], state: PyTree) -> None:
-        self._step, self.state, self._done = step, state, 0
+    def __init__(self, step: Callable[[Any, PyTree, jax.Array], PyTree], inputs: PyTree, state: PyTree) -> None:
+        self._step, self._inputs, self.state, self._done = step, inputs, state, 0
 
     def __call__(self, rounds: int) -> None:
         """Do so many rounds, and return when they are done."""
@@ -83,12 +84,13 @@ class Loop:
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), self.state)
         number = jax.ShapeDtypeStruct((), jnp.int32)
         with jax.default_matmul_precision("highest"):  # as the engine compiles its programs
-            arrays, pure = hoist(self._rounds, like, number, number)
-            return arrays, jax.jit(pure, donate_argnums=(1,)).lower(arrays, like, number, number).compile()
+            arrays, static = partition(self._inputs)
+            jitted = jax.jit(pure(self._rounds, static), donate_argnums=(1,))
+            return arrays, jitted.lower(arrays, like, number, number).compile()
 
-    def _rounds(self, state: PyTree, begin: jax.Array, end: jax.Array) -> PyTree:
+    def _rounds(self, inputs: PyTree, state: PyTree, begin: jax.Array, end: jax.Array) -> PyTree:
         def body(carry: tuple[jax.Array, PyTree]) -> tuple[jax.Array, PyTree]:
-            return carry[0] + 1, self._step(carry[1], carry[0])
+            return carry[0] + 1, self._step(inputs, carry[1], carry[0])
 
         return jax.lax.while_loop(lambda carry: carry[0] < end, body, (begin, state))[1]
 

@@ -24,11 +24,11 @@ MADE_BY: Mapping[str, str] = types.MappingProxyType(
     {
         "Graph": "jg.topology.ring(nodes), from_networkx(graph), from_scipy(matrix) or edge_list(path) make one",
         "Weights": "jg.topology.weights.metropolis_hastings(graph) or from_matrix(matrix) make some",
-        "Clock": "jg.network.schedule.CLOCKS['fixed'](n_nodes, rng) makes one",
-        "Churn": "jg.network.schedule.CHURNS['coin'](n_nodes, rng, online=0.9) makes one",
-        "Delay": "jg.network.schedule.DELAYS['constant'](seconds=0.1) makes one",
-        "Peers": "jg.network.schedule.PEERS['uniform'](graph) makes one",
-        "TokenAccount": "jg.network.schedule.TOKEN_ACCOUNTS['simple']() makes one",
+        "Clock": "jg.schedule.clocks.fixed(n_nodes, rng) makes one",
+        "Churn": "jg.schedule.churn.coin(n_nodes, rng, online=0.9) makes one",
+        "Delay": "jg.schedule.delays.constant(seconds=0.1) makes one",
+        "Peers": "jg.schedule.peers.uniform(graph) makes one",
+        "TokenAccount": "jg.schedule.tokens.simple() makes one",
     }
 )
 """How to make what the messages of several rooms ask for, by the name of its class."""

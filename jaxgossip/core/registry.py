@@ -6,7 +6,9 @@ docstring are the configuration schema of that name; nothing is written twice.
 
 import ast
 import difflib
+import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -19,12 +21,17 @@ from jaxgossip.core.errors import ConfigError
 from jaxgossip.core.files import absolute
 
 Builder = Callable[..., Any]
+GROUP = "jaxgossip."
+"""Entry points of other packages are in groups of this name and a kind, blanks as underscores: ``jaxgossip.topology``."""
 
 _MARKUP = re.compile(r":(?:\w+:)+`~?([^`<]*?)(?:\s*<[^`]*>)?`|``(.+?)``")
 
 
 class Registry(Mapping[str, Builder]):
     """An immutable mapping from names to builders that knows how to say what it does not hold.
+
+    Another package adds builders of its own by entry points, such as ``[project.entry-points."jaxgossip.topology"]`` with
+    ``petersen = "its_package.graphs:petersen"``. A name of ours stays ours.
 
     Args:
         kind: what the entries are, as messages call it ("topology", "model").
@@ -34,7 +41,13 @@ class Registry(Mapping[str, Builder]):
     def __init__(self, kind: str, builders: Sequence[Builder] | Mapping[str, Builder]) -> None:
         named = builders if isinstance(builders, Mapping) else {builder.__name__: builder for builder in builders}
         self.kind = kind
-        self._builders = MappingProxyType(dict(named))
+        self._ours = MappingProxyType(dict(named))
+
+    @property
+    def _builders(self) -> Mapping[str, Builder]:
+        """Ours, and those that other packages offer."""
+        offered = offers(self.kind)
+        return {**{name: offer.load() for name, offer in offered.items()}, **self._ours} if offered else self._ours
 
     def __getitem__(self, name: str) -> Builder:
         """Return the builder called ``name``.
@@ -72,6 +85,13 @@ class Registry(Mapping[str, Builder]):
         paragraph = (self[name].__doc__ or "").strip().split("\n\n", maxsplit=1)[0]
         plain = unmarked(" ".join(paragraph.split())).removeprefix("Return ")
         return plain[:1].upper() + plain[1:]
+
+
+@functools.cache
+def offers(kind: str) -> Mapping[str, importlib.metadata.EntryPoint]:
+    """Return the entry points of a kind that installed packages have, by name."""
+    group = f"{GROUP}{kind.replace(' ', '_')}"
+    return {point.name: point for point in importlib.metadata.entry_points(group=group)}
 
 
 def unmarked(text: str) -> str:

@@ -1,6 +1,7 @@
 """One node's task: data sets, partitions over nodes, models, losses, optimizers."""
 
 from jaxgossip.learning import models as models
+from jaxgossip.learning import optimizers as optimizers
 from jaxgossip.learning import partitions as partitions
 from jaxgossip.learning import privacy as privacy
 from jaxgossip.learning.data import datasets as datasets
@@ -14,6 +15,7 @@ from jaxgossip.learning.models import clusters as clusters
 from jaxgossip.learning.models.model import Model as Model
 from jaxgossip.learning.models.model import from_functions as from_functions
 from jaxgossip.learning.optimizers import OPTIMIZERS as OPTIMIZERS
+from jaxgossip.learning.optimizers import Optimizer as Optimizer
 from jaxgossip.learning.partitions import PARTITIONS as PARTITIONS
 from jaxgossip.learning.partitions.partition import Partition as Partition
 from jaxgossip.learning.partitions.poisoning import flip_labels as flip_labels

@@ -13,13 +13,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array
 
 from jaxgossip.core.arguments import described, is_number, shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Row, Rows
+from jaxgossip.learning.optimizers import Transformation
 
 ELSEWHERE: Mapping[str, str] = MappingProxyType(
     {
@@ -66,7 +66,7 @@ class Keyed:
 
 
 def fresh_states(
-    optimizer: optax.GradientTransformation, x: Rows, nodes: NodeInts | None = None, key: PRNGKey | None = None
+    optimizer: Transformation, x: Rows, nodes: NodeInts | None = None, key: PRNGKey | None = None
 ) -> PyTree:
     """Return an optimizer state for each row of x, its keys folded with the row's node and with the run's word.
 
@@ -89,7 +89,7 @@ def fresh_states(
     return Keyed.of(jax.tree.unflatten(tree, folded), kinds)
 
 
-def updates(optimizer: optax.GradientTransformation, gradient: Rows, states: PyTree, x: Rows) -> tuple[Rows, PyTree]:
+def updates(optimizer: Transformation, gradient: Rows, states: PyTree, x: Rows) -> tuple[Rows, PyTree]:
     """Return (updates (n, p), new states): each row's of its own gradient, state and model."""
     if not isinstance(states, Keyed):
         update, new = jax.vmap(optimizer.update)(gradient, states, x)
@@ -111,7 +111,7 @@ def check_optimizer(optimizer: Any, n_params: int, dtype: Any) -> None:
         InputError: it needs more than gradients and models, moves another model than the node's, or draws from a key that
             all nodes share.
     """
-    if not isinstance(optimizer, optax.GradientTransformation):
+    if not isinstance(optimizer, Transformation):
         raise ArgumentTypeError(f"{shown(optimizer)} is no optimizer", hint=_right_call(optimizer))
     row = jax.ShapeDtypeStruct((n_params,), dtype)
     try:
@@ -176,7 +176,7 @@ def _folded(keys: Array, numbers: Sequence[Array]) -> Array:
     return keys
 
 
-def _draws(optimizer: optax.GradientTransformation, row: Row | jax.ShapeDtypeStruct) -> bool:
+def _draws(optimizer: Transformation, row: Row | jax.ShapeDtypeStruct) -> bool:
     """Say whether an update of one row draws random numbers."""
     state = jax.eval_shape(optimizer.init, row)
     return any(name in DRAWING for name in _primitives(jax.make_jaxpr(optimizer.update)(row, state, row).jaxpr))
@@ -203,7 +203,7 @@ def _nodes(tree: PyTree) -> Iterator[Any]:
             yield from _nodes(part)
 
 
-def _name(optimizer: optax.GradientTransformation) -> str:
+def _name(optimizer: Transformation) -> str:
     return getattr(optimizer.update, "__qualname__", "given").split(".", maxsplit=1)[0]
 
 

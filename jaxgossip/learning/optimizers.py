@@ -12,7 +12,9 @@ import optax
 
 from jaxgossip.core.arguments import guarded, is_number, number
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.pytree import Record
 from jaxgossip.core.registry import Builder, Registry
+from jaxgossip.core.typing import PyTree
 
 
 @guarded
@@ -27,10 +29,40 @@ def pegasos(*, regularization: float = 1e-4) -> optax.GradientTransformation:
     Raises:
         InputError: a regularization that is not positive.
     """
-    if regularization <= 0:
+    if is_number(regularization) and regularization <= 0:
         raise InputError(f"optimizer 'pegasos' needs a positive regularization, not {regularization:g}")
     return optax.sgd(lambda count: 1 / (regularization * (count + 1)))
 
+
+class Optimizer(Record):
+    """An optimizer made of its builder wherever it is used: numbers among its keywords may be device arrays.
+
+    It takes the place of an ``optax.GradientTransformation`` in every method.
+
+    Attributes:
+        builder: keywords -> an optax transformation.
+        keywords: of the builder.
+    """
+
+    builder: Builder
+    keywords: dict[str, Any]
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        """The transformation of optax."""
+        return self.builder(**self.keywords)
+
+    def init(self, params: PyTree) -> PyTree:
+        """Return the state of an optimizer of ``params``."""
+        return self.transformation.init(params)
+
+    def update(self, updates: PyTree, state: PyTree, params: PyTree | None = None) -> tuple[PyTree, PyTree]:
+        """Return (updates, state), as optax does."""
+        return self.transformation.update(updates, state, params)
+
+
+Transformation = optax.GradientTransformation | Optimizer
+"""What a method takes as its optimizer."""
 
 OF_OPTAX = (
     "sgd",

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxgossip.core.arguments import guarded, shown, whole
 from jaxgossip.core.blocks import in_blocks
 from jaxgossip.core.errors import ArgumentTypeError, DataError, InputError
+from jaxgossip.core.pytree import Aside
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
@@ -34,20 +35,28 @@ class Problem(Protocol):
         n_nodes: number of nodes.
         n_params: parameters of one model, the columns of a row.
         n_shared: leading columns that are exchanged; the rest is private to its node.
-        sample_counts: (n,) float32 NumPy, training samples of each row's node.
         dtype: of the models. Those of 16 bits are computed with in float32.
         order: in which rows the nodes stand, the graph's own; None where row i is node i.
-        align: (own (b, p), heard (b, p)) -> heard (b, p): puts the parts of each heard model in the order of one's own,
-            before they are merged; None where there is nothing to align.
     """
 
     n_nodes: int
     n_params: int
     n_shared: int
-    sample_counts: np.ndarray
     dtype: np.dtype
     order: Order | None
-    align: Align | None
+
+    @property
+    def sample_counts(self) -> NodeFloats | np.ndarray:
+        """(n,) float32, training samples of each row's node."""
+        ...
+
+    @property
+    def align(self) -> Align | None:
+        """(own (b, p), heard (b, p)) -> heard (b, p): puts the parts of each heard model in the order of one's own.
+
+        They are merged after it; None where there is nothing to align.
+        """
+        ...
 
     def init(self, key: PRNGKey) -> Rows:
         """Return the initial models (n, p)."""
@@ -120,20 +129,20 @@ class Classification(Sampled):
         kind = accumulator(options["dtype"])
         check_functions(model, dataset, kind)
         self._n_classes = dataset.n_classes
-        self._data_told = dataset.describe()
+        self._described = Aside(dataset.describe())
         x, self._x_test = (model.prepare(jnp.asarray(x, kind)) for x in (dataset.x_train, dataset.x_test))
         y, self._y_test = (jnp.asarray(y, jnp.int32) for y in (dataset.y_train, dataset.y_test))
         super().__init__(model, x, y, partition, **options)
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of the data: ``Dataset.describe`` and samples_a_node, (min, mean, max) of those trained on."""
-        return self._data_told | {"samples_a_node": self.samples_a_node}
+        return self._described.value | {"samples_a_node": self.samples_a_node}
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return what the model measures, else test_accuracy and test_loss, (s,) of every row on the common test set."""
 
         def one(row: Row) -> NodeScores:
-            return dict(self.model.measured(self.model.apply(self._params(row), self._x_test), self._y_test))
+            return dict(self.model.measured(self.model.apply(self.params(row), self._x_test), self._y_test))
 
         return in_blocks(one, x)
 
@@ -148,7 +157,7 @@ class Classification(Sampled):
 
         def one(rows: Rows) -> Array:
             def votes(total: Array, row: Row) -> tuple[Array, None]:
-                named = predict(self.model.apply(self._params(row), self._x_test))
+                named = predict(self.model.apply(self.params(row), self._x_test))
                 return total + (named[:, None] == classes), None
 
             start = jnp.zeros((self._y_test.shape[0], self._n_classes), jnp.int32)
@@ -169,7 +178,7 @@ class Classification(Sampled):
         def one(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
             sample, used, size = self._held_out(node)
-            right = predict(self.model.apply(self._params(row), self._x[sample])) == self._y[sample]
+            right = predict(self.model.apply(self.params(row), self._x[sample])) == self._y[sample]
             return jnp.where(size > 0, (right & used).sum(dtype=self._kind) / jnp.maximum(size, 1), jnp.nan)
 
         return {"local_accuracy": in_blocks(one, (x, nodes))}

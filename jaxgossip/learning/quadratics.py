@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
+from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
 from jaxgossip.topology import Order
@@ -27,7 +28,7 @@ MADE_BYTES = 24
 """What a number of a made-up problem takes while the problem is made: in double precision, a copy, and on the device."""
 
 
-class IsotropicQuadratic:
+class IsotropicQuadratic(Pytree):
     """See :func:`isotropic_quadratic`.
 
     Attributes:
@@ -44,7 +45,7 @@ class IsotropicQuadratic:
         self.n_nodes, self.n_params = targets.shape
         self.n_shared = self.n_params
         self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
-        self.sample_counts = np.ones(self.n_nodes, np.float32)
+        self.sample_counts = jnp.ones(self.n_nodes, jnp.float32)
         self.optimum = self.targets.mean(0)
 
     def init(self, key: PRNGKey) -> Rows:
@@ -87,7 +88,7 @@ class IsotropicQuadratic:
         return {}
 
 
-class LeastSquares:
+class LeastSquares(Pytree):
     """See :func:`least_squares`.
 
     Attributes:
@@ -102,7 +103,7 @@ class LeastSquares:
         self.n_nodes, self._samples, self.n_params = a.shape
         self.n_shared = self.n_params
         self.a, self.y = (jnp.asarray(draws.by_row(table), draws.kind) for table in (a, y))
-        self.sample_counts = np.full(self.n_nodes, self._samples, np.float32)
+        self.sample_counts = jnp.full(self.n_nodes, self._samples, jnp.float32)
         flat = a.reshape(-1, self.n_params)
         optimum = np.linalg.lstsq(flat, y.ravel(), rcond=None)[0]
         self.optimum = jnp.asarray(optimum, draws.kind)

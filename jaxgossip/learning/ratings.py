@@ -21,6 +21,7 @@ from jaxtyping import Array, Float, Float64, Int
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.blocks import in_blocks
 from jaxgossip.core.errors import DataError
+from jaxgossip.core.pytree import Aside
 from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.data.rating_files import read_ratings
 from jaxgossip.learning.device import check_order, float_type
@@ -67,7 +68,7 @@ class Ratings(Sampled):
         notes: tuple[str, ...],
         **options: Any,
     ) -> None:
-        self._table_told = {"name": name, "items": table.n_items, "notes": notes}
+        self._described = Aside({"name": name, "items": table.n_items, "notes": notes})
         counts = np.diff(partition.offsets)
         rank_of = np.arange(partition.order.size) - np.repeat(partition.offsets[:-1], counts)
         trained = partition.order[rank_of < np.repeat(partition.n_train, counts)]
@@ -86,9 +87,9 @@ class Ratings(Sampled):
             name, users, items, training_ratings, test_ratings, mean, samples_a_node ((min, mean, max) of those trained on)
             and notes.
         """
-        return self._table_told | {
+        return self._described.value | {
             "users": self.n_nodes,
-            "training_ratings": int(self.sample_counts.sum()),
+            "training_ratings": int(np.asarray(self.sample_counts, np.float64).sum()),
             "test_ratings": int(self._n_test.sum()),
             "mean": self.mean,
             "samples_a_node": self.samples_a_node,
@@ -110,7 +111,7 @@ class Ratings(Sampled):
         def one(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
             sample, used, size = self._held_out(node)
-            error = self.model.apply(self._params(row), self._x[sample]) - self._y[sample]
+            error = self.model.apply(self.params(row), self._x[sample]) - self._y[sample]
             mean = jnp.where(used, jnp.square(error), 0).sum() / jnp.maximum(size, 1)
             return jnp.where(size > 0, jnp.sqrt(mean), jnp.nan)
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.core.blocks import in_blocks, sum_of_blocks
 from jaxgossip.core.errors import DataError
+from jaxgossip.core.pytree import Aside, Pytree
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.device import integers_at, integers_below, rows_at
@@ -28,7 +29,7 @@ MAX_PADDED_BYTES = 2**32
 """``batch_size=0`` pads every node's samples to the largest node's number: up to this size in all."""
 
 
-class Sampled:
+class Sampled(Pytree):
     """A problem of which every node owns some samples of one table; what is measured is for those who inherit to say.
 
     Args:
@@ -65,10 +66,9 @@ class Sampled:
         self.model, self.batch_size, self.dtype, self.order, self.privacy = model, batch_size, dtype, order, privacy
         self._kind = accumulator(dtype)
         self._same_start = init == "same"
-        self.n_nodes, self.flipped = partition.n_train.size, partition.flipped
+        self.n_nodes, self._flipped = partition.n_train.size, Aside(partition.flipped)
         self._layout = layout(model, private, dtype)
         self.n_params, self.n_shared = self._layout.n_params, self._layout.n_shared
-        self.align: Align | None = None if model.align is None else self._aligned
         self._x, self._y = x, y
         nodes = slice(None) if order is None else order.nodes
         self._nodes = None if order is None else jnp.asarray(order.nodes)
@@ -76,7 +76,7 @@ class Sampled:
             array[nodes]
             for array in (partition.offsets[:-1], partition.n_train, np.diff(partition.offsets) - partition.n_train)
         )
-        self.sample_counts = n_train.astype(np.float32)
+        self.sample_counts = jnp.asarray(n_train, jnp.float32)
         self._samples = jnp.asarray(partition.order, jnp.int32)
         self._start = jnp.asarray(start, jnp.int32)
         self._n_train = jnp.asarray(n_train, jnp.int32)
@@ -84,6 +84,9 @@ class Sampled:
         self._most, self._most_test = int(n_train.max()), int(n_test.max())
         self._one_each = self._most == 1 and batch_size <= 1
         padded_bytes = self._most * self.n_nodes * self._x[0].nbytes
+        if batch_size > 0 and not self._one_each:
+            # Only losses over all samples are padded then, and partitions that differ by little share their programs.
+            self._most = 1 << (self._most - 1).bit_length()
         if batch_size == 0 and padded_bytes > MAX_PADDED_BYTES:
             raise DataError(
                 f"batch_size = 0 pads {self.n_nodes:,} nodes to the {self._most:,} samples of node "
@@ -92,9 +95,19 @@ class Sampled:
             )
 
     @property
+    def align(self) -> Align | None:
+        """What puts the parts of each heard model in the order of one's own; None where there is nothing to align."""
+        return None if self.model.align is None else self._aligned
+
+    @property
+    def flipped(self) -> tuple[int, ...]:
+        """The nodes whose labels are turned around."""
+        return self._flipped.value
+
+    @property
     def samples_a_node(self) -> tuple[int, float, int]:
         """The least, the mean and the largest number of samples that a node trains on."""
-        counts = self.sample_counts
+        counts = np.asarray(self.sample_counts)
         return int(counts.min()), float(counts.mean(dtype=np.float64)), int(counts.max())
 
     def init(self, key: PRNGKey) -> Rows:
@@ -203,14 +216,14 @@ class Sampled:
     def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
         """Return the loss of one model on each sample: the place where a model meets its samples."""
         x, y = (rows_at(table, samples) for table in (self._x, self._y))
-        return self.model.losses(self._params(row), x, y)
+        return self.model.losses(self.params(row), x, y)
 
     def _aligned(self, own: Rows, heard: Rows) -> Rows:
         """Return the heard models (b, p), the parts of each in the order of one's own (b, p)."""
 
         def one(own: Row, heard: Row) -> Row:
             assert self.model.align is not None
-            return self._layout.ravel(self.model.align(self._params(own), self._params(heard)))
+            return self._layout.ravel(self.model.align(self.params(own), self.params(heard)))
 
         return jax.vmap(one)(own, heard)
 
@@ -218,8 +231,16 @@ class Sampled:
         """Return (n,) which node each row stands for."""
         return jnp.arange(self.n_nodes) if self._nodes is None else self._nodes
 
-    def _params(self, row: Row) -> PyTree:
-        return self._layout.unravel(row.astype(self._kind))
+    def params(self, row: Row) -> PyTree:
+        """Return the model's parameters that a row (p,) holds, of a result's ``x``, say; private ones in their places.
+
+        They are float32 where models have 16 bits, as all that is computed with them.
+        """
+        return self._layout.unravel(jnp.asarray(row).astype(self._kind))
+
+    def row(self, params: PyTree) -> Row:
+        """Return the row (p,) of some parameters, in the models' dtype: :meth:`params` turned around."""
+        return self._layout.ravel(params)
 
     def _draw(self, key: PRNGKey) -> tuple[Int[Array, "n b"], Bool[Array, "n b"] | None]:
         """Return (n, b) numbers of samples, and which of them count (None: all)."""

@@ -25,13 +25,14 @@ from jaxtyping import Array, Float
 
 from jaxgossip.core.arguments import fits, guarded
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.registry import Registry
 from jaxgossip.core.typing import NodeFloats, NodeMask, Rows
 from jaxgossip.mixing import Faults, Operator
 
 
 @dataclass(frozen=True)
-class Adversary:
+class Adversary(Pytree):
     """Who lies, and how.
 
     Attributes:
@@ -128,7 +129,7 @@ class Scene:
 
         mixed = self.operator.mix(weighed(self.x), self.faults, weighed(self.sent))
         if self.told is not None:
-            mixed = mixed + self.heard(weighed(self._lying())) * self.told
+            mixed = mixed + self.heard(weighed(self.lying)) * self.told
         return mixed if r is None else mixed / self.operator.mix(r, self.faults)
 
     def heard(self, rows: Rows) -> Rows:
@@ -137,11 +138,13 @@ class Scene:
 
     def honest_mean(self) -> tuple[Float[Array, "1 p"], Float[Array, "1 p"]]:
         """Return mean and standard deviation of what the honest nodes send, column by column, (1, p) each."""
-        honest = 1 - self._lying()
+        honest = 1 - self.lying
         mean = (honest * self.sent).sum(0, keepdims=True) / honest.sum()
         return mean, jnp.sqrt((honest * jnp.square(self.sent - mean)).sum(0, keepdims=True) / honest.sum())
 
-    def _lying(self) -> Float[Array, "n 1"]:
+    @property
+    def lying(self) -> Float[Array, "n 1"]:
+        """(n, 1): 1 for liars, 0 for the others."""
         assert self.liars is not None
         return self.liars.astype(self.x.dtype)[:, None]
 
@@ -164,6 +167,42 @@ def chosen_liars(
     return tuple(sorted(np.random.default_rng(rng).choice(n_nodes, number, replace=False).tolist()))
 
 
+class _BitFlip(Record):
+    def __call__(self, scene: Scene) -> Rows:
+        return -scene.sent
+
+
+class _Constant(Record):
+    value: float
+
+    def __call__(self, scene: Scene) -> Rows:
+        return jnp.full_like(scene.sent, self.value)
+
+
+class _Alie(Record):
+    z: float
+
+    def __call__(self, scene: Scene) -> Rows:
+        mean, deviation = scene.honest_mean()
+        return jnp.broadcast_to(mean - self.z * deviation, scene.sent.shape)
+
+
+class _Ipm(Record):
+    epsilon: float
+
+    def __call__(self, scene: Scene) -> Rows:
+        return jnp.broadcast_to(-self.epsilon * scene.honest_mean()[0], scene.sent.shape)
+
+
+class _Dissensus(Record):
+    epsilon: float
+
+    def __call__(self, scene: Scene) -> Rows:
+        share, honest = (scene.heard(some) for some in (scene.lying, 1 - scene.lying))
+        pull = scene.heard(scene.sent) - honest * scene.x
+        return scene.x - self.epsilon * pull / jnp.where(share > 0, share, 1)
+
+
 @guarded
 def bit_flip(
     *, n_nodes: int, fraction: float = 0.1, nodes: list[int] | None = None, rng: np.random.Generator | int = 0
@@ -177,7 +216,7 @@ def bit_flip(
         rng: draws them.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
-    return Adversary("bit_flip", liars, broadcast=lambda scene: -scene.sent, n_nodes=n_nodes)
+    return Adversary("bit_flip", liars, broadcast=_BitFlip(), n_nodes=n_nodes)
 
 
 @guarded
@@ -199,7 +238,7 @@ def constant(
         rng: draws them.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
-    return Adversary("constant", liars, broadcast=lambda scene: jnp.full_like(scene.sent, value), n_nodes=n_nodes)
+    return Adversary("constant", liars, broadcast=_Constant(value), n_nodes=n_nodes)
 
 
 @guarded
@@ -230,13 +269,7 @@ def alie(
         if not 0 < needed < n_nodes - m:
             raise InputError(f"adversary: alie has no z for {m} liars among {n_nodes} nodes", hint="give z")
         z = NormalDist().inv_cdf((n_nodes - m - needed) / (n_nodes - m))
-    deviations = float(z)
-
-    def lie(scene: Scene) -> Rows:
-        mean, deviation = scene.honest_mean()
-        return jnp.broadcast_to(mean - deviations * deviation, scene.sent.shape)
-
-    return Adversary("alie", liars, broadcast=lie, n_nodes=n_nodes)
+    return Adversary("alie", liars, broadcast=_Alie(float(z)), n_nodes=n_nodes)
 
 
 @guarded
@@ -258,11 +291,7 @@ def ipm(
         rng: draws them.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
-
-    def lie(scene: Scene) -> Rows:
-        return jnp.broadcast_to(-epsilon * scene.honest_mean()[0], scene.sent.shape)
-
-    return Adversary("ipm", liars, broadcast=lie, n_nodes=n_nodes)
+    return Adversary("ipm", liars, broadcast=_Ipm(epsilon), n_nodes=n_nodes)
 
 
 @guarded
@@ -284,14 +313,7 @@ def dissensus(
         rng: draws them.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
-
-    def lie(scene: Scene) -> Rows:
-        share = scene.heard(scene._lying())  # noqa: SLF001 - a scene is this module's own
-        honest = scene.heard(1 - scene._lying())  # noqa: SLF001
-        pull = scene.heard(scene.sent) - honest * scene.x
-        return scene.x - epsilon * pull / jnp.where(share > 0, share, 1)
-
-    return Adversary("dissensus", liars, targeted=lie, n_nodes=n_nodes)
+    return Adversary("dissensus", liars, targeted=_Dissensus(epsilon), n_nodes=n_nodes)
 
 
 @guarded

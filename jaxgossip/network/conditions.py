@@ -25,12 +25,13 @@ import jax
 
 from jaxgossip.core.arguments import described_as, is_number, number, shown, whole
 from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.pytree import Pytree
 from jaxgossip.network.adversaries import Adversary
 from jaxgossip.network.aggregation import Aggregation
 
 
 @dataclass(frozen=True)
-class Conditions:
+class Conditions(Pytree):
     """What happens to messages and nodes.
 
     Probabilities and the noise may be traced scalars, so that one compiled program, or one ``vmap``, serves many of them.

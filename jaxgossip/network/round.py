@@ -139,6 +139,7 @@ class Round:
         conditions: what the network does to messages and nodes.
         order: in which rows the nodes stand; None where row i is node i.
         timed: whether traffic has to tell who waits for whom.
+        liars: (n,) bool by row, who lies; None: those that the adversary of the conditions names.
     """
 
     number: Int[Array, ""]
@@ -147,6 +148,7 @@ class Round:
     conditions: Conditions = FAULTLESS
     order: Order | None = None
     timed: bool = False
+    liars: NodeMask | None = None
 
     def key(self, purpose: str) -> PRNGKey:
         """Return this round's key for ``purpose``; the same purpose gives the same key."""
@@ -223,8 +225,9 @@ class Round:
 
     def scene(self, x: Rows, sent: Rows, operator: Operator, faults: Faults | None) -> Scene:
         """Return an exchange as adversaries and aggregations see it, ``sent`` being what honest nodes would send."""
-        adversary = self.conditions.adversary
-        liars = None if adversary is None else self.by_row(adversary.mask(self.n_nodes))
+        adversary, liars = self.conditions.adversary, self.liars
+        if adversary is not None and liars is None:
+            liars = self.by_row(adversary.mask(self.n_nodes))
         return Scene.of(x.astype(sent.dtype), sent, operator, faults, adversary, liars)
 
     def at_server(self, nodes: NodeMask, size: int) -> tuple[AtServer, ...]:

@@ -33,6 +33,7 @@ import numpy as np
 from jaxtyping import Array, Float64, UInt32
 
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import NodeMask
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.network.speeds import Speeds
@@ -124,7 +125,7 @@ class AtServer:
         return jnp.broadcast_to(last, ready.shape)
 
 
-class Timing:
+class Timing(Pytree):
     """The clocks of a run.
 
     Args:

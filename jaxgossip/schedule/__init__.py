@@ -1,6 +1,11 @@
 """What an asynchronous network does, drawn on the host before any model is touched: who sends to whom, and when."""
 
+from jaxgossip.schedule import churn as churn
+from jaxgossip.schedule import clocks as clocks
+from jaxgossip.schedule import delays as delays
 from jaxgossip.schedule import files as files
+from jaxgossip.schedule import peers as peers
+from jaxgossip.schedule import tokens as tokens
 from jaxgossip.schedule.churn import CHURNS as CHURNS
 from jaxgossip.schedule.churn import Churn as Churn
 from jaxgossip.schedule.clocks import CLOCKS as CLOCKS

@@ -83,9 +83,9 @@ def check_protocol(protocol: Any, schedule: Any) -> None:
             hint = "an algorithm runs in rounds: jg.simulate(algorithm, rounds)"
         raise ArgumentTypeError(f"simulate_events: {shown(protocol)} is no protocol", hint=hint)
     if not (hasattr(schedule, "cycles") and hasattr(schedule, "kinds") and hasattr(schedule, "n_nodes")):
-        hint = "jg.network.schedule.schedule(graph, clock=…)"
+        hint = "jg.schedule.schedule(graph, clock=…)"
         if isinstance(schedule, Graph):
-            hint = "jg.network.schedule.schedule(graph, clock=jg.network.schedule.CLOCKS['fixed'](graph.n_nodes, rng))"
+            hint = "jg.schedule.schedule(graph, clock=jg.schedule.clocks.fixed(graph.n_nodes, rng))"
         raise ArgumentTypeError(f"simulate_events: {shown(schedule)} is no schedule", hint=hint)
     problem = protocol.problem
     if schedule.n_nodes != problem.n_nodes:

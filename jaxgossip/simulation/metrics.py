@@ -2,23 +2,44 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.random import purpose_key
-from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows
+from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 from jaxgossip.learning import Problem
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operators.structured import blocked_mean
+from jaxgossip.topology import Order
 
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: np.ndarray | None = None) -> NodeInts:
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Honest:
+    """Those who do not lie.
+
+    Attributes:
+        nodes: (k,) int32, their numbers, ascending.
+        rows: (k,) int32, the rows in which they stand, ascending.
+    """
+
+    nodes: NodeInts
+    rows: NodeInts
+
+    @classmethod
+    def of(cls, honest: np.ndarray, order: Order | None) -> "Honest":
+        """Return those of a mask (n,) by node."""
+        rows = honest if order is None else honest[order.nodes]
+        return cls(*(jnp.asarray(np.flatnonzero(mask), jnp.int32) for mask in (honest, rows)))
+
+
+def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: Honest | None = None) -> NodeInts:
     """Return the nodes that are evaluated: all, or ``sampled_nodes`` of them, drawn once a run, in ascending order.
 
     The same nodes throughout make a curve comparable with itself; the worst node is the worst of these.
@@ -27,11 +48,10 @@ def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: np.
         run_key: the run's key.
         n_nodes: number of nodes.
         sampled_nodes: how many are evaluated at most.
-        honest: (n,) bool NumPy, the nodes that may be drawn; None: all.
+        honest: the nodes that may be drawn; None: all.
     """
     if honest is not None:
-        among = jnp.asarray(np.flatnonzero(honest), jnp.int32)
-        return among[sample_nodes(run_key, among.size, sampled_nodes)]
+        return honest.nodes[sample_nodes(run_key, honest.nodes.size, sampled_nodes)]
     if sampled_nodes >= n_nodes:
         return jnp.arange(n_nodes, dtype=jnp.int32)
     seats = jnp.arange(sampled_nodes, dtype=jnp.uint32)
@@ -39,23 +59,22 @@ def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: np.
 
 
 def measure(
-    algorithm: Algorithm, state: PyTree, run_key: PRNGKey, sampled_nodes: int, honest: np.ndarray | None = None
+    problem: Problem, x: Rows, run_key: PRNGKey, sampled_nodes: int, honest: Honest | None = None
 ) -> dict[str, jax.Array]:
     """Return scalars: statistics over evaluated nodes, of the mean model, and the consensus distance.
 
-    Where some nodes lie, only those that are ``honest`` ((n,) bool NumPy, by node) count, in all of them.
+    Where some nodes lie, only those that are ``honest`` count, in all of them.
 
     ``consensus_distance`` is (1/n) Σ_i ‖x_i − x̄‖² over the shared columns of all n nodes; every measurement ``m`` of the
     problem becomes m_mean, m_std, m_min, m_max, m_q05 … m_q95 over the evaluated nodes and, on common data,
     mean_model_m of the single model x̄ = (1/n) Σ_i x_i. Nodes without a local test split are left out of its statistics.
     """
-    problem, x = algorithm.problem, algorithm.models(state)
     honest = honest if x.shape[0] == problem.n_nodes else None
     nodes = sample_nodes(run_key, x.shape[0], sampled_nodes, honest)
     if problem.order is not None and x.shape[0] == problem.n_nodes:
         nodes = jnp.asarray(problem.order.rows)[nodes]
     rows = x.at[nodes].get(mode="promise_in_bounds") if nodes.shape[0] < x.shape[0] else x
-    everyone = x if honest is None else x[_rows_of(honest, problem)]
+    everyone = x if honest is None else x[honest.rows]
     x_mean = blocked_mean(everyone)
     scores = dict(problem.evaluate(rows))
     if x.shape[0] == problem.n_nodes:
@@ -66,10 +85,6 @@ def measure(
     record |= {f"mean_model_{name}": value[0] for name, value in problem.evaluate(x_mean[None]).items()}
     record["consensus_distance"] = consensus_distance(everyone[:, : problem.n_shared], x_mean[: problem.n_shared])
     return record
-
-
-def _rows_of(honest: np.ndarray, problem: Problem) -> np.ndarray:
-    return np.flatnonzero(honest if problem.order is None else honest[problem.order.nodes])
 
 
 def statistics(name: str, values: jax.Array) -> dict[str, jax.Array]:

@@ -8,23 +8,28 @@ one execute the very same instructions, so they agree bit for bit and nothing is
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxgossip.algorithms import Algorithm
+from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
 from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
+from jaxgossip.core.pytree import Pytree, partition
 from jaxgossip.core.random import purpose_key, run_key
-from jaxgossip.core.typing import PRNGKey, PyTree, accumulator
-from jaxgossip.network import Conditions, Round, Speeds, Timing, Traffic
+from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, accumulator
+from jaxgossip.learning import Problem
+from jaxgossip.network import Adversary, Conditions, Round, Speeds, Timing, Traffic
 from jaxgossip.network.wallclock import Clock
-from jaxgossip.simulation.compiled import Compiler
-from jaxgossip.simulation.metrics import measure
+from jaxgossip.simulation.compiled import Compiler, pure
+from jaxgossip.simulation.metrics import Honest, measure
 from jaxgossip.topology import Order
+
+UNTIL = jax.ShapeDtypeStruct((), np.int32)
+"""Up to which round a program goes on."""
 
 
 @jax.tree_util.register_dataclass
@@ -49,8 +54,79 @@ class RunState:
     clock: Clock | None = None
 
 
-class Steps:
-    """The pure functions of one run, not compiled yet.
+class Purpose(NamedTuple):
+    """One program of a run.
+
+    Attributes:
+        function: (inputs, *arguments) -> what it computes.
+        inputs: what it follows from.
+        example: arguments, or shapes in their places.
+        donate: whether the first argument is consumed.
+    """
+
+    function: Callable[..., Any]
+    inputs: Pytree
+    example: tuple[Any, ...]
+    donate: bool = False
+
+
+class Beginning(Pytree):
+    """What the state before the first round follows from.
+
+    Args:
+        method: of the algorithm.
+        problem: what is learnt.
+        key: of the run.
+        timed: whether virtual clocks are kept.
+    """
+
+    def __init__(self, method: Method, problem: Problem, key: PRNGKey, *, timed: bool) -> None:
+        self.method, self.problem, self.key, self.timed = method, problem, key, timed
+
+    def state(self) -> RunState:
+        """Return the state before the first round."""
+        state = self.method.init(self.problem, purpose_key(self.key, "init"))
+        state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
+        clock = jnp.zeros((self.problem.n_nodes, 2), jnp.uint32) if self.timed else None
+        return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state, clock)
+
+
+class Evaluation(Pytree):
+    """What an evaluation of a state follows from.
+
+    Args:
+        method: of the algorithm.
+        problem: what is learnt.
+        key: of the run.
+        sampled_nodes: how many nodes an evaluation looks at.
+        honest: who may be evaluated where some lie; None: all.
+    """
+
+    def __init__(
+        self, method: Method, problem: Problem, key: PRNGKey, sampled_nodes: int, honest: Honest | None
+    ) -> None:
+        self.method, self.problem, self.key = method, problem, key
+        self.sampled_nodes, self.honest = sampled_nodes, honest
+
+    def measured(self, run: RunState) -> dict[str, jax.Array]:
+        """Return the scalars of one evaluation."""
+        return measure(self.problem, self.method.models(run.state), self.key, self.sampled_nodes, self.honest)
+
+    def scores(self, run: RunState) -> dict[str, jax.Array]:
+        """Return every measurement for all nodes, each (n,), row by row; NaN of those that lie."""
+        problem, x = self.problem, self.method.models(run.state)
+        scores = dict(problem.evaluate(x))
+        if x.shape[0] != problem.n_nodes:
+            return scores
+        scores |= problem.evaluate_local(x, jnp.arange(x.shape[0], dtype=jnp.int32))
+        if self.honest is None:
+            return scores
+        honest = jnp.zeros(x.shape[0], bool).at[self.honest.rows].set(True)
+        return {name: jnp.where(honest, values, jnp.nan) for name, values in scores.items()}
+
+
+class Run(Pytree):
+    """What a run in rounds follows from, and its pure functions; the arrays in it are arguments of its programs.
 
     Args:
         algorithm: what runs.
@@ -59,6 +135,10 @@ class Steps:
         sampled_nodes: how many nodes an evaluation looks at.
         byte_budget: the run ends before all nodes together have sent more than so many bytes; 0: no limit.
         speeds: of the nodes' machines, for virtual seconds; None: no time is kept.
+
+    Attributes:
+        liars: (n,) bool by row, who lies; None: nobody.
+        honest: who may be evaluated where some lie; None: all.
     """
 
     def __init__(
@@ -71,30 +151,38 @@ class Steps:
         byte_budget: int = 0,
         speeds: Speeds | None = None,
     ) -> None:
-        self.algorithm = algorithm
-        self.conditions = conditions or Conditions()
-        self.run_key = run_key(seed)
-        self._budget = byte_budget
-        self._sampled = sampled_nodes
-        adversary = self.conditions.adversary
-        problem = algorithm.problem
+        conditions, problem = conditions or Conditions(), algorithm.problem
+        adversary = conditions.adversary
+        self.algorithm, self.key, self.byte_budget = algorithm, run_key(seed), byte_budget
+        self.sampled_nodes = sampled_nodes
         self.timing = None if speeds is None else Timing(speeds, problem.n_nodes, problem.order)
-        self._honest = None if adversary is None else adversary.honest(algorithm.problem.n_nodes)
-        if adversary is not None and adversary.flips_labels and getattr(problem, "flipped", ()) != adversary.liars:
-            raise InputError(
-                f"the labels of {adversary.name}'s nodes are not turned around in this problem",
-                hint="data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification",
-            )
+        self.liars: NodeMask | None = None
+        self.honest: Honest | None = None
+        if adversary is not None:
+            _check_labels(adversary, problem)
+            mask = adversary.honest(problem.n_nodes)
+            self.honest = Honest.of(mask, problem.order)
+            self.liars = jnp.asarray(~mask if problem.order is None else ~mask[problem.order.nodes])
+            # Who lies is told by the mask, so that runs with other liars share a program.
+            adversary = dataclasses.replace(adversary, liars=())
+        self.conditions = dataclasses.replace(conditions, adversary=adversary)
 
-    def first(self) -> RunState:
-        """Return the state before the first round."""
-        return first(self.algorithm, self.run_key, timed=self.timing is not None)
+    @property
+    def beginning(self) -> Beginning:
+        """What its first state follows from."""
+        return Beginning(self.algorithm.method, self.algorithm.problem, self.key, timed=self.timing is not None)
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """What an evaluation follows from."""
+        method, problem = self.algorithm.method, self.algorithm.problem
+        return Evaluation(method, problem, self.key, self.sampled_nodes, self.honest)
 
     def step(self, run: RunState) -> RunState:
         """Return the run after one more round."""
         problem = self.algorithm.problem
         timed = self.timing is not None
-        round_ = Round(run.round, self.run_key, problem.n_nodes, self.conditions, problem.order, timed)
+        round_ = Round(run.round, self.key, problem.n_nodes, self.conditions, problem.order, timed, self.liars)
         state, traffic = self.algorithm.step(run.state, round_)
         if not isinstance(traffic, Traffic):
             raise ArgumentTypeError(
@@ -107,8 +195,8 @@ class Steps:
         traffic = traffic.counts()
         total = run.traffic + traffic
         spent = jnp.asarray(False)
-        if self._budget:
-            spent = counting.exceeds((total + traffic).bytes_sent, self._budget)
+        if self.byte_budget:
+            spent = counting.exceeds((total + traffic).bytes_sent, self.byte_budget)
         return RunState(run.round + 1, ~finite, spent, total, state, clock)
 
     def _clock(self, run: RunState, round_: Round, traffic: Traffic) -> Clock | None:
@@ -122,20 +210,21 @@ class Steps:
         """Return the run after round ``until``, or where it diverged or its bytes were spent."""
         return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self.step, run)
 
-    def measured(self, run: RunState) -> dict[str, jax.Array]:
-        """Return the scalars of one evaluation."""
-        return measure(self.algorithm, run.state, self.run_key, self._sampled, self._honest)
+    def like(self) -> RunState:
+        """Return the shapes and dtypes of its state; nothing is computed."""
+        return jax.eval_shape(self.beginning.state)
 
-    def scores(self, run: RunState) -> dict[str, jax.Array]:
-        """Return every measurement for all nodes, each (n,), row by row."""
-        problem, x = self.algorithm.problem, self.algorithm.models(run.state)
-        scores = dict(problem.evaluate(x))
-        if x.shape[0] == problem.n_nodes:
-            scores |= problem.evaluate_local(x, jnp.arange(x.shape[0], dtype=jnp.int32))
-        return scores
+    def programs(self) -> tuple[Purpose, ...]:
+        """Return its three programs: the first state, rounds, an evaluation."""
+        like = self.like()
+        return (
+            Purpose(Beginning.state, self.beginning, ()),
+            Purpose(Run.rounds, self, (like, UNTIL), donate=True),
+            Purpose(Evaluation.measured, self.evaluation, (like,)),
+        )
 
 
-class Program(Steps, Compiler):
+class Program:
     """The compiled programs of one run.
 
     Args:
@@ -159,19 +248,23 @@ class Program(Steps, Compiler):
         matmul_precision: str = "highest",
         speeds: Speeds | None = None,
     ) -> None:
-        Steps.__init__(
-            self, algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget,
+        run = Run(
+            algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget,
             speeds=speeds,
         )  # fmt: skip
-        Compiler.__init__(self, matmul_precision)
-        self._start = self.compile(self.first)
-        like = initial_shapes(algorithm, seed, timed=speeds is not None)
-        check_models(algorithm, like)
-        check_step(algorithm, like, self.step)
-        self._advance = self.compile(self.rounds, like, jax.ShapeDtypeStruct((), jnp.int32), donate=True)
-        self._measure = self.compile(self.measured, like)
-        self._score = partial(self.compile, self.scores, like)
-        self.like = like
+        self.algorithm, self._run, self._precision = algorithm, run, matmul_precision
+        self._compiler = Compiler(matmul_precision)
+        self.like = run.like()
+        check_models(algorithm, self.like)
+        check_step(algorithm, self.like, run.step)
+        self._start, self._advance, self._measure = (
+            self._compiler.compile(one.function, one.inputs, *one.example, donate=one.donate) for one in run.programs()
+        )
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What the hungriest program takes besides its arguments and what it consumes, by the compiler's account."""
+        return self._compiler.scratch_bytes
 
     def start(self) -> RunState:
         """Return the state before the first round."""
@@ -187,19 +280,21 @@ class Program(Steps, Compiler):
 
     def score_all(self, run: RunState) -> dict[str, jax.Array]:
         """Return every measurement for all nodes, each (n,), by node."""
-        scores = by_node(self._score()(run), self.algorithm.problem.order)
-        if self._honest is None:
-            return scores
-        return {
-            name: jnp.where(self._honest, values, jnp.nan) if values.shape == self._honest.shape else values
-            for name, values in scores.items()
-        }
+        scores = self._compiler.compile(Evaluation.scores, self._run.evaluation, self.like)(run)
+        return by_node(scores, self.algorithm.problem.order)
 
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
-        example = (self.like, jax.ShapeDtypeStruct((), jnp.int32))
-        arrays, pure = self.trace(self.rounds, *example)
-        return pure, (arrays, *example)
+        arrays, static = partition(self._run)
+        return pure(Run.rounds, static, self._precision), (arrays, self.like, UNTIL)
+
+
+def _check_labels(adversary: Adversary, problem: Problem) -> None:
+    if adversary.flips_labels and getattr(problem, "flipped", ()) != adversary.liars:
+        raise InputError(
+            f"the labels of {adversary.name}'s nodes are not turned around in this problem",
+            hint="data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification",
+        )
 
 
 def by_node(tree: PyTree, order: Order | None) -> PyTree:
@@ -213,17 +308,9 @@ def by_node(tree: PyTree, order: Order | None) -> PyTree:
     return jax.tree.map(one, tree)
 
 
-def first(algorithm: Algorithm, key: PRNGKey, *, timed: bool = False) -> RunState:
-    """Return the state before the first round, with clocks if it is ``timed``."""
-    state = algorithm.init(purpose_key(key, "init"))
-    state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
-    clock = jnp.zeros((algorithm.problem.n_nodes, 2), jnp.uint32) if timed else None
-    return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state, clock)
-
-
 def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False) -> RunState:
     """Return the shapes and dtypes of a run's state, with clocks if it is ``timed``; nothing is computed."""
-    return jax.eval_shape(partial(first, algorithm, timed=timed), run_key(seed))
+    return jax.eval_shape(Beginning(algorithm.method, algorithm.problem, run_key(seed), timed=timed).state)
 
 
 def check_models(algorithm: Algorithm, like: RunState) -> None:

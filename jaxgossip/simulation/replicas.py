@@ -7,7 +7,6 @@ Every draw is a function of (seed, round, purpose, node), so a replica is what i
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -16,11 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.core.counting import to_int
-from jaxgossip.core.typing import PyTree
-from jaxgossip.simulation.alike import Family, Template
-from jaxgossip.simulation.hoist import digest
+from jaxgossip.core.pytree import Static, digest, partition
+from jaxgossip.simulation.compiled import Compiler, Program, Shapes, Vmapped, compile_together
 from jaxgossip.simulation.metrics import lost_in
-from jaxgossip.simulation.program import RunState
+from jaxgossip.simulation.program import Purpose, Run, RunState, check_step
 from jaxgossip.simulation.rounds import Observer, Status, rounds_of_a_chunk, virtual_seconds
 
 
@@ -51,80 +49,126 @@ class Keeper(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Family:
+    """Runs that the same programs serve: all but the values of their device arrays is equal.
+
+    Attributes:
+        purposes: the programs of its first run.
+        statics: by program, what the runs have in common.
+        members: their places in the list that was asked about.
+        arrays: by member and program, the arrays of its input.
+    """
+
+    purposes: tuple[Purpose, ...]
+    statics: tuple[Static, ...]
+    members: list[int] = field(default_factory=list)
+    arrays: list[list[list[jax.Array]]] = field(default_factory=list)
+
+    @property
+    def like(self) -> RunState:
+        """The shapes and dtypes of the state of one run."""
+        return self.purposes[1].example[0]
+
+
+def families(runs: Sequence[Run]) -> list[Family]:
+    """Divide runs into families, in the order of their first members.
+
+    Raises:
+        RunError: a step of one of them does not keep the shapes of its state.
+    """
+    found: dict[Any, Family] = {}
+    for number, run in enumerate(runs):
+        purposes = run.programs()
+        parts = [partition(purpose.inputs) for purpose in purposes]
+        arrays, statics = [arrays for arrays, _ in parts], tuple(static for _, static in parts)
+        key = statics, tuple(Shapes.of(some) for some in arrays)
+        if key not in found:
+            check_step(run.algorithm, purposes[1].example[0], run.step)
+            found[key] = Family(purposes, statics)
+        found[key].members.append(number)
+        found[key].arrays.append(arrays)
+    return list(found.values())
+
+
 class Replicas:
     """The compiled programs of a family of runs.
 
     Args:
-        template: the program of each.
-        arrays: the arrays of each run, a list of points of lists of seeds of the template's arrays.
-        compiled: programs of other families, by what they follow from: start and evaluation are often the same ones.
+        family: the runs.
+        arrays: the arrays of each run, a list of points of lists of seeds of one list a program.
+        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
     """
 
     def __init__(
-        self,
-        template: Template,
-        arrays: Sequence[Sequence[Sequence[jax.Array]]],
-        compiled: dict[Any, Any] | None = None,
+        self, family: Family, arrays: Sequence[Sequence[list[list[jax.Array]]]], matmul_precision: str = "highest"
     ) -> None:
-        compiled = {} if compiled is None else compiled
         self.shape = len(arrays), len(arrays[0])
-        stacked = [_stacked([[run[slot] for run in row] for row in arrays]) for slot in range(len(template.arrays))]
-        self._arrays = {name: [stacked[place][0] for place in places] for name, places in template.places.items()}
-        self._axes = {name: [stacked[place][1] for place in places] for name, places in template.places.items()}
         self.like: RunState = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((*self.shape, *leaf.shape), leaf.dtype), template.like
+            lambda leaf: jax.ShapeDtypeStruct((*self.shape, *leaf.shape), leaf.dtype), family.like
         )
-        until = jax.ShapeDtypeStruct((), jnp.int32)
-        examples: dict[str, tuple[PyTree, ...]] = {"first": (), "rounds": (self.like, until), "measured": (self.like,)}
-        keys = {name: self._key(template, name, examples[name]) for name in examples}
-        lowered = {
-            key: self._lowered(template, name, examples[name]) for name, key in keys.items() if key not in compiled
-        }
-        # Compilation leaves Python alone: what waits for one program may as well wait for three.
-        with ThreadPoolExecutor(len(keys)) as pool:
-            compiled.update(zip(lowered, pool.map(lambda one: one.compile(), lowered.values()), strict=True))
-        self._first, self._rounds, self._measured = (compiled[key] for key in keys.values())
+        compiler, stacks = Compiler(matmul_precision), _Stacks()
+        programs: list[Program] = []
+        self._arrays: list[list[jax.Array]] = []
+        for number, purpose in enumerate(family.purposes):
+            own = [[run[number] for run in row] for row in arrays]
+            stacked = [stacks.of([[run[place] for run in row] for row in own]) for place in range(len(own[0][0]))]
+            example = (self.like, *purpose.example[1:]) if purpose.example else ()
+            axes = tuple(tuple(axes[level] for _, axes in stacked) for level in range(2))
+            vmapped = Vmapped(self.shape, axes, (0, None)[: len(example)])
+            self._arrays.append([array for array, _ in stacked])
+            programs.append(
+                compiler.lower(
+                    purpose.function,
+                    family.statics[number],
+                    self._arrays[-1],
+                    example,
+                    donate=purpose.donate,
+                    vmapped=vmapped,
+                )
+            )
+        compile_together(programs)
+        self._first, self._rounds, self._measured = (program.call for program in programs)
 
     def start(self) -> RunState:
         """Return the states before the first round, every leaf (points, seeds, …)."""
-        return self._first(self._arrays["first"])
+        return self._first(self._arrays[0])
 
     def advance(self, runs: RunState, until: int) -> RunState:
         """Return the runs after round ``until``, each that diverged as it was then; ``runs`` is consumed."""
-        return self._rounds(self._arrays["rounds"], runs, jnp.asarray(until, jnp.int32))
+        return self._rounds(self._arrays[1], runs, jnp.asarray(until, jnp.int32))
 
     def measure(self, runs: RunState) -> dict[str, jax.Array]:
         """Return the scalars of one evaluation, (points, seeds) each."""
-        return self._measured(self._arrays["measured"], runs)
-
-    def _key(self, template: Template, name: str, example: PyTree) -> Any:
-        """Return what the compiled program follows from."""
-        shapes = [(array.shape, str(array.dtype)) for array in self._arrays[name]]
-        return name, template.functions[name].text(), str((self.shape, self._axes[name], shapes, example))
-
-    def _lowered(self, template: Template, name: str, example: tuple[PyTree, ...]) -> Any:
-        pure, own = template.functions[name].pure, self._axes[name]
-        points, seeds = self.shape
-        axes = {"first": (), "rounds": (0, None), "measured": (0,)}[name]
-        by_seed = jax.vmap(pure, in_axes=([one[1] for one in own], *axes), axis_size=seeds)
-        every = jax.vmap(by_seed, in_axes=([one[0] for one in own], *axes), axis_size=points)
-        donated = (1,) if name == "rounds" else ()
-        return jax.jit(every, donate_argnums=donated).lower(self._arrays[name], *example)
+        return self._measured(self._arrays[2], runs)
 
 
-def _stacked(grid: Sequence[Sequence[jax.Array]]) -> tuple[jax.Array, tuple[int | None, int | None]]:
-    """Return the arrays of all runs, stacked along the axes along which they differ, and these axes (0 or None)."""
-    same: dict[int, str] = {}
-    for row in grid:
-        for array in row:
-            if id(array) not in same:
-                same[id(array)] = digest(array)
-    codes = np.array([[same[id(array)] for array in row] for row in grid])
-    by_point, by_seed = (codes != codes[:1]).any(), (codes != codes[:, :1]).any()
-    rows = grid if by_point else grid[:1]
-    stacks = [jnp.stack(list(row)) if by_seed else jnp.asarray(row[0]) for row in rows]
-    whole = jnp.stack(stacks) if by_point else stacks[0]
-    return whole, (0 if by_point else None, 0 if by_seed else None)
+class _Stacks:
+    """Arrays of many runs as one, each made once: an array that all runs share, or a whole row of them, is held once."""
+
+    def __init__(self) -> None:
+        self._digests: dict[int, str] = {}
+        self._made: dict[tuple[int, ...], tuple[jax.Array, tuple[int | None, int | None]]] = {}
+
+    def of(self, grid: Sequence[Sequence[jax.Array]]) -> tuple[jax.Array, tuple[int | None, int | None]]:
+        """Return the arrays of all runs, stacked along the axes along which they differ, and these axes (0 or None)."""
+        key = tuple(id(array) for row in grid for array in row)
+        if key not in self._made:
+            self._made[key] = self._stacked(grid)
+        return self._made[key]
+
+    def _stacked(self, grid: Sequence[Sequence[jax.Array]]) -> tuple[jax.Array, tuple[int | None, int | None]]:
+        codes = np.array([[self._digest(array) for array in row] for row in grid])
+        by_point, by_seed = (codes != codes[:1]).any(), (codes != codes[:, :1]).any()
+        rows = grid if by_point else grid[:1]
+        stacks = [jnp.stack(list(row)) if by_seed else jnp.asarray(row[0]) for row in rows]
+        whole = jnp.stack(stacks) if by_point else stacks[0]
+        return whole, (0 if by_point else None, 0 if by_seed else None)
+
+    def _digest(self, array: jax.Array) -> str:
+        if id(array) not in self._digests:
+            self._digests[id(array)] = digest(array)
+        return self._digests[id(array)]
 
 
 def simulate_family(
@@ -134,7 +178,7 @@ def simulate_family(
     *,
     evaluate_every: int = 10,
     observer: Observer | None = None,
-    compiled: dict[Any, Any] | None = None,
+    matmul_precision: str = "highest",
     keeper: Keeper | None = None,
 ) -> list[Replica] | None:
     """Run a family for ``rounds`` rounds.
@@ -145,7 +189,7 @@ def simulate_family(
         rounds: how many rounds.
         evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
         observer: listens; the records it gets are means over the runs.
-        compiled: programs of other families, which are used again, and to which those of this one are added.
+        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
         keeper: keeps what the family has come to, and hands it back to go on from.
 
     Returns:
@@ -156,7 +200,7 @@ def simulate_family(
     order, arrays = _as_grid(points, family.arrays)
     observer.compiling()
     began = time.perf_counter()
-    program = Replicas(family.template, arrays, compiled)
+    program = Replicas(family, arrays, matmul_precision)
     observer.compiled(time.perf_counter() - began)
     began, found = time.perf_counter(), [Replica() for _ in order]
     kept = None if keeper is None else keeper.load(program.like)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm
+from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
 from jaxgossip.learning.device import normal_at
 from jaxgossip.network import Round
@@ -128,7 +129,7 @@ def worst_left(x: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.asarray(x, np.float64) - 1 / x.shape[1], ord=2, axis=(1, 2))
 
 
-class OneSample:
+class OneSample(Pytree):
     """Minimise E ½(aᵀx)², a ~ N(0, I): every gradient takes one fresh sample. Nodes start at one point; x* = 0.
 
     Args:
@@ -138,7 +139,7 @@ class OneSample:
 
     def __init__(self, n_nodes: int, dimension: int) -> None:
         self.n_nodes, self.n_params, self.n_shared = n_nodes, dimension, dimension
-        self.sample_counts, self.dtype = np.ones(n_nodes, np.float32), np.dtype(np.float64)
+        self.sample_counts, self.dtype = jnp.ones(n_nodes, jnp.float32), np.dtype(np.float64)
         self.order: Order | None = None
         self.align: Align | None = None
 
@@ -177,7 +178,7 @@ class OneSample:
         return {}
 
 
-class Visits:
+class Visits(Pytree):
     """A problem without data: a step of 1 adds 1 to the column of the node's class, so that models count where they learnt.
 
     Args:
@@ -188,7 +189,7 @@ class Visits:
         self._classes = jnp.asarray(classes, jnp.int32)
         self.n_nodes, self.n_params = classes.size, int(classes.max()) + 1
         self.n_shared = self.n_params
-        self.sample_counts, self.dtype = np.ones(self.n_nodes, np.float32), np.dtype(np.float32)
+        self.sample_counts, self.dtype = jnp.ones(self.n_nodes, jnp.float32), np.dtype(np.float32)
         self.order: Order | None = None
         self.align: Align | None = None
 

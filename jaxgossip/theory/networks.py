@@ -1,19 +1,74 @@
 """Several asynchronous networks in one run of the events engine, side by side: one program for all of them."""
 
+import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any, override
 
 import jax
 import numpy as np
 
-from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.core.typing import NodeScores, PyTree
+from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod
+from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows
 from jaxgossip.learning.partitions.partition import Partition
+from jaxgossip.learning.problem import Problem
 from jaxgossip.schedule import Messages, Source
 from jaxgossip.schedule.peers import Preferences
 from jaxgossip.simulation.events.engine import simulate_events
 from jaxgossip.simulation.metrics import Metrics
+
+
+class Watched(ProtocolMethod):
+    """A method whose nodes do as ever, and of which a subclass tells more: by ``scores``."""
+
+    method: ProtocolMethod
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> PyTree:
+        return self.method.init(problem, key)
+
+    @override
+    def message(self, problem: Problem, state: Any) -> PyTree:
+        return self.method.message(problem, state)
+
+    @override
+    def deliver(self, problem: Problem, own: Any, heard: Any, arrivals: Deliveries) -> PyTree:
+        return self.method.deliver(problem, own, heard, arrivals)
+
+    @override
+    def models(self, state: Any) -> Rows:
+        return self.method.models(state)
+
+    @override
+    def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Any]:
+        return self.method.settle(problem, state)
+
+    def of(self, protocol: GossipProtocol) -> GossipProtocol:
+        """Return the protocol of this method, all else as it is."""
+        told = copy.copy(protocol)
+        told.method = self
+        return told
+
+
+class Apart(Watched):
+    """Networks side by side, of which each is looked at by itself.
+
+    Attributes:
+        look: (problem, rows of the state) -> measurements.
+        spans: name, first node and the one after the last, of each.
+    """
+
+    look: Callable[[Problem, Any], NodeScores]
+    spans: tuple[tuple[str, int, int], ...]
+
+    @override
+    def scores(self, problem: Problem, state: Any) -> NodeScores:
+        found: dict = {}
+        for name, start, end in self.spans:
+            looked = self.look(problem, _rows(state, start, end))
+            found |= {f"{name}, {what}": values for what, values in looked.items()}
+        return found
 
 
 class Beside:
@@ -55,7 +110,7 @@ def run_beside(
     protocol: GossipProtocol,
     networks: Mapping[str, Sequence[Source]],
     cycles: int,
-    look: Callable[[PyTree], NodeScores],
+    look: Callable[[Problem, Any], NodeScores],
     *,
     evaluate_every: int,
 ) -> Metrics:
@@ -65,19 +120,12 @@ def run_beside(
         protocol: of the nodes of all networks, in the order of ``networks``.
         networks: by name, those of which the nodes are seen together.
         cycles: how many.
-        look: rows of the state -> measurements.
+        look: (problem, rows of the state) -> measurements; a function of a module.
         evaluate_every: cycles between two looks.
     """
     every = Beside([network for some in networks.values() for network in some])
     first = np.cumsum([0, *(every.each * len(some) for some in networks.values())]).tolist()
-
-    def scores(rows: PyTree) -> NodeScores:
-        found: dict = {}
-        for name, start, end in zip(networks, first[:-1], first[1:], strict=True):
-            found |= {f"{name}, {what}": values for what, values in look(_rows(rows, start, end)).items()}
-        return found
-
-    told = dataclasses.replace(protocol, scores=scores)
+    told = Apart(protocol.method, look, tuple(zip(networks, first[:-1], first[1:], strict=True))).of(protocol)
     return simulate_events(told, every, cycles, evaluate_every=evaluate_every, sampled_nodes=every.n_nodes).metrics
 
 

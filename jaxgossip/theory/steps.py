@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -9,8 +10,9 @@ import optax
 
 def by_column(etas: np.ndarray) -> optax.GradientTransformation:
     """Return SGD with the step size ``etas[k]`` in column k of every node's model."""
+    return optax.GradientTransformation(optax.init_empty_state, jax.tree_util.Partial(_moved, jnp.asarray(etas)))
 
-    def moved(gradient: Any, _: Any) -> Any:
-        return -jnp.asarray(etas, gradient.dtype) * gradient
 
-    return optax.stateless(moved)
+def _moved(etas: jax.Array, gradient: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    del params
+    return -etas.astype(gradient.dtype) * gradient, state

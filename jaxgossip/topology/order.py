@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import override
 
 import numpy as np
 
@@ -29,6 +30,14 @@ class Order:
         rows = np.empty(self.nodes.size, np.int32)
         rows[self.nodes] = np.arange(self.nodes.size, dtype=np.int32)
         return rows
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Order) and self.numbering == other.numbering
+
+    @override
+    def __hash__(self) -> int:
+        return hash(self.numbering)
 
     @cached_property
     def numbering(self) -> str:

@@ -18,13 +18,18 @@ from jaxgossip.core import counting
 from jaxgossip.core.random import run_key
 from jaxgossip.network import Conditions, Round, Traffic
 from jaxgossip.network.conditions import FAULTLESS
-from jaxgossip.simulation.program import by_node, first
+from jaxgossip.simulation.program import Beginning, by_node
 from jaxgossip.topology import weights
 from tests.algorithms.cases import CASES, Case, N, P
 
 ROUNDS = 7
 each = pytest.mark.parametrize("case", CASES, ids=str)
 t = jg.topology
+
+
+def first_state(algorithm: Algorithm, key: Any) -> Any:
+    """Return the state before the first round of a run of this key."""
+    return Beginning(algorithm.method, algorithm.problem, key, timed=False).state().state
 
 
 def quadratic(n: int = N, **options: object) -> jg.learning.Problem:
@@ -62,7 +67,7 @@ def traced_run(algorithm: Algorithm, rounds: int, conditions: Conditions, key: j
         state, traffic = algorithm.step(carried[0], round_)
         return state, carried[1] + traffic
 
-    state, traffic = jax.lax.fori_loop(0, rounds, step, (first(algorithm, key).state, Traffic.none()))
+    state, traffic = jax.lax.fori_loop(0, rounds, step, (first_state(algorithm, key), Traffic.none()))
     return by_node(algorithm.models(state), problem.order), traffic
 
 
@@ -124,7 +129,7 @@ def test_one_node_is_plain_training(case: Case) -> None:
 def test_plain_training_is_what_it_says() -> None:
     problem, key, optimizer = quadratic(1), run_key(3), optax.sgd(0.1, momentum=0.5)
     algorithm = ALGORITHMS["isolated"](problem, optimizer, local_steps=3)
-    x, state = first(algorithm, key).state.x[0], optimizer.init(jnp.zeros(P))
+    x, state = first_state(algorithm, key).x[0], optimizer.init(jnp.zeros(P))
     for number in range(ROUNDS):
         batch = Round(jnp.int32(number), key, 1).key("batch")
         for step in range(3):
@@ -173,7 +178,7 @@ def stepped(algorithm: Algorithm, conditions: Conditions) -> tuple[list, list, j
     """Return the shapes and dtypes of a state's leaves before and after a round, and of the models then."""
 
     def two(key: jax.Array) -> tuple[object, object, jax.Array]:
-        before = first(algorithm, key).state
+        before = first_state(algorithm, key)
         after, _ = algorithm.step(before, Round(jnp.int32(0), key, algorithm.problem.n_nodes, conditions))
         return before, after, algorithm.models(after)
 
@@ -204,12 +209,11 @@ def test_the_complete_graph_with_one_local_step_is_centralised_sgd() -> None:
 
 
 def test_a_step_that_changes_its_state_is_named() -> None:
-    good = named("isolated").make(quadratic())
+    class Shrinking(type(named("isolated").make(quadratic()).method)):
+        def step(self, problem, W, state, round_):
+            return state._replace(x=state.x[:, :2]), jg.network.Traffic.none()
 
-    def step(state, round_):
-        return state._replace(x=state.x[:, :2]), jg.network.Traffic.none()
-
-    bad = Algorithm(good.init, step, good.problem, name="mine")
+    bad = Algorithm(Shrinking(optax.sgd(0.1), 1), quadratic(), name="mine")
     with pytest.raises(
         jg.errors.RunError, match=r"mine: step turns state\.x from float32\[12, 5\] into float32\[12, 2\]"
     ):

@@ -10,10 +10,19 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.core.random import run_key
 from jaxgossip.network import Conditions, Round
-from jaxgossip.simulation.program import first
 from jaxgossip.topology import Graph, Order
 from tests.algorithms.cases import CASES, Case, N, P
-from tests.algorithms.test_contract import ROUNDS, alone, faultless, plain, quadratic, quickly, traced_run, x_after
+from tests.algorithms.test_contract import (
+    ROUNDS,
+    alone,
+    faultless,
+    first_state,
+    plain,
+    quadratic,
+    quickly,
+    traced_run,
+    x_after,
+)
 
 t = jg.topology
 FOLLOWS = {"federated_averaging", "centralised"}
@@ -40,7 +49,7 @@ def between_nodes(case: Case) -> bool:
 
 def starts(case: Case) -> np.ndarray:
     algorithm = case.make(quadratic())
-    return np.asarray(algorithm.models(first(algorithm, run_key(3)).state))
+    return np.asarray(algorithm.models(first_state(algorithm, run_key(3))))
 
 
 @these(of_a_network)
@@ -97,7 +106,7 @@ def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
         def step(number: jax.Array, state: object) -> object:
             return algorithm.step(state, Round(number, key, N, conditions))[0]
 
-        return algorithm.models(jax.lax.fori_loop(0, ROUNDS, step, first(algorithm, key).state))
+        return algorithm.models(jax.lax.fori_loop(0, ROUNDS, step, first_state(algorithm, key)))
 
     compiled = quickly(run, targets)
     problem.targets = targets

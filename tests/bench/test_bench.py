@@ -133,7 +133,7 @@ def test_the_numpy_matching_is_an_involution_that_leaves_one_at_most(n: int) -> 
 
 def test_a_loop_counts_its_rounds_and_keeps_arrays_out_of_the_program() -> None:
     table = jnp.arange(1000, dtype=jnp.float32)
-    loop = Loop(lambda x, number: x + number + table, jnp.zeros(1000, jnp.float32))
+    loop = Loop(lambda table, x, number: x + number + table, table, jnp.zeros(1000, jnp.float32))
     loop(3)
     loop(1)
     np.testing.assert_array_equal(np.asarray(loop.state), 0 + 1 + 2 + 3 + 4 * np.arange(1000))

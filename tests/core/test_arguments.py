@@ -16,7 +16,7 @@ from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.config.schema import configurable
 
 N = 8
-s = jg.network.schedule
+s = jg.schedule
 REGISTRIES: Mapping[str, Registry] = {
     "compression": jg.compression.COMPRESSORS,
     "model": jg.learning.MODELS,

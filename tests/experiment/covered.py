@@ -8,8 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxgossip.algorithms import GossipProtocol
+from jaxgossip.core.pytree import partition
 from jaxgossip.experiment.build.experiment import Experiment, Shared, build, build_graph
 from jaxgossip.experiment.config.catalogue import standard, takes
 from jaxgossip.experiment.config.load import validate
@@ -19,11 +21,10 @@ from jaxgossip.experiment.runs.run import precision
 from jaxgossip.learning import TASKS
 from jaxgossip.mixing.optimized.weights import Edges
 from jaxgossip.schedule import EXCHANGES
-from jaxgossip.simulation.alike import Template
-from jaxgossip.simulation.compiled import Compiler
-from jaxgossip.simulation.events.program import WaveProgram
+from jaxgossip.simulation.compiled import Compiler, pure
+from jaxgossip.simulation.events import program as waves
 from jaxgossip.simulation.events.stretches import Flow
-from jaxgossip.simulation.program import Steps
+from jaxgossip.simulation.program import Evaluation, Run
 from jaxgossip.topology import Graph, metropolis_hastings
 from tests.experiment.covering import IN_EVENTS, IN_ROUNDS, LEARNING, NONE, Array, Row, Rule, covering, every_pair
 
@@ -226,15 +227,14 @@ def arrays() -> Mapping[str, Array]:
 class Tracing(Compiler):
     """In the place of compiled programs, programs that have been traced: shapes in, shapes out."""
 
-    def compile(self, function: Callable[..., Any], *example: Any, donate: bool = False) -> Callable[..., Any]:
+    def compile(
+        self, function: Callable[..., Any], inputs: Any, *example: Any, donate: bool = False
+    ) -> Callable[..., Any]:
         del donate
+        arrays, static = partition(inputs)
         with jax.default_matmul_precision(self._precision):
-            shapes = jax.eval_shape(function, *example)
+            shapes = jax.eval_shape(pure(function, static), arrays, *example)
         return lambda *_: shapes
-
-
-class TracedWaves(Tracing, WaveProgram):
-    """The programs of a run by the nodes' own clocks."""
 
 
 def trace(config: Config, shared: Shared, *, seeds: bool) -> None:
@@ -255,32 +255,41 @@ def trace(config: Config, shared: Shared, *, seeds: bool) -> None:
 
 def _trace_rounds(experiment: Experiment, *, seeds: bool) -> None:
     config = experiment.config
-    steps = Steps(
+    run = Run(
         experiment.in_rounds,
         seed=config.seed,
         conditions=experiment.conditions,
         byte_budget=10**6,
         speeds=experiment.speeds,
     )
-    template = Template(steps, config.device.matmul_precision)
-    jax.eval_shape(steps.scores, template.like)
-    many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), template.like)
+    like = run.like()
+    for purpose in run.programs():
+        if purpose.function is not Run.rounds:
+            arrays, static = partition(purpose.inputs)
+            jax.eval_shape(pure(purpose.function, static), arrays, *purpose.example)
+    arrays, static = partition(run.evaluation)
+    jax.eval_shape(pure(Evaluation.scores, static), arrays, like)
+    many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), like)
     until = jax.ShapeDtypeStruct((), jnp.int32)
-    program = template.functions["rounds"]
-    if seeds:
-        arrays = [jax.ShapeDtypeStruct((2, *array.shape), array.dtype) for array in program.arrays]
-        jax.eval_shape(jax.vmap(program.pure, in_axes=(0, 0, None)), arrays, many, until)
-    else:  # lowered, too: what a primitive makes of operands of other axes shows only then
-        jax.jit(jax.vmap(program.pure, in_axes=(None, 0, None))).lower(program.arrays, many, until)
+    arrays, static = partition(run)
+    program = pure(Run.rounds, static)
+    with jax.default_matmul_precision(config.device.matmul_precision):
+        if seeds:
+            stacked = [jax.ShapeDtypeStruct((2, *array.shape), array.dtype) for array in arrays]
+            jax.eval_shape(jax.vmap(program, in_axes=(0, 0, None)), stacked, many, until)
+        else:  # lowered, too: what a primitive makes of operands of other axes shows only then
+            jax.jit(jax.vmap(program, in_axes=(None, 0, None))).lower(arrays, many, until)
 
 
 def _trace_events(experiment: Experiment) -> None:
     config, protocol = experiment.config, experiment.algorithm
     assert isinstance(protocol, GossipProtocol)
     assert experiment.schedule is not None
-    program = TracedWaves(protocol, experiment.schedule.kinds, seed=config.seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waves, "Compiler", Tracing)
+        program = waves.WaveProgram(protocol, experiment.schedule.kinds, seed=config.seed)
     work = Flow(experiment.schedule).next(config.rounds)
     program.compile_for(work, work.n_slots)
     program.score_all(program.like)
-    if protocol.settle is not None:
+    if protocol.settle_at is not None:
         jax.eval_shape(protocol.settle, program.like)

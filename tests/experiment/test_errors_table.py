@@ -78,7 +78,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 BAD = """
-from jaxgossip.algorithms import Algorithm
+from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.schedule import Delay
 
 def algorithm(problem, optimizer, W):
@@ -99,8 +99,18 @@ def delay_of_another_shape():
 def failing_delay():
     return Delay(lambda sender, receiver, rng: sender / (1 // 0))
 
+class Late(Method):
+    def init(self, problem, key):
+        return problem.init(key)
+
+    def step(self, problem, W, state, round_):
+        return state / (1 // 0), None
+
+    def models(self, state):
+        return state
+
 def late(problem):
-    return Algorithm(problem.init, lambda state, round_: (state / (1 // 0), None), problem, models=lambda x: x)
+    return Algorithm(Late(), problem)
 """
 
 TABLE = {

@@ -1,7 +1,6 @@
 """Grids of runs: replicas under one program are the runs they would be alone; options and their errors."""
 
 import shlex
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -18,9 +17,6 @@ from jaxgossip.experiment.sweeps import grid_run
 from jaxgossip.experiment.sweeps.grid import expand, lifted_numbers, parse_axis
 from jaxgossip.experiment.sweeps.grid_run import run_grid
 from jaxgossip.simulation import simulate
-from jaxgossip.simulation.alike import families
-from jaxgossip.simulation.program import Steps
-from jaxgossip.simulation.twins import counterparts
 from tests.experiment.grid_cases import Listener, alone, assert_same, records, run_text
 
 
@@ -202,40 +198,6 @@ def test_values_that_are_tables_are_told_by_their_kinds(config, tmp_path) -> Non
     assert grid.runs[0].cells == {"topology": "ring (nodes 16)"}
     options = expand(config, ["learning.dataset_options={samples=100,features=4},{samples=200,features=4}"])
     assert options.points[0] == "learning.dataset_options=samples 100, features 4"
-
-
-class Holder:
-    def __init__(self, array, number=1, table=None) -> None:
-        self.call = lambda x: x * array + number
-        self.table = table
-
-
-def test_twins_are_told_apart_by_all_but_the_values_of_arrays() -> None:
-    a, b = jnp.arange(3.0), jnp.ones(3)
-    assert counterparts(Holder(a), Holder(b)) == {id(a): b}
-    assert counterparts(Holder(a), Holder(b, 2)) is None
-    assert counterparts(Holder(a), Holder(jnp.ones(4))) is None
-    assert counterparts(Holder(a), Holder(b, table=np.arange(2))) is None
-    assert counterparts(Holder(a, table=np.arange(2)), Holder(b, table=np.arange(2))) == {id(a): b}
-    assert counterparts(Holder(a, table=a), Holder(b, table=a)) is None  # one array in two roles
-
-
-def test_an_array_that_was_looked_into_is_found_out(config) -> None:
-    """A step that reads its array while it is traced has it in its program: the runs then share none."""
-    experiment = build(load(config))
-
-    def steps(number: float) -> Steps:
-        rate = jnp.asarray(number)
-
-        def step(state, round_):
-            new, traffic = experiment.algorithm.step(state, round_)
-            return new._replace(x=new.x * float(rate)), traffic
-
-        return Steps(replace(experiment.algorithm, step=step))
-
-    assert [family.members for family in families([steps(0.5), steps(0.25)])] == [[0], [1]]
-    found = families([steps(0.5), steps(0.25), steps(0.5)], trust=False)
-    assert [family.members for family in found] == [[0, 2], [1]]
 
 
 def test_draws_under_vmap_are_those_alone() -> None:

@@ -11,8 +11,7 @@ from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.runs.run import announced_build
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
-from jaxgossip.simulation.alike import Template
-from jaxgossip.simulation.program import Steps
+from jaxgossip.simulation.program import Program
 from tests.experiment.grid_cases import TEXT as CLASSES
 from tests.experiment.grid_cases import Listener
 
@@ -118,7 +117,7 @@ def test_a_grid_says_once_of_each_method_which_sections_do_nothing_there(tmp_pat
 def test_what_would_have_no_effect_is_refused(algorithm: str, setting: str, culprit: str) -> None:
     experiment = build(load(TEXT, ["topology={kind='path', nodes=13}", f"algorithm.kind={algorithm}", setting]))
     with pytest.raises(JaxGossipError) as raised:
-        Template(Steps(experiment.in_rounds, conditions=experiment.conditions), "highest")
+        Program(experiment.in_rounds, conditions=experiment.conditions)
     with pytest.raises(JaxGossipError, match=f"{culprit}: of no effect on {algorithm}"):
         check_round(experiment)  # as validate and run do, before there is a folder
     assert raised.value.message.startswith(f"{culprit}: of no effect on {algorithm}")

@@ -82,13 +82,11 @@ def quick() -> Iterator[None]:
         )
         patch.setattr(
             grid_run, "families",
-            lambda steps, *its, **more: once(
-                tuple(id(one.algorithm) for one in steps), lambda: families(steps, *its, **more)
-            ),
+            lambda simulated: once(tuple(id(one.algorithm) for one in simulated), lambda: families(simulated)),
         )  # fmt: skip
         patch.setattr(
             replicas, "Replicas",
-            lambda template, arrays, *_: once((id(template), len(arrays)), lambda: many(template, arrays)),
+            lambda family, arrays, *_: once((id(family), len(arrays)), lambda: many(family, arrays)),
         )  # fmt: skip
         for module in (runs, grid_run):
             patch.setattr(module, "provenance", lambda: origin)

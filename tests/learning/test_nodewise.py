@@ -129,7 +129,7 @@ def test_the_server_has_fresh_noise_in_every_round() -> None:
 
 
 def test_nodes_with_clocks_of_their_own_draw_by_themselves() -> None:
-    s, noisy = jg.network.schedule, optax.noisy_sgd(1.0, eta=1.0, gamma=0.0, key=1)
+    s, noisy = jg.schedule, optax.noisy_sgd(1.0, eta=1.0, gamma=0.0, key=1)
     problem = jg.learning.isotropic_quadratic(N, targets=np.zeros((N, 50)), noise=0.0)
     network = s.schedule(jg.topology.complete(N), clock=s.CLOCKS["synchronous"](N))
     x = np.asarray(jg.simulate_events(jg.algorithms.gossip_learning(problem, noisy), network, 5).x)

@@ -42,7 +42,7 @@ def networkx_graph() -> Any:
 
 
 def network() -> Any:
-    s = jg.network.schedule
+    s = jg.schedule
     return s.schedule(jg.topology.complete(N), clock=s.CLOCKS["fixed"](N, np.random.default_rng(0)))
 
 
@@ -81,8 +81,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "an algorithm that was not made": (lambda: jg.simulate(a.dsgd, 2), "simulate: the function dsgd is no algorithm (call it: dsgd(problem, optimizer, W))"),
     "a protocol in rounds": (lambda: jg.simulate(a.gossip_learning(task(), SGD), 2), "simulate: a GossipProtocol is no algorithm (a protocol runs on a schedule: jg.simulate_events(protocol, schedule, cycles))"),
     "an algorithm by events": (lambda: jg.simulate_events(dsgd(), network(), 2), "simulate_events: an Algorithm is no protocol (an algorithm runs in rounds: jg.simulate(algorithm, rounds))"),
-    "a graph for a schedule": (lambda: jg.simulate_events(a.gossip_learning(task(), SGD), graph(), 2), "simulate_events: a Graph is no schedule (jg.network.schedule.schedule(graph, clock=jg.network.schedule.CLOCKS['fixed'](graph.n_nodes, rng)))"),
-    "a name for a clock": (lambda: jg.network.schedule.schedule(graph(), clock="fixed"), "schedule: clock must be a Clock, not 'fixed' (jg.network.schedule.CLOCKS['fixed'](n_nodes, rng) makes one)"),
+    "a graph for a schedule": (lambda: jg.simulate_events(a.gossip_learning(task(), SGD), graph(), 2), "simulate_events: a Graph is no schedule (jg.schedule.schedule(graph, clock=jg.schedule.clocks.fixed(graph.n_nodes, rng)))"),
+    "a name for a clock": (lambda: jg.schedule.schedule(graph(), clock="fixed"), "schedule: clock must be a Clock, not 'fixed' (jg.schedule.clocks.fixed(n_nodes, rng) makes one)"),
     "an adversary's name": (lambda: jg.network.Conditions(adversary="alie"), "network adversary must be an Adversary, not 'alie' (jg.network.adversaries.bit_flip(n_nodes=…))"),
     "a probability in words": (lambda: jg.network.Conditions(drop="0.1"), "network drop is a probability, not '0.1' (give a number from 0 to 1)"),
     "noise without end": (lambda: jg.network.Conditions(noise=float("inf")), "network: noise must be at least 0, not inf"),

@@ -1,6 +1,7 @@
-"""The rounds engine: chunks, seeds, divergence, resumption in memory, hoisting, export."""
+"""The rounds engine: chunks, seeds, divergence, resumption in memory, sharing of programs, export."""
 
 import re
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,6 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.simulation import Observer, Program, checkpoint
-from jaxgossip.simulation.hoist import hoist
 from jaxgossip.simulation.metrics import Metrics, sample_nodes, statistics
 from jaxgossip.simulation.program import initial_shapes
 
@@ -130,13 +130,41 @@ def test_sampled_nodes_are_distinct_and_fixed_by_the_key() -> None:
     np.testing.assert_array_equal(sample_nodes(jax.random.key(0), 10, 50), np.arange(10))
 
 
-def test_closed_over_arrays_become_arguments() -> None:
-    table = jnp.asarray(np.random.default_rng(0).normal(size=(300, 300)))
-    arrays, pure = hoist(lambda x: jax.lax.fori_loop(0, 3, lambda _, x: table @ x, x), jnp.ones(300))
-    assert any(array is table for array in arrays)
-    text = jax.jit(pure).lower(arrays, jnp.ones(300)).as_text()
-    assert len(text) < 20_000
-    np.testing.assert_allclose(pure(arrays, jnp.ones(300)), table @ (table @ (table @ jnp.ones(300))), rtol=1e-4)
+class Counted(jg.algorithms.Method):
+    """One step of gradient descent, which notes whenever it is traced."""
+
+    rate: float | jax.Array
+    note: Callable[[str], None]
+
+    def init(self, problem, key):
+        return problem.init(key)
+
+    def step(self, problem, W, x, round_):
+        self.note("step")
+        links = round_.links(W, problem.n_shared)
+        return links.mix(x - self.rate * problem.gradient(x, round_.key("batch"))), links.sent(x)
+
+    def models(self, state):
+        return state
+
+
+def test_runs_that_differ_in_arrays_alone_share_their_programs() -> None:
+    """Seeds, data, weights and numbers that are device arrays: nothing is traced anew but a check of the shapes."""
+    noted: list[str] = []
+    note = noted.append
+    rings = [jg.mixing.metropolis_hastings(jg.topology.ring(n)) for n in (12, 12, 13)]
+
+    def traced(rate, W, seed: int) -> int:
+        before = len(noted)
+        problem = jg.learning.isotropic_quadratic(W.n_nodes, dimension=3, rng=seed)
+        jg.simulate(jg.algorithms.Algorithm(Counted(rate, note), problem, W), rounds=2, seed=seed)
+        return len(noted) - before
+
+    first = traced(jnp.float32(0.1), rings[0], 0)
+    again = traced(jnp.float32(0.2), rings[1], 1)
+    assert again < first
+    assert traced(0.1, rings[0], 0) > again  # Python's number is a part of the program
+    assert traced(jnp.float32(0.1), rings[2], 0) > again
 
 
 def test_the_compiled_round_holds_no_data() -> None:

@@ -39,7 +39,7 @@ OPERATORS = {
 class Uncompiled(Program):
     """A program that is only traced: compiled for this machine it would say nothing about others."""
 
-    def compile(self, function, *example, donate=False):  # noqa: ARG002 - the program's signature
+    def compile(self, function, *example, donate=False):
         return function
 
 

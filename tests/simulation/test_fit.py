@@ -14,7 +14,7 @@ from jaxgossip.core.errors import InputError
 N, M = 8, 6
 SGD = optax.sgd(0.1)
 MODEL = jg.learning.models.logistic((3,), 2)
-s = jg.network.schedule
+s = jg.schedule
 
 
 def raw() -> tuple[np.ndarray, np.ndarray]:
@@ -43,15 +43,35 @@ def dsgd(nodes: int = N) -> Any:
     return jg.algorithms.dsgd(problem(nodes), SGD, mixing(nodes))
 
 
-def own_gossip() -> jg.algorithms.Algorithm:
-    """Return an algorithm of one's own, whose mixing is of another network."""
-    task, W = problem(), mixing(M)
+class Mixed(jg.algorithms.Method):
+    """The rows, mixed in every round."""
 
-    def step(x: Any, round_: Any) -> Any:
+    def init(self, problem: Any, key: Any) -> Any:
+        return problem.init(key)
+
+    def step(self, problem: Any, W: Any, x: Any, round_: Any) -> Any:
         links = round_.links(W)
         return links.mix(x), links.sent(x)
 
-    return jg.algorithms.Algorithm(task.init, step, task, models=lambda x: x)
+    def models(self, x: Any) -> Any:
+        return x
+
+
+class Resting(Mixed):
+    """Rows that stay as they are, and a round in the place of its traffic."""
+
+    rows: Any
+
+    def init(self, problem: Any, key: Any) -> Any:
+        return self.rows
+
+    def step(self, problem: Any, W: Any, x: Any, round_: Any) -> Any:
+        return x, round_
+
+
+def own_gossip() -> jg.algorithms.Algorithm:
+    """Return an algorithm of one's own, whose mixing is of another network."""
+    return jg.algorithms.Algorithm(Mixed(), problem(), mixing(M))
 
 
 def clock(nodes: int) -> Any:
@@ -74,9 +94,7 @@ def recorded(**columns: Any) -> Any:
 
 def of_rows(x: Any) -> Any:
     """Return an algorithm of one's own that does nothing, and gives back a round where its traffic belongs."""
-    return jg.algorithms.Algorithm(
-        lambda _: x, lambda state, round_: (state, round_), problem(), models=lambda state: state
-    )
+    return jg.algorithms.Algorithm(Resting(x), problem())
 
 
 def test_labels_that_were_flipped_for_these_liars_are_taken() -> None:
@@ -126,8 +144,8 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "messages of another protocol": (lambda: events(jg.algorithms.gossip_learning(problem(), SGD), recorded(kind=s.Kind.SPLIT)), "messages of kind 'split' mean nothing to gossip learning (a schedule of exchange 'push' or 'pull' or 'push_pull')"),
     "messages with other parts": (lambda: events(jg.algorithms.gossip_learning(problem(), SGD), recorded(part=4)), "messages carry part 4 of a model, and gossip learning divides models into 1 (parts are numbered 0 to 0)"),
     "labels that were not flipped": (lambda: run(dsgd(), conditions=jg.network.Conditions(adversary=jg.network.adversaries.label_flip(n_nodes=N))), "the labels of label_flip's nodes are not turned around in this problem (data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification)"),
-    "models of other nodes": (lambda: run(of_rows(jnp.zeros((M, 4)))), "algorithm: models have shape (6, 4), and the problem has 8 nodes of 4 parameters (models(state) returns (n, p), or (1, p) where one model serves all)"),
-    "a round for its traffic": (lambda: run(of_rows(jnp.zeros((N, 4)))), "algorithm: step returns a Round in the place of its traffic (return state, links.sent(x))"),
+    "models of other nodes": (lambda: run(of_rows(jnp.zeros((M, 4)))), "Resting: models have shape (6, 4), and the problem has 8 nodes of 4 parameters (models(state) returns (n, p), or (1, p) where one model serves all)"),
+    "a round for its traffic": (lambda: run(of_rows(jnp.zeros((N, 4)))), "Resting: step returns a Round in the place of its traffic (return state, links.sent(x))"),
     "operators for weights": (lambda: jg.mixing.periodic([mixing()]), "periodic: every graph's weights must be a Weights, not a Roll (jg.topology.weights.metropolis_hastings(graph) or from_matrix(matrix) make some)"),
     "a schedule of other nodes": (lambda: jg.simulate_events(jg.algorithms.gossip_learning(problem(M), SGD), schedule(), 2), "a schedule of 8 nodes does not fit a problem of 6"),
 }  # fmt: skip

@@ -1,6 +1,5 @@
 """Every theory plot holds its claims, in small, and loses one when what it measures is broken."""
 
-import dataclasses
 import math
 import re
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import jax.numpy as jnp
 import pytest
 from matplotlib.figure import Figure
 
-from jaxgossip.algorithms import Algorithm
+from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.core.errors import RunError
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
@@ -164,18 +163,27 @@ class Sluggish:
         return 0.999 * self._W(x) + 0.001 * x
 
 
+class Lagging(Method):
+    """A method that leaves ``share`` of the old models in the new."""
+
+    method: Method
+    share: float
+
+    def init(self, problem: Any, key: Any) -> Any:
+        return self.method.init(problem, key)
+
+    def step(self, problem: Any, W: Any, state: Any, round_: Any) -> Any:
+        after, traffic = self.method.step(problem, W, state, round_)
+        return after._replace(x=(1 - self.share) * after.x + self.share * state.x), traffic
+
+
 def lagging(share: float) -> Callable[[Any], Any]:
     """Return what makes an algorithm's builder one whose steps leave ``share`` of the old models in the new."""
 
     def broken(build: Callable[..., Algorithm]) -> Callable[..., Algorithm]:
         def late(*args: Any, **options: Any) -> Algorithm:
-            algorithm = build(*args, **options)
-
-            def step(state: Any, round_: Any) -> Any:
-                after, traffic = algorithm.step(state, round_)
-                return after._replace(x=(1 - share) * after.x + share * state.x), traffic
-
-            return dataclasses.replace(algorithm, step=step)
+            found = build(*args, **options)
+            return Algorithm(Lagging(found.method, share), found.problem, found.W, name=found.name)
 
         return late
 

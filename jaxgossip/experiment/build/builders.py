@@ -1,32 +1,47 @@
 """Calling the builders that a configuration names; what goes wrong in one begins with its section's name."""
 
 import contextlib
+import inspect
 import re
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from jaxgossip.core.errors import ConfigError, JaxGossipError
 from jaxgossip.experiment.config.schema import Options, configurable, describe_parameters, supply
 from jaxgossip.core.registry import Registry
 
 
+class Shared:
+    """Parts that several runs have in common, built once: what a part follows from is its key."""
+
+    def __init__(self) -> None:
+        self._found: dict[Any, Any] = {}
+
+    def get[T](self, key: Any, make: Callable[[], T]) -> T:
+        """Return the part of this key, made if it is the first of it."""
+        if key not in self._found:
+            self._found[key] = make()
+        return self._found[key]
+
+
 @dataclass(frozen=True)
 class Builder:
     """Calls builders with what a configuration and a run give them.
 
+    A part that follows from its keys alone is built once for all runs that share it: runs whose parts are the same objects
+    are served by the same programs, whatever functions these parts hold.
+
     Attributes:
         seed: the run's, for builders that ask for it.
-        lifted: see :func:`build`.
+        shared: parts of earlier runs, to be used again.
     """
 
     seed: int
-    lifted: Mapping[tuple[str, str], Any] = field(default_factory=dict)
-
-    def lifted_of(self, name: str) -> dict[str, Any]:
-        """Return the arrays in the place of numbers of a section, by key."""
-        return {key: value for (section, key), value in self.lifted.items() if section == name}
+    shared: Shared = field(default_factory=Shared)
 
     def section(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
         """Return what the builder that a section names makes of its keys and of what a run supplies.
@@ -42,12 +57,16 @@ class Builder:
             JaxGossipError: whatever went wrong.
         """
         with errors_of(name, section.kind):
-            builder = registry.resolve(section.kind)
+            builder = self.resolve(registry, section.kind)
         return self.call(name, section.kind, builder, section, expected, **machinery)
 
     def optional(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
         """Return the same, or None without a section."""
         return None if section is None else self.section(name, section, registry, expected, **machinery)
+
+    def resolve(self, registry: Registry, name: str) -> Any:
+        """Return the builder of this name; the user's own file is run once."""
+        return self.shared.get(("builder", registry.kind, name), lambda: registry.resolve(name))
 
     def call(
         self, name: str, kind: str, builder: Any, options: Options, expected: Any, *, table: str = "", **machinery: Any
@@ -56,15 +75,24 @@ class Builder:
 
         ``table`` is the path of the builder's keys, if it is not ``name``.
         """
-        keywords = options.keywords() | self.lifted_of(name)
+        keywords = options.keywords()
         given = {key: value for key, value in {"seed": self.seed, **machinery}.items() if key not in keywords}
+        asked = {key: value for key, value in given.items() if key in inspect.signature(builder).parameters}
         with errors_of(name, kind), _keys_told(table or name, builder):
-            found = supply(builder, keywords, **given)
+            if all(isinstance(value, _PLAIN) for value in asked.values()):
+                key = ("part", builder, repr(sorted(keywords.items())), repr(sorted(asked.items())))
+                found = self.shared.get(key, lambda: supply(builder, keywords, **asked))
+            else:
+                found = supply(builder, keywords, **asked)
             if not isinstance(found, expected):
                 wanted = expected if isinstance(expected, tuple) else (expected,)
                 names = " or ".join(one.__name__ for one in wanted)
                 raise ConfigError(f"{kind} returned {type(found).__name__}", hint=f"return a jaxgossip {names}")
             return found
+
+
+_PLAIN = (bool, int, float, str, tuple, np.dtype, type(None))
+"""What a run supplies that has no state: a part that is built of nothing else is the same for all."""
 
 
 @contextlib.contextmanager

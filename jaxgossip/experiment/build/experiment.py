@@ -13,13 +13,14 @@ from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS, Algorithm, GossipProtoco
 from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.config.catalogue import find_dataset, standard
-from jaxgossip.experiment.build.builders import Builder, errors_of
+from jaxgossip.experiment.build.builders import Builder, Shared, errors_of
 from jaxgossip.experiment.build.schedules import build_schedule
 from jaxgossip.experiment.config.schema import Section, supply
 from jaxgossip.experiment.config.sections import SECTIONS, Classification, Config
 from jaxgossip.learning import (
     MODELS,
     OPTIMIZERS,
+    Optimizer,
     PARTITIONS,
     TASKS,
     Dataset,
@@ -30,14 +31,16 @@ from jaxgossip.learning import (
     classification,
 )
 from jaxgossip.learning.partitions.poisoning import flip_labels
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Classification as ClassificationProblem
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import started
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
 from jaxgossip.network.aggregation import senders
 from jaxgossip.schedule import Source
 from jaxgossip.core.random import host_rng, run_key
-from jaxgossip.simulation.program import Steps
+from jaxgossip.simulation.program import Run
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
 
 LOCALISE_FROM = 2**15
@@ -64,7 +67,7 @@ class Experiment:
     graph: Graph
     problem: Problem
     W: Mixing | None
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     algorithm: Algorithm | GossipProtocol
     conditions: Conditions
     speeds: Speeds | None = None
@@ -98,19 +101,6 @@ class Experiment:
         return supply(ALGORITHMS[name], steps, problem=problem, optimizer=self.optimizer)
 
 
-class Shared:
-    """Parts that several runs have in common, built once: what a part follows from is its key."""
-
-    def __init__(self) -> None:
-        self._found: dict[Any, Any] = {}
-
-    def get[T](self, key: Any, make: Callable[[], T]) -> T:
-        """Return the part of this key, made if it is the first of it."""
-        if key not in self._found:
-            self._found[key] = make()
-        return self._found[key]
-
-
 def build(
     config: Config, *, shared: Shared | None = None, lifted: Mapping[tuple[str, str], Any] | None = None
 ) -> Experiment:
@@ -125,7 +115,8 @@ def build(
     Raises:
         InputError: a part cannot be built; the message begins with its section.
     """
-    shared, lifted, part = shared or Shared(), lifted or {}, Builder(config.seed, lifted or {})
+    shared, lifted = shared or Shared(), lifted or {}
+    part = Builder(config.seed, shared)
     of_graph = (config.topology, _seed_of(config, config.topology), _rows_are_nodes(config))
     graph = shared.get(("graph", *of_graph), lambda: in_order(build_graph(config), config))
     mixing, W = config.mixing, None
@@ -146,9 +137,11 @@ def build(
     task = (config.learning, config.partition, config.adversary, config.privacy, config.device, config.seed)
     problem = shared.get(
         ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
-        lambda: build_problem(config, graph.n_nodes, order),
+        lambda: build_problem(config, graph.n_nodes, order, shared),
     )
-    optimizer = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
+    optimizer: Any = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
+    if numbers := _of_section(lifted, "optimizer"):
+        optimizer = Optimizer(OPTIMIZERS[config.optimizer.kind], config.optimizer.keywords() | numbers)
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
     algorithm = part.section(
         "algorithm", config.algorithm, ALGORITHMS if W is not None else PROTOCOLS,
@@ -156,7 +149,7 @@ def build(
         problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
     )  # fmt: skip
     aggregation = build_aggregation(config, part, W)
-    network = config.network.model_dump() | part.lifted_of("network")
+    network = config.network.model_dump() | _of_section(lifted, "network")
     conditions = Conditions(**network, adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation)
     speeds = part.optional(
         "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
@@ -165,6 +158,11 @@ def build(
     schedule = build_schedule(config, part, graph, algorithm, speeds) if isinstance(algorithm, GossipProtocol) else None
     check_measured(config, algorithm)
     return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, schedule)
+
+
+def _of_section(lifted: Mapping[tuple[str, str], Any], name: str) -> dict[str, Any]:
+    """Return the arrays in the place of numbers of a section, by key."""
+    return {key: value for (section, key), value in lifted.items() if section == name}
 
 
 def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> None:
@@ -190,8 +188,8 @@ def check_round(experiment: Experiment) -> None:
     Only tracing can tell, some tenths of a second; runs without any of them are not traced.
     """
     if isinstance(experiment.algorithm, Algorithm) and experiment.conditions.on_mixing:
-        steps = Steps(experiment.algorithm, conditions=experiment.conditions)
-        jax.eval_shape(steps.step, jax.eval_shape(steps.first))
+        run = Run(experiment.algorithm, conditions=experiment.conditions)
+        jax.eval_shape(run.step, run.like())
 
 
 def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:
@@ -275,13 +273,15 @@ def as_graph(found: Any) -> Graph:
     )
 
 
-def build_problem(config: Config, n_nodes: int, order: Order | None = None) -> Problem:
+def build_problem(
+    config: Config, n_nodes: int, order: Order | None = None, shared: Shared | None = None
+) -> Problem:
     """Build what the nodes learn: a task of its own, or a data set divided over nodes with a model."""
-    return started(_problem(config, n_nodes, order), config.learning.start_steps)
+    return started(_problem(config, n_nodes, order, shared or Shared()), config.learning.start_steps)
 
 
-def _problem(config: Config, n_nodes: int, order: Order | None) -> Problem:
-    learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), Builder(config.seed)
+def _problem(config: Config, n_nodes: int, order: Order | None, shared: Shared) -> Problem:
+    learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), Builder(config.seed, shared)
     if not isinstance(learning, Classification):
         return part.call(
             "learning", learning.dataset, TASKS[learning.dataset], learning.dataset_options, object,
@@ -306,7 +306,7 @@ def _problem(config: Config, n_nodes: int, order: Order | None) -> Problem:
     private = config.privacy
     privacy = private and DifferentialPrivacy(private.clip, private.noise_multiplier)
     model = part.call(
-        "learning", learning.model, MODELS.resolve(learning.model), learning.model_options, Model,
+        "learning", learning.model, part.resolve(MODELS, learning.model), learning.model_options, Model,
         input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes, table="learning.model_options",
     )  # fmt: skip
     with errors_of("learning", learning.model):

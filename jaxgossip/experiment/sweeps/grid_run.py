@@ -38,9 +38,8 @@ from jaxgossip.experiment.runs.run import now, precision
 from jaxgossip.experiment.sweeps.grid import Grid, GridRun, lifted_numbers
 from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, GroupKeeper, members_done, members_kept
 from jaxgossip.experiment.sweeps.ownership import check_claim, check_inputs, claim, inputs_of, status_of
-from jaxgossip.simulation.alike import Family, families
-from jaxgossip.simulation.program import Steps
-from jaxgossip.simulation.replicas import Replica, simulate_family
+from jaxgossip.simulation.program import Run
+from jaxgossip.simulation.replicas import Family, Replica, families, simulate_family
 
 SMALL_NETWORK = 20_000
 """Networks of at most so many nodes are built in no time."""
@@ -127,7 +126,6 @@ class _Work:
     facts: Mapping[str, Any]
     inputs: Mapping[str, Mapping[str, str]]
     reporter: Reporter
-    compiled: dict[Any, Any] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
 
     def tell_idle(self, experiment: Experiment) -> None:
@@ -251,8 +249,8 @@ def _run_bundle(
     if config.in_events:
         yield from _one_by_one(bundle, experiments, reporter)
         return
-    steps = [
-        Steps(
+    simulations = [
+        Run(
             one.in_rounds,
             seed=one.config.seed,
             conditions=one.conditions,
@@ -263,7 +261,7 @@ def _run_bundle(
         for one in experiments
     ]
     with _own_errors(experiments[0]):
-        found = families(steps, config.device.matmul_precision, trust=not experiments[0].own)
+        found = families(simulations)
     parts = [part for family in found for part in _parts(family)]
     for number, family in enumerate(parts, start=1):
         part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
@@ -281,8 +279,8 @@ def _run_bundle(
             with _own_errors(experiments[0]):
                 replicas = simulate_family(
                     family, [run.point for run in runs], config.rounds,
-                    evaluate_every=config.evaluation.every, observer=Teller(reporter), compiled=work.compiled,
-                    keeper=keeper,
+                    evaluate_every=config.evaluation.every, observer=Teller(reporter), keeper=keeper,
+                    matmul_precision=config.device.matmul_precision,
                 )  # fmt: skip
         finally:
             reporter.end()
@@ -307,20 +305,17 @@ def _one_by_one(
 
 def _built(run: GridRun, shared: Shared) -> Experiment:
     lifted = {place: jnp.asarray(value) for place, value in lifted_numbers(run).items()}
-    try:
-        return build(run.config, shared=shared, lifted=lifted)
-    except Exception:  # noqa: BLE001 - a builder may want a number of Python's; what else is wrong is wrong with that, too
-        return build(run.config, shared=shared)
+    return build(run.config, shared=shared, lifted=lifted)
 
 
 def _parts(family: Family) -> list[Family]:
     """Return a family in parts that fit into half the memory that is there."""
-    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(family.template.like))
+    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(family.like))
     each = STATES_HELD * state + min(BLOCK_BYTES, 64 * state)
     most = max(1, int(available_bytes() / 2 / max(1, each)))
     members, arrays = family.members, family.arrays
     return [
-        Family(family.template, members[start : start + most], arrays[start : start + most])
+        Family(family.purposes, family.statics, members[start : start + most], arrays[start : start + most])
         for start in range(0, len(members), most)
     ]
 

@@ -1,8 +1,9 @@
 """How a model's parameters stand in a row: shared columns first, private ones last."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,19 +17,44 @@ from jaxgossip.learning.models.model import Model
 
 @dataclass(frozen=True)
 class Layout:
-    """A pair of inverse functions between a pytree of parameters and a row.
+    """A pair of inverse functions between a pytree of parameters and a row; equal layouts are the same functions.
 
     Attributes:
-        ravel: params -> (p,) row.
-        unravel: (p,) row -> params.
-        n_params: p.
+        tree: the structure of the parameters.
+        shapes: of its leaves.
+        order: in which the leaves stand in a row.
+        ends: where each begins there, and the last one ends.
+        dtype: of a row.
         n_shared: leading columns that are exchanged.
     """
 
-    ravel: Callable[[PyTree], Row]
-    unravel: Callable[[Row], PyTree]
-    n_params: int
+    tree: Any
+    shapes: tuple[tuple[int, ...], ...]
+    order: tuple[int, ...]
+    ends: tuple[int, ...]
+    dtype: np.dtype
     n_shared: int
+
+    @property
+    def n_params(self) -> int:
+        """P, the columns of a row."""
+        return self.ends[-1]
+
+    def ravel(self, params: PyTree) -> Row:
+        """Return the row (p,) of some parameters."""
+        leaves = jax.tree.leaves(params)
+        return jnp.concatenate([jnp.ravel(leaves[leaf]).astype(self.dtype) for leaf in self.order])
+
+    def unravel(self, row: Row) -> PyTree:
+        """Return the parameters of a row (p,), in the row's own dtype."""
+        # The gradient of slices is sums of padded pieces, which XLA fuses into one pass; that of jnp.split, which
+        # ravel_pytree takes, is a concatenation, and costs another array of all models.
+        leaves: list[PyTree] = [None] * len(self.order)
+        for leaf, (start, end) in zip(self.order, itertools.pairwise(self.ends), strict=True):
+            leaves[leaf] = jax.lax.slice(row, (start,), (end,)).reshape(self.shapes[leaf])
+        # Each leaf's gradient is finished before those sums: XLA on CPU else computes products of matrices inside them.
+        leaves = jax.lax.optimization_barrier(leaves) if len(leaves) > 1 else leaves
+        return jax.tree.unflatten(self.tree, leaves)
 
 
 def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
@@ -58,21 +84,7 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
             hint=f"learning.private (in Python: private) names {', '.join(names)}: leave one of them out",
         )
 
-    def ravel(params: PyTree) -> Row:
-        leaves = jax.tree.leaves(params)
-        return jnp.concatenate([jnp.ravel(leaves[leaf]).astype(dtype) for leaf in order])
-
-    def unravel(row: Row) -> PyTree:
-        # The gradient of slices is sums of padded pieces, which XLA fuses into one pass; that of jnp.split, which
-        # ravel_pytree takes, is a concatenation, and costs another array of all models.
-        leaves: list[PyTree] = [None] * len(order)
-        for leaf, (start, end) in zip(order, itertools.pairwise(ends), strict=True):
-            leaves[leaf] = jax.lax.slice(row, (start,), (end,)).reshape(shapes[leaf])
-        # Each leaf's gradient is finished before those sums: XLA on CPU else computes products of matrices inside them.
-        leaves = jax.lax.optimization_barrier(leaves) if len(leaves) > 1 else leaves
-        return jax.tree.unflatten(tree, leaves)
-
-    return Layout(ravel, unravel, ends[-1], n_shared)
+    return Layout(tree, tuple(shapes), tuple(order), tuple(ends), np.dtype(dtype), n_shared)
 
 
 def _private_names(example: PyTree, private: Sequence[str]) -> Sequence[str]:

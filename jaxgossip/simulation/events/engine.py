@@ -12,7 +12,7 @@ from jaxgossip.algorithms.protocol import GossipProtocol
 from jaxgossip.core.typing import PyTree
 from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
-from jaxgossip.simulation.events.program import Carried, WaveProgram
+from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.stretches import Flow
 from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import check_start
@@ -56,10 +56,11 @@ class EventRun:
 
 def run_shapes(protocol: GossipProtocol, waiting: int, seed: int = 0) -> EventRun:
     """Return the shapes and dtypes of a run with so many copies in flight; nothing is computed."""
-    program = WaveProgram(protocol, frozenset(Kind), seed=seed)
+    like = jax.eval_shape(Events(protocol, frozenset(Kind), seed=seed, sampled_nodes=1).first)
     flag = jax.ShapeDtypeStruct((), bool)
-    slots = jax.eval_shape(lambda: program.empty_slots(waiting))
-    return EventRun(jax.ShapeDtypeStruct((), np.int32), flag, flag, program.like, slots, waiting)
+    sent = jax.eval_shape(protocol.message, like)
+    slots = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((waiting, *leaf.shape[1:]), leaf.dtype), sent)
+    return EventRun(jax.ShapeDtypeStruct((), np.int32), flag, flag, like, slots, waiting)
 
 
 def simulate_events(
@@ -189,7 +190,7 @@ class _Going:
 
     def _settle(self) -> None:
         """Let nodes call whom they prefer; done again, it changes nothing."""
-        if self._protocol.settle is not None:
+        if self._protocol.settle_at is not None:
             state, prefers = self._protocol.settle(self.carried.state)
             self.flow.prefer(np.asarray(prefers))
             self.carried = self.carried._replace(state=state)

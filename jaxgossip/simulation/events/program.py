@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol
+from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import PyTree, accumulator
 from jaxgossip.schedule.messages import Kind
@@ -40,113 +41,28 @@ class Carried(NamedTuple):
     slots: PyTree
 
 
-class WaveProgram(Compiler):
-    """The compiled programs of one run.
+class Events(Pytree):
+    """What a run of a protocol follows from beside its schedule, and its pure functions.
 
     Args:
         protocol: what nodes send, and what a message does.
         kinds: of messages that can occur.
         seed: determines, with the protocol and its schedule, every bit of the run.
         sampled_nodes: how many nodes an evaluation looks at.
-        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
     """
 
-    def __init__(
-        self,
-        protocol: GossipProtocol,
-        kinds: frozenset[Kind],
-        *,
-        seed: int = 0,
-        sampled_nodes: int = 1000,
-        matmul_precision: str = "highest",
-    ) -> None:
-        super().__init__(matmul_precision)
-        self.protocol, self.run_key, self._kinds, self._sampled = protocol, run_key(seed), kinds, sampled_nodes
-        self._start = self.compile(self._first)
-        self.like = jax.eval_shape(self._first)
-        self.slot_like = jax.eval_shape(protocol.message, jax.tree.map(lambda leaf: _rows(leaf, 1), self.like))
-        self._measure, self._is_finite = (self.compile(one, self.like) for one in (self._measured, self._finite))
-        self._batch = min(BATCH, recurring(protocol.problem.n_nodes, least=1))
-        self._programs: dict[Any, Any] = {}
+    def __init__(self, protocol: GossipProtocol, kinds: frozenset[Kind], *, seed: int, sampled_nodes: int) -> None:
+        self.protocol, self.kinds, self.key, self.sampled_nodes = protocol, kinds, run_key(seed), sampled_nodes
+        self.batch = min(BATCH, recurring(protocol.problem.n_nodes, least=1))
 
-    def start(self) -> Carried:
+    def first(self) -> PyTree:
         """Return the state before the first message."""
-        return Carried(self._start(), self.empty_slots(recurring(0)))
-
-    def resumed(self, state: PyTree, slots: PyTree) -> Carried:
-        """Return what a checkpoint held, its copies in slots 0, 1, …"""
-        have = jax.tree.leaves(slots)[0].shape[0]
-        return Carried(state, _longer(slots, self.empty_slots(recurring(have) - have)))
-
-    def empty_slots(self, count: int) -> PyTree:
-        """Return ``count`` slots with nothing in them."""
-        zeros = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape[1:]), leaf.dtype), self.slot_like)
-        return jax.tree.map(jnp.asarray, zeros)
-
-    def execute(self, carried: Carried, work: Work) -> Carried:
-        """Return what is carried after a stretch; ``carried`` is consumed."""
-        carried = Carried(carried.state, self._grown(carried.slots, work.n_slots))
-        if work.n_waves:
-            tables = self._tables(work)
-            carried = self._program(self._waves, carried, tables)(carried, tables)
-        if work.kept.size:
-            (kept,) = padded(work.kept)
-            carried = Carried(carried.state, self._program(_moved, carried.slots, kept)(carried.slots, kept))
-        return carried
-
-    def compile_for(self, work: Work, n_slots: int) -> None:
-        """Compile what a stretch like ``work`` needs, with so many slots; nothing is computed."""
-        if work.n_waves:
-            count = recurring(n_slots)
-            slots = jax.tree.map(lambda leaf: _rows(leaf, count), self.slot_like)
-            self._program(self._waves, Carried(self.like, slots), self._tables(work))
-
-    def measure(self, state: PyTree) -> dict[str, Array]:
-        """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
-        return self._measure(state)
-
-    def is_finite(self, state: PyTree) -> bool:
-        """Return whether no model is NaN or infinite."""
-        return bool(self._is_finite(state))
-
-    def score_all(self, state: PyTree) -> dict[str, Array]:
-        """Return every measurement for all nodes, each (n,)."""
-        return self.compile(self._scores, self.like)(state)
-
-    def _first(self) -> PyTree:
-        state = self.protocol.init(purpose_key(self.run_key, "init"))
+        state = self.protocol.init(purpose_key(self.key, "init"))
         return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
 
-    def _grown(self, slots: PyTree, count: int) -> PyTree:
-        have = jax.tree.leaves(slots)[0].shape[0]
-        if count <= have:
-            return slots
-        return _longer(slots, self.empty_slots(recurring(count) - have))
-
-    def _tables(self, work: Work) -> dict[str, Array]:
-        batch = self._batch
-        # A batch is a slice of so many entries, wherever it begins: the arrays go on so far behind their last entry.
-        copies, deliveries = work.copy_slot.size + batch, work.receiver.size + batch
-        copy_sender, copy_slot = padded(work.copy_sender, work.copy_slot, size=copies)
-        names = ("sender", "slot", "receiver", "kind", "part", "number")
-        named = dict(zip(names, padded(*(getattr(work, name) for name in names), size=deliveries), strict=True))
-        ends = [np.append(one, np.full(recurring(one.size) - one.size, one[-1])) for one in (work.copy_ends, work.ends)]
-        return named | {
-            "copy_sender": copy_sender,
-            "copy_slot": copy_slot,
-            "copy_ends": jnp.asarray(ends[0].astype(np.int32)),
-            "ends": jnp.asarray(ends[1].astype(np.int32)),
-            "n_waves": jnp.asarray(np.int32(work.n_waves)),
-        }
-
-    def _program(self, function: Any, first: Any, second: Any) -> Any:
-        key = (function, *(leaf.shape for leaf in jax.tree.leaves((first, second))))
-        if key not in self._programs:
-            self._programs[key] = self.compile(function, first, second, donate=True)
-        return self._programs[key]
-
-    def _waves(self, carried: Carried, tables: dict[str, Array]) -> Carried:
-        protocol, batch = self.protocol, self._batch
+    def waves(self, carried: Carried, tables: dict[str, Array]) -> Carried:
+        """Return what is carried after all waves of a stretch."""
+        protocol, batch = self.protocol, self.batch
         n_slots = jax.tree.leaves(carried.slots)[0].shape[0]
         n_nodes = protocol.problem.n_nodes
 
@@ -172,7 +88,7 @@ class WaveProgram(Compiler):
             standing = protocol.message(_gathered(carried.state, jnp.where(waits, 0, sender)))
             copied = _gathered(carried.slots, jnp.where(waits, slot, 0))
             heard = jax.tree.map(partial(_either, waits), copied, standing)
-            arrivals = Deliveries(receiver, sender, kind, part, numbers, self.run_key, self._kinds)
+            arrivals = Deliveries(receiver, sender, kind, part, numbers, self.key, self.kinds)
             rows = protocol.deliver(_gathered(carried.state, receiver), heard, arrivals)
             # All that is read is read before anything is written: else a whole array is copied with every batch.
             rows = jax.lax.optimization_barrier(rows)
@@ -184,25 +100,130 @@ class WaveProgram(Compiler):
 
         return jax.lax.fori_loop(1, tables["n_waves"] + 1, wave, carried)
 
-    def _measured(self, state: PyTree) -> dict[str, Array]:
-        protocol = self.protocol
-        algorithm: Any = protocol  # measured alike: by its problem and its models
-        record = measure(algorithm, state, self.run_key, self._sampled)
-        if protocol.scores is not None:
-            nodes = sample_nodes(self.run_key, protocol.problem.n_nodes, self._sampled)
-            for name, values in protocol.scores(_gathered(state, nodes)).items():
-                record |= statistics(name, values)
+    def measured(self, state: PyTree) -> dict[str, Array]:
+        """Return the scalars of one evaluation."""
+        protocol, problem = self.protocol, self.protocol.problem
+        record = measure(problem, protocol.models(state), self.key, self.sampled_nodes)
+        nodes = sample_nodes(self.key, problem.n_nodes, self.sampled_nodes)
+        for name, values in protocol.scores(_gathered(state, nodes)).items():
+            record |= statistics(name, values)
         return record
 
-    def _finite(self, state: PyTree) -> Array:
+    def finite(self, state: PyTree) -> Array:
+        """Return whether no model is NaN or infinite."""
         return jnp.isfinite(self.protocol.models(state).sum(dtype=accumulator(self.protocol.problem.dtype)))
 
-    def _scores(self, state: PyTree) -> dict[str, Array]:
+    def scores(self, state: PyTree) -> dict[str, Array]:
+        """Return every measurement for all nodes, each (n,)."""
         problem, x = self.protocol.problem, self.protocol.models(state)
-        scores = dict(problem.evaluate(x)) | dict(
-            problem.evaluate_local(x, jnp.arange(problem.n_nodes, dtype=jnp.int32))
+        everyone = jnp.arange(problem.n_nodes, dtype=jnp.int32)
+        return dict(problem.evaluate(x)) | dict(problem.evaluate_local(x, everyone)) | dict(self.protocol.scores(state))
+
+
+class WaveProgram:
+    """The compiled programs of one run.
+
+    Args:
+        protocol: what nodes send, and what a message does.
+        kinds: of messages that can occur.
+        seed: determines, with the protocol and its schedule, every bit of the run.
+        sampled_nodes: how many nodes an evaluation looks at.
+        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
+    """
+
+    def __init__(
+        self,
+        protocol: GossipProtocol,
+        kinds: frozenset[Kind],
+        *,
+        seed: int = 0,
+        sampled_nodes: int = 1000,
+        matmul_precision: str = "highest",
+    ) -> None:
+        self.protocol, self._compiler = protocol, Compiler(matmul_precision)
+        self._events = events = Events(protocol, kinds, seed=seed, sampled_nodes=sampled_nodes)
+        self._start = self._compiler.compile(Events.first, events)
+        self.like = jax.eval_shape(events.first)
+        self.slot_like = jax.eval_shape(protocol.message, jax.tree.map(lambda leaf: _rows(leaf, 1), self.like))
+        self._measure, self._is_finite = (
+            self._compiler.compile(one, events, self.like) for one in (Events.measured, Events.finite)
         )
-        return scores | dict(self.protocol.scores(state) if self.protocol.scores is not None else {})
+        self._batch = events.batch
+
+    @property
+    def scratch_bytes(self) -> int:
+        """What the hungriest program takes besides its arguments and what it consumes, by the compiler's account."""
+        return self._compiler.scratch_bytes
+
+    def start(self) -> Carried:
+        """Return the state before the first message."""
+        return Carried(self._start(), self.empty_slots(recurring(0)))
+
+    def resumed(self, state: PyTree, slots: PyTree) -> Carried:
+        """Return what a checkpoint held, its copies in slots 0, 1, …"""
+        have = jax.tree.leaves(slots)[0].shape[0]
+        return Carried(state, _longer(slots, self.empty_slots(recurring(have) - have)))
+
+    def empty_slots(self, count: int) -> PyTree:
+        """Return ``count`` slots with nothing in them."""
+        zeros = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape[1:]), leaf.dtype), self.slot_like)
+        return jax.tree.map(jnp.asarray, zeros)
+
+    def execute(self, carried: Carried, work: Work) -> Carried:
+        """Return what is carried after a stretch; ``carried`` is consumed."""
+        carried = Carried(carried.state, self._grown(carried.slots, work.n_slots))
+        if work.n_waves:
+            tables = self._tables(work)
+            carried = self._waves(carried, tables)(carried, tables)
+        if work.kept.size:
+            (kept,) = padded(work.kept)
+            moved = self._compiler.compile(_moved, (), carried.slots, kept, donate=True)
+            carried = Carried(carried.state, moved(carried.slots, kept))
+        return carried
+
+    def compile_for(self, work: Work, n_slots: int) -> None:
+        """Compile what a stretch like ``work`` needs, with so many slots; nothing is computed."""
+        if work.n_waves:
+            count = recurring(n_slots)
+            slots = jax.tree.map(lambda leaf: _rows(leaf, count), self.slot_like)
+            self._waves(Carried(self.like, slots), self._tables(work))
+
+    def measure(self, state: PyTree) -> dict[str, Array]:
+        """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
+        return self._measure(state)
+
+    def is_finite(self, state: PyTree) -> bool:
+        """Return whether no model is NaN or infinite."""
+        return bool(self._is_finite(state))
+
+    def score_all(self, state: PyTree) -> dict[str, Array]:
+        """Return every measurement for all nodes, each (n,)."""
+        return self._compiler.compile(Events.scores, self._events, self.like)(state)
+
+    def _waves(self, carried: Carried, tables: dict[str, Array]) -> Any:
+        return self._compiler.compile(Events.waves, self._events, carried, tables, donate=True)
+
+    def _grown(self, slots: PyTree, count: int) -> PyTree:
+        have = jax.tree.leaves(slots)[0].shape[0]
+        if count <= have:
+            return slots
+        return _longer(slots, self.empty_slots(recurring(count) - have))
+
+    def _tables(self, work: Work) -> dict[str, Array]:
+        batch = self._batch
+        # A batch is a slice of so many entries, wherever it begins: the arrays go on so far behind their last entry.
+        copies, deliveries = work.copy_slot.size + batch, work.receiver.size + batch
+        copy_sender, copy_slot = padded(work.copy_sender, work.copy_slot, size=copies)
+        names = ("sender", "slot", "receiver", "kind", "part", "number")
+        named = dict(zip(names, padded(*(getattr(work, name) for name in names), size=deliveries), strict=True))
+        ends = [np.append(one, np.full(recurring(one.size) - one.size, one[-1])) for one in (work.copy_ends, work.ends)]
+        return named | {
+            "copy_sender": copy_sender,
+            "copy_slot": copy_slot,
+            "copy_ends": jnp.asarray(ends[0].astype(np.int32)),
+            "ends": jnp.asarray(ends[1].astype(np.int32)),
+            "n_waves": jnp.asarray(np.int32(work.n_waves)),
+        }
 
 
 def _rows(leaf: Any, count: int) -> jax.ShapeDtypeStruct:
@@ -230,6 +251,6 @@ def _longer(slots: PyTree, more: PyTree) -> PyTree:
     return jax.tree.map(lambda old, new: jnp.concatenate([jnp.asarray(old), new]), slots, more)
 
 
-def _moved(slots: PyTree, kept: Array) -> PyTree:
+def _moved(_: tuple[()], slots: PyTree, kept: Array) -> PyTree:
     """Return the slots with what waits in ``kept`` moved to the first of them."""
     return jax.tree.map(lambda leaf: leaf.at[: kept.size].set(leaf[kept]) if leaf.ndim else leaf, slots)

@@ -24,9 +24,8 @@ replaces another. Here, as in gossipy, what is passed through waits for the node
 Caching, where hubs forget fewer models, has a bias towards hubs.
 """
 
-from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, override
 
 import jax.numpy as jnp
 import numpy as np
@@ -35,7 +34,8 @@ import scipy.sparse as sp
 from matplotlib.figure import Figure
 
 from jaxgossip import learning, topology
-from jaxgossip.algorithms import gossip_learning
+from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
+from jaxgossip.core.typing import NodeScores, Rows
 from jaxgossip.learning import Dataset, Problem
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.schedule import Fate, Kind, Messages, clocks, schedule
@@ -43,6 +43,7 @@ from jaxgossip.schedule.files.messages import Recorded
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import Visits
+from jaxgossip.theory.networks import Watched
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph
 
@@ -172,6 +173,20 @@ def shares(graph: Graph, source: Recorded, cycles: int) -> np.ndarray:
     return gained / gained.sum() / (np.bincount(which) / which.size)
 
 
+class Missing(Watched):
+    """Gossip learning of which is told how much of some spam is missed.
+
+    Attributes:
+        spam: (m, p) e-mails, with a column of ones.
+    """
+
+    spam: Rows
+
+    @override
+    def scores(self, problem: Problem, state: WalkState) -> NodeScores:
+        return {"missed": (state.model.x @ self.spam.T < 0).mean(1)}
+
+
 def learnt(graph: Graph, source: Recorded, place: str, cycles: int) -> float:
     """Return how much spam is missed, in the mean over nodes and the later half."""
     dataset = data()
@@ -181,7 +196,7 @@ def learnt(graph: Graph, source: Recorded, place: str, cycles: int) -> float:
         np.c_[dataset.x_test, np.ones(len(dataset.x_test))][np.asarray(dataset.y_test) == 1], jnp.float32
     )
     made = gossip_learning(problem, learning.OPTIMIZERS["pegasos"](regularization=LAMBDA))
-    made = replace(made, scores=lambda rows: {"missed": (rows.model.x @ spam.T < 0).mean(1)})
+    made = Missing(made.method, spam).of(made)
     metrics = simulate_events(made, source, cycles, evaluate_every=1, sampled_nodes=400).metrics
     later = metrics["round"] >= cycles / 2
     return float(metrics["missed_mean"][later].mean())

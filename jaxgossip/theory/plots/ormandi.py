@@ -20,19 +20,21 @@ brought to deviation one, on which the single learner errs about as published, 0
 thousands, it does not get below 0.3 in 20,000 steps, nor do merging walks in a thousand cycles.
 """
 
-from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, override
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from jaxgossip import learning, topology
-from jaxgossip.algorithms import GossipProtocol, gossip_learning
-from jaxgossip.learning import Dataset
+from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
+from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.core.typing import NodeScores
+from jaxgossip.learning import Dataset, Problem
 from jaxgossip.schedule import Schedule, churn, clocks, delays, schedule
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
+from jaxgossip.theory.networks import Watched
 from jaxgossip.theory.plot import Claim, Plot, farthest
 
 Walk = Literal["RW", "UM", "MU"]
@@ -144,6 +146,14 @@ def network(n: int, seed: int, cycles: int, *, failing: bool) -> Schedule:
     return schedule(graph, clock=clock, seed=seed, drop=DROP, delay=delay, churn=away)
 
 
+class Aged(Watched):
+    """Gossip learning of which the ages of models are told, too."""
+
+    @override
+    def scores(self, problem: Problem, state: WalkState) -> NodeScores:
+        return {"age": state.model.age[:, 0] * 1.0, **self.method.scores(problem, state)}
+
+
 def protocol(walk: Walk, dataset: Dataset, *, votes: bool) -> GossipProtocol:
     """Return gossip learning, which also tells the ages of its models."""
     held = learning.partitions.one_sample(np.asarray(dataset.y_train), len(dataset.y_train))
@@ -151,8 +161,7 @@ def protocol(walk: Walk, dataset: Dataset, *, votes: bool) -> GossipProtocol:
     optimizer = learning.OPTIMIZERS["pegasos"](regularization=LAMBDA)
     problem = learning.classification(dataset, held, model)
     made = gossip_learning(problem, optimizer, create=CREATE[walk], votes=VOTES if votes else 0)
-    told = made.scores or (lambda _: {})
-    return replace(made, scores=lambda rows: {"age": rows.model.age[:, 0] * 1.0, **told(rows)})
+    return Aged(made.method).of(made)
 
 
 def measure(quick: bool) -> dict[tuple[Walk, bool], Run]:

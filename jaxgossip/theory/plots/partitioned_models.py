@@ -141,11 +141,7 @@ def _gossip(parts: int, replicas: int) -> tuple[dict[tuple[str, str, int], Curve
     problem = learnt([dealt(how, r) for how, _ in kinds.values() for r in range(replicas)])
     protocol = gossip_learning(problem, optax.sgd(ETA), partner="own", weighting="age", local_steps=STEPS, parts=parts)
     cycles = MODELS * parts
-
-    def look(rows: WalkState) -> NodeScores:
-        return {"accuracy": problem.evaluate(rows.model.x)["test_accuracy"]}
-
-    metrics = run_beside(protocol, networks, cycles, look, evaluate_every=parts)
+    metrics = run_beside(protocol, networks, cycles, _looked_at, evaluate_every=parts)
     at = np.asarray(metrics["round"], int)
     curves = {
         (*kind, parts): Curve(messages_sent(networks[name], cycles)[at] / parts, 1 - metrics[f"{name}, accuracy_mean"])
@@ -172,12 +168,12 @@ def _away(weighting: Literal["uniform", "age"], gap: int | None, *, replicas: in
     protocol = gossip_learning(
         problem, optax.sgd(ETA), partner="own", weighting=weighting, age_gap=gap, local_steps=STEPS
     )
-
-    def look(rows: WalkState) -> NodeScores:
-        return {"accuracy": problem.evaluate(rows.model.x)["test_accuracy"]}
-
-    metrics = run_beside(protocol, networks, AWAY_CYCLES, look, evaluate_every=20)
+    metrics = run_beside(protocol, networks, AWAY_CYCLES, _looked_at, evaluate_every=20)
     return Curve(metrics["round"], 1 - metrics["all, accuracy_mean"])
+
+
+def _looked_at(problem: Problem, rows: WalkState) -> NodeScores:
+    return {"accuracy": problem.evaluate(rows.model.x)["test_accuracy"]}
 
 
 def first_below(curve: Curve, error: float) -> float:

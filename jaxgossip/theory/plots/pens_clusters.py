@@ -110,7 +110,6 @@ def measure(quick: bool) -> Measured:
     ]  # fmt: skip
     accuracy = {kind: one.metrics["local_accuracy_mean"] for kind, one in zip(KINDS, found, strict=True)}
     state = found[0].state
-    assert choosing.settle is not None
     prefers, selected = np.asarray(choosing.settle(state)[1]), np.asarray(state.selected)
     return Measured(
         found[0].metrics["round"],

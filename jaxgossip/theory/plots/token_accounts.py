@@ -32,6 +32,7 @@ from scipy.linalg import expm
 from jaxgossip import learning, topology
 from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
 from jaxgossip.core.typing import NodeScores
+from jaxgossip.learning import Problem
 from jaxgossip.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import held_beside, run_beside
@@ -178,17 +179,18 @@ def _runs(
     held = learning.partitions.one_sample(np.asarray(data.y_train), networks[PROACTIVE].n_nodes)
     problem = learning.classification(data, held_beside([held] * len(networks)), model)
 
-    def look(rows: WalkState) -> NodeScores:
-        accuracy = problem.evaluate(rows.model.x[:SHOWN])["test_accuracy"]
-        return {"age": rows.model.age[:, 0], "accuracy": accuracy}
-
     walks = gossip_learning(problem, learning.OPTIMIZERS["pegasos"](regularization=LAMBDA), create=create)
     each = {name: [network] for name, network in networks.items()}
-    metrics = run_beside(walks, each, cycles, look, evaluate_every=every)
+    metrics = run_beside(walks, each, cycles, _looked_at, evaluate_every=every)
     return {
         name: Run(metrics["round"], metrics[f"{name}, age_mean"], 1 - metrics[f"{name}, accuracy_mean"])
         for name in networks
     }
+
+
+def _looked_at(problem: Problem, rows: WalkState) -> NodeScores:
+    accuracy = problem.evaluate(rows.model.x[:SHOWN])["test_accuracy"]
+    return {"age": rows.model.age[:, 0], "accuracy": accuracy}
 
 
 def growth(run: Run) -> float:
