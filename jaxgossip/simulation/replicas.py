@@ -6,9 +6,9 @@ Every draw is a function of (seed, round, purpose, node), so a replica is what i
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,9 @@ import numpy as np
 from jaxgossip.core.counting import to_int
 from jaxgossip.core.pytree import Static, digest, partition
 from jaxgossip.simulation.compiled import Compiler, Program, Shapes, Vmapped, compile_together
-from jaxgossip.simulation.metrics import lost_in
+from jaxgossip.simulation.loop import Observer, Pace, Status, Stopwatch, drive
 from jaxgossip.simulation.program import Purpose, Run, RunState, check_step
-from jaxgossip.simulation.rounds import Observer, Status, rounds_of_a_chunk, virtual_seconds
+from jaxgossip.simulation.rounds import ended, virtual_seconds
 
 
 @dataclass
@@ -37,16 +37,20 @@ class Replica:
     rounds: int = 0
 
 
-class Keeper(Protocol):
-    """Keeps what a family has come to, so that it can go on from there."""
+class Group(NamedTuple):
+    """What a family has come to, and all that is needed to go on from there.
 
-    def load(self, like: RunState) -> tuple[RunState, list[list[dict[str, Any]]], float] | None:
-        """Return (states, records of each run, seconds spent before); None if nothing is kept."""
-        ...
+    Attributes:
+        runs: the states, every leaf (points, seeds, …).
+        records: of each run, in the order of the grid.
+    """
 
-    def save(self, runs: RunState, records: list[list[dict[str, Any]]], wall_s: float, *, last: bool) -> None:
-        """Keep these, if it is time to; ``last``: at once, for nothing follows."""
-        ...
+    runs: RunState
+    records: list[list[dict[str, Any]]]
+
+
+Restore = Callable[[RunState], tuple[Group, float] | None]
+"""Given the shapes of a family's states, what it had come to, and the seconds spent before; None: nothing is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +183,7 @@ def simulate_family(
     evaluate_every: int = 10,
     observer: Observer | None = None,
     matmul_precision: str = "highest",
-    keeper: Keeper | None = None,
+    restore: Restore | None = None,
 ) -> list[Replica] | None:
     """Run a family for ``rounds`` rounds.
 
@@ -188,9 +192,9 @@ def simulate_family(
         points: what each of them shares with those that differ in their seeds alone; hashable.
         rounds: how many rounds.
         evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
-        observer: listens; the records it gets are means over the runs.
+        observer: listens; the records it gets are means over the runs, the states it gets are a :class:`Group`.
         matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
-        keeper: keeps what the family has come to, and hands it back to go on from.
+        restore: gives what to go on from.
 
     Returns:
         What became of each, in the family's order; None if the observer stopped them. One that diverges keeps what was
@@ -202,40 +206,88 @@ def simulate_family(
     began = time.perf_counter()
     program = Replicas(family, arrays, matmul_precision)
     observer.compiled(time.perf_counter() - began)
-    began, found = time.perf_counter(), [Replica() for _ in order]
-    kept = None if keeper is None else keeper.load(program.like)
-    if kept is None:
-        runs = program.start()
-        _evaluate(program, runs, found, 0.0, observer)
-    else:
-        runs, records, before = kept
-        began -= before
-        for replica, its in zip(found, records, strict=True):
-            replica.records.extend(its)
-    done, seconds_a_round = int(_flat(runs.round).max()), None
-    while done < rounds and any(_goes_on(runs)):
-        if observer.should_stop():
-            if keeper is not None:
-                keeper.save(runs, [one.records for one in found], time.perf_counter() - began, last=True)
-            return None
-        goal = min(rounds, done - done % evaluate_every + evaluate_every)
-        until = min(goal, done + rounds_of_a_chunk(seconds_a_round))
-        start = time.perf_counter()
-        runs = jax.block_until_ready(program.advance(runs, until))
-        seconds_a_round = (time.perf_counter() - start) / (until - done)
-        done = until
-        observer.advanced(done)
-        if done == goal or not any(_goes_on(runs)):
-            _evaluate(program, runs, found, (time.perf_counter() - began) / len(found), observer)
-        if keeper is not None:
-            keeper.save(runs, [one.records for one in found], time.perf_counter() - began, last=False)
-    for replica, done, diverged in zip(found, *(_flat(leaf) for leaf in (runs.round, runs.diverged)), strict=True):
-        replica.rounds = int(done)
-        replica.status = "diverged" if diverged or lost_in(replica.records) is not None else "completed"
+    kept = None if restore is None else restore(program.like)
+    engine, clock = ReplicasEngine(program, kept and kept[0]), Stopwatch(kept[1] if kept else 0.0)
+    stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=kept is None)
+    observer.finished(engine.checkpoint(), clock.seconds())
+    if stopped:
+        return None
+    found = engine.replicas()
     ordered: list[Replica] = [Replica()] * len(found)
     for place, replica in zip(order, found, strict=True):
         ordered[place] = replica
     return ordered
+
+
+class ReplicasEngine:
+    """A family of runs on its way.
+
+    Args:
+        program: its compiled programs.
+        start: what it goes on from; None: the first states.
+
+    Attributes:
+        runs: the states.
+        records: of each run.
+        done: rounds done by those that go on.
+    """
+
+    def __init__(self, program: Replicas, start: Group | None = None) -> None:
+        self._program, self._pace = program, Pace()
+        if start is None:
+            points, seeds = program.shape
+            self.runs, self.records = program.start(), [[] for _ in range(points * seeds)]
+        else:
+            self.runs, self.records = start
+        self.done = int(_flat(self.runs.round).max())
+
+    @property
+    def over(self) -> bool:
+        """Whether all of them diverged or have spent their bytes."""
+        return bool((_flat(self.runs.diverged) | _flat(self.runs.spent)).all())
+
+    def advance(self, goal: int) -> None:
+        """Do some rounds, none beyond round ``goal``; those that diverged stay where they are."""
+        until, began = min(goal, self.done + self._pace.rounds()), time.perf_counter()
+        self.runs = jax.block_until_ready(self._program.advance(self.runs, until))
+        self._pace.took(time.perf_counter() - began, until - self.done)
+        self.done = until
+
+    def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
+        """Keep a record of every run that is in order, and was not measured in this round of its own; return their mean.
+
+        ``wall_s`` of a run is its share of the group's time.
+        """
+        runs = self.runs
+        measured = {name: _flat(values) for name, values in jax.device_get(self._program.measure(runs)).items()}
+        rounds, diverged, share = _flat(runs.round), _flat(runs.diverged), wall_s / len(self.records)
+        traffic = {
+            name: np.asarray(getattr(runs.traffic, name)).reshape(-1, 2)
+            for name in ("messages", "bytes_sent", "metadata_bytes")
+        }
+        clocks = None if runs.clock is None else np.asarray(runs.clock).reshape(-1, *runs.clock.shape[-2:])
+        new: list[Mapping[str, Any]] = []
+        for place, records in enumerate(self.records):
+            if diverged[place] or (records and records[-1]["round"] == rounds[place]):
+                continue
+            record = {"round": int(rounds[place])} | {name: float(values[place]) for name, values in measured.items()}
+            record |= {name: to_int(counts[place]) for name, counts in traffic.items()}
+            record |= virtual_seconds(None if clocks is None else clocks[place]) | {"wall_s": round(share, 6)}
+            records.append(record)
+            new.append(record)
+        return {name: float(np.mean([record[name] for record in new])) for name in new[0]} if new else None
+
+    def checkpoint(self) -> Group:
+        """Return what they have come to."""
+        return Group(self.runs, self.records)
+
+    def replicas(self) -> list[Replica]:
+        """Return what became of each."""
+        ends = zip(self.records, *(_flat(leaf) for leaf in (self.runs.round, self.runs.diverged)), strict=True)
+        return [
+            Replica(records, ended(records, diverged=bool(diverged), stopped=False), int(done))
+            for records, done, diverged in ends
+        ]
 
 
 def _as_grid(points: Sequence[Any], arrays: Sequence[Any]) -> tuple[list[int], list[list[Any]]]:
@@ -248,35 +300,6 @@ def _as_grid(points: Sequence[Any], arrays: Sequence[Any]) -> tuple[list[int], l
     return [place for row in rows.values() for place in row], [
         [arrays[place] for place in row] for row in rows.values()
     ]
-
-
-def _evaluate(program: Replicas, runs: RunState, found: list[Replica], wall_s: float, observer: Observer) -> None:
-    """Append a record to every run that is in order and was not measured in this round of its own.
-
-    ``wall_s`` of a run is its share of the group's time.
-    """
-    measured = {name: _flat(values) for name, values in jax.device_get(program.measure(runs)).items()}
-    rounds, diverged = _flat(runs.round), _flat(runs.diverged)
-    traffic = {
-        name: np.asarray(getattr(runs.traffic, name)).reshape(-1, 2)
-        for name in ("messages", "bytes_sent", "metadata_bytes")
-    }
-    clocks = None if runs.clock is None else np.asarray(runs.clock).reshape(-1, *runs.clock.shape[-2:])
-    new: list[Mapping[str, Any]] = []
-    for place, replica in enumerate(found):
-        if diverged[place] or (replica.records and replica.records[-1]["round"] == rounds[place]):
-            continue
-        record = {"round": int(rounds[place])} | {name: float(values[place]) for name, values in measured.items()}
-        record |= {name: to_int(counts[place]) for name, counts in traffic.items()}
-        record |= virtual_seconds(None if clocks is None else clocks[place]) | {"wall_s": round(wall_s, 6)}
-        replica.records.append(record)
-        new.append(record)
-    if new:
-        observer.evaluated({name: float(np.mean([record[name] for record in new])) for name in new[0]})
-
-
-def _goes_on(runs: RunState) -> np.ndarray:
-    return ~(_flat(runs.diverged) | _flat(runs.spent))
 
 
 def _flat(values: Any) -> np.ndarray:

@@ -1,10 +1,10 @@
-"""The rounds engine: a host loop over one compiled program, with progress, metrics and a graceful stop between chunks."""
+"""The rounds engine: one compiled program advances all nodes by any number of rounds."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,43 +15,9 @@ from jaxgossip.core.typing import PyTree, Rows
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_parts, check_precision
+from jaxgossip.simulation.loop import Observer, Pace, Status, Stopwatch, drive
 from jaxgossip.simulation.metrics import Metrics, lost_in
 from jaxgossip.simulation.program import Program, RunState, by_node, check_start
-
-CHUNK_S = 1.0
-"""A chunk aims at this many seconds: progress moves, and a stop is prompt."""
-CHUNK_ROUNDS = 4
-"""Long rounds come at least so many a chunk, for every chunk takes fresh scratch memory, as large as all models …"""
-MOST_CHUNK_S = 5.0
-"""… but no more than last this long."""
-
-Status = Literal["completed", "diverged", "interrupted"]
-
-
-class Observer:
-    """What a caller of :func:`simulate` may listen to; every method does nothing until it is overridden."""
-
-    def compiling(self) -> None:
-        """The programs are about to be compiled."""
-
-    def compiled(self, seconds: float) -> None:
-        """They were, in so many seconds."""
-
-    def advanced(self, rounds_done: int) -> None:
-        """A chunk is done."""
-
-    def evaluated(self, record: Mapping[str, Any]) -> None:
-        """An evaluation was made."""
-
-    def chunk(self, run: Any, wall_s: float) -> None:
-        """The state after a chunk, to be saved or left; it must not be kept, the next chunk consumes it."""
-
-    def finished(self, run: Any, wall_s: float) -> None:
-        """Rounds are over; the state at the end, before all nodes are scored; it must not be kept."""
-
-    def should_stop(self) -> bool:
-        """Say whether to end the run here, between two chunks."""
-        return False
 
 
 @dataclass(frozen=True)
@@ -152,50 +118,70 @@ def simulate(
         byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
     )  # fmt: skip
     observer.compiled(time.perf_counter() - began)
-
-    clock = Stopwatch(start_wall_s)
-    records: list[Mapping[str, Any]] = []
-
-    def evaluate(run: RunState) -> None:
-        records.append(make_record(program, run, clock.seconds()))
-        observer.evaluated(records[-1])
-
-    if start is None:
-        run = program.start()
-        evaluate(run)
-    else:
+    if start is not None:
         check_start(program.like, start)
-        run = start
-    done, seconds_a_round, status = int(run.round), None, "completed"
-    while done < rounds and not bool(run.diverged) and not bool(run.spent):
-        if observer.should_stop():
-            status = "interrupted"
-            break
-        goal = min(rounds, done - done % evaluate_every + evaluate_every)
-        until = min(goal, done + rounds_of_a_chunk(seconds_a_round))
-        began = time.perf_counter()
-        run = jax.block_until_ready(program.advance(run, until))
-        seconds_a_round = (time.perf_counter() - began) / max(1, int(run.round) - done)
-        done = int(run.round)
-        observer.advanced(done)
-        if not bool(run.diverged) and (done == goal or bool(run.spent)):
-            evaluate(run)
-        observer.chunk(run, clock.seconds())
-    if bool(run.diverged) or (status == "completed" and lost_in(records) is not None):
-        status = "diverged"
-    wall_s = clock.seconds()
-    observer.finished(run, wall_s)
-    scored = {} if status == "interrupted" else program.score_all(run)
+    clock, engine = Stopwatch(start_wall_s), RoundsEngine(program, start)
+    stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=start is None)
+    wall_s, status = clock.seconds(), engine.status(stopped=stopped)
+    observer.finished(engine.run, wall_s)
+    scored = {} if stopped else program.score_all(engine.run)
     scores = {name: np.asarray(values) for name, values in scored.items()}
-    return Result(Metrics(records), algorithm, scores, status, done, wall_s, run)
+    return Result(Metrics(engine.records), algorithm, scores, status, engine.done, wall_s, engine.run)
 
 
-def rounds_of_a_chunk(seconds_a_round: float | None) -> int:
-    """Return how many rounds to do at a time; one while nobody knows how long it takes."""
-    if seconds_a_round is None:
-        return 1
-    seconds = max(seconds_a_round, 1e-9)
-    return max(1, int(CHUNK_S / seconds), min(CHUNK_ROUNDS, int(MOST_CHUNK_S / seconds)))
+class RoundsEngine:
+    """A run in rounds on its way.
+
+    Args:
+        program: its compiled programs.
+        start: a state to go on from, consumed; None: the first one.
+
+    Attributes:
+        run: the state.
+        records: of its evaluations.
+        done: rounds done.
+    """
+
+    def __init__(self, program: Program, start: RunState | None = None) -> None:
+        self._program, self._pace = program, Pace()
+        self.run = program.start() if start is None else start
+        self.records: list[Mapping[str, Any]] = []
+        self.done = int(self.run.round)
+
+    @property
+    def over(self) -> bool:
+        """Whether it diverged or has spent its bytes."""
+        return bool(self.run.diverged) or bool(self.run.spent)
+
+    def advance(self, goal: int) -> None:
+        """Do some rounds, none beyond round ``goal``."""
+        before, began = self.done, time.perf_counter()
+        until = min(goal, before + self._pace.rounds())
+        self.run = jax.block_until_ready(self._program.advance(self.run, until))
+        self.done = int(self.run.round)
+        self._pace.took(time.perf_counter() - began, self.done - before)
+
+    def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
+        """Keep a record, unless the models are lost."""
+        if bool(self.run.diverged):
+            return None
+        self.records.append(make_record(self._program, self.run, wall_s))
+        return self.records[-1]
+
+    def checkpoint(self) -> RunState:
+        """Return the state."""
+        return self.run
+
+    def status(self, *, stopped: bool) -> Status:
+        """Return how it ended."""
+        return ended(self.records, diverged=bool(self.run.diverged), stopped=stopped)
+
+
+def ended(records: Sequence[Mapping[str, Any]], *, diverged: bool, stopped: bool) -> Status:
+    """Return how a run ended of which these are the records."""
+    if diverged or (not stopped and lost_in(records) is not None):
+        return "diverged"
+    return "interrupted" if stopped else "completed"
 
 
 def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:
@@ -218,14 +204,3 @@ def virtual_seconds(clock: Clock | np.ndarray | None) -> dict[str, float]:
         return {}
     seconds = to_seconds(clock)
     return {"virtual_s": float(seconds.max()), "virtual_s_mean": float(seconds.mean())}
-
-
-class Stopwatch:
-    """Seconds since it was made, plus those spent before."""
-
-    def __init__(self, before: float) -> None:
-        self._began = time.perf_counter() - before
-
-    def seconds(self) -> float:
-        """Return them."""
-        return time.perf_counter() - self._began

@@ -36,7 +36,7 @@ from jaxgossip.experiment.runs.manifest import ending_facts, privacy_facts, targ
 from jaxgossip.experiment.runs.observer import Reporter, Teller
 from jaxgossip.experiment.runs.run import now, precision
 from jaxgossip.experiment.sweeps.grid import Grid, GridRun, lifted_numbers
-from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, GroupKeeper, members_done, members_kept
+from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, GroupObserver, members_done, members_kept
 from jaxgossip.experiment.sweeps.ownership import check_claim, check_inputs, claim, inputs_of, status_of
 from jaxgossip.simulation.program import Run
 from jaxgossip.simulation.replicas import Family, Replica, families, simulate_family
@@ -268,8 +268,8 @@ def _run_bundle(
         runs = [bundle[member] for member in family.members]
         its = [experiments[member] for member in family.members]
         every_s = config.checkpoint.every_s
-        keeper = GroupKeeper(work.out / CHECKPOINTS, list(map(_name, runs)), every_s, reporter, work.lock)
-        replicas = keeper.done()
+        observer = GroupObserver(work.out / CHECKPOINTS, list(map(_name, runs)), every_s, reporter, work.lock)
+        replicas = observer.done()
         if replicas is not None:
             yield (runs, its), replicas
             continue
@@ -279,14 +279,14 @@ def _run_bundle(
             with _own_errors(experiments[0]):
                 replicas = simulate_family(
                     family, [run.point for run in runs], config.rounds,
-                    evaluate_every=config.evaluation.every, observer=Teller(reporter), keeper=keeper,
+                    evaluate_every=config.evaluation.every, observer=observer, restore=observer.restore,
                     matmul_precision=config.device.matmul_precision,
                 )  # fmt: skip
         finally:
             reporter.end()
         if replicas is None:
             return
-        keeper.finish(replicas)
+        observer.finish(replicas)
         yield (runs, its), replicas
 
 

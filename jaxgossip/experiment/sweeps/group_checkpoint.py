@@ -8,13 +8,13 @@ from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, override
+from typing import override
 
 from jaxgossip.core import disk
 from jaxgossip.core.errors import RunError
-from jaxgossip.experiment.runs.observer import Reporter
+from jaxgossip.experiment.runs.observer import Reporter, Teller
 from jaxgossip.simulation import RunState, checkpoint
-from jaxgossip.simulation.replicas import Keeper, Replica
+from jaxgossip.simulation.replicas import Group, Replica
 
 CHECKPOINTS = "checkpoint"
 """Folder, beside the runs, of the group that is being run."""
@@ -38,8 +38,8 @@ def members_done(folder: Path) -> list[str]:
     return [] if found is None else found[0]
 
 
-class GroupKeeper(Keeper):
-    """Keeps what a group of runs has come to in a folder, every few seconds and when it is stopped.
+class GroupObserver(Teller):
+    """Keeps what a group of runs has come to in a folder, every few seconds and at its end, and tells the reporter.
 
     Args:
         folder: for checkpoints of one group, the one that is being run.
@@ -52,27 +52,32 @@ class GroupKeeper(Keeper):
     def __init__(
         self, folder: Path, members: Sequence[str], every_s: float, reporter: Reporter, lock: disk.Lock
     ) -> None:
-        self._folder, self._members, self._every_s, self._reporter = folder, list(members), every_s, reporter
+        super().__init__(reporter)
+        self._folder, self._members, self._every_s = folder, list(members), every_s
         self._lock, self._saved = lock, time.perf_counter()
 
-    @override
-    def load(self, like: RunState) -> tuple[RunState, list[list[dict[str, Any]]], float] | None:
+    def restore(self, like: RunState) -> tuple[Group, float] | None:
+        """Return what is kept of the group, and the seconds spent before; None: nothing, and it starts anew."""
         with contextlib.suppress(RunError):  # damaged, or of another shape: from the start
             if members_kept(self._folder) == self._members:
                 runs, facts = checkpoint.load(self._folder, like, needed=NEEDED)
                 if facts["members"] == self._members and len(facts["records"]) == len(self._members):
-                    self._reporter.note(f"going on from round {facts['round']:,}")
-                    return runs, facts["records"], facts["wall_s"]
+                    self.reporter.note(f"going on from round {facts['round']:,}")
+                    return Group(runs, facts["records"]), facts["wall_s"]
         disk.remove(self._folder)
         return None
 
     @override
-    def save(self, runs: RunState, records: list[list[dict[str, Any]]], wall_s: float, *, last: bool) -> None:
-        if last or time.perf_counter() - self._saved >= self._every_s:
-            self._lock.check()
-            facts = {"members": self._members, "records": records, "wall_s": wall_s}
-            checkpoint.save(self._folder, runs, round_number=int(runs.round.max()), facts=facts)
-            self._saved = time.perf_counter()
+    def chunk(self, run: Group, wall_s: float) -> None:
+        if time.perf_counter() - self._saved >= self._every_s:
+            self.finished(run, wall_s)
+
+    @override
+    def finished(self, run: Group, wall_s: float) -> None:
+        self._lock.check()
+        facts = {"members": self._members, "records": run.records, "wall_s": wall_s}
+        checkpoint.save(self._folder, run.runs, round_number=int(run.runs.round.max()), facts=facts)
+        self._saved = time.perf_counter()
 
     def done(self) -> list[Replica] | None:
         """Return what became of the group if it was done before; None if not."""

@@ -14,9 +14,10 @@ from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.stretches import Flow
-from jaxgossip.simulation.metrics import Metrics, lost_in
+from jaxgossip.simulation.loop import Observer, Stopwatch, drive
+from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import check_start
-from jaxgossip.simulation.rounds import Observer, Result, Status, Stopwatch
+from jaxgossip.simulation.rounds import Result, ended
 
 STRETCH = 2**20
 """A stretch has about so many messages: less than a second of work, and some tens of megabytes of schedule."""
@@ -109,43 +110,39 @@ def simulate_events(
         protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
     )
     observer.compiled(time.perf_counter() - began)
-    clock, going = Stopwatch(start_wall_s), _Going(program, schedule, cycles, byte_budget)
-    records: list[Mapping[str, Any]] = []
-
-    def evaluate() -> None:
-        records.append(make_record(program, going.flow, going.carried, clock.seconds()))
-        observer.evaluated(records[-1])
-
-    status: Status = "completed"
-    if start is None:
-        evaluate()
-    else:
+    clock, engine = Stopwatch(start_wall_s), EventsEngine(program, schedule, cycles, byte_budget)
+    if start is not None:
         check_start(program.like, getattr(start, "state", start))
-        going.resume(start)
-    while going.cycle < cycles and not going.diverged and not going.spent:
-        if observer.should_stop():
-            status = "interrupted"
-            break
-        goal = min(cycles, going.cycle - going.cycle % evaluate_every + evaluate_every)
-        going.advance(goal)
-        observer.advanced(going.cycle)
-        if not going.diverged and (going.cycle == goal or going.spent):
-            evaluate()
-        observer.chunk(going.run(), clock.seconds())
-    if going.diverged or (status == "completed" and lost_in(records) is not None):
-        status = "diverged"
-    wall_s, run = clock.seconds(), going.run().settled()
+        engine.resume(start)
+    stopped = drive(engine, cycles, evaluate_every, observer, clock, begin=start is None)
+    wall_s, run = clock.seconds(), engine.checkpoint().settled()
+    status = ended(engine.records, diverged=engine.diverged, stopped=stopped)
     observer.finished(run, wall_s)
-    scored = {} if status == "interrupted" else program.score_all(going.carried.state)
+    scored = {} if stopped else program.score_all(engine.carried.state)
     scores = {name: np.asarray(values) for name, values in scored.items()}
-    return Result(Metrics(records), protocol, scores, status, going.cycle, wall_s, run)
+    return Result(Metrics(engine.records), protocol, scores, status, engine.done, wall_s, run)
 
 
-class _Going:
-    """A run on its way: its program, its schedule, and what it carries."""
+class EventsEngine:
+    """A run by the nodes' own clocks on its way: its program, its schedule, and what it carries.
+
+    Args:
+        program: its compiled programs.
+        schedule: who sends to whom, and when.
+        cycles: at most so many are done.
+        byte_budget: see :func:`simulate_events`.
+
+    Attributes:
+        flow: what of the schedule is done.
+        carried: models, and copies in flight.
+        records: of its evaluations.
+        diverged: whether a model became NaN or infinite in the last stretch.
+        spent: whether another cycle like the last one would exceed the budget of bytes.
+    """
 
     def __init__(self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int) -> None:
         self.flow, self.carried = Flow(schedule), program.start()
+        self.records: list[Mapping[str, Any]] = []
         self.diverged = self.spent = False
         self._program, self._protocol, self._budget = program, program.protocol, byte_budget
         settle_at = self._protocol.settle_at
@@ -154,28 +151,33 @@ class _Going:
         self._at_a_time = max(1, STRETCH // (16 * schedule.n_nodes))
 
     @property
-    def cycle(self) -> int:
+    def done(self) -> int:
         """Cycles done."""
         return self.flow.cycle
+
+    @property
+    def over(self) -> bool:
+        """Whether it diverged or has spent its bytes."""
+        return self.diverged or self.spent
 
     def resume(self, start: EventRun) -> None:
         """Go on from a checkpoint: what was sent before is drawn again, and not executed."""
         self.carried = self._program.resumed(start.state, start.slots)
         self.diverged, self.spent = bool(start.diverged), bool(start.spent)
-        done = int(start.round)
-        if self._settles < done:
+        before = int(start.round)
+        if self._settles < before:
             self.flow.skip(self._settles)
             self._settle()
-        self.flow.skip(done - self.cycle)
+        self.flow.skip(before - self.done)
 
     def advance(self, goal: int) -> None:
         """Execute the next stretch, no further than cycle ``goal``."""
-        if self.cycle == self._settles:
+        if self.done == self._settles:
             self._settle()
-        until = min(goal, self.cycle + (1 if self._budget else self._at_a_time))
-        if self.cycle < self._settles:
+        until = min(goal, self.done + (1 if self._budget else self._at_a_time))
+        if self.done < self._settles:
             until = min(until, self._settles)
-        sent, stretch = self.flow.tally.models, until - self.cycle
+        sent, stretch = self.flow.tally.models, until - self.done
         work = self.flow.next(stretch)
         self.carried = jax.block_until_ready(self._program.execute(self.carried, work))
         self._at_a_time = max(1, min(2 * stretch, stretch * STRETCH // max(1, work.receiver.size)))
@@ -183,10 +185,17 @@ class _Going:
         after_another = (2 * self.flow.tally.models - sent) * self._protocol.bytes[0]
         self.spent = 0 < self._budget < after_another
 
-    def run(self) -> EventRun:
+    def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
+        """Keep a record, unless the models are lost."""
+        if self.diverged:
+            return None
+        self.records.append(make_record(self._program, self.flow, self.carried, wall_s))
+        return self.records[-1]
+
+    def checkpoint(self) -> EventRun:
         """Return what a checkpoint holds; consumed by the next stretch."""
         diverged, spent, (state, slots) = np.bool_(self.diverged), np.bool_(self.spent), self.carried
-        return EventRun(np.int32(self.cycle), diverged, spent, state, slots, self.flow.waiting)
+        return EventRun(np.int32(self.done), diverged, spent, state, slots, self.flow.waiting)
 
     def _settle(self) -> None:
         """Let nodes call whom they prefer; done again, it changes nothing."""
