@@ -396,5 +396,20 @@ def test_no_name_spoils_a_picture(tmp_path):
     axes.legend()
     save_figure(figure, tmp_path / "names.svg")
     drawn = (tmp_path / "names.svg").read_text()
-    for words in ("$\\nonsense$", "ring $ 5", "runs-?", "$x^2$", "$?\\y$"):
-        assert f"<!-- {words} -->" in drawn
+    for words in ("$\\nonsense$", "ring $ 5", "runs-?", "$?\\y$"):
+        assert f">{words}</text>" in drawn
+    assert "<!-- $x^2$ -->" in drawn  # a formula
+
+
+def test_letters_stay_letters(tmp_path):
+    """Journals refuse Type 3 fonts; the words of an SVG can be searched and edited."""
+    figure = Figure()
+    axes = figure.subplots()
+    axes.set_title("consensus distance, λ = 0.5")
+    axes.set_xlabel("$x^2$")
+    for suffix in ("pdf", "svg"):
+        save_figure(figure, tmp_path / f"words.{suffix}")
+    pdf = (tmp_path / "words.pdf").read_bytes()
+    assert b"/Type3" not in pdf
+    assert b"/FontFile2" in pdf
+    assert ">consensus distance, λ = 0.5</text>" in (tmp_path / "words.svg").read_text(encoding="utf-8")
