@@ -34,7 +34,8 @@ def list_plots() -> None:
 @figure.command("run")
 def run_some(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME...", help="Plots; 'figure list' names them.")
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Plots; 'figure list' names them. Or your own as 'file.py:function'."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the pictures, of claims.json and gallery.md.")] = Path(
         "runs/figures"
@@ -43,6 +44,9 @@ def run_some(
     *,
     every: Annotated[bool, typer.Option("--all", help="Run every plot.")] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller measurements, held to the same tolerances.")] = False,
+    curves: Annotated[
+        bool, typer.Option("--curves", help="Keep what is drawn as arrays, in NAME.curves.npz beside the picture.")
+    ] = False,
 ) -> None:
     """Predict, measure, draw and check. Exits with 1 when a claim does not hold."""
     loading()
@@ -68,6 +72,7 @@ def run_some(
         out,
         quick=quick,
         formats=tuple(one.strip() for one in formats.split(",") if one.strip()),
+        with_curves=curves,
         begun=lambda name, part: tell(f"[{number[name]} of {len(chosen)}] {name}: {part}"),
         done=done,
     )
@@ -75,16 +80,16 @@ def run_some(
         say(f"{verdict.name}\n\n{table(_rows(verdict))}\n")
     held = [claim.holds for verdict in verdicts for claim in verdict.claims]
     pictures = sum(len(verdict.pictures) for verdict in verdicts)
-    told = (
-        f"{sum(held)} of {len(held)} claims hold; wrote {out / PAGE}, {CLAIMS} and "
-        f"{pictures} picture{'s' * (pictures != 1)} beside it"
-    )
+    files = [str(out / PAGE), CLAIMS, f"{pictures} picture{'s' * (pictures != 1)}"]
+    files += [verdict.curves.name for verdict in verdicts if verdict.curves is not None]
+    told = f"{sum(held)} of {len(held)} claims hold; wrote {', '.join(files[:-1])} and {files[-1]} beside it"
     say(wrapped(told))
     if not all(held):
         sys.exit(1)
     if not every:
         options = [
             *(["--quick"] if quick else []),
+            *(["--curves"] if curves else []),
             "--out",
             str(out),
             *(["--format", formats] if formats != "png" else []),

@@ -82,9 +82,7 @@ class Registry(Mapping[str, Builder]):
 
     def summary(self, name: str) -> str:
         """Return the first paragraph of the docstring of ``name``, as a listing shows it."""
-        paragraph = (self[name].__doc__ or "").strip().split("\n\n", maxsplit=1)[0]
-        plain = unmarked(" ".join(paragraph.split())).removeprefix("Return ")
-        return plain[:1].upper() + plain[1:]
+        return summary_of(self[name])
 
 
 @functools.cache
@@ -92,6 +90,13 @@ def offers(kind: str) -> Mapping[str, importlib.metadata.EntryPoint]:
     """Return the entry points of a kind that installed packages have, by name."""
     group = f"{GROUP}{kind.replace(' ', '_')}"
     return {point.name: point for point in importlib.metadata.entry_points(group=group)}
+
+
+def summary_of(builder: Builder) -> str:
+    """Return the first paragraph of a builder's docstring, as a listing shows it; empty where it has none."""
+    paragraph = (builder.__doc__ or "").strip().split("\n\n", maxsplit=1)[0]
+    plain = unmarked(" ".join(paragraph.split())).removeprefix("Return ")
+    return plain[:1].upper() + plain[1:]
 
 
 def unmarked(text: str) -> str:

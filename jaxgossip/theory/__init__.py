@@ -1,7 +1,7 @@
 """Theory plots that check themselves: a prediction, a measurement by the emulator, a picture of both, and claims.
 
 Every file of ``plots/`` has the four parts ``predict``, ``measure``, ``draw`` and ``claims``, and a builder of its plot
-whose docstring opens with the sentence that the picture proves.
+whose docstring opens with the sentence that the picture proves. A plot of the user's own is such a builder in any file.
 """
 
 from jaxgossip.core.registry import Registry

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxgossip.theory import PLOTS
@@ -86,6 +87,134 @@ def test_a_mistake_gets_one_clear_error(call: Call, tmp_path: Path, words: tuple
     assert code == 2
     assert said in err
     assert list(tmp_path.iterdir()) == []
+
+
+OWN = """
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxgossip.theory import Claim, Plot, drawing
+
+
+class Halved(NamedTuple):
+    by_start: dict[str, np.ndarray]
+    rounds: list[int]
+
+
+def left(quick):
+    return Halved({"one": 0.5 ** np.arange(4), "two": 2 * 0.5 ** np.arange(4)}, [4])
+
+
+def draw(predicted, measured):
+    figure, (axes,) = drawing.page()
+    drawing.theory(axes, range(4), predicted.by_start["one"], claimed="half is left")
+    return figure
+
+
+def halving():
+    '''Half is left after every round.'''
+    return Plot("Halving", "here", left, left, draw, lambda *_: [Claim("half is left", 0.5, 0.5)])
+
+
+def acceleration():
+    return halving()
+
+
+def nothing():
+    return "a picture"
+
+
+def broken():
+    return 1 / 0
+
+
+def _raising(quick):
+    return left(quick).twice
+
+
+def failing():
+    return Plot("Halving", "here", _raising, left, draw, lambda *_: [])
+
+
+def claimless():
+    return Plot("Halving", "here", left, left, draw, lambda *_: 1.0)
+
+
+def pictureless():
+    return Plot("Halving", "here", left, left, lambda *_: None, lambda *_: [])
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Write plots of one's own to a file, and return their folder."""
+    (tmp_path / "halves.py").write_text(OWN)
+    return tmp_path
+
+
+OURS = {
+    "title": "Ours", "sentence": "", "source": "", "command": "", "pictures": ["it.png"], "seconds": 1, "holds": True,
+    "claims": [],
+}  # fmt: skip
+
+
+def test_a_plot_of_ones_own_is_run_like_ours_and_named_after_its_function(call: Call, own: Path) -> None:
+    (own / "claims.json").write_text(json.dumps({"acceleration": OURS}))
+    code, text, err = call("run", "halves.py:halving", "--out", ".")
+    assert code == 0
+    assert "[1 of 1] halves.py:halving: drawing" in err
+    assert "wrote gallery.md, claims.json and 1 picture beside it" in text
+    known = json.loads((own / "claims.json").read_text())
+    assert list(known) == ["acceleration", "halving"]
+    assert known["halving"]["sentence"] == "Half is left after every round."
+    assert known["halving"]["command"] == "jaxgossip figure run halves.py:halving"
+    assert (own / "halving.png").stat().st_size > 1000
+    assert not list(own.glob("*.npz"))
+    call("run", f"{own / 'halves.py'}:halving", "--out", ".")  # again, beside ours and itself
+    assert list(json.loads((own / "claims.json").read_text())) == ["acceleration", "halving"]
+
+
+def test_curves_are_kept_as_arrays_by_name(call: Call, own: Path) -> None:
+    code, text, _ = call("run", "halves.py:halving", "--out", ".", "--curves")
+    assert code == 0
+    assert "wrote gallery.md, claims.json, 1 picture and halving.curves.npz beside it" in text
+    with np.load(own / "halving.curves.npz") as curves:
+        names = [".by_start['one']", ".by_start['two']", ".rounds[0]"]
+        assert list(curves) == [f"{part}{name}" for part in ("predicted", "measured") for name in names]
+        np.testing.assert_array_equal(curves["measured.by_start['two']"], [2, 1, 0.5, 0.25])
+        assert curves["predicted.rounds[0]"] == 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("none.py:halving",), 2, ("error: no such file: ", "none.py:halving' names a function in a Python file")),
+        (("halves.py:halfing",), 2, ("has no function 'halfing'", "hint: write file.py:function")),
+        (("halves.py:nothing",), 2, ("error: figure: halves.py:nothing returned str", "hint: return a jaxgossip Plot")),
+        (("halves.py:broken",), 2, ("halves.py:broken raised ZeroDivisionError", ": return 1 / 0")),
+        (("halves.py:failing",), 1, ("halves.py:failing raised AttributeError", ": return left(quick).twice")),
+        (("halves.py:claimless",), 2, ("the claims of halves.py:claimless are no list of claims",)),
+        (("halves.py:pictureless",), 2, ("draw of halves.py:pictureless returned NoneType",)),
+        (("halves.py:acceleration",), 2, ("would be drawn as 'acceleration', which is a plot of ours",)),
+        (
+            ("halves.py:halving", "halves_again.py:halving"),
+            2,
+            ("would both be drawn as 'halving'", "run them one by one"),
+        ),
+        (("halves_wrong.py:halving",), 2, ("halves_wrong.py cannot be imported: NameError",)),
+    ],
+)
+def test_what_is_wrong_with_a_plot_of_ones_own_is_named(
+    call: Call, own: Path, words: tuple[str, ...], code: int, said: tuple[str, ...]
+) -> None:
+    (own / "halves_again.py").write_text(OWN)
+    (own / "halves_wrong.py").write_text("nonsense\n")
+    found, _, err = call("run", *words, "--out", "here")
+    assert found == code
+    for one in said:
+        assert one in " ".join(err.split())
+    assert not list(own.glob("here/*.png"))
 
 
 def test_claims_that_are_no_json_are_named(call: Call, tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ from matplotlib.figure import Figure
 
 from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.core.errors import RunError
+from jaxgossip.core.registry import Registry
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
-from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, plots
+from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, named, plots
 from jaxgossip.theory.plot import farthest
 from jaxgossip.theory.plots import (
     acceleration,
@@ -120,7 +121,7 @@ def test_a_picture_with_such_a_prediction_is_not_written(tmp_path: Path, monkeyp
 
     claims = [Claim("rate of ring", 1.0, 1.0)]
     plot = Plot("It", "here", nothing, nothing, draw, lambda *_: claims)
-    monkeypatch.setattr(gallery, "PLOTS", {"it": lambda: plot})
+    monkeypatch.setattr(named, "PLOTS", Registry("figure", {"it": lambda: plot}))
     with pytest.raises(RunError, match="it: drawn as theory, and claimed nowhere: rate of star"):
         gallery.run_plots(["it"], tmp_path)
     assert not (tmp_path / "it.png").exists()
