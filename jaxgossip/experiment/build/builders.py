@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from jaxgossip.core.errors import ConfigError, JaxGossipError
-from jaxgossip.experiment.config.schema import Options, configurable, describe_parameters, supply
 from jaxgossip.core.registry import Registry
+from jaxgossip.experiment.config.schema import Options, configurable, describe_parameters, supply
 
 
 class Shared:

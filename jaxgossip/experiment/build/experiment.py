@@ -1,6 +1,6 @@
 """From a configuration to the parts of a run: graph, problem, mixing, optimizer, algorithm, conditions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,34 +12,33 @@ import optax
 from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS, Algorithm, GossipProtocol
 from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.core.errors import ConfigError
-from jaxgossip.experiment.config.catalogue import find_dataset, standard
+from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.experiment.build.builders import Builder, Shared, errors_of
 from jaxgossip.experiment.build.schedules import build_schedule
+from jaxgossip.experiment.config.catalogue import find_dataset, standard
 from jaxgossip.experiment.config.schema import Section, supply
 from jaxgossip.experiment.config.sections import SECTIONS, Classification, Config
 from jaxgossip.learning import (
     MODELS,
     OPTIMIZERS,
-    Optimizer,
     PARTITIONS,
     TASKS,
     Dataset,
     DifferentialPrivacy,
     Model,
+    Optimizer,
     Partition,
     Problem,
     classification,
 )
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.partitions.poisoning import flip_labels
-from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Classification as ClassificationProblem
-from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import started
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
 from jaxgossip.network.aggregation import senders
 from jaxgossip.schedule import Source
-from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.simulation.program import Run
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
 
@@ -273,9 +272,7 @@ def as_graph(found: Any) -> Graph:
     )
 
 
-def build_problem(
-    config: Config, n_nodes: int, order: Order | None = None, shared: Shared | None = None
-) -> Problem:
+def build_problem(config: Config, n_nodes: int, order: Order | None = None, shared: Shared | None = None) -> Problem:
     """Build what the nodes learn: a task of its own, or a data set divided over nodes with a model."""
     return started(_problem(config, n_nodes, order, shared or Shared()), config.learning.start_steps)
 

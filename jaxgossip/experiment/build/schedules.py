@@ -5,13 +5,28 @@ from typing import Any
 from jaxgossip.algorithms import GossipProtocol
 from jaxgossip.algorithms.protocol import check_schedule
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import host_rng
+from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.build.builders import Builder, errors_of
 from jaxgossip.experiment.config.sections import Config
 from jaxgossip.network import Speeds
-from jaxgossip.schedule import (ANSWERED, CHURNS, CLOCKS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS, Churn, Clock, Delay, Peers, Source, TokenAccount, schedule)
-from jaxgossip.schedule import files
-from jaxgossip.core.random import host_rng
-from jaxgossip.core.registry import Registry
+from jaxgossip.schedule import (
+    ANSWERED,
+    CHURNS,
+    CLOCKS,
+    DELAYS,
+    EXCHANGES,
+    PEERS,
+    TOKEN_ACCOUNTS,
+    Churn,
+    Clock,
+    Delay,
+    Peers,
+    Source,
+    TokenAccount,
+    files,
+    schedule,
+)
 from jaxgossip.topology import Graph
 
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jaxgossip.experiment.build.experiment import Experiment, local_steps
-from jaxgossip.experiment.results.measures import named
 from jaxgossip.experiment.config.sections import Classification, Config
+from jaxgossip.experiment.results.measures import named
 from jaxgossip.experiment.results.target import reached
 from jaxgossip.learning import DifferentialPrivacy
 from jaxgossip.simulation.metrics import is_finite, lost_in, measured_in

@@ -13,20 +13,20 @@ import jax
 
 from jaxgossip.core import disk
 from jaxgossip.core.errors import ConfigError, JaxGossipError, RunError
+from jaxgossip.experiment.build.builders import in_own_code, place_of
+from jaxgossip.experiment.build.description import file_note, idle_note
 from jaxgossip.experiment.build.experiment import Experiment, build, check_round
 from jaxgossip.experiment.config.load import load, resolved_toml
+from jaxgossip.experiment.config.sections import Config
+from jaxgossip.experiment.planning.plan import check_fits, check_outline
 from jaxgossip.experiment.results.divergence import divergence
-from jaxgossip.experiment.runs.engines import numbering_of, restore, simulated
-from jaxgossip.experiment.runs.manifest import ending_facts, privacy_facts, target_facts, unmeasured_words
 from jaxgossip.experiment.results.folder import FINISHED, SCORES, RunFolder, finished_log, log_name, seal_of
 from jaxgossip.experiment.results.inputs import CONFIG, accepted, digest, digests
 from jaxgossip.experiment.results.log import Seal
-from jaxgossip.experiment.runs.observer import Reporter, RunObserver
-from jaxgossip.experiment.build.builders import in_own_code, place_of
-from jaxgossip.experiment.planning.plan import check_fits, check_outline
 from jaxgossip.experiment.results.provenance import provenance
-from jaxgossip.experiment.config.sections import Config
-from jaxgossip.experiment.build.description import file_note, idle_note
+from jaxgossip.experiment.runs.engines import numbering_of, restore, simulated
+from jaxgossip.experiment.runs.manifest import ending_facts, privacy_facts, target_facts, unmeasured_words
+from jaxgossip.experiment.runs.observer import Reporter, RunObserver
 from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost, without_memory_check
 
 
@@ -296,8 +296,8 @@ def announced_build(config: Config, reporter: Reporter) -> Experiment:
 def draw_summary(path: Path) -> None:
     """Draw ``summary.png`` of the run in ``path``."""
     from jaxgossip.experiment.plots.runs import summary
-    from jaxgossip.plotting.style import save_figure
     from jaxgossip.experiment.results.run_data import RunData
+    from jaxgossip.plotting.style import save_figure
 
     save_figure(summary(RunData.load(path)), path / "summary.png")
 
