@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import jaxgossip
 from tests.house.test_rooms import EXPERIMENT, ROOMS
 
 ROOT = Path(__file__).parents[2]
@@ -40,3 +41,11 @@ def test_its_set_up_is_the_readmes() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (command,) = (line for line in readme.splitlines() if ".venv/bin/pytest" in line)
     assert command in text().splitlines()
+
+
+def test_the_citation_is_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (\S+)$", citation, flags=re.MULTILINE) == [jaxgossip.__version__]
+    (date,) = re.findall(r"^date-released: (\S+)$", citation, flags=re.MULTILINE)
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{jaxgossip.__version__}] - {date}" in changes
