@@ -40,14 +40,14 @@ def test_a_server_draws_any_few_nodes_alike_and_loses_their_answers_one_by_one(d
 @pytest.mark.slow
 def test_a_message_carries_each_parameter_by_a_coin_of_its_own() -> None:
     problem = jg.learning.isotropic_quadratic(2, dimension=3, rng=0)
-    rule = Merging(problem, "uniform", None, 1, 0.3)
+    rule = Merging("uniform", None, 1, 0.3)
     age = jnp.zeros((2, 1), jnp.int32)
     heard, own = (Model(jnp.full((2, 3), value), age) for value in (2.0, 0.0))
     node = jnp.arange(2, dtype=jnp.int32)
 
     def taken(key: jax.Array) -> jax.Array:
         arrivals = Deliveries(node, node, node * 0, node * 0, node.astype(jnp.uint32) + 7, key, frozenset({Kind.MODEL}))
-        return rule.merge(heard, own, arrivals).x == 1.0
+        return rule.merge(problem, heard, own, arrivals).x == 1.0
 
     law = {
         way: float(np.prod([0.3 if one else 0.7 for one in way])) for way in itertools.product([False, True], repeat=6)
