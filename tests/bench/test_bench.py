@@ -84,7 +84,7 @@ def test_the_numpy_round_is_the_round_of_the_engine(order: str) -> None:
         program = Program(gossip(problem, optimizers.pegasos(regularization=1e-4), W, order=order), seed=3)
         table = reference.Table.of(data, np.float64)
         state = reference.Gossip(np.zeros((n, 58)), np.zeros(n, np.int32))
-        partners = jax.jit(lambda done: Round(done, program.run_key, n).links(W).operator.sources[0])
+        partners = jax.jit(lambda done: Round(done, run_key(3), n).links(W).operator.sources[0])
         run = program.start()
         for done in range(6):
             partner = np.asarray(partners(jnp.int32(done)))

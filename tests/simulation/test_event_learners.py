@@ -1,7 +1,6 @@
 """Every learner in the events engine equals its rule in NumPy, one event after the other; so does every kind of schedule."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -214,7 +213,9 @@ def test_a_synchronous_schedule_without_delay_is_gossip_in_rounds() -> None:
         sp.csr_array((np.ones(n), (one.receiver, one.sender)), shape=(n, n)) for one in islice(network.cycles(), rounds)
     ]
     W = mixing.periodic([topology.metropolis_hastings(topology.from_scipy(pairs)) for pairs in met])
-    walks = replace(alg.gossip_learning(problem, optax.sgd(0.1), partner="own"), exchanges=("pairwise",))
+    walks = alg.GossipProtocol(
+        alg.gossip_learning(problem, optax.sgd(0.1), partner="own").method, problem, exchanges=("pairwise",)
+    )
     events = simulate_events(walks, network, rounds, evaluate_every=rounds)
     in_rounds = simulate(alg.gossip(problem, optax.sgd(0.1), W), rounds, evaluate_every=rounds)
     assert in_rounds.metrics.final["messages"] == events.metrics.final["messages"] == n * rounds
