@@ -19,3 +19,20 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     yield
     jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow those cases of a test that its ``by_default`` does not name."""
+    known: dict[str, set[str]] = {}
+    for item in items:
+        marker, case = item.get_closest_marker("by_default"), getattr(item, "callspec", None)
+        if marker is None or case is None:
+            continue
+        known.setdefault(item.nodeid.partition("[")[0], set(marker.args)).discard(case.id)
+        if case.id not in marker.args:
+            item.add_marker(pytest.mark.slow)
+    whole = len(items) > len(known) + 1000  # of a few that are asked for by name, others may be missing
+    stale = {name: left for name, left in known.items() if left}
+    if whole and stale:
+        raise pytest.UsageError(f"by_default names cases that there are not: {stale}")

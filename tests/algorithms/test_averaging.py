@@ -38,6 +38,7 @@ def over_seeds(problem: jg.learning.Problem, W: Mixing, conditions: Conditions, 
 GRAPHS = {"ring": t.ring(32), "path": t.path(32), "torus": t.torus(32, shape=(4, 8))}
 
 
+@pytest.mark.by_default("path")
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_chebyshev_leaves_each_mode_its_polynomial(graph: str) -> None:
     rounds = 60
@@ -54,6 +55,7 @@ def test_chebyshev_leaves_each_mode_its_polynomial(graph: str) -> None:
     assert slowest < lam[-2] ** rounds / 2  # plain averaging does not come near
 
 
+@pytest.mark.by_default("64-None")
 @pytest.mark.parametrize(("n", "rate"), [(64, None), (256, 0.98016)])
 def test_the_shift_register_contracts_at_the_predicted_rate(n: int, rate: float | None) -> None:
     rounds = 1500
@@ -73,6 +75,7 @@ def test_the_shift_register_contracts_at_the_predicted_rate(n: int, rate: float 
     assert rate is None or abs(c - rate) < 1e-4
 
 
+@pytest.mark.slow
 def test_the_potential_of_push_sum_falls_by_the_predicted_factor() -> None:
     n, rounds, seeds = 12, 8, 1000
     with jax.enable_x64(True):
@@ -94,6 +97,7 @@ def test_the_potential_of_push_sum_falls_by_the_predicted_factor() -> None:
     assert abs(ratios.mean() / p.push_sum_ratio(n) - 1) < 0.01
 
 
+@pytest.mark.slow
 def test_a_random_pair_of_all_takes_the_predicted_share() -> None:
     n = 24
     values = np.random.default_rng(0).normal(size=(n, 3))
@@ -105,6 +109,7 @@ def test_a_random_pair_of_all_takes_the_predicted_share() -> None:
     np.testing.assert_allclose(x.mean(1), 0, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_random_pairs_mix_by_boyds_matrix_in_the_mean() -> None:
     graph = t.star(6)
     with jax.enable_x64(True):
@@ -114,6 +119,7 @@ def test_random_pairs_mix_by_boyds_matrix_in_the_mean() -> None:
     np.testing.assert_allclose(np.einsum("sij,sij->s", x, x), 5, atol=1e-12)  # every tick is a projection of rank n − 1
 
 
+@pytest.mark.slow
 def test_the_averaging_time_of_random_pairs_is_within_boyds_bounds() -> None:
     n, epsilon, seeds, most = 16, 0.05, 400, 2000
     graph = t.ring(n)
@@ -141,6 +147,7 @@ def test_the_averaging_time_of_random_pairs_is_within_boyds_bounds() -> None:
 FAILING = {"ring": t.ring(16), "barabasi_albert": t.barabasi_albert(16, m=2, rng=0)}
 
 
+@pytest.mark.by_default("drop-ring")
 @pytest.mark.parametrize("graph", FAILING)
 @pytest.mark.parametrize("kind", ["link_drop", "drop"])
 def test_failing_links_leave_each_mode_the_predicted_moment(kind: str, graph: str) -> None:
@@ -161,6 +168,7 @@ def test_failing_links_leave_each_mode_the_predicted_moment(kind: str, graph: st
         np.testing.assert_allclose(drift, oracles.message_drop_drift(alpha, mu[1:], q, n), rtol=0.15)
 
 
+@pytest.mark.by_default("path")
 @pytest.mark.parametrize("graph", [t.path(9), t.binary_tree(15), t.star(7)], ids=lambda graph: graph.name)
 def test_the_relay_is_exact_once_every_node_has_been_heard_of(graph: jg.topology.Graph) -> None:
     n = graph.n_nodes

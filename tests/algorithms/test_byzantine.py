@@ -39,6 +39,7 @@ def averaged(adversary: Adversary | None, rule: Aggregation | None) -> tuple[flo
     return np.square(x - x.mean(0)).sum(1).mean(), np.square(x.mean(0) - MEAN).sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", ["oracle", "adaptive"])
 def test_clipping_undoes_dissensus(radius: str) -> None:
     attack = adversaries.dissensus(n_nodes=N, nodes=LIARS)
@@ -49,6 +50,7 @@ def test_clipping_undoes_dissensus(radius: str) -> None:
     assert drift < np.square(VALUES[:HONEST] - MEAN).sum(1).mean() / 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", ["oracle", "adaptive"])
 def test_clipping_bounds_what_a_constant_lie_moves(radius: str) -> None:
     attack = adversaries.constant(n_nodes=N, value=1e3, nodes=LIARS)

@@ -29,6 +29,7 @@ def late_rate(gamma: float, rounds: int, dimension: int = 2 * D) -> float:
     return moment_growth(algorithm, x - x.mean(0), rounds, rounds // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gamma", "quoted"), [(0.05, 0.997887), (0.1, 0.995733)])
 def test_choco_gossip_contracts_at_the_rate_of_its_second_moments(gamma: float, quoted: float) -> None:
     expected = p.radius(p.choco_second_moment(LAMBDA, gamma, KEPT))
@@ -37,6 +38,7 @@ def test_choco_gossip_contracts_at_the_rate_of_its_second_moments(gamma: float, 
         assert abs(late_rate(gamma, 2000) - expected) < 1e-4
 
 
+@pytest.mark.slow
 def test_beyond_the_largest_consensus_rate_choco_gossip_diverges() -> None:
     largest = p.crossing(lambda gamma: p.radius(p.choco_second_moment(LAMBDA, gamma, KEPT)) > 1, 0.01, 1.0, 1e-6)
     assert abs(largest - 0.1577) < 1e-4
@@ -48,6 +50,7 @@ def test_beyond_the_largest_consensus_rate_choco_gossip_diverges() -> None:
             assert (measured > 1) == (factor > 1)
 
 
+@pytest.mark.slow
 def test_one_round_has_the_predicted_second_moments() -> None:
     gamma, rounds = 0.1, 3
     rng = np.random.default_rng(0)

@@ -98,6 +98,15 @@ def test_the_cases_cover_the_registry() -> None:
     assert {case.name for case in CASES} == set(ALGORITHMS)
 
 
+@pytest.mark.by_default(
+    "k_gt local_steps=3 outer_rate=1.0",
+    "choco random_k",
+    "push_sum push_sum",
+    "averaging pairwise",
+    "muffliato gossip_steps=3",
+    "gradient_tracking form=atc",
+    "deep_squeeze sign",
+)
 @each
 def test_init_and_step_are_pure(case: Case) -> None:
     algorithm, key = case.make(quadratic()), jax.random.key(0)
@@ -110,6 +119,7 @@ def test_init_and_step_are_pure(case: Case) -> None:
         np.testing.assert_array_equal(*data)
 
 
+@pytest.mark.by_default("isolated", "push_sum push_sum", "isolated local_steps=3", "halving_windows")
 @each
 def test_one_node_is_plain_training(case: Case) -> None:
     if case.mixing in ("push", "pairwise", "fresh_regular", "push_sum_random"):
@@ -139,6 +149,7 @@ def test_plain_training_is_what_it_says() -> None:
     np.testing.assert_allclose(x_after(algorithm)[0], x, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.by_default("d2", "gossip weighting=age")
 @each
 def test_traffic_is_counted_exactly(case: Case) -> None:
     _, traffic = faultless(case)
@@ -147,6 +158,7 @@ def test_traffic_is_counted_exactly(case: Case) -> None:
     assert counting.to_int(traffic.metadata_bytes) == ROUNDS * case.messages * case.about
 
 
+@pytest.mark.by_default("averaging", "push_sum")
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_chunks_are_the_whole(name: str) -> None:
     case = next(case for case in CASES if case.name == name)
@@ -162,6 +174,15 @@ def test_chunks_are_the_whole(name: str) -> None:
     jax.tree.map(np.testing.assert_array_equal, whole.run.traffic, traffic)
 
 
+@pytest.mark.by_default(
+    "centralised",
+    "isolated local_steps=3",
+    "isolated",
+    "centralised local_steps=3",
+    "federated_averaging fraction=0.5 local_steps=3",
+    "federated_averaging",
+    "halving_windows",
+)
 @each
 def test_the_state_keeps_its_dtypes(case: Case) -> None:
     conditions = Conditions(drop=0.1, online=0.9, straggle=0.1)
@@ -197,6 +218,7 @@ def test_every_algorithm_documents_its_equation_and_source(name: str) -> None:
     assert "Args:" in described
 
 
+@pytest.mark.slow
 def test_the_complete_graph_with_one_local_step_is_centralised_sgd() -> None:
     problem = quadratic(init="same")
     W = jg.mixing.metropolis_hastings(t.complete(N))

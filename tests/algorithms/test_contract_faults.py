@@ -52,6 +52,7 @@ def starts(case: Case) -> np.ndarray:
     return np.asarray(algorithm.models(first_state(algorithm, run_key(3))))
 
 
+@pytest.mark.by_default("dsgd form=cta", "dsgd", "gossip local_steps=3", "federated_averaging")
 @these(of_a_network)
 def test_faults_do_as_much_as_they_say(case: Case) -> None:
     """None, all, or some: one compiled run, whose faults are arguments."""
@@ -75,6 +76,7 @@ def test_faults_do_as_much_as_they_say(case: Case) -> None:
         np.testing.assert_allclose(x(1, 1), starts(case), rtol=1e-6)
 
 
+@pytest.mark.by_default("dsgdm")
 @these(
     between_nodes, lambda case: bool(alone(case)) and case.name != "muffliato"
 )  # which adds noise also to lone nodes
@@ -84,12 +86,14 @@ def test_all_messages_dropped_is_isolated_training(case: Case) -> None:
     np.testing.assert_allclose(x, plain(N, case.steps), rtol=1e-5, atol=2e-6)
 
 
+@pytest.mark.by_default("relay_sgd tree")
 @these(lambda case: case in SPLIT)
 def test_a_split_that_never_happens_changes_nothing(case: Case) -> None:
     x = x_after(case.make(quadratic()), conditions=Conditions(split=2, split_at=100, heal_at=101))
     np.testing.assert_allclose(x, faultless(case)[0], rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.by_default("dsgd form=cta", "dsgd", "gossip local_steps=3")
 @these(of_a_network, lambda case: case.learns)
 def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
     """Whatever the tasks are, the models come out the same: no gradient reaches them."""
@@ -122,6 +126,7 @@ def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
         np.testing.assert_allclose(x.mean(0), starts(case).mean(0), atol=2e-6)
 
 
+@pytest.mark.by_default("chebyshev", "shift_register", "averaging", "centralised local_steps=3")
 @these(
     lambda case: not case.draws,
     lambda case: case.name != "halving_windows",  # who sums up whom goes by numbers; then all have the exact mean
@@ -148,6 +153,7 @@ def in_other_rows(graph: Graph) -> Graph:
     return dataclasses.replace(graph, order=Order(np.random.default_rng(5).permutation(N).astype(np.int32)))
 
 
+@pytest.mark.slow
 @these(
     lambda case: (
         case.draws

@@ -98,6 +98,7 @@ def test_exchanges_are_those_of_the_paper(case: Case) -> None:
     assert set(protocol.exchanges) <= set(EXCHANGES)
 
 
+@pytest.mark.by_default("asynchronous_push_sum", "gossip_learning own 2")
 @each
 def test_init_message_and_deliver_are_pure(case: Case) -> None:
     protocol = case.make(quadratic())
@@ -158,6 +159,7 @@ def test_every_protocol_documents_its_equation_and_source(name: str) -> None:
     assert "Args:" in described
 
 
+@pytest.mark.slow
 def test_requests_carry_no_model() -> None:
     case = CASES[0]
     final = simulate_events(case.make(quadratic()), network(case, exchange="pull"), CYCLES).metrics.final
@@ -179,6 +181,7 @@ def test_a_message_is_as_many_bytes_as_it_says(case: Case) -> None:
     assert sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(sent)) == N * protocol.bytes[0]
 
 
+@pytest.mark.by_default("gossip_learning")
 @once
 def test_where_every_message_is_lost_nobody_hears_of_another(case: Case) -> None:
     result, start = silent(case, network(case, drop=1.0))
@@ -189,6 +192,7 @@ def test_where_every_message_is_lost_nobody_hears_of_another(case: Case) -> None
     as_if_alone(case, result, start)
 
 
+@pytest.mark.by_default("asynchronous_push_sum")
 @once
 def test_a_node_that_is_alone_calls_nobody(case: Case) -> None:
     result, start = silent(case, network(case, 1))

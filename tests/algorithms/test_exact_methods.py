@@ -92,6 +92,7 @@ def linear_map(make: Callable[[jg.learning.Problem], Algorithm], leaves: tuple[s
     return np.concatenate([np.asarray(getattr(after, leaf)) for leaf in leaves])
 
 
+@pytest.mark.by_default("dsgdm 0.9", "dsgd dgd")
 @each
 def test_the_linear_map_of_a_step_has_the_predicted_spectrum(method: Method) -> None:
     with jax.enable_x64(True):
@@ -111,6 +112,7 @@ def test_the_linear_map_of_a_step_has_the_predicted_spectrum(method: Method) -> 
         assert abs(np.abs(found).max() - method.quoted) < 5e-5
 
 
+@pytest.mark.by_default("dsgd atc")
 @each
 def test_runs_contract_at_the_predicted_rate(method: Method) -> None:
     with jax.enable_x64(True):
@@ -120,6 +122,7 @@ def test_runs_contract_at_the_predicted_rate(method: Method) -> None:
     assert abs(measured / expected - 1) < 1e-3
 
 
+@pytest.mark.by_default("exact_diffusion", "k_gt 3 0.7")
 @each_exact
 def test_different_data_leave_no_bias(method: Method) -> None:
     with jax.enable_x64(True):
@@ -129,6 +132,7 @@ def test_different_data_leave_no_bias(method: Method) -> None:
     assert final["consensus_distance"] < 1e-9**2
 
 
+@pytest.mark.slow
 def test_push_diging_is_exact_on_a_directed_graph_at_the_predicted_rate() -> None:
     adjacency = DIRECTED != 0
     A = (adjacency + np.eye(N)) / (1 + adjacency.sum(0))
@@ -152,6 +156,7 @@ def test_push_diging_is_exact_on_a_directed_graph_at_the_predicted_rate() -> Non
     assert final["distance_to_optimum_mean"] < 1e-9**2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "known"),
     [(BIASED[2], 2 / 3), (EXACT[0], (2 / 3) ** 2 / 2), (EXACT[2], 1.0)],
@@ -188,6 +193,7 @@ def test_diging_diverges_at_a_step_that_extra_bears() -> None:
     assert (diging, extra) == ("diverged", "completed")
 
 
+@pytest.mark.slow
 def test_d2_is_unstable_once_an_eigenvalue_is_below_minus_one_third() -> None:
     eta = 1e-3
     with jax.enable_x64(True):
@@ -204,6 +210,7 @@ def test_d2_is_unstable_once_an_eigenvalue_is_below_minus_one_third() -> None:
     assert abs(lowest * -3 - 1) < 0.01
 
 
+@pytest.mark.by_default("dmsgd 0.9")
 @pytest.mark.parametrize("method", BIASED[3:], ids=str)
 def test_momentum_leaves_the_bias_of_the_step_it_acts_as(method: Method) -> None:
     eta, beta = 0.02, 0.9

@@ -30,6 +30,7 @@ M = W.as_matrix()
 START = np.asarray(run(W, 0).x)
 
 
+@pytest.mark.by_default("options3-<lambda>")
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
@@ -56,6 +57,7 @@ def test_scores_weigh_the_senders() -> None:
     np.testing.assert_allclose(run(W, scores=scores).x, x, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_weighing_by_samples_uses_their_number() -> None:
     rng = np.random.default_rng(0)
     data = jg.learning.datasets.synthetic(samples=300, features=4, rng=0)
@@ -106,6 +108,7 @@ def test_adams_own_counter_stays_with_its_moments() -> None:
     np.testing.assert_array_equal(aged[0].count, 0)
 
 
+@pytest.mark.slow
 def test_pegasos_on_one_sample_nodes_learns_spam_from_gossip() -> None:
     data = jg.learning.datasets.spambase()
     n = 414

@@ -40,6 +40,7 @@ def test_sizes_of_the_windows() -> None:
         assert all(big in (2 * small, 2 * small - 1) for small, big in itertools.pairwise(sizes))
 
 
+@pytest.mark.by_default("1")
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 7, 12, 24, 25, 100, 1000, 1023, 1025])
 def test_the_mean_is_exact_after_log2_n_rounds(n: int) -> None:
     values = np.random.default_rng(0).normal(size=(n, 2))
@@ -65,6 +66,7 @@ def test_each_round_has_the_mean_of_a_window() -> None:
             np.testing.assert_allclose(after(values, rounds)[0], expected, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_losses_leave_a_weighted_mean_and_go_away() -> None:
     n = 25
     with jax.enable_x64(True):

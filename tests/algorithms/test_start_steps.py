@@ -42,6 +42,7 @@ def by_hand(problem: jg.learning.Problem) -> tuple[np.ndarray, np.ndarray]:
 QUICK = ("dsgd", "averaging")
 
 
+@pytest.mark.by_default("averaging")
 @pytest.mark.parametrize(
     "case", [pytest.param(case, marks=[pytest.mark.slow] * (str(case) not in QUICK), id=str(case)) for case in LEARNERS]
 )
@@ -120,6 +121,7 @@ def test_models_of_sixteen_bits_are_rounded_once() -> None:
     np.testing.assert_array_equal(np.asarray(x), np.asarray(wide.astype(jnp.bfloat16)))
 
 
+@pytest.mark.slow
 def test_a_data_set_takes_the_number_where_the_task_is_made() -> None:
     data = jg.learning.datasets.synthetic(samples=60, features=3, rng=0)
     model = jg.learning.models.logistic((3,), 2)

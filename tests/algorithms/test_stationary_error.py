@@ -33,6 +33,7 @@ def stationary(algorithm: Algorithm, rounds: int = 1500, skip: int = 300) -> Err
     return Errors(*map(float, jax.jit(lambda: measuring.stationary(algorithm, rounds, skip))()))
 
 
+@pytest.mark.by_default("cta-barabasi_albert")
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("form", QUOTED)
 def test_the_floor_of_dsgd_is_the_predicted_one(form: str, graph: str) -> None:
@@ -46,6 +47,7 @@ def test_the_floor_of_dsgd_is_the_predicted_one(form: str, graph: str) -> None:
     assert abs(measured.total / (mean + net) - 1) < 0.01
 
 
+@pytest.mark.slow
 def test_the_engine_reports_the_same_floor() -> None:
     with jax.enable_x64(True):
         W = jg.mixing.metropolis_hastings(GRAPHS["ring"])
@@ -57,6 +59,7 @@ def test_the_engine_reports_the_same_floor() -> None:
     assert abs(metrics["consensus_distance"][75:].mean() / net - 1) < 0.01
 
 
+@pytest.mark.by_default("dgd")
 @pytest.mark.parametrize("form", QUOTED)
 def test_heterogeneity_biases_dsgd_by_the_predicted_amount(form: str) -> None:
     targets = np.random.default_rng(0).normal(size=(N, 20))
@@ -71,6 +74,7 @@ def test_heterogeneity_biases_dsgd_by_the_predicted_amount(form: str) -> None:
     assert abs(measured / ((p.bias_factor(form, lam, ETA) ** 2 * energy).sum() / N) - 1) < 1e-6
 
 
+@pytest.mark.by_default("atc")
 @pytest.mark.parametrize("form", QUOTED)
 def test_noise_and_heterogeneity_add_up(form: str) -> None:
     targets = np.tile(np.random.default_rng(0).normal(size=(N, 20)), D // 20)
@@ -85,6 +89,7 @@ def test_noise_and_heterogeneity_add_up(form: str) -> None:
     assert abs(measured.total / expected - 1) < 0.01
 
 
+@pytest.mark.slow
 def test_the_bias_of_gradient_push_is_that_of_its_fixed_point() -> None:
     targets = np.random.default_rng(0).normal(size=(N, 20))
     adjacency = np.random.default_rng(1).random((N, N)) < 0.2
@@ -99,6 +104,7 @@ def test_the_bias_of_gradient_push_is_that_of_its_fixed_point() -> None:
     np.testing.assert_allclose(x, oracles.sgp_fixed_point(A, targets, ETA), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_error_falls_as_one_over_the_number_of_nodes() -> None:
     sizes = np.array([4, 8, 16, 32, 64])
     measured = []
@@ -121,6 +127,7 @@ RANDOM = {
 }
 
 
+@pytest.mark.by_default("push_1")
 @pytest.mark.parametrize("kind", RANDOM)
 def test_a_random_graph_leaves_the_predicted_share_of_disagreement(kind: str) -> None:
     n, make, beta, quoted = RANDOM[kind]
@@ -144,6 +151,7 @@ CONSENSUS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CONSENSUS)
 def test_the_consensus_on_random_graphs_is_the_predicted_one(kind: str) -> None:
     n, make, beta = CONSENSUS[kind]
@@ -162,6 +170,7 @@ def test_local_sgd_is_as_far_apart_as_its_steps_since_it_agreed() -> None:
     assert abs(measured.mean / p.mean_error(N, D, ETA, S) - 1) < 0.02
 
 
+@pytest.mark.by_default("cta")
 @pytest.mark.parametrize("form", ["atc", "cta", "dgd"])
 def test_local_steps_leave_each_mode_the_predicted_error(form: str) -> None:
     with jax.enable_x64(True):

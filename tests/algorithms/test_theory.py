@@ -25,6 +25,7 @@ def contraction(W: jg.mixing.Operator, rounds: int = 3000) -> float:
     return float(jax.jit(lambda x: jax.lax.fori_loop(0, rounds, step, (x / jnp.linalg.norm(x), jnp.float64(1))))(x)[1])
 
 
+@pytest.mark.by_default("hypercube--", "star--")
 @pytest.mark.parametrize(
     ("graph", "rho", "rounds"),
     [
@@ -41,6 +42,7 @@ def test_disagreement_contracts_at_exactly_the_predicted_rate(graph, rho: float,
         assert abs(contraction(jg.mixing.metropolis_hastings(graph), rounds) - rho) < 1e-6
 
 
+@pytest.mark.slow
 def test_doubly_stochastic_mixing_keeps_the_column_means() -> None:
     with jax.enable_x64(True):
         for graph in (t.ring(13), t.star(13), t.barabasi_albert(50, m=2, rng=0), t.torus(15, shape=(3, 5))):

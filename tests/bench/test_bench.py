@@ -34,6 +34,7 @@ FAST = 1e-4
 POINT = Measured("star", (1000, 58), 1e-5, 1e-4, 2.0, 1998, "edge", 0.5, "scipy CSR @ X", 3e-4)
 
 
+@pytest.mark.by_default("matching-None-100", "logistic_step-1-100")
 @pytest.mark.parametrize(
     ("name", "traffic", "items"),
     [
@@ -63,6 +64,7 @@ def test_traffic_of_irregular_graphs_counts_the_mean_degree(name: str) -> None:
     assert case.traffic == pytest.approx((case.items / 100 + 2) / 2)
 
 
+@pytest.mark.by_default("ring", "complete_mean")
 @pytest.mark.parametrize("name", ["ring", "barabasi_albert", "complete_mean"])
 def test_the_program_and_the_reference_of_a_mixing_case_do_the_same(name: str) -> None:
     case = CASES[name](SMALL)
@@ -73,6 +75,7 @@ def test_the_program_and_the_reference_of_a_mixing_case_do_the_same(name: str) -
     np.testing.assert_allclose(np.asarray(case.rounds.state), x, rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["merge_update", "update_merge"])
 def test_the_numpy_round_is_the_round_of_the_engine(order: str) -> None:
     n, data = 101, datasets.spambase()
@@ -106,6 +109,7 @@ def test_the_numpy_logistic_step_is_the_programs() -> None:
     np.testing.assert_allclose(x, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_numpy_mlp_step_is_the_programs() -> None:
     rng = np.random.default_rng(0)
     data = datasets.from_arrays(rng.normal(size=(200, 6)), rng.integers(3, size=200))
@@ -141,6 +145,7 @@ def test_a_loop_counts_its_rounds_and_keeps_arrays_out_of_the_program() -> None:
     assert loop.scratch_bytes >= 0
 
 
+@pytest.mark.slow
 def test_rounds_that_diverge_are_not_timed() -> None:
     data = datasets.spambase()
     problem = classification(data, partitions.one_sample(data.y_train, 8), models.logistic((57,), 2))
@@ -173,6 +178,7 @@ def test_numbers_derived_from_a_measurement() -> None:
     assert POINT.record()["times_traffic"] == POINT.times_traffic
 
 
+@pytest.mark.slow
 def test_a_report_holds_each_chosen_case_in_the_order_of_the_registry() -> None:
     heard: list[str] = []
     report = bench(SMALL, only=("logistic_step", "ring"), repeats=1, sample_s=FAST, begun=heard.append)
@@ -277,6 +283,7 @@ def test_a_grid_is_timed_beside_its_runs_alone() -> None:
     assert all(way["seconds"] > 0 for way in record["ways"])
 
 
+@pytest.mark.slow
 def test_deliveries_are_timed_with_their_schedule() -> None:
     found = bench_events((64, 128), stretches=1, messages=512)
     assert [(one.setting, one.nodes) for one in found] == [(s, n) for s in ("calm", "failures") for n in (64, 128)]

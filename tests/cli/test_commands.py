@@ -52,6 +52,7 @@ def test_a_newcomer_gets_from_nothing_to_a_comparison(call: Callable[..., str], 
     assert (tmp_path / "compare.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_run_without_out_makes_a_folder_of_its_own(call: Callable[..., str], tmp_path: Path) -> None:
     call("new", "ring_sgd")
     call("run", "ring_sgd.toml", "--set", "rounds=2")
@@ -131,6 +132,7 @@ def test_every_command_explains_itself(command: str, call: Callable[..., str]) -
     assert "Usage:" in call(command, "--help")
 
 
+@pytest.mark.slow
 def test_bench_prints_a_table_or_json_and_draws(
     call: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def test_list_names_every_plot_and_the_sentence_it_proves(call: Call) -> None:
     assert "next: jaxgossip figure run consensus_contraction" in text
 
 
+@pytest.mark.slow
 def test_run_leaves_pictures_claims_and_a_page(call: Call, tmp_path: Path) -> None:
     code, text, err = call("run", "stability_thresholds", "--quick", "--out", "here", "--format", "svg, png")
     assert code == 0
@@ -51,6 +52,7 @@ def test_run_leaves_pictures_claims_and_a_page(call: Call, tmp_path: Path) -> No
     assert "[stability_thresholds.pdf](stability_thresholds.pdf)" in page(known)
 
 
+@pytest.mark.slow
 def test_a_claim_that_fails_ends_with_1_and_the_page_says_so(
     call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ def next_of(out: str) -> list[str]:
     return shlex.split(out.rsplit("next: ", maxsplit=1)[1])
 
 
+@pytest.mark.slow
 def test_accuracies_are_percentages_with_one_digit_everywhere(
     called: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,6 +55,7 @@ def test_accuracies_are_percentages_with_one_digit_everywhere(
     ]
 
 
+@pytest.mark.slow
 def test_the_next_command_compares_nothing_that_has_no_measurement_in_common(called: Call, tmp_path: Path) -> None:
     (tmp_path / "small.toml").write_text(SMALL)
     for name, record in {"ratings": '{"round": 0, "rmse_mean": 1.0}', "cut": '{"round": 0, "rm', "none": ""}.items():
@@ -66,6 +68,7 @@ def test_the_next_command_compares_nothing_that_has_no_measurement_in_common(cal
     assert (code, out.splitlines()[1]) == (0, "completed after 4 rounds earlier: nothing is left to do")
 
 
+@pytest.mark.by_default("validate")
 @pytest.mark.parametrize("command", ["validate", "plan"])
 def test_what_was_set_is_set_in_the_next_command_too(called: Call, tmp_path: Path, command: str) -> None:
     (tmp_path / "my run.toml").write_text(SMALL)

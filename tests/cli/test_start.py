@@ -34,6 +34,7 @@ def test_other_systems_have_no_such_file(tmp_path: Path) -> None:
     assert not wants_huge_pages(["run"], None, tmp_path / "nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given", [None, *(pytest.param(one, marks=pytest.mark.slow) for one in ("", "glibc.malloc.check=0"))]
 )

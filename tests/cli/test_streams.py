@@ -44,6 +44,7 @@ def shell(line: str, folder: Path) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "stdout", "stderr"),
     [

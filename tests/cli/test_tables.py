@@ -47,6 +47,7 @@ def test_what_is_alike_is_said_once_and_the_rest_stands_in_blocks(monkeypatch: p
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.data(), st.integers(1, 8), st.integers(1, 9), st.integers(60, 120))
 def test_no_line_is_too_wide_and_no_cell_is_lost(data: st.DataObject, n_rows: int, n_columns: int, width: int) -> None:

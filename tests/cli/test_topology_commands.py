@@ -84,6 +84,7 @@ def test_an_edge_list_is_shown_by_its_path(call: Callable[..., tuple[int, str, s
     assert "rounds to 1e-3        never" in text
 
 
+@pytest.mark.by_default("star")
 @pytest.mark.parametrize(
     "words",
     [
@@ -212,6 +213,7 @@ def test_optimize_tells_how_far_it_is(
     assert "ring: proof" in err
 
 
+@pytest.mark.slow
 def test_optimize_learns_weights_that_a_configuration_mixes_with(
     call: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
@@ -240,6 +242,10 @@ def test_optimize_learns_weights_that_a_configuration_mixes_with(
         build(load(config))
 
 
+@pytest.mark.by_default(
+    "words3-weights cannot be learnt on split.txt with 4 nodes: it is not connected",
+    "words2-weights cannot be learnt on static_exponential with 8 nodes: it is directed",
+)
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.runs.observer import Reporter
 from jaxgossip.experiment.runs.run import announced_build
@@ -52,6 +54,7 @@ def test_validate_says_what_the_data_are(called: Called, tmp_path: Path) -> None
     assert all(len(line) <= 80 for line in said[1].splitlines())
 
 
+@pytest.mark.slow
 def test_validate_shortens_what_is_many(called: Called, tmp_path: Path) -> None:
     rows = [f"{i % 26} 1:{i} 2:{i % 5 + 1}" for i in range(260)]
     (tmp_path / "mail.data").write_text("\n".join(rows))
@@ -91,6 +94,7 @@ def test_validate_says_what_variants_have_in_common(called: Called, tmp_path: Pa
     ]
 
 
+@pytest.mark.slow
 def test_validate_says_what_ratings_are(called: Called, tmp_path: Path) -> None:
     rows = "".join(f"{item},{user},{1 + item % 5}\n" for user in range(4) for item in range(6))
     (tmp_path / "r.csv").write_text("movieId,userId,rating\n" + rows)

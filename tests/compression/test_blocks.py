@@ -10,6 +10,7 @@ from jaxgossip.compression import by_blocks
 from jaxgossip.compression.blocks import BLOCK_BYTES
 
 
+@pytest.mark.by_default("7")
 @pytest.mark.parametrize("rows", [1, 7, 8])
 def test_blocks_are_the_whole_also_where_the_last_one_overlaps(rows: int) -> None:
     x, y = jnp.arange(24.0).reshape(8, 3), jnp.arange(8)
@@ -25,6 +26,7 @@ def test_blocks_are_the_whole_also_where_the_last_one_overlaps(rows: int) -> Non
     np.testing.assert_array_equal(found["double"], 2 * np.asarray(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fraction", [0.05, 0.5])
 def test_top_k_of_many_blocks_is_exact_with_ties_in_some_of_them(fraction: float) -> None:
     n, p = 2 * BLOCK_BYTES // 256 + 5, 64

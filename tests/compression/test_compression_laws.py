@@ -44,6 +44,7 @@ def test_every_entry_is_rounded_up_by_a_coin_of_its_own(levels: int) -> None:
     assert_follows(rows(np.rint(found * levels).astype(int)), law)
 
 
+@pytest.mark.slow
 def test_hashed_numbers_are_uniform_and_differ_by_node_and_column() -> None:
     found = drawn(lambda key: hashed_uniform(key, TWO, 2)).reshape(-1, 4)
     assert_distributed(found, lambda x: np.clip(x, 0, 1))

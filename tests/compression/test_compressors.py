@@ -54,6 +54,7 @@ def over_keys(compressor: Compressor, x: jax.Array, n: int) -> np.ndarray:
     return np.asarray(jax.jit(jax.vmap(lambda key: compressor(x, key)))(keys), np.float64)
 
 
+@pytest.mark.by_default("sign-shape24", "float16-shape18", "sign-shape16", "bfloat16-shape7")
 @pytest.mark.parametrize(
     ("compressor", "shape"),
     [*((c, (6, 37)) for c in VARIANTS), *((c, (4, 3)) for c in ALL), *((c, (5, 1)) for c in ALL)],
@@ -69,6 +70,7 @@ def test_permuting_nodes_permutes_results_bit_for_bit(compressor: Compressor, sh
     assert np.array_equal(permuted, sent[order])
 
 
+@pytest.mark.by_default("qsgd")
 @pytest.mark.parametrize("compressor", [top_k(), random_k(), qsgd(), low_rank()], ids=lambda c: c.name)
 def test_replicas_under_vmap_are_those_of_single_runs(compressor: Compressor) -> None:
     xs, keys = jnp.stack([rows(6, 37, 1), jnp.round(rows(6, 37, 2))]), jax.random.split(KEY, 2)
@@ -77,6 +79,7 @@ def test_replicas_under_vmap_are_those_of_single_runs(compressor: Compressor) ->
     np.testing.assert_allclose(together, np.stack(apart), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.by_default("qsgd-float32", "bfloat16-float32", "low_rank-float32", "top_k-float32")
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize("compressor", ALL, ids=lambda c: c.name)
 def test_zero_rows_stay_zero(compressor: Compressor, dtype) -> None:
@@ -96,6 +99,7 @@ def test_sixteen_bit_rows_are_computed_in_float32(compressor: Compressor) -> Non
     )
 
 
+@pytest.mark.by_default("bfloat16", "none")
 @pytest.mark.parametrize("compressor", ALL, ids=lambda c: c.name)
 def test_double_precision_is_kept(compressor: Compressor) -> None:
     """Scaling by 1 + 2⁻⁴⁰, which float32 cannot tell from one, scales the result: all but casts are homogeneous."""
@@ -121,6 +125,7 @@ def contraction(compressor: Compressor, row: np.ndarray, n: int = 4000) -> tuple
     return error.mean(), error.std() / math.sqrt(n) + 1e-6
 
 
+@pytest.mark.slow
 def test_random_k_contracts_by_exactly_k_over_p() -> None:
     row = np.asarray(rows(1, 20, 4))[0].astype(np.float64)
     error, spread = contraction(random_k(fraction=0.25), row)
@@ -129,6 +134,7 @@ def test_random_k_contracts_by_exactly_k_over_p() -> None:
     assert error == pytest.approx(20 / 5 - 1, abs=5 * spread)
 
 
+@pytest.mark.by_default("64-64")
 @pytest.mark.parametrize(("levels", "p"), [(1, 3), (4, 64), (64, 64)])
 def test_qsgd_contracts_by_one_over_tau(levels: int, p: int) -> None:
     row = np.random.default_rng(p).normal(size=p).astype(np.float32).astype(np.float64)
@@ -139,6 +145,7 @@ def test_qsgd_contracts_by_one_over_tau(levels: int, p: int) -> None:
     assert error <= tau - 1 + 5 * spread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compressor", [qsgd(levels=2, rescale=False), random_k(rescale=True)], ids=lambda c: c.name)
 def test_unscaled_qsgd_and_rescaled_random_k_are_unbiased(compressor: Compressor) -> None:
     row, n = np.linspace(-2, 3, 20), 40_000
@@ -168,6 +175,7 @@ def test_sign_contracts_by_the_density_of_the_row() -> None:
     assert np.all(np.unique(np.abs(sent[1])).size == 1)
 
 
+@pytest.mark.by_default("2")
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_low_rank_is_a_projection_exact_on_what_has_that_rank(rank: int) -> None:
     Q, rng = compiled(low_rank(rank=rank)), np.random.default_rng(2)
@@ -181,6 +189,7 @@ def test_low_rank_is_a_projection_exact_on_what_has_that_rank(rank: int) -> None
         np.testing.assert_allclose(Q(jnp.asarray(low), KEY), low, atol=2e-4)
 
 
+@pytest.mark.by_default("2")
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_low_rank_contracts_by_rank_over_side_on_average(rank: int) -> None:
     x = jnp.stack([jnp.eye(5).ravel(), rows(1, 25, 3)[0], jnp.asarray(np.random.default_rng(0).normal(size=25), "f4")])
@@ -195,6 +204,7 @@ def test_low_rank_of_full_rank_returns_the_row() -> None:
     np.testing.assert_allclose(compiled(low_rank(rank=3, rows=4))(x, KEY), x, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.by_default("compressor1-8")
 @pytest.mark.parametrize(("compressor", "bits"), [(float16(), 11), (bfloat16(), 8)])
 def test_casts_round_to_their_precision(compressor: Compressor, bits: int) -> None:
     x = rows(20, 37)
@@ -274,6 +284,7 @@ def test_the_registry_names_what_its_builders_make() -> None:
     assert [compressor.name for compressor in ALL] == list(COMPRESSORS)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31), st.sampled_from([0.02, 0.3, 0.7, 1.0]), st.sampled_from([1, 3, 40]), st.booleans())
 def test_top_k_keeps_exactly_the_k_largest_lower_columns_first(seed: int, fraction: float, p: int, ties: bool) -> None:
@@ -294,6 +305,7 @@ def top_k_of(fraction: float) -> Compressor:
     return top_k(fraction=fraction)
 
 
+@pytest.mark.slow
 def test_top_k_keeps_what_is_there_if_it_is_less_than_k() -> None:
     x = jnp.zeros((2, 40)).at[0, 7].set(-3).at[1, 39].set(1e-40)
     for fraction in (0.1, 0.5):
@@ -302,6 +314,7 @@ def test_top_k_keeps_what_is_there_if_it_is_less_than_k() -> None:
         )
 
 
+@pytest.mark.slow
 def test_top_k_contracts_at_least_by_k_over_p() -> None:
     x = np.asarray(rows(40, 37)).astype(np.float64)
     x[0] = 1  # where it is met
@@ -310,6 +323,7 @@ def test_top_k_contracts_at_least_by_k_over_p() -> None:
     assert error[0] == pytest.approx(1 - 4 / 37)
 
 
+@pytest.mark.slow
 def test_random_k_draws_every_column_alike_and_nodes_in_independent_pairs() -> None:
     n, p, k, rounds = 40, 10, 3, 3000
     kept = over_keys(random_k(fraction=k / p), jnp.ones((n, p)), rounds) != 0

@@ -10,6 +10,7 @@ from jaxgossip.compression import COMPRESSORS, empty_memory, feedback, sign
 ROUNDS = 30
 
 
+@pytest.mark.by_default("none-bfloat16", "sign-float32")
 @pytest.mark.parametrize(
     ("name", "dtype"), [*((name, jnp.float32) for name in COMPRESSORS), ("qsgd", jnp.bfloat16), ("none", jnp.bfloat16)]
 )
@@ -37,6 +38,7 @@ def test_one_round_by_hand() -> None:
     np.testing.assert_allclose(left, [[1.0, 1.0]])
 
 
+@pytest.mark.slow
 def test_nodes_pass_through() -> None:
     order = jnp.array([2, 0, 1], jnp.int32)
     x = jax.random.normal(jax.random.key(0), (3, 20))

@@ -74,6 +74,7 @@ def test_every_bit_of_key_node_and_column_turns_half_of_the_bits() -> None:
     assert np.unpackbits((base[:, ::2] ^ base[:, 1::2]).view(np.uint8)).mean() == pytest.approx(0.5, abs=0.002)
 
 
+@pytest.mark.slow
 def test_a_draw_is_a_function_of_key_node_and_column() -> None:
     order = np.random.default_rng(0).permutation(N).astype(np.int32)
     u = np.asarray(DRAWS(KEYS[0], NODES, P))

@@ -19,6 +19,7 @@ WRITES = {"write_text", "write_bytes", "mkdir", "makedirs", "unlink", "rmdir", "
 ELSEWHERE = {"bench/grids.py": "scratch of a benchmark", "cli/terminal/output.py": "the null device"}
 
 
+@pytest.mark.slow
 def test_nothing_else_in_the_package_writes_to_the_disk() -> None:
     for path in PACKAGE.rglob("*.py"):
         name = str(path.relative_to(PACKAGE))

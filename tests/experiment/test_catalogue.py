@@ -38,6 +38,9 @@ FIXED = {"karate": 34, "davis": 32}
 """Topologies whose number of nodes nobody chooses."""
 
 
+@pytest.mark.by_default(
+    "watts_strogatz", "barabasi_albert", "random_geometric", "connected_caveman", "static_exponential", "lollipop"
+)
 @pytest.mark.parametrize("kind", [kind for kind in TOPOLOGIES if kind != "edge_list"])
 def test_every_topology_builds_from_a_configuration(kind: str) -> None:
     keys = [f'kind="{kind}"', *([] if kind in FIXED else ["nodes=16"]), *filter(None, [TOPOLOGY.get(kind)])]

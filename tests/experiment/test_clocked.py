@@ -111,6 +111,7 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "clocked.toml"
 
 
+@pytest.mark.by_default("randomised")
 @pytest.mark.parametrize("name", CASES)
 def test_a_configuration_runs_and_says_what_it_is(name: str, text: Path, tmp_path: Path) -> None:
     config = load(text, CASES[name].settings)
@@ -146,6 +147,7 @@ def test_the_cases_name_every_kind_and_every_exchange(text: Path) -> None:
     assert {schedule.receive for schedule in schedules} == {"at_once", "pass_through", "cached"}
 
 
+@pytest.mark.slow
 def test_a_file_of_messages_takes_the_place_of_drawn_ones(text: Path, tmp_path: Path) -> None:
     lines = [
         "sender,receiver,sent_s,arrives_s,fate",
@@ -296,6 +298,7 @@ def test_what_cannot_be_built_is_named(settings: list[str], message: str, text: 
     assert caught.value.message == message
 
 
+@pytest.mark.slow
 def test_a_grid_runs_one_by_one_and_fills_its_folder(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -329,6 +332,7 @@ def test_a_plan_tells_of_copies_in_flight_and_of_time(
     assert f"{CYCLES} rounds in " in told
 
 
+@pytest.mark.slow
 def test_a_plan_counts_the_copies_in_flight(text: Path) -> None:
     held = {
         seconds: footprint(build(load(text, [f"delay={{kind='constant', seconds={seconds}}}", "topology.nodes=64"])))

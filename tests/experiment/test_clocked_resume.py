@@ -84,6 +84,7 @@ def told(folder: Path) -> tuple[list[dict], dict[str, np.ndarray]]:
 LONG = ("masses", "gradients")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in CASES])
 def test_a_stopped_run_goes_on_bit_for_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "draw_summary", lambda _: None)
@@ -101,6 +102,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(name: str, tmp_path: Path, monkeypatc
         _same(told(folder), (records, arrays))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "draw_summary", lambda _: None)
     config = load(TEXT)

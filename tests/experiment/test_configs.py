@@ -46,6 +46,7 @@ def test_a_config_opens_with_what_to_look_at(path: Path) -> None:
     assert examples()[path.stem]
 
 
+@pytest.mark.slow
 def test_the_names_of_ones_own_nodes_stand_beside_their_scores(tmp_path: Path) -> None:
     (tmp_path / "friends.txt").write_text("Anna Bob\nBob Carl\n" + f"Carl {'D' * 300}\n")
     graph = f"topology={{kind='edge_list', path='{tmp_path / 'friends.txt'}'}}"
@@ -61,6 +62,7 @@ def test_the_names_of_ones_own_nodes_stand_beside_their_scores(tmp_path: Path) -
     assert f"(node {found.node_names[errors.argmax()]})" in footnote(found)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
@@ -95,6 +97,7 @@ def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Pat
     assert load(resolved_toml(config)) == config
 
 
+@pytest.mark.slow
 def test_the_resolved_config_gives_the_same_run(tmp_path: Path) -> None:
     config = load(examples_folder() / "own_graph.toml", ["rounds=4", "evaluation.baselines=[]"])
     first = run(config, out=tmp_path / "a")
@@ -106,6 +109,7 @@ def test_the_resolved_config_gives_the_same_run(tmp_path: Path) -> None:
     assert values[0] == values[1]
 
 
+@pytest.mark.slow
 def test_own_builders_in_a_file_are_as_good_as_ours(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("SIDES = (4, 6)\n")
     (tmp_path / "mine.py").write_text(
@@ -157,6 +161,7 @@ baselines = []
     assert json.loads((tmp_path / "run" / "manifest.json").read_text())["graph"]["nodes"] == 24
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_is_invisible_in_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jaxgossip.experiment.build import experiment as builder
 

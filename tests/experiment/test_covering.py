@@ -45,6 +45,7 @@ def checked(row: Row, folder: Path) -> Config:
     return validate(tree(row, folder), folder=folder)
 
 
+@pytest.mark.by_default("events")
 @every
 def test_every_pair_stands_in_a_row_or_is_refused(which: str) -> None:
     array, others = arrays()[which], arrays()["rounds"]
@@ -96,6 +97,7 @@ def build_and_trace(rows: Sequence[Row], folder: Path) -> None:
             raise AssertionError(f"{type(error).__name__} of {dict(row)}") from error
 
 
+@pytest.mark.slow
 @every
 def test_rows_are_built_and_traced(which: str, tmp_path: Path) -> None:
     build_and_trace(arrays()[which].rows[: FIRST[which]], tmp_path)
@@ -129,6 +131,7 @@ def assert_refused(table: Mapping[str, Any], folder: Path, shared: Shared) -> st
     return f"{raised.value.message}; {raised.value.hint}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 32))])
 @every
 def test_what_is_refused_names_its_section_and_the_way_out(which: str, part: int, tmp_path: Path) -> None:
@@ -138,6 +141,7 @@ def test_what_is_refused_names_its_section_and_the_way_out(which: str, part: int
         assert any(re.search(rf"\b{IN_WORDS.get(name, name)}\b", said) for name, _ in pair), (pair, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("every_kind", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_sections_of_rounds_and_those_of_clocks_do_not_mix(every_kind: bool, tmp_path: Path) -> None:
     catalogue, shared = standard(), Shared()

@@ -78,6 +78,7 @@ CHANGES: dict[str, tuple[Callable[[list[str]], list[str]], str]] = {
 }
 
 
+@pytest.mark.by_default("words", "a record twice", "a cut in a line", "a key less", "nothing", "bytes")
 @pytest.mark.parametrize("name", CHANGES)
 def test_records_that_the_run_did_not_write_are_refused_with_file_and_line(name: str, copy) -> None:
     change, message = CHANGES[name]
@@ -211,6 +212,7 @@ def test_a_manifest_without_what_a_run_can_do_without_is_enough(copy, made) -> N
 NOTES = ["", "{", "[]", "3", "{}", '{"sha256": 3}', "\0\1", "[" * 100_000, '{"round": 6, "sha256": "0"}']
 
 
+@pytest.mark.by_default("other arrays", '{"sha256": 3}', "{}")
 @pytest.mark.parametrize("text", [*NOTES, "edited", "cut arrays", "no arrays", "other arrays"])
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(text: str, copy, made) -> None:
     out = copy("stopped")
@@ -303,6 +305,7 @@ def test_two_do_not_work_in_one_folder(tmp_path: Path) -> None:
     assert not (out / ".lock").exists()
 
 
+@pytest.mark.by_default("left2", "left4", "left1")
 @pytest.mark.parametrize("left", [["config.toml"], ["manifest.json"], ["config.toml.17.tmp"], [".lock"], []])
 def test_what_a_kill_left_of_a_folder_that_was_made_is_nothing(left: list[str], copy, tmp_path: Path) -> None:
     complete = copy("complete")

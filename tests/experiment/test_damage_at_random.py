@@ -61,6 +61,7 @@ def read(out: Path) -> None:
     labels.points([loaded])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, 9))])
 def test_random_damage_is_told_or_changes_nothing(part: int, made: dict[str, Path], tmp_path: Path) -> None:
     whole = made["complete"]

@@ -21,6 +21,7 @@ def configured(folder: Path, name: str, *overrides: str):
     return load(TABLE.replace("DATA", name), overrides, folder=folder)
 
 
+@pytest.mark.by_default("sub/a")
 @pytest.mark.parametrize("name", ["a.data", "a", "a.csv", "a.txt.gz", "sub/a"])
 def test_a_file_is_a_data_set_whatever_it_is_called(name: str, tmp_path: Path) -> None:
     path = tmp_path / name

@@ -152,6 +152,9 @@ TABLE = {
 }  # fmt: skip
 
 
+@pytest.mark.by_default(
+    "an own algorithm of another type", "an own topology that is no graph", "an own function that fails"
+)
 @pytest.mark.parametrize("case", TABLE)
 def test_a_mistake_gives_one_clear_message_and_its_exit_code(
     case: str, folder: Path, call: Callable[..., Call]
@@ -167,6 +170,7 @@ def test_a_mistake_gives_one_clear_message_and_its_exit_code(
     assert (folder / "full" / "precious.txt").read_text() == "keep me"
 
 
+@pytest.mark.slow
 def test_a_diverged_run_keeps_what_was_measured(folder: Path, call: Callable[..., Call]) -> None:
     words = TABLE["a run that diverges"][0]
     call(*words, "--out", "out")

@@ -79,6 +79,7 @@ def test_a_grid_of_nodes_with_sessions_is_each_run_alone(config, tmp_path, optio
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))
 
 
+@pytest.mark.slow
 def test_samples_of_unequal_nodes_are_taken_whole_in_programs_of_their_own(config, tmp_path) -> None:
     grid, listener = expand(config, [], 2, ["partition.kind=dirichlet", "learning.batch_size=0"]), Listener()
     run_grid(grid, tmp_path / "out", reporter=listener)
@@ -87,6 +88,7 @@ def test_samples_of_unequal_nodes_are_taken_whole_in_programs_of_their_own(confi
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))
 
 
+@pytest.mark.slow
 def test_a_replica_stays_what_it_is_when_replicas_are_added(config, tmp_path) -> None:
     few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 2)
     many = expand(config, ["optimizer.learning_rate=0.1,0.2,0.3"], 5)
@@ -97,6 +99,7 @@ def test_a_replica_stays_what_it_is_when_replicas_are_added(config, tmp_path) ->
         assert_same(mine, its)
 
 
+@pytest.mark.slow
 def test_one_that_diverges_stops_no_other(config, tmp_path) -> None:
     overrides = ["learning.batch_size=1", "rounds=40"]
     tree = (
@@ -181,6 +184,7 @@ def test_numbers_that_rule_faults_out_stay_in_the_program(config) -> None:
     assert [len(lifted_numbers(run)) for run in grid.runs] == [1, 2, 2, 3]
 
 
+@pytest.mark.slow
 def test_runs_of_two_precisions_share_no_table_of_weights(config, tmp_path) -> None:
     shared = grid_run.Shared()
     for run in expand(config, ["device.dtype=float32,float64"], 1, ["topology={kind='star', nodes=40}"]).runs:
@@ -206,6 +210,7 @@ def test_draws_under_vmap_are_those_alone() -> None:
     np.testing.assert_array_equal(both[1], jax.random.bits(jax.random.key(1), (5,)))
 
 
+@pytest.mark.slow
 def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(grid_run, "available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
     grid, listener = expand(config, ["optimizer.learning_rate=0.1,0.2"], 3), Listener()

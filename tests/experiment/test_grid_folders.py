@@ -13,6 +13,7 @@ from jaxgossip.experiment.sweeps.variants import sweep, variants
 from tests.experiment.grid_cases import TEXT, Impatient, Listener, alone, assert_same, records
 
 
+@pytest.mark.slow
 def test_a_stopped_grid_goes_on_where_it_was(config, tmp_path) -> None:
     grid, out = expand(config, ["topology.kind=ring,complete,star"], 2), tmp_path / "out"
     first = run_grid(grid, out, reporter=Listener(most_groups=2))
@@ -31,6 +32,7 @@ def test_a_stopped_grid_goes_on_where_it_was(config, tmp_path) -> None:
     assert run_grid(grid, out).kept == 6
 
 
+@pytest.mark.slow
 def test_a_grid_grows_in_its_folder_by_values_and_seeds(config, tmp_path) -> None:
     few, out = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1), tmp_path / "out"
     run_grid(few, out)
@@ -48,6 +50,7 @@ def test_a_grid_grows_in_its_folder_by_values_and_seeds(config, tmp_path) -> Non
         run_grid(expand(config, ["optimizer.learning_rate=0.1,0.3,0.2,0.4"], 1), out)  # neither holds the other
 
 
+@pytest.mark.slow
 def test_a_group_that_was_stopped_goes_on_from_its_checkpoint_with_the_same_bits(config, tmp_path) -> None:
     grid = expand(config, ["optimizer.learning_rate=0.1,1e38"], 2, ["rounds=20", "checkpoint.every_s=0"])
     run_grid(grid, tmp_path / "whole")
@@ -69,6 +72,7 @@ def test_a_group_that_was_stopped_goes_on_from_its_checkpoint_with_the_same_bits
         assert one == other
 
 
+@pytest.mark.slow
 def test_a_grid_that_grows_goes_on_with_the_group_that_was_stopped(config, tmp_path) -> None:
     overrides = ["rounds=20"]
     few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1, overrides)
@@ -87,6 +91,7 @@ def test_a_grid_that_grows_goes_on_with_the_group_that_was_stopped(config, tmp_p
     assert_same(records(tmp_path / "out" / many.runs[1].config.name), alone(many.runs[1]))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_runs_is_of_no_use(config, tmp_path) -> None:
     grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1), tmp_path / "out"
     run_grid(grid, out, reporter=Impatient(3))
@@ -101,6 +106,7 @@ def test_a_checkpoint_of_other_runs_is_of_no_use(config, tmp_path) -> None:
     assert_same(records(out / grid.runs[1].config.name), alone(grid.runs[1]))
 
 
+@pytest.mark.slow
 def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -> None:
     out = tmp_path / "out"
     run_grid(expand(config, ["optimizer.learning_rate=0.1,0.2"]), out)
@@ -137,6 +143,7 @@ def test_what_cannot_be_built_is_told_before_anything_runs(config, tmp_path) -> 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_a_grid_takes_no_variants_and_stale_runs_are_run_again(config, tmp_path) -> None:
     grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"]), tmp_path / "out"
     run_grid(grid, out)

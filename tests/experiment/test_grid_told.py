@@ -73,6 +73,7 @@ def test_the_table_has_bands_from_three_seeds_on() -> None:
     assert list(one) == ["a", "seeds", "test accuracy, mean", "worst node", "consensus distance"]
 
 
+@pytest.mark.slow
 def test_a_grid_tells_all_on_the_command_line(config, tmp_path, capsys, monkeypatch) -> None:
     from jaxgossip.cli import main
 
@@ -99,6 +100,7 @@ def test_a_grid_tells_all_on_the_command_line(config, tmp_path, capsys, monkeypa
     assert (out / "compare.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_what_is_told_of_a_single_run_and_of_none(config, tmp_path, capsys, monkeypatch) -> None:
     def typed(*words: str) -> str:
         monkeypatch.setattr("sys.argv", ["jaxgossip", *words])
@@ -127,6 +129,7 @@ def test_what_is_told_of_a_single_run_and_of_none(config, tmp_path, capsys, monk
     assert any("a run of a grid keeps" in text.get_text() for axes in figure.axes for text in axes.texts)
 
 
+@pytest.mark.slow
 def test_compare_takes_a_sweep_and_draws_bands_over_its_seeds(config, tmp_path, monkeypatch, capsys) -> None:
     grid = expand(config, ["topology.kind=ring,star", "optimizer.learning_rate=0.1"], 2)
     run_grid(grid, tmp_path / "out")

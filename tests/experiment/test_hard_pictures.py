@@ -103,6 +103,7 @@ def drawn(picture, kind, case):
     return figure
 
 
+@pytest.mark.by_default("accuracy-no bytes-comparison by bytes")
 @pytest.mark.parametrize(("kind", "case", "picture"), sorted(DEFAULT))
 def test_pictures_hold_what_they_have_no_number_of(kind, case, picture) -> None:
     drawn(picture, kind, case)
@@ -117,6 +118,7 @@ def test_every_picture_holds_whatever_was_measured(kind, picture) -> None:
         drawn(picture, kind, case)
 
 
+@pytest.mark.by_default("accuracy")
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_table_holds_whatever_was_measured(kind) -> None:
     other = a_run(kind, name="other")

@@ -67,6 +67,7 @@ def test_every_file_that_a_configuration_names_has_its_digest(tmp_path: Path) ->
     assert inputs.digests(load(TEXT)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["graph.txt", pytest.param("run/config.toml", marks=pytest.mark.slow)])
 def test_a_run_whose_inputs_have_changed_goes_on_only_if_it_is_told_to(name: str, config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
@@ -140,6 +141,7 @@ def test_a_run_that_is_told_to_goes_on_with_other_evaluations(tmp_path: Path) ->
     assert resume(out).status == "completed"
 
 
+@pytest.mark.slow
 def test_a_group_that_has_ended_before_its_files_changed_gets_no_folders(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +166,7 @@ def _as_the_first_release_had_it(run: Path) -> None:
     (run / "manifest.json").write_text(json.dumps(manifest))
 
 
+@pytest.mark.slow
 def test_a_sweep_of_the_first_release_goes_on(tmp_path: Path) -> None:
     path, out = tmp_path / "small.toml", tmp_path / "out"
     path.write_text(TEXT + VARIANTS)
@@ -177,6 +180,7 @@ def test_a_sweep_of_the_first_release_goes_on(tmp_path: Path) -> None:
         sweep(variants(path, ["rounds=5"]), out)
 
 
+@pytest.mark.slow
 def test_a_grid_of_the_first_release_grows(tmp_path: Path) -> None:
     path, out = tmp_path / "small.toml", tmp_path / "out"
     path.write_text(TEXT)

@@ -151,6 +151,7 @@ def parts(sampled: int, *sampled_cases: str) -> list[Any]:
     return [*every, *(pytest.param(name, 3, sampled, id=f"{name}-sample") for name in sampled_cases)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "part", "of"), parts(40, "run", "grid"))
 def test_what_is_killed_at_any_file_operation_goes_on_to_the_same_bits(
     name: str, part: int, of: int, whole, tmp_path: Path
@@ -164,6 +165,7 @@ def test_what_is_killed_at_any_file_operation_goes_on_to_the_same_bits(
         assert outcome(out) == expected, f"killed at point {number} of {len(points)}: {sorted(points[number])}"
 
 
+@pytest.mark.by_default("run-sample")
 @pytest.mark.parametrize(("name", "part", "of"), parts(60, "run", "sweep"))
 def test_what_finds_the_disk_full_names_the_file_and_goes_on_once_there_is_room(
     name: str, part: int, of: int, whole, tmp_path: Path

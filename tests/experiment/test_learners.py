@@ -26,6 +26,7 @@ def learner(tmp_path: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", LEARNERS)
 def test_what_is_measured_reaches_records_scores_tables_and_the_picture(
     measure: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

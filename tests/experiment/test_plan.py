@@ -26,6 +26,7 @@ def config(*settings: str) -> Config:
     return load(CONFIGS / "million.toml", ["topology.nodes=3000", *common, *settings])
 
 
+@pytest.mark.slow
 def test_models_and_scratch_are_those_of_the_compiled_programs() -> None:
     experiment = build(config())
     found = memory_plan(experiment)
@@ -42,6 +43,7 @@ def test_models_and_scratch_are_those_of_the_compiled_programs() -> None:
     assert (found.nodes, found.parameters, found.links) == (3000, 58, 3000 * 2999)
 
 
+@pytest.mark.slow
 def test_rounds_are_timed_on_the_device_at_hand() -> None:
     found = plan(config())
     assert found.round_s is not None
@@ -49,6 +51,7 @@ def test_rounds_are_timed_on_the_device_at_hand() -> None:
     assert json.loads(json.dumps(found.record()))["fits"] is True
 
 
+@pytest.mark.slow
 def test_a_larger_network_is_timed_by_a_smaller_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "CALIBRATION_BYTES", 2**17)
     small = plans._resized(config(), 512)
@@ -79,6 +82,7 @@ def test_what_cannot_be_built_is_refused_by_an_outline(nodes: int) -> None:
     assert 10**5 < found.largest < 10**9
 
 
+@pytest.mark.slow
 def test_a_run_is_refused_with_its_breakdown_unless_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "available_bytes", lambda: 1000)
     monkeypatch.setattr(plans, "resident_bytes", lambda: 0)
@@ -88,6 +92,7 @@ def test_a_run_is_refused_with_its_breakdown_unless_forced(tmp_path: Path, monke
     assert run(config(), out=tmp_path / "run", force=True).status == "completed"
 
 
+@pytest.mark.slow
 def test_a_minibatch_that_memory_cannot_hold_is_refused_before_it_is_drawn(tmp_path: Path) -> None:
     learning = "learning={dataset='synthetic', model='logistic', batch_size=1_000_000_000}"
     large = load(CONFIGS / "ring_sgd.toml", [learning, "partition={kind='iid'}"])
@@ -99,6 +104,7 @@ def test_a_minibatch_that_memory_cannot_hold_is_refused_before_it_is_drawn(tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_dense_graph_is_refused_by_its_links_unless_forced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dense = [
         "topology={kind='erdos_renyi', nodes=80_000, p=0.6}",

@@ -171,6 +171,7 @@ def test_a_run_that_was_killed_early_is_read_and_drawn(make):
     assert any("known when a run ends" in text for text in words(summary(run)))
 
 
+@pytest.mark.slow
 def test_the_marker_of_a_diverged_baseline_is_not_a_measurement(make):
     folder = make()
     path = folder / "baselines" / "isolated.jsonl"
@@ -202,6 +203,7 @@ def test_final_numbers_and_their_table(make):
     assert [row["measured"] for row in mixed] == ["test accuracy", "squared distance to the optimum"]
 
 
+@pytest.mark.slow
 def test_the_summary_draws_the_records(make):
     run = RunData.load(make(baselines=("isolated", "centralised")))
     figure = summary(run)
@@ -331,6 +333,7 @@ def test_only_what_is_common_can_be_compared(make):
         compare(runs[:1] * (MAX_RUNS + 1))
 
 
+@pytest.mark.slow
 def test_a_picture_is_written_without_global_state(make, tmp_path):
     folder = make()
     code = f"""

@@ -54,6 +54,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.by_default("pushes that are to be told apart")
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_refusal_names_the_culprit_and_the_way_out(case: str) -> None:
     settings, message, ways_out = REFUSED[case]
@@ -73,6 +74,7 @@ def test_what_can_be_told_apart_is_built(settings: Sequence[str]) -> None:
 IDLE = ["network.noise=0.1", "adversary.kind=ipm", "aggregation.kind=median"]
 
 
+@pytest.mark.by_default("centralised-centralised learner")
 @pytest.mark.parametrize(
     ("algorithm", "name"),
     [
@@ -96,6 +98,7 @@ def test_a_run_says_which_sections_do_nothing_there(algorithm: str, name: str) -
     assert len(listener.notes) == 1
 
 
+@pytest.mark.slow
 def test_a_grid_says_once_of_each_method_which_sections_do_nothing_there(tmp_path: Path) -> None:
     path, listener = tmp_path / "small.toml", Listener()
     path.write_text(CLASSES.replace("rounds = 7", "rounds = 1"))
@@ -105,6 +108,12 @@ def test_a_grid_says_once_of_each_method_which_sections_do_nothing_there(tmp_pat
     assert sum("without effect" in note for note in listener.notes) == 1
 
 
+@pytest.mark.by_default(
+    "aggregation.kind=median-aggregation-relay_sgd",
+    "aggregation.kind=median-aggregation-power_gossip",
+    "adversary.kind=ipm-adversary-power_gossip",
+    "adversary.kind=ipm-adversary-relay_sgd",
+)
 @pytest.mark.parametrize("algorithm", ["power_gossip", "relay_sgd"])
 @pytest.mark.parametrize(
     ("setting", "culprit"),

@@ -86,6 +86,7 @@ def resumed_equals_whole(folder: Path, whole: Path) -> None:
     assert json.loads((folder / "manifest.json").read_text())["status"] == "completed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment",
     [
@@ -119,6 +120,7 @@ def test_a_killed_run_resumes_exactly(moment: str, whole: Path, tmp_path: Path) 
     resumed_equals_whole(out, whole)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on_and_does(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "killed.toml").write_text(CONFIG)
     process = subprocess.Popen(
@@ -139,6 +141,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(whole: Path, tmp_path: Pa
     resumed_equals_whole(tmp_path / "run", whole)
 
 
+@pytest.mark.slow
 def test_a_finished_run_has_nothing_to_resume(whole: Path) -> None:
     before = (whole / "metrics.jsonl").read_bytes()
     done = subprocess.run(command("resume", str(whole)), check=True, capture_output=True, text=True)

@@ -24,6 +24,7 @@ def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "draw_summary", lambda _: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [TEXT, pytest.param(BY_CLOCKS, marks=pytest.mark.slow)], ids=["rounds", "clocks"])
 def test_a_stopped_run_goes_on_bit_for_bit_and_starts_elsewhere_than_without(text: str, tmp_path: Path) -> None:
     config = load(text, [*STEPS, "checkpoint.every_s=0.0"])

@@ -64,6 +64,7 @@ def test_a_table_that_names_a_kind_replaces_and_any_other_merges(config: Path) -
     assert [one.config.rounds for one in variants(config, ["rounds=4"])] == [4, 4]
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_all_keeps_what_is_complete_and_tells_all(config: Path, tmp_path: Path) -> None:
     found, out = variants(config), tmp_path / "out"
     outcomes = sweep(found, out)
@@ -152,6 +153,7 @@ def test_sections_that_do_not_go_together_are_named(tmp_path: Path, overrides: l
         load(path, overrides)
 
 
+@pytest.mark.slow
 def test_every_method_can_be_timed() -> None:
     setting = Setting(nodes=100, params=5)
     (found,) = bench_methods(setting, only=["relay_sgd"], repeats=1, sample_s=1e-3)

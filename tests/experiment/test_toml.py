@@ -22,6 +22,7 @@ VALUES = st.recursive(
 TREES = st.dictionaries(TEXTS, VALUES, max_size=4)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(TREES)
 def test_what_is_written_reads_back_as_it_was(tree):

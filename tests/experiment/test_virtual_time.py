@@ -97,6 +97,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
+@pytest.mark.slow
 def test_a_run_keeps_its_virtual_time_and_when_it_reached_its_target(folders: dict[str, Path]) -> None:
     timed, other, plain = (RunData.load(folder) for folder in folders.values())
     assert (np.diff(timed.column("virtual_s")) > 0).all()
@@ -142,6 +143,7 @@ def test_pictures_have_a_column_by_virtual_time(folders: dict[str, Path]) -> Non
         summary(timed, ["hours"])
 
 
+@pytest.mark.slow
 def test_a_grid_of_speeds_is_one_program_and_gives_what_each_gives_alone(tmp_path: Path) -> None:
     path = tmp_path / "timed.toml"
     path.write_text(TIMED)

@@ -9,6 +9,7 @@ README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_its_python_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL):

@@ -42,6 +42,7 @@ def test_every_folder_is_a_room_of_the_list() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", "_version", "errors"}
 
 
+@pytest.mark.by_default("core", "bench", "simulation", "schedule", "network", "cli", "algorithms")
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_down_only(room: str) -> None:
     above = set(ROOMS[ROOMS.index(room) + 1 :])
@@ -73,6 +74,7 @@ def loaded_after(statement: str) -> set[str]:
     return {name.split(".")[0] for name in done.stdout.split()}
 
 
+@pytest.mark.by_default("import jaxgossip.errors-absent3", "import jaxgossip.cli.main-absent5")
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [

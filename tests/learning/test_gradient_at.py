@@ -65,6 +65,7 @@ def at(task: Any, x: np.ndarray, nodes: np.ndarray = NODES, numbers: np.ndarray 
     return np.asarray(found)
 
 
+@pytest.mark.by_default("one sample")
 @pytest.mark.parametrize("name", DRAWS_NOTHING)
 def test_without_draws_they_are_the_gradients_of_all_nodes(name: str) -> None:
     task = PROBLEMS[name]()
@@ -73,6 +74,7 @@ def test_without_draws_they_are_the_gradients_of_all_nodes(name: str) -> None:
     np.testing.assert_allclose(at(task, x[NODES]), every[NODES], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 @EACH_IN_ITS_TYPES
 def test_over_all_samples_gradients_and_losses_are_their_formulas(name: str, dtype: type) -> None:
     classes, make = MODELS[name]
@@ -94,6 +96,7 @@ def test_over_all_samples_gradients_and_losses_are_their_formulas(name: str, dty
         np.testing.assert_allclose([one[j] for one in losses], loss, **tolerance)
 
 
+@pytest.mark.by_default("least squares")
 @EACH
 def test_an_entry_is_a_function_of_its_own_row_node_and_number(name: str) -> None:
     task = PROBLEMS[name]()
@@ -110,6 +113,7 @@ def test_an_entry_is_a_function_of_its_own_row_node_and_number(name: str) -> Non
     assert (np.abs(apart[0] - apart[1]).max() > 1e-6) == draws
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [0, 3])
 def test_nodes_are_named_by_their_rows(batch_size: int) -> None:
     order = Order(np.array([1, 3, 2, 0]))
@@ -120,6 +124,7 @@ def test_nodes_are_named_by_their_rows(batch_size: int) -> None:
     np.testing.assert_allclose(losses, plain.loss_at(jnp.asarray(x), jnp.asarray(NODES)), rtol=1e-6)
 
 
+@pytest.mark.by_default("isotropic", "ordered")
 @EACH
 def test_types_and_shapes_are_those_of_the_rows(name: str) -> None:
     task = PROBLEMS[name]()
@@ -161,6 +166,7 @@ def test_noise_by_numbers_is_normal_and_independent() -> None:
     assert abs((noise[1:] * noise[:-1]).mean()) < 4.5 / np.sqrt(noise.size)
 
 
+@pytest.mark.slow
 def test_private_gradients_of_all_samples_are_clipped_and_noisy_by_the_number() -> None:
     task, quiet = (task_of(batch_size=0, privacy=DifferentialPrivacy(0.5, z)) for z in (0.8, 0.0))
     n, node = 3000, 2
@@ -171,6 +177,7 @@ def test_private_gradients_of_all_samples_are_clipped_and_noisy_by_the_number() 
     assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-4
 
 
+@pytest.mark.by_default("isotropic")
 @pytest.mark.parametrize("name", ["isotropic", "least squares", "fresh samples"])
 def test_gradients_of_losses_of_quadratics_are_their_gradients(name: str) -> None:
     with jax.enable_x64(True):
@@ -205,6 +212,7 @@ def test_a_gradient_of_some_draws_no_more_than_it_needs() -> None:
     assert random_words(one_each.gradient_at, x, NODES, KEY, NUMBERS) == 0
 
 
+@pytest.mark.by_default("loss_at")
 @pytest.mark.parametrize("method", ["gradient_at", "loss_at"])
 def test_memory_does_not_grow_with_the_samples_of_all_that_are_asked(
     method: str, monkeypatch: pytest.MonkeyPatch

@@ -23,6 +23,7 @@ def kmeans_task(clusters: int = 3, **options):
     return classification(DATA, UNEVEN, models.kmeans((D,), 3, clusters=clusters), batch_size=0, **options)
 
 
+@pytest.mark.slow
 def test_models_whose_scores_are_no_numbers_are_right_about_nothing() -> None:
     task = classification(dataset(2), UNEVEN, models.logistic((D,), 2))
     lost = jnp.full((N, task.n_params), jnp.nan)
@@ -65,6 +66,7 @@ def test_centroids_at_the_means_of_their_samples_stay() -> None:
     np.testing.assert_allclose(found[2], np.zeros(3 * D), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_kmeans_measures_its_loss_and_mutual_information_and_nothing_of_classes() -> None:
     task = kmeans_task(clusters=2)  # fewer clusters than classes
     x = rows(5, task.n_params, np.float32)
@@ -99,6 +101,7 @@ def nmi(a: np.ndarray, b: np.ndarray) -> float:
     return float(normalised_mutual_information(jnp.asarray(a), jnp.asarray(b), 4, 5, jnp.dtype(np.float32)))
 
 
+@pytest.mark.slow
 def test_mutual_information_is_its_definition_one_for_names_and_nothing_for_the_unrelated() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
@@ -112,6 +115,7 @@ def test_mutual_information_is_its_definition_one_for_names_and_nothing_for_the_
     assert nmi(np.zeros(9, int), np.full(9, 3)) == 1
 
 
+@pytest.mark.by_default("float32-3")
 @pytest.mark.parametrize("k", [2, 3, 7])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_centroids_are_matched_as_scipy_assigns_them(k: int, dtype: type) -> None:
@@ -125,6 +129,7 @@ def test_centroids_are_matched_as_scipy_assigns_them(k: int, dtype: type) -> Non
         np.testing.assert_array_equal(ordered, theirs[columns])
 
 
+@pytest.mark.slow
 def test_a_heard_model_is_put_into_ones_own_order_row_by_row() -> None:
     task = kmeans_task(clusters=4)
     own = rows(6, task.n_params, np.float32)

@@ -50,6 +50,7 @@ def after_giving(owners: tuple[int, ...], n_nodes: int, chance: float):
             yield from after_giving((*owners[:j], taker, *owners[j + 1 :]), n_nodes, share)
 
 
+@pytest.mark.slow
 def test_classes_of_one_sample_go_to_any_node_alike_whatever_its_number() -> None:
     # One sample of a class follows the shares themselves: each node's is 1/n on average.
     found = seen(lambda seed: partitions.dirichlet(np.arange(4), 3, alpha=2.0, rng=seed), 5000)

@@ -72,6 +72,7 @@ def test_the_slope_of_cross_entropy_is_its_formula() -> None:
     np.testing.assert_allclose(found, shares - np.eye(3)[labels], rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.by_default("hinge_loss", "logistic_loss")
 @pytest.mark.parametrize("loss", [m.logistic_loss, m.hinge_loss, m.cross_entropy_loss])
 def test_losses_of_large_scores_are_finite(loss: m.Loss) -> None:
     scores = jnp.asarray([1e4, -1e4])
@@ -134,6 +135,7 @@ def convolution(x: np.ndarray, kernels: np.ndarray, bias: np.ndarray) -> np.ndar
     return found
 
 
+@pytest.mark.by_default("shape1-image1-2")
 @pytest.mark.parametrize(
     ("shape", "image", "kernel"),
     [((5, 7), (5, 7, 1), 3), ((6, 6, 2), (6, 6, 2), 2), ((64,), (8, 8, 1), 5)],
@@ -150,6 +152,7 @@ def test_cnn_scores_are_their_formula(shape: tuple[int, ...], image: tuple[int, 
     np.testing.assert_allclose(apply64(model, p, x), expected, rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", [2, 3])
 def test_gradients_of_cnn_are_those_of_plain_convolutions(kernel: int) -> None:
     model = m.cnn((5, 7, 2), 3, channels=(2, 3), kernel=kernel)
@@ -174,6 +177,7 @@ def test_gradients_of_cnn_are_those_of_plain_convolutions(kernel: int) -> None:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-11, atol=1e-12)
 
 
+@pytest.mark.by_default("softmax", "logistic")
 @pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_every_start_is_finite_and_follows_its_key(name: str) -> None:
     start = jax.jit(ONE_OF_EACH[name]().init)
@@ -185,6 +189,7 @@ def test_every_start_is_finite_and_follows_its_key(name: str) -> None:
     assert bool((first == 0).all()) == convex
 
 
+@pytest.mark.slow
 def test_weights_start_by_he() -> None:
     weights = m.mlp((200,), 3, hidden=(100,)).init(KEY)
     # He et al. 2015: variance 2/fan_in; its estimate from 20,000 entries spreads by 1 %

@@ -54,6 +54,7 @@ def alone(optimizer: optax.GradientTransformation, x: np.ndarray, target: np.nda
     return row
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[] if name == "noisy_sgd" else pytest.mark.slow) for name in WITH_KEY]
 )
@@ -72,6 +73,7 @@ def test_each_node_draws_what_optax_alone_draws_with_its_key(name: str) -> None:
     assert np.unique(np.round(gradient_free, 4), axis=0).shape == (N, P)
 
 
+@pytest.mark.slow
 def test_noise_is_another_with_another_seed() -> None:
     noisy = optax.noisy_sgd(0.1, eta=0.3, gamma=0.55, key=1)
     problem = task()
@@ -128,6 +130,7 @@ def test_the_server_has_fresh_noise_in_every_round() -> None:
     assert np.std(steps) == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.slow
 def test_nodes_with_clocks_of_their_own_draw_by_themselves() -> None:
     s, noisy = jg.schedule, optax.noisy_sgd(1.0, eta=1.0, gamma=0.0, key=1)
     problem = jg.learning.isotropic_quadratic(N, targets=np.zeros((N, 50)), noise=0.0)
@@ -172,6 +175,7 @@ def test_what_needs_more_than_a_gradient_is_refused_by_name(case: str) -> None:
     assert str(caught.value) == text
 
 
+@pytest.mark.by_default("optimizer0")
 @pytest.mark.parametrize(
     "optimizer",
     [

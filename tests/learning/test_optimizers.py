@@ -53,6 +53,7 @@ def test_clipping_takes_four_nodes_for_four_and_not_for_one() -> None:
     np.testing.assert_allclose(found, np.full((4, 3), -0.057735), rtol=1e-5)
 
 
+@pytest.mark.by_default("sgd", "rmsprop")
 @EACH
 def test_every_optimizer_sees_one_node_at_a_time(name: str) -> None:
     optimizer, x = make(name), rows(0)
@@ -80,6 +81,7 @@ def test_no_step_changes_a_type(name: str, dtype: type) -> None:
     assert after.x.dtype == dtype
 
 
+@pytest.mark.by_default("0.5")
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_pegasos_is_its_formula_step_by_step(scale: float) -> None:
     # w <- (1 - 1/t) w + 1[y<w,x> < 1] y x/(λ t), t = 1, 2, …; the bias is the weight of a constant feature.

@@ -215,6 +215,7 @@ def test_the_seed_decides(kind: str) -> None:
     np.testing.assert_array_equal(first.order, on_device.order)
 
 
+@pytest.mark.by_default("iid-options2", "one_sample-options0")
 @pytest.mark.parametrize(("kind", "options"), [("one_sample", {}), ("fixed_size", {"samples": 3}), ("iid", {})])
 def test_a_million_nodes_cost_indices_alone(kind: str, options: dict) -> None:
     n = 1_000_000

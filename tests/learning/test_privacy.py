@@ -67,6 +67,7 @@ def clipped_mean(gradients: np.ndarray, clip: float) -> np.ndarray:
     return (gradients / np.maximum(1, norms / clip)[:, None]).mean(0)
 
 
+@pytest.mark.by_default("0-float32-1e-06")
 @pytest.mark.parametrize(
     ("batch_size", "dtype", "tolerance"),
     [(0, np.float32, 1e-6), (6, np.float32, 1e-6), (0, np.float64, 1e-12), (1, np.float64, 1e-12)],
@@ -117,6 +118,7 @@ def test_a_gradient_of_zero_is_clipped_to_zero() -> None:
     np.testing.assert_allclose(privacy.mean(gradients, jnp.array([True, True, False]), KEY), [0.3, 0.4])
 
 
+@pytest.mark.by_default("5")
 @pytest.mark.parametrize("batch_size", [0, 5])
 def test_noise_has_the_stated_deviation_at_every_node(batch_size: int) -> None:
     clip, z, d = 0.5, 3.0, 20_000
@@ -143,6 +145,7 @@ def test_the_key_alone_decides_the_noise() -> None:
     np.testing.assert_array_equal(task._draw(KEY)[0], task_of(None, batch_size=3)._draw(KEY)[0])
 
 
+@pytest.mark.by_default("3")
 @pytest.mark.parametrize("batch_size", [0, 3])
 def test_noise_goes_with_the_node_and_not_with_its_row(batch_size: int) -> None:
     privacy, x = DifferentialPrivacy(1.0, 2.0), rows(N, D + 1, np.float32)
@@ -161,6 +164,7 @@ def test_noise_of_a_node_does_not_depend_on_how_many_others_there_are() -> None:
     np.testing.assert_allclose(found[0], found[1][:5], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_private_gradients_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = np.arange(23) % 4 + 1
     order = np.random.default_rng(1).integers(0, M, sizes.sum()).astype(np.int32)
@@ -265,6 +269,7 @@ def grid(z: float, b: int) -> np.ndarray:
     return np.linspace(-2 * b - 40 * z, 2 * b + 40 * z, 40_001)
 
 
+@pytest.mark.by_default("0.01-2.0-4-50", "0.01-1.5-6-6", "1e-06-1.5-6-6")
 @pytest.mark.parametrize(("z", "b", "m"), [(2.0, 4, 50), (3.0, 1, 10), (20.0, 1, 100), (1.5, 6, 6), (4.0, 30, 10)])
 @pytest.mark.parametrize("delta", [1e-2, 1e-6])
 def test_one_step_is_as_private_as_stated_for_the_worst_neighbours_known(
@@ -291,6 +296,7 @@ def without_replacement(z: float, steps: int, b: int, m: int, delta: float) -> f
     return accountant.get_epsilon(delta)
 
 
+@pytest.mark.by_default("1.0-10-10")
 @pytest.mark.parametrize(
     ("z", "m", "steps"), [(2.0, 100, 10), (1.0, 10, 10), (50.0, 100, 100), (50.0, 200, 10), (3.0, 1, 5)]
 )
@@ -314,6 +320,7 @@ def test_after_few_steps_minibatches_cost_as_many_times_too_much_as_is_said(
     assert found / without_replacement(z, steps, b, m, 1e-5) == pytest.approx(times, abs=0.05)
 
 
+@pytest.mark.by_default("8.0-8-100")
 @pytest.mark.parametrize(("z", "b", "m"), [(4.0, 8, 100), (4.0, 32, 1000), (8.0, 8, 100)])
 def test_samples_that_seldom_appear_twice_cost_little_more_than_without_replacement(z: float, b: int, m: int) -> None:
     found = float(epsilon(DifferentialPrivacy(1.0, z), 1000, b, m, 1e-5)[0])
@@ -326,6 +333,7 @@ def test_a_node_of_one_sample_shows_it_b_times() -> None:
     np.testing.assert_allclose(with_b, alone, rtol=1e-9)
 
 
+@pytest.mark.by_default("8")
 @pytest.mark.parametrize("batch_size", [0, 1, 8])
 def test_more_steps_cost_more_and_more_noise_or_samples_cost_less(batch_size: int) -> None:
     def at(z: float = 3.0, steps: int = 50, m: int = 60) -> float:

@@ -36,6 +36,7 @@ from tests.learning.cases import (
 )
 
 
+@pytest.mark.by_default("pegasos-float64", "logistic-float32")
 @EACH_IN_ITS_TYPES
 def test_gradients_over_all_samples_are_their_formula(name: str, dtype: type) -> None:
     classes, make = MODELS[name]
@@ -63,6 +64,7 @@ def test_a_node_with_one_sample_needs_no_draw(name: str) -> None:
     np.testing.assert_array_equal(found, gradient_of(task, x, jax.random.key(1)))
 
 
+@pytest.mark.by_default("squared-float64", "pegasos-float64", "logistic-float32")
 @EACH_IN_ITS_TYPES
 def test_scores_on_the_common_test_set_are_their_formula(name: str, dtype: type) -> None:
     classes, make = MODELS[name]
@@ -161,6 +163,7 @@ def test_the_key_alone_decides_the_draws() -> None:
     np.testing.assert_array_equal(counts(task, KEY).sum(1), [3] * N)
 
 
+@pytest.mark.by_default("0")
 @pytest.mark.parametrize("batch_size", [0, 3])
 def test_the_mean_gradient_is_the_mean_of_the_same_draws(batch_size: int) -> None:
     with jax.enable_x64(True):
@@ -172,6 +175,7 @@ def test_the_mean_gradient_is_the_mean_of_the_same_draws(batch_size: int) -> Non
     np.testing.assert_allclose(found[0], expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [0, 3])
 def test_a_mean_gradient_in_blocks_is_the_same(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     with jax.enable_x64(True):
@@ -184,6 +188,7 @@ def test_a_mean_gradient_in_blocks_is_the_same(batch_size: int, monkeypatch: pyt
         np.testing.assert_allclose(task.mean_gradient(x, KEY), whole, rtol=1e-12)
 
 
+@pytest.mark.by_default("0")
 @pytest.mark.parametrize("batch_size", [0, 5])
 def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     n, data = 23, dataset(3)
@@ -210,6 +215,7 @@ def test_the_mean_gradient_never_holds_a_row_for_each_node(monkeypatch: pytest.M
     assert scratch(task.mean_gradient, jnp.zeros((1, task.n_params)), KEY) < 2**21 + 16 * n < 4 * n * task.n_params / 10
 
 
+@pytest.mark.by_default("logistic")
 @pytest.mark.parametrize("name", ["logistic", "mlp", "cnn"])
 def test_memory_of_an_evaluation_does_not_grow_with_its_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**18)
@@ -260,6 +266,7 @@ def test_starts_have_the_models_type(dtype: type) -> None:
             assert jax.eval_shape(task.init, KEY).dtype == dtype
 
 
+@pytest.mark.slow
 def test_private_columns_come_last_and_change_nothing_else() -> None:
     data, model = dataset(3), models.mlp((D,), 3, hidden=(5,), regularization=0.2)
     plain = classification(data, UNEVEN, model, batch_size=0)
@@ -296,6 +303,7 @@ def test_the_platform_multiplies_many_small_matrices_rightly(n: int) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.by_default("1-32769", "1-40001")
 @LARGE
 @pytest.mark.parametrize("batch_size", [0, 1])
 def test_gradients_of_very_many_nodes_are_their_formula(n: int, batch_size: int) -> None:

@@ -66,6 +66,7 @@ def test_the_mean_gradient_is_the_mean_of_the_same_draws(name: str) -> None:
         np.testing.assert_allclose(task.mean_gradient(jnp.asarray(x), KEY), expected, rtol=1e-12)
 
 
+@pytest.mark.by_default("float32-least_squares", "float64-least_squares")
 @EACH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_what_is_measured_is_its_formula(name: str, dtype: type) -> None:

@@ -86,6 +86,7 @@ def test_the_error_is_that_on_the_users_own_held_out_ratings() -> None:
     assert small(held_out=0.0).evaluate_local(jnp.asarray(x, jnp.float32), jnp.asarray(nodes)) == {}
 
 
+@pytest.mark.slow
 def test_users_keep_their_numbers_whatever_the_order_of_rows() -> None:
     order = Order(np.array([2, 0, 4, 3, 1]))
     plain, ordered = small(), small(order=order)
@@ -99,6 +100,7 @@ def trained(n: int, **options):
     return jg.simulate(jg.algorithms.dsgd(problem, optax.sgd(0.5), W), rounds=400, evaluate_every=400, seed=0)
 
 
+@pytest.mark.slow
 def test_a_matrix_of_low_rank_is_recovered_though_nobody_shows_a_user() -> None:
     result = trained(24, batch_size=0)
     error = result.metrics["rmse_mean"]

@@ -10,6 +10,7 @@ from jaxgossip.mixing.bijection import random_bijection
 SIZES = [1, 2, 3, 5, 7, 16, 17, 100, 1000, 1023, 10_007, 32_769, 40_001, 999_983]
 
 
+@pytest.mark.by_default("100")
 @pytest.mark.parametrize("n", SIZES)
 def test_it_is_a_bijection_and_its_inverse_undoes_it(n: int) -> None:
     bijection = random_bijection(jax.random.key(n), n)
@@ -29,6 +30,7 @@ def test_every_image_is_equally_likely() -> None:
     assert chi_square < degrees_of_freedom + 5 * np.sqrt(2 * degrees_of_freedom)
 
 
+@pytest.mark.by_default("12288")
 @pytest.mark.parametrize("n", [10_007, 12_288])
 def test_large_sizes_mix_every_pair_of_places(n: int) -> None:
     """Neighbours are sent anywhere: displacement and distance of images are those of a uniform permutation."""

@@ -66,18 +66,21 @@ def left(schedule: m.Schedule, x: np.ndarray) -> np.ndarray:
     return np.asarray((after**2).sum(1) / (column**2).sum())
 
 
+@pytest.mark.by_default("2")
 @pytest.mark.parametrize("n", [2, 12, 300])
 def test_od_equi_dyn_leaves_half_of_1_minus_1_over_n(n: int) -> None:
     x = np.random.default_rng(0).normal(size=n)
     assert left(m.od_equi_dyn(t.complete(n)), x).mean() == pytest.approx((1 - 1 / n) / 2, rel=0.02, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_ou_equi_dyn_leaves_0_558() -> None:
     n = 300
     found = [left(m.ou_equi_dyn(t.complete(n)), np.random.default_rng(seed).normal(size=n)).mean() for seed in range(3)]
     assert np.mean(found) == pytest.approx(0.558, rel=0.02)
 
 
+@pytest.mark.by_default("base_k_plus_one")
 @pytest.mark.parametrize("kind", ["od_equi_dyn", "ou_equi_dyn", "base_k_plus_one", "hyper_hypercube"])
 def test_what_is_lost_stays_with_its_receiver(kind: str) -> None:
     n = 16
@@ -90,6 +93,7 @@ def test_what_is_lost_stays_with_its_receiver(kind: str) -> None:
     np.testing.assert_array_equal(np.asarray(W.mix(jnp.eye(n), Faults(jax.random.key(2), 1.0))), np.eye(n))
 
 
+@pytest.mark.by_default("u_equi_static")
 @pytest.mark.parametrize("kind", ["equi_static", "u_equi_static"])
 def test_static_circulants_roll_with_one_number_a_slot(kind: str) -> None:
     W = m.MIXINGS[kind](t.complete(40), degree=60, rng=1)  # some offsets are drawn more than once
@@ -101,6 +105,7 @@ def test_static_circulants_roll_with_one_number_a_slot(kind: str) -> None:
     np.testing.assert_allclose(np.asarray(W(x)), expected @ x, atol=1e-5)
 
 
+@pytest.mark.by_default("1-1")
 @pytest.mark.parametrize(("n", "degree"), [(1, 1), (6, 1), (25, 3), (60, 2)])
 def test_base_k_plus_one_is_the_mean_after_its_last_round(n: int, degree: int) -> None:
     sequence = t.base_k_plus_one(n, degree)

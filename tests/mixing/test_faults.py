@@ -61,6 +61,7 @@ def off_diagonal(matrix: np.ndarray) -> np.ndarray:
     return matrix * (1 - np.eye(len(matrix)))
 
 
+@pytest.mark.by_default("mass, one peer")
 @pytest.mark.parametrize("name", EVERY)
 def test_rows_or_columns_sum_to_one_whatever_happens(name: str) -> None:
     W = EVERY[name]()
@@ -86,6 +87,7 @@ def test_rows_or_columns_sum_to_one_whatever_happens(name: str) -> None:
     holds()
 
 
+@pytest.mark.by_default("mass, one peer", "fresh", "mass, random", "slots", "matching")
 @pytest.mark.parametrize("name", EVERY)
 def test_the_offline_are_frozen_and_links_keep_their_weights(name: str) -> None:
     W = EVERY[name]()
@@ -102,6 +104,7 @@ def test_the_offline_are_frozen_and_links_keep_their_weights(name: str) -> None:
         np.testing.assert_allclose(lossy[lossy > 0], matrix[lossy > 0], atol=1e-6)
 
 
+@pytest.mark.by_default("mass, one peer", "dense", "matching", "mass on a ring", "slots")
 @pytest.mark.parametrize("name", EVERY)
 def test_all_dropped_is_the_identity_and_none_dropped_is_w(name: str) -> None:
     W = EVERY[name]()
@@ -113,6 +116,7 @@ def test_all_dropped_is_the_identity_and_none_dropped_is_w(name: str) -> None:
         np.testing.assert_allclose(np.asarray(W.mix(x, faults)), np.asarray(W(x)), atol=1e-6)
 
 
+@pytest.mark.by_default("pull")
 @pytest.mark.parametrize("name", EVERY)
 def test_messages_are_lost_and_links_fail_at_the_stated_rates(name: str) -> None:
     W = EVERY[name]()
@@ -147,6 +151,7 @@ def test_failing_links_leave_symmetric_weights_symmetric(name: str) -> None:
 KINDS = [t.ring(13), t.grid(12, shape=(3, 4)), t.torus(12, shape=(3, 4)), t.hypercube(16), t.complete(13), t.star(100)]
 
 
+@pytest.mark.by_default("ring", "complete")
 @pytest.mark.parametrize("graph", KINDS, ids=lambda graph: graph.name)
 def test_a_links_fate_does_not_depend_on_the_table_it_stands_in(graph: t.Graph) -> None:
     w = weights.metropolis_hastings(graph)
@@ -177,6 +182,7 @@ def test_who_asks_does_not_matter() -> None:
     assert (faults.arrive(a, b) != faults.arrive(b, a)).any()
 
 
+@pytest.mark.by_default("slots", "lattice", "mass, irregular", "flip", "hybrid")
 @pytest.mark.parametrize("name", EVERY)
 def test_what_is_said_may_differ_from_what_is_held(name: str) -> None:
     W = EVERY[name]()
@@ -198,6 +204,7 @@ def test_maximum_hears_exactly_the_neighbours(name: str) -> None:
         np.testing.assert_array_equal(np.asarray(W.maximum(jnp.asarray(values), faults)), expected)
 
 
+@pytest.mark.by_default("dense", "slots", "push", "mass, directed", "hybrid")
 @pytest.mark.parametrize("name", EVERY)
 def test_messages_are_those_of_online_senders(name: str) -> None:
     W = EVERY[name]()

@@ -32,6 +32,7 @@ def test_any_weights_make_a_symmetric_doubly_stochastic_operator() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("graph", "known"), [(t.path(8), np.cos(np.pi / 8)), (t.star(8), None)], ids=["path", "star"])
 def test_the_fastest_weights_are_the_known_ones_and_proved_so(graph: jg.topology.Graph, known: float | None) -> None:
     found = fastest(graph)
@@ -41,6 +42,7 @@ def test_the_fastest_weights_are_the_known_ones_and_proved_so(graph: jg.topology
     assert best - 1e-4 < found.bound <= best + 1e-12
 
 
+@pytest.mark.slow
 def test_no_weights_come_below_the_bound() -> None:
     graph = t.from_scipy(np.asarray(t.watts_strogatz(12, degree=4, beta=0.3, rng=1).to_scipy().toarray()))
     found = fastest(graph)
@@ -112,6 +114,7 @@ def test_graphs_without_free_weights_are_refused(graph: jg.topology.Graph) -> No
         fastest(graph)
 
 
+@pytest.mark.by_default("50")
 @pytest.mark.parametrize("steps", [1, 50])
 def test_a_schedule_is_never_worse_than_metropolis_hastings(steps: int) -> None:
     """Two nodes agree at once under weights of 1/2, where the logarithm has no gradient."""
@@ -124,6 +127,7 @@ def test_a_schedule_is_never_worse_than_metropolis_hastings(steps: int) -> None:
     assert np.linalg.norm(product - 1 / 9) <= np.linalg.norm(plain - 1 / 9) + 1e-12
 
 
+@pytest.mark.by_default("path1")
 @pytest.mark.parametrize("graph", [t.path(2), t.path(8), t.ring(7), t.complete(5), GRID], ids=lambda graph: graph.name)
 def test_the_fastest_weights_are_never_worse_than_those_of_the_rules(graph: jg.topology.Graph) -> None:
     found = fastest(graph, steps=1)
@@ -132,6 +136,7 @@ def test_the_fastest_weights_are_never_worse_than_those_of_the_rules(graph: jg.t
     assert found.bound <= found.rho
 
 
+@pytest.mark.slow
 def test_progress_is_told_in_shares_that_grow_to_one_and_changes_nothing() -> None:
     heard: list[tuple[str, float]] = []
     graph = t.path(5)

@@ -62,6 +62,9 @@ def test_the_table_names_every_registered_topology() -> None:
     assert {name.removesuffix("_3d") for name in SMALL} | {"edge_list"} == set(TOPOLOGIES)
 
 
+@pytest.mark.by_default(
+    "binary_tree-13", "path-12", "connected_caveman-13", "random_regular-12", "connected_caveman-12", "barbell-12"
+)
 @pytest.mark.parametrize("n", [12, 13])
 @pytest.mark.parametrize("name", SMALL)
 def test_operator_equals_its_matrix_and_its_weights(name: str, n: int) -> None:
@@ -98,6 +101,15 @@ LARGE = {
 }
 
 
+@pytest.mark.by_default(
+    "binary_tree-40001",
+    "ring-40001",
+    "torus-40001",
+    "k_nearest_ring-40001",
+    "torus-32769",
+    "binary_tree-32769",
+    "connected_caveman-32769",
+)
 @pytest.mark.parametrize("n", [32_769, 40_001])
 @pytest.mark.parametrize("name", LARGE)
 def test_operator_equals_its_matrix_beyond_32768_rows(name: str, n: int) -> None:
@@ -130,6 +142,7 @@ def test_the_structure_chooses_the_operator(graph: Graph, expected: type) -> Non
     assert isinstance(jg.mixing.operator(weights.uniform(graph)), expected)
 
 
+@pytest.mark.slow
 def test_weights_that_are_alike_but_listed_one_by_one_are_the_same_operator() -> None:
     """As those are that were read from a file."""
     for graph in (t.complete(5), t.ring(8), t.torus(9), t.hypercube(8), t.random_regular(8, degree=3, rng=0)):
@@ -141,6 +154,7 @@ def test_weights_that_are_alike_but_listed_one_by_one_are_the_same_operator() ->
         np.testing.assert_allclose(W(jnp.eye(graph.n_nodes)), W.as_matrix(), atol=1e-6)
 
 
+@pytest.mark.by_default("star")
 @pytest.mark.parametrize("graph", [t.star(100_000), t.barabasi_albert(100_000, m=8, rng=0)], ids=["star", "power law"])
 def test_hybrids_cost_in_proportion_to_their_edges(graph: Graph) -> None:
     W = jg.mixing.metropolis_hastings(graph)
@@ -184,6 +198,7 @@ PUSHED = {
 }
 
 
+@pytest.mark.by_default("directed exponential", "one node")
 @pytest.mark.parametrize("name", PUSHED)
 def test_push_sum_splits_evenly_among_those_who_hear(name: str) -> None:
     graph = PUSHED[name]
@@ -204,6 +219,7 @@ def test_push_sum_of_a_graph_in_another_order_is_the_permuted_matrix() -> None:
     np.testing.assert_allclose(moved, plain[np.ix_(nodes, nodes)], atol=1e-7)
 
 
+@pytest.mark.by_default("grid", "k_nearest_ring", "random_geometric", "binary_tree", "complete")
 @pytest.mark.parametrize("name", SMALL)
 def test_heard_one_by_one_it_is_the_same_matrix(name: str) -> None:
     for rule, w in all_weights(SMALL[name](13)).items():
@@ -224,6 +240,7 @@ UNEVEN = {
 }
 
 
+@pytest.mark.by_default("everybody", "lists of one piece")
 @pytest.mark.parametrize("name", UNEVEN)
 def test_a_compiled_program_may_ask_for_the_senders_one_by_one(name: str) -> None:
     w = weights.metropolis_hastings(UNEVEN[name])
@@ -274,6 +291,7 @@ EXTREMES = {
 }
 
 
+@pytest.mark.by_default("ring-30", "best-600", "star-30", "lazy-600")
 @pytest.mark.parametrize("n", [30, 600])
 @pytest.mark.parametrize("name", EXTREMES)
 def test_extreme_eigenvalues_are_those_beside_agreement(name: str, n: int) -> None:

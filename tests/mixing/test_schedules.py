@@ -24,6 +24,7 @@ def at(schedule: jg.mixing.Schedule, seed: int = 0, number: int = 0) -> np.ndarr
     return schedule.at(jnp.int32(number), jax.random.key(seed)).as_matrix()
 
 
+@pytest.mark.by_default("push-star", "push-regular")
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("kind", ["matching", "push", "pull"])
 def test_random_mixing_equals_its_matrix_and_uses_links_only(kind: str, name: str) -> None:
@@ -41,6 +42,7 @@ def test_random_mixing_equals_its_matrix_and_uses_links_only(kind: str, name: st
         assert not matrix[~allowed].any()
 
 
+@pytest.mark.by_default("complete odd")
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_matching_is_an_involution_and_doubly_stochastic(name: str) -> None:
     schedule = jg.mixing.matching(GRAPHS[name]())
@@ -51,6 +53,7 @@ def test_a_matching_is_an_involution_and_doubly_stochastic(name: str) -> None:
     np.testing.assert_allclose(at(schedule).sum(0), 1)
 
 
+@pytest.mark.by_default("12")
 @pytest.mark.parametrize("n", [12, 13])
 def test_a_matching_on_the_complete_graph_is_perfect_and_uniform(n: int) -> None:
     schedule = jg.mixing.matching(t.complete(n))
@@ -85,6 +88,7 @@ def test_on_a_sparse_graph_a_fair_share_of_nodes_is_matched(attempts: int, low: 
     assert low < share < high  # one attempt: the listeners, half of all, that hear a caller, 1 - e^-1/2, twice
 
 
+@pytest.mark.slow
 def test_push_is_el_local() -> None:
     n, s = 12, 3  # contraction about the old mean: (1 - (1 - s/(n-1))^n)/s - 1/(n-1)
     schedule = jg.mixing.push(t.complete(n), fanout=s)
@@ -151,6 +155,7 @@ def chances(graph: t.Graph) -> np.ndarray:
     return calls + calls.T
 
 
+@pytest.mark.by_default("complete")
 @pytest.mark.parametrize(
     "graph", [t.path(7), t.star(7), t.complete(7), t.barabasi_albert(8, m=2, rng=0)], ids=lambda g: g.name
 )
@@ -169,6 +174,7 @@ def test_pairwise_moves_one_pair_whose_caller_is_uniform(graph: t.Graph) -> None
     assert ((counts - expected)[met] ** 2 / expected[met]).sum() < met.sum() + 5 * np.sqrt(2 * met.sum())
 
 
+@pytest.mark.slow
 def test_a_pair_averages_and_all_others_rest() -> None:
     W = jg.mixing.pairwise(t.ring(9)).at(jnp.int32(0), jax.random.key(4))
     matrix = W.as_matrix()
@@ -179,6 +185,7 @@ def test_a_pair_averages_and_all_others_rest() -> None:
     assert counting.to_int(W.messages(None)) == 2
 
 
+@pytest.mark.by_default("odd")
 @pytest.mark.parametrize("make", [lambda: t.complete(13), lambda: t.star(12)], ids=["odd", "star"])
 def test_who_finds_no_partner_hears_nobody_not_itself(make) -> None:
     schedule = jg.mixing.matching(make())
@@ -191,6 +198,7 @@ def test_who_finds_no_partner_hears_nobody_not_itself(make) -> None:
     np.testing.assert_array_equal(own[~alone], 0.5)
 
 
+@pytest.mark.by_default("12-3", "13-1")
 @pytest.mark.parametrize(("n", "degree"), [(12, 3), (13, 1), (13, 12), (40, 7)])
 def test_a_fresh_regular_graph_has_exactly_its_degree_in_and_out(n: int, degree: int) -> None:
     schedule = jg.mixing.fresh_regular(t.ring(n), degree=degree)
@@ -205,6 +213,7 @@ def test_a_fresh_regular_graph_has_exactly_its_degree_in_and_out(n: int, degree:
     assert len(seen) == (1 if degree == n - 1 else 5)
 
 
+@pytest.mark.by_default("13-1")
 @pytest.mark.parametrize(("n", "degree"), [(12, 3), (13, 1), (20, 7)])
 def test_a_fresh_regular_graph_leaves_beta_of_the_disagreement(n: int, degree: int) -> None:
     schedule = jg.mixing.fresh_regular(t.complete(n), degree=degree)

@@ -50,6 +50,7 @@ def test_the_table_covers_the_registry() -> None:
     assert {name.split()[0] for name in ATTACKS} | {"dissensus"} == set(ADVERSARIES)
 
 
+@pytest.mark.by_default("constant-faultless", "label_flip-faultless", "alie-faulty", "alie z-faulty")
 @pytest.mark.parametrize("conditions", [{}, {"drop": 0.3, "online": 0.8}], ids=["faultless", "faulty"])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_its_formula(name: str, conditions: dict) -> None:
@@ -75,6 +76,7 @@ def test_the_default_of_alie_leaves_a_majority_farther_out() -> None:
     np.testing.assert_allclose(said, x[m:].mean(0) - z * x[m:].std(0), atol=1e-5)
 
 
+@pytest.mark.by_default("2.5-faultless", "1.0-faultless")
 @pytest.mark.parametrize("conditions", [{}, {"drop": 0.3, "online": 0.8}], ids=["faultless", "faulty"])
 @pytest.mark.parametrize("epsilon", [1.0, 2.5])
 def test_dissensus_is_its_formula_and_with_one_holds_honest_nodes_where_they_are(
@@ -164,6 +166,7 @@ def test_other_errors_of_adversaries() -> None:
         ADVERSARIES["alie"](n_nodes=N, nodes=list(range(7)))
 
 
+@pytest.mark.slow
 def test_only_honest_nodes_are_measured() -> None:
     problem = jg.learning.isotropic_quadratic(N, dimension=P, init="independent", rng=0)
     step = jg.algorithms.dsgd(problem, optax.sgd(0.1), W)

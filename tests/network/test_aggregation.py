@@ -130,6 +130,19 @@ def test_the_table_covers_the_registry() -> None:
     assert {name.split()[0] for name in RULES} == set(AGGREGATIONS)
 
 
+@pytest.mark.by_default(
+    "trimmed_mean 2-power law-0.0",
+    "nearest-regular-0.4",
+    "clipped fixed-power law-0.0",
+    "nearest 2-regular-0.4",
+    "trimmed_mean-regular-0.4",
+    "clipped oracle-regular-0.4",
+    "nearest 2-power law-0.0",
+    "clipped cs_plus-regular-0.0",
+    "clipped cs_plus-regular-0.4",
+    "median-regular-0.4",
+    "clipped fixed-regular-0.4",
+)
 @pytest.mark.parametrize("drop", [0.0, 0.4])
 @pytest.mark.parametrize("graph", GRAPHS)
 @every
@@ -206,6 +219,7 @@ def test_agreement_stays_agreement(rule: str, graph: str) -> None:
     np.testing.assert_allclose(links(GRAPHS[graph], RULES[rule][0]).mix(x), x, rtol=1e-5, atol=1e-7)
 
 
+@pytest.mark.by_default("krum", "krum 0")
 @every
 def test_permuting_the_nodes_permutes_the_result(rule: str) -> None:
     graph, order = GRAPHS["regular"], np.random.default_rng(1).permutation(12)
@@ -229,6 +243,7 @@ def test_without_a_limit_clipping_is_the_weighted_mean(rule: str) -> None:
         np.testing.assert_allclose(links(GRAPHS["regular"], aggregation, drop=drop).mix(x), expected, atol=1e-5)
 
 
+@pytest.mark.by_default("clipped cs_plus", "trimmed_mean", "median")
 @every
 def test_private_columns_are_left_alone(rule: str) -> None:
     x = jnp.asarray(np.random.default_rng(0).normal(size=(12, P)), jnp.float32)

@@ -55,6 +55,7 @@ def test_reliabilities_weigh_the_senders() -> None:
     np.testing.assert_allclose(round_().links(W).mix(x, jnp.ones(N)), W(x), atol=1e-6)
 
 
+@pytest.mark.by_default("online")
 @pytest.mark.parametrize("batched", ["number", "key", "online", "number key", "number online", "number key online"])
 def test_sessions_of_many_runs_at_once_are_those_of_each_alone(batched: str) -> None:
     numbers, rates, keys = (

@@ -167,6 +167,7 @@ def test_runs_that_differ_in_arrays_alone_share_their_programs() -> None:
     assert traced(jnp.float32(0.1), rings[2], 0) > again
 
 
+@pytest.mark.slow
 def test_the_compiled_round_holds_no_data() -> None:
     program = Program(algorithm(n=4096))
     function, arguments = program.lowerable()

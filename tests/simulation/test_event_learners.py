@@ -87,6 +87,7 @@ FEW = ("pegasos", "kmeans")
 """Learners that are tried in every run of the tests, not in the slow ones alone."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in LEARNERS]
 )
@@ -114,6 +115,7 @@ def test_learners(name: str, seed: int, delay: float) -> None:
         compared(protocol, reference, Drawn({Kind.MODEL}, seed, delay=delay, ties=False), 2)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=3)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 2.5]))
 def test_matrix_factorisation_keeps_its_user_at_home(seed: int, delay: float) -> None:
@@ -193,6 +195,7 @@ def schedules(draw: Callable) -> tuple[str, Schedule]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15)
 @given(schedules(), st.sampled_from([1, 2, 5]))
 def test_schedules(drawn: tuple[str, Schedule], every: int) -> None:

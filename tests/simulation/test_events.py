@@ -104,6 +104,7 @@ def compared(protocol: GossipProtocol, reference: Reference, schedule: Source, e
 random_schedules = (st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 2.5]), st.booleans(), st.sampled_from([1, 2, 5]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WALKS)
 @settings(deadline=None, max_examples=4)
 @given(*random_schedules)
@@ -129,6 +130,7 @@ def travels(share: float) -> Callable[[int], np.ndarray]:
     return lambda number: drawn[number]
 
 
+@pytest.mark.slow
 def test_where_stretches_end_changes_no_bit_of_what_is_drawn() -> None:
     problem = learning.least_squares(N, dimension=D, samples=7, batch_size=2, init="independent")
     protocol = alg.gossip_learning(problem, optax.sgd(RATE), local_steps=2)
@@ -144,6 +146,7 @@ def key_of() -> jax.Array:
     return purpose_key(run_key(0), "init")
 
 
+@pytest.mark.by_default("pairwise_averaging")
 @pytest.mark.parametrize("name", ["pairwise_averaging", "ad_psgd", "asynchronous_push_sum", "asynchronous_sgp"])
 @settings(deadline=None, max_examples=4)
 @given(*random_schedules)
@@ -157,6 +160,7 @@ def test_pairs_and_masses(name: str, seed: int, delay: float, ties: bool, every:
         compared(protocol, reference, Drawn(kinds, seed, delay=delay, ties=ties), every)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=4)
 @given(*random_schedules)
 def test_pens(seed: int, delay: float, ties: bool, every: int) -> None:
@@ -175,6 +179,7 @@ def test_pens(seed: int, delay: float, ties: bool, every: int) -> None:
         np.testing.assert_array_equal(np.asarray(prefers), 3 * taken > 2 * counted)
 
 
+@pytest.mark.slow
 def test_masses_in_flight_included_are_kept() -> None:
     with jax.enable_x64(True):
         problem = learning.isotropic_quadratic(N, dimension=D, init="independent", dtype=np.float64)
@@ -217,6 +222,7 @@ class Decided:
             yield Messages.none()
 
 
+@pytest.mark.by_default("5")
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_waves_of_several_batches(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "BATCH", 4)

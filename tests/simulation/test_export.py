@@ -61,6 +61,7 @@ def lowers_everywhere(
     assert result.platforms == PLATFORMS
 
 
+@pytest.mark.by_default("k_peer_exponential", "hyper_hypercube", "static")
 @pytest.mark.parametrize("name", OPERATORS)
 def test_every_operator_lowers_for_every_platform(name: str) -> None:
     W = OPERATORS[name]()
@@ -73,6 +74,7 @@ def test_every_operator_lowers_for_every_platform(name: str) -> None:
     lowers_everywhere(jg.algorithms.gossip(problem, optax.sgd(0.1), W, weighting="age"), drop=0.1, online=0.9)
 
 
+@pytest.mark.by_default("k_peer_exponential", "static", "hyper_hypercube")
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_clocks_of_every_operator_lower_for_every_platform(name: str) -> None:
     W = OPERATORS[name]()
@@ -89,11 +91,13 @@ def logistic(model: str = "logistic", n: int = 16, liars: Sequence[int] = ()) ->
     return jg.learning.classification(data, part, jg.learning.MODELS[model]((64,), 2), batch_size=4)
 
 
+@pytest.mark.by_default("averaging", "centralised", "halving_windows")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_algorithm_lowers_for_every_platform(case: Case) -> None:
     lowers_everywhere(case.make(logistic(), optax.adam(0.1)), drop=0.1, online=0.9, straggle=0.1)
 
 
+@pytest.mark.by_default("pegasos")
 @pytest.mark.parametrize("model", ["pegasos", "softmax", "mlp", "cnn"])
 def test_every_model_lowers_for_every_platform(model: str) -> None:
     W = jg.mixing.metropolis_hastings(t.ring(16))
@@ -106,21 +110,25 @@ def robust(problem: jg.learning.Problem | None = None, **conditions: object) -> 
     lowers_everywhere(jg.algorithms.dsgd(problem, optax.sgd(0.1), W), drop=0.1, **conditions)
 
 
+@pytest.mark.by_default("nearest")
 @pytest.mark.parametrize("name", AGGREGATIONS)
 def test_every_aggregation_lowers_for_every_platform(name: str) -> None:
     robust(aggregation=AGGREGATIONS[name]())
 
 
+@pytest.mark.by_default("1.0")
 @pytest.mark.parametrize("radius", ["cs_plus", "oracle", 1.0])
 def test_every_radius_of_clipping_lowers_for_every_platform(radius: str | float) -> None:
     robust(aggregation=AGGREGATIONS["clipped"](radius=radius), adversary=ADVERSARIES["constant"](n_nodes=16))
 
 
+@pytest.mark.by_default("constant")
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_every_adversary_lowers_for_every_platform(name: str) -> None:
     adversary = ADVERSARIES[name](n_nodes=16, fraction=0.2)
     robust(logistic(liars=adversary.liars) if adversary.flips_labels else None, adversary=adversary)
 
 
+@pytest.mark.slow
 def test_all_conditions_at_once_lower_for_every_platform() -> None:
     robust(online=0.9, link_drop=0.1, session=5, straggle=0.2, split=2, split_at=3, heal_at=9, noise=0.1)

@@ -97,6 +97,7 @@ def of_rows(x: Any) -> Any:
     return jg.algorithms.Algorithm(Resting(x), problem())
 
 
+@pytest.mark.slow
 def test_labels_that_were_flipped_for_these_liars_are_taken() -> None:
     liars = jg.network.adversaries.label_flip(n_nodes=N, nodes=[2, 5])
     table, own = jg.learning.flip_labels(data(), kinds.iid(data().y_train, N, rng=0), liars.liars)
@@ -151,6 +152,7 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.by_default("models of other nodes", "models for a state")
 @pytest.mark.parametrize("case", TABLE)
 def test_what_was_made_for_something_else_is_refused_in_one_sentence(case: str) -> None:
     make, text = TABLE[case]

@@ -60,6 +60,7 @@ QUICK |= {("hybrid", "static", "faulty"), ("hybrid", "pull", "faulty"), ("star",
 """Every graph, every mixing and every fate once or twice; all their combinations are for the slow tests."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("graph", "mixing", "faults"),
     [

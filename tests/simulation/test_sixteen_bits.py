@@ -29,6 +29,13 @@ OPERATORS = {
 }
 
 
+@pytest.mark.by_default(
+    "slots-faultless-float16",
+    "slots-faulty-float16",
+    "slots-faultless-bfloat16",
+    "hybrid-faulty-float16",
+    "mean-faultless-float16",
+)
 @KINDS
 @pytest.mark.parametrize("faults", [False, True], ids=["faultless", "faulty"])
 @pytest.mark.parametrize("name", OPERATORS)
@@ -49,6 +56,7 @@ def problem(kind: type, **options: object) -> jg.learning.Problem:
     return jg.learning.classification(data, partition, jg.learning.models.logistic((5,), 2), dtype=kind, **options)
 
 
+@pytest.mark.slow
 @KINDS
 def test_steps_too_small_for_a_model_add_up_within_a_round(kind: type) -> None:
     steps, W = 64, OPERATORS["roll"]
@@ -61,6 +69,7 @@ def test_steps_too_small_for_a_model_add_up_within_a_round(kind: type) -> None:
     np.testing.assert_allclose(ends[kind], ends[jnp.float32], rtol=2 * step, atol=1e-4)
 
 
+@pytest.mark.by_default("isolated-float16")
 @KINDS
 @pytest.mark.parametrize("algorithm", ["gossip", "dsgd", "isolated", "centralised"])
 def test_every_algorithm_learns_with_them(algorithm: str, kind: type) -> None:
@@ -79,6 +88,7 @@ def test_every_algorithm_learns_with_them(algorithm: str, kind: type) -> None:
     assert abs(accuracies[0] - accuracies[1]) < 0.03
 
 
+@pytest.mark.slow
 def test_a_message_has_half_the_bytes() -> None:
     sent = []
     for dtype in (jnp.bfloat16, jnp.float32):

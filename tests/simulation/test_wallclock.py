@@ -142,6 +142,7 @@ def mixings() -> dict[str, Mixing]:
     }
 
 
+@pytest.mark.by_default("star-False")
 @pytest.mark.parametrize("faulty", [False, True])
 @pytest.mark.parametrize("name", some(list(mixings())))
 def test_clocks_are_those_of_an_event_by_event_simulation(name: str, faulty: bool) -> None:
@@ -209,6 +210,7 @@ def test_nobody_waits_for_who_is_offline_and_their_clocks_stand() -> None:
     assert (result.virtual_s[online] > 10).all()
 
 
+@pytest.mark.slow
 def test_without_messages_every_node_goes_its_own_way_and_one_common_model_makes_all_wait() -> None:
     task, machines = jg.learning.isotropic_quadratic(N, dimension=P, rng=0), drawn()
     alone = jg.simulate(algorithms.isolated(task, optax.sgd(0.1)), 7, speeds=machines)
@@ -247,6 +249,7 @@ def test_a_millisecond_counts_after_a_million_seconds() -> None:
     assert after[1] == pytest.approx(1e6 + 1.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_chunks_and_resumed_runs_give_the_same_bits(tmp_path: Path) -> None:
     W = mixing.matching(topology.complete(N))
     program = Program(averaging(W), seed=1, conditions=FAULTS, speeds=drawn())
@@ -262,6 +265,7 @@ def test_chunks_and_resumed_runs_give_the_same_bits(tmp_path: Path) -> None:
         jax.tree.map(np.testing.assert_array_equal, other, whole)
 
 
+@pytest.mark.slow
 def test_keeping_time_changes_no_model_and_without_it_nothing_is_kept() -> None:
     timed, plain = (jg.simulate(averaging(mixings()["push"]), 8, conditions=FAULTS, speeds=s) for s in (drawn(), None))
     np.testing.assert_array_equal(timed.x, plain.x)
@@ -271,6 +275,7 @@ def test_keeping_time_changes_no_model_and_without_it_nothing_is_kept() -> None:
     assert len(jax.tree.leaves(timed.run)) == len(jax.tree.leaves(plain.run)) + 1
 
 
+@pytest.mark.by_default("admm penalty=0.5 local_steps=3", "chebyshev", "dsgd")
 @pytest.mark.parametrize("case", some(CASES), ids=str)
 def test_the_exchanges_of_every_algorithm_carry_all_that_it_sends(case: Case) -> None:
     algorithm = case.make(jg.learning.isotropic_quadratic(CASE_N, dimension=P, rng=0), optax.sgd(0.1))

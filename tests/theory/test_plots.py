@@ -77,6 +77,7 @@ def test_a_claim_says_what_it_claims() -> None:
     assert said == [("2.5", "± 1 %"), ("2.5", "± 0.01"), ("≤ 2.5", "by 0.01"), ("≥ 2.5", "by 0.01")]
 
 
+@pytest.mark.by_default("stability_thresholds")
 @pytest.mark.parametrize("name", ["consensus_contraction", "stability_thresholds", "acceleration"])
 def test_every_claim_holds_and_is_drawn(name: str) -> None:
     """Of three; .ci/run has all of them by ``figure run --all --quick``."""
@@ -351,6 +352,7 @@ def test_every_plot_can_be_refuted() -> None:
     assert set(BREAKS) == set(PLOTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [name if name == "consensus_contraction" else pytest.param(name, marks=pytest.mark.slow) for name in BREAKS]
 )

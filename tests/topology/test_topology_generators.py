@@ -94,6 +94,7 @@ def test_every_registered_topology_is_held_to_the_invariants():
     assert set(RANDOM) == {kind for kind in TOPOLOGIES if "rng" in inspect.signature(TOPOLOGIES[kind]).parameters}
 
 
+@pytest.mark.by_default("stochastic_block", "k_nearest_ring", "random_geometric")
 @pytest.mark.parametrize("kind", KEYWORDS)
 def test_lists_are_sorted_simple_and_symmetric(kind):
     @settings(max_examples=25, deadline=None, database=None, derandomize=True)

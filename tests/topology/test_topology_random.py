@@ -139,6 +139,7 @@ def test_watts_strogatz_rewires_the_share_it_should():
     assert near.mean() == pytest.approx(0.75, abs=0.01)
 
 
+@pytest.mark.slow
 def test_barabasi_albert_in_spans_is_the_sequential_process(monkeypatch):
     rng = np.random.default_rng(6)
     seen = {}
@@ -194,6 +195,7 @@ def test_barabasi_albert_degrees_are_networkx_in_distribution():
     assert same_mean(hubs, their_hubs) > SURE
 
 
+@pytest.mark.by_default("erdos_renyi", "stochastic_block")
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

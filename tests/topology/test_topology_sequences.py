@@ -28,6 +28,7 @@ def holds(nodes, degree):
         assert np.min(weights.self_weight) >= 0
 
 
+@pytest.mark.by_default("5", "3", "4")
 @pytest.mark.parametrize("degree", range(1, 6))
 def test_base_k_plus_one_reaches_the_mean_of_any_number_of_nodes(degree):
     for nodes in range(1, 61):

@@ -96,6 +96,7 @@ def test_spectra_without_closed_form(graph, rule):
     assert found == pytest.approx(np.sort(np.linalg.eigvals(dense(weights)).real)[::-1], abs=1e-9)
 
 
+@pytest.mark.by_default("barabasi_albert-300", "watts_strogatz-200")
 @pytest.mark.parametrize(
     "graph",
     [
