@@ -44,7 +44,14 @@ _ROOMS = (
     "theory",
     "topology",
 )
-_ELSEWHERE = MappingProxyType({"optimizers": "learning.optimizers", "results": "experiment.results"})
+_ELSEWHERE = MappingProxyType(
+    {
+        "optimizers": "learning.optimizers",
+        "results": "experiment.results",
+        # names of the first release
+        **{name: f"core.{name}" for name in ("files", "random", "registry", "typing")},
+    }
+)
 _ENGINES = ("simulate", "simulate_events")
 
 
@@ -60,4 +67,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*_ROOMS, *_ELSEWHERE, *_ENGINES, "__version__"]
+    return [*_ROOMS, "optimizers", "results", *_ENGINES, "__version__"]
