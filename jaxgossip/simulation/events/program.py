@@ -149,6 +149,7 @@ class WaveProgram:
             self._compiler.compile(one, events, self.like) for one in (Events.measured, Events.finite)
         )
         self._batch = events.batch
+        self._programs: dict[Any, Any] = {}
 
     @property
     def scratch_bytes(self) -> int:
@@ -174,10 +175,10 @@ class WaveProgram:
         carried = Carried(carried.state, self._grown(carried.slots, work.n_slots))
         if work.n_waves:
             tables = self._tables(work)
-            carried = self._waves(carried, tables)(carried, tables)
+            carried = self._program(Events.waves, self._events, carried, tables)(carried, tables)
         if work.kept.size:
             (kept,) = padded(work.kept)
-            moved = self._compiler.compile(_moved, (), carried.slots, kept, donate=True)
+            moved = self._program(_moved, (), carried.slots, kept)
             carried = Carried(carried.state, moved(carried.slots, kept))
         return carried
 
@@ -186,7 +187,7 @@ class WaveProgram:
         if work.n_waves:
             count = recurring(n_slots)
             slots = jax.tree.map(lambda leaf: _rows(leaf, count), self.slot_like)
-            self._waves(Carried(self.like, slots), self._tables(work))
+            self._program(Events.waves, self._events, Carried(self.like, slots), self._tables(work))
 
     def measure(self, state: PyTree) -> dict[str, Array]:
         """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
@@ -200,8 +201,12 @@ class WaveProgram:
         """Return every measurement for all nodes, each (n,)."""
         return self._compiler.compile(Events.scores, self._events, self.like)(state)
 
-    def _waves(self, carried: Carried, tables: dict[str, Array]) -> Any:
-        return self._compiler.compile(Events.waves, self._events, carried, tables, donate=True)
+    def _program(self, function: Any, inputs: Any, first: Any, second: Any) -> Any:
+        """Return the program for arguments of these shapes; a run has more of them than are kept for other runs."""
+        key = (function, *(leaf.shape for leaf in jax.tree.leaves((first, second))))
+        if key not in self._programs:
+            self._programs[key] = self._compiler.compile(function, inputs, first, second, donate=True)
+        return self._programs[key]
 
     def _grown(self, slots: PyTree, count: int) -> PyTree:
         have = jax.tree.leaves(slots)[0].shape[0]
