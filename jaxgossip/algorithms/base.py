@@ -1,5 +1,6 @@
 """What an algorithm is: a method, pure functions over an explicit state, on a problem and over a mixing."""
 
+import abc
 from typing import Any, NamedTuple
 
 import jax
@@ -39,16 +40,16 @@ class Method(Record):
     >>> algorithm = Algorithm(Diffusion(0.1), problem, W)
     """
 
+    @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
         """Return the state before the first round, a pytree whose per-node leaves have the node axis first."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def step(self, problem: Problem, W: Any, state: Any, round_: Round) -> tuple[PyTree, Traffic]:
         """Return (state, traffic) after one round.
 
         Randomness comes from ``round_.key(purpose)``, mixing from ``round_.links(W)``, and nothing else varies.
         """
-        raise NotImplementedError
 
     def models(self, state: Any) -> Rows:
         """Return the models that are evaluated: (n, p), or (1, p) where one model serves all nodes."""

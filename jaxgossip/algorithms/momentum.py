@@ -14,6 +14,7 @@ efficient momentum SGD for distributed non-convex optimization", algorithm 3. qg
 large-batch deep training", algorithm 2.
 """
 
+import abc
 from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
@@ -66,9 +67,9 @@ class Momentum(Method):
         new = MomentumState(x.astype(state.x.dtype), opt_state, v.astype(state.x.dtype))
         return round_.keep_offline(new, state), links.sent(*(state.x,) * self.mixings)
 
+    @abc.abstractmethod
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
         """Return (X⁺, V⁺), (n, p) each."""
-        raise NotImplementedError
 
 
 class DSGDm(Momentum):

@@ -4,6 +4,7 @@ The asynchronous counterpart of an :class:`~jaxgossip.algorithms.base.Algorithm`
 who sends to whom and when is a schedule's, and the engine hands over deliveries that act on different nodes, many at once.
 """
 
+import abc
 from typing import Any, NamedTuple
 
 import jax
@@ -75,14 +76,15 @@ class ProtocolMethod(Record):
     >>> protocol = GossipProtocol(SlowAveraging(0.1), problem)
     """
 
+    @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
         """Return the state before the first message, a pytree all of whose leaves have the node axis first."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def message(self, problem: Problem, state: Any) -> PyTree:
         """Return what some nodes would send now, a pytree of as many rows as there are in ``state``, theirs."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def deliver(self, problem: Problem, own: Any, heard: Any, arrivals: Deliveries) -> PyTree:
         """Return the rows of the state of b nodes after what reaches them.
 
@@ -92,7 +94,6 @@ class ProtocolMethod(Record):
             heard: what reaches each of them, b rows of a message.
             arrivals: the deliveries; all that is drawn follows from them.
         """
-        raise NotImplementedError
 
     def models(self, state: Any) -> Rows:
         """Return the models that are evaluated, (n, p)."""

@@ -4,6 +4,8 @@ Two values share a program when the trees that they form and all that is not a d
 device arrays: what they hold may become shapes or numbers of the program, and so they count by what they hold.
 """
 
+import abc
+import types
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -48,7 +50,7 @@ class Pytree:
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
-class Record(Pytree):
+class Record(Pytree, abc.ABC):
     """A :class:`Pytree` whose attributes are its annotated fields: a frozen dataclass without another word.
 
     >>> class Scaled(Record):
@@ -139,7 +141,20 @@ def _identity(leaf: Any) -> Any:
         hash(leaf)
     except TypeError:
         return _Itself(leaf)
+    if type(leaf).__hash__ is object.__hash__ and hasattr(leaf, "__dict__") and not isinstance(leaf, _CODE):
+        # An object of a class of the user's: the same object with another attribute is not the same program.
+        return _Itself(leaf), tuple((name, _attribute(value)) for name, value in vars(leaf).items())
     return type(leaf), leaf
+
+
+def _attribute(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return digest(value)
+    return (type(value), value) if isinstance(value, _VALUES) else _Itself(value)
+
+
+_CODE = (types.FunctionType, types.BuiltinFunctionType, type)
+_VALUES = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
 
 
 class _Itself:

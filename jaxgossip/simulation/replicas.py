@@ -192,7 +192,8 @@ def simulate_family(
         points: what each of them shares with those that differ in their seeds alone; hashable.
         rounds: how many rounds.
         evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
-        observer: listens; the records it gets are means over the runs, the states it gets are a :class:`Group`.
+        observer: listens; the records it gets are means over the runs, the states it gets are a :class:`Group`, the last one
+            where it stops the runs.
         matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
         restore: gives what to go on from.
 
@@ -209,8 +210,8 @@ def simulate_family(
     kept = None if restore is None else restore(program.like)
     engine, clock = ReplicasEngine(program, kept and kept[0]), Stopwatch(kept[1] if kept else 0.0)
     stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=kept is None)
-    observer.finished(engine.checkpoint(), clock.seconds())
     if stopped:
+        observer.finished(engine.checkpoint(), clock.seconds())
         return None
     found = engine.replicas()
     ordered: list[Replica] = [Replica()] * len(found)

@@ -75,3 +75,22 @@ def test_static_parts_are_equal_where_one_program_serves_both(a: Any, b: Any, sa
     first, second = partition(Point(a))[1], partition(Point(b))[1]
     assert (first == second) is same
     assert not same or hash(first) == hash(second)
+
+
+class Plain:
+    def __init__(self, rate: float) -> None:
+        self.rate, self.table = rate, np.arange(3)
+
+
+def test_an_object_that_was_changed_is_another_part_of_the_program() -> None:
+    """A problem of the user's own need not be a pytree: what it holds is then in the program, and may be changed."""
+    own = Plain(0.1)
+    before = partition(Point(own))[1]
+    assert partition(Point(own))[1] == before
+    own.rate = 0.2
+    assert partition(Point(own))[1] != before
+    own.rate = 0.1
+    assert partition(Point(own))[1] == before
+    own.table[0] = 7
+    assert partition(Point(own))[1] != before
+    assert partition(Point(Plain(0.1)))[1] != before

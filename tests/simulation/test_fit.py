@@ -159,3 +159,12 @@ def test_what_was_made_for_something_else_is_refused_in_one_sentence(case: str) 
     with pytest.raises(InputError) as caught:
         make()
     assert str(caught.value) == text
+
+
+def test_a_method_that_lacks_a_function_is_told_which_as_it_is_made() -> None:
+    class Half(jg.algorithms.Method):
+        def init(self, problem: Any, key: Any) -> Any:
+            return problem.init(key)
+
+    with pytest.raises(TypeError, match=r"Half.*'?step'?"):
+        Half()
