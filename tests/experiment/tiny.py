@@ -78,7 +78,7 @@ def quick() -> Iterator[None]:
         patch.setattr(rounds, "Program", lambda one, **its: once((id(one), "program"), lambda: program(one, **its)))
         patch.setattr(Experiment, "baseline", lambda self, name: once((id(self), name), lambda: baseline(self, name)))
         patch.setattr(
-            grid_run, "_built", lambda run, shared: once(("run", run.config.name), lambda: built(run, shared))
+            grid_run, "_built", lambda run, shared: once(("run", resolved_toml(run.config)), lambda: built(run, shared))
         )
         patch.setattr(
             grid_run, "families",
