@@ -10,19 +10,18 @@ Shi, Ling, Yuan, Wu and Yin 2014, "On the linear convergence of the ADMM in dece
 equations (9) and (10); its inexact form: Ling, Shi, Wu and Ribeiro 2015, "DLM".
 """
 
-from typing import Any, NamedTuple, override
+from typing import NamedTuple, override
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, apply, at_least_one, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, descend, needs_agreement, once, start
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.network import Round, Traffic, chosen
+from jaxgossip.network import Round, Traffic
 
 
 class DualState(NamedTuple):
@@ -47,22 +46,17 @@ class ADMM(Method):
 
     @override
     def step(self, problem: Problem, W: Mixing, state: DualState, round_: Round) -> tuple[DualState, Traffic]:
-        links, dtype = round_.links(W, problem.n_shared), state.x.dtype
-        x = state.x.astype(accumulator(dtype))
-        apart = once(x - links.mix(state.x))
+        links, shared = round_.links(W, problem.n_shared), jnp.arange(state.x.shape[1]) < problem.n_shared
+        apart = once(widened(state.x) - links.mix(state.x))
         dual = state.dual + self.penalty * apart
-        held = jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, 2 * self.penalty * (1 - links.kept()), 0)
-        held = held.astype(x.dtype)
-        slope = dual + self.penalty * apart
+        held = jnp.where(shared, 2 * self.penalty * (1 - links.kept()), 0)
 
-        def local(number: Any, now: TrainState) -> TrainState:
-            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
-            return apply(self.optimizer, gradient + slope + held * (now.x - x), now)
+        def slope(x: Rows) -> Rows:
+            return dual + self.penalty * apart + held * (x - state.x)
 
-        begun = TrainState(x, state.opt_state)
-        after = chosen(round_.works, jax.lax.fori_loop(0, self.local_steps, local, begun), begun)
-        new = DualState(after.x.astype(dtype), after.opt_state, dual.astype(dtype))
-        return round_.keep_offline(new, state), links.sent(state.x)
+        begun = TrainState(state.x, state.opt_state)
+        x, opt_state = descend(problem, self.optimizer, begun, round_, self.local_steps, slope=slope)
+        return round_.keep_offline(DualState(x, opt_state, dual), state), links.sent(state.x)
 
 
 @algorithm

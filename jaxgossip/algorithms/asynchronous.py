@@ -21,7 +21,7 @@ from jaxtyping import Array, Float
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, no_start_steps, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
-from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.schedule.messages import Kind
 
@@ -42,7 +42,7 @@ class MassState(NamedTuple):
     @property
     def z(self) -> Rows:
         """(n, p) models, x/w."""
-        return (self.x.astype(self.w.dtype) / self.w).astype(self.x.dtype)
+        return self.x / self.w
 
 
 class PairwiseAveraging(ProtocolMethod):
@@ -187,5 +187,4 @@ def _ones(problem: Problem) -> Float[Array, "n 1"]:
 
 
 def _mean(a: Rows, b: Rows) -> Rows:
-    kind = accumulator(a.dtype)
-    return ((a.astype(kind) + b.astype(kind)) / 2).astype(a.dtype)
+    return (widened(a) + b) / 2

@@ -32,7 +32,7 @@ from jaxgossip.algorithms.base import (
     with_optimizer,
 )
 from jaxgossip.core.arguments import number
-from jaxgossip.core.typing import PRNGKey, Rows
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
@@ -76,7 +76,7 @@ class TwoTerm(Method):
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TwoTermState:
         x = start_models(problem, self.optimizer, key)
-        return TwoTermState(x, x, jnp.zeros((), jnp.result_type(float)))
+        return TwoTermState(x, x, jnp.zeros((), accumulator(problem.dtype)))
 
 
 class ShiftRegister(TwoTerm):
@@ -106,7 +106,7 @@ class Chebyshev(TwoTerm):
         mixed = links.mix(state.x)
         r = 1 / (jnp.where(state.r == 0, self.mu, 2 * self.mu) - state.r)
         moved = (mixed - self.c * state.x) / self.h
-        x = jnp.where(state.r == 0, moved * r, 2 * r * moved - r * state.r * state.last).astype(mixed.dtype)
+        x = jnp.where(state.r == 0, moved * r, 2 * r * moved - r * state.r * state.last)
         return _online(TwoTermState(_shared(x, mixed, problem), state.x, r), state, round_), links.sent(state.x)
 
 
@@ -192,7 +192,6 @@ def register_weight(rho: float) -> float:
 
 def _shared(x: Rows, mixed: Rows, problem: Problem) -> Rows:
     """Return x in the shared columns and what mixing left alone in the private ones."""
-    x = x.astype(mixed.dtype)
     return x if problem.n_shared == x.shape[1] else jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, x, mixed)
 
 

@@ -1,17 +1,20 @@
 """What an algorithm is: a method, pure functions over an explicit state, on a problem and over a mixing."""
 
 import abc
+import dataclasses
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
-from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, narrowed, rounded, widened
 from jaxgossip.learning.nodewise import fresh_states, updates
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
@@ -48,7 +51,8 @@ class Method(Record):
     def step(self, problem: Problem, W: Any, state: Any, round_: Round) -> tuple[PyTree, Traffic]:
         """Return (state, traffic) after one round.
 
-        Randomness comes from ``round_.key(purpose)``, mixing from ``round_.links(W)``, and nothing else varies.
+        Randomness comes from ``round_.key(purpose)``, mixing from ``round_.links(W)``, and nothing else varies. Where
+        models have 16 bits, leaves of the state may come back in float32: they are rounded once, when the round is over.
         """
 
     def models(self, state: Any) -> Rows:
@@ -102,11 +106,18 @@ class Algorithm(Pytree):
 
     def step(self, state: PyTree, round_: Round) -> tuple[PyTree, Traffic]:
         """Return (state, traffic) after one round."""
-        return self.method.step(self.problem, self.W, state, round_)
+        round_ = dataclasses.replace(round_, dtype=np.dtype(self.problem.dtype))
+        after, traffic = self.method.step(self.problem, self.W, state, round_)
+        return narrowed(after, state), traffic
 
     def models(self, state: PyTree) -> Rows:
         """Return (n, p), or (1, p) where one model serves all: the models that are evaluated."""
-        return self.method.models(state)
+        return models_of(self.method, self.problem, state)
+
+
+def models_of(method: Any, problem: Problem, state: PyTree) -> Rows:
+    """Return the models that a method has in ``state``, in the problem's dtype."""
+    return rounded(method.models(state), problem.dtype)
 
 
 class TrainState(NamedTuple):
@@ -148,7 +159,7 @@ def with_optimizer(
         nodes: (n,) the node of each row: what an optimizer draws is a node's own; None: no row is a node's.
         key: of the run, or of the round in which states are made anew: what an optimizer draws is that one's own too.
     """
-    return TrainState(x, fresh_states(optimizer, x.astype(accumulator(x.dtype)), nodes, key))
+    return TrainState(x, fresh_states(optimizer, widened(x), nodes, key))
 
 
 def nodes_of(problem: Problem) -> NodeInts:
@@ -157,7 +168,14 @@ def nodes_of(problem: Problem) -> NodeInts:
 
 
 def descend(
-    problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, round_: Round, n_steps: int = 1
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    round_: Round,
+    n_steps: int = 1,
+    *,
+    slope: Callable[[Rows], Rows] | None = None,
+    drift: Rows | None = None,
 ) -> TrainState:
     """Return the state after ``n_steps`` of X ← X + update(G(X; ξ)), each node by itself; stragglers stay as they are.
 
@@ -169,34 +187,51 @@ def descend(
         state: models and optimizer states.
         round_: draws the minibatches, by its key "batch": step s uses ``fold_in(key, s)``; and says who straggles.
         n_steps: local steps τ.
+        slope: of X (n, p), (n, p) that is added to every gradient.
+        drift: (n, p) that is added to the models after every step.
     """
-    return chosen(round_.works, _stepped(problem, optimizer, state, round_.key("batch"), n_steps), state)
+    after = _stepped(problem, optimizer, state, round_.key("batch"), n_steps, slope, drift)
+    return chosen(round_.works, after, state)
 
 
 def _stepped(
-    problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, batch: PRNGKey, n_steps: int
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    batch: PRNGKey,
+    n_steps: int,
+    slope: Callable[[Rows], Rows] | None = None,
+    drift: Rows | None = None,
 ) -> TrainState:
     """Return the state after ``n_steps``, the minibatch of each drawn by ``fold_in(batch, step)``."""
 
-    def one(number: Any, state: TrainState) -> TrainState:
-        return apply(optimizer, problem.gradient(state.x, jax.random.fold_in(batch, number)), state)
+    def step(number: Any, state: TrainState) -> TrainState:
+        gradient = problem.gradient(state.x, jax.random.fold_in(batch, number))
+        after = apply(optimizer, gradient if slope is None else gradient + slope(state.x), state)
+        return after if drift is None else after._replace(x=after.x + drift)
 
     # A gradient reads its model twice: what made the model would otherwise be computed twice, a gather among it.
-    x = jax.lax.optimization_barrier(state.x)
-    wide = state._replace(x=x.astype(accumulator(x.dtype)))
-    done = one(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, wide)
-    return done._replace(x=done.x.astype(x.dtype))
+    wide = state._replace(x=widened(once(state.x)))
+    done = step(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, step, wide)
+    return done._replace(x=narrowed(done.x, state.x))
 
 
 def displacement(
-    problem: Problem, optimizer: optax.GradientTransformation, state: TrainState, round_: Round, n_steps: int = 1
+    problem: Problem,
+    optimizer: optax.GradientTransformation,
+    state: TrainState,
+    round_: Round,
+    n_steps: int = 1,
+    *,
+    drift: Rows | None = None,
 ) -> tuple[Rows, PyTree]:
     """Return (U, optimizer states): by what ``n_steps`` local steps would move the models, (n, p); for SGD U = −η G.
 
-    Methods that add something of their own to a step write U where their papers write −η G, and take any optimizer.
+    Methods that add something of their own to a step write U where their papers write −η G, and take any optimizer. The
+    arguments are those of :func:`descend`; U of 16-bit models is float32.
     """
-    wide = state._replace(x=state.x.astype(accumulator(state.x.dtype)))
-    after = descend(problem, optimizer, wide, round_, n_steps)
+    wide = state._replace(x=widened(state.x))
+    after = descend(problem, optimizer, wide, round_, n_steps, drift=drift)
     return after.x - wide.x, after.opt_state
 
 
@@ -209,25 +244,25 @@ def once[T](rows: T) -> T:
 
 
 def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows:
-    """Return G(X; ξ) (n, p) of this round; of stragglers, the ``last`` one."""
+    """Return G(X; ξ) (n, p) of this round, in the dtype of the ``last`` one; of stragglers, that one."""
     batch = jax.random.fold_in(round_.key("batch"), 0)
-    return once(chosen(round_.works, problem.gradient(once(x), batch), last))
+    return once(chosen(round_.works, narrowed(problem.gradient(once(x), batch), last), last))
 
 
 def along(
     optimizer: optax.GradientTransformation, direction: Rows, x: Rows, opt_state: PyTree, round_: Round
 ) -> tuple[Rows, PyTree]:
     """Return (U, optimizer states): the optimizer's step along ``direction`` (n, p) in the place of a gradient."""
-    direction, wide = (rows.astype(accumulator(rows.dtype)) for rows in (direction, x))
-    moved = updates(optimizer, direction, opt_state, wide)
+    wide = widened(x)
+    moved = updates(optimizer, widened(direction), opt_state, wide)
     return chosen(round_.works, moved, (jnp.zeros_like(wide), opt_state))
 
 
 def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
     """Return the state after one optimizer step along ``gradient`` (n, p), each node by itself."""
-    gradient, x = (rows.astype(accumulator(rows.dtype)) for rows in (gradient, state.x))
-    step, opt_state = updates(optimizer, gradient, state.opt_state, x)
-    return TrainState(jnp.asarray(optax.apply_updates(x, step)).astype(state.x.dtype), opt_state)
+    x = widened(state.x)
+    step, opt_state = updates(optimizer, widened(gradient), state.opt_state, x)
+    return TrainState(narrowed(jnp.asarray(optax.apply_updates(x, step)), state.x), opt_state)
 
 
 def no_start_steps(name: str, problem: Problem, why: str) -> None:

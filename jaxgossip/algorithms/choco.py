@@ -51,12 +51,12 @@ class CHOCO(Method):
 
     @override
     def step(self, problem: Problem, W: Mixing, state: ChocoState, round_: Round) -> tuple[ChocoState, Traffic]:
-        links, dtype = round_.links(W, problem.n_shared), state.x.dtype
+        links = round_.links(W, problem.n_shared)
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
         half = once(state.x + u)
-        message = compressed(self.compressor, (half - state.public).astype(dtype), problem.n_shared, round_)
+        message = compressed(self.compressor, links.as_sent(half - state.public), problem.n_shared, round_)
         public = once(state.public + message)
-        x = (half + self.consensus_rate * (links.mix(public) - public)).astype(dtype)
+        x = half + self.consensus_rate * (links.mix(public) - public)
         new = ChocoState(x, opt_state, public)
         return round_.keep_offline(new, state), sent_compressed(self.compressor, links, problem)
 

@@ -57,10 +57,10 @@ class D2(Corrected):
     def step(self, problem: Problem, W: Mixing, state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
         links = round_.links(W, problem.n_shared)
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
-        half = (state.x + u + state.c).astype(state.x.dtype)
+        half = links.as_sent(state.x + u + state.c)
         x = links.mix(half)
         x = once((half + x) / 2 if self.lazy else x)
-        new = CorrectedState(x, opt_state, (x - state.x - u).astype(x.dtype))
+        new = CorrectedState(x, opt_state, x - state.x - u)
         return round_.keep_offline(new, state), links.sent(half)
 
 

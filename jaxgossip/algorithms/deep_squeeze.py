@@ -49,14 +49,14 @@ class DeepSqueeze(Method):
 
     @override
     def step(self, problem: Problem, W: Mixing, state: SqueezeState, round_: Round) -> tuple[SqueezeState, Traffic]:
-        links, dtype, shared = round_.links(W), state.x.dtype, problem.n_shared
+        links, shared = round_.links(W), problem.n_shared
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
-        half = (state.x + u).astype(dtype)
+        half = links.as_sent(state.x + u)
         message, memory = once(
             feedback(self.compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes)
         )
         pull = self.consensus_rate * (links.mix(message) - message)
-        x = (half + jnp.pad(pull, ((0, 0), (0, half.shape[1] - shared)))).astype(dtype)
+        x = half + jnp.pad(pull, ((0, 0), (0, half.shape[1] - shared)))
         new = SqueezeState(x, opt_state, memory)
         return round_.keep_offline(new, state), sent_compressed(self.compressor, links, problem)
 

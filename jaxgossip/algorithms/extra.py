@@ -29,7 +29,7 @@ class EXTRA(Corrected):
         links = round_.links(W, problem.n_shared)
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
         mixed = once(links.mix(state.x))
-        x = (mixed + u + state.c).astype(state.x.dtype)
+        x = mixed + u + state.c
         new = CorrectedState(x, opt_state, state.c - (state.x - mixed) / 2)
         return round_.keep_offline(new, state), links.sent(state.x)
 

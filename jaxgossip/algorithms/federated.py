@@ -29,7 +29,7 @@ from jaxgossip.algorithms.base import (
     with_optimizer,
 )
 from jaxgossip.core import counting
-from jaxgossip.core.typing import PRNGKey, Rows, accumulator
+from jaxgossip.core.typing import PRNGKey, Rows, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.network import Round, Traffic, surely
@@ -65,19 +65,19 @@ class FedAvg(Method):
         row_bytes = s * np.dtype(problem.dtype).itemsize
         given = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
         begun: TrainState = with_optimizer(given, self.optimizer, nodes_of(problem), round_.key("optimizer"))
-        after = descend(problem, self.optimizer, begun, round_, self.local_steps).x.astype(accumulator(given.dtype))
+        after = widened(descend(problem, self.optimizer, begun, round_, self.local_steps).x)
         node = jnp.arange(n, dtype=jnp.uint32)
         chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < self.sampled
         reached = chosen if round_.online is None else chosen & round_.online
         lost = round_.by_row(jax.random.uniform(round_.key("upload drop"), (n,))) < round_.conditions.drop
         arrives = reached if surely(round_.conditions.drop, 0) else reached & ~lost
-        weight = jnp.where(arrives, jnp.asarray(problem.sample_counts), 0).astype(after.dtype)[:, None]
+        weight = jnp.where(arrives, jnp.asarray(problem.sample_counts, after.dtype), 0)[:, None]
         total = weight.sum()
         mean = (weight * after[:, :s]).sum(0, keepdims=True) / jnp.where(total > 0, total, 1)
-        shared = jnp.where(total > 0, mean, state.x[:, :s].astype(mean.dtype)).astype(given.dtype)
-        private = jnp.where(reached[:, None], after[:, s:].astype(given.dtype), state.private)
+        shared = jnp.where(total > 0, mean, state.x[:, :s])
+        private = jnp.where(reached[:, None], after[:, s:], state.private)
         x = jnp.concatenate([shared, private[:1]], axis=1)
-        messages = counting.add(counting.count(self.sampled), counting.total(reached.astype(jnp.uint32)))
+        messages = counting.add(counting.count(self.sampled), counting.total(jnp.asarray(reached, jnp.uint32)))
         sent = counting.times(messages, row_bytes)
         traffic = Traffic(messages, sent, counting.count(0), round_.at_server(arrives, row_bytes))
         return ServerState(x, private), traffic

@@ -104,7 +104,7 @@ class Gossip(Method):
         if self.weighting == "samples":
             return jnp.asarray(problem.sample_counts)
         # A model that never learnt counts next to nothing, yet two of them still merge evenly.
-        return jnp.maximum(age.astype(accumulator(problem.dtype)), 1e-6) if self.weighting == "age" else None
+        return jnp.maximum(jnp.asarray(age, accumulator(problem.dtype)), 1e-6) if self.weighting == "age" else None
 
     def _merge(self, problem: Problem, state: GossipState, links: Links) -> GossipState:
         return state._replace(x=links.mix(state.x, self._reliability(problem, state.age)), age=links.maximum(state.age))

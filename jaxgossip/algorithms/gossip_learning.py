@@ -30,7 +30,7 @@ from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMe
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Record
 from jaxgossip.core.random import hashed_uniform, purpose_key
-from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator, narrowed
 from jaxgossip.learning.problem import Classification, Problem, start_steps_of
 from jaxgossip.schedule.messages import Kind
 
@@ -96,13 +96,16 @@ class Merging(Record):
     def merge(self, problem: Problem, heard: Model, other: Model, arrivals: Deliveries) -> Model:
         """Return the merged model: of those columns that the message carries; the others are m₂'s."""
         p, kind = problem.n_params, accumulator(problem.dtype)
-        alpha, age = self._weight(heard.age.astype(kind), other.age.astype(kind)), jnp.maximum(heard.age, other.age)
+        alpha, age = (
+            self._weight(*(jnp.asarray(model.age, kind) for model in (heard, other))),
+            jnp.maximum(heard.age, other.age),
+        )
         if self.parts > 1:
             travels = jnp.arange(self.parts) == arrivals.part[:, None]
             alpha, age = jnp.where(travels, alpha, 0), jnp.where(travels, age, other.age)
             alpha = jnp.take(alpha, jnp.arange(p) % self.parts, axis=1)
         x1 = heard.x if problem.align is None else problem.align(other.x, heard.x)
-        mixed = (alpha * x1.astype(alpha.dtype) + (1 - alpha) * other.x.astype(alpha.dtype)).astype(other.x.dtype)
+        mixed = narrowed(alpha * x1 + (1 - alpha) * other.x, other.x)
         if self.sample < 1:
             key = purpose_key(arrivals.key, "sampled parameters")
             mixed = jnp.where(hashed_uniform(key, arrivals.number, p) < self.sample, mixed, other.x)

@@ -58,11 +58,11 @@ class GradientTracking(Method):
         if self.form == "diging":
             y = once(links.mix(state.y, payload="tracker") + g - state.g)
             u, opt_state = along(self.optimizer, y, state.x, state.opt_state, round_)
-            x = links.mix(state.x) + u.astype(g.dtype)
+            x = links.mix(state.x) + u
         else:
             y = links.mix(state.y + g - state.g, payload="tracker")
             u, opt_state = along(self.optimizer, y, state.x, state.opt_state, round_)
-            x = links.mix((state.x + u).astype(g.dtype))
+            x = links.mix(state.x + u)
         return round_.keep_offline(TrackingState(x, opt_state, y, g), state), links.sent(state.x, state.y)
 
 

@@ -28,7 +28,7 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, start_models
-from jaxgossip.core.typing import PRNGKey, Rows, accumulator, derived
+from jaxgossip.core.typing import PRNGKey, Rows, derived, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.mixing.operators.tables import Slots, settle
@@ -111,17 +111,16 @@ class HalvingWindows(Method):
         if not self.offsets:
             return state, Traffic.none()
         s, now = problem.n_shared, round_.number % len(self.offsets)
-        x, y = (rows.astype(accumulator(rows.dtype)) for rows in (state.x[:, :s], state.y))
+        x, y = widened(state.x[:, :s]), widened(state.y)
         double, m = jnp.asarray(self.doubles)[now], jnp.asarray(self.sizes[:-1], x.dtype)[now]
         links = round_.links(Shifts(problem.n_nodes, self.offsets, problem.order))
         sent = jnp.where(double, state.x[:, :s], state.y)
-        heard = links.mix(sent).astype(x.dtype)
+        heard = widened(links.mix(sent))
         # What arrives is ``share`` of the 2m − 1 nodes of the new window; in the other mean both halves weigh the same.
         # Where models agree, heard − one is 0, and nothing is rounded.
         share = jnp.where(double, m, m - 1) / (2 * m - 1)
         mine, others = (one + jnp.where(half, 0.5, share) * (heard - one) for one, half in ((x, double), (y, ~double)))
-        shared, y = mine.astype(state.x.dtype), others.astype(state.y.dtype)
-        new = WindowState(jnp.concatenate([shared, state.x[:, s:]], axis=1), y)
+        new = WindowState(jnp.concatenate([mine, state.x[:, s:]], axis=1), others)
         return WindowState(*round_.keep_offline(new, state)), links.sent(sent)
 
 

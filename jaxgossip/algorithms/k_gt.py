@@ -8,18 +8,17 @@ The correction is held as the displacement −η C, so that any optimizer makes 
 Liu, Lin, Koloskova and Stich 2024, "Decentralized gradient tracking with local steps", algorithm 1, with C₀ = 0.
 """
 
-from typing import Any, override
+from typing import override
 
-import jax
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, between, needs_agreement
+from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, between, displacement, needs_agreement
 from jaxgossip.algorithms.d2 import Corrected, CorrectedState
-from jaxgossip.core.typing import accumulator
+from jaxgossip.core.typing import widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
-from jaxgossip.network import Round, Traffic, chosen
+from jaxgossip.network import Round, Traffic
 
 
 class KGT(Corrected):
@@ -30,21 +29,12 @@ class KGT(Corrected):
 
     @override
     def step(self, problem: Problem, W: Mixing, state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
-        dtype, links = state.x.dtype, round_.links(W, problem.n_shared)
-        correction = state.c.astype(accumulator(dtype))
-
-        def local(number: Any, now: TrainState) -> TrainState:
-            gradient = problem.gradient(now.x, jax.random.fold_in(round_.key("batch"), number))
-            after = apply(self.optimizer, gradient, now)
-            return after._replace(x=after.x + correction)
-
-        begun = TrainState(state.x.astype(accumulator(dtype)), state.opt_state)
-        moved = chosen(round_.works, jax.lax.fori_loop(0, self.local_steps, local, begun), begun)
-        delta = moved.x - begun.x
-        x = links.mix((begun.x + self.outer_rate * delta).astype(dtype))
-        drift = (delta / self.local_steps).astype(dtype)
-        c = (correction - drift + links.mix(drift, payload="drift")).astype(dtype)
-        new = CorrectedState(x, moved.opt_state, c)
+        links, begun = round_.links(W, problem.n_shared), TrainState(state.x, state.opt_state)
+        delta, opt_state = displacement(problem, self.optimizer, begun, round_, self.local_steps, drift=state.c)
+        x = links.mix(state.x + self.outer_rate * delta)
+        drift = links.as_sent(delta / self.local_steps)
+        c = widened(state.c) - drift + links.mix(drift, payload="drift")
+        new = CorrectedState(x, opt_state, c)
         return round_.keep_offline(new, state), links.sent(x, drift)
 
 

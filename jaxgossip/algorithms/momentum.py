@@ -64,7 +64,7 @@ class Momentum(Method):
         links = round_.links(W, problem.n_shared)
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
         x, v = self.rule(state.x, u, state.v, links)
-        new = MomentumState(x.astype(state.x.dtype), opt_state, v.astype(state.x.dtype))
+        new = MomentumState(x, opt_state, v)
         return round_.keep_offline(new, state), links.sent(*(state.x,) * self.mixings)
 
     @abc.abstractmethod
@@ -77,7 +77,7 @@ class DSGDm(Momentum):
 
     @override
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = (self.momentum * v + u).astype(x.dtype)
+        v = links.as_sent(self.momentum * v + u)
         return links.mix(x + v), v
 
 
@@ -88,7 +88,7 @@ class DmSGD(Momentum):
 
     @override
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = (self.momentum * v + u).astype(x.dtype)
+        v = links.as_sent(self.momentum * v + u)
         return links.mix(x + v), links.mix(v, payload="momentum")
 
 
@@ -97,7 +97,7 @@ class QGDSGDm(Momentum):
 
     @override
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        after = once(links.mix((x + u + self.momentum * v).astype(x.dtype)))
+        after = once(links.mix(x + u + self.momentum * v))
         return after, self.momentum * v + (1 - self.momentum) * (after - x)
 
 
@@ -106,7 +106,7 @@ class DecentLaM(Momentum):
 
     @override
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = once(self.momentum * v + links.mix((x + u).astype(x.dtype)) - x)
+        v = once(self.momentum * v + links.mix(x + u) - x)
         return x + v, v
 
 

@@ -22,7 +22,7 @@ from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.averaging import register_weight
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, descend, fixed, start
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.typing import PRNGKey, Rows, accumulator
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator, narrowed
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
@@ -46,13 +46,13 @@ class Muffliato(Method):
         shared, omega = jnp.arange(state.x.shape[1]) < problem.n_shared, self.omega
         learnt = descend(problem, self.optimizer, state, round_)
         drawn = round_.normal("privacy noise", state.x.shape, accumulator(state.x.dtype))
-        begun = (learnt.x + jnp.where(shared, self.noise * drawn, 0)).astype(state.x.dtype)
+        begun = narrowed(learnt.x + jnp.where(shared, self.noise * drawn, 0), state.x)
 
         def gossip(k: jax.Array, carried: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
             x, last = carried
             links = round_.links(W, problem.n_shared, exchange=k)
             mixed = links.mix(x)
-            after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last).astype(x.dtype)
+            after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last)
             return after, x
 
         # By twos, so that each of the two arrays is written in its own place again: one at a time they would be swapped.

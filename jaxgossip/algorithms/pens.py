@@ -107,7 +107,7 @@ class PENS(ProtocolMethod):
 
     @override
     def settle(self, problem: Problem, state: PensState) -> tuple[PensState, Bool[Array, "n n"]]:
-        prefers = state.selected * self.sampled > state.heard.astype(jnp.int32) * self.top
+        prefers = state.selected * self.sampled > jnp.asarray(state.heard, jnp.int32) * self.top
         return state._replace(settled=jnp.ones(problem.n_nodes, bool)), prefers
 
 
@@ -156,4 +156,4 @@ def pens(
 def _counted(counts: Int[Array, "b n"], sender: Int[Array, "b k"], which: Bool[Array, "b k"]) -> Int[Array, "b n"]:
     """Return the counts with one more for each sender that is chosen; a sender may be there several times."""
     rows = jnp.arange(counts.shape[0])[:, None]
-    return counts.at[rows, sender].add(which.astype(counts.dtype))
+    return counts.at[rows, sender].add(jnp.asarray(which, counts.dtype))

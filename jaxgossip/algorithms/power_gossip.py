@@ -22,7 +22,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, displacement, fixed, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, displacement, fixed, once, start
 from jaxgossip.compression import by_blocks
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
@@ -85,7 +85,7 @@ class Edges(Pytree):
         pairs = jax.lax.optimization_barrier(pairs)
 
         def of_rows(edge: Array, weight: Array) -> Array:
-            signed = weight[:, :, None].astype(pairs[0][0].dtype)
+            signed = jnp.asarray(weight[:, :, None], pairs[0][0].dtype)
             P = jnp.concatenate([signed * gather(p, edge) for p, _ in pairs], 1)
             Q = jnp.concatenate([gather(q, edge) for _, q in pairs], 1)
             # Turned by hand: XLA on CPU has a quick product of many small matrices for this order of axes alone.
@@ -120,7 +120,7 @@ class PowerGossip(Method):
         links = round_.links(W, s)
         links.check_plain("power_gossip")
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
-        half = jax.lax.optimization_barrier((state.x + u).astype(kind))
+        half = once(state.x + u)
         matrices = jnp.pad(half[:, :s], ((0, 0), (0, a * b - s))).reshape(-1, a, b)
         left, right = by_blocks(
             lambda first, second, *q: _power_step(matrices, first, second, q),
@@ -142,9 +142,7 @@ class PowerGossip(Method):
         )
         traffic = links.sent_bytes(rank * a * np.dtype(problem.dtype).itemsize)
         traffic = traffic + links.sent_bytes(rank * b * np.dtype(problem.dtype).itemsize)
-        after = round_.keep_offline(
-            TrainState(x.astype(state.x.dtype), opt_state), TrainState(state.x, state.opt_state)
-        )
+        after = round_.keep_offline(TrainState(x, opt_state), TrainState(state.x, state.opt_state))
         return PowerState(after.x, after.opt_state, kept), traffic
 
 

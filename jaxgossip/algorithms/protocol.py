@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int, UInt32
 
-from jaxgossip.algorithms.base import TrainState, apply
+from jaxgossip.algorithms.base import TrainState, apply, models_of, once
 from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
-from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, narrowed, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
 from jaxgossip.schedule import Source
@@ -168,7 +168,7 @@ class GossipProtocol(Pytree):
 
     def models(self, state: PyTree) -> Rows:
         """Return (n, p), the models that are evaluated."""
-        return self.method.models(state)
+        return models_of(self.method, self.problem, state)
 
     def scores(self, state: PyTree) -> NodeScores:
         """Return further measurements of some rows of the state: name -> (s,)."""
@@ -237,10 +237,9 @@ def learn(
         drawn = jax.random.fold_in(key, step)
         return apply(optimizer, problem.gradient_at(x, arrivals.node, drawn, arrivals.number), state)
 
-    wide = state._replace(x=state.x.astype(accumulator(state.x.dtype)))
-    wide = jax.lax.optimization_barrier(wide)
+    wide = once(state._replace(x=widened(state.x)))
     done = one(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, wide)
-    return done._replace(x=done.x.astype(state.x.dtype))
+    return done._replace(x=narrowed(done.x, state.x))
 
 
 def shared(problem: Problem, merged: Rows, own: Rows) -> Rows:

@@ -102,7 +102,7 @@ class SGP(Method):
         links = round_.links(W, problem.n_shared)
         now = TrainState(self.models(state), state.opt_state)
         u, opt_state = displacement(problem, self.optimizer, now, round_, self.local_steps)
-        return _pushed(state, (state.u + u).astype(state.u.dtype), opt_state, links)
+        return _pushed(state, state.u + u, opt_state, links)
 
     @override
     def models(self, state: PushState) -> Rows:
@@ -129,7 +129,7 @@ class PushDIGing(Method):
         g = fresh_gradient(problem, x, round_, state.g)
         y = links.mix(state.y, payload="tracker") + g - state.g
         u, opt_state = along(self.optimizer, y, x, state.opt_state, round_)
-        mass = links.mix((state.u + u).astype(x.dtype))
+        mass = links.mix(state.u + u)
         new = PushTrackingState(mass, links.mix(state.w, payload="weight"), opt_state, y, g)
         return round_.keep_offline(new, state), links.sent(state.u, state.y, metadata=(state.w,))
 
@@ -191,7 +191,7 @@ def push_diging(problem: Problem, optimizer: optax.GradientTransformation, W: Mi
 def ratio(u: Rows, w: Float[Array, "n 1"], n_shared: int) -> Rows:
     """Return the models of masses u (n, p) and weights w (n, 1): u/w in shared columns, u itself in private ones."""
     divisor = w if n_shared == u.shape[1] else jnp.where(jnp.arange(u.shape[1]) < n_shared, w, 1)
-    return (u / divisor).astype(u.dtype)
+    return u / divisor
 
 
 def _ones(problem: Problem) -> Float[Array, "n 1"]:

@@ -24,7 +24,7 @@ from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, fixed, once, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
-from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, narrowed
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.operators.hybrid import rest_of
@@ -74,10 +74,10 @@ class RelaySum(Pytree):
         receivers = np.repeat(np.arange(n, dtype=np.int32), np.diff(links.indptr))
         numbers = sp.csr_array((np.arange(1, m + 1), links.indices, links.indptr), shape=(n, n)).T.tocsr()
         numbers.sort_indices()
-        self._back = jnp.asarray(numbers.data.astype(np.int32) - 1)  # the same edge, the other way
-        self._receivers, self._senders = jnp.asarray(receivers), jnp.asarray(links.indices.astype(np.int32))
+        self._back = jnp.asarray(numbers.data - 1, jnp.int32)  # the same edge, the other way
+        self._receivers, self._senders = jnp.asarray(receivers), jnp.asarray(links.indices, jnp.int32)
         # Sums over the links into a node are sums over lists of rows, as those of an irregular graph.
-        self._into = rest_of(links.indptr.astype(np.int64), np.arange(m), np.ones(m)) if m else None
+        self._into = rest_of(np.asarray(links.indptr, np.int64), np.arange(m), np.ones(m)) if m else None
 
     def none(self, p: int, dtype: np.dtype) -> Relayed:
         """Return what is under way before the first round: nothing, of models of ``p`` columns."""
@@ -97,7 +97,7 @@ class RelaySum(Pytree):
             if links.faults is not None:
                 arrived = links.faults.arrive(self._receivers, self._senders)[:, None]
                 told = jnp.where(arrived, told, under_way)
-            told = once(told.astype(under_way.dtype))
+            told = once(narrowed(told, under_way))
             hears = once(self._into.sums(told, None))
             parts.append((told, hears, own + hears))
         (sums, heard, total), (counts, heard_of, number) = parts
@@ -121,9 +121,9 @@ class RelaySGD(Method):
         links.check_plain("relay_sgd")
         before = TrainState(state.x, state.opt_state)
         u, opt_state = displacement(problem, self.optimizer, before, round_)
-        half = (state.x + u).astype(state.x.dtype)
+        half = links.as_sent(state.x + u)
         relayed, total, number = self.relay(half[:, :shared], state.relayed, links)
-        x = jnp.concatenate([(total / number).astype(half.dtype), half[:, shared:]], axis=1)
+        x = jnp.concatenate([total / number, half[:, shared:]], axis=1)
         new = round_.keep_offline(TrainState(x, opt_state), before)
         return RelayState(new.x, new.opt_state, relayed), links.sent(half, metadata=(state.relayed.counts,))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -37,3 +38,26 @@ def derived[T](function: Callable[[Any], T]) -> T:
 def accumulator(dtype: DTypeLike) -> np.dtype:
     """Return the type in which numbers of ``dtype`` are summed and models computed: float32 for narrower ones."""
     return np.dtype(jnp.promote_types(dtype, jnp.float32))
+
+
+def widened(rows: Array) -> Array:
+    """Return ``rows`` in the type in which they are computed with: 16-bit numbers as float32, others as they are."""
+    return rows.astype(accumulator(rows.dtype))
+
+
+def rounded(rows: Array, dtype: DTypeLike) -> Array:
+    """Return ``rows`` in a 16-bit ``dtype`` if they were widened from it; all others as they are."""
+    kind = np.dtype(dtype)
+    return rows.astype(kind) if rows.dtype == accumulator(kind) != kind else rows
+
+
+def narrowed(new: PyTree, old: PyTree) -> PyTree:
+    """Return ``new`` with those leaves rounded that have 16 bits in ``old`` and were widened since."""
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        return new  # an error, which is reported where the two are compared
+
+    def leaf(after: Any, before: Any) -> Any:
+        both = hasattr(after, "dtype") and hasattr(before, "dtype")
+        return rounded(after, before.dtype) if both and jnp.issubdtype(before.dtype, jnp.floating) else after
+
+    return jax.tree.map(leaf, new, old)

@@ -5,13 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import fits
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import pair_words, purpose_key, to_unit
-from jaxgossip.core.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.core.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator, rounded
 from jaxgossip.mixing import Faults, Mixing, Operator
 from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.aggregation import Heard
@@ -44,16 +45,19 @@ class Links:
     def mix(self, x: Rows, weights: NodeFloats | None = None, *, payload: str = "model") -> Rows:
         """Return W x of the shared columns; private columns stay as they are.
 
+        Rows travel, and come back, in the dtype of the models: see :meth:`as_sent`.
+
         Args:
             x: (n, p).
             weights: (n,) positive reliabilities r of the senders: y_i = Σ_j W_ij r_j x_j / Σ_j W_ij r_j.
-            payload: names what travels, where an exchange carries several rows: each has channel noise of its own.
+            payload: names what travels, where an exchange carries several rows: each has channel noise of its own; a
+                "weight" travels beside the models and is not rounded to their dtype.
 
         Raises:
             InputError: reliabilities together with an aggregation that has no weighted mean.
         """
         # Rows are settled before they are gathered: fused into the gather, whatever made them would run once a neighbour.
-        x = jax.lax.optimization_barrier(x)
+        x = jax.lax.optimization_barrier(x if payload == "weight" else self.as_sent(x))
         every = self.n_shared is None or self.n_shared == x.shape[1]
         shared = x if every else x[:, : self.n_shared]
         mixed = self._mix(shared, weights, payload)
@@ -81,6 +85,13 @@ class Links:
             )
         return conditions.aggregation.combine(Heard.of(scene)).astype(x.dtype)
 
+    def as_sent(self, rows: Rows) -> Rows:
+        """Return ``rows`` as they travel: rounded to the dtype of the models if they were computed with in a wider one.
+
+        A method that goes on with what it has sent, and not only with what it heard, takes both from here.
+        """
+        return rows if self.round.dtype is None else rounded(rows, self.round.dtype)
+
     def check_plain(self, name: str) -> None:
         """Check that what is sent reaches its receivers as it is: for exchanges that do not go by :meth:`mix`.
 
@@ -94,8 +105,9 @@ class Links:
             )
 
     def kept(self) -> Float[Array, "n 1"]:
-        """Return (n, 1) float32: the weight that each node's own row has in this round."""
-        own, _ = self.operator.hear(jnp.zeros((self.operator.n_nodes, 1), jnp.result_type(float)), self.faults)
+        """Return (n, 1): the weight that each node's own row has in this round, in the type that models are computed in."""
+        kind = jnp.result_type(float) if self.round.dtype is None else accumulator(self.round.dtype)
+        own, _ = self.operator.hear(jnp.zeros((self.operator.n_nodes, 1), kind), self.faults)
         return jnp.broadcast_to(own, (self.operator.n_nodes,))[:, None]
 
     def maximum(self, values: Int[Array, " n"]) -> Int[Array, " n"]:
@@ -106,11 +118,14 @@ class Links:
         """Return the traffic of one message a link.
 
         Args:
-            arrays: each message carries a row (or a number) of each of them.
-            metadata: likewise, but not of the model: ages, weights, scales.
+            arrays: each message carries a row (or a number) of each of them, in the dtype of the models.
+            metadata: likewise, but not of the model: ages, weights, scales, in dtypes of their own.
             repeats: one message a link so many times in a row, with the losses of the exchanges 0, 1, … of one purpose.
         """
-        data, about = (sum(self._width(one) * one.dtype.itemsize for one in some) for some in (arrays, metadata))
+        kind = self.round.dtype
+        size = {} if kind is None else {accumulator(kind): kind.itemsize}
+        data = sum(self._width(rows) * size.get(np.dtype(rows.dtype), rows.dtype.itemsize) for rows in arrays)
+        about = sum(self._width(values) * values.dtype.itemsize for values in metadata)
         return self.sent_bytes(data, about, repeats=repeats)
 
     def sent_bytes(self, data: int, metadata: int = 0, *, repeats: int = 1) -> Traffic:
@@ -140,6 +155,7 @@ class Round:
         order: in which rows the nodes stand; None where row i is node i.
         timed: whether traffic has to tell who waits for whom.
         liars: (n,) bool by row, who lies; None: those that the adversary of the conditions names.
+        dtype: of the models, in which rows travel; None: in whatever dtype they have.
     """
 
     number: Int[Array, ""]
@@ -149,6 +165,7 @@ class Round:
     order: Order | None = None
     timed: bool = False
     liars: NodeMask | None = None
+    dtype: np.dtype | None = None
 
     def key(self, purpose: str) -> PRNGKey:
         """Return this round's key for ``purpose``; the same purpose gives the same key."""

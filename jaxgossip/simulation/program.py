@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm, Method
+from jaxgossip.algorithms.base import models_of
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
 from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
@@ -110,11 +111,13 @@ class Evaluation(Pytree):
 
     def measured(self, run: RunState) -> dict[str, jax.Array]:
         """Return the scalars of one evaluation."""
-        return measure(self.problem, self.method.models(run.state), self.key, self.sampled_nodes, self.honest)
+        return measure(
+            self.problem, models_of(self.method, self.problem, run.state), self.key, self.sampled_nodes, self.honest
+        )
 
     def scores(self, run: RunState) -> dict[str, jax.Array]:
         """Return every measurement for all nodes, each (n,), row by row; NaN of those that lie."""
-        problem, x = self.problem, self.method.models(run.state)
+        problem, x = self.problem, models_of(self.method, self.problem, run.state)
         scores = dict(problem.evaluate(x))
         if x.shape[0] != problem.n_nodes:
             return scores
