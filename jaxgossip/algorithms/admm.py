@@ -73,7 +73,7 @@ def admm(
     Args:
         problem: what is learnt.
         optimizer: any optax transformation, for the steps towards a node's own minimum.
-        W: mixing operator or schedule, symmetric.
+        W: mixing, fixed or time-varying, symmetric.
         penalty: ρ.
         local_steps: optimizer steps a round; the more, the nearer to the minimum.
 

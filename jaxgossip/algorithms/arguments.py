@@ -12,7 +12,7 @@ from jaxgossip.core.registry import nearest
 from jaxgossip.core.typing import accumulator
 from jaxgossip.learning import Dataset, Partition
 from jaxgossip.learning.nodewise import check_optimizer
-from jaxgossip.mixing import Mixing, Operator, Schedule
+from jaxgossip.mixing import Mixing, Operator, TimeVarying
 from jaxgossip.topology import Graph
 
 OF_A_PROBLEM = ("n_nodes", "n_params", "n_shared", "dtype", "init", "gradient")
@@ -32,7 +32,7 @@ def algorithm[**P, R](builder: Callable[P, R]) -> Callable[P, R]:
 def _check_parts(name: str, given: Mapping[str, Any]) -> None:
     optimizer, W, problem = given.get("optimizer"), given.get("W"), given["problem"]
     check_problem(name, problem)
-    if isinstance(optimizer, Operator | Schedule | Graph) or isinstance(W, optax.GradientTransformation):
+    if isinstance(optimizer, Operator | TimeVarying | Graph) or isinstance(W, optax.GradientTransformation):
         raise ArgumentTypeError(
             f"{name}: optimizer and W are the other way round", hint=f"the order is {name}(problem, optimizer, W)"
         )
@@ -55,8 +55,8 @@ def check_problem(name: str, problem: Any) -> None:
 
 
 def checked_mixing(name: str, W: Any) -> Mixing:
-    """Return W, or raise ArgumentTypeError if it is neither an operator nor a schedule of them."""
-    if isinstance(W, Operator | Schedule):
+    """Return W, or raise ArgumentTypeError if it is neither an operator nor time-varying mixing."""
+    if isinstance(W, Operator | TimeVarying):
         return W
     if isinstance(W, Graph):
         hint = "jg.mixing.metropolis_hastings(graph), or other weights of jg.mixing"

@@ -117,7 +117,7 @@ def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
     Args:
         problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
         optimizer: of the problem's start steps alone.
-        W: mixing operator or schedule.
+        W: mixing, fixed or time-varying.
 
     Raises:
         InputError: W keeps mass instead of agreement.

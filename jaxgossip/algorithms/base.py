@@ -305,7 +305,7 @@ def fixed(name: str, W: Mixing, *, symmetric: bool = True) -> Operator:
     """Return W if it is the same in every round.
 
     Raises:
-        InputError: it is a schedule, or not symmetric where it has to be.
+        InputError: it varies with time, or is not symmetric where it has to be.
     """
     needs_agreement(name, W)
     if not isinstance(W, Operator):

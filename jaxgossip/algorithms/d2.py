@@ -77,7 +77,7 @@ def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> 
     Args:
         problem: what is learnt.
         optimizer: any optax transformation, applied to each node by itself; the theory is that of constant steps.
-        W: mixing operator or schedule, symmetric.
+        W: mixing, fixed or time-varying, symmetric.
 
     Raises:
         InputError: W keeps mass instead of agreement.
@@ -94,7 +94,7 @@ def exact_diffusion(problem: Problem, optimizer: optax.GradientTransformation, W
     Args:
         problem: what is learnt.
         optimizer: any optax transformation, applied to each node by itself; the theory is that of constant steps.
-        W: mixing operator or schedule, symmetric.
+        W: mixing, fixed or time-varying, symmetric.
 
     Raises:
         InputError: W keeps mass instead of agreement.

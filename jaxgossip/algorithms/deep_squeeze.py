@@ -75,7 +75,7 @@ def deep_squeeze(
     Args:
         problem: what is learnt.
         optimizer: any optax transformation, applied to each node by itself.
-        W: mixing operator or schedule, symmetric.
+        W: mixing, fixed or time-varying, symmetric.
         compressor: Q, what travels.
         consensus_rate: γ, the smaller the more is compressed; 1 without compression.
 

@@ -63,7 +63,7 @@ def dsgd(
     Args:
         problem: what is learnt.
         optimizer: any optax transformation, applied to each node by itself.
-        W: mixing operator or schedule.
+        W: mixing, fixed or time-varying.
         form: the order of adapting and combining.
         local_steps: optimizer steps a round on each node.
 

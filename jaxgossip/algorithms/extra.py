@@ -41,7 +41,7 @@ def extra(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) 
     Args:
         problem: what is learnt.
         optimizer: any optax transformation, applied to each node by itself; the theory is that of constant steps.
-        W: mixing operator or schedule, symmetric.
+        W: mixing, fixed or time-varying, symmetric.
 
     Raises:
         InputError: W keeps mass instead of agreement.

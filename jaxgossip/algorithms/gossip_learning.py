@@ -39,7 +39,7 @@ AGE_BYTES = 4
 Ages = Int[Array, "n k"]
 
 
-class Model(NamedTuple):
+class AgedModel(NamedTuple):
     """A model on its way.
 
     Attributes:
@@ -79,9 +79,9 @@ class WalkState(NamedTuple):
         kept: the models that each node had last; None if it does not vote.
     """
 
-    model: Model
+    model: AgedModel
     opt_state: PyTree
-    last: Model | None
+    last: AgedModel | None
     kept: Kept | None
 
 
@@ -93,7 +93,7 @@ class Merging(Record):
     parts: int
     sample: float
 
-    def merge(self, problem: Problem, heard: Model, other: Model, arrivals: Deliveries) -> Model:
+    def merge(self, problem: Problem, heard: AgedModel, other: AgedModel, arrivals: Deliveries) -> AgedModel:
         """Return the merged model: of those columns that the message carries; the others are m₂'s."""
         p, kind = problem.n_params, accumulator(problem.dtype)
         alpha, age = (
@@ -109,7 +109,7 @@ class Merging(Record):
         if self.sample < 1:
             key = purpose_key(arrivals.key, "sampled parameters")
             mixed = jnp.where(hashed_uniform(key, arrivals.number, p) < self.sample, mixed, other.x)
-        return Model(mixed, age)
+        return AgedModel(mixed, age)
 
     def _weight(self, t1: Float[Array, "b k"], t2: Float[Array, "b k"]) -> Float[Array, "b k"]:
         """Return α of the model that arrives, of age t1."""
@@ -139,16 +139,16 @@ class GossipLearning(ProtocolMethod):
     def init(self, problem: Problem, key: PRNGKey) -> WalkState:
         n, p, votes = problem.n_nodes, problem.n_params, self.votes
         x, opt_state = start(problem, self.optimizer, key)
-        model = Model(x, jnp.full((n, self.merging.parts), start_steps_of(problem), jnp.int32))
+        model = AgedModel(x, jnp.full((n, self.merging.parts), start_steps_of(problem), jnp.int32))
         kept = Kept(jnp.broadcast_to(x[:, None], (n, votes, p)), jnp.zeros(n, jnp.int32)) if votes else None
         return WalkState(model, opt_state, model if self.remembers else None, kept)
 
     @override
-    def message(self, problem: Problem, state: WalkState) -> Model:
+    def message(self, problem: Problem, state: WalkState) -> AgedModel:
         return state.model
 
     @override
-    def deliver(self, problem: Problem, own: WalkState, heard: Model, arrivals: Deliveries) -> WalkState:
+    def deliver(self, problem: Problem, own: WalkState, heard: AgedModel, arrivals: Deliveries) -> WalkState:
         # What a node keeps for itself never travels: an arriving model takes the place of the shared columns alone.
         heard = heard._replace(x=shared(problem, heard.x, own.model.x))
         other = own.model if own.last is None else own.last._replace(x=shared(problem, own.last.x, own.model.x))
@@ -169,10 +169,12 @@ class GossipLearning(ProtocolMethod):
         kept = None if own.kept is None else own.kept.and_also(model.x)
         return WalkState(model, opt_state, heard if self.remembers else None, kept)
 
-    def _updated(self, problem: Problem, model: Model, opt_state: PyTree, arrivals: Deliveries) -> tuple[Model, PyTree]:
+    def _updated(
+        self, problem: Problem, model: AgedModel, opt_state: PyTree, arrivals: Deliveries
+    ) -> tuple[AgedModel, PyTree]:
         state = TrainState(model.x, with_age(opt_state, model.age.max(1)))
         x, opt_state = learn(problem, self.optimizer, state, arrivals, self.local_steps)
-        return Model(x, model.age + self.local_steps), opt_state
+        return AgedModel(x, model.age + self.local_steps), opt_state
 
     @override
     def models(self, state: WalkState) -> Rows:

@@ -79,7 +79,7 @@ def gradient_tracking(
     Args:
         problem: what is learnt.
         optimizer: any optax transformation; it is given the tracker as its gradient.
-        W: mixing operator or schedule, doubly stochastic.
+        W: mixing, fixed or time-varying, doubly stochastic.
         form: DIGing mixes before the step, atc after it, which allows larger steps.
 
     Raises:

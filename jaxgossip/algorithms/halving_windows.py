@@ -30,7 +30,7 @@ from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, start_models
 from jaxgossip.core.typing import PRNGKey, Rows, derived, widened
 from jaxgossip.learning.problem import Problem
-from jaxgossip.mixing import Operator, Schedule
+from jaxgossip.mixing import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, settle
 from jaxgossip.network import Round, Traffic
 from jaxgossip.topology import Order
@@ -49,7 +49,7 @@ class WindowState(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Shifts(Schedule):
+class Shifts(TimeVarying):
     """Round r brings node i the row of node i − offsets[r mod R], and nothing of its own.
 
     Attributes:

@@ -52,7 +52,7 @@ def k_gt(
     Args:
         problem: what is learnt.
         optimizer: any optax transformation, for the local steps; the theory is that of constant steps.
-        W: mixing operator or schedule, doubly stochastic.
+        W: mixing, fixed or time-varying, doubly stochastic.
         local_steps: K, optimizer steps a round on each node.
         outer_rate: η_s, how much of the local steps is taken over.
 

@@ -117,7 +117,7 @@ def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
     Args:
         problem: what is learnt.
         optimizer: any optax transformation without momentum of its own, applied to each node by itself.
-        W: mixing operator or schedule.
+        W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:
@@ -133,7 +133,7 @@ def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
     Args:
         problem: what is learnt.
         optimizer: any optax transformation without momentum of its own, applied to each node by itself.
-        W: mixing operator or schedule.
+        W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:
@@ -151,7 +151,7 @@ def qg_dsgdm(
     Args:
         problem: what is learnt.
         optimizer: any optax transformation without momentum of its own, applied to each node by itself.
-        W: mixing operator or schedule.
+        W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:
@@ -169,7 +169,7 @@ def decentlam(
     Args:
         problem: what is learnt.
         optimizer: any optax transformation without momentum of its own, applied to each node by itself.
-        W: mixing operator or schedule.
+        W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:

@@ -60,7 +60,7 @@ from jaxgossip.mixing.build import (
 from jaxgossip.mixing.faults import Faults as Faults
 from jaxgossip.mixing.operator import Mixing as Mixing
 from jaxgossip.mixing.operator import Operator as Operator
-from jaxgossip.mixing.operator import Schedule as Schedule
+from jaxgossip.mixing.operator import TimeVarying as TimeVarying
 from jaxgossip.mixing.optimized.weights import fastest as fastest
 from jaxgossip.mixing.optimized.weights import from_file as from_file
 from jaxgossip.mixing.optimized.weights import learned_schedule as learned_schedule
@@ -73,6 +73,9 @@ from jaxgossip.mixing.time_varying.finite_time import de_bruijn as de_bruijn
 from jaxgossip.mixing.time_varying.finite_time import hyper_hypercube as hyper_hypercube
 from jaxgossip.mixing.time_varying.finite_time import k_peer_exponential as k_peer_exponential
 from jaxgossip.mixing.time_varying.periodic import periodic as periodic
+
+Schedule = TimeVarying
+"""Its name in the first release."""
 
 MIXINGS = Registry(
     "mixing",

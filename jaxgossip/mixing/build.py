@@ -8,7 +8,7 @@ import numpy as np
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
 from jaxgossip.mixing.column_stochastic import Mass, PushSum, PushSumExponential
-from jaxgossip.mixing.operator import MAX_SLOTS, Operator, Schedule
+from jaxgossip.mixing.operator import MAX_SLOTS, Operator, TimeVarying
 from jaxgossip.mixing.operators.hybrid import Hybrid, rest_of
 from jaxgossip.mixing.operators.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
 from jaxgossip.mixing.operators.tables import Slots, most_heard, slots, slots_of, taken_rows
@@ -224,7 +224,7 @@ def static(
 
 
 @guarded
-def matching(graph: Graph, *, attempts: int = 4) -> Schedule:
+def matching(graph: Graph, *, attempts: int = 4) -> TimeVarying:
     """Pair nodes at random each round: uniformly over everybody on the complete graph, else along the links.
 
     Args:
@@ -238,7 +238,7 @@ def matching(graph: Graph, *, attempts: int = 4) -> Schedule:
 
 
 @guarded
-def push(graph: Graph, *, fanout: int = 1) -> Schedule:
+def push(graph: Graph, *, fanout: int = 1) -> TimeVarying:
     """Send to random neighbours each round (on the complete graph: to anybody), and average what arrives.
 
     Args:
@@ -252,7 +252,7 @@ def push(graph: Graph, *, fanout: int = 1) -> Schedule:
 
 
 @guarded
-def pull(graph: Graph, *, fanout: int = 1) -> Schedule:
+def pull(graph: Graph, *, fanout: int = 1) -> TimeVarying:
     """Ask random neighbours each round (on the complete graph: anybody), and average with the models that they send.
 
     What counts, costs bytes and gets lost are the models that answer; to ask for them is free.
@@ -268,7 +268,7 @@ def pull(graph: Graph, *, fanout: int = 1) -> Schedule:
 
 
 @guarded
-def pairwise(graph: Graph) -> Schedule:
+def pairwise(graph: Graph) -> TimeVarying:
     """Let one random node average with one random neighbour each round; all others rest.
 
     Args:
@@ -278,7 +278,7 @@ def pairwise(graph: Graph) -> Schedule:
 
 
 @guarded
-def fresh_regular(graph: Graph, *, degree: int = 7) -> Schedule:
+def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
     """Average over a fresh random regular graph each round; the topology gives only the number of nodes.
 
     Args:
@@ -297,7 +297,7 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> Schedule:
 @guarded
 def push_sum(
     graph: Graph, *, peers: Literal["all", "random", "exponential"] = "all", fanout: int = 1
-) -> Operator | Schedule:
+) -> Operator | TimeVarying:
     """Split models among oneself and others so that the sum over all nodes is kept: for sgp, push_diging, push_sum.
 
     Args:
@@ -342,7 +342,7 @@ def _check_lines(name: str, value: int) -> None:
 
 
 @guarded
-def one_peer_exponential(graph: Graph) -> Schedule:
+def one_peer_exponential(graph: Graph) -> TimeVarying:
     """Hear one node at distance 1, 2, 4, … in turn; the topology gives only the number of nodes.
 
     Args:
@@ -352,7 +352,7 @@ def one_peer_exponential(graph: Graph) -> Schedule:
 
 
 @guarded
-def one_peer_hypercube(graph: Graph) -> Schedule:
+def one_peer_hypercube(graph: Graph) -> TimeVarying:
     """Pair up across one dimension of a hypercube after the other; the topology gives only the number of nodes.
 
     Args:

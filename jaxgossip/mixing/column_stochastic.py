@@ -22,7 +22,7 @@ from jaxtyping import Array
 from jaxgossip.core.counting import Count
 from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import Conserved, Operator, Schedule, column
+from jaxgossip.mixing.operator import Conserved, Operator, TimeVarying, column
 from jaxgossip.mixing.operators.tables import Slots, settle
 from jaxgossip.mixing.time_varying.peers import (
     AmongNeighbours,
@@ -137,7 +137,7 @@ class PushSum(AmongNeighbours):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class PushSumExponential(Schedule):
+class PushSumExponential(TimeVarying):
     """In round r each node sends half of its mass to the one at distance 2^(r mod τ), τ = ⌈log₂ n⌉: directed.
 
     The one-peer exponential graph of Assran, Loizou, Ballas and Rabbat 2019, "Stochastic gradient push".

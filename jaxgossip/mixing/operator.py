@@ -36,7 +36,7 @@ class Operator(abc.ABC):
     :attr:`links`: by default the same W as :meth:`by_slots` has it; an operator that knows better answers
     :meth:`arriving`, :meth:`highest`, :meth:`received` and :meth:`out_degrees` itself. All else follows from these.
 
-    Every operator is also the constant schedule of itself: ``W.at(round, key)`` is ``W``. Rows of 16-bit numbers are
+    An operator is the constant case of time-varying mixing: ``W.at(round, key)`` is ``W``. Rows of 16-bit numbers are
     summed in float32 and rounded once.
 
     Attributes:
@@ -59,8 +59,8 @@ class Operator(abc.ABC):
             raise InputError(f"W mixes {self.n_nodes:,} rows (n, p), not an array of shape {x.shape}")
         return self.mix(x, None)
 
-    def at(self, round_number: jax.Array, key: PRNGKey) -> "Operator":  # noqa: ARG002 - the schedule's signature
-        """Return this round's operator; schedules return another each round."""
+    def at(self, round_number: jax.Array, key: PRNGKey) -> "Operator":  # noqa: ARG002 - as of TimeVarying
+        """Return this round's operator: itself."""
         return self
 
     def mix(self, x: Rows, faults: Faults | None, sent: Rows | None = None) -> Rows:
@@ -236,7 +236,7 @@ class SlotOperator(Operator):
         return matrix
 
 
-class Schedule(abc.ABC):
+class TimeVarying(abc.ABC):
     """Mixing that changes from round to round; a pytree. What is drawn or periodic is data, never a Python loop.
 
     Attributes:
@@ -254,7 +254,7 @@ class Schedule(abc.ABC):
         """Return the operator of ``round_number`` (scalar int32, may be traced), its randomness from ``key``."""
 
 
-Mixing = Operator | Schedule
+Mixing = Operator | TimeVarying
 """What an algorithm takes as its W."""
 
 
@@ -282,8 +282,8 @@ __all__ = [
     "Faults",
     "Mixing",
     "Operator",
-    "Schedule",
     "SlotOperator",
+    "TimeVarying",
     "check_one_by_one",
     "column",
 ]

@@ -217,7 +217,7 @@ class Round:
         """Return this round's links under ``W``.
 
         Args:
-            W: an operator or a schedule of them.
+            W: mixing, fixed or time-varying.
             n_shared: leading columns of a row that travel (``problem.n_shared``); None: the whole row.
             purpose: names the exchange, where a round has several with losses of their own.
             exchange: its number, where a round has many of one purpose; may be traced.

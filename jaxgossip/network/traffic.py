@@ -6,7 +6,7 @@ import jax
 
 from jaxgossip.core import counting
 from jaxgossip.core.counting import Count
-from jaxgossip.network.wallclock import Exchange
+from jaxgossip.network.wallclock import Transfer
 
 
 @jax.tree_util.register_dataclass
@@ -24,7 +24,7 @@ class Traffic:
     messages: Count
     bytes_sent: Count
     metadata_bytes: Count
-    exchanges: tuple[Exchange, ...] = ()
+    exchanges: tuple[Transfer, ...] = ()
 
     @classmethod
     def none(cls) -> "Traffic":

@@ -54,7 +54,7 @@ class Machines:
     latency: Times
 
 
-class Exchange(Protocol):
+class Transfer(Protocol):
     """A part of a round in which nodes wait for others."""
 
     def after(self, ready: Times, machines: Machines) -> Times:
@@ -148,7 +148,7 @@ class Timing(Pytree):
     def advance(
         self,
         clock: Clock,
-        exchanges: tuple[Exchange, ...],
+        exchanges: tuple[Transfer, ...],
         online: NodeMask | None,
         works: NodeMask | None,
         *,

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms.gossip_learning import Merging, Model
+from jaxgossip.algorithms.gossip_learning import AgedModel, Merging
 from jaxgossip.algorithms.protocol import Deliveries
 from jaxgossip.network import Conditions, Round
 from jaxgossip.schedule import Kind
@@ -42,7 +42,7 @@ def test_a_message_carries_each_parameter_by_a_coin_of_its_own() -> None:
     problem = jg.learning.isotropic_quadratic(2, dimension=3, rng=0)
     rule = Merging("uniform", None, 1, 0.3)
     age = jnp.zeros((2, 1), jnp.int32)
-    heard, own = (Model(jnp.full((2, 3), value), age) for value in (2.0, 0.0))
+    heard, own = (AgedModel(jnp.full((2, 3), value), age) for value in (2.0, 0.0))
     node = jnp.arange(2, dtype=jnp.int32)
 
     def taken(key: jax.Array) -> jax.Array:

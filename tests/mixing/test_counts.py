@@ -7,7 +7,7 @@ import pytest
 
 from jaxgossip import mixing, topology
 from jaxgossip.mixing import Faults, Operator
-from jaxgossip.mixing.operator import Schedule
+from jaxgossip.mixing.operator import TimeVarying
 
 N = 24
 LOWEST = np.finfo(np.float32).min
@@ -20,7 +20,7 @@ def directed() -> topology.Graph:
     return topology.from_links(N, first[apart], second[apart], name="drawn", directed=True)
 
 
-def operators() -> dict[str, Operator | Schedule]:
+def operators() -> dict[str, Operator | TimeVarying]:
     ring, torus = topology.ring(N), topology.torus(N)
     irregular = topology.barabasi_albert(N, m=2, rng=1)
     complete = topology.complete(N)

@@ -15,7 +15,7 @@ t, m = jg.topology, jg.mixing
 KEYS = jax.random.split(jax.random.key(0), 4000)
 
 
-def at(schedule: m.Schedule, seed: int = 0, number: int = 0) -> np.ndarray:
+def at(schedule: m.TimeVarying, seed: int = 0, number: int = 0) -> np.ndarray:
     return schedule.at(jnp.int32(number), jax.random.key(seed)).as_matrix()
 
 
@@ -59,7 +59,7 @@ def test_a_round_has_the_papers_weights(kind: str, eta: float) -> None:
         assert counting.to_int(W.messages(None)) == links.sum()
 
 
-def left(schedule: m.Schedule, x: np.ndarray) -> np.ndarray:
+def left(schedule: m.TimeVarying, x: np.ndarray) -> np.ndarray:
     """Return (seeds,): what a round leaves of ‖Πx‖²."""
     column = jnp.asarray(x - x.mean())[:, None]
     after = jax.jit(jax.vmap(lambda key: schedule.at(jnp.int32(0), key)(column)[:, 0]))(KEYS)

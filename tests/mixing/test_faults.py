@@ -16,7 +16,7 @@ from tests.mixing.test_operators import IRREGULAR, rows
 t, m = jg.topology, jg.mixing
 
 
-def now(schedule: m.Schedule | Operator) -> Operator:
+def now(schedule: m.TimeVarying | Operator) -> Operator:
     return schedule.at(jnp.int32(1), jax.random.key(1))
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.core import counting
+from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.simulation import checkpoint
 
 t = jg.topology
@@ -95,6 +96,34 @@ def test_a_message_has_half_the_bytes() -> None:
         rule = jg.algorithms.dsgd(problem(dtype), optax.sgd(0.1), OPERATORS["roll"])
         sent.append(jg.simulate(rule, rounds=3).metrics.final["bytes_sent"])
     assert 2 * sent[0] == sent[1] == 3 * 2 * N * 6 * 4
+
+
+@KINDS
+def test_what_a_method_has_widened_travels_and_stays_in_16_bits(kind: type) -> None:
+    class Diffusion(jg.algorithms.Method):
+        def init(self, problem, key):
+            return problem.init(key)
+
+        def step(self, problem, W, x, round_):
+            links, half = round_.links(W, problem.n_shared), x - jnp.float32(0.1) * x
+            assert half.dtype == jnp.float32
+            assert links.mix(half).dtype == kind
+            weight = jnp.ones((N, 1), jnp.float32)
+            assert links.mix(weight, payload="weight").dtype == jnp.float32
+            return half + links.mix(half), links.sent(half, metadata=(weight,))
+
+        def models(self, x):
+            return x + jnp.float32(0)
+
+    task = jg.learning.TASKS["isotropic_quadratic"](N, dimension=3, noise=0, init="independent", dtype=kind)
+    rule = jg.algorithms.Algorithm(Diffusion(), task, OPERATORS["roll"])
+    result = jg.simulate(rule, rounds=1)
+    x = task.init(purpose_key(run_key(0), "init"))
+    half = x - jnp.float32(0.1) * x
+    expected = (half + OPERATORS["roll"](half.astype(kind))).astype(kind)
+    assert result.state.dtype == result.x.dtype == kind
+    np.testing.assert_array_equal(np.asarray(result.x, np.float32), np.asarray(expected, np.float32))
+    assert result.metrics.final["bytes_sent"] == 2 * N * (3 * 2 + 4)
 
 
 def test_large_halves_do_not_count_as_diverged() -> None:

@@ -35,7 +35,7 @@ from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.partitions.poisoning import flip_labels
 from jaxgossip.learning.problem import Classification as ClassificationProblem
 from jaxgossip.learning.problem import started
-from jaxgossip.mixing import MIXINGS, Mixing, Operator, Schedule
+from jaxgossip.mixing import MIXINGS, Mixing, Operator, TimeVarying
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
 from jaxgossip.network.aggregation import senders
 from jaxgossip.schedule import Source
@@ -129,7 +129,7 @@ def build(
                 config.device.dtype == "float64",
             ),  # its tables' precision
             lambda: part.section(
-                "mixing", mixing, MIXINGS, (Operator, Schedule), graph=graph, rng=host_rng(config.seed, "mixing")
+                "mixing", mixing, MIXINGS, (Operator, TimeVarying), graph=graph, rng=host_rng(config.seed, "mixing")
             ),
         )
     order = graph.order if W is not None and W.numbering else None

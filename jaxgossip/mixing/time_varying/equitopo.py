@@ -21,7 +21,7 @@ from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.typing import NodeInts, PRNGKey
 from jaxgossip.mixing.build import operator
-from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, settle
 from jaxgossip.topology.generators import equitopo as weights
 from jaxgossip.topology.graph import Graph
@@ -31,7 +31,7 @@ _static = functools.partial(field, metadata={"static": True})
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class EquiDyn(Schedule):
+class EquiDyn(TimeVarying):
     """One random offset a round, the same for all nodes: each hears one other.
 
     Directed, a round leaves ½(1 − 1/n) of the squared disagreement in expectation at η = ½, whatever it looks like.
@@ -115,7 +115,7 @@ def u_equi_static(graph: Graph, *, degree: int = 7, rng: np.random.Generator | i
 
 
 @guarded
-def od_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
+def od_equi_dyn(graph: Graph, *, eta: float = 0.5) -> TimeVarying:
     """Hear one node at a random distance, the same for all (OD-EquiDyn); the topology gives only the number of nodes.
 
     Args:
@@ -129,7 +129,7 @@ def od_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
 
 
 @guarded
-def ou_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
+def ou_equi_dyn(graph: Graph, *, eta: float = 0.5) -> TimeVarying:
     """Pair up with one node at a random distance (OU-EquiDyn); the topology gives only the number of nodes.
 
     Args:
@@ -142,7 +142,7 @@ def ou_equi_dyn(graph: Graph, *, eta: float = 0.5) -> Schedule:
     return _equi_dyn("ou_equi_dyn", graph, eta, directed=False)
 
 
-def _equi_dyn(name: str, graph: Graph, eta: float, *, directed: bool) -> Schedule:
+def _equi_dyn(name: str, graph: Graph, eta: float, *, directed: bool) -> TimeVarying:
     if graph.n_nodes < 2:
         raise GraphError(f"{name} needs at least two nodes", hint="one node needs no mixing")
     if not 0 < eta <= 1:

@@ -2,14 +2,14 @@
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.mixing.build import operator
-from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.time_varying.periodic import periodic
 from jaxgossip.topology.generators import directed, sequences
 from jaxgossip.topology.graph import Graph
 
 
 @guarded
-def base_k_plus_one(graph: Graph, *, degree: int = 1) -> Schedule:
+def base_k_plus_one(graph: Graph, *, degree: int = 1) -> TimeVarying:
     """Reach the exact mean in at most 2 log_{k+1} n + 2 rounds on any number of nodes; the topology gives only that number.
 
     Args:
@@ -23,7 +23,7 @@ def base_k_plus_one(graph: Graph, *, degree: int = 1) -> Schedule:
 
 
 @guarded
-def hyper_hypercube(graph: Graph, *, degree: int = 1) -> Schedule:
+def hyper_hypercube(graph: Graph, *, degree: int = 1) -> TimeVarying:
     """Average in groups of up to k + 1, one digit of the node's number a round; the topology gives only the number of nodes.
 
     Args:
@@ -37,7 +37,7 @@ def hyper_hypercube(graph: Graph, *, degree: int = 1) -> Schedule:
 
 
 @guarded
-def k_peer_exponential(graph: Graph, *, degree: int = 1) -> Schedule:
+def k_peer_exponential(graph: Graph, *, degree: int = 1) -> TimeVarying:
     """Hear the nodes at 1, …, k times 1, k + 1, (k + 1)², … in turn; the topology gives only the number of nodes.
 
     The exact mean after τ = ⌈log_{k+1} n⌉ rounds if n divides (k + 1)^τ.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
-from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, settle
 from jaxgossip.mixing.time_varying.peers import AmongNeighbours, distinct, pairs
 
@@ -18,7 +18,7 @@ _static = functools.partial(field, metadata={"static": True})
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class FreshRegular(Schedule):
+class FreshRegular(TimeVarying):
     """Every round a fresh graph in which each node hears ``degree`` others and is heard by as many: W = (I + A)/(s + 1).
 
     Node i hears π⁻¹(π(i) + o_k) for a random permutation π and s distinct random offsets o_k: all nodes are alike, so

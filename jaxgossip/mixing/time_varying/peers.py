@@ -17,7 +17,7 @@ from jaxgossip.core.errors import GraphError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, gather, settle, taken_rows
 from jaxgossip.topology.graph import Complete, Graph
 
@@ -113,8 +113,8 @@ def distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n siz
 
 
 @dataclass(frozen=True, eq=False)
-class AmongNeighbours(Schedule):
-    """A schedule in which nodes draw whom they talk to.
+class AmongNeighbours(TimeVarying):
+    """Mixing in which nodes draw whom they talk to, anew each round.
 
     Attributes:
         neighbours: whom each node may choose.

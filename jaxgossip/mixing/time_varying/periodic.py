@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.typing import PRNGKey, derived
-from jaxgossip.mixing.operator import Operator, Schedule
+from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, padded_slots, settle
 from jaxgossip.topology.weights import Weights
 
@@ -22,7 +22,7 @@ _static = functools.partial(field, metadata={"static": True})
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class Periodic(Schedule):
+class Periodic(TimeVarying):
     """A finite sequence of fixed graphs, repeated.
 
     Attributes:
@@ -49,7 +49,7 @@ class Periodic(Schedule):
 
 
 def periodic(sequence: Sequence[Weights]) -> Periodic:
-    """Return the schedule that repeats ``sequence``, weights of graphs on the same nodes.
+    """Return the mixing that repeats ``sequence``, weights of graphs on the same nodes.
 
     Raises:
         GraphError: the sequence is empty, or its graphs differ in their number of nodes.
@@ -59,7 +59,7 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
         plain("periodic", "every graph's weights", weights, Weights)
     sizes = {weights.graph.n_nodes for weights in sequence}
     if len(sizes) != 1:
-        raise GraphError(f"a periodic schedule needs graphs on the same nodes, not of sizes {sorted(sizes)}")
+        raise GraphError(f"periodic mixing needs graphs on the same nodes, not of sizes {sorted(sizes)}")
     n = sizes.pop()
     slots = [
         padded_slots(w.graph.indptr, w.graph.indices, np.broadcast_to(w.edge, w.graph.indices.shape)) for w in sequence
@@ -78,7 +78,7 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class OnePeer(Schedule):
+class OnePeer(TimeVarying):
     """Each round a node hears one peer at distance 2^(r mod τ), and averages with it.
 
     ``exponential``: i hears i + 2^j (mod n), τ = ⌈log₂ n⌉, directed, doubly stochastic; after τ rounds all rows are

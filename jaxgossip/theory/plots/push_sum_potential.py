@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from jaxgossip import topology
 from jaxgossip.algorithms import push_sum
 from jaxgossip.learning import averaging
-from jaxgossip.mixing import Schedule
+from jaxgossip.mixing import TimeVarying
 from jaxgossip.mixing import push_sum as pushes
 from jaxgossip.mixing.column_stochastic import PushSum
 from jaxgossip.mixing.time_varying.peers import Neighbours
@@ -85,20 +85,20 @@ def _ratio(potentials: np.ndarray) -> float:
     return float((after[some] / before[some]).mean())
 
 
-def others(n: int) -> Schedule:
+def others(n: int) -> TimeVarying:
     """Each sends to one of the others."""
     schedule = pushes(topology.complete(n), peers="random")
-    assert isinstance(schedule, Schedule)
+    assert isinstance(schedule, TimeVarying)
     return schedule
 
 
-def anyone(n: int) -> Schedule:
+def anyone(n: int) -> TimeVarying:
     """Each sends to one of all: lists that name oneself too. Who draws oneself sends nothing, and keeps both halves."""
     node = jnp.arange(n, dtype=jnp.int32)
     return PushSum(Neighbours(n * node, jnp.full_like(node, n), jnp.tile(node, n), None, n, ""), 1)
 
 
-def _potentials(n: int, schedule: Schedule, seeds: int) -> np.ndarray:
+def _potentials(n: int, schedule: TimeVarying, seeds: int) -> np.ndarray:
     algorithm = push_sum(averaging(n, values=np.eye(n), dtype=jnp.float64), optax.identity(), schedule)
     start = algorithm.init(jax.random.key(0))
 

@@ -20,7 +20,7 @@ GRAPHS = {
 KEYS = jax.random.split(jax.random.key(0), 2000)
 
 
-def at(schedule: jg.mixing.Schedule, seed: int = 0, number: int = 0) -> np.ndarray:
+def at(schedule: jg.mixing.TimeVarying, seed: int = 0, number: int = 0) -> np.ndarray:
     return schedule.at(jnp.int32(number), jax.random.key(seed)).as_matrix()
 
 
@@ -267,9 +267,9 @@ def test_one_peer_push_sum_sends_half_at_distances_1_2_4(n: int) -> None:
         (lambda: jg.mixing.push_sum(t.ring(12), fanout=2), "fanout = 2 says nothing for peers = 'all'"),
         (lambda: jg.mixing.push_sum(t.ring(12), peers="random", fanout=0), "fanout must be at least 1, not 0"),
         (lambda: jg.mixing.pairwise(t.static_exponential(12)), "random peers need an undirected graph"),
-        (lambda: jg.mixing.periodic([]), "a periodic schedule needs graphs on the same nodes"),
+        (lambda: jg.mixing.periodic([]), "periodic mixing needs graphs on the same nodes"),
     ],
 )
-def test_impossible_schedules_are_clear_errors(make, message: str) -> None:
+def test_impossible_sequences_are_clear_errors(make, message: str) -> None:
     with pytest.raises(jg.errors.GraphError, match=message):
         make()
