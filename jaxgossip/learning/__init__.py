@@ -1,4 +1,4 @@
-"""One node's task: data sets, partitions over nodes, models, losses, optimizers."""
+"""The learning task: data sets, partitions over nodes, models, losses, optimizers and problems."""
 
 from jaxgossip.learning import models as models
 from jaxgossip.learning import optimizers as optimizers

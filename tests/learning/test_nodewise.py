@@ -13,7 +13,7 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.random import purpose_key, run_key
-from jaxgossip.learning.nodewise import Keyed, check_optimizer, fresh_states, updates
+from jaxgossip.learning.nodewise import KeyedState, check_optimizer, fresh_states, updates
 
 N, P, ROUNDS = 5, 3, 4
 
@@ -86,7 +86,7 @@ def test_noise_is_another_with_another_seed() -> None:
 def test_bare_words_are_keys_only_where_something_is_drawn() -> None:
     x, nodes = jnp.ones((N, P)), jnp.arange(N)
     states = fresh_states(own(jax.random.PRNGKey(7)), x, nodes)
-    assert isinstance(states, Keyed)
+    assert isinstance(states, KeyedState)
     expected = jnp.stack([jax.random.fold_in(jax.random.PRNGKey(7), node) for node in range(N)])
     assert np.array_equal(states.state["key"], expected)
     still = optax.GradientTransformation(lambda _: jnp.array([3, 4], jnp.uint32), lambda g, s, _=None: (g, s))

@@ -283,7 +283,7 @@ def test_one_step_is_as_private_as_stated_for_the_worst_neighbours_known(
 @pytest.mark.parametrize(("z", "m", "b"), [(2.0, 40, 3), (6.0, 10, 2), (1.0, 3, 4)])
 def test_the_renyi_bound_holds_for_the_worst_neighbours_known(z: float, m: int, b: int) -> None:
     orders, x = np.array([1.5, 2.0, 3.0, 4.5, 8.0]), grid(z, 3 * b)
-    bound = privacy_module._renyi(orders, z, b, m, b)
+    bound = privacy_module._renyi_bound(orders, z, b, m, b)
     for one, other in worst_pairs(z, b, m, x):
         true = [np.logaddexp.reduce(a * one + (1 - a) * other + np.log(x[1] - x[0])) / (a - 1) for a in orders]
         assert (np.array(true) <= bound * (1 + 1e-9)).all()
@@ -348,8 +348,10 @@ def test_more_steps_cost_more_and_more_noise_or_samples_cost_less(batch_size: in
 
 
 def test_each_number_of_samples_is_worked_out_once_and_every_node_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, real = [], privacy_module._with_replacement
-    monkeypatch.setattr(privacy_module, "_with_replacement", lambda *given: asked.append(given[4]) or real(*given))
+    asked, real = [], privacy_module._epsilon_with_replacement
+    monkeypatch.setattr(
+        privacy_module, "_epsilon_with_replacement", lambda *given: asked.append(given[4]) or real(*given)
+    )
     task = task_of(None, 2)
     found = epsilon(DifferentialPrivacy(1.0, 4.0), 30, 2, task.sample_counts, 1e-5)
     assert asked == [1, 2, 5]
