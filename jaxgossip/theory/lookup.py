@@ -1,4 +1,4 @@
-"""Plots by a word: a registered name, or one's own function as ``file.py:function``."""
+"""Look-up of plots by a registered name or by the user's own function as ``file.py:function``."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -17,13 +17,13 @@ from jaxgossip.theory.plot import Claim, Plot
 
 
 @dataclass(frozen=True)
-class Named:
-    """A plot as it was asked for.
+class PlotRequest:
+    """A plot as the user requested it.
 
     Attributes:
-        word: how the user called it.
-        kind: the registered name, or one's own as 'file.py:function', its path absolute.
-        builder: what makes it.
+        word: the user's argument.
+        kind: the registered name, or the user's function as 'file.py:function' with an absolute path.
+        builder: function that builds the plot.
     """
 
     word: str
@@ -32,29 +32,29 @@ class Named:
 
     @property
     def name(self) -> str:
-        """What its picture is called: the registered name, or that of one's own function."""
+        """Name of the picture: the registered name, or that of the user's function."""
         return self.kind.rpartition(":")[2]
 
     @property
     def sentence(self) -> str:
-        """What the picture proves: the first paragraph of the builder's docstring."""
+        """The statement that the picture supports: the first paragraph of the builder's docstring."""
         return summary_of(self.builder)
 
-    def plot(self) -> Plot:
-        """Return the plot.
+    def build(self) -> Plot:
+        """Build and return the plot.
 
         Raises:
-            ConfigError: one's own function fails, or returns something else.
+            ConfigError: the user's function fails, or does not return a Plot.
         """
         with errors_of("figure", self.kind):
-            made = self.builder()
-        if not isinstance(made, Plot):
-            raise ConfigError(f"figure: {self.word} returned {type(made).__name__}", hint="return a jaxgossip Plot")
-        return made
+            plot = self.builder()
+        if not isinstance(plot, Plot):
+            raise ConfigError(f"figure: {self.word} returned {type(plot).__name__}", hint="return a jaxgossip Plot")
+        return plot
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Turn what the parts of one's own plot raise into a RunError that says where."""
+    def errors_located(self) -> Iterator[None]:
+        """Turn exceptions in a user's plot into a RunError that says where they were raised."""
         try:
             yield
         except JaxGossipError:
@@ -64,11 +64,11 @@ class Named:
                 raise
             raise RunError(in_own_code(error, [self.kind]), hint=place_of(error, [self.kind])) from error
 
-    def checked(self, claims: Any, figure: Any) -> tuple[Claim, ...]:
-        """Return the claims.
+    def checked_claims(self, claims: Any, figure: Any) -> tuple[Claim, ...]:
+        """Return the claims as a tuple, after checking their type and that of the figure.
 
         Raises:
-            ConfigError: they are none, or the picture is something else.
+            ConfigError: ``claims`` is not a sequence of claims, or ``figure`` is not a Figure.
         """
         if not (isinstance(claims, Sequence) and all(isinstance(claim, Claim) for claim in claims)):
             raise ConfigError(f"figure: the claims of {self.word} are no list of claims", hint="return [Claim(…), …]")
@@ -79,24 +79,26 @@ class Named:
         return tuple(claims)
 
 
-def named(words: Sequence[str]) -> list[Named]:
-    """Return the plots that a user calls so, each once, a relative path from the working directory.
+def find_plots(words: Sequence[str]) -> list[PlotRequest]:
+    """Return the plots that ``words`` name, without duplicates; paths are relative to the working directory.
 
     Raises:
-        ConfigError: no such plot, file or function, or two plots whose pictures would have one name.
+        ConfigError: an unknown plot, file or function, or two plots whose pictures would have the same name.
     """
-    asked = [Named(word, found.name, found.builder) for word in words for found in [find(PLOTS, word, Path.cwd())]]
-    asked = list({one.kind: one for one in asked}.values())
-    for at, one in enumerate(asked):
-        if one.name in PLOTS and PLOTS[one.name] is not one.builder:
+    requests = [
+        PlotRequest(word, choice.name, choice.builder) for word in words for choice in [find(PLOTS, word, Path.cwd())]
+    ]
+    requests = list({request.kind: request for request in requests}.values())
+    for at, request in enumerate(requests):
+        if request.name in PLOTS and PLOTS[request.name] is not request.builder:
             raise ConfigError(
-                f"{one.word} would be drawn as '{one.name}', which is a plot of ours",
+                f"{request.word} would be drawn as '{request.name}', which is a plot of ours",
                 hint="call the function otherwise",
             )
-        for other in asked[:at]:
-            if other.name == one.name:
+        for other in requests[:at]:
+            if other.name == request.name:
                 raise ConfigError(
-                    f"{other.word} and {one.word} would both be drawn as '{one.name}'",
+                    f"{other.word} and {request.word} would both be drawn as '{request.name}'",
                     hint="call one of the functions otherwise, or run them one by one, each with an --out of its own",
                 )
-    return asked
+    return requests

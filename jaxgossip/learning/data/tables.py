@@ -53,8 +53,8 @@ def read_csv(
     Args:
         path: the file, UTF-8 text, optionally compressed with gzip.
         header: whether the first line names the columns; by default, it does unless its features are numbers.
-        label_column: label column, by name or by number from 0, where negative numbers count from the end; by default the
-            one called label, class or target, else the last.
+        label_column: the column of labels, by name or by number from 0, where negative numbers count from the end; by default
+            the one called label, class or target, else the last.
         drop: columns that are not features, by name or number; by default, an unnamed first column that numbers or names the
             lines.
         delimiter: field separator, one character or "::", or a blank for any number of blanks; detected by default.
