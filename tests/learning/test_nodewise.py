@@ -1,4 +1,4 @@
-"""Optimizers that draw: every node's noise is its own, and what optax alone draws with that node's key."""
+"""Optimizers that draw random numbers: every node's noise is its own, as optax alone would draw with that node's key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ N, P, ROUNDS = 5, 3, 4
 
 
 def own(key: Any) -> optax.GradientTransformation:
-    """Return a transformation of one's own that keeps its key in a dict, beside a pair of numbers that is no key."""
+    """Return a custom transformation that keeps its key in a dict, beside a pair of numbers that is not a key."""
 
     def init(params: Any) -> Any:
         return {"key": key, "pair": jnp.zeros(2, jnp.uint32), "sum": jnp.zeros_like(params)}
@@ -46,7 +46,7 @@ def task(**options: Any) -> Any:
 
 
 def alone(optimizer: optax.GradientTransformation, x: np.ndarray, target: np.ndarray) -> jax.Array:
-    """Return one model after some rounds of optax by itself."""
+    """Return one model after some rounds of optax alone."""
     row, state = jnp.asarray(x), optimizer.init(jnp.asarray(x))
     for _ in range(ROUNDS):
         update, state = optimizer.update(row - target, state, row)

@@ -1,4 +1,4 @@
-"""DP-SGD against per-sample NumPy, its noise against its law, and ε against closed forms."""
+"""DP-SGD against per-sample NumPy, its noise against its distribution, and ε against closed forms."""
 
 import builtins
 import importlib
@@ -56,7 +56,7 @@ def gradient_of(task: Classification, x: np.ndarray, key: jax.Array = KEY) -> np
 
 
 def per_sample(row: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    """Write the gradients (b, p) of the logistic loss out."""
+    """Return the gradients (b, p) of the logistic loss, written out."""
     data = dataset()
     x, sign = np.column_stack([data.x_train[mine].astype(np.float64), np.ones(len(mine))]), 2.0 * data.y_train[mine] - 1
     return (-sign / (1 + np.exp(sign * (x @ row))))[:, None] * x
@@ -250,9 +250,9 @@ def test_full_batches_are_composed_gaussian_mechanisms_of_half_the_noise(z: floa
 
 
 def worst_pairs(z: float, b: int, m: int, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return log densities at x of one step's sum on neighbouring data of one dimension, C = 1: the worst ones known.
+    """Return log densities at x of one step's sum on neighbouring one-dimensional data, C = 1: the worst pairs known.
 
-    The replaced sample moves from −1 to 1, and all others stand at 0, or where it was, or where it goes.
+    The replaced sample moves from −1 to 1, and all others are at 0, at its old place, or at its new one.
     """
     k = np.arange(b + 1)
     log_p = stats.binom.logpmf(k, b, 1 / m)[:, None]
