@@ -1,15 +1,15 @@
-"""The same work side by side: gossip learning, Pegasos, one sample a node, by jaxgossip and by other simulators.
+"""Compare jaxgossip with other simulators on the same work: gossip learning, Pegasos, one sample per node.
 
 Usage: python scripts/compare_peers.py [--nodes N] [--rounds R] [--seed S] [--peer FILE.py:FUNCTION]...
 
-Every node holds one e-mail of Spambase, meets random peers, merges and takes one Pegasos step a round; nothing is
-evaluated. Reported are node-updates a second, without building and compiling.
+Every node holds one e-mail of Spambase, meets random peers, merges and takes one Pegasos step a round; nothing is evaluated.
+The speed is reported in node updates per second, without building and compiling.
 
 gossipy (https://github.com/makgyver/gossipy, on PyPI as ``gossipy-dfl``) is run if it is installed beside jaxgossip. A
-plain event loop over one Python object a node always runs: it is no product of anybody, and stands for what such a loop
-costs at least. Any other simulator enters by ``--peer``: the function takes (x, y, n_nodes, rounds, seed), x (n, d)
-float32 and y (n,) ±1 being each node's own sample, and returns when the rounds are done. If it returns a number, that
-is taken for the seconds of its rounds; otherwise its whole time counts, set-up included.
+plain event loop over one Python object per node always runs; it is no existing simulator, but gives the least that such a
+loop costs. Other simulators can be added by ``--peer``: the function takes (x, y, n_nodes, rounds, seed), with x (n, d)
+float32 and y (n,) ±1 the sample of each node, and returns when the rounds are done. If it returns a number, that is taken
+as the seconds of its rounds; otherwise its whole time counts, including set-up.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from jaxgossip.simulation.program import Program
 
 REGULARIZATION = 1e-4
 LEAST_S = 1.0
-"""jaxgossip does as many rounds as take at least so long: a handful would be over before a clock could tell."""
+"""Least duration of jaxgossip's run, as a handful of rounds would be too short to time."""
 
 GOSSIPY = (
     "get it with: pip install gossipy-dfl torch torchvision pandas dill scikit-learn "
@@ -47,11 +47,11 @@ Peer = Callable[[np.ndarray, np.ndarray, int, int, int], float | None]
 
 
 class MissingPeerError(Exception):
-    """A peer is not installed; the message says how to get it."""
+    """A peer is not installed; the message says how to install it."""
 
 
 class Speed(NamedTuple):
-    """What one simulator did."""
+    """The work and time of one simulator."""
 
     name: str
     updates: int
@@ -59,18 +59,18 @@ class Speed(NamedTuple):
 
 
 def one_sample_each(n_nodes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return x (n, 58) float32 with a last column of ones, and y (n,) float32 ±1: the sample of each node."""
+    """Return x (n, 58) float32, whose last column is ones, and y (n,) float32 ±1: the sample of each node."""
     data = datasets.spambase(rng=seed)
-    held = partitions.one_sample(data.y_train, n_nodes, rng=seed).order
-    x = np.concatenate([data.x_train[held], np.ones((n_nodes, 1), np.float32)], axis=1)
-    return x.astype(np.float32), (2.0 * data.y_train[held] - 1).astype(np.float32)
+    rows = partitions.one_sample(data.y_train, n_nodes, rng=seed).order
+    x = np.concatenate([data.x_train[rows], np.ones((n_nodes, 1), np.float32)], axis=1)
+    return x.astype(np.float32), (2.0 * data.y_train[rows] - 1).astype(np.float32)
 
 
 def run_jaxgossip(n_nodes: int, rounds: int, seed: int, order: str) -> Speed:
-    """Run at least ``rounds`` rounds on a random matching over everybody, and at least a second of them."""
+    """Run at least ``rounds`` rounds, and at least a second, on random matchings of all nodes."""
     data = datasets.spambase(rng=seed)
-    deal = partitions.one_sample(data.y_train, n_nodes, rng=seed)
-    problem = classification(data, deal, models.pegasos((57,), 2, regularization=REGULARIZATION))
+    partition = partitions.one_sample(data.y_train, n_nodes, rng=seed)
+    problem = classification(data, partition, models.pegasos((57,), 2, regularization=REGULARIZATION))
     W, optimizer = mixing.matching(topology.complete(n_nodes)), optimizers.pegasos(regularization=REGULARIZATION)
     program = Program(gossip(problem, optimizer, W, order=order), seed=seed)
     run = jax.block_until_ready(program.advance(program.start(), 2))
@@ -83,14 +83,14 @@ def run_jaxgossip(n_nodes: int, rounds: int, seed: int, order: str) -> Speed:
 
 
 class Node:
-    """One node as an object, the way event simulators keep it."""
+    """One node as an object, as in event simulators."""
 
     def __init__(self, sample: np.ndarray, label: float) -> None:
         self.sample, self.label = sample, label
         self.model, self.age = np.zeros_like(sample), 0
 
     def send(self) -> tuple[np.ndarray, int]:
-        """Return a copy of the model as a message, and its age."""
+        """Return a copy of the model and its age, as a message."""
         return self.model.copy(), self.age
 
     def receive(self, model: np.ndarray, age: int) -> None:
@@ -105,7 +105,7 @@ class Node:
 
 
 def object_loop(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) -> float:
-    """Run a queue of messages between one Python object a node: each node pushes to a random peer once a round."""
+    """Run a message queue with one Python object per node; each node pushes to a random peer once a round."""
     rng = np.random.default_rng(seed)
     nodes = [Node(sample, label) for sample, label in zip(x, y.tolist(), strict=True)]
     queue: dict[int, list[tuple[int, tuple[np.ndarray, int]]]] = defaultdict(list)
@@ -120,10 +120,10 @@ def object_loop(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: i
 
 
 def gossipy(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) -> float:
-    """Run gossipy: push, merge then update, Pegasos, everybody a peer of everybody, no delay, no test set.
+    """Run gossipy: push, merge then update, Pegasos, complete graph, no delay, no test set.
 
-    A round is one tick, the least that its loop over ticks and nodes can do. Its own complete graph lists n² peers; a
-    network of ours that answers the same question without that list takes its place.
+    A round is one tick, the least work for its loop over ticks and nodes. Its complete graph lists n² peers, and is replaced
+    by a network that answers the same queries without such a list.
 
     Raises:
         MissingPeerError: gossipy, or what it needs, is not installed.
@@ -144,7 +144,7 @@ def gossipy(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) 
         raise MissingPeerError(f"there, but not the module '{error.name}' that it needs; {GOSSIPY}") from error
 
     class Others:
-        """All nodes but one, as the sequence that a peer is drawn from."""
+        """All nodes but one, as the sequence from which a peer is drawn."""
 
         def __init__(self, node: int) -> None:
             self.node = node
@@ -156,7 +156,7 @@ def gossipy(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) 
             return rank + (rank >= self.node)
 
     class Everybody(StaticP2PNetwork):
-        """The complete graph without its lists."""
+        """The complete graph without lists of peers."""
 
         def __init__(self) -> None:
             super().__init__(n_nodes, np.zeros((n_nodes, 1)))
@@ -166,7 +166,7 @@ def gossipy(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) 
 
     LOG.setLevel(logging.ERROR)
     set_seed(seed)
-    torch.set_num_threads(1)  # models of 58 numbers: threads would only get in each other's way
+    torch.set_num_threads(1)  # for models of 58 numbers, threads would only be overhead
     handler = ClassificationDataHandler(torch.tensor(x), torch.tensor(y), test_size=0)
     dispatcher = DataDispatcher(handler, n=n_nodes, eval_on_user=False, auto_assign=False)
     dispatcher.set_assignments([[node] for node in range(n_nodes)], None)
@@ -185,7 +185,7 @@ def gossipy(x: np.ndarray, y: np.ndarray, n_nodes: int, rounds: int, seed: int) 
 
 
 def run_peer(name: str, peer: Peer, arguments: tuple[np.ndarray, np.ndarray, int, int, int]) -> Speed:
-    """Run a peer; the seconds it returns count, or else all it took."""
+    """Run a peer and return its speed, by the seconds that it returns or else by its whole time."""
     began = time.perf_counter()
     seconds = peer(*arguments)
     taken = float(seconds) if isinstance(seconds, int | float) else time.perf_counter() - began
@@ -193,7 +193,7 @@ def run_peer(name: str, peer: Peer, arguments: tuple[np.ndarray, np.ndarray, int
 
 
 def table(speeds: list[Speed]) -> str:
-    """Return the speeds, and by how much jaxgossip's fastest exceeds each."""
+    """Return a table of the speeds, with the factor by which jaxgossip's fastest exceeds each."""
     best = max(speed.updates / speed.seconds for speed in speeds if speed.name.startswith("jaxgossip"))
     lines = [f"{'':<44}{'node-updates/s':>16}{'seconds':>10}{'jaxgossip is x faster':>24}"]
     for name, updates, seconds in speeds:
@@ -203,7 +203,7 @@ def table(speeds: list[Speed]) -> str:
 
 
 def main(words: list[str]) -> int:
-    """Run jaxgossip and every peer that is there; return the exit code."""
+    """Run jaxgossip and every installed peer; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--nodes", type=int, default=1000, help="number of nodes (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=10, help="rounds of each peer (default %(default)s)")
@@ -225,7 +225,7 @@ def main(words: list[str]) -> int:
     for name, peer in peers.items():
         print(f"{name} …", file=sys.stderr)
         try:
-            with contextlib.redirect_stdout(sys.stderr):  # whatever a peer prints is no result of ours
+            with contextlib.redirect_stdout(sys.stderr):  # output of a peer is not part of the results
                 speeds.append(run_peer(name, peer, (x, y, options.nodes, options.rounds, options.seed)))
         except MissingPeerError as error:
             print(f"{name}: {error}", file=sys.stderr)

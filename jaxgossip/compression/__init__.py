@@ -1,7 +1,7 @@
-"""Q(x): what nodes send in place of their rows, and its bytes; knows nothing of graphs or of learning.
+"""Compressors Q(x) of the rows that nodes send, with exact message sizes; independent of graphs and learning.
 
 >>> Q = jaxgossip.compression.top_k(fraction=0.1)
->>> Q(x, key)                      # (n, p) -> (n, p), at the receiver
+>>> Q(x, key)                      # (n, p) -> (n, p), as decompressed by the receiver
 >>> Q.size(64, x.dtype)            # Size(data=24, metadata=5), bytes of one message
 """
 
@@ -33,4 +33,4 @@ COMPRESSORS = Registry(
         "bfloat16": bfloat16,
     },
 )
-"""Compressors by name."""
+"""Builders of compressors by name."""

@@ -1,4 +1,4 @@
-"""Work on rows block by block, where several passes over them would each go to main memory."""
+"""Process rows block by block, where several passes over all of them would each go to main memory."""
 
 from collections.abc import Callable
 
@@ -9,19 +9,19 @@ from jaxtyping import Array, Num
 from jaxgossip.core.typing import PyTree
 
 BLOCK_BYTES = 2_500_000
-"""About what the caches of two cores hold: of 0.6 to 6 MB the quickest for rows of 64 numbers."""
+"""Roughly the cache of two cores; of the sizes from 0.6 to 6 MB, the fastest for rows of 64 numbers."""
 
 
 def by_blocks(function: Callable[..., PyTree], *arrays: Num[Array, "n ..."], row_bytes: int) -> PyTree:
-    """Return ``function(*arrays)`` for a function of rows, row i of whose results depends on rows i of the arrays alone.
+    """Return ``function(*arrays)`` for a function whose row i depends on row i of each array only.
 
-    On CPUs it is called in a loop, with blocks of rows whose work stays in the cache; a loop inside it then also ends sooner
-    where a block is done. Other devices get all rows at once.
+    On CPUs it is called in a loop over blocks of rows that fit into the cache, so loops inside it can also end earlier, as
+    soon as a block is done. Other devices get all rows at once.
 
     Args:
-        function: arrays (m, ...) -> pytree of arrays (m, ...).
-        arrays: (n, ...).
-        row_bytes: bytes of a row that the function passes over again and again.
+        function: arrays (m, …) -> pytree of arrays (m, …).
+        arrays: arrays (n, …).
+        row_bytes: bytes per row over which the function makes repeated passes.
     """
     n = arrays[0].shape[0]
     rows = min(n, max(1, BLOCK_BYTES // row_bytes))
@@ -30,11 +30,12 @@ def by_blocks(function: Callable[..., PyTree], *arrays: Num[Array, "n ..."], row
 
     def looped(*arrays: Array) -> PyTree:
         def block(number: Array, done: PyTree) -> PyTree:
-            first = jnp.minimum(
-                number * rows, n - rows
-            )  # the last block overlaps the one before it, to the same effect
-            found = function(*(jax.lax.dynamic_slice_in_dim(array, first, rows) for array in arrays))
-            return jax.tree.map(lambda one, all_: jax.lax.dynamic_update_slice_in_dim(all_, one, first, 0), found, done)
+            # The last block overlaps the one before it, which recomputes the same rows.
+            first = jnp.minimum(number * rows, n - rows)
+            results = function(*(jax.lax.dynamic_slice_in_dim(array, first, rows) for array in arrays))
+            return jax.tree.map(
+                lambda part, whole: jax.lax.dynamic_update_slice_in_dim(whole, part, first, 0), results, done
+            )
 
         like = jax.eval_shape(function, *arrays)
         return jax.lax.fori_loop(0, -(-n // rows), block, jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), like))

@@ -1,4 +1,4 @@
-"""Casts: a node sends every column in a narrower floating format, or as it is."""
+"""Casts: every column is sent in a narrower floating-point format, or unchanged."""
 
 from functools import partial
 
@@ -14,26 +14,26 @@ from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 
 @guarded
 def float16() -> Compressor:
-    """Rows as half-precision numbers: 11 bits of precision, magnitudes up to 65,504.
+    """Cast to half precision: 11 bits of precision, magnitudes up to 65,504.
 
-    Contraction with δ ≥ 1 − 2⁻²² for rows whose entries are zero or from 6.1·10⁻⁵ to 65,504 in magnitude; smaller ones
-    lose precision, below 3·10⁻⁸ they are zero, and larger ones are cut to 65,504. Two bytes an entry.
+    A contraction with δ ≥ 1 − 2⁻²² for rows whose entries are zero or from 6.1·10⁻⁵ to 65,504 in magnitude; smaller entries
+    lose precision and become zero below 3·10⁻⁸, larger ones are clipped to 65,504. Two bytes per entry.
     """
     return Compressor("float16", partial(_cast, dtype=jnp.float16), _two_bytes)
 
 
 @guarded
 def bfloat16() -> Compressor:
-    """Rows as bfloat16 numbers: 8 bits of precision, magnitudes as of float32.
+    """Cast to bfloat16: 8 bits of precision, magnitudes as of float32.
 
-    Contraction with δ ≥ 1 − 2⁻¹⁶ for rows of normal numbers. Two bytes an entry.
+    A contraction with δ ≥ 1 − 2⁻¹⁶ for rows of normal numbers. Two bytes per entry.
     """
     return Compressor("bfloat16", partial(_cast, dtype=jnp.bfloat16), _two_bytes)
 
 
 @guarded
 def identity() -> Compressor:
-    """Rows as they are: nothing is compressed, δ = 1."""
+    """Identity: rows are sent uncompressed, δ = 1."""
 
     def apply(x: Rows, key: PRNGKey, nodes: NodeInts) -> Rows:
         del key, nodes  # nothing is drawn
@@ -48,12 +48,12 @@ def identity() -> Compressor:
 def _cast(x: Rows, key: PRNGKey, nodes: NodeInts, dtype: DTypeLike) -> Rows:
     del key, nodes  # nothing is drawn
     largest = float(jnp.finfo(dtype).max)
-    # Cut off, for an infinity would never leave the network; one that came in stays one, and NaN stays NaN.
+    # Clipped, since an infinity would never leave the network; infinities and NaN in the input are kept.
     narrow = jnp.where(jnp.isfinite(x), jnp.clip(x, -largest, largest), x).astype(dtype)
-    # The barrier: XLA may otherwise drop a cast there and back, being free to keep more precision than it was asked for.
+    # Without the barrier XLA may drop a cast there and back, being free to keep excess precision.
     return jax.lax.optimization_barrier(narrow).astype(x.dtype)
 
 
 def _two_bytes(p: int, dtype: np.dtype) -> Size:
-    del dtype  # whatever it was
+    del dtype  # the size does not depend on it
     return Size(2 * p, 0)

@@ -1,14 +1,14 @@
-"""What a node sends in place of its row: a compressor Q, and the bytes of a message.
+"""The compressor Q, applied to the rows that nodes send, and the size of its messages.
 
 A compressor is a contraction if, for some 0 < δ ≤ 1 and all rows x,
 
     E‖Q(x) − x‖² ≤ (1 − δ)‖x‖²,
 
-which is what CHOCO (Koloskova, Stich and Jaggi 2019, "Decentralized stochastic optimization and gossip algorithms with
-compressed communication", assumption 1) and error feedback ask for. Each builder states its δ. Q is unbiased if
-E Q(x) = x, which is another matter: an unbiased compressor need be no contraction.
+as CHOCO (Koloskova, Stich and Jaggi 2019, "Decentralized stochastic optimization and gossip algorithms with compressed
+communication", assumption 1) and error feedback require. Each builder states its δ. Q is unbiased if E Q(x) = x, which is
+a different property: an unbiased compressor need not be a contraction.
 
-Here every Q(x) is what the receiver has after it decompressed the message; only the bytes say what was on the wire.
+Q(x) always denotes the row as decompressed by the receiver; only the size tells what was sent.
 """
 
 from collections.abc import Callable
@@ -24,11 +24,11 @@ from jaxgossip.core.typing import NodeInts, PRNGKey, Rows, accumulator
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of one compressed row.
+    """Size in bytes of one compressed row.
 
     Attributes:
-        data: bytes of the model's values.
-        metadata: bytes of what places and scales them: indices, norms, seeds.
+        data: bytes of model values.
+        metadata: bytes of indices, norms and seeds, which place and scale these values.
     """
 
     data: int
@@ -45,10 +45,10 @@ class Compressor:
     """A compressor of rows: (x (n, p), key, nodes) -> Q(x), in the shape and dtype of x.
 
     Attributes:
-        name: what messages and reports call it.
-        apply: (x (n, p) in a dtype to compute in, key, nodes (n,) int32) -> Q(x). Row i depends on row i, on the key
-            and on nodes[i] alone.
-        size: (p, dtype) -> bytes of the message that carries one row of p numbers of that dtype.
+        name: name in messages and reports.
+        apply: (x (n, p) in the dtype of computation, key, nodes (n,) int32) -> Q(x). Row i depends only on row i, the key
+            and nodes[i].
+        size: (p, dtype) -> size of the message for one row of p numbers of that dtype.
     """
 
     name: str
@@ -56,12 +56,15 @@ class Compressor:
     size: Callable[[int, np.dtype], Size]
 
     def __call__(self, x: Rows, key: PRNGKey, nodes: NodeInts | None = None) -> Rows:
-        """Return Q(x). Rows of 16 bits are computed in float32 and come back as they came.
+        """Return Q(x) in the shape and dtype of x; rows of 16 bits are computed in float32.
 
         Args:
-            x: (n, p) any floating dtype.
-            key: the key of the round; what a node draws is a function of the key and of its number.
-            nodes: (n,) int32, the node number that each row stands for; None means that row i is node i.
+            x: (n, p) rows of any floating dtype.
+            key: key of the round; a node's draws are a function of the key and its number.
+            nodes: (n,) int32, the node of each row; None if row i is node i.
+
+        Raises:
+            InputError: ``x`` is not two-dimensional.
         """
         if x.ndim != 2:
             raise InputError(f"compressor '{self.name}' takes rows (n, p), not an array of shape {x.shape}")
@@ -69,13 +72,13 @@ class Compressor:
         wide = accumulator(x.dtype)
         if x.dtype == wide:
             return self.apply(x, key, nodes)
-        # The barriers keep casts, slow on CPUs, out of the passes that a compressor takes: one there and one back.
+        # The barriers keep casts, which are slow on CPUs, out of the compressor's passes: one cast there, one back.
         widened = jax.lax.optimization_barrier(x.astype(wide))
         return jax.lax.optimization_barrier(self.apply(widened, key, nodes)).astype(x.dtype)
 
 
 def check_fraction(name: str, fraction: float) -> None:
-    """Raise unless 0 < ``fraction`` ≤ 1.
+    """Check that 0 < ``fraction`` ≤ 1.
 
     Raises:
         InputError: it is not.
@@ -88,7 +91,7 @@ def check_fraction(name: str, fraction: float) -> None:
 
 
 def check_count(name: str, option: str, value: int, least: int = 1) -> None:
-    """Raise unless ``value`` is a whole number of at least ``least``.
+    """Check that ``value`` is an integer of at least ``least``.
 
     Raises:
         InputError: it is not.
@@ -100,15 +103,15 @@ def check_count(name: str, option: str, value: int, least: int = 1) -> None:
 
 
 def kept_columns(fraction: float, p: int) -> int:
-    """Return k, how many of p columns a ``fraction`` keeps: the nearest whole number, at least one."""
+    """Return k, the number of p columns that ``fraction`` keeps: the nearest integer, at least one."""
     return max(1, round(fraction * p))
 
 
 def bytes_of_bits(bits: int) -> int:
-    """Return the whole bytes that ``bits`` bits take."""
+    """Return the number of bytes that hold ``bits`` bits."""
     return -(-bits // 8)
 
 
 def index_bits(p: int) -> int:
-    """Return ⌈log₂ p⌉, the bits that name one of p columns: none where there is but one."""
+    """Return ⌈log₂ p⌉, the bits of a column index; 0 if there is only one column."""
     return (p - 1).bit_length()

@@ -1,4 +1,4 @@
-"""Quantisers: a node sends every column, in few bits."""
+"""Quantisers: every column is sent, in a few bits."""
 
 import math
 
@@ -20,14 +20,14 @@ def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
     Alistarh, Grubic, Li, Tomioka and Vojnovic 2017, "QSGD: communication-efficient SGD via gradient quantization and
     encoding", equation 4 and lemma 3.1. With τ = 1 + min(p/s², √p/s) it is a contraction with δ = 1/τ, as in
     Koloskova, Stich and Jaggi 2019, section 3.1; without ``rescale`` τ = 1, and it is unbiased (to 2⁻²⁴, the grain of
-    u) with E‖Q(x) − x‖² ≤ min(p/s², √p/s)‖x‖². A message holds ⌈log₂(2s + 1)⌉ bits an entry, and the norm.
+    u) with E‖Q(x) − x‖² ≤ min(p/s², √p/s)‖x‖². A message holds the norm and ⌈log₂(2s + 1)⌉ bits per entry.
 
     Args:
-        levels: s, how many levels above zero.
-        rescale: divide by τ.
+        levels: s, the number of levels above zero.
+        rescale: whether to divide by τ.
 
     Raises:
-        InputError: less than one level.
+        InputError: fewer than one level.
     """
     check_count("qsgd", "levels", levels)
 
@@ -37,7 +37,7 @@ def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
         norm = jnp.linalg.norm(x, axis=1, keepdims=True)
         exact = jnp.abs(x) * (levels / jnp.where(norm > 0, norm, 1))
         lower = jnp.floor(exact)
-        # Compared with what is left, not added to it: a sum near s would be rounded up to a level that does not exist.
+        # Compared with the remainder rather than added: a sum near s would be rounded up to a level that does not exist.
         up = hashed_uniform(key, nodes, p).astype(x.dtype) < exact - lower
         level = jnp.minimum(lower + up.astype(x.dtype), levels)
         return jnp.sign(x) * level * (norm / (levels * tau))
@@ -55,8 +55,8 @@ def sign() -> Compressor:
         Q(x) = ‖x‖₁ sign(x)/p
 
     Karimireddy, Rebjock, Stich and Jaggi 2019, "Error feedback fixes SignSGD and other gradient compression schemes",
-    section 4. Contraction with δ = ‖x‖₁²/(p‖x‖₂²), exactly, between 1/p and 1; biased. A message holds one bit an
-    entry, so that zero has a sign too, +1, and the scale.
+    section 4. A contraction with exactly δ = ‖x‖₁²/(p‖x‖₂²), between 1/p and 1; biased. A message holds the scale and one
+    bit per entry, so that zero also has a sign, +1.
     """
 
     def apply(x: Rows, key: PRNGKey, nodes: NodeInts) -> Rows:

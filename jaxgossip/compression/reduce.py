@@ -1,8 +1,8 @@
-"""Sums and maxima along each row, in a form that is quick on CPUs.
+"""Sums and maxima along each row, in a form that is fast on CPUs.
 
-XLA sums a row number by number, since it may not reorder additions, and takes maxima hardly better. Folding a row in
-half three times first, right half onto left, leaves vectors to add: about twice as quick on rows of 64, and closer to
-pairwise summation, which is the more accurate one. All of it fuses with whatever makes the entries.
+XLA sums a row one number at a time, since it may not reorder additions, and takes maxima hardly better. Folding each row
+in half three times first, right half onto left, leaves vectors to add: about twice as fast on rows of 64, and more
+accurate, being closer to pairwise summation. All of it fuses with whatever computes the entries.
 """
 
 import operator
@@ -13,16 +13,16 @@ import jax.numpy as jnp
 from jaxtyping import Array, Num
 
 FOLDS = 3
-"""Eight entries become one: more folds measured slower again, as vectors become too short."""
+"""Number of folds, by which eight entries become one; more were measured to be slower, as vectors become too short."""
 
 
 def row_sums(x: Num[Array, "n ..."], axis: int = -1) -> Num[Array, "n ..."]:
-    """Return the sums along ``axis``, kept with length one, in the dtype of x."""
+    """Return the sums along ``axis``, which is kept with length 1, in the dtype of x."""
     return _fold(x, operator.add, lambda part: jnp.sum(part, axis, keepdims=True, dtype=x.dtype), axis)
 
 
 def _fold(x: Array, combine: Callable[[Array, Array], Array], reduce: Callable[[Array], Array], axis: int) -> Array:
-    """Return ``reduce`` of x, eight slices of equal width first combined into one; what is left over comes last."""
+    """Return ``reduce`` of x after combining eight slices of equal width; the remaining columns are reduced last."""
     axis %= x.ndim
     width, rest = divmod(x.shape[axis], 2**FOLDS)
     if width == 0:

@@ -1,4 +1,4 @@
-"""Sparsifiers: a node sends k of its p columns, the rest counts as zero."""
+"""Sparsifiers: k of p columns are sent, the others are taken as zero."""
 
 from collections.abc import Callable
 
@@ -20,19 +20,19 @@ from jaxgossip.core.arguments import guarded
 from jaxgossip.core.random import hashed_bits
 from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 
-FEW = 24
-"""Up to so many columns, the k largest are cheaper taken one after the other than found by bisection."""
+MAX_DESCENT_K = 24
+"""Up to this k, taking the largest entries one after another is faster than bisection."""
 
 
 @guarded
 def top_k(*, fraction: float = 0.1) -> Compressor:
-    """The k columns of largest magnitude of each row, exactly k: of equal ones the lower columns.
+    """The k columns of largest magnitude in each row, exactly k; ties go to the lower columns.
 
-    Stich, Cordonnier and Jaggi 2018, "Sparsified SGD with memory", definition 2.2. Contraction with δ ≥ k/p, met by
-    rows whose entries are all of one magnitude; biased. A message holds k values and k indices of ⌈log₂ p⌉ bits.
+    Stich, Cordonnier and Jaggi 2018, "Sparsified SGD with memory", definition 2.2. A contraction with δ ≥ k/p, with equality
+    for rows whose entries all have the same magnitude; biased. A message holds k values and k indices of ⌈log₂ p⌉ bits.
 
     Args:
-        fraction: k/p, above 0 and at most 1; k is the nearest whole number, at least one.
+        fraction: k/p, above 0 and at most 1; k is rounded to the nearest integer, at least one.
 
     Raises:
         InputError: a fraction outside that range.
@@ -53,21 +53,21 @@ def top_k(*, fraction: float = 0.1) -> Compressor:
 
 @guarded
 def random_k(*, fraction: float = 0.1, rescale: bool = False) -> Compressor:
-    """Random columns, k of p, a fresh uniformly random set for each node and round.
+    """Random k of p columns, a fresh uniformly random set for each node and round.
 
-    Stich, Cordonnier and Jaggi 2018, definition 2.2. Contraction with δ = k/p, exactly and whatever the row:
+    Stich, Cordonnier and Jaggi 2018, definition 2.2. A contraction with exactly δ = k/p for every row:
     E‖Q(x) − x‖² = (1 − k/p)‖x‖². With ``rescale`` it is unbiased instead, E‖Q(x) − x‖² = (p/k − 1)‖x‖², and a
     contraction only for k > p/2, with δ = 2 − p/k.
 
-    Drawn cheaply: one random permutation π of the columns a round, and for each node i a cyclic shift sᵢ, uniform on
-    0..p-1; node i keeps column c iff (π(c) + sᵢ) mod p < k. Each node's set is a uniformly random one of k columns, as
-    π is uniform. Whether i keeps c and whether j ≠ i keeps d are independent for all c and d, as sᵢ and sⱼ are; two
-    whole sets are not independent, being windows of one circle. A message holds k values and the 4 bytes of a shift:
-    the permutation is randomness that all nodes share.
+    Sets are cheap to draw: each round draws one random permutation π of the columns, and for each node i a cyclic shift sᵢ,
+    uniform on 0..p-1; node i keeps column c iff (π(c) + sᵢ) mod p < k. Each node's set is uniformly random, as π is. Whether
+    i keeps c and whether j ≠ i keeps d are independent for all c and d, as sᵢ and sⱼ are; two whole sets are not independent,
+    being windows of one circle. A message holds k values and the 4 bytes of a shift: the permutation is randomness shared by
+    all nodes.
 
     Args:
-        fraction: k/p, above 0 and at most 1; k is the nearest whole number, at least one.
-        rescale: multiply what is kept by p/k.
+        fraction: k/p, above 0 and at most 1; k is rounded to the nearest integer, at least one.
+        rescale: whether to multiply the kept columns by p/k.
 
     Raises:
         InputError: a fraction outside that range.
@@ -91,11 +91,11 @@ def random_k(*, fraction: float = 0.1, rescale: bool = False) -> Compressor:
 
 
 def _largest(x: Rows, k: int) -> Array:
-    """Return (n, p) bool, true at the k < p entries of largest magnitude of each row, of equal ones the lower columns.
+    """Return (n, p) bool, true at the k < p entries of largest magnitude in each row; ties go to the lower columns.
 
-    A mask needs no order, so nothing is sorted: it needs a threshold with k entries at or above. Where equal entries
-    straddle it, their columns are bisected next, counted from the right. Of equal zeros all are true, since it shows in no
-    result which are kept.
+    A mask needs no order, so nothing is sorted: all that is needed is a threshold with k entries at or above it. Where ties
+    straddle it, their columns are bisected next, counted from the right. Tied zeros are all true, since no result depends on
+    which of them are kept.
     """
     row_bytes = x.shape[1] * x.dtype.itemsize
     sizes = jax.lax.optimization_barrier(jnp.abs(x))  # every pass reads them
@@ -103,8 +103,8 @@ def _largest(x: Rows, k: int) -> Array:
 
 
 def _threshold(sizes: Rows, k: int) -> tuple[Array, Array]:
-    """Return (n, 1) the k-th largest magnitude of each row, and how many of the last columns are left out at it."""
-    threshold, counted = (_descent if k <= FEW else _bisected)(sizes, k)
+    """Return (n, 1) the k-th largest magnitude of each row, and the number of last columns that are excluded at it."""
+    threshold, counted = (_descent if k <= MAX_DESCENT_K else _bisection)(sizes, k)
     none = jnp.zeros_like(counted)
 
     def tie(threshold: Array) -> Array:
@@ -122,10 +122,10 @@ def _kept(sizes: Rows, threshold: Array, column: Array) -> Array:
 
 
 def _descent(sizes: Rows, k: int) -> tuple[Array, Array]:
-    """Return the k-th largest magnitude of each row, (n, 1), and how many entries are at or above it: k passes, and one.
+    """Return (n, 1) the k-th largest magnitude of each row, and the number of entries at or above it, in k + 1 passes.
 
-    Every pass finds the largest magnitude below the last one. Equal ones are passed together, so that the k-th pass may be
-    too low: then the thresholds before it are tried, upwards, until all rows have theirs.
+    Every pass finds the largest magnitude below the previous one. It skips ties together, so the k-th pass may be too low;
+    then the earlier thresholds are tried, upwards, until every row has its own.
     """
     tops = [jnp.max(sizes, 1, keepdims=True)]
     for _ in range(1, k):
@@ -146,8 +146,8 @@ def _descent(sizes: Rows, k: int) -> tuple[Array, Array]:
     return threshold, counted
 
 
-def _bisected(sizes: Rows, k: int) -> tuple[Array, Array]:
-    """Return the same by bisection: the bits of magnitudes, read as whole numbers, are in their order."""
+def _bisection(sizes: Rows, k: int) -> tuple[Array, Array]:
+    """Return the same as :func:`_descent` by bisection: the bits of magnitudes, read as integers, have the same order."""
     whole = jnp.int64 if sizes.dtype == jnp.float64 else jnp.int32
 
     def bits(of: Array) -> Array:
@@ -160,21 +160,21 @@ def _bisected(sizes: Rows, k: int) -> tuple[Array, Array]:
 
 
 def _counts(mask: Array) -> Int[Array, "n 1"]:
-    """Return (n, 1) int32, how many entries of each row of ``mask`` (n, p) are true; as floats, which CPUs add faster."""
+    """Return (n, 1) int32, the number of true entries in each row of ``mask`` (n, p); as floats, which CPUs add faster."""
     return jnp.where(mask, jnp.float32(1), 0).sum(1, keepdims=True).astype(jnp.int32)
 
 
 def _bisect(count: Callable[[Array], Array], k: int, low: Array, high: Array, counted: Array) -> tuple[Array, Array]:
-    """Return (n, 1) the largest thresholds at which k entries are counted, or any that has exactly k, and the counts.
+    """Return (n, 1) the largest thresholds with k entries, or any that has exactly k, and the counts at them.
 
-    Rows that have their k wait for the others: where few entries are equal, all have it after two thirds of the steps.
+    Rows that are done wait for the others; with few ties, all are done after two thirds of the steps.
 
     Args:
-        count: thresholds (n, 1) -> (n, 1), not increasing.
-        k: how many entries to count.
-        low: (n, 1) whole numbers at which at least k are counted.
-        high: (n, 1) larger ones at which fewer are.
-        counted: (n, 1) what is counted at ``low``.
+        count: thresholds (n, 1) -> counts (n, 1), not increasing.
+        k: number of entries to count.
+        low: (n, 1) integers at which at least k entries are counted.
+        high: (n, 1) larger integers at which fewer are.
+        counted: (n, 1) the counts at ``low``.
     """
 
     def unfinished(low: Array, high: Array, counted: Array) -> Array:

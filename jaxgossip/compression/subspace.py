@@ -1,4 +1,4 @@
-"""Low-rank compression: a row seen as a matrix is projected onto the span of a few of its own directions."""
+"""Low-rank compression: a row, seen as a matrix, is projected onto a few of its own directions."""
 
 import math
 
@@ -16,23 +16,22 @@ from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 
 @guarded
 def low_rank(*, rank: int = 1, rows: int = 0) -> Compressor:
-    """Low-rank part of the row, seen as a matrix: one subspace iteration from a random sketch.
+    """Low-rank approximation of the row, seen as a matrix: one subspace iteration from a random sketch.
 
         M = x as an a × b matrix,   P = orth(M S),   Q(x) = P Pᵀ M,   S (b, r) Gaussian, of the round, shared by all
 
     Vogels, Karimireddy and Jaggi 2019, "PowerSGD: practical low-rank gradient compression for distributed
-    optimization", algorithm 1, started afresh each round. A row fills its matrix column by column, and zeros fill up the
-    last one. Contraction with δ ≥ r/rank(M) ≥ r/min(a, b): P Pᵀ is a projection, on average diagonal
-    in the singular vectors of M, with weights that sum to r and fall with the singular values. Rows of matrices of rank
-    r or less come back as they were. A message holds r(a + b) numbers, P and Pᵀ M; the sketch is randomness that
-    all nodes share.
+    optimization", algorithm 1, restarted each round. A row fills its matrix column by column, and the last column is padded
+    with zeros. A contraction with δ ≥ r/rank(M) ≥ r/min(a, b): P Pᵀ is a projection, on average diagonal in the singular
+    vectors of M, with weights that sum to r and fall with the singular values. Rows whose matrices have rank r or less are
+    reproduced exactly. A message holds r(a + b) numbers, P and Pᵀ M; the sketch is randomness shared by all nodes.
 
     Args:
-        rank: r, the rank of what is sent.
-        rows: a, the height of the matrix; 0 means the squarest matrix.
+        rank: r, the rank of the approximation.
+        rows: a, the height of the matrix; 0 chooses the squarest matrix.
 
     Raises:
-        InputError: a rank below one or a negative height; when compressing, a rank above the sides of the matrix.
+        InputError: a rank below one or a negative height; when compressing, a rank above the smaller side of the matrix.
     """
     check_count("low_rank", "rank", rank)
     check_count("low_rank", "rows", rows, least=0)
@@ -53,8 +52,8 @@ def low_rank(*, rank: int = 1, rows: int = 0) -> Compressor:
         a, b = sides(p)
         sketch = jax.random.normal(key, (rank, b), x.dtype)
         M = jnp.pad(x, ((0, 0), (0, a * b - p))).reshape(n, b, a)
-        # Products of so small matrices are slow one by one: multiplied and summed, they fuse. The barriers keep what
-        # later lines use several times from being worked out several times.
+        # Small matrix products are slow one by one, but fuse as multiply and sum. The barriers keep values that later
+        # lines use several times from being recomputed.
         columns = _orthonormal([row_sums(M * weights[:, None], 1)[:, 0] for weights in sketch])
         shares = jax.lax.optimization_barrier([row_sums(M * column[:, None]) for column in columns])
         Q = sum(share * column[:, None] for share, column in zip(shares, columns, strict=True))
@@ -67,10 +66,10 @@ def low_rank(*, rank: int = 1, rows: int = 0) -> Compressor:
 
 
 def _orthonormal(columns: list[Float[Array, "n a"]]) -> list[Float[Array, "n a"]]:
-    """Return an orthonormal basis of the span of ``columns`` of each node, by Gram and Schmidt.
+    """Return an orthonormal basis of the span of each node's ``columns``, by Gram–Schmidt.
 
-    A column that depends on those before it is rounding noise once they are subtracted: it becomes zero. Any other is
-    subtracted from twice, which is enough for orthogonality to rounding (Giraud, Langou and Rozložník 2005).
+    A column that depends linearly on those before it leaves only rounding noise when they are subtracted, and becomes zero.
+    From any other they are subtracted twice, enough for orthogonality to rounding (Giraud, Langou and Rozložník 2005).
     """
     done: list[Array] = []
     for column in columns:

@@ -1,4 +1,4 @@
-"""One node's task: data sets, partitions over nodes, models, losses, optimizers."""
+"""The learning task: data sets, partitions over nodes, models, losses, optimizers and problems."""
 
 from jaxgossip.learning import models as models
 from jaxgossip.learning import optimizers as optimizers
@@ -11,7 +11,6 @@ from jaxgossip.learning.data.datasets import Dataset as Dataset
 from jaxgossip.learning.data.datasets import from_arrays as from_arrays
 from jaxgossip.learning.data.datasets import load_file as load_file
 from jaxgossip.learning.models import MODELS as MODELS
-from jaxgossip.learning.models import clusters as clusters
 from jaxgossip.learning.models.model import Model as Model
 from jaxgossip.learning.models.model import from_functions as from_functions
 from jaxgossip.learning.optimizers import OPTIMIZERS as OPTIMIZERS

@@ -1,4 +1,4 @@
-"""What all problems ask of the device: a floating type it has, rows of tables, and numbers drawn at random."""
+"""Helpers that all problems share: dtype checks, row look-ups and random draws on the device."""
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +13,10 @@ from jaxgossip.topology import Order
 
 
 def float_type(dtype: DTypeLike) -> np.dtype:
-    """Return ``dtype`` as NumPy's, if models can be of it.
+    """Return ``dtype`` as a NumPy dtype, if models may have it.
 
     Raises:
-        InputError: not a floating type, or float64 while JAX has it switched off and would quietly take float32.
+        InputError: not a floating type, or float64 while JAX has it disabled and would silently use float32.
     """
     try:
         kind = np.dtype(dtype)
@@ -34,11 +34,11 @@ def float_type(dtype: DTypeLike) -> np.dtype:
 def integers_below(
     key: PRNGKey, bound: Int[Array, "n 1"] | int, shape: tuple[int, int], nodes: NodeInts | None = None
 ) -> Int[Array, "n b"]:
-    """Return uniform integers 0..bound-1 of ``shape``, int32, a bound for each row or one for all.
+    """Return int32 integers of ``shape``, uniform on 0..bound-1, with one bound per row or one for all.
 
-    Each node draws by its number: where row i is not node i, ``nodes`` (n,) says which it is.
+    Draws are keyed by node number: ``nodes`` (n,) gives the node of each row where row i is not node i.
 
-    One word of 32 bits each, modulo the bound: no integer is likelier than another by more than bound/2³², where
+    Each integer is one 32-bit word modulo the bound, so no value is more likely than another by more than bound/2³²;
     ``jax.random.randint`` would draw two words.
     """
     words = jax.random.bits(key, shape, jnp.uint32)
@@ -47,9 +47,9 @@ def integers_below(
 
 
 def integers_at(key: PRNGKey, bound: Int[Array, " b"] | int, numbers: DrawNumbers, columns: int) -> Int[Array, "b c"]:
-    """Return uniform integers 0..bound-1 (b, columns), int32: row j is a function of (key, numbers[j], bound) alone.
+    """Return (b, columns) int32, uniform on 0..bound-1: row j is a function of (key, numbers[j], bound) alone.
 
-    As :func:`integers_below`, a word each modulo the bound; a block of threefry gives two.
+    As in :func:`integers_below`, each integer is one word modulo the bound; a block of threefry yields two words.
     """
     pairs = jnp.arange(-(-columns // 2), dtype=jnp.uint32)
     counters = jnp.broadcast_arrays(numbers.astype(jnp.uint32)[:, None], pairs)
@@ -58,17 +58,17 @@ def integers_at(key: PRNGKey, bound: Int[Array, " b"] | int, numbers: DrawNumber
 
 
 def normal_at(key: PRNGKey, numbers: DrawNumbers, columns: int, dtype: DTypeLike) -> Float[Array, "b c"]:
-    """Return standard normal numbers (b, columns): row j is a function of (key, numbers[j]) alone."""
+    """Return (b, columns) standard normal numbers: row j is a function of (key, numbers[j]) alone."""
     return jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (columns,), dtype))(numbers)
 
 
 def rows_at(table: Array, index: Array | slice | tuple[Array, ...]) -> Array:
-    """Return rows of a table by their numbers, which lie within it: nothing is checked or clipped on the device."""
+    """Return rows of a table by index. Indices must be in range: the device neither checks nor clips them."""
     return table.at[index].get(mode="promise_in_bounds")
 
 
 def check_order(order: Order | None, n_nodes: int) -> None:
-    """Raise DataError unless there are nodes, and ``order`` is None or one of all of them."""
+    """Raise DataError unless there is at least one node and ``order``, if any, covers all of them."""
     if n_nodes < 1:
         raise DataError(f"a problem of {n_nodes:,} nodes: there is nobody to learn it")
     if order is not None and order.nodes.size != n_nodes:

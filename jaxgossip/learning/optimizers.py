@@ -1,7 +1,7 @@
-"""Each node's optimizer: any optax transformation; the usual ones by optax's own names, and Pegasos.
+"""Optimizers of the nodes: any optax transformation; common ones are registered under optax's names, and Pegasos.
 
-A node's model is one row, and the row is all that its optimizer sees: clipping and scaling by norm act on a node alone,
-and what works layer by layer (lamb) takes a row for one layer.
+A node's model is one row, and that row is all that its optimizer sees: clipping and scaling by norm act on each node
+separately, and layer-wise optimizers such as lamb treat the row as one layer.
 """
 
 import functools
@@ -19,7 +19,7 @@ from jaxgossip.core.typing import PyTree
 
 @guarded
 def pegasos(*, regularization: float = 1e-4) -> optax.GradientTransformation:
-    """Pegasos: gradient steps of size 1/(λ t), t = 1, 2, … the age of the model.
+    """Pegasos: gradient steps of size 1/(λ t), t = 1, 2, … being the age of the model.
 
     Shalev-Shwartz, Singer, Srebro and Cotter 2011, "Pegasos: primal estimated sub-gradient solver for SVM", figure 1.
 
@@ -35,13 +35,13 @@ def pegasos(*, regularization: float = 1e-4) -> optax.GradientTransformation:
 
 
 class Optimizer(Record):
-    """An optimizer made of its builder wherever it is used: numbers among its keywords may be device arrays.
+    """An optimizer that is rebuilt wherever it is used, so that numbers among its keywords may be device arrays.
 
-    It takes the place of an ``optax.GradientTransformation`` in every method.
+    It can replace an ``optax.GradientTransformation`` in every method.
 
     Attributes:
-        builder: keywords -> an optax transformation.
-        keywords: of the builder.
+        builder: function from keywords to an optax transformation.
+        keywords: keyword arguments of the builder.
     """
 
     builder: Builder
@@ -49,22 +49,22 @@ class Optimizer(Record):
 
     @property
     def transformation(self) -> optax.GradientTransformation:
-        """The transformation of optax."""
+        """The optax transformation."""
         return self.builder(**self.keywords)
 
     def init(self, params: PyTree) -> PyTree:
-        """Return the state of an optimizer of ``params``."""
+        """Return the initial optimizer state for ``params``."""
         return self.transformation.init(params)
 
     def update(self, updates: PyTree, state: PyTree, params: PyTree | None = None) -> tuple[PyTree, PyTree]:
-        """Return (updates, state), as optax does."""
+        """Return (updates, new state), as optax does."""
         return self.transformation.update(updates, state, params)
 
 
 Transformation = optax.GradientTransformation | Optimizer
-"""What a method takes as its optimizer."""
+"""The types that a method accepts as its optimizer."""
 
-OF_OPTAX = (
+OPTAX_NAMES = (
     "sgd",
     "adabelief",
     "adadelta",
@@ -79,23 +79,23 @@ OF_OPTAX = (
     "rmsprop",
     "yogi",
 )
-"""The usual ones, by optax's names."""
-SHARES = ("b1", "b2", "b3", "decay", "rho")
-"""What optimizers keep of a running mean: less than all of it."""
+"""Common optimizers that are registered under optax's names."""
+DECAY_RATES = ("b1", "b2", "b3", "decay", "rho")
+"""Decay rates of running means, which must be below 1."""
 
 
-def _bounded(called: str, builder: Builder) -> Builder:
-    """Return a builder of optax that refuses what no optimizer can be: negative or infinite numbers, means that never move."""
+def _validated(kind: str, builder: Builder) -> Builder:
+    """Wrap an optax builder so that it rejects negative and infinite numbers, and decay rates of 1 or more."""
 
     @functools.wraps(builder)
     def build(*args: Any, **keywords: Any) -> optax.GradientTransformation:
         signature = inspect.signature(builder)
         for name, value in signature.bind(*args, **keywords).arguments.items():
-            a_number = name in ("learning_rate", "momentum") or is_number(signature.parameters[name].default)
-            if not is_number(value) and not (a_number and isinstance(value, str | list | tuple)):
+            is_numeric = name in ("learning_rate", "momentum") or is_number(signature.parameters[name].default)
+            if not is_number(value) and not (is_numeric and isinstance(value, str | list | tuple)):
                 continue
-            if number(called, name, value) >= 1 and name in SHARES:
-                raise InputError(f"{called}: {name} must be below 1, not {value}")
+            if number(kind, name, value) >= 1 and name in DECAY_RATES:
+                raise InputError(f"{kind}: {name} must be below 1, not {value}")
         return builder(*args, **keywords)
 
     return build
@@ -104,8 +104,8 @@ def _bounded(called: str, builder: Builder) -> Builder:
 OPTIMIZERS = Registry(
     "optimizer",
     {
-        **{name: _bounded(name, getattr(optax, name)) for name in OF_OPTAX},
+        **{name: _validated(name, getattr(optax, name)) for name in OPTAX_NAMES},
         "pegasos": pegasos,
     },
 )
-"""What ``optimizer.kind`` can name: optax's own by their names there, and Pegasos."""
+"""Builders that ``optimizer.kind`` can name: optax's under their own names, and Pegasos."""

@@ -1,4 +1,4 @@
-"""What a network learns: one objective a node, seen as rows of parameters; and classes learnt from a divided data set."""
+"""The learning problem of a network, one objective per node over rows of parameters; and classification."""
 
 import copy
 import inspect
@@ -19,24 +19,24 @@ from jaxgossip.core.pytree import Aside
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
-from jaxgossip.learning.models.functions import check_functions
+from jaxgossip.learning.models.checks import check_functions
 from jaxgossip.learning.models.model import Model, predict
-from jaxgossip.learning.partitions.dividing import check_dataset, check_model, divided
+from jaxgossip.learning.partitions.arguments import check_dataset, check_model, resolve_partition
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
-from jaxgossip.learning.samples import Sampled
+from jaxgossip.learning.samples import SampledProblem
 from jaxgossip.topology import Order
 
 
 class Problem(Protocol):
-    """The task of a whole network, as algorithms and engines see it.
+    """The learning problem of a whole network, as algorithms and engines see it.
 
     Attributes:
         n_nodes: number of nodes.
-        n_params: parameters of one model, the columns of a row.
-        n_shared: leading columns that are exchanged; the rest is private to its node.
-        dtype: of the models. Those of 16 bits are computed with in float32.
-        order: in which rows the nodes stand, the graph's own; None where row i is node i.
+        n_params: number of parameters of one model, the columns of a row.
+        n_shared: number of leading columns that are exchanged; the rest are private to their node.
+        dtype: dtype of the models; models of 16 bits are computed with in float32.
+        order: the node that each row holds, as in the graph; None if row i is node i.
     """
 
     n_nodes: int
@@ -47,14 +47,14 @@ class Problem(Protocol):
 
     @property
     def sample_counts(self) -> NodeFloats | np.ndarray:
-        """(n,) float32, training samples of each row's node."""
+        """(n,) float32, the number of training samples of each row's node."""
         ...
 
     @property
     def align(self) -> Align | None:
-        """(own (b, p), heard (b, p)) -> heard (b, p): puts the parts of each heard model in the order of one's own.
+        """Alignment of received models, (own (b, p), heard (b, p)) -> heard (b, p), applied before merging.
 
-        They are merged after it; None where there is nothing to align.
+        It reorders the parts of each received model to match those of the receiver's own; None if there is nothing to align.
         """
         ...
 
@@ -63,51 +63,51 @@ class Problem(Protocol):
         ...
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (n, p): a stochastic gradient of each node's own objective at its own row; ``key`` draws the samples."""
+        """Return (n, p): a stochastic gradient of each node's objective at its own row; ``key`` draws the samples."""
         ...
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
-        """Return (b, p): a stochastic gradient, at x[j] (b, p), of the objective of the node of row ``nodes[j]``.
+        """Return (b, p): a stochastic gradient at x[j] of the objective of the node of row ``nodes[j]``.
 
-        A node may occur many times, or never. What entry j draws is a function of (key, numbers[j]) alone, and so stays
-        the same whatever stands beside it. Neither ``nodes`` nor ``numbers`` is checked: nodes lie within 0..n-1.
+        A node may occur any number of times. Entry j draws as a function of (key, numbers[j]) alone, whatever else is in the
+        batch. Neither ``nodes`` nor ``numbers`` is checked: nodes must lie within 0..n-1.
         """
         ...
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, p): the mean over all nodes of the gradients of the same draws at one model x (1, p)."""
+        """Return (1, p): the mean over all nodes of their gradients, with the same draws, at one model x (1, p)."""
         ...
 
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
-        """Return (b,): the objective of the node of row ``nodes[j]`` at x[j] (b, p), over all that it trains on."""
+        """Return (b,): the objective of the node of row ``nodes[j]`` at x[j], over all of its training samples."""
         ...
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return what each row of x (s, p) achieves on common data: name -> (s,)."""
+        """Return metrics of each row of x (s, p) on common test data: name -> (s,)."""
         ...
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return what x[j] achieves on data of the node of row ``nodes[j]`` that it does not train on; empty if none."""
+        """Return metrics of x[j] on held-out data of the node of row ``nodes[j]``: name -> (s,); empty if there is none."""
         ...
 
 
 def start_steps_of(problem: Problem) -> int:
-    """Return how many local gradient steps every node takes before the first exchange: 0, unless it was told otherwise."""
+    """Return the number of local gradient steps that every node takes before the first exchange; 0 by default."""
     return getattr(problem, "start_steps", 0)
 
 
 def started[P](problem: P, start_steps: int) -> P:
-    """Return the problem whose nodes take so many local gradient steps, each from its own initial model, at the start.
+    """Return the problem with ``start_steps`` local gradient steps at every node, from its initial model, before round 0.
 
-    These come before round 0, the first exchange: what is measured of round 0 has learned already, and ages count from
-    there. They cost no messages and no virtual time.
+    Models evaluated after round 0, the first exchange, have therefore been trained already, and their ages include these
+    steps. The steps cost no messages and no virtual time.
 
     Args:
-        problem: any.
-        start_steps: optimizer steps of every node.
+        problem: any problem.
+        start_steps: number of optimizer steps of every node.
 
     Raises:
-        InputError: a number below 0, or an own problem that cannot be given an attribute ``start_steps``.
+        InputError: a negative number, or a custom problem that does not accept an attribute ``start_steps``.
     """
     steps = whole("started", "start_steps", start_steps, 0)
     if getattr(problem, "start_steps", 0) == steps:
@@ -122,8 +122,8 @@ def started[P](problem: P, start_steps: int) -> P:
     return other
 
 
-class Classification(Sampled):
-    """A data set divided over nodes, and a model; see :func:`classification`."""
+class Classification(SampledProblem):
+    """Classification of a data set that is divided over nodes; see :func:`classification`."""
 
     def __init__(self, dataset: Dataset, partition: Partition, model: Model, **options: Any) -> None:
         kind = accumulator(options["dtype"])
@@ -135,59 +135,59 @@ class Classification(Sampled):
         super().__init__(model, x, y, partition, **options)
 
     def describe(self) -> dict[str, Any]:
-        """Return what is known of the data: ``Dataset.describe`` and samples_a_node, (min, mean, max) of those trained on."""
+        """Return ``Dataset.describe`` and samples_a_node, the (min, mean, max) number of training samples of a node."""
         return self._described.value | {"samples_a_node": self.samples_a_node}
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return what the model measures, else test_accuracy and test_loss, (s,) of every row on the common test set."""
+        """Return the model's own measures, or else test_accuracy and test_loss, (s,), of every row on the common test set."""
 
-        def one(row: Row) -> NodeScores:
+        def evaluate_row(row: Row) -> NodeScores:
             return dict(self.model.measured(self.model.apply(self.params(row), self._x_test), self._y_test))
 
-        return in_blocks(one, x)
+        return in_blocks(evaluate_row, x)
 
     @property
     def votes(self) -> bool:
-        """Whether its models predict classes, of which a majority can be taken."""
+        """Whether models predict classes, so that they can vote."""
         return self.model.measures is None
 
     def evaluate_votes(self, x: Float[Array, "s v p"]) -> NodeScores:
-        """Return voted_accuracy (s,): of the class that most of v models predict, the first of several alike."""
+        """Return voted_accuracy (s,): accuracy of the majority vote of v models; ties go to the lowest class."""
         classes = jnp.arange(self._n_classes)
 
-        def one(rows: Rows) -> Array:
-            def votes(total: Array, row: Row) -> tuple[Array, None]:
-                named = predict(self.model.apply(self.params(row), self._x_test))
-                return total + (named[:, None] == classes), None
+        def accuracy_of_votes(rows: Rows) -> Array:
+            def add_vote(total: Array, row: Row) -> tuple[Array, None]:
+                predicted = predict(self.model.apply(self.params(row), self._x_test))
+                return total + (predicted[:, None] == classes), None
 
             start = jnp.zeros((self._y_test.shape[0], self._n_classes), jnp.int32)
-            counted = jax.lax.scan(votes, start, rows)[0]
-            right = (counted.argmax(1) == self._y_test) & counted.any(1)  # of models whose scores are NaN none votes
+            counted = jax.lax.scan(add_vote, start, rows)[0]
+            right = (counted.argmax(1) == self._y_test) & counted.any(1)  # models whose scores are NaN do not vote
             return right.mean(dtype=self._kind)
 
-        return {"voted_accuracy": in_blocks(one, x)}
+        return {"voted_accuracy": in_blocks(accuracy_of_votes, x)}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return local_accuracy (s,): of x[j] on the test split of the node of row ``nodes[j]``; NaN without one.
+        """Return local_accuracy (s,): accuracy of x[j] on the local test set of row ``nodes[j]``'s node; NaN if it has none.
 
-        Nothing of a model with measures of its own, which need not predict classes.
+        Empty for models with their own measures, which need not predict classes.
         """
         if self._most_test == 0 or self.model.measures is not None:
             return {}
 
-        def one(row_and_node: tuple[Row, Array]) -> Array:
+        def accuracy(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
             sample, used, size = self._held_out(node)
             right = predict(self.model.apply(self.params(row), self._x[sample])) == self._y[sample]
             return jnp.where(size > 0, (right & used).sum(dtype=self._kind) / jnp.maximum(size, 1), jnp.nan)
 
-        return {"local_accuracy": in_blocks(one, (x, nodes))}
+        return {"local_accuracy": in_blocks(accuracy, (x, nodes))}
 
 
 def _check_arguments(name: str, given: Mapping[str, Any]) -> None:
     check_dataset(given["dataset"])
     check_model(given["model"])
-    private, order, privacy = (given.get(one) for one in ("private", "order", "privacy"))
+    private, order, privacy = (given.get(argument) for argument in ("private", "order", "privacy"))
     if isinstance(private, str):
         raise ArgumentTypeError(f"{name}: private is a list of names", hint=f"private=[{private!r}]")
     if order is not None and not isinstance(order, Order):
@@ -219,42 +219,42 @@ def classification(
     start_steps: int = 0,
     **options: Any,
 ) -> Classification:
-    """Return the problem in which every node fits ``model`` to its own part of ``dataset``.
+    """Return the problem in which every node fits ``model`` to its own samples of ``dataset``.
 
     >>> classification(data, model=logistic((57,), 2), nodes=40, partition="dirichlet", alpha=0.1, rng=0)
 
     Args:
-        dataset: samples, held once.
-        partition: how they are divided: a name of ``PARTITIONS``, a function like those, or a partition of
-            ``dataset.y_train`` that is there already.
+        dataset: the samples, which are stored once for all nodes.
+        partition: how the samples are divided: a name in ``PARTITIONS``, a function like those, or a finished partition of
+            ``dataset.y_train``.
         model: what each node trains.
-        nodes: number of nodes, where samples are divided here.
-        rng: divides them; an int is a seed.
-        batch_size: samples of a node in a gradient, drawn with replacement; 0 takes all it has, exactly.
-        init: whether all nodes start from one model, or each from a draw of its own.
+        nodes: number of nodes; required unless ``partition`` is a finished partition.
+        rng: generator, or its seed, that divides the samples.
+        batch_size: samples per gradient, drawn with replacement; 0 takes all samples of the node, exactly.
+        init: "same" starts all nodes from one model, "independent" draws a model for each node.
         private: names of top-level parameters that stay on their node.
-        dtype: of models; samples are float32 where models have 16 bits, and so is all that is computed of them.
-        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
-        privacy: clips and noises the gradients (DP-SGD); :func:`jaxgossip.learning.privacy.epsilon` says what it buys.
+        dtype: dtype of the models; with 16 bits, samples and all computation stay in float32.
+        order: the node that each row of memory holds: ``graph.order`` of the communication graph.
+        privacy: clips the gradients and adds noise (DP-SGD); :func:`jaxgossip.learning.privacy.epsilon` gives the guarantee.
             A node then holds the gradients of all samples of its minibatch at once.
-        start_steps: local gradient steps of every node before the first exchange, see :func:`started`.
-        options: keywords of what divides the samples.
+        start_steps: local gradient steps of every node before the first exchange; see :func:`started`.
+        options: further keywords of the partition function.
 
     Raises:
-        DataError: ``batch_size`` negative, a partition of other samples or labels, an order of other nodes, or samples
-            too unequal to be taken all at once.
-        InputError: a private name that the model does not have, nothing left to share, scores or losses of the wrong
-            shape, a dtype that JAX does not have, or no number of nodes to divide samples over.
-        ArgumentTypeError: something else in the place of a data set, a partition or a model.
+        DataError: a negative ``batch_size``, a partition of other samples or labels, an order of another number of nodes, or
+            samples too unequal to be taken all at once.
+        InputError: a private name that the model does not have, no parameters left to share, scores or losses of the wrong
+            shape, a dtype that JAX does not support, or a missing number of nodes.
+        ArgumentTypeError: ``dataset``, ``partition`` or ``model`` of another type.
     """
     if isinstance(batch_size, Integral) and batch_size < 0:
         raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
     whole("classification", "batch_size", batch_size, 0)
     parameters = list(inspect.signature(classification).parameters)
-    owned = divided(dataset, partition, nodes, rng, options, parameters)
+    owned = resolve_partition(dataset, partition, nodes, rng, options, parameters)
     check_order(order, owned.n_nodes)
-    found = Classification(
+    problem = Classification(
         dataset, owned, model,
         batch_size=batch_size, init=init, private=tuple(private), dtype=float_type(dtype), order=order, privacy=privacy,
     )  # fmt: skip
-    return started(found, start_steps)
+    return started(problem, start_steps)

@@ -1,10 +1,10 @@
-"""Problems whose optimum is known, for theory: every prediction about them can be checked to the digit.
+"""Problems with a known optimum, on which predictions of theory can be checked exactly.
 
 isotropic       f_i(x) = (a/2) ‖x − b_i‖²,           gradient a (x − b_i) + s ξ,  ξ ~ N(0, I)
-averaging       f_i(x) = ½ ‖x − b_i‖², and node i starts at b_i: x* is the mean of the starts
-least squares   f_i(x) = ‖A_i x − y_i‖² / (2 m),     gradient of a minibatch of the node's m rows
+averaging       f_i(x) = ½ ‖x − b_i‖², with node i starting at b_i: x* is the mean of the starts
+least squares   f_i(x) = ‖A_i x − y_i‖² / (2 m),     gradient over a minibatch of the node's m rows
 
-measured: test_loss = f(x) − f(x*), f = (1/n) Σ f_i;    distance_to_optimum = ‖x − x*‖²
+metrics: test_loss = f(x) − f(x*), f = (1/n) Σ f_i;    distance_to_optimum = ‖x − x*‖²
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from jaxgossip.learning.device import check_order, float_type, integers_at, inte
 from jaxgossip.topology import Order
 from jaxgossip.topology.room import check_bytes
 
-MADE_BYTES = 24
-"""What a number of a made-up problem takes while the problem is made: in double precision, a copy, and on the device."""
+BYTES_PER_NUMBER = 24
+"""Bytes per number while a random problem is built: one in double precision, a copy, and one on the device."""
 
 
 class IsotropicQuadratic(Pytree):
@@ -49,7 +49,7 @@ class IsotropicQuadratic(Pytree):
         self.optimum = self.targets.mean(0)
 
     def init(self, key: PRNGKey) -> Rows:
-        """Return (n, d) starts: standard normal, one for all or one each, or each node's target."""
+        """Return (n, d) starts: standard normal, one for all or one per node, or each node's target."""
         if self._at_targets:
             return self.targets.astype(self.dtype)
         return self._draws.start(key, self.n_nodes, self.n_params)
@@ -62,14 +62,14 @@ class IsotropicQuadratic(Pytree):
         return gradient.astype(x.dtype)
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
-        """Return a (x_j − b_i) + s ξ_j, (b, d), i = nodes[j]; ξ_j by (key, numbers[j])."""
+        """Return a (x_j − b_i) + s ξ_j, (b, d), i = nodes[j], with ξ_j drawn by (key, numbers[j])."""
         gradient = self.curvature * (x - rows_at(self.targets, nodes))
         if self.noise:
             gradient = gradient + self.noise * normal_at(key, numbers, self.n_params, self._draws.kind)
         return gradient.astype(x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return the mean over nodes of the same draws at one x, (1, d)."""
+        """Return (1, d), the mean gradient over nodes, with the same draws, at one x."""
         wide = jnp.broadcast_to(x.astype(self._draws.kind), self.targets.shape)
         return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
 
@@ -83,7 +83,7 @@ class IsotropicQuadratic(Pytree):
         return {"test_loss": self.curvature / 2 * distance, "distance_to_optimum": distance}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return nothing: there are no samples."""
+        """Return an empty mapping: there are no samples."""
         del x, nodes
         return {}
 
@@ -110,28 +110,28 @@ class LeastSquares(Pytree):
         self.hessian = jnp.asarray(flat.T @ flat / flat.shape[0], draws.kind)
 
     def init(self, key: PRNGKey) -> Rows:
-        """Return (n, d) standard normal starts, one for all or one each."""
+        """Return (n, d) standard normal starts, one for all or one per node."""
         return self._draws.start(key, self.n_nodes, self.n_params)
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return A_Bᵀ (A_B x − y_B) / |B| of each node's minibatch B, (n, d)."""
+        """Return A_Bᵀ (A_B x − y_B) / |B|, (n, d), for each node's minibatch B."""
         a, y = self.a, self.y
         if self.batch_size:
             rank = integers_below(key, self._samples, (self.n_nodes, self.batch_size), self._draws.nodes)
             a = jnp.take_along_axis(a, rank[:, :, None], axis=1)
             y = jnp.take_along_axis(y, rank, axis=1)
-        return _slope(a, y, x)
+        return _gradient(a, y, x)
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
-        """Return A_Bᵀ (A_B x_j − y_B) / |B|, (b, d), of a minibatch B of node nodes[j]'s, drawn by (key, numbers[j])."""
+        """Return A_Bᵀ (A_B x_j − y_B) / |B|, (b, d), for a minibatch B of node nodes[j], drawn by (key, numbers[j])."""
         if not self.batch_size:
-            return _slope(rows_at(self.a, nodes), rows_at(self.y, nodes), x)
+            return _gradient(rows_at(self.a, nodes), rows_at(self.y, nodes), x)
         rank = integers_at(key, self._samples, numbers, self.batch_size)
         a, y = (rows_at(table, (nodes[:, None], rank)) for table in (self.a, self.y))
-        return _slope(a, y, x)
+        return _gradient(a, y, x)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return the mean over nodes of the same draws at one x, (1, d)."""
+        """Return (1, d), the mean gradient over nodes, with the same draws, at one x."""
         wide = jnp.broadcast_to(x.astype(self._draws.kind), (self.n_nodes, self.n_params))
         return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
 
@@ -147,7 +147,7 @@ class LeastSquares(Pytree):
         return {"test_loss": loss, "distance_to_optimum": jnp.square(error).sum(1)}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return nothing: all samples are trained on."""
+        """Return an empty mapping: all samples are used for training."""
         del x, nodes
         return {}
 
@@ -156,7 +156,7 @@ def _residual(a: Float[Array, "n b d"], y: Float[Array, "n b"], x: Rows) -> Floa
     return jnp.einsum("nbd,nd->nb", a, x.astype(a.dtype)) - y
 
 
-def _slope(a: Float[Array, "n b d"], y: Float[Array, "n b"], x: Rows) -> Rows:
+def _gradient(a: Float[Array, "n b d"], y: Float[Array, "n b"], x: Rows) -> Rows:
     return (jnp.einsum("nbd,nb->nd", a, _residual(a, y, x)) / y.shape[1]).astype(x.dtype)
 
 
@@ -174,23 +174,24 @@ def isotropic_quadratic(
     dtype: DTypeLike = jnp.float32,
     order: Order | None = None,
 ) -> IsotropicQuadratic:
-    """Every node pulls towards a point of its own: f_i(x) = (a/2) ‖x − b_i‖², with gradient noise.
+    """Isotropic quadratics with gradient noise, one target per node: f_i(x) = (a/2) ‖x − b_i‖².
 
     Args:
         n_nodes: number of nodes.
         dimension: d, the number of parameters.
-        curvature: a.
+        curvature: a, the curvature of every objective.
         heterogeneity: standard deviation of the entries of b_i.
         noise: s, standard deviation of the noise in each entry of a gradient.
-        targets: (n, d) b_i of your own, in place of random ones.
-        init: whether all nodes start from one point.
-        rng: draws b_i.
-        dtype: of the models.
-        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
+        targets: (n, d) b_i to use instead of random ones.
+        init: "same" starts all nodes at one point, "independent" draws a start for each node.
+        rng: generator, or its seed, that draws b_i.
+        dtype: dtype of the models.
+        order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a dimension below one, a curvature that is not positive, negative spreads, or an order of other nodes.
-        InputError: a dtype that JAX does not have.
+        DataError: a dimension below one, a curvature that is not positive, a negative spread, or an order of a different number
+            of nodes.
+        InputError: a dtype that JAX does not support.
     """
     if dimension < 1 or curvature <= 0 or heterogeneity < 0 or noise < 0:
         raise DataError(
@@ -198,10 +199,10 @@ def isotropic_quadratic(
             f"not {dimension}, {curvature:g}, {heterogeneity:g} and {noise:g}"
         )
     check_order(order, n_nodes)
-    _check_room("isotropic_quadratic", "dimension", n_nodes * dimension)
+    _check_memory("isotropic_quadratic", "dimension", n_nodes * dimension)
     if targets is None:
         targets = heterogeneity * np.random.default_rng(rng).normal(size=(n_nodes, dimension))
-    targets = _by_node("isotropic_quadratic", "targets", targets, n_nodes)
+    targets = _finite_rows("isotropic_quadratic", "targets", targets, n_nodes)
     return IsotropicQuadratic(targets, curvature, noise, _Draws(float_type(dtype), init == "same", order))
 
 
@@ -215,29 +216,29 @@ def averaging(
     dtype: DTypeLike = jnp.float32,
     order: Order | None = None,
 ) -> IsotropicQuadratic:
-    """Every node holds a vector, and the mean of all is sought: each starts at its own, and pulls towards it.
+    """Averaging: every node holds a vector, starts at it and is pulled towards it; the optimum is the mean of all.
 
-    For algorithms that only mix, distance_to_optimum is the error of the average.
+    For algorithms that only mix, distance_to_optimum is the error of the estimated average.
 
     Args:
         n_nodes: number of nodes.
         dimension: d, the number of parameters.
-        values: (n, d) vectors of your own, in place of standard normal ones.
-        rng: draws them.
-        dtype: of the models.
-        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
+        values: (n, d) vectors to use instead of standard normal ones.
+        rng: generator, or its seed, that draws them.
+        dtype: dtype of the models.
+        order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a dimension below one, or an order of other nodes.
-        InputError: a dtype that JAX does not have.
+        DataError: a dimension below one, or an order of a different number of nodes.
+        InputError: a dtype that JAX does not support.
     """
     if dimension < 1:
         raise DataError(f"averaging needs dimension ≥ 1, not {dimension}")
     check_order(order, n_nodes)
-    _check_room("averaging", "dimension", n_nodes * dimension)
+    _check_memory("averaging", "dimension", n_nodes * dimension)
     if values is None:
         values = np.random.default_rng(rng).normal(size=(n_nodes, dimension))
-    values = _by_node("averaging", "values", values, n_nodes)
+    values = _finite_rows("averaging", "values", values, n_nodes)
     return IsotropicQuadratic(values, 1.0, 0.0, _Draws(float_type(dtype), same=False, order=order), at_targets=True)
 
 
@@ -261,17 +262,18 @@ def least_squares(
         n_nodes: number of nodes.
         dimension: d, the number of parameters.
         samples: m, rows of A_i on each node.
-        heterogeneity: h, how far a node's own truth is from the common one, an entry's standard deviation.
+        heterogeneity: h, standard deviation of the entries of a node's own truth around the common one.
         noise: standard deviation of the noise in y.
-        batch_size: rows in a gradient, drawn with replacement; 0 takes all.
-        init: whether all nodes start from one point.
-        rng: draws features and truths.
-        dtype: of the models.
-        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
+        batch_size: rows per gradient, drawn with replacement; 0 takes all.
+        init: "same" starts all nodes at one point, "independent" draws a start for each node.
+        rng: generator, or its seed, that draws features, truths and noise.
+        dtype: dtype of the models.
+        order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: sizes below one, negative spreads, fewer samples in all than dimensions, or an order of other nodes.
-        InputError: a dtype that JAX does not have.
+        DataError: a size below one, a negative spread, fewer samples in all than dimensions, or an order of a different number
+            of nodes.
+        InputError: a dtype that JAX does not support.
     """
     if dimension < 1 or samples < 1 or heterogeneity < 0 or noise < 0 or batch_size < 0:
         raise DataError(
@@ -283,7 +285,7 @@ def least_squares(
             f"{n_nodes * samples} samples do not determine {dimension} parameters", hint="more samples or nodes"
         )
     check_order(order, n_nodes)
-    _check_room("least_squares", "dimension, fewer samples", n_nodes * samples * dimension)
+    _check_memory("least_squares", "dimension, fewer samples", n_nodes * samples * dimension)
     rng = np.random.default_rng(rng)
     a = rng.normal(size=(n_nodes, samples, dimension))
     truth = rng.normal(size=dimension) + heterogeneity * rng.normal(size=(n_nodes, dimension))
@@ -291,34 +293,34 @@ def least_squares(
     return LeastSquares(a, y, batch_size, _Draws(float_type(dtype), init == "same", order))
 
 
-def _check_room(what: str, smaller: str, numbers: int) -> None:
-    """Raise DataError if so many numbers of double precision, and what is made of them, do not fit into the free memory."""
+def _check_memory(what: str, smaller: str, numbers: int) -> None:
+    """Raise DataError if this many numbers in double precision, and their copies, exceed the free memory."""
     hint = f"a smaller {smaller} or fewer nodes"
-    check_bytes(f"{what}: {numbers:,} numbers on all nodes", MADE_BYTES * numbers, hint, error=DataError)
+    check_bytes(f"{what}: {numbers:,} numbers on all nodes", BYTES_PER_NUMBER * numbers, hint, error=DataError)
 
 
-def _by_node(what: str, name: str, rows: Any, n_nodes: int) -> np.ndarray:
-    """Return finite vectors (n, d) as NumPy's, one a node."""
-    found = np.asarray(rows)
-    if found.ndim != 2 or found.shape[0] != n_nodes or not found.shape[1] or found.dtype.kind not in "biuf":
+def _finite_rows(what: str, name: str, rows: Any, n_nodes: int) -> np.ndarray:
+    """Return a NumPy array (n, d) of finite vectors, one per node."""
+    vectors = np.asarray(rows)
+    if vectors.ndim != 2 or vectors.shape[0] != n_nodes or not vectors.shape[1] or vectors.dtype.kind not in "biuf":
         raise DataError(
-            f"{what}: {name} is {found.dtype}{list(found.shape)}",
+            f"{what}: {name} is {vectors.dtype}{list(vectors.shape)}",
             hint=f"a row of numbers for each of {n_nodes:,} nodes",
         )
-    if not np.isfinite(found).all():
-        node = int(np.isfinite(found).all(1).argmin())
+    if not np.isfinite(vectors).all():
+        node = int(np.isfinite(vectors).all(1).argmin())
         raise DataError(f"{what}: {name} of node {node} holds a number that is not finite")
-    return found
+    return vectors
 
 
 @dataclass(frozen=True)
 class _Draws:
-    """How a quadratic draws: each node by its number, wherever its row stands.
+    """Random draws of a quadratic, keyed by node number wherever the node's row is.
 
     Attributes:
-        dtype: of the models.
-        same: whether all nodes start from one point.
-        order: in which rows the nodes stand.
+        dtype: dtype of the models.
+        same: whether all nodes start at one point.
+        order: the node that each row holds.
     """
 
     dtype: np.dtype
@@ -327,24 +329,24 @@ class _Draws:
 
     @property
     def kind(self) -> np.dtype:
-        """The type that is computed in."""
+        """The dtype of computation."""
         return accumulator(self.dtype)
 
     @property
     def nodes(self) -> NodeInts | None:
-        """(n,) the node of each row, None where row i is node i."""
+        """(n,) the node of each row; None if row i is node i."""
         return None if self.order is None else jnp.asarray(self.order.nodes)
 
     def by_row(self, drawn: Any) -> Any:
-        """Return an array over nodes as one over rows."""
+        """Return an array over nodes in the order of the rows."""
         return drawn if self.order is None else drawn[self.order.nodes]
 
     def normal(self, key: PRNGKey, shape: tuple[int, ...]) -> Array:
-        """Return standard normal numbers, row by row."""
+        """Return standard normal numbers of ``shape``, drawn by node."""
         return self.by_row(jax.random.normal(key, shape, self.kind))
 
     def start(self, key: PRNGKey, n_nodes: int, dimension: int) -> Rows:
-        """Return (n, d) standard normal models, one for all or one each."""
+        """Return (n, d) standard normal models, one for all or one per node."""
         if self.same:
             row: Row = jax.random.normal(key, (dimension,), self.kind).astype(self.dtype)
             return jnp.broadcast_to(row, (n_nodes, dimension))

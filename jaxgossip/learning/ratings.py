@@ -1,4 +1,4 @@
-"""Matrix factorisation with one user a node: what a node knows of its user never leaves it.
+"""Matrix factorisation with one user per node, whose private factors never leave it.
 
     r_ui ≈ μ + b_u + b_i + ⟨p_u, q_i⟩
 
@@ -27,20 +27,20 @@ from jaxgossip.learning.data.rating_files import read_ratings
 from jaxgossip.learning.device import check_order, float_type
 from jaxgossip.learning.models.model import Model
 from jaxgossip.learning.partitions.partition import Partition
-from jaxgossip.learning.samples import Sampled
+from jaxgossip.learning.samples import SampledProblem
 from jaxgossip.topology import Order
 
 BLOCK_USERS = 2**14
-"""Items are drawn for so many users at a time."""
+"""Number of users whose items are drawn at a time."""
 
 
 class RatingTable(NamedTuple):
-    """Who rated what, user after user.
+    """Ratings, sorted by user.
 
     Attributes:
-        user: (m,) int, ascending.
-        item: (m,) int.
-        rating: (m,) float64.
+        user: (m,) int, user of each rating, ascending.
+        item: (m,) int, item of each rating.
+        rating: (m,) float64, the ratings.
         n_items: number of items.
     """
 
@@ -50,11 +50,11 @@ class RatingTable(NamedTuple):
     n_items: int
 
 
-class Ratings(Sampled):
+class Ratings(SampledProblem):
     """See :func:`ratings`.
 
     Attributes:
-        mean: μ, the mean of all ratings that are trained on.
+        mean: μ, the mean of all training ratings.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class Ratings(Sampled):
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what is known of the ratings.
+        """Return a summary of the ratings.
 
         Returns:
-            name, users, items, training_ratings, test_ratings, mean, samples_a_node ((min, mean, max) of those trained on)
-            and notes.
+            name, users, items, training_ratings, test_ratings, mean, samples_a_node ((min, mean, max) training ratings of a
+            node) and notes.
         """
         return self._described.value | {
             "users": self.n_nodes,
@@ -96,38 +96,38 @@ class Ratings(Sampled):
         }
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return nothing: no rating is common to all users."""
+        """Return an empty mapping: no rating is common to all users."""
         del x
         return {}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return rmse (s,): root mean square error of x[j] on held-out ratings of the user of row ``nodes[j]``.
+        """Return rmse (s,): root mean square error of x[j] on the held-out ratings of the user of row ``nodes[j]``.
 
-        NaN of a user without any.
+        It is NaN for a user without held-out ratings.
         """
         if self._most_test == 0:
             return {}
 
-        def one(row_and_node: tuple[Row, Array]) -> Array:
+        def rmse(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
             sample, used, size = self._held_out(node)
             error = self.model.apply(self.params(row), self._x[sample]) - self._y[sample]
             mean = jnp.where(used, jnp.square(error), 0).sum() / jnp.maximum(size, 1)
             return jnp.where(size > 0, jnp.sqrt(mean), jnp.nan)
 
-        return {"rmse": in_blocks(one, (x, nodes))}
+        return {"rmse": in_blocks(rmse, (x, nodes))}
 
 
 def factorisation(n_items: int, rank: int, mean: float, regularization: float) -> Model:
-    """Return the model of one user: ½ (r − μ − b_u − b_i − ⟨p_u, q_i⟩)² + λ/2 (b_u² + b_i² + ‖p_u‖² + ‖q_i‖²) a rating.
+    """Return one user's model, with loss ½ (r − μ − b_u − b_i − ⟨p_u, q_i⟩)² + λ/2 (b_u² + b_i² + ‖p_u‖² + ‖q_i‖²) per rating.
 
-    Only what a rating touches is regularised. Factors start normal with variance 1/rank, biases at zero.
+    Only the parameters that a rating involves are regularised. Factors start normal with variance 1/rank, biases at zero.
 
     Args:
         n_items: number of items.
         rank: length of a factor.
-        mean: μ.
-        regularization: λ.
+        mean: μ, the mean rating.
+        regularization: λ, weight of the regularization.
     """
 
     def init(key: PRNGKey) -> PyTree:
@@ -171,35 +171,35 @@ def ratings(
     dtype: DTypeLike = jnp.float32,
     order: Order | None = None,
 ) -> Ratings:
-    """Recommendation: factorise a matrix of ratings, one user a node; user factors stay, item factors travel.
+    """Recommendation by matrix factorisation with one user per node; user factors stay private, item factors are exchanged.
 
-    Without a file, ratings are 3 + b_u + b_i + ⟨p_u, q_i⟩ + noise, both biases of deviation ½ and the product of deviation
-    1. Measured: rmse, the error on each user's own held-out ratings.
+    Without a file, synthetic ratings are 3 + b_u + b_i + ⟨p_u, q_i⟩ + noise, with biases of standard deviation ½ and products
+    of standard deviation 1. The metric is rmse, the error on each user's held-out ratings.
 
     Args:
         n_nodes: number of users.
-        path: a file of ratings, a user, an item and a rating a line; ratings are made up without one.
-        columns: "user", "item", "rating" in the order of the file's columns, "_" for one that is not needed; left out, the
-            file's first line tells by its names, or the order is user, item, rating.
-        delimiter: what separates the file's fields, one character or "::"; left out, it is found.
-        duplicates: what becomes of several ratings that a user gives to one item in the file: they are refused, the last
-            of them counts, or their mean.
-        items: number of items of made-up ratings.
-        rank: length of factors, and of those behind made-up ratings.
-        ratings_a_user: how many different items each user of made-up ratings rates.
-        noise: standard deviation of the noise in made-up ratings.
-        regularization: λ, weight of the squared factors and biases that a rating touches.
-        held_out: fraction of each user's ratings kept for its own test, rounded down.
-        batch_size: ratings of a user in a step, drawn with replacement; 0 takes all it has.
-        init: whether all nodes start from one model, or each from a draw of its own.
-        rng: draws ratings, and which of them are held out.
-        dtype: of the models.
-        order: in which rows of memory the nodes stand, ``graph.order`` of the graph that they talk on.
+        path: a file with a user, an item and a rating per line; ratings are synthetic without one.
+        columns: "user", "item" and "rating" in the order of the file's columns, with "_" for columns to skip. By default they
+            are inferred from the names in the first line, or else are user, item, rating.
+        delimiter: field separator of the file, one character or "::"; detected by default.
+        duplicates: how to treat several ratings of one item by one user in the file: "refuse" raises an error, "last" keeps
+            the last, "mean" averages them.
+        items: number of items in synthetic ratings.
+        rank: length of the factors, and of those that generate synthetic ratings.
+        ratings_a_user: number of different items that each user rates in synthetic ratings.
+        noise: standard deviation of the noise in synthetic ratings.
+        regularization: λ, weight of the squared factors and biases that a rating involves.
+        held_out: fraction of each user's ratings held out as its local test set, rounded down.
+        batch_size: ratings per step, drawn with replacement; 0 takes all of the user's ratings.
+        init: "same" starts all nodes from one model, "independent" draws a model for each node.
+        rng: generator, or its seed, that draws synthetic ratings and selects the held-out ones.
+        dtype: dtype of the models.
+        order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: sizes below one, more ratings a user than items, negative numbers, a fraction that holds back not a
-            single rating, a file that cannot be read or that has another number of users, or an order of other nodes.
-        InputError: a dtype that JAX does not have.
+        DataError: a size below one, more ratings per user than items, a negative number, a fraction that holds out no rating,
+            a file that cannot be read or has a different number of users, or an order of a different number of nodes.
+        InputError: a dtype that JAX does not support.
     """
     if rank < 1 or items < 1 or ratings_a_user < 1:
         raise DataError(f"items, rank and ratings_a_user are at least 1, not {items}, {rank} and {ratings_a_user}")
@@ -217,16 +217,16 @@ def ratings(
             raise DataError(
                 f"nobody can rate {ratings_a_user} of {items} items", hint="fewer ratings_a_user, more items"
             )
-        table, notes = made_up(n_nodes, items, rank, ratings_a_user, noise, rng), ()
+        table, notes = synthetic_ratings(n_nodes, items, rank, ratings_a_user, noise, rng), ()
     else:
-        found = read_ratings(path, columns=columns, delimiter=delimiter, duplicates=duplicates)
-        notes = found.notes
-        table = RatingTable(found.user, found.item, found.rating, int(found.item.max()) + 1)
-        if (users := int(found.user.max()) + 1) != n_nodes:
+        file = read_ratings(path, columns=columns, delimiter=delimiter, duplicates=duplicates)
+        notes = file.notes
+        table = RatingTable(file.user, file.item, file.rating, int(file.item.max()) + 1)
+        if (users := int(file.user.max()) + 1) != n_nodes:
             raise DataError(
                 f"{path}: {users:,} users, but {n_nodes:,} nodes", hint=f"one user a node: topology.nodes = {users}"
             )
-    partition = _kept_apart(table.user, n_nodes, held_out, rng)
+    partition = _hold_out(table.user, n_nodes, held_out, rng)
     kind = float_type(dtype)
     return Ratings(
         table, partition, rank, regularization, name=str(path or "made up"), notes=notes,
@@ -234,10 +234,10 @@ def ratings(
     )  # fmt: skip
 
 
-def made_up(
+def synthetic_ratings(
     n_users: int, items: int, rank: int, ratings_a_user: int, noise: float, rng: np.random.Generator
 ) -> RatingTable:
-    """Return ratings of a matrix of low rank, as :func:`ratings` describes them."""
+    """Return ratings generated by a low-rank matrix, as described in :func:`ratings`."""
     scale = rank**-0.25  # the product of two such factors has deviation 1
     p, q = (scale * rng.normal(size=(size, rank)) for size in (n_users, items))
     b_user, b_item = (rng.normal(scale=0.5, size=size) for size in (n_users, items))
@@ -252,8 +252,8 @@ def made_up(
     return RatingTable(user, item.ravel(), rating.ravel(), items)
 
 
-def _kept_apart(user: np.ndarray, n_users: int, held_out: float, rng: np.random.Generator) -> Partition:
-    """Return each user's ratings in random order, the last ones held out."""
+def _hold_out(user: np.ndarray, n_users: int, held_out: float, rng: np.random.Generator) -> Partition:
+    """Return the partition of each user's ratings in random order, the last ones held out."""
     counts = np.bincount(user, minlength=n_users)
     order = np.lexsort((rng.random(user.size), user)).astype(np.int32)
     n_test = np.floor(np.round(held_out * counts, 6)).astype(np.int32)

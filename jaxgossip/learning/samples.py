@@ -1,7 +1,7 @@
-"""Samples divided over nodes, and a model that each fits to its own. ``vmap`` over nodes stands here alone.
+"""Problems whose nodes each fit a model to their own samples. Losses and gradients are vmapped over nodes only here.
 
-A model's pytree is ravelled into one row, so that mixing is one pass for any model, and unravelled inside the vmapped
-loss. Columns that stay on their node (private parameters) come last. The samples are held once and indexed by node.
+A model's pytree is ravelled into one row, so that mixing is a single pass for any model, and unravelled inside the
+vmapped loss. Private columns, which stay on their node, come last. Samples are stored once and indexed by node.
 """
 
 from collections.abc import Sequence
@@ -26,27 +26,27 @@ from jaxgossip.learning.privacy import DifferentialPrivacy
 from jaxgossip.topology import Order
 
 MAX_PADDED_BYTES = 2**32
-"""``batch_size=0`` pads every node's samples to the largest node's number: up to this size in all."""
+"""Largest size, over all nodes, of the samples that ``batch_size=0`` pads to those of the largest node."""
 
 
-class Sampled(Pytree):
-    """A problem of which every node owns some samples of one table; what is measured is for those who inherit to say.
+class SampledProblem(Pytree):
+    """A problem in which every node owns some samples of one table; subclasses define the metrics.
 
     Args:
         model: what each node trains.
-        x: (m, …) samples, as ``model.prepare`` gives them.
-        y: (m,) their labels, or what the model takes for them.
-        partition: which samples are whose.
-        batch_size: samples of a node in a gradient, drawn with replacement; 0 takes all it has, exactly.
-        init: whether all nodes start from one model, or each from a draw of its own.
+        x: (m, …) samples, as returned by ``model.prepare``.
+        y: (m,) labels, or other targets that the model takes.
+        partition: the samples of each node.
+        batch_size: samples per gradient, drawn with replacement; 0 takes all samples of the node, exactly.
+        init: "same" starts all nodes from one model, "independent" draws a model for each node.
         private: names of top-level parameters that stay on their node.
-        dtype: of models; those of 16 bits are computed with in float32.
-        order: in which rows of memory the nodes stand.
-        privacy: clips and noises the gradients.
+        dtype: dtype of the models; models of 16 bits are computed with in float32.
+        order: the node that each row of memory holds.
+        privacy: clips the gradients and adds noise.
 
     Raises:
-        DataError: samples too unequal to be taken all at once.
-        InputError: parameters that are no floats, a private name that the model does not have, or nothing left to share.
+        DataError: the samples are too unequal to be taken all at once.
+        InputError: parameters that are not floats, a private name that the model does not have, or no parameters left to share.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Sampled(Pytree):
         self._one_each = self._most == 1 and batch_size <= 1
         padded_bytes = self._most * self.n_nodes * self._x[0].nbytes
         if batch_size > 0 and not self._one_each:
-            # Only losses over all samples are padded then, and partitions that differ by little share their programs.
+            # Only losses over all samples are then padded, and partitions of similar sizes share their programs.
             self._most = 1 << (self._most - 1).bit_length()
         if batch_size == 0 and padded_bytes > MAX_PADDED_BYTES:
             raise DataError(
@@ -96,22 +96,22 @@ class Sampled(Pytree):
 
     @property
     def align(self) -> Align | None:
-        """What puts the parts of each heard model in the order of one's own; None where there is nothing to align."""
+        """Alignment of received models with the receiver's own; None if the model needs none."""
         return None if self.model.align is None else self._aligned
 
     @property
     def flipped(self) -> tuple[int, ...]:
-        """The nodes whose labels are turned around."""
+        """The nodes whose labels are flipped."""
         return self._flipped.value
 
     @property
     def samples_a_node(self) -> tuple[int, float, int]:
-        """The least, the mean and the largest number of samples that a node trains on."""
+        """The smallest, mean and largest number of samples that a node trains on."""
         counts = np.asarray(self.sample_counts)
         return int(counts.min()), float(counts.mean(dtype=np.float64)), int(counts.max())
 
     def init(self, key: PRNGKey) -> Rows:
-        """Return the initial models (n, p), all the same or each drawn by itself."""
+        """Return the initial models (n, p), either all the same or drawn independently."""
 
         def draw(key: PRNGKey) -> Row:
             return self._layout.ravel(self.model.init(key))
@@ -121,17 +121,17 @@ class Sampled(Pytree):
         return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(self._numbers())
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (n, p): the gradient of the mean loss over each node's minibatch, plus regularization · x.
+        """Return (n, p): the gradient of the mean loss on each node's minibatch, plus regularization · x.
 
-        With ``privacy``, the gradient of every sample is clipped and their mean is noisy; the noise of a node is a
-        function of (key, node number). The regularization says nothing of the data and is added as it is.
+        With ``privacy``, the gradient of every sample is clipped and noise is added to their mean; a node's noise is a
+        function of (key, node number). The regularization does not depend on the data and is added without noise.
         """
         return self._gradients(x, *self._draw(key), key, self._numbers())
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
-        """Return (b, p): the same of x[j] and the node of row ``nodes[j]``; samples and noise by (key, numbers[j]).
+        """Return (b, p): the same at x[j] for the node of row ``nodes[j]``; samples and noise are drawn by (key, numbers[j]).
 
-        Entry j's minibatch is fresh for every number: words of (key, number), modulo the node's number of samples.
+        Each number has its own minibatch: words of (key, number), modulo the node's number of samples.
         """
         if self._one_each:
             samples, used = rows_at(self._samples, rows_at(self._start, nodes))[:, None], None
@@ -145,15 +145,15 @@ class Sampled(Pytree):
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p).
 
-        The centralised reference, which trusts whoever takes the mean: never clipped nor noisy, whatever ``privacy``.
+        This is the centralised reference, which trusts the aggregator: never clipped or noisy, whatever ``privacy``.
         """
         samples, used = self._draw(key)
         row = x[0].astype(self._kind)
         shares = 1 / samples.shape[1] if used is None else used.astype(self._kind) / self._n_train[:, None]
         shares = jnp.broadcast_to(jnp.asarray(shares, self._kind) / self.n_nodes, samples.shape)
 
-        # All nodes hold the same model here, so the mean of their gradients is the gradient of one weighted sum over
-        # samples, and never takes n rows.
+        # All nodes hold the same model, so the mean of their gradients is the gradient of one weighted sum over
+        # samples and never needs n rows.
         def gradient(part: tuple[Array, Array]) -> Row:
             return jax.grad(lambda row: (self._losses(row, part[0]) * part[1]).sum())(row)
 
@@ -163,14 +163,14 @@ class Sampled(Pytree):
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return (b,): mean loss of x[j] on all training samples of the node of row ``nodes[j]``, plus regularization.
 
-        Nodes are padded to the largest one's number of samples. Exact, whatever ``privacy``.
+        Samples are padded to those of the largest node. Exact, whatever ``privacy``.
         """
 
-        def one(row_and_node: tuple[Row, Array]) -> Array:
+        def loss(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
             return self._objective(row, *self._every_sample(node))
 
-        return in_blocks(one, (x.astype(self._kind), nodes))
+        return in_blocks(loss, (x.astype(self._kind), nodes))
 
     def _gradients(
         self,
@@ -180,22 +180,22 @@ class Sampled(Pytree):
         key: PRNGKey,
         numbers: NodeInts | DrawNumbers,
     ) -> Rows:
-        """Return the gradient of each row of x on its samples; with ``privacy``, the noise is by (key, its number)."""
+        """Return the gradient of each row of x on its samples; with ``privacy``, noise is drawn by (key, numbers[j])."""
         gradient, wide = jax.grad(self._objective), x.astype(self._kind)
         if self.privacy is not None:
             private = partial(self._private_gradient, self.privacy, purpose_key(key, "privacy noise"))
             return in_blocks(lambda node: private(*node), (wide, samples, used, numbers)).astype(x.dtype)
-        # Blocks keep what a minibatch holds in the cache. A single sample holds little more than its row, and its
-        # gradient fuses with the step that takes it.
+        # Blocks keep a minibatch in the cache. A single sample is hardly larger than its row, and its
+        # gradient fuses with the step that uses it.
         if samples.shape[1] == 1:
-            # Scores and gradient look the sample up, each for itself: kept in between, the samples of all nodes would
-            # be an array as large as their models.
+            # Scores and gradient each look the sample up: if kept in between, the samples of all nodes would
+            # form an array as large as their models.
             gradient = jax.grad(jax.checkpoint(self._objective, policy=_keep_sums))
             return jax.vmap(gradient)(wide, samples, used).astype(x.dtype)
         return in_blocks(lambda node: gradient(*node), (wide, samples, used)).astype(x.dtype)
 
     def _objective(self, row: Row, samples: Int[Array, " b"], used: Bool[Array, " b"] | None) -> Array:
-        """Return one node's objective on some samples; ``used`` tells which of them count, None: all."""
+        """Return one node's objective on some samples; ``used`` marks those that count, None if all do."""
         losses = self._losses(row, samples)
         loss = losses.mean() if used is None else jnp.where(used, losses, 0).sum() / used.sum()
         return loss + self.model.regularization / 2 * (row @ row) if self.model.regularization else loss
@@ -209,44 +209,44 @@ class Sampled(Pytree):
         used: Bool[Array, " b"] | None,
         node: Int[Array, ""],
     ) -> Row:
-        """Return one node's private gradient: b rows of gradients at a time, and noise by the node's number."""
+        """Return one node's private gradient, which holds b gradients at a time; noise is drawn by the node's number."""
         each = jax.vmap(jax.grad(lambda row, sample: self._losses(row, sample[None])[0]), (None, 0))(row, samples)
         return privacy.mean(each, used, jax.random.fold_in(key, node)) + self.model.regularization * row
 
     def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
-        """Return the loss of one model on each sample: the place where a model meets its samples."""
+        """Return the loss of one model on each sample: the only place where a model meets its samples."""
         x, y = (rows_at(table, samples) for table in (self._x, self._y))
         return self.model.losses(self.params(row), x, y)
 
     def _aligned(self, own: Rows, heard: Rows) -> Rows:
-        """Return the heard models (b, p), the parts of each in the order of one's own (b, p)."""
+        """Return the received models (b, p), with the parts of each in the order of the receiver's own (b, p)."""
 
-        def one(own: Row, heard: Row) -> Row:
+        def align(own: Row, heard: Row) -> Row:
             assert self.model.align is not None
             return self._layout.ravel(self.model.align(self.params(own), self.params(heard)))
 
-        return jax.vmap(one)(own, heard)
+        return jax.vmap(align)(own, heard)
 
     def _numbers(self) -> NodeInts:
-        """Return (n,) which node each row stands for."""
+        """Return (n,) the node of each row."""
         return jnp.arange(self.n_nodes) if self._nodes is None else self._nodes
 
     def params(self, row: Row) -> PyTree:
-        """Return the model's parameters that a row (p,) holds, of a result's ``x``, say; private ones in their places.
+        """Return the model's parameters, private ones included, from a row (p,) such as one of a result's ``x``.
 
-        They are float32 where models have 16 bits, as all that is computed with them.
+        Parameters are float32 where models have 16 bits, as in all computation.
         """
         return self._layout.unravel(jnp.asarray(row).astype(self._kind))
 
     def row(self, params: PyTree) -> Row:
-        """Return the row (p,) of some parameters, in the models' dtype: :meth:`params` turned around."""
+        """Return parameters as a row (p,) in the models' dtype: the inverse of :meth:`params`."""
         return self._layout.ravel(params)
 
     def _draw(self, key: PRNGKey) -> tuple[Int[Array, "n b"], Bool[Array, "n b"] | None]:
-        """Return (n, b) numbers of samples, and which of them count (None: all)."""
+        """Return (n, b) sample indices, and which of them count (None if all do)."""
         if self._one_each:
-            # A word modulo 1: always 0, but not before the round, so that the samples of all nodes, the same in every
-            # round, are not copied out before the first one: that would be an array as large as all models.
+            # A word modulo 1 is always 0, but not known before the round: otherwise the samples of all nodes, the same in
+            # every round, would be copied out before the first one, into an array as large as all models.
             word = jax.random.key_data(key)[0]
             rank = (word % self._n_train.astype(jnp.uint32)).astype(jnp.int32)[:, None]
             return rows_at(self._samples, self._start[:, None] + rank), None
@@ -256,18 +256,18 @@ class Sampled(Pytree):
         return rows_at(self._samples, self._start[:, None] + rank), None
 
     def _every_sample(self, nodes: Int[Array, "*b"] | slice) -> tuple[Int[Array, "*b m"], Bool[Array, "*b m"]]:
-        """Return the numbers of all training samples of some nodes' rows, padded to the largest, and which count."""
+        """Return the indices of all training samples of some rows' nodes, padded to the largest node, and which count."""
         start, n_train = (rows_at(table, nodes)[..., None] for table in (self._start, self._n_train))
         rank = jnp.arange(self._most)
         return rows_at(self._samples, start + jnp.minimum(rank, n_train - 1)), rank < n_train
 
     def _held_out(self, node: Int[Array, ""]) -> tuple[Int[Array, " t"], Bool[Array, " t"], Int[Array, ""]]:
-        """Return the test samples of a row's node, padded to the largest number, which of them count, and how many."""
+        """Return the test samples of a row's node, padded to the largest node, which of them count, and how many do."""
         rank, size = jnp.arange(self._most_test), self._n_test[node]
         place = self._start[node] + self._n_train[node] + jnp.minimum(rank, jnp.maximum(size - 1, 0))
         return self._samples[jnp.minimum(place, self._samples.shape[0] - 1)], rank < size, size
 
 
 def _keep_sums(primitive: Any, *_: Any, **__: Any) -> bool:
-    """Say which results a gradient keeps from the way forward: those that took many numbers to make."""
+    """Return whether to keep a primitive's result from the forward pass: only results that reduce many numbers."""
     return primitive.name.startswith(("reduce", "dot", "conv", "arg", "cum"))

@@ -1,7 +1,7 @@
-"""Theory plots that check themselves: a prediction, a measurement by the emulator, a picture of both, and claims.
+"""Theory plots that check themselves: a prediction, a measurement by the emulator, a figure of both, and claims.
 
-Every file of ``plots/`` has the four parts ``predict``, ``measure``, ``draw`` and ``claims``, and a builder of its plot
-whose docstring opens with the sentence that the picture proves. A plot of the user's own is such a builder in any file.
+Every file in ``plots/`` has the four functions ``predict``, ``measure``, ``draw`` and ``claims``, and a builder of its plot
+whose docstring opens with the statement that the figure supports. Users can write such a builder in a file of their own.
 """
 
 from jaxgossip.core.registry import Registry
@@ -77,4 +77,4 @@ PLOTS = Registry(
         learned_weights,
     ],
 )
-"""Plots by name, in the order of their worth to a user."""
+"""Builders of plots by name, the most useful first."""

@@ -1,4 +1,4 @@
-"""What a plot predicts and measures, as arrays by name: for those who draw it in a way of their own."""
+"""Export of what a plot predicts and measures, as named arrays for users who draw their own figures."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -13,45 +13,45 @@ from jaxgossip.core import disk
 
 SUFFIX = ".curves.npz"
 KINDS = "biufcUS"
-"""Numbers, truth values and words, by NumPy's letters: what a file of arrays holds without pickles."""
+"""NumPy's letters for numbers, booleans and strings, which npz files store without pickling."""
 
 
 def arrays(predicted: Any, measured: Any) -> dict[str, np.ndarray]:
-    """Return all arrays of both by where they stand: ``predicted.rate['ring']``, ``measured[0]``.
+    """Return all arrays of both, named by their paths: ``predicted.rate['ring']``, ``measured[0]``.
 
-    What is no array of numbers or words, such as a function, is left out.
+    Leaves that are not arrays of numbers or strings, such as functions, are skipped.
 
     Args:
-        predicted: any pytree; mappings and dataclasses are taken apart, too.
-        measured: the same.
+        predicted: any pytree, which may also contain mappings and dataclasses.
+        measured: any pytree, likewise.
     """
-    return {**dict(_named(predicted, "predicted")), **dict(_named(measured, "measured"))}
+    return {**dict(_named_arrays(predicted, "predicted")), **dict(_named_arrays(measured, "measured"))}
 
 
 def write(path: Path, predicted: Any, measured: Any) -> None:
-    """Write :func:`arrays` to a file that ``numpy.load`` reads."""
-    found: dict[str, Any] = arrays(predicted, measured)
-    disk.write(path, lambda file: np.savez(file, **found))
+    """Write :func:`arrays` to an npz file."""
+    named_arrays: dict[str, Any] = arrays(predicted, measured)
+    disk.write(path, lambda file: np.savez(file, **named_arrays))
 
 
-def _named(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
-    for place, leaf in jax.tree.leaves_with_path(value, is_leaf=lambda one: isinstance(one, Mapping)):
-        here = f"{name}{jax.tree_util.keystr(place)}"
+def _named_arrays(value: Any, name: str) -> Iterator[tuple[str, np.ndarray]]:
+    for path, leaf in jax.tree.leaves_with_path(value, is_leaf=lambda node: isinstance(node, Mapping)):
+        leaf_name = f"{name}{jax.tree_util.keystr(path)}"
         if isinstance(leaf, Mapping):
             for key, inner in leaf.items():
-                yield from _named(inner, f"{here}[{key!r}]")
+                yield from _named_arrays(inner, f"{leaf_name}[{key!r}]")
         elif dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
             for field in dataclasses.fields(leaf):
-                yield from _named(getattr(leaf, field.name), f"{here}.{field.name}")
+                yield from _named_arrays(getattr(leaf, field.name), f"{leaf_name}.{field.name}")
         elif (array := _array(leaf)) is not None:
-            yield here, array
+            yield leaf_name, array
 
 
 def _array(leaf: Any) -> np.ndarray | None:
     try:
-        found = np.asarray(leaf)
-    except (TypeError, ValueError):  # keys of random numbers, ragged lists
+        array = np.asarray(leaf)
+    except (TypeError, ValueError):  # random keys, ragged lists
         return None
-    if jnp.issubdtype(found.dtype, jnp.floating) and found.dtype.kind not in KINDS:  # bfloat16
-        found = found.astype(np.float32)
-    return found if found.dtype.kind in KINDS else None
+    if jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.kind not in KINDS:  # bfloat16
+        array = array.astype(np.float32)
+    return array if array.dtype.kind in KINDS else None

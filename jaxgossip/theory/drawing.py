@@ -1,4 +1,4 @@
-"""What all theory plots share: the page, theory dashed and dark, measurements in colours and with marks, the source below."""
+"""Common elements of theory plots: page, theory dashed and dark, measurements with colours and markers, source below."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -12,16 +12,16 @@ from matplotlib.ticker import NullLocator
 from jaxgossip.plotting.style import style
 
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
-"""One a series, so that series differ without colour."""
+"""Markers, one per series, so that series can be told apart without colour."""
 HATCHES = ("", "///", "...", "xxx")
 THEORY = "#222222"
 DASHES = (0, (4, 3))
 CLAIMED = "claimed: "
-"""How a line that is a prediction begins to say what it is held to."""
+"""Prefix of the ``gid`` of a predicted line; the beginning of the names of its claims follows."""
 
 
 def page(panels: int = 1, *, width: float = 4.6, height: float = 3.6, **subplots: Any) -> tuple[Figure, list[Axes]]:
-    """Return (figure, axes), ``panels`` side by side, in our look."""
+    """Return (figure, axes) with ``panels`` side by side, in the style of all plots."""
     with style():
         figure = Figure(figsize=(width * panels + 0.4, height), layout="constrained")
         axes = figure.subplots(1, panels, squeeze=False, **subplots)[0]
@@ -29,14 +29,14 @@ def page(panels: int = 1, *, width: float = 4.6, height: float = 3.6, **subplots
 
 
 def title(axes: Axes, text: str) -> None:
-    """Head a panel."""
+    """Set the title of a panel."""
     axes.set_title(text, loc="left", fontsize=9.5)
 
 
 def series(
     axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, number: int, label: str
 ) -> None:
-    """Draw measurement ``number`` of a panel: a colour and a mark of its own."""
+    """Draw measurement ``number`` of a panel as a line with its own colour and marker."""
     with style():
         every = max(1, len(x) // 12)
         axes.plot(
@@ -47,7 +47,7 @@ def series(
 def points(
     axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, number: int, label: str | None = None
 ) -> None:
-    """Draw measurement ``number`` as marks alone, where nothing is known between them."""
+    """Draw measurement ``number`` as markers only, where nothing is known between them."""
     with style():
         axes.plot(x, y, color=f"C{number}", marker=MARKS[number % len(MARKS)], linestyle="", markersize=5, label=label)
 
@@ -60,15 +60,15 @@ def theory(
     *,
     claimed: str,
 ) -> None:
-    """Draw a prediction: dashed, dark, over the measurements.
+    """Draw a prediction: dashed and dark, on top of the measurements.
 
     Args:
         axes: the panel.
-        x: (k,).
-        y: (k,).
-        label: of the legend.
-        claimed: how the names of those claims begin that hold the very quantity which is drawn to this line. A picture
-            whose line has no such claim is refused (:func:`unclaimed`).
+        x: (k,) abscissae.
+        y: (k,) predicted values.
+        label: entry in the legend, if any.
+        claimed: beginning of the names of the claims that test the drawn quantity against this line. A figure with a line
+            that no claim tests is rejected (:func:`unclaimed`).
     """
     with style():
         axes.plot(x, y, color=THEORY, linestyle=DASHES, linewidth=1.1, zorder=5, label=label, gid=f"{CLAIMED}{claimed}")
@@ -77,32 +77,32 @@ def theory(
 def reference(
     axes: Axes, x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, label: str | None = None
 ) -> None:
-    """Draw what measurements are seen beside, and are not held to: dotted and grey."""
+    """Draw a line for comparison, which no claim tests: dotted and grey."""
     with style():
         axes.plot(x, y, color="#888888", linestyle=":", linewidth=1.2, zorder=1.5, label=label)
 
 
 def unclaimed(figure: Figure, names: Iterable[str]) -> list[str]:
-    """Return the predictions of a picture that are held to nothing: how their claims would begin, or where they are.
+    """Return the predictions in a figure that no claim tests: the beginnings of their claims' names, or their panels.
 
     Args:
-        figure: the picture.
-        names: of all claims.
+        figure: the figure.
+        names: names of all claims.
     """
-    names, found = list(names), []
+    names, untested = list(names), []
     for number, axes in enumerate(figure.axes, start=1):
         for line in axes.lines:
             gid = line.get_gid() or ""
             if gid.startswith(CLAIMED):
-                begins = gid.removeprefix(CLAIMED)
-                found += [begins] * (not any(name.startswith(begins) for name in names))
+                beginning = gid.removeprefix(CLAIMED)
+                untested += [beginning] * (not any(name.startswith(beginning) for name in names))
             elif line.get_linestyle() == "--":
-                found.append(f"a dashed line in panel {number}")
-    return list(dict.fromkeys(found))
+                untested.append(f"a dashed line in panel {number}")
+    return list(dict.fromkeys(untested))
 
 
 def bar(axes: Axes, x: float, height: float, width: float, number: int, label: str | None = None) -> None:
-    """Draw measurement ``number`` as a bar: a colour and a hatch of its own."""
+    """Draw measurement ``number`` as a bar with its own colour and hatch."""
     with style():
         axes.bar(
             x, height, width, color=f"C{number}", hatch=HATCHES[number % len(HATCHES)], edgecolor="white", label=label
@@ -110,14 +110,14 @@ def bar(axes: Axes, x: float, height: float, width: float, number: int, label: s
 
 
 def ticks(axes: Axes, values: Sequence[float] | np.ndarray, *, which: Literal["x", "y"] = "x") -> None:
-    """Label a logarithmic axis at ``values`` alone, as plain numbers."""
+    """Label a logarithmic axis at ``values`` only, as plain numbers."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_ticks(list(values), [f"{value:g}" for value in values])
     axis.set_minor_locator(NullLocator())
 
 
 def legend(axes: Axes, **options: Any) -> None:
-    """Add the legend of a panel, and what the dashes are where no label says it."""
+    """Add the legend of a panel, with an entry for the dashed line if no label explains it."""
     handles, labels = axes.get_legend_handles_labels()
     if not any("theory" in label for label in labels):
         handles.append(Line2D([], [], color=THEORY, linestyle=DASHES, linewidth=1.1, label="theory"))

@@ -1,4 +1,4 @@
-"""Run plots: pictures, verdicts, ``claims.json`` and a page that shows them all, in one folder."""
+"""Run plots into one folder: pictures, ``claims.json`` with the verdicts, and a page that shows them all."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from jaxgossip.core import disk
 from jaxgossip.core.errors import ConfigError, RunError
 from jaxgossip.plotting.style import save_figure, style
 from jaxgossip.theory import PLOTS, curves, drawing
-from jaxgossip.theory.named import Named, named
+from jaxgossip.theory.lookup import PlotRequest, find_plots
 from jaxgossip.theory.plot import Claim, Plot
 
 FORMATS = ("png", "svg", "pdf")
@@ -24,14 +24,14 @@ CLAIMS, PAGE = "claims.json", "gallery.md"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one plot.
+    """The outcome of one plot.
 
     Attributes:
-        name: of the plot.
-        claims: what was compared.
-        pictures: files written.
-        seconds: it took.
-        curves: the file of what was predicted and measured; None if nobody asked for it.
+        name: name of the plot.
+        claims: the claims with their measurements.
+        pictures: picture files written.
+        seconds: wall-clock time.
+        curves: file of the predicted and measured arrays; None if not requested.
     """
 
     name: str
@@ -56,65 +56,66 @@ def run_plots(
     begun: Callable[[str, str], None] = lambda *_: None,
     done: Callable[[Verdict], None] = lambda _: None,
 ) -> list[Verdict]:
-    """Run plots one after another; what is finished stays on disk whatever comes after.
+    """Run plots one after another; finished plots stay on disk even if a later one fails.
 
     Args:
-        names: of plots, or one's own as 'file.py:function'; their pictures are named after the function.
-        out: folder of pictures, of ``claims.json``, in which plots that are not run keep their entries, and of the page
-            made of it.
-        quick: smaller measurements.
-        formats: suffixes of pictures.
-        with_curves: beside each picture, ``NAME.curves.npz`` keeps what is drawn (:func:`jaxgossip.theory.curves.arrays`).
-        begun: told which of ``names`` it is, and which of its parts begins.
-        done: told each verdict.
+        names: names of plots, or the user's own as 'file.py:function', whose pictures are named after the function.
+        out: folder for the pictures, for ``claims.json``, in which plots that are not run keep their entries, and for the
+            page made of it.
+        quick: whether to make smaller measurements.
+        formats: suffixes of the picture files.
+        with_curves: whether to also write the arrays of each plot to ``NAME.curves.npz``
+            (:func:`jaxgossip.theory.curves.arrays`).
+        begun: called with the entry of ``names`` and a description of each stage as it begins.
+        done: called with each verdict.
 
     Raises:
-        ConfigError: an unknown plot or format, or no format, a ``claims.json`` that cannot be read, or one's own function
-            that is none of a plot.
-        RunError: a plot draws a prediction that it does not claim, or one's own fails.
+        ConfigError: an unknown plot or format, no format, an unreadable ``claims.json``, or a user's function that does not
+            build a plot.
+        RunError: a plot draws a prediction that it does not claim, or a user's plot fails.
     """
     if not formats:
         raise ConfigError("--format names no format", hint=f"known: {', '.join(FORMATS)}")
-    for one in formats:
-        if one not in FORMATS:
-            raise ConfigError(f"unknown format '{one}'", hint=f"known: {', '.join(FORMATS)}")
-    asked = named(names)
+    for suffix in formats:
+        if suffix not in FORMATS:
+            raise ConfigError(f"unknown format '{suffix}'", hint=f"known: {', '.join(FORMATS)}")
+    requests = find_plots(names)
     known = _read(out / CLAIMS)
     try:
         disk.make_folder(out, parents=True)
     except OSError as error:
         raise ConfigError(f"{out} cannot be made: {error.strerror}", hint="give --out another folder") from error
     verdicts = []
-    for one in asked:
-        plot, began = one.plot(), time.perf_counter()
-        with one.running():
-            begun(one.word, "predicting")
+    for request in requests:
+        plot, began = request.build(), time.perf_counter()
+        with request.errors_located():
+            begun(request.word, "predicting")
             predicted = plot.predict(quick)
-            begun(one.word, "measuring")
+            begun(request.word, "measuring")
             measured = plot.measure(quick)
             claims = plot.claims(predicted, measured)
-            begun(one.word, "drawing")
+            begun(request.word, "drawing")
             figure = plot.draw(predicted, measured)
-        claims = one.checked(claims, figure)
-        if loose := drawing.unclaimed(figure, (claim.name for claim in claims)):
-            raise RunError(f"{one.name}: drawn as theory, and claimed nowhere: {'; '.join(loose)}")
-        figure = _framed(plot, figure, claims)
-        pictures = tuple(out / f"{one.name}.{suffix}" for suffix in formats)
+        claims = request.checked_claims(claims, figure)
+        if unclaimed := drawing.unclaimed(figure, (claim.name for claim in claims)):
+            raise RunError(f"{request.name}: drawn as theory, and claimed nowhere: {'; '.join(unclaimed)}")
+        figure = _with_frame(plot, figure, claims)
+        pictures = tuple(out / f"{request.name}.{suffix}" for suffix in formats)
         for picture in pictures:
             save_figure(figure, picture)
-        kept = out / f"{one.name}{curves.SUFFIX}" if with_curves else None
-        if kept is not None:
-            curves.write(kept, predicted, measured)
-        verdicts.append(Verdict(one.name, claims, pictures, time.perf_counter() - began, kept))
-        known = _record(known, verdicts[-1], one, plot, quick=quick)
+        curves_file = out / f"{request.name}{curves.SUFFIX}" if with_curves else None
+        if curves_file is not None:
+            curves.write(curves_file, predicted, measured)
+        verdicts.append(Verdict(request.name, claims, pictures, time.perf_counter() - began, curves_file))
+        known = _record(known, verdicts[-1], request, plot, quick=quick)
         disk.write(out / CLAIMS, json.dumps(known, indent=1, ensure_ascii=False) + "\n")
         disk.write(out / PAGE, page(known))
         done(verdicts[-1])
     return verdicts
 
 
-def _framed(plot: Plot, figure: Figure, claims: Sequence[Claim]) -> Figure:
-    """Add the title, the source and how many claims hold."""
+def _with_frame(plot: Plot, figure: Figure, claims: Sequence[Claim]) -> Figure:
+    """Add the title, the source and the number of claims that hold."""
     held = sum(claim.holds for claim in claims)
     with style():
         figure.suptitle(plot.title, x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -128,10 +129,10 @@ def _framed(plot: Plot, figure: Figure, claims: Sequence[Claim]) -> Figure:
 
 
 def page(known: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the gallery as Markdown: of each plot its picture, what it proves, how it is made, and its claims.
+    """Return the gallery as Markdown: for each plot its picture, statement, command and claims.
 
     Args:
-        known: what ``claims.json`` holds.
+        known: contents of ``claims.json``.
     """
     claims = [claim for plot in known.values() for claim in plot["claims"]]
     held = sum(claim["holds"] for claim in claims)
@@ -142,7 +143,7 @@ def page(known: Mapping[str, Mapping[str, Any]]) -> str:
         "`jaxgossip figure run --all --out DIR` makes such a page, and the command below a plot that plot.",
     ]
     for plot in known.values():
-        shown = next((one for one in plot["pictures"] if not one.endswith(".pdf")), None)
+        shown = next((name for name in plot["pictures"] if not name.endswith(".pdf")), None)
         picture = shown or plot["pictures"][0]
         held = sum(claim["holds"] for claim in plot["claims"])
         lines += ["", f"## {plot['title']}", "", *([plot["sentence"], ""] if plot["sentence"] else [])]
@@ -166,16 +167,16 @@ def page(known: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _claim(record: Mapping[str, Any]) -> Claim:
-    """Return the claim that a record was made of."""
+    """Return the claim from which a record was made."""
     measured, predicted = (math.nan if record[name] is None else record[name] for name in ("measured", "predicted"))
     return Claim(record["name"], measured, predicted, record["tolerance"], record["kind"])
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return what ``claims.json`` holds of earlier plots.
+    """Return the records of earlier plots in ``claims.json``; empty if there is no such file.
 
     Raises:
-        ConfigError: it is no JSON.
+        ConfigError: the file is not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
@@ -183,18 +184,20 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no JSON: {error}", hint="remove it, and run again") from error
 
 
-def _record(known: dict[str, Any], verdict: Verdict, one: Named, plot: Plot, *, quick: bool) -> dict[str, Any]:
-    """Return ``known`` with the verdict, beside those of other plots: ours in the order of the registry, then one's own."""
+def _record(
+    known: dict[str, Any], verdict: Verdict, request: PlotRequest, plot: Plot, *, quick: bool
+) -> dict[str, Any]:
+    """Return ``known`` with the verdict added: registered plots in the registry's order, then the user's own."""
     entry = {
         "title": plot.title,
-        "sentence": one.sentence,
+        "sentence": request.sentence,
         "source": plot.source,
-        "command": shlex.join(["jaxgossip", "figure", "run", one.word, *(["--quick"] if quick else [])]),
+        "command": shlex.join(["jaxgossip", "figure", "run", request.word, *(["--quick"] if quick else [])]),
         "pictures": [picture.name for picture in verdict.pictures],
         "seconds": round(verdict.seconds, 1),
         "holds": verdict.holds,
         "claims": [claim.record() for claim in verdict.claims],
     }
     entries = {**known, verdict.name: entry}
-    ours = [name for name in PLOTS if name in entries]
-    return {name: entries[name] for name in dict.fromkeys([*ours, *entries])}
+    registered = [name for name in PLOTS if name in entries]
+    return {name: entries[name] for name in dict.fromkeys([*registered, *entries])}

@@ -1,4 +1,4 @@
-"""What several plots measure: all of it by steps of the emulator's own algorithms. Traceable, for jit and vmap."""
+"""Measurements shared by several plots, made with steps of the emulator's own algorithms; traceable by jit and vmap."""
 
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from jaxgossip.topology import Order
 
 
 class Errors(NamedTuple):
-    """Means over late rounds.
+    """Mean squared errors over late rounds.
 
     Attributes:
         total: (1/n)Σ‖x_i − x*‖².
@@ -28,21 +28,21 @@ class Errors(NamedTuple):
     consensus: Any
 
 
-def round_number(number: Any, algorithm: Algorithm) -> Round:
-    """Return the context of round ``number`` of the measurements' one run; more runs are more columns."""
+def round_context(number: Any, algorithm: Algorithm) -> Round:
+    """Return the context of round ``number``, always of the same run: further runs are further columns."""
     return Round(jnp.int32(number), jax.random.key(0), algorithm.problem.n_nodes)
 
 
 def stationary(algorithm: Algorithm, rounds: int, skip: int) -> Errors:
-    """Return time averages over ``rounds`` rounds after the first ``skip``, from a start at the optimum.
+    """Return time averages over ``rounds`` rounds after the first ``skip``, starting at the optimum.
 
-    Every column of an isotropic quadratic is a run of its own.
+    Every column of an isotropic quadratic is an independent run.
     """
     optimum = algorithm.problem.optimum  # pyright: ignore[reportAttributeAccessIssue] # a quadratic
 
     def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         state, sums = carry
-        state, _ = algorithm.step(state, round_number(number, algorithm))
+        state, _ = algorithm.step(state, round_context(number, algorithm))
         x = algorithm.models(state)
         mean = jnp.square(x.mean(0) - optimum).sum()
         consensus = jnp.square(x - x.mean(0)).sum(1).mean()
@@ -56,11 +56,11 @@ def stationary(algorithm: Algorithm, rounds: int, skip: int) -> Errors:
 
 
 def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int) -> jax.Array:
-    """Geometric mean over the later half of the rounds of what one leaves of the disagreement, by the whole state's norm.
+    """Return the factor on the disagreement per round, a geometric mean over the later half, by the norm of the whole state.
 
-    Every round removes the means over nodes and renormalises: rounding would feed the neutral root of the mean else.
-    Where the slowest roots are complex, the norm swings; weights that rise from 0 and fall to 0 (Hann's window) average
-    the swing away, which equal weights would cut in the middle.
+    Every round removes the means over nodes and renormalises: otherwise rounding would feed the neutral root of the mean.
+    Where the slowest roots are complex, the norm oscillates; Hann's window, weights that rise from 0 and fall to 0, averages
+    the oscillation away, which equal weights would truncate.
     """
     first = rounds // 2
 
@@ -69,7 +69,7 @@ def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int) -> jax
 
     def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         state, total = carry
-        after, _ = algorithm.step(state, round_number(number, algorithm))
+        after, _ = algorithm.step(state, round_context(number, algorithm))
         rows = centred(after)
         size = jnp.sqrt(sum(jnp.square(row).sum() for row in rows.values()))
         weight = 1 - jnp.cos(2 * jnp.pi * (number + 0.5 - first) / (rounds - first))
@@ -83,22 +83,22 @@ def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int) -> jax
 
 
 def moment_growth(algorithm: Algorithm, start: Rows, rounds: int, first: int) -> float:
-    """By what a late round of CHOCO gossip multiplies E(Σ‖xᵢ − x̄‖² + Σ‖x̂_i − x̄‖²), in the geometric mean.
+    """Return the factor on E(Σ‖xᵢ − x̄‖² + Σ‖x̂_i − x̄‖²) per late round of CHOCO gossip, in the geometric mean.
 
-    Columns are runs of their own. Left alone they grow at a typical rate, below that of the expectation, which rare ones
-    make: so every round draws columns anew, with chances as their squares, and makes all of them equally long.
+    Columns are independent runs. Unchanged, they would grow at a typical rate, below that of the expectation, which rare ones
+    dominate: so every round resamples columns in proportion to their squared norms, and normalises all of them.
 
     Args:
         algorithm: :func:`~jaxgossip.algorithms.choco` on a problem without gradients.
-        start: (n, p) models of mean 0, for which lengths do not count.
-        rounds: how many rounds.
-        first: the round from which on the mean is taken.
+        start: (n, p) models of mean 0, whose norms do not matter.
+        rounds: number of rounds.
+        first: first round of the mean.
     """
     dimension = start.shape[1]
 
     def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         state, total = carry
-        round_ = round_number(number, algorithm)
+        round_ = round_context(number, algorithm)
         state, _ = algorithm.step(state, round_)
         x = state.x - state.x.mean(0)
         size = jnp.square(x).sum(0) + jnp.square(state.public).sum(0)
@@ -113,10 +113,10 @@ def moment_growth(algorithm: Algorithm, start: Rows, rounds: int, first: int) ->
 
 
 def trajectory(algorithm: Algorithm, rounds: int) -> np.ndarray:
-    """Return (rounds + 1, n, p): the models before the first and after every round."""
+    """Return (rounds + 1, n, p): the initial models and those after every round."""
 
     def body(state: Any, number: jax.Array) -> tuple[Any, jax.Array]:
-        after, _ = algorithm.step(state, round_number(number, algorithm))
+        after, _ = algorithm.step(state, round_context(number, algorithm))
         return after, algorithm.models(after)
 
     start = algorithm.init(jax.random.key(0))
@@ -124,13 +124,15 @@ def trajectory(algorithm: Algorithm, rounds: int) -> np.ndarray:
     return np.concatenate([np.asarray(algorithm.models(start))[None], np.asarray(x)])
 
 
-def worst_left(x: np.ndarray) -> np.ndarray:
-    """Return (rounds + 1,) ‖M_t − J‖₂ from a ``trajectory`` (rounds + 1, n, n) of M_0 = I: the worst start's distance."""
+def worst_case_distance(x: np.ndarray) -> np.ndarray:
+    """Return (rounds + 1,) ‖M_t − J‖₂, the worst start's distance, from the ``trajectory`` (rounds + 1, n, n) of M_0 = I."""
     return np.linalg.norm(np.asarray(x, np.float64) - 1 / x.shape[1], ord=2, axis=(1, 2))
 
 
 class OneSample(Pytree):
-    """Minimise E ½(aᵀx)², a ~ N(0, I): every gradient takes one fresh sample. Nodes start at one point; x* = 0.
+    """Problem of minimising E ½(aᵀx)², a ~ N(0, I): every gradient uses one fresh sample; x* = 0.
+
+    All nodes start at one point.
 
     Args:
         n_nodes: number of nodes.
@@ -144,7 +146,7 @@ class OneSample(Pytree):
         self.align: Align | None = None
 
     def init(self, key: PRNGKey) -> Rows:
-        """Return (n, d) starts of length 1."""
+        """Return (n, d) starts of norm 1."""
         del key
         return jnp.full((self.n_nodes, self.n_params), self.n_params**-0.5)
 
@@ -154,13 +156,13 @@ class OneSample(Pytree):
         return a * (a * x).sum(1, keepdims=True)
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
-        """Return a_j a_jᵀ x_j, (b, d), a_j by (key, numbers[j]): all nodes have the same objective."""
+        """Return a_j a_jᵀ x_j, (b, d), with a_j drawn by (key, numbers[j]); all nodes have the same objective."""
         del nodes
         a = normal_at(key, numbers, self.n_params, x.dtype)
         return a * (a * x).sum(1, keepdims=True)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return the mean over nodes at one x, (1, d)."""
+        """Return (1, d), the mean gradient over nodes at one x."""
         return self.gradient(jnp.broadcast_to(x, (self.n_nodes, self.n_params)), key).mean(0, keepdims=True)
 
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
@@ -169,17 +171,17 @@ class OneSample(Pytree):
         return jnp.square(x).sum(1) / 2
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return the squared distance to the optimum of every row."""
+        """Return distance_to_optimum of every row, (s,)."""
         return {"distance_to_optimum": jnp.square(x).sum(1)}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return nothing: there are no samples to keep apart."""
+        """Return an empty mapping: there are no samples to hold out."""
         del x, nodes
         return {}
 
 
-class Visits(Pytree):
-    """A problem without data: a step of 1 adds 1 to the column of the node's class, so that models count where they learnt.
+class VisitCounts(Pytree):
+    """A problem without data: each step of size 1 adds 1 to the column of the node's class, so models count their updates.
 
     Args:
         classes: (n,) int, the class of each node.
@@ -194,33 +196,33 @@ class Visits(Pytree):
         self.align: Align | None = None
 
     def init(self, key: PRNGKey) -> Rows:
-        """Return no visits, (n, c)."""
+        """Return zeros (n, c)."""
         del key
         return jnp.zeros((self.n_nodes, self.n_params))
 
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return minus one visit of every node, (n, c)."""
+        """Return (n, c), −1 in the column of each node's class."""
         return self.gradient_at(x, jnp.arange(self.n_nodes), key, jnp.arange(self.n_nodes, dtype=jnp.uint32))
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
-        """Return minus one visit of some nodes, (b, c)."""
+        """Return (b, c), −1 in the column of each node's class."""
         del key, numbers
         return -jax.nn.one_hot(self._classes[nodes], self.n_params, dtype=x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return the mean over nodes, (1, c)."""
+        """Return (1, c), the mean over nodes."""
         return self.gradient(x, key).mean(0, keepdims=True)
 
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
-        """Return minus the visits, (b,)."""
+        """Return (b,), minus the total count."""
         del nodes
         return -x.sum(1)
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return the visits to each class, (s,)."""
+        """Return the count of each class, (s,)."""
         return {f"class_{c}": x[:, c] for c in range(self.n_params)}
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return nothing."""
+        """Return an empty mapping."""
         del x, nodes
         return {}

@@ -1,4 +1,4 @@
-"""Several asynchronous networks in one run of the events engine, side by side: one program for all of them."""
+"""Disjoint unions of asynchronous networks, which the event engine runs side by side in one program."""
 
 import copy
 import dataclasses
@@ -19,8 +19,8 @@ from jaxgossip.simulation.events.engine import simulate_events
 from jaxgossip.simulation.metrics import Metrics
 
 
-class Watched(ProtocolMethod):
-    """A method whose nodes do as ever, and of which a subclass tells more: by ``scores``."""
+class MethodWrapper(ProtocolMethod):
+    """A protocol method that delegates to another; subclasses override ``scores`` to report more about it."""
 
     method: ProtocolMethod
 
@@ -44,93 +44,95 @@ class Watched(ProtocolMethod):
     def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Any]:
         return self.method.settle(problem, state)
 
-    def of(self, protocol: GossipProtocol) -> GossipProtocol:
-        """Return the protocol of this method, all else as it is."""
-        told = copy.copy(protocol)
-        told.method = self
-        return told
+    def applied_to(self, protocol: GossipProtocol) -> GossipProtocol:
+        """Return a copy of the protocol that uses this method."""
+        wrapped = copy.copy(protocol)
+        wrapped.method = self
+        return wrapped
 
 
-class Apart(Watched):
-    """Networks side by side, of which each is looked at by itself.
+class SeparateScores(MethodWrapper):
+    """Scores of each network in a disjoint union separately.
 
     Attributes:
-        look: (problem, rows of the state) -> measurements.
-        spans: name, first node and the one after the last, of each.
+        measure: (problem, rows of the state) -> scores.
+        spans: for each network its name, its first node and the node after its last.
     """
 
-    look: Callable[[Problem, Any], NodeScores]
+    measure: Callable[[Problem, Any], NodeScores]
     spans: tuple[tuple[str, int, int], ...]
 
     @override
     def scores(self, problem: Problem, state: Any) -> NodeScores:
-        found: dict = {}
+        scores: dict = {}
         for name, start, end in self.spans:
-            looked = self.look(problem, _rows(state, start, end))
-            found |= {f"{name}, {what}": values for what, values in looked.items()}
-        return found
+            measured = self.measure(problem, _rows(state, start, end))
+            scores |= {f"{name}, {metric}": values for metric, values in measured.items()}
+        return scores
 
 
-class Beside:
-    """Networks that know nothing of each other: each has the next n nodes.
+class DisjointUnion:
+    """A disjoint union of networks: network i has the nodes i·n … (i + 1)·n − 1.
 
     Args:
-        networks: of n nodes each, one cycle, and the same kinds of messages.
+        networks: networks of n nodes each, with the same period and the same kinds of messages.
     """
 
     def __init__(self, networks: Sequence[Source]) -> None:
-        self._networks, self.each = networks, networks[0].n_nodes
-        self.n_nodes = self.each * len(networks)
+        self._networks, self.nodes_each = networks, networks[0].n_nodes
+        self.n_nodes = self.nodes_each * len(networks)
         self.period_s, self.kinds = networks[0].period_s, networks[0].kinds
 
     def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
-        """Yield the messages of cycle 0, 1, … of all networks; none of them has preferences."""
+        """Yield the messages of all networks in cycles 0, 1, …; preferences are ignored."""
         del preferences
         for together in zip(*(network.cycles() for network in self._networks), strict=True):
-            yield Messages.together([self._moved(messages, place) for place, messages in enumerate(together)])
+            yield Messages.together([self._renumbered(messages, place) for place, messages in enumerate(together)])
 
-    def _moved(self, messages: Messages, place: int) -> Messages:
-        first, event = np.int32(place * self.each), messages.event * len(self._networks) + place
+    def _renumbered(self, messages: Messages, place: int) -> Messages:
+        first, event = np.int32(place * self.nodes_each), messages.event * len(self._networks) + place
         return dataclasses.replace(
             messages, sender=messages.sender + first, receiver=messages.receiver + first, event=event
         )
 
 
-def held_beside(partitions: Sequence[Partition]) -> Partition:
-    """Return who holds what in networks side by side, from who does in each."""
-    sizes = np.concatenate([np.diff(one.offsets) for one in partitions])
+def union_of_partitions(partitions: Sequence[Partition]) -> Partition:
+    """Return the partition over a disjoint union of networks, from the partition of each."""
+    sizes = np.concatenate([np.diff(partition.offsets) for partition in partitions])
     return Partition(
-        np.concatenate([one.order for one in partitions]),
+        np.concatenate([partition.order for partition in partitions]),
         np.append(0, np.cumsum(sizes)),
-        np.concatenate([one.n_train for one in partitions]),
+        np.concatenate([partition.n_train for partition in partitions]),
     )
 
 
-def run_beside(
+def run_side_by_side(
     protocol: GossipProtocol,
     networks: Mapping[str, Sequence[Source]],
     cycles: int,
-    look: Callable[[Problem, Any], NodeScores],
+    measure: Callable[[Problem, Any], NodeScores],
     *,
     evaluate_every: int,
 ) -> Metrics:
-    """Return what ``look`` sees of the nodes of each name; its m is "name, m_mean" among the metrics.
+    """Run several groups of networks and return their metrics; metric m of a group is called "name, m_mean".
 
     Args:
-        protocol: of the nodes of all networks, in the order of ``networks``.
-        networks: by name, those of which the nodes are seen together.
-        cycles: how many.
-        look: (problem, rows of the state) -> measurements; a function of a module.
-        evaluate_every: cycles between two looks.
+        protocol: protocol of the nodes of all networks, in the order of ``networks``.
+        networks: groups of networks by name, whose nodes are measured together.
+        cycles: number of cycles.
+        measure: (problem, rows of the state) -> scores; a module-level function.
+        evaluate_every: cycles between evaluations.
     """
-    every = Beside([network for some in networks.values() for network in some])
-    first = np.cumsum([0, *(every.each * len(some) for some in networks.values())]).tolist()
-    told = Apart(protocol.method, look, tuple(zip(networks, first[:-1], first[1:], strict=True))).of(protocol)
-    return simulate_events(told, every, cycles, evaluate_every=evaluate_every, sampled_nodes=every.n_nodes).metrics
+    union = DisjointUnion([network for group in networks.values() for network in group])
+    first = np.cumsum([0, *(union.nodes_each * len(group) for group in networks.values())]).tolist()
+    method = SeparateScores(protocol.method, measure, tuple(zip(networks, first[:-1], first[1:], strict=True)))
+    return simulate_events(
+        method.applied_to(protocol), union, cycles, evaluate_every=evaluate_every, sampled_nodes=union.n_nodes
+    ).metrics
 
 
 def messages_sent(networks: Sequence[Source], cycles: int) -> np.ndarray:
-    """Return (cycles + 1,): how many messages a node has sent by each cycle, a mean over the nodes of all networks."""
+    """Return (cycles + 1,): the number of messages that a node has sent by each cycle, averaged over all networks."""
     sent = [[0, *(len(messages) for messages in islice(network.cycles(), cycles))] for network in networks]
     return np.cumsum(np.mean(sent, axis=0)) / networks[0].n_nodes
 

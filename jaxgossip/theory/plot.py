@@ -1,4 +1,4 @@
-"""What a theory plot is: a prediction, a measurement, a picture of both, and claims that check themselves."""
+"""The interface of a theory plot: a prediction, a measurement, a figure of both, and claims that test them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ Kind = Literal["relative", "absolute", "at most", "at least"]
 
 @dataclass(frozen=True)
 class Claim:
-    """One sentence that a number can refute.
+    """A statement that a number can refute.
 
     Attributes:
-        name: what is compared.
-        measured: what the emulator, or the matrices it mixes with, gave.
-        predicted: what theory says.
-        tolerance: how far apart the two may be.
-        kind: "relative" or "absolute" distance; "at most" or "at least": ``predicted`` is a bound, missed by ``tolerance``
-            at the utmost.
+        name: the quantity compared.
+        measured: its value from the emulator, or from the matrices that it mixes with.
+        predicted: its value from theory.
+        tolerance: largest difference allowed.
+        kind: "relative" or "absolute" for a difference; "at most" or "at least" if ``predicted`` is a bound, which may be
+            missed by ``tolerance``.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Claim:
 
     @property
     def holds(self) -> bool:
-        """Whether the claim holds; a number that is not finite refutes it."""
+        """Whether the claim holds; it fails if a number is not finite."""
         if not np.isfinite([self.measured, self.predicted]).all():
             return False
         difference = self.measured - self.predicted
@@ -49,13 +49,13 @@ class Claim:
 
     @property
     def theory(self) -> str:
-        """What theory says, in words: a value, or ``≤`` or ``≥`` a bound."""
+        """The prediction as text: a value, or a bound after ``≤`` or ``≥``."""
         sign = {"at most": "≤ ", "at least": "≥ "}.get(self.kind, "")
         return f"{sign}{self.predicted:.6g}"
 
     @property
     def allowed(self) -> str:
-        """How far off it may be, in words."""
+        """The tolerance as text."""
         match self.kind:
             case "relative":
                 return f"± {100 * self.tolerance:.3g} %"
@@ -86,35 +86,36 @@ def farthest(
     tolerance: float,
     kind: Literal["relative", "absolute"] = "relative",
 ) -> Claim:
-    """Return the claim of a whole line: that of its point which is farthest off, or has no number.
+    """Return the claim about a whole line at its point of largest deviation, or at one that is not finite.
 
     Args:
-        name: what is compared.
-        measured: (k,).
-        predicted: (k,), not 0 anywhere where ``kind`` is relative.
-        tolerance: how far off every point may be.
-        kind: of the distance.
+        name: the quantity compared.
+        measured: (k,) measured values.
+        predicted: (k,) predicted values, none of them 0 if ``kind`` is "relative".
+        tolerance: largest deviation allowed at any point.
+        kind: kind of deviation.
     """
-    found, theory = np.asarray(measured, float), np.broadcast_to(np.asarray(predicted, float), np.shape(measured))
-    off = np.abs(found - theory) / (np.abs(theory) if kind == "relative" else 1.0)
-    at = int(np.where(np.isfinite(off), off, np.inf).argmax())
-    return Claim(name, float(found[at]), float(theory[at]), tolerance, kind)
+    values, theory = np.asarray(measured, float), np.broadcast_to(np.asarray(predicted, float), np.shape(measured))
+    deviation = np.abs(values - theory) / (np.abs(theory) if kind == "relative" else 1.0)
+    at = int(np.where(np.isfinite(deviation), deviation, np.inf).argmax())
+    return Claim(name, float(values[at]), float(theory[at]), tolerance, kind)
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One theory plot. ``quick`` asks for a smaller measurement, never for a looser tolerance.
+    """A theory plot. ``quick`` asks for a smaller measurement, never for looser tolerances.
 
-    Its four functions compute in the plot's own precision, whoever calls them and whatever is set around them.
+    Its four functions compute in the plot's own precision, whatever the caller's settings.
 
     Attributes:
-        title: a few words over the picture.
-        source: paper and equation, printed below it.
-        predict: quick -> numbers by theory alone.
-        measure: quick -> numbers by the emulator.
-        draw: (predicted, measured) -> picture, theory dashed, and every dashed line claimed (:mod:`jaxgossip.theory.drawing`).
-        claims: (predicted, measured) -> what must hold.
-        double: whether all is computed in float64; else in float32.
+        title: short title of the figure.
+        source: paper and equation, printed below the figure.
+        predict: quick -> predictions, from theory alone.
+        measure: quick -> measurements by the emulator.
+        draw: (predicted, measured) -> figure, with theory dashed and every dashed line claimed
+            (:mod:`jaxgossip.theory.drawing`).
+        claims: (predicted, measured) -> claims that must hold.
+        double: whether to compute in float64 rather than float32.
     """
 
     title: str
@@ -127,14 +128,14 @@ class Plot:
 
     def __post_init__(self) -> None:
         for name in ("predict", "measure", "draw", "claims"):
-            object.__setattr__(self, name, self._settled(getattr(self, name)))
+            object.__setattr__(self, name, self._in_own_precision(getattr(self, name)))
 
-    def _settled[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
-        """Return ``function`` in the plot's precision, its matrix products as exact as that on every device."""
+    def _in_own_precision[**P, R](self, function: Callable[P, R]) -> Callable[P, R]:
+        """Wrap ``function`` to run in the plot's precision, with matrix products of full precision on every device."""
 
         @wraps(function)
-        def settled(*args: P.args, **options: P.kwargs) -> R:
+        def in_precision(*args: P.args, **options: P.kwargs) -> R:
             with jax.enable_x64(self.double), jax.default_matmul_precision("highest"):
                 return function(*args, **options)
 
-        return settled
+        return in_precision

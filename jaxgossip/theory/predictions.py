@@ -1,7 +1,7 @@
-"""What theory predicts on isotropic quadratics f_i(x) = (a/2)‖x − b_i‖² with gradient noise N(0, s²I): NumPy alone.
+"""Predictions for isotropic quadratics f_i(x) = (a/2)‖x − b_i‖² with gradient noise N(0, s²I), in NumPy.
 
-For symmetric W the modes decouple: along an eigenvector of eigenvalue λ, every linear method is a small matrix. Matrices
-act on (x, second variable); λ = 1 is the mode of the mean, where exact methods have a neutral root z = 1: what they conserve.
+For symmetric W the modes decouple: along an eigenvector with eigenvalue λ, every linear method is a small matrix that acts
+on (x, second variable). λ = 1 is the mode of the mean, where exact methods have a neutral root z = 1, a conserved quantity.
 """
 
 from collections.abc import Callable
@@ -15,12 +15,12 @@ Mode = Callable[[float], np.ndarray]
 
 
 def ring_spectrum(n: int) -> np.ndarray:
-    """Return (n,) (1 + 2 cos(2πk/n))/3, mode by mode: the eigenvalues under Metropolis–Hastings weights, n ≥ 3."""
+    """Return (n,) (1 + 2 cos(2πk/n))/3, the eigenvalues under Metropolis–Hastings weights by Fourier mode, n ≥ 3."""
     return (1 + 2 * np.cos(2 * np.pi * np.arange(n) / n)) / 3
 
 
 def mode_energy(rows: np.ndarray) -> np.ndarray:
-    """Return (n,) ‖b̂_k‖² of (n, d) rows, mode by mode; they sum to ‖b‖²."""
+    """Return (n,) ‖b̂_k‖² of (n, d) rows, by Fourier mode; they sum to ‖b‖²."""
     return np.square(np.abs(np.fft.fft(rows, axis=0))).sum(1) / len(rows)
 
 
@@ -33,12 +33,12 @@ def roots(linear: float, constant: float) -> np.ndarray:
 
 
 def diging_mode(eta: float, a: float = 1.0) -> Mode:
-    """X⁺ = WX − ηY; Y⁺ = WY + a(X⁺ − X), with X⁺ put in."""
+    """X⁺ = WX − ηY; Y⁺ = WY + a(X⁺ − X), with X⁺ substituted."""
     return lambda lam: np.array([[lam, -eta], [a * (lam - 1), lam - eta * a]])
 
 
 def atc_tracking_mode(eta: float, a: float = 1.0) -> Mode:
-    """X⁺ = W(X − ηY); Y⁺ = W(Y + a(X⁺ − X)), with X⁺ put in."""
+    """X⁺ = W(X − ηY); Y⁺ = W(Y + a(X⁺ − X)), with X⁺ substituted."""
     return lambda lam: np.array([[lam, -eta * lam], [a * lam * (lam - 1), lam * (1 - eta * a * lam)]])
 
 
@@ -58,11 +58,11 @@ def exact_diffusion_mode(eta: float, a: float = 1.0) -> Mode:
 
 
 def spectrum(mode: Mode, eigenvalues: np.ndarray) -> np.ndarray:
-    """Return the eigenvalues of the whole method: those of all its modes."""
+    """Return the eigenvalues of a method: those of all its modes."""
     return np.concatenate([np.linalg.eigvals(mode(lam)) for lam in eigenvalues])
 
 
-# Thresholds: where a root passes z = −1, for ηa.
+# Thresholds: ηa at which a root passes z = −1.
 
 
 def largest_step(name: str, lowest: float) -> float:
@@ -87,9 +87,9 @@ def mean_error(n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
 
 
 def net_error(form: str, lam: np.ndarray, d: int, eta: float, s: float, *, a: float = 1.0, steps: int = 1) -> float:
-    """(1/n)Σ_{k≥2} of each mode's Lyapunov equation c = r²c + noise; ``lam`` descending, the first is 1.
+    """(1/n)Σ_{k≥2} c_k, c = r²c + noise being each mode's Lyapunov equation; ``lam`` is descending, with 1 first.
 
-    With τ local steps between mixings q = (1 − ηa)^τ, and the noise of one is multiplied by Σ_{j<τ}(1 − ηa)^{2j}.
+    With τ local steps between mixings, q = (1 − ηa)^τ and the noise of one step is multiplied by Σ_{j<τ}(1 − ηa)^{2j}.
     """
     k = lam[1:]
     q = (1 - eta * a) ** steps
@@ -103,7 +103,7 @@ def net_error(form: str, lam: np.ndarray, d: int, eta: float, s: float, *, a: fl
 
 
 def bias_factor(form: str, lam: np.ndarray, eta: float | np.ndarray, a: float = 1.0) -> np.ndarray:
-    """(x − x*)/b̂ of each mode at the fixed point without noise: ATC x = λ((1 − ηa)x + ηab̂), and so on."""
+    """(x − x*)/b̂ of each mode at the noiseless fixed point; for ATC, x = λ((1 − ηa)x + ηab̂)."""
     if form == "dgd":
         return eta * a / (1 - lam + eta * a)
     factor = eta * a / (1 - lam * (1 - eta * a))
@@ -111,10 +111,10 @@ def bias_factor(form: str, lam: np.ndarray, eta: float | np.ndarray, a: float = 
 
 
 def momentum_step(name: str, lam: np.ndarray, eta: float, beta: float) -> np.ndarray:
-    """Return the step η_k with which ATC D-SGD has the fixed point of a momentum method in mode λ_k.
+    """Return the step η_k at which ATC D-SGD has the fixed point of a momentum method in mode λ_k.
 
-    Local momentum: v = βv − ηg, η/(1 − β). Mixed momentum: v½ = βλv½ − ηg, η/(1 − βλ). DecentLaM has G̃ = 0 and QG
-    V = 0 where they stand still: η.
+    Local momentum: v = βv − ηg, η/(1 − β). Mixed momentum: v½ = βλv½ − ηg, η/(1 − βλ). At their fixed points DecentLaM has
+    G̃ = 0 and QG V = 0: η.
     """
     return {"dsgdm": eta / (1 - beta) + 0 * lam, "dmsgd": eta / (1 - beta * lam)}.get(name, eta + 0 * lam)
 
@@ -125,12 +125,12 @@ def random_graph_consensus(beta: float, n: int, d: int, eta: float, s: float, a:
 
 
 def oracle_beta(n: int, s: int) -> float:
-    """E‖ΠWx‖²/‖Πx‖², W the mean over oneself and a fresh s-regular graph: variance of s + 1 of n without replacement."""
+    """E‖ΠWx‖²/‖Πx‖² of averaging over a node and a fresh s-regular graph: variance of s + 1 of n without replacement."""
     return (1 - s / (n - 1)) / (s + 1)
 
 
 def local_beta(n: int, s: int) -> float:
-    """E‖Wx − x̄‖²/‖x − x̄‖², each sends to s of the others and averages what arrives.
+    """E‖Wx − x̄‖²/‖x − x̄‖² if each node sends to s of the others and averages what it receives.
 
     E[1/M](1 + 1/(n − 1)) − 1/(n − 1), where M − 1 ~ Bin(n − 1, s/(n − 1)) arrive and E[1/M] = (1 − (1 − s/(n−1))ⁿ)(n − 1)/(ns).
     """
@@ -138,12 +138,12 @@ def local_beta(n: int, s: int) -> float:
 
 
 def matching_beta(n: int) -> float:
-    """Half of the disagreement, less what two partners share: ½(1 − 1/(n − 1))."""
+    """Half of the disagreement, minus the part that two partners share: ½(1 − 1/(n − 1))."""
     return (n - 2) / (n - 1) / 2
 
 
 def local_sgd_consensus(steps: int, n: int, d: int, eta: float, s: float, a: float = 1.0) -> float:
-    """Mean over j < τ of dη²s²(1 − 1/n)(1 − q^j)/(1 − q), q = (1 − ηa)²: j steps apart since all agreed."""
+    """Mean over j < τ of dη²s²(1 − 1/n)(1 − q^j)/(1 − q), q = (1 − ηa)²: drift j steps after an averaging."""
     q = (1 - eta * a) ** 2
     j = np.arange(steps)
     return float(np.mean(d * eta**2 * s**2 * (1 - 1 / n) * (1 - q**j) / (1 - q)))
@@ -153,7 +153,7 @@ def local_sgd_consensus(steps: int, n: int, d: int, eta: float, s: float, a: flo
 
 
 def chebyshev_left(lam: float, low: float, high: float, rounds: int) -> float:
-    """T_K((λ − c)/h)/T_K((1 − c)/h), c and h centre and half-width of [λ_min, λ₂]: what K rounds leave of a mode."""
+    """T_K((λ − c)/h)/T_K((1 − c)/h), c and h centre and half-width of [λ_min, λ₂]: a mode's remainder after K rounds."""
     c, h = (high + low) / 2, (high - low) / 2
 
     def polynomial(x: float) -> float:
@@ -167,7 +167,7 @@ def chebyshev_left(lam: float, low: float, high: float, rounds: int) -> float:
 
 
 def register_left(rho: float, rounds: int) -> float:
-    """What t rounds of the shift register leave of the slowest mode.
+    """Remainder of the slowest mode after t rounds of the shift register.
 
     z² = ωρz + 1 − ω has the double root c = √(ω − 1) = ρ/(1 + √(1 − ρ²)); x₀ = 1 and x₁ = ρ give (1 + t(ρ/c − 1))cᵗ.
     """
@@ -176,7 +176,7 @@ def register_left(rho: float, rounds: int) -> float:
 
 
 def push_sum_ratio(n: int) -> float:
-    """E Φ⁺/Φ of push-sum that keeps ½ and sends ½ to one of the others, Φ = Σ‖v_i − w_i/n‖².
+    """E Φ⁺/Φ of push-sum that keeps ½ and sends ½ to a random other node, Φ = Σ‖v_i − w_i/n‖².
 
     u_i = v_i − w_i/n sum to 0, so Σ_{i≠j} u_i·u_j = −Φ; ¼ E Σ_i‖u_i + Σ_{j→i} u_j‖² has two squares, twice u_i·u_j with
     probability 1/(n−1), and u_j·u_k of two senders that meet with probability (n−2)/(n−1)².
@@ -185,31 +185,31 @@ def push_sum_ratio(n: int) -> float:
 
 
 def pairwise_ratio(n: int) -> float:
-    """E‖Πx⁺‖²/‖Πx‖² of one random pair of n: ½(x_i − x_j)² is lost, of mean ‖Πx‖²/(n − 1)."""
+    """E‖Πx⁺‖²/‖Πx‖² when one random pair of n nodes averages: ½(x_i − x_j)² is lost, ‖Πx‖²/(n − 1) on average."""
     return 1 - 1 / (n - 1)
 
 
 def pairwise_expected(adjacency: np.ndarray) -> np.ndarray:
-    """W̄ = I − D/(2n) + (P + Pᵀ)/(2n), the mean of the matrices of Boyd's ticks; P_ij = 1/d_i, D_ii = Σ_j(P_ij + P_ji)."""
+    """W̄ = I − D/(2n) + (P + Pᵀ)/(2n), the expected matrix of Boyd's ticks; P_ij = 1/d_i, D_ii = Σ_j(P_ij + P_ji)."""
     P = adjacency / adjacency.sum(1, keepdims=True)
-    both = P + P.T
-    return np.eye(len(P)) - (np.diag(both.sum(1)) - both) / (2 * len(P))
+    symmetric = P + P.T
+    return np.eye(len(P)) - (np.diag(symmetric.sum(1)) - symmetric) / (2 * len(P))
 
 
 def averaging_time_bounds(adjacency: np.ndarray, epsilon: float) -> tuple[float, float]:
-    """(½, 3) · ln(1/ε)/ln(1/λ₂(W̄)) ticks: when all but ε of the runs have ‖x − x̄‖ below ε of the start.
+    """(½, 3) · ln(1/ε)/ln(1/λ₂(W̄)) ticks, bounds on when all but ε of the runs have ‖x − x̄‖ below ε of the start.
 
-    Boyd, Ghosh, Prabhakar and Shah 2006, the bounds on the averaging time.
+    Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", bounds on the averaging time.
     """
     unit = np.log(1 / epsilon) / np.log(1 / np.linalg.eigvalsh(pairwise_expected(adjacency))[-2])
     return unit / 2, 3 * unit
 
 
 def link_drop_moment(alpha: float, mu: float, q: float) -> float:
-    """E‖(I − αL_q)x‖²/‖x‖², Lx = μx, each link gone with probability q.
+    """E‖(I − αL_q)x‖²/‖x‖², Lx = μx, where each link fails with probability q.
 
-    E L_q = (1 − q)L, E L_q² = (1 − q)²L² + 2q(1 − q)L, as (b_e b_eᵀ)² = 2 b_e b_eᵀ. Messages lost one by one give the
-    same: then E‖L_q x‖² = (1 − q)²‖Lx‖² + q(1 − q) Σ over directed links of (x_i − x_j)².
+    E L_q = (1 − q)L, E L_q² = (1 − q)²L² + 2q(1 − q)L, as (b_e b_eᵀ)² = 2 b_e b_eᵀ. Losing messages independently gives
+    the same: then E‖L_q x‖² = (1 − q)²‖Lx‖² + q(1 − q) Σ over directed links of (x_i − x_j)².
     """
     return 1 - 2 * alpha * (1 - q) * mu + alpha**2 * ((1 - q) ** 2 * mu**2 + 2 * q * (1 - q) * mu)
 
@@ -218,11 +218,11 @@ def link_drop_moment(alpha: float, mu: float, q: float) -> float:
 
 
 def choco_second_moment(lam: np.ndarray, gamma: float, p: float) -> np.ndarray:
-    """Return the exact map of CHOCO gossip's second moments under rand-k, p = k/d, on a circulant W.
+    """Return the exact map of CHOCO gossip's second moments with random-k, p = k/d, on a circulant W.
 
-    Per mode (E xxᵀ, E xhᵀ, E hhᵀ), h = X̂, u = x − h. h⁺ = h + Mu, the masks of two nodes independent: E h⁺h⁺ᵀ =
+    Per mode (E xxᵀ, E xhᵀ, E hhᵀ), h = X̂, u = x − h. h⁺ = h + Mu, with independent masks of different nodes: E h⁺h⁺ᵀ =
     C + p·sym + p²U + p(1 − p) diag U, where diag U of a circulant U is the mean of its eigenvalues; E xh⁺ᵀ = E xhᵀ + p E xuᵀ.
-    Then x⁺ = x + γ(W − I)h⁺. Without the mean of x, which stays.
+    Then x⁺ = x + γ(W − I)h⁺. The mean of x, which is conserved, is left out.
     """
     n = len(lam)
     xx, xh, hh = np.eye(3 * n).reshape(3, n, 3 * n)
@@ -237,12 +237,12 @@ def choco_second_moment(lam: np.ndarray, gamma: float, p: float) -> np.ndarray:
 
 
 def radius(matrix: np.ndarray) -> float:
-    """Return the largest modulus of an eigenvalue."""
+    """Return the spectral radius of a matrix."""
     return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
 def crossing(passed: Callable[[float], bool], low: float, high: float, tolerance: float = 1e-9) -> float:
-    """Return where ``passed`` turns from false (at ``low``) to true (at ``high``), by bisection."""
+    """Return the point where ``passed`` turns from false (at ``low``) to true (at ``high``), by bisection."""
     while high - low > tolerance and low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if passed(middle) else (middle, high)
     return (low + high) / 2

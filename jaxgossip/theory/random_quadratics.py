@@ -1,9 +1,9 @@
-"""The effective number of neighbours, and D-SGD on random quadratics: beyond the spectral gap. NumPy and SciPy alone.
+"""The effective number of neighbours, and D-SGD on random quadratics: theory beyond the spectral gap, in NumPy and SciPy.
 
-n_W(γ) says over how many nodes a decaying average is taken: z⁺ = W(√γ z + ξ) has n_W(γ) times less variance than without
-neighbours. Random quadratics f(x) = ½(aᵀx)², a ~ N(0, I_d) fresh in every step, have gradient noise that grows with the
-distance to the optimum: E‖(I − ηaaᵀ)x‖² = (1 − 2η + ζη²)‖x‖² with ζ = d + 2, while two nodes' draws are independent:
-C = E⟨x_i, x_j⟩ obeys
+n_W(γ) is the number of nodes over which a decaying average is effectively taken: z⁺ = W(√γ z + ξ) has n_W(γ) times less
+variance than without neighbours. Random quadratics f(x) = ½(aᵀx)², with a fresh a ~ N(0, I_d) in every step, have gradient
+noise that grows with the distance to the optimum: E‖(I − ηaaᵀ)x‖² = (1 − 2η + ζη²)‖x‖² with ζ = d + 2, while the draws of
+two nodes are independent, so that C = E⟨x_i, x_j⟩ obeys
 
     C⁺ = W ((1 − η)² C + (ζ − 1)η² diag C) Wᵀ.
 
@@ -15,24 +15,24 @@ from scipy.optimize import minimize_scalar
 
 
 def periodic_neighbours(lam: np.ndarray, gamma: float) -> float:
-    """Return n_W(γ) of a period of normal W_t that commute, λ (period, n): a mean over the rounds that have settled.
+    """Return n_W(γ) of a periodic sequence of commuting normal W_t, λ (period, n), averaged over a stationary period.
 
-    c_k ← |λ_{t,k}|²(γ c_k + 1) gives mode k's variance after each round.
+    c_k ← |λ_{t,k}|²(γ c_k + 1) is mode k's variance after each round.
     """
-    squares, settled = np.abs(lam) ** 2, np.zeros(lam.shape[1])
+    squares, variance = np.abs(lam) ** 2, np.zeros(lam.shape[1])
     total, periods = 0.0, int(40 / (1 - gamma) / len(squares)) + 1
     for period in range(periods):
         for square in squares:
-            settled = square * (gamma * settled + 1)
-            total += settled.mean() * (period == periods - 1)
+            variance = square * (gamma * variance + 1)
+            total += variance.mean() * (period == periods - 1)
     return float(len(squares) / ((1 - gamma) * total))
 
 
 def random_quadratic_rate(lam: np.ndarray, eta: float | np.ndarray, zeta: float) -> np.ndarray:
-    """Return r where rounds multiply E‖x‖² by 1 − r: the fixed point r = 1 − (1 − η)² − (ζ − 1)η²/n_W(γ), γ = (1 − η)²/(1 − r).
+    """Return r, with E‖x‖² multiplied by 1 − r per round: the fixed point r = 1 − (1 − η)² − (ζ − 1)η²/n_W((1 − η)²/(1 − r)).
 
-    With m = 1 − r and equal nodes, mode k of C⁺ = mC is C_k = |λ|²(ζ − 1)η²c/(m − |λ|²(1 − η)²), c the mean of all C_k. So
-    (ζ − 1)η²(1/n)Σ|λ|²/(m − |λ|²(1 − η)²) = 1, whose left side falls in m, from ∞ at (1 − η)².
+    With m = 1 − r and equivalent nodes, mode k of C⁺ = mC is C_k = |λ|²(ζ − 1)η²c/(m − |λ|²(1 − η)²), c the mean of all C_k.
+    So (ζ − 1)η²(1/n)Σ|λ|²/(m − |λ|²(1 − η)²) = 1, whose left side decreases in m, from ∞ at (1 − η)².
     """
     squares = np.abs(lam) ** 2
     eta = np.asarray(eta, float)
@@ -46,7 +46,7 @@ def random_quadratic_rate(lam: np.ndarray, eta: float | np.ndarray, zeta: float)
 
 
 def covariance_rate(W: np.ndarray, eta: float, zeta: float, rounds: int = 4000) -> float:
-    """Return r of the exact map of C, for any W, by iteration; nodes need not be equal."""
+    """Return r of the exact map of C by iteration, for any W; nodes need not be equivalent."""
     C = np.ones_like(W)
     for _ in range(rounds):
         C = C / np.trace(C)
@@ -55,9 +55,9 @@ def covariance_rate(W: np.ndarray, eta: float, zeta: float, rounds: int = 4000) 
 
 
 def covariance_window(W: np.ndarray, eta: float, zeta: float, first: int, last: int) -> float:
-    """Return the mean rate of E‖x‖² between two rounds by the exact map, from nodes that start at one point.
+    """Return the mean rate of E‖x‖² between two rounds under the exact map, from nodes that start at one point.
 
-    The start still has a part in it: on a star, where modes are nearly alike, for hundreds of rounds.
+    The start still affects it, on a star, where modes decay nearly alike, for hundreds of rounds.
     """
     C, sizes = np.ones_like(W), []
     for _ in range(last):
@@ -67,17 +67,17 @@ def covariance_window(W: np.ndarray, eta: float, zeta: float, first: int, last: 
 
 
 def best_step(lam: np.ndarray, zeta: float) -> float:
-    """Return the η of the greatest rate, on a fine grid."""
+    """Return the step size η of the highest rate on a fine grid."""
     eta = np.geomspace(0.2 / zeta, 0.9, 1500)
     return float(eta[random_quadratic_rate(lam, eta, zeta).argmax()])
 
 
 def exact_best(W: np.ndarray, zeta: float, near: float) -> tuple[float, float]:
-    """Return (η, r) of the greatest rate of the exact map, within half of ``near`` and one and a half."""
-    found = minimize_scalar(
+    """Return (η, r) at the highest rate of the exact map, for η between ``near``/2 and 1.5 ``near``."""
+    optimum = minimize_scalar(
         lambda eta: -covariance_rate(W, eta, zeta),
         bounds=(near / 2, 1.5 * near),
         method="bounded",
         options={"xatol": 1e-4},
     )
-    return float(found.x), -float(found.fun)
+    return float(optimum.x), -float(optimum.fun)

@@ -1,4 +1,4 @@
-"""Rows worked on block by block are the rows worked on at once."""
+"""Processing rows block by block gives the same result as all at once."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""What compressors draw for rows of two or three columns: all outcomes, with their exact probabilities."""
+"""Random compressors on rows of two or three columns: all outcomes, with their exact probabilities."""
 
 import itertools
 import math

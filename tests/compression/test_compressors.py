@@ -1,4 +1,4 @@
-"""Every compressor: a contraction with the δ it states, blind to how nodes are numbered, and exact in its bytes."""
+"""Every compressor: a contraction with its stated δ, independent of the numbering of nodes, with exact message sizes."""
 
 import functools
 import math
@@ -32,7 +32,7 @@ KEY = jax.random.key(7)
 
 
 def rows(n: int, p: int, seed: int = 0, dtype=np.float32) -> jax.Array:
-    """Rows of scales a thousandfold apart, as layers of a model have."""
+    """Return rows whose scales differ a thousandfold, like those of a model's layers."""
     rng = np.random.default_rng(seed)
     return jnp.asarray(rng.normal(size=(n, p)) * 10.0 ** rng.uniform(-1.5, 1.5, size=(1, p)), dtype)
 
@@ -43,7 +43,7 @@ def compiled(compressor: Compressor):
 
 
 def draws(compressor: Compressor, row: np.ndarray, n: int, seed: int = 3) -> np.ndarray:
-    """Return Q(row) by n nodes, as float64."""
+    """Return Q(row) at n nodes, as float64."""
     x = jnp.broadcast_to(jnp.asarray(row, jnp.float32), (n, len(row)))
     return np.asarray(compiled(compressor)(x, jax.random.key(seed)), np.float64)
 
@@ -102,7 +102,7 @@ def test_sixteen_bit_rows_are_computed_in_float32(compressor: Compressor) -> Non
 @pytest.mark.by_default("bfloat16", "none")
 @pytest.mark.parametrize("compressor", ALL, ids=lambda c: c.name)
 def test_double_precision_is_kept(compressor: Compressor) -> None:
-    """Scaling by 1 + 2⁻⁴⁰, which float32 cannot tell from one, scales the result: all but casts are homogeneous."""
+    """Scaling by 1 + 2⁻⁴⁰, which float32 cannot distinguish from 1, scales the result: all but casts are homogeneous."""
     with jax.enable_x64(True), jax.numpy_dtype_promotion("strict"):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(6, 37)))
         nodes, apply = jnp.arange(6, dtype=jnp.int32), jax.jit(compressor.apply)

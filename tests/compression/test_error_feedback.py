@@ -1,4 +1,4 @@
-"""Error feedback: nothing is lost, only late, and what biased compression stalls converges."""
+"""Error feedback: nothing is lost, only delayed, and it converges where biased compression alone stalls."""
 
 import jax
 import jax.numpy as jnp
@@ -49,9 +49,9 @@ def test_nodes_pass_through() -> None:
 
 
 def test_signs_stall_on_a_quadratic_that_error_feedback_solves() -> None:
-    """Karimireddy et al. 2019, section 3: gradients of one sample each, whose signs all lie on one line.
+    """Karimireddy et al. 2019, section 3: gradients of single samples whose signs all lie on one line.
 
-    f(x) = mean over a of ⟨a, x⟩²/2 with its only minimum at 0. Either gradient has the signs ±(1, 1), so that x₁ − x₂
+    f(x) = mean over a of ⟨a, x⟩²/2 with its only minimum at 0. Both gradients have the signs ±(1, 1), so x₁ − x₂
     can never change.
     """
     samples = jnp.array([[1.0, 0.5], [0.5, 1.0]])

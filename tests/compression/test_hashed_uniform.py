@@ -1,4 +1,4 @@
-"""The counter-based hash passes for uniform, independent draws, and depends on key, node and column alone."""
+"""The counter-based hash gives uniform, independent draws, and depends only on key, node and column."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Small problems, and their gradients and scores written out in NumPy, for the tests of this room."""
+"""Small problems for the tests of this room, with their gradients and scores written out in NumPy."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ UNEVEN = Partition(
     np.array([0, 1, 4, 9, 12]),
     np.array([1, 2, 5, 1], np.int32),
 )
-"""Four nodes that own 1, 3, 5 and 3 samples, and keep 0, 1, 0 and 2 of them for their own test."""
+"""Four nodes with 1, 3, 5 and 3 samples, of which 0, 1, 0 and 2 are held out as local test sets."""
 
 
 def dataset(classes: int = 2, m: int = M, d: int = D) -> Dataset:
@@ -49,7 +49,7 @@ EACH_IN_ITS_TYPES = pytest.mark.parametrize(
 
 
 def scores_and_gradient(name: str, p: dict, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, dict]:
-    """Write scores, mean loss and its gradient out in NumPy, without the regularisation."""
+    """Return scores, mean loss and its gradient, written out in NumPy, without the regularisation."""
     if "w" in p:
         s, sign = x @ p["w"][:-1] + p["w"][-1], 2.0 * y - 1
         loss, slope = {

@@ -1,4 +1,4 @@
-"""Files that are cut, spoilt or something else: one error that names the file and the way out, or what is read whole."""
+"""Damaged files: each either raises one error that names the file and a remedy, or is read completely."""
 
 import gzip
 import io
@@ -43,7 +43,7 @@ def whole_files() -> list[bytes]:
 
 
 def spoilt(content: bytes, rng: random.Random) -> bytes:
-    """Return the content after up to three changes: cut, filled in, left out, doubled."""
+    """Return the content after up to three changes: truncations, overwrites, deletions and duplications."""
     made = bytearray(content)
     for _ in range(rng.choice([0, 1, 1, 2, 3])):
         at = rng.randrange(len(made) + 1)

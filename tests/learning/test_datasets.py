@@ -1,4 +1,4 @@
-"""Data sets: split, standardisation, labels, synthetic classes, and what is told of unusable data."""
+"""Data sets: split, standardisation, labels, synthetic classes, and errors about unusable data."""
 
 import math
 import sys

@@ -1,4 +1,4 @@
-"""The user's own files: what is read is what was written, and errors name the file and the line."""
+"""The user's files: what is read equals what was written, and errors name the file and the line."""
 
 import gzip
 from pathlib import Path

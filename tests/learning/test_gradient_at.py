@@ -1,4 +1,4 @@
-"""Gradients and losses of some nodes: those of all nodes, NumPy's, draws by their numbers alone, and uniform."""
+"""Gradients and losses of some nodes: equal to those of all nodes and to NumPy's, with draws by number only, uniform."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Labels: what names a class, what is missing, what is a quantity; the same rules for arrays and for files."""
+"""Labels: classes, missing values and quantities, by the same rules for arrays and files."""
 
 import dataclasses
 from pathlib import Path
@@ -18,8 +18,8 @@ ABSENT = "leave out samples without a label; if it is a class, give it another n
 BINS = "classes are learnt here: sort the numbers into bins first (numpy.digitize), or write words (c17) if each is a class"
 
 
-def told(y: object, x: object = None) -> tuple[str, str]:
-    """Return what is said of labels, and the hint."""
+def message_and_hint(y: object, x: object = None) -> tuple[str, str]:
+    """Return the error message about labels, and its hint."""
     x = np.arange(len(y))[:, None] if x is None else x  # pyright: ignore[reportArgumentType] - sized, in these tests
     with pytest.raises(DataError) as error:
         from_arrays(x, y, name="mine")
@@ -36,7 +36,7 @@ def labels_of(data: Dataset) -> list[int]:
 def test_a_word_for_a_missing_label_is_no_class(word: str, tmp_path: Path) -> None:
     where = f"mine: the label of row 2 (counted from 0) is missing ({word!r})" if word else None
     where = where or "mine: the label of row 2 (counted from 0) is missing"
-    assert told(["a", "b", word, "b", "a"]) == (where, ABSENT)
+    assert message_and_hint(["a", "b", word, "b", "a"]) == (where, ABSENT)
     path = tmp_path / "a.csv"
     path.write_text(f"f,y\n1,a\n2,b\n3,{word}\n4,b\n")
     with pytest.raises(DataError, match=r"a\.csv, line 4: the label .*is missing"):
@@ -47,10 +47,12 @@ def test_a_word_for_a_missing_label_is_no_class(word: str, tmp_path: Path) -> No
     "values", [[1, 0, None, 1], [1.0, 0.0, np.nan, 1], np.ma.array([1, 0, 7, 1], mask=[0, 0, 1, 0])]
 )
 def test_missing_labels_of_arrays_are_counted(values: object) -> None:
-    message, hint = told(values)
+    message, hint = message_and_hint(values)
     assert message.startswith("mine: the label of row 2 (counted from 0) is missing")
     assert hint == ABSENT
-    assert told(["a", "?", "b", "", "?"])[0].endswith("row 1 (counted from 0) is missing ('?'), as are 2 more")
+    assert message_and_hint(["a", "?", "b", "", "?"])[0].endswith(
+        "row 1 (counted from 0) is missing ('?'), as are 2 more"
+    )
 
 
 @pytest.mark.parametrize("word", ["none", "N", "name", "-", "nano", "0"])
@@ -62,28 +64,31 @@ def test_whole_floats_are_integers_and_fractions_are_refused() -> None:
     whole = from_arrays(np.arange(4)[:, None], [10.0, 9.0, 9.0, 10.0], standardize=False)
     assert labels_of(whole) == [1, 0, 0, 1]
     assert whole.labels == ("9", "10")
-    assert told([1.0, 2.0, 1.5, 1.0])[0] == "mine: the label of row 2 (counted from 0) is 1.5"
-    assert told([1.0, 2.0, 1.0, np.inf])[0] == "mine: the label of row 3 (counted from 0) is inf"
-    assert told([1.0, 2.0, 1.0, 1e300])[0] == "mine: the label of row 3 (counted from 0) is 1e+300"
-    assert told(np.array([1, 2**64 - 1], np.uint64))[0] == f"mine: the label of row 1 (counted from 0) is {2**64 - 1}"
+    assert message_and_hint([1.0, 2.0, 1.5, 1.0])[0] == "mine: the label of row 2 (counted from 0) is 1.5"
+    assert message_and_hint([1.0, 2.0, 1.0, np.inf])[0] == "mine: the label of row 3 (counted from 0) is inf"
+    assert message_and_hint([1.0, 2.0, 1.0, 1e300])[0] == "mine: the label of row 3 (counted from 0) is 1e+300"
+    assert (
+        message_and_hint(np.array([1, 2**64 - 1], np.uint64))[0]
+        == f"mine: the label of row 1 (counted from 0) is {2**64 - 1}"
+    )
 
 
 def test_a_quantity_is_not_taken_for_classes() -> None:
     # as many samples and different values as scikit-learn's diabetes has
     rng = np.random.default_rng(0)
     target = np.concatenate([np.arange(214), rng.integers(0, 60, 442 - 214)]) + 25
-    assert told(target) == (
+    assert message_and_hint(target) == (
         "mine: the labels look like a quantity, not classes: 214 different numbers in 442 samples", BINS
     )  # fmt: skip
-    assert told(target + 0.5)[0].endswith("not classes: 214 different numbers in 442 samples")
-    assert told(target / 7)[0].endswith("214 different numbers in 442 samples")
+    assert message_and_hint(target + 0.5)[0].endswith("not classes: 214 different numbers in 442 samples")
+    assert message_and_hint(target / 7)[0].endswith("214 different numbers in 442 samples")
     words = from_arrays(np.arange(442)[:, None], [f"class {value}" for value in target])
     assert words.n_classes == 214
     levels = np.random.default_rng(0).choice(np.setdiff1d(np.arange(58, 125), [60, 100]), 442)  # glucose: each recurs
-    assert told(levels)[0].endswith(f"{len(set(levels))} different numbers in 442 samples")
-    assert told([5, 1, 9, 2, 7, 4, 5, 1, 9, 2])[0].endswith("6 different numbers in 10 samples")
-    assert told(range(10))[0].endswith("10 different numbers in 10 samples")
-    assert told([f"name {i}" for i in range(21)])[0] == "mine: no two of the 21 samples have one label"
+    assert message_and_hint(levels)[0].endswith(f"{len(set(levels))} different numbers in 442 samples")
+    assert message_and_hint([5, 1, 9, 2, 7, 4, 5, 1, 9, 2])[0].endswith("6 different numbers in 10 samples")
+    assert message_and_hint(range(10))[0].endswith("10 different numbers in 10 samples")
+    assert message_and_hint([f"name {i}" for i in range(21)])[0] == "mine: no two of the 21 samples have one label"
 
 
 @pytest.mark.parametrize(("classes", "each"), [(26, 10), (100, 5), (500, 2), (20, 2), (5, 2), (9, 1)])
@@ -105,11 +110,11 @@ def test_integers_are_classes_in_their_order_however_they_are_held(y: list[int])
 def test_some_of_many_classes_are_classes_under_their_old_numbers() -> None:
     some = np.random.default_rng(0).choice(100, 30, replace=False)  # of the hundred of CIFAR
     assert from_arrays(np.zeros((3000, 1)), np.repeat(some, 100)).labels == tuple(map(str, sorted(some)))
-    assert told(np.repeat(some, 5))[0].endswith("30 different numbers in 150 samples")
+    assert message_and_hint(np.repeat(some, 5))[0].endswith("30 different numbers in 150 samples")
 
 
 def test_numbers_and_strings_are_not_mixed() -> None:
-    assert told(np.array([1, 2, "b", 1], object)) == (
+    assert message_and_hint(np.array([1, 2, "b", 1], object)) == (
         "mine: the label of row 2 (counted from 0) is 'b', and that of row 0 1", "all numbers, or all strings"
     )  # fmt: skip
     with pytest.raises(DataError, match="numbers in one set and strings in the other"):
@@ -117,11 +122,14 @@ def test_numbers_and_strings_are_not_mixed() -> None:
 
 
 def test_shapes_of_labels_are_told_with_the_way_out() -> None:
-    assert told(np.eye(3)[[0, 1, 2]], np.eye(3)) == (
+    assert message_and_hint(np.eye(3)[[0, 1, 2]], np.eye(3)) == (
         "mine: labels of shape (3, 3)", "one label a sample: y.argmax(1), if a row marks its class"
     )  # fmt: skip
-    assert told(np.zeros((3, 1)), np.eye(3)) == ("mine: labels of shape (3, 1)", "one label a sample: y.ravel()")
-    assert told([[1], [1, 2]], np.eye(2))[0] == "mine: labels differ in shape"
+    assert message_and_hint(np.zeros((3, 1)), np.eye(3)) == (
+        "mine: labels of shape (3, 1)",
+        "one label a sample: y.ravel()",
+    )
+    assert message_and_hint([[1], [1, 2]], np.eye(2))[0] == "mine: labels differ in shape"
 
 
 @pytest.mark.parametrize(

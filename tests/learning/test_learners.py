@@ -12,7 +12,7 @@ from scipy.stats import norm
 
 from jaxgossip.core.errors import InputError
 from jaxgossip.learning import classification, isotropic_quadratic, models
-from jaxgossip.learning.models.clusters import matched, normalised_mutual_information
+from jaxgossip.learning.models.clusters import match_centroids, normalised_mutual_information
 from jaxgossip.learning.models.model import Model
 from tests.learning.cases import KEY, UNEVEN, D, N, dataset, gradient_of, rows
 
@@ -122,7 +122,7 @@ def test_centroids_are_matched_as_scipy_assigns_them(k: int, dtype: type) -> Non
     rng = np.random.default_rng(k)
     own, heard = (rng.normal(size=(200, k, 3)).astype(dtype) for _ in range(2))
     with jax.enable_x64(True):
-        found = np.asarray(jax.jit(jax.vmap(matched))(jnp.asarray(own), jnp.asarray(heard)))
+        found = np.asarray(jax.jit(jax.vmap(match_centroids))(jnp.asarray(own), jnp.asarray(heard)))
         assert found.dtype == dtype
     for mine, theirs, ordered in zip(own, heard, found, strict=True):
         _, columns = linear_sum_assignment(((mine[:, None] - theirs) ** 2).sum(-1))

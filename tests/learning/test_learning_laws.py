@@ -1,4 +1,4 @@
-"""How a handful of samples is divided and drawn: all outcomes, with their exact probabilities."""
+"""Partitions and draws of a handful of samples: all outcomes, with their exact probabilities."""
 
 import collections
 import itertools
@@ -27,7 +27,7 @@ def seen(make: Callable[[int], Partition], draws: int = DRAWS) -> list:
 
 
 def dealt(n_samples: int, sizes: tuple[int, ...]) -> list:
-    """Return all ways to give so many different samples to each node."""
+    """Return all ways to give each node that many distinct samples."""
     ways = {
         tuple(
             tuple(sorted(order[end - size : end])) for size, end in zip(sizes, itertools.accumulate(sizes), strict=True)
@@ -38,7 +38,7 @@ def dealt(n_samples: int, sizes: tuple[int, ...]) -> list:
 
 
 def after_giving(owners: tuple[int, ...], n_nodes: int, chance: float):
-    """Yield what comes of owners when a random sample of one that owns most goes to one with nothing, until all have one."""
+    """Yield the owners after random samples of nodes that own most go to empty nodes, one by one, until none is empty."""
     sizes = [owners.count(node) for node in range(n_nodes)]
     if 0 not in sizes:
         yield tuple(tuple(j for j, one in enumerate(owners) if one == node) for node in range(n_nodes)), chance

@@ -1,4 +1,4 @@
-"""Models: scores and losses against formulas in NumPy float64, starts, and models of one's own."""
+"""Models: scores and losses against formulas in NumPy float64, initial models, and user-defined models."""
 
 import jax
 import jax.numpy as jnp
@@ -123,7 +123,7 @@ def test_mlp_scores_are_their_formula() -> None:
 
 
 def convolution(x: np.ndarray, kernels: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """Write the convolution with zeros around the image out in loops."""
+    """Return the zero-padded convolution, written out in loops."""
     b, height, width, _ = x.shape
     size = kernels.shape[1]
     before = (size - 1) // 2

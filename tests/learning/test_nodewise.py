@@ -1,4 +1,4 @@
-"""Optimizers that draw: every node's noise is its own, and what optax alone draws with that node's key."""
+"""Optimizers that draw random numbers: every node's noise is its own, as optax alone would draw with that node's key."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +13,13 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.random import purpose_key, run_key
-from jaxgossip.learning.nodewise import Keyed, check_optimizer, fresh_states, updates
+from jaxgossip.learning.nodewise import KeyedState, check_optimizer, fresh_states, updates
 
 N, P, ROUNDS = 5, 3, 4
 
 
 def own(key: Any) -> optax.GradientTransformation:
-    """Return a transformation of one's own that keeps its key in a dict, beside a pair of numbers that is no key."""
+    """Return a custom transformation that keeps its key in a dict, beside a pair of numbers that is not a key."""
 
     def init(params: Any) -> Any:
         return {"key": key, "pair": jnp.zeros(2, jnp.uint32), "sum": jnp.zeros_like(params)}
@@ -46,7 +46,7 @@ def task(**options: Any) -> Any:
 
 
 def alone(optimizer: optax.GradientTransformation, x: np.ndarray, target: np.ndarray) -> jax.Array:
-    """Return one model after some rounds of optax by itself."""
+    """Return one model after some rounds of optax alone."""
     row, state = jnp.asarray(x), optimizer.init(jnp.asarray(x))
     for _ in range(ROUNDS):
         update, state = optimizer.update(row - target, state, row)
@@ -86,7 +86,7 @@ def test_noise_is_another_with_another_seed() -> None:
 def test_bare_words_are_keys_only_where_something_is_drawn() -> None:
     x, nodes = jnp.ones((N, P)), jnp.arange(N)
     states = fresh_states(own(jax.random.PRNGKey(7)), x, nodes)
-    assert isinstance(states, Keyed)
+    assert isinstance(states, KeyedState)
     expected = jnp.stack([jax.random.fold_in(jax.random.PRNGKey(7), node) for node in range(N)])
     assert np.array_equal(states.state["key"], expected)
     still = optax.GradientTransformation(lambda _: jnp.array([3, 4], jnp.uint32), lambda g, s, _=None: (g, s))

@@ -1,4 +1,4 @@
-"""Optimizers: each node by itself, Pegasos step by step, and no type that creeps."""
+"""Optimizers: nodes are independent, Pegasos matches its steps, and dtypes are kept."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Partitions: who owns what, how evenly, how skewed, and that a million nodes cost indices alone."""
+"""Partitions: ownership, balance, skew, and that a million nodes cost only indices."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Labels turned around: only the chosen nodes learn from them."""
+"""Label flipping: only the chosen nodes learn from flipped labels."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""DP-SGD against per-sample NumPy, its noise against its law, and ε against closed forms."""
+"""DP-SGD against per-sample NumPy, its noise against its distribution, and ε against closed forms."""
 
 import builtins
 import importlib
@@ -56,7 +56,7 @@ def gradient_of(task: Classification, x: np.ndarray, key: jax.Array = KEY) -> np
 
 
 def per_sample(row: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    """Write the gradients (b, p) of the logistic loss out."""
+    """Return the gradients (b, p) of the logistic loss, written out."""
     data = dataset()
     x, sign = np.column_stack([data.x_train[mine].astype(np.float64), np.ones(len(mine))]), 2.0 * data.y_train[mine] - 1
     return (-sign / (1 + np.exp(sign * (x @ row))))[:, None] * x
@@ -250,9 +250,9 @@ def test_full_batches_are_composed_gaussian_mechanisms_of_half_the_noise(z: floa
 
 
 def worst_pairs(z: float, b: int, m: int, x: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return log densities at x of one step's sum on neighbouring data of one dimension, C = 1: the worst ones known.
+    """Return log densities at x of one step's sum on neighbouring one-dimensional data, C = 1: the worst pairs known.
 
-    The replaced sample moves from −1 to 1, and all others stand at 0, or where it was, or where it goes.
+    The replaced sample moves from −1 to 1, and all others are at 0, at its old place, or at its new one.
     """
     k = np.arange(b + 1)
     log_p = stats.binom.logpmf(k, b, 1 / m)[:, None]
@@ -283,7 +283,7 @@ def test_one_step_is_as_private_as_stated_for_the_worst_neighbours_known(
 @pytest.mark.parametrize(("z", "m", "b"), [(2.0, 40, 3), (6.0, 10, 2), (1.0, 3, 4)])
 def test_the_renyi_bound_holds_for_the_worst_neighbours_known(z: float, m: int, b: int) -> None:
     orders, x = np.array([1.5, 2.0, 3.0, 4.5, 8.0]), grid(z, 3 * b)
-    bound = privacy_module._renyi(orders, z, b, m, b)
+    bound = privacy_module._renyi_bound(orders, z, b, m, b)
     for one, other in worst_pairs(z, b, m, x):
         true = [np.logaddexp.reduce(a * one + (1 - a) * other + np.log(x[1] - x[0])) / (a - 1) for a in orders]
         assert (np.array(true) <= bound * (1 + 1e-9)).all()
@@ -348,8 +348,10 @@ def test_more_steps_cost_more_and_more_noise_or_samples_cost_less(batch_size: in
 
 
 def test_each_number_of_samples_is_worked_out_once_and_every_node_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked, real = [], privacy_module._with_replacement
-    monkeypatch.setattr(privacy_module, "_with_replacement", lambda *given: asked.append(given[4]) or real(*given))
+    asked, real = [], privacy_module._epsilon_with_replacement
+    monkeypatch.setattr(
+        privacy_module, "_epsilon_with_replacement", lambda *given: asked.append(given[4]) or real(*given)
+    )
     task = task_of(None, 2)
     found = epsilon(DifferentialPrivacy(1.0, 4.0), 30, 2, task.sample_counts, 1e-5)
     assert asked == [1, 2, 5]

@@ -1,6 +1,6 @@
-"""What the network learns: gradients and scores against NumPy float64, draws, private columns, a million nodes.
+"""Classification problems: gradients and scores against NumPy float64, draws, private columns, a million nodes.
 
-The platform canary stands here too: jaxlib 0.10 computed wrong rows of batched products beyond 32,768 on CPU.
+The platform canary is here too: jaxlib 0.10 computed wrong rows of batched products beyond 32,768 on CPU.
 """
 
 import jax

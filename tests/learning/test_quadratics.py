@@ -1,4 +1,4 @@
-"""Quadratics: gradients by finite differences and formula, the optimum, the noise, and what is measured."""
+"""Quadratics: gradients against finite differences and formulas, the optimum, the noise, and the metrics."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Files of ratings: which column is which, a pair counts once, and nothing is read as something else."""
+"""Files of ratings: roles of the columns, duplicates, and malformed lines."""
 
 import gzip
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Matrix factorisation, one user a node: its rule by hand, recovery of a low rank, private columns, files of ratings."""
+"""Matrix factorisation with one user per node: its objective by hand, recovery of a low rank, private columns, files."""
 
 import re
 from pathlib import Path
@@ -24,13 +24,13 @@ def small(*, held_out=0.0, **options):
 
 
 def parts(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return b_i, q_i, p_u and b_u of a row: its layout, private columns last."""
+    """Return b_i, q_i, p_u and b_u of a row, in the order of its layout, private columns last."""
     biases, factors, user, bias = np.split(row, [ITEMS, ITEMS * (1 + RANK), ITEMS * (1 + RANK) + RANK])
     return biases, factors.reshape(ITEMS, RANK), user, float(bias[0])
 
 
 def of_user(task, node: int, *, test: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Return items and ratings that a node's user trains on, or is tested on."""
+    """Return the items and ratings that a node's user trains on, or is tested on."""
     start, n_train, n_test = (int(table[node]) for table in (task._start, task._n_train, task._n_test))
     mine = np.asarray(task._samples)[start + n_train * test : start + n_train + n_test * test]
     return np.asarray(task._x)[mine], np.asarray(task._y, np.float64)[mine]

@@ -1,4 +1,4 @@
-"""Rows and parameters: how a user gets from a result's models back to the model."""
+"""Rows and parameters: conversion from a result's rows to the model's parameters and back."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import jaxgossip as jg
 
 
 def test_rows_become_parameters_and_parameters_rows() -> None:
-    """With private parameters a row is not what ravel_pytree makes: the private ones come last."""
+    """With private parameters, which come last, a row differs from that of ravel_pytree."""
 
     def init(key):
         return {"body": jnp.zeros((3, 2)), "head": jnp.zeros(2)}

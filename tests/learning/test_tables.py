@@ -1,4 +1,4 @@
-"""Tables as people have them: no line is lost, no name is a sample, nothing that counts lines is a feature."""
+"""Tables in practice: no line is lost, no header is read as a sample, and no column that counts lines is a feature."""
 
 import gzip
 from pathlib import Path
@@ -26,7 +26,7 @@ def written(folder: Path, lines: list[str], name: str = "a.data") -> Path:
 
 
 def rows(x: np.ndarray, y: list, delimiter: str = ",", first: bool = False) -> list[str]:
-    """Return lines of a table, the label last or first."""
+    """Return the lines of a table, with the label last or first."""
     lines = []
     for row, label in zip(x, y, strict=True):
         fields = [str(label), *map(str, row)] if first else [*map(str, row), str(label)]
@@ -35,7 +35,7 @@ def rows(x: np.ndarray, y: list, delimiter: str = ",", first: bool = False) -> l
 
 
 def holds(data: Dataset, x: np.ndarray, y: list) -> None:
-    """Assert that a file gives what its arrays give, split and all."""
+    """Assert that a file gives the same data set as its arrays, including the split."""
     expected = from_arrays(x, y, standardize=False)
     for part in ("x_train", "y_train", "x_test", "y_test"):
         np.testing.assert_array_equal(getattr(data, part), getattr(expected, part))

@@ -1,4 +1,4 @@
-"""Curves of a plot: every array of a prediction or a measurement has a name and a place in one file."""
+"""Export of curves: every array of a prediction or a measurement has a name in one file."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every theory plot holds its claims, in small, and loses one when what it measures is broken."""
+"""Theory plots: claims hold in quick measurements, and fail when the emulator is broken."""
 
 import math
 import re
@@ -17,7 +17,7 @@ from jaxgossip.core.errors import RunError
 from jaxgossip.core.registry import Registry
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
-from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, named, plots
+from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, lookup, plots
 from jaxgossip.theory.plot import farthest
 from jaxgossip.theory.plots import (
     acceleration,
@@ -80,7 +80,7 @@ def test_a_claim_says_what_it_claims() -> None:
 @pytest.mark.by_default("stability_thresholds")
 @pytest.mark.parametrize("name", ["consensus_contraction", "stability_thresholds", "acceleration"])
 def test_every_claim_holds_and_is_drawn(name: str) -> None:
-    """Of three; .ci/run has all of them by ``figure run --all --quick``."""
+    """For three plots; .ci/run checks all of them by ``figure run --all --quick``."""
     plot = PLOTS[name]()
     predicted, measured = plot.predict(True), plot.measure(True)
     claims = plot.claims(predicted, measured)
@@ -122,14 +122,14 @@ def test_a_picture_with_such_a_prediction_is_not_written(tmp_path: Path, monkeyp
 
     claims = [Claim("rate of ring", 1.0, 1.0)]
     plot = Plot("It", "here", nothing, nothing, draw, lambda *_: claims)
-    monkeypatch.setattr(named, "PLOTS", Registry("figure", {"it": lambda: plot}))
+    monkeypatch.setattr(lookup, "PLOTS", Registry("figure", {"it": lambda: plot}))
     with pytest.raises(RunError, match="it: drawn as theory, and claimed nowhere: rate of star"):
         gallery.run_plots(["it"], tmp_path)
     assert not (tmp_path / "it.png").exists()
 
 
 def test_dashes_are_drawn_by_one_function() -> None:
-    """So that whoever draws a prediction says by which claim it is held."""
+    """So that every predicted line names the claim that tests it."""
     for path in Path(plots.__file__).parent.glob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"""linestyle=(\(0|"--"|"dashed"|"-\.")|dashes=""", text), path
@@ -156,7 +156,7 @@ def test_every_plot_goes_by_that_door() -> None:
 
 
 class Sluggish:
-    """W, but every row is mixed a thousandth too little."""
+    """W with every row mixed a thousandth too little."""
 
     def __init__(self, W: Operator) -> None:
         self.n_nodes, self._W = W.n_nodes, W
@@ -166,7 +166,7 @@ class Sluggish:
 
 
 class Lagging(Method):
-    """A method that leaves ``share`` of the old models in the new."""
+    """A method whose steps keep a ``share`` of the old models."""
 
     method: Method
     share: float
@@ -180,7 +180,7 @@ class Lagging(Method):
 
 
 def lagging(share: float) -> Callable[[Any], Any]:
-    """Return what makes an algorithm's builder one whose steps leave ``share`` of the old models in the new."""
+    """Return a decorator of algorithm builders whose steps then keep a ``share`` of the old models."""
 
     def broken(build: Callable[..., Algorithm]) -> Callable[..., Algorithm]:
         def late(*args: Any, **options: Any) -> Algorithm:
@@ -193,7 +193,7 @@ def lagging(share: float) -> Callable[[Any], Any]:
 
 
 class Forgetful:
-    """A relay that forgets a thousandth of what it hears."""
+    """A relay that loses a thousandth of what it receives."""
 
     def __init__(self, relay: Any) -> None:
         self.none, self._relay = relay.none, relay
@@ -208,12 +208,12 @@ def one_way_losses(*, link_drop: Any) -> Conditions:
 
 
 def replaced(module: ModuleType, name: str, broken: Callable[[Any], Any]) -> Callable[[pytest.MonkeyPatch], None]:
-    """Return what puts ``broken(original)`` in the place of ``module.name``."""
+    """Return a function that replaces ``module.name`` by ``broken(original)``."""
     return lambda patch: patch.setattr(module, name, broken(getattr(module, name)))
 
 
 class Lazy(Schedule):
-    """A schedule of which every operator mixes a third too little."""
+    """A schedule whose operators mix a third too little."""
 
     def __init__(self, schedule: Schedule) -> None:
         self.n_nodes, self.conserves, self._schedule = schedule.n_nodes, schedule.conserves, schedule
@@ -223,7 +223,7 @@ class Lazy(Schedule):
 
 
 class LazyRound:
-    """What a lazy schedule does in one round."""
+    """The operator of a lazy schedule in one round."""
 
     def __init__(self, W: Operator) -> None:
         self.messages, self._W = W.messages, W
@@ -237,7 +237,7 @@ def lazy(make: Callable[..., Schedule]) -> Callable[..., Schedule]:
 
 
 class Contrary:
-    """A problem whose losses tell the opposite; all else as it is."""
+    """A problem with negated losses."""
 
     def __init__(self, problem: Any) -> None:
         self._problem = problem
@@ -262,7 +262,7 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     ),
     "stability_thresholds": replaced(stability_thresholds, "dsgd", lagging(0.02)),
     "acceleration": replaced(acceleration, "chebyshev", lagging(1e-4)),
-    "network_term": replaced(network_term, "by_column", lambda make: lambda etas: make(1.03 * etas)),
+    "network_term": replaced(network_term, "sgd_by_column", lambda make: lambda etas: make(1.03 * etas)),
     "equitopo": replaced(equitopo, "od_equi_dyn", lazy),
     "random_topology": replaced(random_topology, "fresh_regular", lazy),
     "push_sum_potential": replaced(push_sum_potential, "pushes", lazy),
@@ -279,49 +279,49 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         "clipped",
         lambda make: lambda **_: make(radius=1e6),  # too wide to clip a lie
     ),
-    "momentum_bias": replaced(momentum_bias, "by_column", lambda make: lambda etas: make(1.001 * etas)),
+    "momentum_bias": replaced(momentum_bias, "sgd_by_column", lambda make: lambda etas: make(1.001 * etas)),
     "local_sgd": replaced(
         local_sgd, "periodic", lambda make: lambda rounds: make([*rounds[:-1], rounds[0], rounds[-1]])
     ),
-    # Every node calls two: everybody knows too early.
+    # Every node calls two peers, so all are informed too early.
     "push_rumour": replaced(push_rumour, "push", lambda push: lambda graph: push(graph, fanout=2)),
-    # Two callers of one node both take it for news, as it would be if all calls of a round were at once.
+    # Two callers of one node both bring news, as if all calls of a round were simultaneous.
     "rumour_residue": replaced(
         rumour_residue,
-        "heard",
-        lambda heard: lambda state, targets, coin: heard(state, targets, coin & state.knows[targets]),
+        "after_calls",
+        lambda call: lambda state, targets, coin: call(state, targets, coin & state.knows[targets]),
     ),
-    # What should merge does not.
+    # Walks that should merge do not.
     "ormandi": replaced(
         ormandi,
         "gossip_learning",
         lambda make: lambda *args, **options: make(*args, **options | {"create": "update"}),
     ),
-    # Nobody reacts to anything.
+    # No node reacts to messages.
     "token_accounts": replaced(
         token_accounts,
         "schedule",
         lambda make: lambda *args, **options: make(*args, **options | {"tokens": None}),
     ),
-    # Whole models travel and are merged, whatever is said of parts.
+    # Whole models are sent and merged, whatever the number of parts.
     "partitioned_models": replaced(
         partitioned_models,
         "gossip_learning",
         lambda make: lambda *args, **options: make(*args, **options | {"parts": 1}),
     ),
-    # The worst models are taken in, not the best.
+    # The worst models are accepted, not the best.
     "pens_clusters": replaced(
         pens_clusters,
         "pens",
         lambda make: lambda task, *args, **options: make(Contrary(task), *args, **options),
     ),
-    # What is to be passed through is merged.
+    # Models that should be passed through are merged.
     "degree_bias": replaced(
         degree_bias,
         "schedule",
         lambda make: lambda graph, **options: make(graph, **options | {"receive": "at_once"}),
     ),
-    # The same second moments, but the mean moves.
+    # The second moments are the same, but the mean moves.
     "link_drop": replaced(link_drop, "Conditions", lambda _: one_way_losses),
     "relay_sum": replaced(relay_sum, "RelaySum", lambda build: lambda matrix: Forgetful(build(matrix))),
     "random_graph_thresholds": replaced(
@@ -345,7 +345,7 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         ),
     ),
 }
-"""By plot: how the operator or the update is broken."""
+"""How the operator or the update is broken, by plot."""
 
 
 def test_every_plot_can_be_refuted() -> None:

@@ -1,1 +1,1 @@
-"""Data sets: the packaged ones, synthetic ones, and readers of the files that people have."""
+"""Data sets: packaged, synthetic, and read from the user's files."""

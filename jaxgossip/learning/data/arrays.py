@@ -1,7 +1,7 @@
-"""Samples with class labels, divided into a training table and a common test set.
+"""Samples with class labels, split into a training table and a common test set.
 
-Whatever samples come from, ``from_arrays`` makes the data set: it checks, encodes labels, shuffles, splits and
-standardises, so that every data set is treated alike.
+Every data set is made by ``from_arrays``, which validates, encodes labels, shuffles, splits and standardises, so all data
+sets are treated alike.
 """
 
 import math
@@ -20,26 +20,26 @@ Samples = Float32[np.ndarray | Array, "m ..."]
 ClassNumbers = Int32[np.ndarray | Array, "m"]
 
 MISSING_FEATURES = "every feature has to be a finite number; fill or leave out what is missing"
-FEW = 10
-"""So many classes are named on one line."""
+MAX_LISTED = 10
+"""Number of classes that are listed on one line."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples of ``n_classes`` classes, for training and for the common test.
+    """Samples of ``n_classes`` classes: a training set and a common test set.
 
     Attributes:
-        name: what messages and plots call it.
+        name: name in messages and plots.
         x_train: (m, …) float32, the training samples.
         y_train: (m,) int32, their labels 0..n_classes-1.
         x_test: (t, …) float32, the common test set, which no node trains on.
         y_test: (t,) int32, its labels.
         n_classes: number of classes.
-        labels: what each class is called, by its number; empty if it has no name but that.
-        notes: what a reader says of the file: its label column, what was left out.
+        labels: name of each class; empty if classes have no names but their numbers.
+        notes: remarks of the reader about the file, such as its label column and what was left out.
 
     Raises:
-        DataError: tables of different lengths or shapes, or a label that is no integer or outside 0..n_classes-1.
+        DataError: tables of different lengths or shapes, or a label that is not an integer in 0..n_classes-1.
     """
 
     name: str
@@ -71,25 +71,25 @@ class Dataset:
             raise DataError(f"{self.name}: {len(self.labels)} names of {self.n_classes} classes")
 
     def __repr__(self) -> str:
-        told = self.describe()
-        classes = ", ".join(told["classes"]) if len(told["classes"]) <= FEW else ""
+        summary = self.describe()
+        classes = ", ".join(summary["classes"]) if len(summary["classes"]) <= MAX_LISTED else ""
         return (
-            f"Dataset({self.name!r}: {told['training_samples']:,} training and {told['test_samples']:,} test samples of "
-            f"{told['features']:,} features, {self.n_classes:,} classes{': ' * bool(classes)}{classes})"
+            f"Dataset({self.name!r}: {summary['training_samples']:,} training and {summary['test_samples']:,} test samples of "
+            f"{summary['features']:,} features, {self.n_classes:,} classes{': ' * bool(classes)}{classes})"
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return what is known of the data.
+        """Return a summary of the data.
 
         Returns:
-            name, training_samples, test_samples, shape (of a sample), features (numbers a sample), classes (name ->
-            samples of it in both sets) and notes, those on classes with one sample or none to train on among them.
+            name, training_samples, test_samples, shape (of a sample), features (per sample), classes (name -> number of
+            samples in both sets) and notes, which include classes with a single sample or none to train on.
         """
         trained, tested = (np.bincount(y, minlength=self.n_classes) for y in (self.y_train, self.y_test))
         counts = trained + tested
         names = self.labels or tuple(map(str, range(self.n_classes)))
-        single = _some([name for name, count in zip(names, counts, strict=True) if count == 1])
-        unseen = _some([name for name, count in zip(names, trained, strict=True) if not count])
+        single = _listed([name for name, count in zip(names, counts, strict=True) if count == 1])
+        unseen = _listed([name for name, count in zip(names, trained, strict=True) if not count])
         notes = [f"a single sample of: {single}"] * bool(single) + [f"none to train on of: {unseen}"] * bool(unseen)
         return {
             "name": self.name,
@@ -115,24 +115,24 @@ def from_arrays(
     standardize: bool = True,
     rng: np.random.Generator | int = 0,
 ) -> Dataset:
-    """Make a data set of your own arrays.
+    """Make a data set from arrays.
 
-        standardised x = (x - mean) / deviation, both of the training rows; constant features become 0
+        standardised x = (x - mean) / deviation, statistics of the training rows; constant features become 0
 
     Args:
-        x: (m, …) real numbers, one sample a row.
-        y: (m,) labels: integers of any values, whole floats, booleans or strings; encoded 0..c-1 in sorted order.
-        x_test: (t, …) samples of a test set of its own; ``test_fraction`` is not used then.
-        y_test: (t,) its labels.
-        name: what messages call it.
-        notes: what else is to be told of it.
+        x: (m, …) real numbers, one sample per row.
+        y: (m,) labels: integers, integral floats, booleans or strings; encoded as 0..c-1 in sorted order.
+        x_test: (t, …) samples of a separate test set; ``test_fraction`` is then ignored.
+        y_test: (t,) labels of the test set.
+        name: name in messages.
+        notes: further remarks about the data.
         test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: not a number, infinite, ragged, a label that is missing or a fraction, labels that are a quantity rather
-            than classes, or too few samples; the message names where.
+        DataError: features that are ragged, not numbers or not finite, a label that is missing or fractional, labels that look
+            like a quantity rather than classes, or too few samples; the message names the place.
     """
     rng = np.random.default_rng(rng)
     x, y = _features(name, x), class_labels(name, y)
@@ -162,9 +162,9 @@ def from_arrays(
     )
 
 
-def _some(names: Sequence[str]) -> str:
-    """Return names as a sentence lists them: all of a few, the first of many."""
-    return ", ".join(names[:FEW]) + (f" and {len(names) - FEW:,} more" if len(names) > FEW else "")
+def _listed(names: Sequence[str]) -> str:
+    """Return names as listed in a sentence: all if they are few, else the first few and a count."""
+    return ", ".join(names[:MAX_LISTED]) + (f" and {len(names) - MAX_LISTED:,} more" if len(names) > MAX_LISTED else "")
 
 
 def _features(name: str, values: Any) -> Float32[np.ndarray, "m ..."]:
@@ -180,7 +180,7 @@ def _features(name: str, values: Any) -> Float32[np.ndarray, "m ..."]:
         raise DataError(f"{name}: features are of type {x.dtype}, not numbers", hint="encode text as numbers first")
     if x.ndim < 2 or 0 in x.shape:
         raise DataError(f"{name}: samples of shape {x.shape}", hint="one row a sample, at least one feature")
-    with np.errstate(over="ignore"):  # what is too large for float32 is told below
+    with np.errstate(over="ignore"):  # values too large for float32 are reported below
         single = x.astype(np.float32)
     if not np.isfinite(single).all():
         row, *place = (int(i) for i in np.argwhere(~np.isfinite(single))[0])
@@ -206,10 +206,10 @@ def _check_shapes(name: str, x: Samples, x_test: Samples) -> None:
 
 
 def _split(name: str, n_samples: int, test_fraction: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return row numbers for training and test, in random order."""
+    """Return (training, test) row numbers in random order."""
     if not 0 < test_fraction < 1:
         raise DataError(f"{name}: test_fraction = {test_fraction} does not lie between 0 and 1", hint="0.1 is a tenth")
-    # 100 * 0.07 is 7.000000000000001 in floating point, and still seven samples
+    # 100 * 0.07 is 7.000000000000001 in floating point, but should give seven samples.
     n_test = math.ceil(round(n_samples * test_fraction, 6))
     if n_test >= n_samples:
         message = f"{name}: test_fraction = {test_fraction} of {n_samples} samples leaves none for training"
@@ -220,7 +220,7 @@ def _split(name: str, n_samples: int, test_fraction: float, rng: np.random.Gener
 
 def _standardized(x: np.ndarray, x_test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = x.mean(0, dtype=np.float64)
-    constant = x.max(0) == x.min(0)  # its deviation may round to something above 0
+    constant = x.max(0) == x.min(0)  # the computed deviation may be above 0 by rounding
     scale = np.where(constant, 0, 1 / np.where(constant, 1, x.std(0, dtype=np.float64)))
     train, test = (((rows - mean) * scale).astype(np.float32) for rows in (x, x_test))
     return train, test

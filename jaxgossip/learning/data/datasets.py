@@ -1,4 +1,4 @@
-"""The data sets that a configuration can name: packaged, scikit-learn's, synthetic, and the user's files."""
+"""Data sets that a configuration can name: packaged, scikit-learn's, synthetic, and the user's files."""
 
 import math
 from functools import partial
@@ -35,20 +35,20 @@ __all__ = [
     "synthetic",
 ]
 
-MADE_BYTES = 28
-"""What a feature of a made-up sample takes while the samples are made, standardized and divided."""
+BYTES_PER_FEATURE = 28
+"""Bytes per feature of a synthetic sample while samples are drawn, standardised and split."""
 
 
 @guarded
 def spambase(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0) -> Dataset:
-    """Spambase: 4,601 e-mails by 57 frequencies of words and characters, spam (class 1) or not.
+    """Spambase: 4,601 e-mails with 57 frequencies of words and characters, spam (class 1) or not.
 
     Hopkins, Reeber, Forman and Suermondt 1999, UCI Machine Learning Repository (CC BY 4.0).
 
     Args:
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
     """
     file = resources.files("jaxgossip.learning") / "data" / "spambase.npz"
     with file.open("rb") as stream, np.load(stream) as arrays:
@@ -58,21 +58,21 @@ def spambase(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.ra
 
 @guarded
 def digits(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0) -> Dataset:
-    """Hand-written digits: 1,797 images of 8×8 grey pixels, ten classes; needs scikit-learn.
+    """Handwritten digits: 1,797 greyscale images of 8×8 pixels in ten classes; needs scikit-learn.
 
     Alpaydin and Kaynak 1998, UCI Machine Learning Repository.
 
     Args:
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each pixel to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each pixel to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
         DataError: scikit-learn is not installed.
     """
-    found: Any = _sklearn_datasets("digits").load_digits()
+    data: Any = _sklearn_datasets("digits").load_digits()
     return from_arrays(
-        found.images, found.target, name="digits", test_fraction=test_fraction, standardize=standardize, rng=rng
+        data.images, data.target, name="digits", test_fraction=test_fraction, standardize=standardize, rng=rng
     )
 
 
@@ -80,21 +80,21 @@ def digits(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.rand
 def breast_cancer(
     *, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0
 ) -> Dataset:
-    """Breast cancer Wisconsin: 569 tumours by 30 features, malignant (0) or benign (1); needs scikit-learn.
+    """Breast cancer Wisconsin: 569 tumours with 30 features, malignant (0) or benign (1); needs scikit-learn.
 
     Wolberg, Mangasarian, Street and Street 1995, UCI Machine Learning Repository.
 
     Args:
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
         DataError: scikit-learn is not installed.
     """
-    found: Any = _sklearn_datasets("breast_cancer").load_breast_cancer()
+    data: Any = _sklearn_datasets("breast_cancer").load_breast_cancer()
     return from_arrays(
-        found.data, found.target, name="breast_cancer", test_fraction=test_fraction, standardize=standardize, rng=rng
+        data.data, data.target, name="breast_cancer", test_fraction=test_fraction, standardize=standardize, rng=rng
     )
 
 
@@ -110,24 +110,24 @@ def synthetic(
     standardize: bool = True,
     rng: np.random.Generator | int = 0,
 ) -> Dataset:
-    """Gaussian classes of equal size: x = centre of the class + standard normal noise.
+    """Gaussian classes of equal size: x = centre of its class + standard normal noise.
 
-        centres: a regular simplex with sides of length ``separation``, turned at random
+        centres: a regular simplex with sides of length ``separation``, randomly rotated
 
     For two classes the best possible accuracy is (1 - flip) Φ(separation/2) + flip Φ(-separation/2).
 
     Args:
-        samples: number of samples, test set included.
-        features: numbers a sample.
+        samples: number of samples, including the test set.
+        features: number of features per sample.
         classes: number of classes.
         separation: distance between any two centres, in standard deviations of the noise.
-        flip: probability that a label is replaced by another one, each with equal chance.
+        flip: probability that a label is replaced by another, chosen uniformly.
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: draws everything; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that draws everything.
 
     Raises:
-        DataError: fewer than two classes, fewer features than a simplex needs, or a number out of its range.
+        DataError: fewer than two classes, fewer features than the simplex needs, or a number out of range.
     """
     if classes < 2 or samples < classes:
         raise DataError(f"synthetic: {samples} samples cannot form {classes} classes", hint="at least two classes")
@@ -140,7 +140,7 @@ def synthetic(
             f"synthetic: separation = {separation}, flip = {flip}", hint="separation is not negative, flip within 0..1"
         )
     check_bytes(
-        f"synthetic: {samples:,} samples of {features:,} features", MADE_BYTES * samples * features,
+        f"synthetic: {samples:,} samples of {features:,} features", BYTES_PER_FEATURE * samples * features,
         "fewer samples or features", error=DataError,
     )  # fmt: skip
     rng = np.random.default_rng(rng)
@@ -150,7 +150,7 @@ def synthetic(
 
 
 DATASETS = Registry("dataset", [spambase, digits, breast_cancer, synthetic])
-"""What ``learning.dataset`` can name, tasks and files apart."""
+"""Data sets that ``learning.dataset`` can name, besides tasks and files."""
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))

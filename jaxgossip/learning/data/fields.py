@@ -1,4 +1,4 @@
-"""Lines of fields, as people's files have them: whatever separates the fields, with quotes, blank lines and comments."""
+"""Text files of separated fields: detection of the separator, quotes, blank lines and comments."""
 
 import contextlib
 import csv
@@ -14,27 +14,27 @@ from jaxgossip.core.errors import DataError
 from jaxgossip.core.files import read_text
 
 BLANKS = " "
-"""Stands for any number of blanks between fields."""
+"""Separator that stands for any number of blanks."""
 SEPARATORS = ("\t", ";", ",", "|", "::")
-"""What is looked for between fields, those that occur inside of numbers last; blanks, if none of them separates."""
-LOOKED_AT = 50
-"""So many lines tell what separates their fields."""
-HEAD = 2**20
-"""But no more than so many characters."""
+"""Separators to try, those that occur inside numbers last; blanks are assumed if none of them fits."""
+DETECTION_LINES = 50
+"""Number of lines from which the separator is detected."""
+DETECTION_CHARACTERS = 2**20
+"""Largest number of characters from which the separator is detected."""
 
 _WORD = re.compile(r'"((?:[^"]|"")*)"(?!\S)|(\S+)')
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The lines of a file that hold something, cut into fields.
+    """The non-empty lines of a file, split into fields.
 
     Attributes:
         path: the file.
-        separator: what separates fields; a blank means any number of them.
-        lines: the number of each line, from 1.
-        rows: the fields of each line, without quotes and blanks around them.
-        comments: how many lines began with # and were left out.
+        separator: the separator; a blank means any number of blanks.
+        lines: line number of each row, from 1.
+        rows: the fields of each line, stripped of quotes and surrounding blanks.
+        comments: number of skipped lines that began with #.
     """
 
     path: str
@@ -45,32 +45,32 @@ class Fields:
 
     @property
     def separator_name(self) -> str:
-        """What separates the fields, in words."""
+        """The separator in words."""
         names = {",": "commas", ";": "semicolons", "\t": "tabs", BLANKS: "blanks"}
         return names.get(self.separator, f"'{self.separator}'")
 
-    def told(self, *, header: bool) -> str:
-        """Return how the file was understood, in words."""
+    def description(self, *, header: bool) -> str:
+        """Return how the file was read, in words."""
         named = "the first line names the columns" if header else "no line of names"
         return f"fields separated by {self.separator_name}, {named}"
 
 
 def read_fields(path: str | Path, separator: str | None = None) -> Fields:
-    """Read a text file of fields.
+    """Read a text file of separated fields.
 
     Args:
-        path: the file, in UTF-8, packed by gzip or not.
-        separator: what separates fields, one character or "::"; None finds it out.
+        path: the file, UTF-8 text, optionally compressed with gzip.
+        separator: one character or "::"; None detects it.
 
     Raises:
-        DataError: no such file or no text, nothing in it, or a quote that is not closed.
+        DataError: a missing or empty file, one that is not text, or a quote that is not closed.
     """
     if separator is not None and separator != "::" and (len(separator) != 1 or separator in '"\n\r#'):
         raise DataError(
             f"{path}: delimiter must be one character or '::', not {separator!r}", hint="left out, it is found"
         )
     text = read_text(path, DataError)
-    separator = separator or _found(text[:HEAD])
+    separator = separator or _detected_separator(text[:DETECTION_CHARACTERS])
     lines = _Lines(text)
     numbers, rows = [], []
     for row in _rows(str(path), lines, separator):
@@ -84,12 +84,12 @@ def read_fields(path: str | Path, separator: str | None = None) -> Fields:
 
 
 class _Lines:
-    """Hands out lines, those left out that are blank or a comment, unless they are the inside of a quoted field.
+    """Iterate over the lines of a text, skipping blank lines and comments outside quoted fields.
 
     Attributes:
-        first: number of the line with which the present row began, from 1.
-        comments: how many were left out.
-        open_quote: whether the text ended inside of a row, which happens within quotes alone.
+        first: number of the line at which the current row began, from 1.
+        comments: number of comments skipped.
+        open_quote: whether the text ended inside a row, which can only happen within quotes.
     """
 
     def __init__(self, text: str) -> None:
@@ -114,7 +114,7 @@ class _Lines:
         raise StopIteration
 
     def end_row(self) -> None:
-        """Say that the next line begins a row."""
+        """Mark the end of a row: the next line begins another."""
         self._inside = False
 
 
@@ -150,17 +150,17 @@ def _unquoted(field: str) -> str:
     return field[1:-1].replace('""', '"').strip() if quoted else field
 
 
-def _found(text: str) -> str:
-    """Return the separator that cuts most lines into one number of fields, the largest number of those."""
+def _detected_separator(text: str) -> str:
+    """Return the separator that splits most lines into the same, and largest, number of fields."""
     widths = {separator: _width(text, separator) for separator in SEPARATORS}
     best = max(SEPARATORS, key=lambda separator: widths[separator])
     return best if widths[best] > 1 else BLANKS
 
 
 def _width(text: str, separator: str) -> int:
-    """Return into how many fields a separator cuts at least half of the first lines; 0 if there is no such number."""
+    """Return the number of fields into which ``separator`` splits at least half of the first lines; 0 if there is none."""
     widths: Counter[int] = Counter()
-    with contextlib.suppress(DataError):  # what is wrong is told by those who read the whole
-        widths.update(len(row) for row in islice(_rows("", _Lines(text), separator), LOOKED_AT))
+    with contextlib.suppress(DataError):  # errors are raised when the whole file is read
+        widths.update(len(row) for row in islice(_rows("", _Lines(text), separator), DETECTION_LINES))
     width, often = widths.most_common(1)[0] if widths else (0, 0)
     return width if 2 * often >= widths.total() else 0

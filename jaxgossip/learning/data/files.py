@@ -1,4 +1,4 @@
-"""Data sets from the user's own files: which reader a file is for, and NumPy's npz. Messages name the file and the line."""
+"""Data sets from the user's files: choice of the reader, and NumPy's npz. Messages name the file and the line."""
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -33,20 +33,20 @@ def read_npz(
     standardize: bool = True,
     rng: np.random.Generator | int = 0,
 ) -> Dataset:
-    """Read arrays from a file of ``numpy.savez``.
+    """Read arrays from a file written by ``numpy.savez``.
 
     Args:
         path: the file.
         x: name of the array of samples (m, …).
         y: name of the array of labels (m,).
-        x_test: name of the test samples, if the file has a test set of its own; test_fraction is not used then.
-        y_test: name of the test labels.
+        x_test: name of the array of test samples, if the file has a test set; ``test_fraction`` is then ignored.
+        y_test: name of the array of test labels.
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: no such file or array, or one that NumPy cannot read.
+        DataError: a missing file or array, or one that NumPy cannot read.
     """
     arrays = _npz_arrays(path)
     names = {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
@@ -54,11 +54,11 @@ def read_npz(
         if wanted is not None and wanted not in arrays:
             hint = f"{role} is one of: {', '.join(arrays)}" if arrays else "it holds no arrays"
             raise DataError(f"{path}: no array '{wanted}'", hint=hint)
-    found = {role: arrays[wanted]() for role, wanted in names.items() if wanted is not None}
+    values = {role: arrays[wanted]() for role, wanted in names.items() if wanted is not None}
     unread = [name for name in arrays if name not in names.values()]
     notes = [f"labels: array '{y}'"] + ([f"left out: arrays {', '.join(unread)}"] if unread else [])
     return from_arrays(
-        **found, name=str(path), notes=notes, test_fraction=test_fraction, standardize=standardize, rng=rng
+        **values, name=str(path), notes=notes, test_fraction=test_fraction, standardize=standardize, rng=rng
     )  # fmt: skip
 
 
@@ -66,7 +66,7 @@ DATAFILES: Mapping[str, Builder] = MappingProxyType(
     {"csv": read_csv, "tsv": read_csv, "npz": read_npz}
     | {"svm": read_svmlight, "svmlight": read_svmlight, "libsvm": read_svmlight}
 )
-"""Readers by the suffix of a file, without the dot."""
+"""Readers by file suffix, without the dot."""
 
 
 @guarded
@@ -79,18 +79,18 @@ def load_file(
     rng: np.random.Generator | int = 0,
     **options: Any,
 ) -> Dataset:
-    """Read a file by its suffix, or by its content where that does not tell; ``.gz`` after a suffix is packed.
+    """Read a file by its suffix, or by its content if the suffix is unknown; ``.gz`` means compressed with gzip.
 
     Args:
         path: the file.
-        format: csv, npz or svmlight, whatever the file is called; found out if left out.
+        format: "csv", "npz" or "svmlight", regardless of the suffix; detected by default.
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
         **options: further keywords of the reader.
 
     Raises:
-        DataError: no such file, none that can be read, or a keyword that its reader does not have.
+        DataError: a file that is missing or cannot be read, or a keyword that its reader does not have.
     """
     if format is not None and format not in DATAFILES:
         raise DataError(f"{path}: no reader for the format '{format}'", hint=nearest(format, list(DATAFILES)))
@@ -104,17 +104,17 @@ def load_file(
 
 
 def file_format(path: str | Path) -> str:
-    """Return the format of a file, a key of ``DATAFILES``: its suffix, or what its content looks like.
+    """Return the format of a file, a key of ``DATAFILES``, from its suffix or its content.
 
     Raises:
-        DataError: no such file, or one of which nothing can be made out.
+        DataError: a missing file, or a format that is not supported.
     """
-    found = existing_file(path, DataError, "a relative path starts at the configuration's folder, or here")
-    suffixes = [suffix.removeprefix(".").lower() for suffix in found.suffixes]
+    file_path = existing_file(path, DataError, "a relative path starts at the configuration's folder, or here")
+    suffixes = [suffix.removeprefix(".").lower() for suffix in file_path.suffixes]
     last = suffixes[-2:-1] if suffixes[-1:] == ["gz"] else suffixes[-1:]
     if last and last[0] in DATAFILES:
         return last[0]
-    with found.open("rb") as file:
+    with file_path.open("rb") as file:
         magic = file.read(8)
     kinds = {b"PK\x03\x04": "npz", b"\x93NUMPY": "npz", b"PAR1": "Parquet", b"\x89HDF": "HDF5", b"%PDF": "PDF"}
     kind = next((kind for begin, kind in kinds.items() if magic.startswith(begin)), "")
@@ -132,14 +132,14 @@ def file_format(path: str | Path) -> str:
 
 
 def _npz_arrays(path: str | Path) -> dict[str, Callable[[], np.ndarray]]:
-    """Return what reads each array of a file: large archives may hold more than is asked for."""
+    """Return a function for each array of a file that reads it: archives may hold more arrays than are needed."""
 
     def read(name: str) -> np.ndarray:
-        with _unreadable(path), found.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        with _npz_errors(path), file_path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return arrays[name]
 
-    found = existing_file(path, DataError)
-    with found.open("rb") as file:
+    file_path = existing_file(path, DataError)
+    with file_path.open("rb") as file:
         magic = file.read(6)
     if magic.startswith(GZIP):
         raise DataError(f"{path} is packed by gzip", hint="unpack it with gunzip: npz is packed as it is")
@@ -147,13 +147,13 @@ def _npz_arrays(path: str | Path) -> dict[str, Callable[[], np.ndarray]]:
         raise DataError(
             f"{path} is one array, without labels", hint="numpy.savez(path, x=samples, y=labels) writes both"
         )
-    with _unreadable(path), found.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+    with _npz_errors(path), file_path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         return {name: partial(read, name) for name in arrays.files}
 
 
 @contextmanager
-def _unreadable(path: str | Path) -> Iterator[None]:
+def _npz_errors(path: str | Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # a damaged archive raises whatever its part of the library likes
+    except Exception as error:  # damaged archives raise various exceptions
         raise DataError(f"{path} cannot be read: {error}", hint="write it with numpy.savez, without objects") from error

@@ -1,4 +1,4 @@
-"""Class labels, checked in one place: whole numbers or words, none missing, and classes rather than quantities."""
+"""Validation of class labels: integers or words, none missing, and classes rather than quantities."""
 
 import math
 import re
@@ -10,19 +10,19 @@ import numpy as np
 from jaxgossip.core.errors import DataError
 
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})
-"""Words, in lower case, that files have for a value that is not there; "None" besides, Python's own."""
+"""Lower-case words that stand for a missing value in files; "None", as Python writes it, is one as well."""
 FEW_SAMPLES = 10
-"""Labels of fewer samples than these are classes, whatever they are."""
+"""With fewer samples than this, labels are always taken as classes."""
 FEW_CLASSES = 20
-"""So many different labels are classes, if samples have two each on average."""
+"""Up to this many distinct labels are classes, if there are two samples per label on average."""
 SINGLE_SHARE = 0.1
-"""Of more whole numbers, a quantity has at least this share that occurs only once."""
+"""With more distinct integers, a quantity has at least this share that occurs only once,"""
 RECURRING = 10
-"""Or it leaves out numbers in between, and half of those that occur do so fewer times than this."""
+"""or has gaps between its values, with a median count below this."""
 LARGEST_EXACT = 2**53
-"""Whole numbers below it are exact in float64, as they have to be where numbers are read as such."""
+"""Integers below it are exact in float64, in which labels are parsed."""
 LARGEST = float(np.finfo(np.float32).max)
-"""The largest number that a feature can be."""
+"""Largest magnitude of a feature."""
 
 KINDS = "labels are integers or strings"
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -31,12 +31,12 @@ type Place = Callable[[int], str]
 
 
 def is_missing(word: str) -> bool:
-    """Say whether a word stands for a value that is not there."""
+    """Return whether a word stands for a missing value."""
     return word.strip().casefold() in MISSING or word.strip() == "None"
 
 
 def number_of(word: str) -> float | None:
-    """Return a number as files write it, infinite and NaN too; None if it is none."""
+    """Return the number that a word stands for, infinity and NaN included; None if it is not a number."""
     try:
         return None if "_" in word else float(word)
     except ValueError:
@@ -44,16 +44,16 @@ def number_of(word: str) -> float | None:
 
 
 def class_labels(name: str, values: Any, place: Place | None = None) -> np.ndarray:
-    """Return labels as (m,) int64 or as (m,) strings.
+    """Return labels as (m,) int64 or (m,) strings.
 
     Args:
-        name: what messages call the data.
-        values: (m,) integers, whole floats, booleans or strings.
-        place: says where the label of a row stands; by default "name: the label of row 3 (counted from 0)".
+        name: name of the data in messages.
+        values: (m,) integers, integral floats, booleans or strings.
+        place: row -> description of its label's place; by default "name: the label of row 3 (counted from 0)".
 
     Raises:
-        DataError: another shape or type, or a label that is missing, infinite, a fraction or too large; the first such row
-            is named.
+        DataError: a wrong shape or type, or a label that is missing, infinite, fractional or too large; the message names the
+            first such row.
     """
     where = place or (lambda row: f"{name}: the label of row {row} (counted from 0)")
     if np.ma.is_masked(values):
@@ -66,16 +66,16 @@ def class_labels(name: str, values: Any, place: Place | None = None) -> np.ndarr
         raise DataError(f"{name}: labels differ in shape", hint="one label a sample") from error
     if y.ndim != 1:
         columns = y.ndim == 2 and y.shape[1] > 0
-        way_out = ": y.ravel()" if columns and y.shape[1] == 1 else ": y.argmax(1), if a row marks its class"
-        raise DataError(f"{name}: labels of shape {y.shape}", hint="one label a sample" + way_out * columns)
+        suggestion = ": y.ravel()" if columns and y.shape[1] == 1 else ": y.argmax(1), if a row marks its class"
+        raise DataError(f"{name}: labels of shape {y.shape}", hint="one label a sample" + suggestion * columns)
     if y.dtype.kind == "O":
-        y = _of_objects(name, y, where)
+        y = _labels_of_objects(name, y, where)
     if y.dtype.kind in "UT":
         words = y.astype(str)
         _refuse_missing([row for row, word in enumerate(words.tolist()) if is_missing(word)], words, where)
         return words
     if y.dtype.kind == "f":
-        return _of_floats(name, y, where)
+        return _labels_of_floats(name, y, where)
     if y.dtype.kind not in "biu":
         raise DataError(f"{name}: labels are of type {y.dtype}", hint=KINDS)
     if y.dtype.kind == "u" and y.size and int(y.max()) >= 2**63:
@@ -84,12 +84,12 @@ def class_labels(name: str, values: Any, place: Place | None = None) -> np.ndarr
 
 
 def labels_of_words(name: str, words: Sequence[str], place: Place) -> np.ndarray:
-    """Return labels of a file as numbers if all of them are, so that 10 comes after 9; as strings otherwise.
+    """Return a file's labels as numbers if all of them are, so that 10 comes after 9; otherwise as strings.
 
     Args:
-        name: what messages call the data.
-        words: the labels as the file has them.
-        place: says where the label of a row stands.
+        name: name of the data in messages.
+        words: the labels as written in the file.
+        place: row -> description of its label's place.
 
     Raises:
         DataError: as ``class_labels`` does.
@@ -107,12 +107,12 @@ def labels_of_words(name: str, words: Sequence[str], place: Place) -> np.ndarray
 
 
 def check_classes(name: str, y: np.ndarray, hint: str = "") -> None:
-    """Raise DataError unless labels name classes: at least two, and not a quantity to be predicted.
+    """Raise DataError unless labels are classes: at least two, and not a quantity to be predicted.
 
     Args:
-        name: what messages call the data.
-        y: (m,) labels, those of the test set too.
-        hint: a further way out.
+        name: name of the data in messages.
+        y: (m,) labels, including those of the test set.
+        hint: a further hint.
     """
     classes, counts = np.unique(y, return_counts=True)
     more = f"; {hint}" if hint else ""
@@ -131,17 +131,17 @@ def check_classes(name: str, y: np.ndarray, hint: str = "") -> None:
         else gaps and 2 * classes.size > y.size
     )
     if y.size >= FEW_SAMPLES and (many or singles == y.size):
-        raise _quantity(name, classes.size, y.size, more)
+        raise _quantity_error(name, classes.size, y.size, more)
 
 
 def shortened(word: str) -> str:
-    """Return a word as messages show it: its first letters if it is long."""
+    """Return a word for a message, truncated if it is long."""
     return word if len(word) <= 40 else word[:37] + "…"
 
 
-def _of_objects(name: str, y: np.ndarray, where: Place) -> np.ndarray:
+def _labels_of_objects(name: str, y: np.ndarray, where: Place) -> np.ndarray:
     rows = y.tolist()
-    missing = [row for row, value in enumerate(rows) if _is_nothing(value)]
+    missing = [row for row, value in enumerate(rows) if _is_missing_value(value)]
     _refuse_missing(missing, [str(value) for value in rows] if missing else (), where)
     strings = [isinstance(value, str) for value in rows]
     if all(strings):
@@ -156,17 +156,17 @@ def _of_objects(name: str, y: np.ndarray, where: Place) -> np.ndarray:
     raise DataError(f"{name}: labels are of type {y.dtype}", hint=KINDS)
 
 
-def _is_nothing(value: Any) -> bool:
+def _is_missing_value(value: Any) -> bool:
     if isinstance(value, float):
         return math.isnan(value)
-    return value is None or type(value).__name__ in ("NAType", "NaTType")  # of pandas, which need not be installed
+    return value is None or type(value).__name__ in ("NAType", "NaTType")  # pandas types, without importing pandas
 
 
-def _of_floats(name: str, y: np.ndarray, where: Place) -> np.ndarray:
+def _labels_of_floats(name: str, y: np.ndarray, where: Place) -> np.ndarray:
     _refuse_missing(np.flatnonzero(np.isnan(y)).tolist(), y, where)
     fraction = np.isfinite(y) & (y != np.round(y))
     if fraction.any() and (different := np.unique(y).size) > FEW_CLASSES:
-        raise _quantity(name, different, y.size, "")
+        raise _quantity_error(name, different, y.size, "")
     wrong = fraction | ~(np.abs(y) < LARGEST_EXACT)
     if wrong.any():
         row = int(wrong.argmax())
@@ -174,7 +174,7 @@ def _of_floats(name: str, y: np.ndarray, where: Place) -> np.ndarray:
     return y.astype(np.int64)
 
 
-def _quantity(name: str, different: int, samples: int, more: str) -> DataError:
+def _quantity_error(name: str, different: int, samples: int, more: str) -> DataError:
     return DataError(
         f"{name}: the labels look like a quantity, not classes: {different:,} different numbers in {samples:,} samples",
         hint="classes are learnt here: sort the numbers into bins first (numpy.digitize), or write words (c17) if each is a "
@@ -185,7 +185,7 @@ def _quantity(name: str, different: int, samples: int, more: str) -> DataError:
 def _refuse_missing(rows: Sequence[int], values: Any, where: Place) -> None:
     if rows:
         first = "" if values is None else str(values[rows[0]])
-        told = f" ({first!r})" if first else ""
+        value = f" ({first!r})" if first else ""
         others = f", as are {len(rows) - 1:,} more" if len(rows) > 1 else ""
         hint = "leave out samples without a label; if it is a class, give it another name"
-        raise DataError(f"{where(rows[0])} is missing{told}{others}", hint=hint)
+        raise DataError(f"{where(rows[0])} is missing{value}{others}", hint=hint)

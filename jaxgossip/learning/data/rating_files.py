@@ -1,4 +1,4 @@
-"""Ratings from the user's own files, MovieLens' among them: a user, an item and a rating a line, in any order."""
+"""Ratings from the user's files, such as MovieLens: a user, an item and a rating per line, in any order."""
 
 import re
 from collections.abc import Sequence
@@ -12,19 +12,19 @@ from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
 from jaxgossip.learning.data.fields import Fields, read_fields
 from jaxgossip.learning.data.labels import is_missing, number_of, shortened
-from jaxgossip.learning.data.rating_columns import ROLES, columns_of
+from jaxgossip.learning.data.rating_columns import ROLES, resolve_columns
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 
 
 class RatingFile(NamedTuple):
-    """What a file of ratings holds, user after user, each in the order of the file.
+    """The ratings of a file, sorted by user, and for each user in the order of the file.
 
     Attributes:
-        user: (m,) numbers of users, ascending.
-        item: (m,) numbers of items.
+        user: (m,) user numbers, ascending.
+        item: (m,) item numbers.
         rating: (m,) ratings.
-        notes: how the file was understood.
+        notes: how the file was read.
     """
 
     user: Int32[np.ndarray, " m"]
@@ -41,31 +41,31 @@ def read_ratings(
     delimiter: str | None = None,
     duplicates: Literal["refuse", "last", "mean"] = "refuse",
 ) -> RatingFile:
-    """Read ratings, one a line, with or without a line of names at the top.
+    """Read ratings, one per line, with or without a header.
 
-    Users and items are numbered in the order of their names, of their numbers if all are whole.
+    Users and items are numbered in the order of their names, or numerically if all names are integers.
 
     Args:
-        path: the file, in UTF-8, packed by gzip or not.
-        columns: "user", "item", "rating" in the order of the file's columns, "_" for one that is not needed; those after
-            the last are not. None goes by the names in the first line, or takes user, item and rating in this order.
-        delimiter: what separates fields, one character or "::", a blank for any number of blanks; None finds it.
-        duplicates: what becomes of several ratings that one user gives to one item: they are refused, the last of them
-            counts, or their mean.
+        path: the file, UTF-8 text, optionally compressed with gzip.
+        columns: "user", "item" and "rating" in the order of the file's columns, with "_" for columns to skip; further columns
+            are ignored. None infers them from the names in the first line, or takes user, item and rating in this order.
+        delimiter: field separator, one character or "::", or a blank for any number of blanks; None detects it.
+        duplicates: how to treat several ratings of one item by one user: "refuse" raises an error, "last" keeps the last,
+            "mean" averages them.
 
     Raises:
-        DataError: no such file, no ratings in it, a line of another length, columns of which nobody can tell what they
-            hold, a rating that is not a finite number, no user or item, or a pair that is rated again.
+        DataError: a missing file or one without ratings, lines of different lengths, columns whose roles cannot be inferred, a
+            rating that is not a finite number, a missing user or item, or a duplicate.
     """
     fields = read_fields(path, delimiter)
-    places, named = columns_of(fields, columns)
+    places, named = resolve_columns(fields, columns)
     fields = Fields(fields.path, fields.separator, fields.lines[named:], fields.rows[named:], fields.comments)
     if not fields.rows:
         raise DataError(f"{path} holds no ratings", hint="write user, item and rating a line")
     users, items = (_words(fields, places, role) for role in ("user", "item"))
     rating = _ratings(fields, places)
     user, item = _numbered(users), _numbered(items)
-    kept, rating, told = _once(
+    kept, rating, remark = _merge_duplicates(
         fields, (users, items), user.astype(np.int64) * (int(item.max()) + 1) + item, rating, duplicates
     )
     by_user = np.argsort(user[kept], kind="stable")
@@ -73,7 +73,7 @@ def read_ratings(
         f"fields separated by {fields.separator_name}, "
         + ("the first line names the columns" if named else "no line of names")
     ]
-    notes.append(", ".join(f"{role}: column {places[role]}" for role in ROLES) + told)
+    notes.append(", ".join(f"{role}: column {places[role]}" for role in ROLES) + remark)
     return RatingFile(user[kept][by_user], item[kept][by_user], rating[by_user], tuple(notes))
 
 
@@ -81,14 +81,14 @@ def _words(fields: Fields, places: dict[str, int], role: str) -> list[str]:
     words = [row[places[role]] for row in fields.rows]
     for line, word in zip(fields.lines, words, strict=True):
         if is_missing(word):
-            told = f"the {role} is missing" + (f" ('{word}')" if word else "")
+            problem = f"the {role} is missing" + (f" ('{word}')" if word else "")
             hint = f"leave out the line; if the {role} is called so, give it another name"
-            raise DataError(f"{fields.path}, line {line}: {told}", hint=hint)
+            raise DataError(f"{fields.path}, line {line}: {problem}", hint=hint)
     return words
 
 
 def _ratings(fields: Fields, places: dict[str, int]) -> Float64[np.ndarray, " m"]:
-    found = []
+    ratings = []
     for line, row in zip(fields.lines, fields.rows, strict=True):
         word = row[places["rating"]]
         number = number_of(word)
@@ -97,8 +97,8 @@ def _ratings(fields: Fields, places: dict[str, int]) -> Float64[np.ndarray, " m"
             raise DataError(
                 f"{fields.path}, line {line}: the rating '{shortened(word)}' is not a finite number", hint=hint
             )
-        found.append(number)
-    return np.array(found)
+        ratings.append(number)
+    return np.array(ratings)
 
 
 def _numbered(names: list[str]) -> Int32[np.ndarray, " m"]:
@@ -107,14 +107,14 @@ def _numbered(names: list[str]) -> Int32[np.ndarray, " m"]:
     return np.unique(values, return_inverse=True)[1].astype(np.int32)
 
 
-def _once(
+def _merge_duplicates(
     fields: Fields,
     names: tuple[list[str], list[str]],
     pairs: Int64[np.ndarray, " m"],
     rating: Float64[np.ndarray, " m"],
     duplicates: str,
 ) -> tuple[Int64[np.ndarray, " k"], Float64[np.ndarray, " k"], str]:
-    """Return which lines stay, one of each pair in the order of the file, their ratings, and what is said of it."""
+    """Return the lines that are kept, one for each pair in the order of the file, their ratings, and a remark for notes."""
     _, first, group, counts = np.unique(pairs, return_index=True, return_inverse=True, return_counts=True)
     again = pairs.size - first.size
     if not again:

@@ -1,4 +1,4 @@
-"""Sparse text files of svmlight and LIBSVM: a label and the features that are not zero, a sample a line."""
+"""Sparse text files of svmlight and LIBSVM: a label and the non-zero features of one sample per line."""
 
 import io
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from jaxgossip.learning.data.arrays import Dataset, from_arrays
 from jaxgossip.learning.data.labels import LARGEST, check_classes, labels_of_words, number_of, shortened
 
 MAX_DENSE_BYTES = 2**34
-"""A sparse file is held densely, up to this size."""
+"""Largest size of the dense table that a sparse file is read into."""
 
 _PAIRS = "write label number:value number:value …, values finite"
 
@@ -28,22 +28,21 @@ def read_svmlight(
     standardize: bool = True,
     rng: np.random.Generator | int = 0,
 ) -> Dataset:
-    """Read a sparse file of svmlight or LIBSVM, ``label number:value …`` a line, into a dense table.
+    """Read a sparse file of svmlight or LIBSVM, with ``label number:value …`` on each line, into a dense table.
 
-    What follows # is a comment; ``qid:7`` after a label is left out. ``notes`` of the data set say how the file was
-    understood.
+    Text after # is a comment; ``qid:7`` after a label is ignored. ``notes`` of the data set say how the file was read.
 
     Args:
-        path: the file, in UTF-8, packed by gzip or not.
-        features: numbers a sample; the largest that occurs if left out.
-        zero_based: whether features count from 0 instead of 1; left out, they do if there is a feature 0.
+        path: the file, UTF-8 text, optionally compressed with gzip.
+        features: number of features per sample; by default the largest that occurs.
+        zero_based: whether features are numbered from 0 instead of 1; by default, they are if there is a feature 0.
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: no such file, a malformed line, a label that is missing, a feature out of range, or a table too large to
-            be held densely.
+        DataError: a missing file, a malformed line, a missing label, a feature out of range, or a table too large to be stored
+            densely.
     """
     labels: list[str] = []
     lines: list[int] = []
@@ -94,7 +93,7 @@ def read_svmlight(
 
 
 def is_svmlight(line: str) -> bool:
-    """Say whether a line reads like one of svmlight: number:value pairs after a label, or alone."""
+    """Return whether a line looks like svmlight: number:value pairs, after a label or alone."""
     words = line.partition("#")[0].split()
     pairs = [word for word in words[1:] or words if word.count(":") == 1]
     return (

@@ -1,4 +1,4 @@
-"""Tables of samples from text files: which line names the columns, which column holds labels, what is left out."""
+"""Tables of samples from text files: header, label column and columns to leave out."""
 
 import difflib
 from collections import Counter
@@ -26,11 +26,11 @@ from jaxgossip.learning.data.labels import (
 )
 
 LABEL_NAMES = frozenset({"label", "labels", "class", "target"})
-"""A column of such a name holds the labels, if nothing else is said and no other has one."""
-FEW_NAMES = 20
-"""So many names of columns are all told."""
-COUNTED = 10
-"""A column of so many lines that counts them is no feature; fewer may count by chance."""
+"""A column of this name holds the labels by default, if it is the only one."""
+MAX_LISTED_NAMES = 20
+"""Up to this many column names are all listed."""
+MIN_COUNTED_LINES = 10
+"""With at least this many lines, a column that counts them is not a feature; fewer may count by chance."""
 
 
 @guarded
@@ -45,31 +45,31 @@ def read_csv(
     standardize: bool = True,
     rng: np.random.Generator | int = 0,
 ) -> Dataset:
-    """Read a table with one sample a line; labels may be integers or text, all other columns are numbers.
+    """Read a table with one sample per line; labels may be integers or text, all other columns are numbers.
 
-    Blank lines, lines that begin with # and an empty last column are left out. ``notes`` of the data set say how the
-    file was understood.
+    Blank lines, lines that begin with # and empty last columns are left out. ``notes`` of the data set say how the file
+    was read.
 
     Args:
-        path: the file, in UTF-8, packed by gzip or not.
-        header: whether the first line names the columns; left out, it does unless its features are numbers.
-        label_column: the column of labels, by its name or its number from 0; negative numbers count from the end. Left
-            out, the one called label, class or target, else the last.
-        drop: columns that are no features, by name or number. Left out, a first column without a name goes that numbers
-            or names the lines.
-        delimiter: what separates fields, one character or "::", a blank for any number of blanks; left out, it is found.
+        path: the file, UTF-8 text, optionally compressed with gzip.
+        header: whether the first line names the columns; by default, it does unless its features are numbers.
+        label_column: the column of labels, by name or by number from 0, where negative numbers count from the end; by default
+            the one called label, class or target, else the last.
+        drop: columns that are not features, by name or number; by default, an unnamed first column that numbers or names the
+            lines.
+        delimiter: field separator, one character or "::", or a blank for any number of blanks; detected by default.
         test_fraction: fraction of samples kept as the common test set.
-        standardize: bring each feature to mean 0 and deviation 1.
-        rng: shuffles samples before they are split; an int is a seed.
+        standardize: scale each feature to mean 0 and standard deviation 1.
+        rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: no such file or column, a line of another length, a first line that may be names or numbers, columns of
-            one name or without any, a label that is missing or a quantity, or a feature that is not a finite number.
+        DataError: a missing file or column, lines of different lengths, an ambiguous first line, columns without a name or with
+            the same name, a label that is missing or a quantity, or a feature that is not a finite number.
     """
     table = _table(read_fields(path, delimiter), header, label_column)
     label = _label(table, label_column)
-    left, notes = _left_out(table, label, drop)
-    features = [column for column in range(len(table.names)) if column != label and column not in left]
+    dropped, notes = _dropped_columns(table, label, drop)
+    features = [column for column in range(len(table.names)) if column != label and column not in dropped]
     if not features:
         raise DataError(f"{path}: no column of features remains", hint="label_column and drop take all there are")
     x = _numbers(table, features)
@@ -77,22 +77,22 @@ def read_csv(
     y = labels_of_words(table.path, words, lambda row: f"{table.path}, line {table.lines[row]}: the label")
     check_classes(table.path, y, _other_label(table, label))
     return from_arrays(
-        x, y, name=table.path, notes=[*table.notes, f"labels: column {table.counted(label)}", *notes],
+        x, y, name=table.path, notes=[*table.notes, f"labels: column {table.counted_name(label)}", *notes],
         test_fraction=test_fraction, standardize=standardize, rng=rng,
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Samples as they stand in the file.
+    """The samples of a file, as text.
 
     Attributes:
         path: the file.
-        lines: the number of each line, from 1.
+        lines: line number of each row, from 1.
         rows: the fields of each sample, all of one length.
-        names: of the columns; their numbers without a header.
-        header: whether the file names them.
-        notes: how the file was understood.
+        names: names of the columns; their numbers without a header.
+        header: whether the file has a header.
+        notes: how the file was read.
     """
 
     path: str
@@ -105,17 +105,17 @@ class _Table:
     def column(self, number: int) -> list[str]:
         return [row[number] for row in self.rows]
 
-    def told(self, number: int) -> str:
-        """Return a column as messages call it."""
+    def display_name(self, number: int) -> str:
+        """Return the name of a column in messages."""
         return f"'{self.names[number]}'" if self.header and self.names[number] else str(number)
 
-    def counted(self, number: int) -> str:
-        """Return a column as messages call it, and how its number counts where it has no name."""
-        told = self.told(number)
-        return f"{told}, counted from 0" if told.isdecimal() else told
+    def counted_name(self, number: int) -> str:
+        """Return the name of a column in messages, and how it is counted if it is a number."""
+        name = self.display_name(number)
+        return f"{name}, counted from 0" if name.isdecimal() else name
 
-    def given(self, number: int) -> str:
-        """Return a column as a configuration gives it."""
+    def config_value(self, number: int) -> str:
+        """Return a column as a value of a configuration."""
         return f'"{self.names[number]}"' if self.header and self.names[number] else str(number)
 
 
@@ -124,7 +124,7 @@ def _table(fields: Fields, header: bool | None, label_column: int | str | None) 
     notes = []
     if fields.comments:
         notes.append(f"left out: {fields.comments:,} lines that begin with #")
-    rows, named = _of_one_length(fields, header)
+    rows, named = _rows_of_one_length(fields, header)
     empty = 0
     while len(rows[0]) > 2 and _is_empty(rows):
         rows, empty = [row[:-1] for row in rows], empty + 1
@@ -137,7 +137,7 @@ def _table(fields: Fields, header: bool | None, label_column: int | str | None) 
     if header is None:
         label = label_column if isinstance(label_column, int) and -width <= label_column < width else -1
         header = named or label_column in rows[0] or has_header(path, rows, label % width)
-    notes.insert(0, fields.told(header=header))
+    notes.insert(0, fields.description(header=header))
     names = rows[0] if header else [str(number) for number in range(width)]
     if header:
         rows, lines = rows[1:], lines[1:]
@@ -147,8 +147,8 @@ def _table(fields: Fields, header: bool | None, label_column: int | str | None) 
     return _Table(path, lines, rows, names, header, notes)
 
 
-def _of_one_length(fields: Fields, header: bool | None) -> tuple[list[list[str]], bool]:
-    """Return the rows, and whether the first one must hold names: it is one shorter where the lines have names too."""
+def _rows_of_one_length(fields: Fields, header: bool | None) -> tuple[list[list[str]], bool]:
+    """Return the rows, and whether the first must be a header: it is one field shorter if lines have names as well."""
     rows = fields.rows
     first, others = rows[0], rows[1:]
     words = header is not False and (header or all(number_of(word) is None for word in first))
@@ -161,17 +161,19 @@ def _of_one_length(fields: Fields, header: bool | None) -> tuple[list[list[str]]
     hint = f"fields are separated by {fields.separator_name}; quote a field that holds one"
     widths = {len(row) for row in others}
     if len(others) > 1 and len(widths) == 1 and widths != {len(first)}:
-        told = f"{len(rows[0])} fields, and {widths.pop()} in all lines below"
-        raise DataError(f"{fields.path}, line {fields.lines[0]}: {told}", hint=f"remove it if it is no sample; {hint}")
+        lengths = f"{len(rows[0])} fields, and {widths.pop()} in all lines below"
+        raise DataError(
+            f"{fields.path}, line {fields.lines[0]}: {lengths}", hint=f"remove it if it is no sample; {hint}"
+        )
     for line, row in zip(fields.lines[1:], others, strict=True):
         if len(row) != len(first):
-            told = f"{len(row)} fields, not {len(first)} as in line {fields.lines[0]}"
-            raise DataError(f"{fields.path}, line {line}: {told}", hint=hint)
+            lengths = f"{len(row)} fields, not {len(first)} as in line {fields.lines[0]}"
+            raise DataError(f"{fields.path}, line {line}: {lengths}", hint=hint)
     return [first, *others], shorter
 
 
 def _is_empty(rows: list[list[str]]) -> bool:
-    """Say whether the last column is empty, and has at most a name that was made for having none."""
+    """Return whether the last column is empty, with no name but one generated for unnamed columns."""
     first, *others = (row[-1] for row in rows)
     return not any(others) and (not first or (first.startswith("Unnamed:") and bool(others)))
 
@@ -205,49 +207,51 @@ def _column(table: _Table, wanted: int | str, key: str) -> int:
 
 
 def _nearest(wanted: str, names: Sequence[str]) -> str:
-    """Return a hint at the columns that are called alike, at all if they are few."""
+    """Return a hint at column names like ``wanted``, and at all names if they are few."""
     called = [name for name in names if name]
-    if len(called) <= FEW_NAMES:
+    if len(called) <= MAX_LISTED_NAMES:
         return nearest(wanted, called)
     close = difflib.get_close_matches(wanted, called, n=3, cutoff=0.5)
     guess = f"did you mean '{"', '".join(close)}'? " if close else ""
     return f"{guess}there are {len(called):,}: {', '.join(called[:3])}, … {called[-1]}"
 
 
-def _left_out(table: _Table, label: int, drop: Sequence[int | str] | None) -> tuple[set[int], list[str]]:
-    """Return columns that are no features, and what is said of them."""
-    left = {_column(table, one, "drop") for one in drop or ()}
-    notes = [f"left out: column {table.told(number)}" for number in sorted(left)]
+def _dropped_columns(table: _Table, label: int, drop: Sequence[int | str] | None) -> tuple[set[int], list[str]]:
+    """Return the columns that are not features, and notes about them."""
+    dropped = {_column(table, column, "drop") for column in drop or ()}
+    notes = [f"left out: column {table.display_name(number)}" for number in sorted(dropped)]
     for number in range(len(table.names)):
-        if number in {label, *left}:
+        if number in {label, *dropped}:
             continue
         nameless, counts = not table.names[number] or table.names[number].startswith("Unnamed:"), _counts(table, number)
         if table.header and nameless:
             if drop is None and number == 0 and _names_lines(table):
-                left.add(number)
+                dropped.add(number)
                 notes.append(f"left out: column {number}, which has no name and numbers or names the lines")
             else:
                 hint = f"name it in the first line, or leave it out: drop = [{number}]"
                 raise DataError(f"{table.path}: column {number} has no name of its own", hint=hint)
         elif counts and number == 0 and not table.header and drop is None and len(table.names) > 2:
-            left.add(number)
+            dropped.add(number)
             notes.append("left out: column 0, which counts the lines (drop = [] keeps it)")
         elif counts and table.header:
-            way_out = f"drop = [{table.given(number)}] leaves it out"
-            notes.append(f"column {table.told(number)} counts the lines, and is taken as a feature: {way_out}")
-    return left, notes
+            suggestion = f"drop = [{table.config_value(number)}] leaves it out"
+            notes.append(
+                f"column {table.display_name(number)} counts the lines, and is taken as a feature: {suggestion}"
+            )
+    return dropped, notes
 
 
 def _counts(table: _Table, number: int) -> bool:
-    """Say whether a column counts the lines, from 0 or 1."""
+    """Return whether a column counts the lines, from 0 or 1."""
     column = table.column(number)
-    if len(column) < COUNTED or column[0] not in ("0", "1"):
+    if len(column) < MIN_COUNTED_LINES or column[0] not in ("0", "1"):
         return False
     return all(word == str(count) for count, word in enumerate(column, start=int(column[0])))
 
 
 def _names_lines(table: _Table) -> bool:
-    """Say whether the first column holds whole numbers or words, all of them different."""
+    """Return whether the first column holds distinct integers or distinct words."""
     column = table.column(0)
     return len(set(column)) == len(column) and (
         all(word.isdecimal() for word in column) or all(number_of(word) is None for word in column)
@@ -260,7 +264,7 @@ def _numbers(table: _Table, features: list[int]) -> Float64[np.ndarray, "m d"]:
         x = np.array(picked, np.float64)
     except ValueError:
         raise _not_a_number(table, features) from None
-    with np.errstate(over="ignore"):  # what is too large for float32 is told
+    with np.errstate(over="ignore"):  # values too large for float32 are reported below
         finite = np.isfinite(x.astype(np.float32)).all()
     if not finite or any("_" in "".join(row) for row in picked):
         raise _not_a_number(table, features)
@@ -268,7 +272,7 @@ def _numbers(table: _Table, features: list[int]) -> Float64[np.ndarray, "m d"]:
 
 
 def _not_a_number(table: _Table, features: list[int]) -> DataError:
-    """Return what is to be told of the first field that is not a finite number."""
+    """Return the error about the first field that is not a finite number."""
     missing = [
         (row, column) for row, fields in enumerate(table.rows) for column in features if is_missing(fields[column])
     ]
@@ -279,18 +283,18 @@ def _not_a_number(table: _Table, features: list[int]) -> DataError:
             place = f"{table.path}, line {table.lines[row]}, column '{table.names[column]}'"
             if is_missing(word):
                 more = f", as are {len(missing) - 1:,} more" if len(missing) > 1 else ""
-                told = f"the value is missing ('{word}')" if word else "the field is empty"
+                problem = f"the value is missing ('{word}')" if word else "the field is empty"
                 columns = sorted({column for _, column in missing})
-                some = ", ".join(table.given(column) for column in columns[:3]) + ", …" * (len(columns) > 3)
-                hint = f"fill what is missing, or leave out its lines, or its columns: drop = [{some}]"
-                return DataError(f"{place}: {told}{more}", hint=hint)
+                listed = ", ".join(table.config_value(column) for column in columns[:3]) + ", …" * (len(columns) > 3)
+                hint = f"fill what is missing, or leave out its lines, or its columns: drop = [{listed}]"
+                return DataError(f"{place}: {problem}{more}", hint=hint)
             if number is None or not abs(number) <= LARGEST:
-                hint = _way_out(table, row, column, word, number)
+                hint = _not_a_number_hint(table, row, column, word, number)
                 return DataError(f"{place}: '{shortened(word)}' is not a finite number", hint=hint)
-    raise AssertionError  # pragma: no cover - called when there is one
+    raise AssertionError  # pragma: no cover - only called when there is one
 
 
-def _way_out(table: _Table, row: int, column: int, word: str, number: float | None) -> str:
+def _not_a_number_hint(table: _Table, row: int, column: int, word: str, number: float | None) -> str:
     if number is not None:
         return "features lie within ±3.4e38, the range of float32"
     if number_of(word.replace(",", ".")) is not None:
@@ -300,16 +304,17 @@ def _way_out(table: _Table, row: int, column: int, word: str, number: float | No
             f"header = true if the first line names the columns; label_column = {column} if it holds the labels; "
             f"drop = [{column}] leaves it out"
         )
-    given = table.given(column)
-    return f"which column holds labels? see label_column; drop = [{given}] leaves this one out"
+    name = table.config_value(column)
+    return f"which column holds labels? see label_column; drop = [{name}] leaves this one out"
 
 
 def _other_label(table: _Table, label: int) -> str:
-    """Return a hint at the first column, if it looks like one of labels."""
+    """Return a hint at the other end's column, if it looks like labels."""
     other = 0 if label else len(table.names) - 1
     different = len(set(table.column(other)))
     if not 2 <= different <= min(FEW_CLASSES, len(table.rows) // 2):
         return ""
     return (
-        f"or are the labels in column {table.told(other)}, of {different} values? label_column = {table.given(other)}"
+        f"or are the labels in column {table.display_name(other)}, of {different} values? "
+        f"label_column = {table.config_value(other)}"
     )

@@ -1,4 +1,4 @@
-"""Models of one node: the contract, the named ones, and those made of two functions."""
+"""Models that nodes train: the interface, registered models, and models built from two functions."""
 
 from jaxgossip.core.registry import Registry
 from jaxgossip.learning.models.builders import adaline as adaline
@@ -19,4 +19,4 @@ from jaxgossip.learning.models.model import squared_loss as squared_loss
 from jaxgossip.learning.models.naive_bayes import naive_bayes as naive_bayes
 
 MODELS = Registry("model", [logistic, pegasos, adaline, softmax, mlp, cnn, kmeans, naive_bayes])
-"""What ``learning.model`` can name."""
+"""Models that ``learning.model`` can name."""

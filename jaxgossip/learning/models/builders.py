@@ -1,6 +1,6 @@
-"""The models that a configuration can name.
+"""Builders of the models that a configuration can name.
 
-A builder is told the shape of a sample and the number of classes; everything else are its options.
+A builder takes the shape of a sample and the number of classes; its other parameters are options of the model.
 """
 
 import itertools
@@ -29,7 +29,7 @@ def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: fl
     """Logistic regression for two classes: s = ⟨w, x⟩ + b, loss log(1 + exp(−y s)).
 
     Args:
-        input_shape: shape of a sample; flattened.
+        input_shape: shape of a sample, which is flattened.
         n_classes: must be two.
         regularization: weight of ‖(w, b)‖²/2.
 
@@ -41,13 +41,13 @@ def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: fl
 
 @guarded
 def pegasos(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 1e-4) -> Model:
-    """Linear support vector machine for two classes: hinge loss; with optimizer 'pegasos' the Pegasos algorithm.
+    """Linear support vector machine for two classes: hinge loss; optimizer 'pegasos' makes it the Pegasos algorithm.
 
-    The bias is the weight of a constant feature, regularised like the rest. Shalev-Shwartz, Singer, Srebro and Cotter
+    The bias is the weight of a constant feature and is regularised like the rest. Shalev-Shwartz, Singer, Srebro and Cotter
     2011, "Pegasos: primal estimated sub-gradient solver for SVM".
 
     Args:
-        input_shape: shape of a sample; flattened.
+        input_shape: shape of a sample, which is flattened.
         n_classes: must be two.
         regularization: λ, weight of ‖(w, b)‖²/2.
 
@@ -63,8 +63,8 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
     size = _size(input_shape)
 
     def init(key: PRNGKey) -> PyTree:
-        del key  # a convex task: every start is as good
-        # One vector, bias last: a row is then the parameters as they are, with nothing to split or to join.
+        del key  # the task is convex, so any start will do
+        # One vector with the bias last: a row is then the parameters themselves, with nothing to split or join.
         return {"w": jnp.zeros(size + 1)}
 
     def prepare(x: Array) -> Array:
@@ -72,7 +72,7 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
         return jnp.concatenate([x, jnp.ones((x.shape[0], 1), x.dtype)], axis=1)
 
     def apply(params: PyTree, x: Array) -> Scores:
-        # One sample: a sum of products fuses with the gather of the sample, where a product of matrices stands alone.
+        # With one sample, a sum of products fuses with the gather of the sample, which a matrix product would not.
         return (x * params["w"]).sum(-1) if x.shape[0] == 1 else x @ params["w"]
 
     return from_functions(init, apply, loss, regularization, prepare)
@@ -80,14 +80,14 @@ def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, r
 
 @guarded
 def adaline(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
-    """Adaptive linear neuron for two classes: s = ⟨w, x⟩ + b, loss (s − y)²/2, y = ±1; a step is the delta rule.
+    """Adaptive linear neuron for two classes: s = ⟨w, x⟩ + b, loss (s − y)²/2, y = ±1; an SGD step is the delta rule.
 
         w ← w + α (y − s) x
 
-    Widrow and Hoff 1960, "Adaptive switching circuits". Steps are stable below 2/‖(x, 1)‖².
+    Widrow and Hoff 1960, "Adaptive switching circuits". Step sizes below 2/‖(x, 1)‖² are stable.
 
     Args:
-        input_shape: shape of a sample; flattened.
+        input_shape: shape of a sample, which is flattened.
         n_classes: must be two.
         regularization: weight of ‖(w, b)‖²/2.
 
@@ -99,10 +99,10 @@ def adaline(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
 
 @guarded
 def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: float = 0.0) -> Model:
-    """Softmax regression for any number of classes: scores = W x + b, cross entropy.
+    """Softmax regression for any number of classes: scores W x + b, cross-entropy loss.
 
     Args:
-        input_shape: shape of a sample; flattened.
+        input_shape: shape of a sample, which is flattened.
         n_classes: number of classes.
         regularization: weight of ‖params‖²/2.
     """
@@ -113,10 +113,10 @@ def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
 def mlp(
     input_shape: tuple[int, ...], n_classes: int, *, hidden: tuple[int, ...] = (32,), regularization: float = 0.0
 ) -> Model:
-    """Perceptron with hidden layers of rectified linear units, cross entropy.
+    """Multilayer perceptron with rectified linear units and cross-entropy loss.
 
     Args:
-        input_shape: shape of a sample; flattened.
+        input_shape: shape of a sample, which is flattened.
         n_classes: number of classes.
         hidden: width of each hidden layer.
         regularization: weight of ‖params‖²/2.
@@ -158,12 +158,12 @@ def cnn(
     Args:
         input_shape: (height, width), (height, width, colours), or the length of a flattened square image.
         n_classes: number of classes.
-        channels: feature maps of each convolution.
-        kernel: side of the kernels.
+        channels: number of feature maps of each convolution.
+        kernel: side length of the kernels.
         regularization: weight of ‖params‖²/2.
 
     Raises:
-        InputError: samples that are no images, or images too small for so many poolings.
+        InputError: samples that are not images, or images too small for this many poolings.
     """
     whole("cnn", "kernel", kernel, 1)
     height, width, colours = _image_shape(input_shape)
@@ -197,26 +197,26 @@ def cnn(
 
 
 def _dense_layer(key: PRNGKey, number: int, fan_in: int, fan_out: int, *, zero: bool = False) -> dict[str, Array]:
-    """Return weights (out, in) by He et al. 2015, or zeros where the task is convex, and zero biases."""
+    """Return weights (out, in) as in He et al. 2015, or zeros where the task is convex, and zero biases."""
     shape = (fan_out, fan_in)
     weights = jnp.zeros(shape) if zero else jnp.sqrt(2 / fan_in) * jax.random.normal(key, shape)
     return {f"w{number}": weights, f"b{number}": jnp.zeros(fan_out)}
 
 
 def _dense(params: PyTree, number: int, x: Float[Array, "in b"]) -> Float[Array, "out b"]:
-    """Return W x + b of layer ``number``, samples being columns.
+    """Return W x + b of layer ``number``, with samples as columns.
 
-    The gradient of W is then dy xᵀ, of a left factor whose rows are summed over: batched over nodes, XLA's CPU has a
-    fast product for that and a slow one for dWᵀ = x dyᵀ of samples in rows. And many samples fill vectors better than
-    few classes.
+    The gradient of W is then dy xᵀ, whose left factor has its rows summed over: batched over nodes, XLA on CPU has a fast
+    product for that, and a slow one for dWᵀ = x dyᵀ with samples as rows. Also, many samples fill vector registers better
+    than few classes.
     """
     return params[f"w{number}"] @ x + params[f"b{number}"][:, None]
 
 
 def _patches(x: Float[Array, "c h w b"], kernel: int) -> Float[Array, "k k c h w b"]:
-    """Return what each entry of a kernel meets, zeros around the image: convolution becomes a product of matrices.
+    """Return the pixels that each kernel entry meets, zero-padded: convolution becomes a matrix product.
 
-    A convolution with kernels of its own for each node is a grouped one, which XLA computes slowly on CPU.
+    A convolution with separate kernels for each node is a grouped one, which XLA computes slowly on CPU.
     """
     before = (kernel - 1) // 2
     around = (before, kernel - 1 - before)

@@ -1,7 +1,7 @@
-"""Online k-means: centroids that gossip, and how well clusters tell classes apart.
+"""Online k-means by gossip, and the agreement of its clusters with classes.
 
 Berta, Hegedűs and Ormándi 2014, "Lightning fast asynchronous distributed k-means clustering": each node moves the nearest
-centroid of a passing model towards its own sample, and models are merged centroid by centroid after these are matched.
+centroid of a received model towards its own sample, and models are merged centroid by centroid after matching these.
 """
 
 import math
@@ -25,14 +25,14 @@ def kmeans(input_shape: tuple[int, ...], n_classes: int, *, clusters: int = 2) -
 
         c ← c + α (x − c)
 
-    Labels are only used to measure: test_loss, and nmi, the normalised mutual information of clusters and classes. Starts
-    are standard normal, as standardised features are. Berta, Hegedűs and Ormándi 2014, "Lightning fast asynchronous
-    distributed k-means clustering".
+    Labels are used only for the metrics: test_loss, and nmi, the normalised mutual information of clusters and classes.
+    Initial centroids are standard normal, like standardised features. Berta, Hegedűs and Ormándi 2014, "Lightning fast
+    asynchronous distributed k-means clustering".
 
     Args:
-        input_shape: shape of a sample; flattened.
-        n_classes: number of classes that clusters are compared with.
-        clusters: k, number of centroids.
+        input_shape: shape of a sample, which is flattened.
+        n_classes: number of classes with which clusters are compared.
+        clusters: k, the number of centroids.
 
     Raises:
         InputError: fewer than two clusters.
@@ -52,19 +52,19 @@ def kmeans(input_shape: tuple[int, ...], n_classes: int, *, clusters: int = 2) -
         return -scores.max(1)
 
     def measures(scores: Scores, labels: Labels) -> Measured:
-        found = normalised_mutual_information(predict(scores), labels, clusters, n_classes, scores.dtype)
-        found = jnp.where(jnp.isnan(scores).any(), jnp.nan, found)  # a sample without a cluster is in no table
-        return {"nmi": found, "test_loss": loss(scores, labels).mean()}
+        nmi = normalised_mutual_information(predict(scores), labels, clusters, n_classes, scores.dtype)
+        nmi = jnp.where(jnp.isnan(scores).any(), jnp.nan, nmi)  # a sample without a cluster is in no table
+        return {"nmi": nmi, "test_loss": loss(scores, labels).mean()}
 
     def align(own: PyTree, heard: PyTree) -> PyTree:
-        return {"centroids": matched(own["centroids"], heard["centroids"])}
+        return {"centroids": match_centroids(own["centroids"], heard["centroids"])}
 
-    return Model(init, apply, loss, prepare=_flat, measures=measures, align=align)
+    return Model(init, apply, loss, prepare=_flatten, measures=measures, align=align)
 
 
-def matched(own: Centroids, heard: Centroids) -> Centroids:
-    """Return the heard centroids in that order in which Σ_k ‖own_k − heard_k‖² is the least: an optimal assignment."""
-    # ‖own‖² and ‖heard‖² add the same to every order.
+def match_centroids(own: Centroids, heard: Centroids) -> Centroids:
+    """Return the received centroids in the order that minimises Σ_k ‖own_k − heard_k‖²: an optimal assignment."""
+    # ‖own‖² and ‖heard‖² add the same constant for every order.
     by_own, of_heard = optax.assignment.hungarian_algorithm(-own @ heard.T)
     return jnp.zeros_like(heard).at[by_own].set(heard[of_heard])
 
@@ -72,29 +72,29 @@ def matched(own: Centroids, heard: Centroids) -> Centroids:
 def normalised_mutual_information(
     first: Int[Array, " t"], second: Int[Array, " t"], n_first: int, n_second: int, dtype: jnp.dtype
 ) -> Float[Array, ""]:
-    """Return 2 I(A; B) / (H(A) + H(B)) of two labellings of the same samples: 1 if one names the other, 0 if unrelated.
+    """Return 2 I(A; B) / (H(A) + H(B)) of two labellings of the same samples: 1 if equivalent, 0 if independent.
 
-    Where both have one label for all samples, 1.
+    It is 1 if both give all samples one label.
 
     Args:
-        first: labels 0..n_first-1 of the samples.
-        second: other labels 0..n_second-1 of them.
-        n_first: number of labels of the first kind.
-        n_second: of the second.
-        dtype: of the result.
+        first: (t,) labels 0..n_first-1 of the samples.
+        second: (t,) labels 0..n_second-1 of the same samples.
+        n_first: number of labels in the first labelling.
+        n_second: number of labels in the second.
+        dtype: dtype of the result.
     """
     rows, columns = (
         (labels == jnp.arange(n)[:, None]).astype(dtype) for labels, n in ((first, n_first), (second, n_second))
     )
     joint = rows @ columns.T / first.shape[0]
-    one, other, both = (_entropy(p) for p in (joint.sum(1), joint.sum(0), joint))
-    total = one + other
-    return jnp.where(total > 0, 2 * jnp.maximum(total - both, 0) / jnp.where(total > 0, total, 1), 1)
+    first_entropy, second_entropy, joint_entropy = (_entropy(p) for p in (joint.sum(1), joint.sum(0), joint))
+    total = first_entropy + second_entropy
+    return jnp.where(total > 0, 2 * jnp.maximum(total - joint_entropy, 0) / jnp.where(total > 0, total, 1), 1)
 
 
 def _entropy(p: Float[Array, "..."]) -> Float[Array, ""]:
     return -jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0).sum()
 
 
-def _flat(x: Array) -> Array:
+def _flatten(x: Array) -> Array:
     return x.reshape(x.shape[0], -1)

@@ -1,4 +1,4 @@
-"""How a model's parameters stand in a row: shared columns first, private ones last."""
+"""The layout of a model's parameters in a row: shared columns first, private ones last."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,15 @@ from jaxgossip.learning.models.model import Model
 
 @dataclass(frozen=True)
 class Layout:
-    """A pair of inverse functions between a pytree of parameters and a row; equal layouts are the same functions.
+    """A bijection between a pytree of parameters and a row; equal layouts define equal functions.
 
     Attributes:
-        tree: the structure of the parameters.
-        shapes: of its leaves.
-        order: in which the leaves stand in a row.
-        ends: where each begins there, and the last one ends.
-        dtype: of a row.
-        n_shared: leading columns that are exchanged.
+        tree: the tree structure of the parameters.
+        shapes: shapes of the leaves.
+        order: order in which the leaves are stored in a row.
+        ends: offset at which each of these leaves begins, and the total length.
+        dtype: dtype of a row.
+        n_shared: number of leading columns that are exchanged.
     """
 
     tree: Any
@@ -37,32 +37,32 @@ class Layout:
 
     @property
     def n_params(self) -> int:
-        """P, the columns of a row."""
+        """p, the number of columns of a row."""
         return self.ends[-1]
 
     def ravel(self, params: PyTree) -> Row:
-        """Return the row (p,) of some parameters."""
+        """Return parameters as a row (p,)."""
         leaves = jax.tree.leaves(params)
         return jnp.concatenate([jnp.ravel(leaves[leaf]).astype(self.dtype) for leaf in self.order])
 
     def unravel(self, row: Row) -> PyTree:
         """Return the parameters of a row (p,), in the row's own dtype."""
-        # The gradient of slices is sums of padded pieces, which XLA fuses into one pass; that of jnp.split, which
-        # ravel_pytree takes, is a concatenation, and costs another array of all models.
+        # The gradient of slices is a sum of padded pieces, which XLA fuses into one pass; that of jnp.split, used by
+        # ravel_pytree, is a concatenation, and costs another array as large as all models.
         leaves: list[PyTree] = [None] * len(self.order)
         for leaf, (start, end) in zip(self.order, itertools.pairwise(self.ends), strict=True):
             leaves[leaf] = jax.lax.slice(row, (start,), (end,)).reshape(self.shapes[leaf])
-        # Each leaf's gradient is finished before those sums: XLA on CPU else computes products of matrices inside them.
+        # Each leaf's gradient is finished before those sums; otherwise XLA on CPU computes matrix products inside them.
         leaves = jax.lax.optimization_barrier(leaves) if len(leaves) > 1 else leaves
         return jax.tree.unflatten(self.tree, leaves)
 
 
 def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
-    """Return the layout of ``model``'s parameters in rows of ``dtype``: leaves in the pytree's order, private ones last.
+    """Return the layout of ``model``'s parameters in rows of ``dtype``: leaves in pytree order, private ones last.
 
     Raises:
-        InputError: a parameter that is no float, a private name that is no top-level parameter, or nothing left to
-            share.
+        InputError: a parameter that is not a float, a private name that is not a top-level parameter, or no parameters left
+            to share.
     """
     example = jax.tree.map(jnp.asarray, model.init(jax.random.key(0)))
     names = _private_names(example, private)

@@ -1,4 +1,4 @@
-"""One node's model: parameters as any pytree, scores from samples, a loss from scores.
+"""The model that a node trains: parameters as any pytree, scores from samples, and a loss from scores.
 
 objective of a node = mean over its samples of loss(apply(params, x), y) + (regularization/2) ‖params‖²
 """
@@ -22,43 +22,43 @@ Loss = Callable[[Scores, Labels], PerSample]
 Measured = Mapping[str, Float[Array, ""]]
 
 
-def as_it_is(x: Array) -> Array:
+def identity(x: Array) -> Array:
     """Return x."""
     return x
 
 
 @dataclass(frozen=True)
 class Model:
-    """What one node trains.
+    """A model, as functions of its parameters.
 
     Attributes:
         init: key -> params, a pytree of float arrays.
-        apply: (params, x (b, …)) -> scores: (b,) for two classes, positive means class 1, or (b, classes).
-        loss: (scores, labels (b,) int) -> (b,), one loss a sample.
+        apply: (params, x (b, …)) -> scores, either (b,) for two classes, positive for class 1, or (b, classes).
+        loss: (scores, labels (b,) int) -> (b,), one loss per sample.
         regularization: weight of ‖params‖²/2 in the objective.
-        prepare: x (b, …) -> what ``apply`` takes as its x: what needs no parameters is computed once for all samples.
-        objective: (params, x (b, …), labels (b,)) -> (b,): what is trained on in the place of the loss, where that is
-            no function of the scores; None: the loss.
-        measures: (scores, labels (t,)) -> name -> (): what is measured on the common test set; None: accuracy and loss.
-        align: (own params, heard params) -> heard params, its parts in the order of one's own: what a mean of models
-            needs whose parts have no order by themselves; None: they have.
+        prepare: x (b, …) -> the x of ``apply``: preprocessing without parameters, computed once for all samples.
+        objective: (params, x (b, …), labels (b,)) -> (b,): minimised instead of the loss where it is not a function of the
+            scores; None uses the loss.
+        measures: (scores, labels (t,)) -> name -> (): metrics on the common test set; None gives accuracy and loss.
+        align: (own params, heard params) -> heard params, with the parts in the order of the receiver's own, for models
+            whose parts are interchangeable; None if they are not.
     """
 
     init: Callable[[PRNGKey], PyTree]
     apply: Callable[[PyTree, Array], Scores]
     loss: Loss
     regularization: float = 0.0
-    prepare: Callable[[Array], Array] = as_it_is
+    prepare: Callable[[Array], Array] = identity
     objective: Callable[[PyTree, Array, Array], PerSample] | None = None
     measures: Callable[[Scores, Labels], Measured] | None = None
     align: Callable[[PyTree, PyTree], PyTree] | None = None
 
     def losses(self, params: PyTree, x: Array, y: Array) -> PerSample:
-        """Return (b,): what training lessens, sample by sample."""
+        """Return (b,), what training minimises, for each sample."""
         return self.loss(self.apply(params, x), y) if self.objective is None else self.objective(params, x, y)
 
     def measured(self, scores: Scores, labels: Labels) -> Measured:
-        """Return what is measured of one model on a test set."""
+        """Return the metrics of one model on a test set."""
         if self.measures is not None:
             return self.measures(scores, labels)
         loss = self.loss(scores, labels).mean()
@@ -83,7 +83,7 @@ def squared_loss(scores: Scores, labels: Labels) -> PerSample:
 
 def cross_entropy_loss(scores: Scores, labels: Labels) -> PerSample:
     """Return −log softmax(scores) at the label."""
-    # Picked by comparison, as the gradient of indexing is a scatter; samples are columns, see _dense.
+    # Selected by comparison, as the gradient of indexing is a scatter; samples are columns as in builders._dense.
     scores = scores.T
     at_label = jnp.arange(scores.shape[0])[:, None] == labels
     return jax.nn.logsumexp(scores, 0) - jnp.where(at_label, scores, 0).sum(0)
@@ -95,7 +95,7 @@ def sign(labels: Labels, like: Array) -> PerSample:
 
 
 def predict(scores: Scores) -> Labels:
-    """Return the class that scores name: the sign of (b,), the largest of (b, classes); -1, no class, where one is NaN."""
+    """Return the predicted class: the sign of scores (b,), or the argmax of (b, classes); -1, no class, if one is NaN."""
     if scores.ndim == 1:
         return jnp.where(jnp.isnan(scores), -1, (scores > 0).astype(jnp.int32))
     return jnp.where(jnp.isnan(scores).any(-1), -1, scores.argmax(-1).astype(jnp.int32))
@@ -107,19 +107,19 @@ def from_functions(
     apply: Callable[[PyTree, Array], Scores],
     loss: Literal["logistic", "hinge", "squared", "cross_entropy"] | Loss = "cross_entropy",
     regularization: float = 0.0,
-    prepare: Callable[[Array], Array] = as_it_is,
+    prepare: Callable[[Array], Array] = identity,
 ) -> Model:
-    """Make a model of your own two functions.
+    """Make a model from two functions.
 
     Args:
         init: key -> params, any pytree of float arrays.
         apply: (params, x (b, …)) -> scores, (b,) or (b, classes).
         loss: a name, or (scores, labels) -> (b,).
         regularization: weight of ‖params‖²/2 in the objective.
-        prepare: x (b, …) -> what ``apply`` takes as its x, computed once for all samples.
+        prepare: x (b, …) -> the x of ``apply``, computed once for all samples.
 
     Raises:
-        InputError: unknown loss, or a negative regularization.
+        InputError: an unknown loss or a negative regularization.
     """
     named: dict[str, Loss] = {
         "logistic": logistic_loss,

@@ -1,4 +1,4 @@
-"""Gaussian naive Bayes whose parameters are averages over samples, so that gossip can take means of them."""
+"""Gaussian naive Bayes with averages over samples as parameters, so that gossip can average models."""
 
 import math
 
@@ -12,22 +12,22 @@ from jaxgossip.core.typing import PRNGKey, PyTree
 from jaxgossip.learning.models.model import Labels, Model, PerSample, Scores, cross_entropy_loss
 
 LEAST_WEIGHT = 1e-6
-"""A class that was not seen yet counts as this likely."""
+"""Probability assigned to a class that has not been seen yet."""
 
 
 @guarded
 def naive_bayes(input_shape: tuple[int, ...], n_classes: int, *, smoothing: float = 0.01) -> Model:
-    """Gaussian naive Bayes: parameters are averages over samples, which gossip can average; scores = log posterior.
+    """Gaussian naive Bayes with averages over samples as parameters; scores are log posteriors.
 
         w_c = E 1{y=c},   μ_c = E[1{y=c} x] / w_c,   σ_c² = E[1{y=c} x²] / w_c − μ_c² + smoothing
 
-    The objective ½ ‖params − (what the sample shows)‖² is the least at these averages: SGD at rate 1/t (optimizer
-    'pegasos' with regularization 1) keeps them exactly, and the mean of two models is that of their samples.
+    The objective ½ ‖params − (statistics of the sample)‖² is minimal at these averages: SGD at rate 1/t (optimizer
+    'pegasos' with regularization 1) keeps them exactly, and the mean of two models is the model of all their samples.
 
     Args:
-        input_shape: shape of a sample; flattened.
+        input_shape: shape of a sample, which is flattened.
         n_classes: number of classes.
-        smoothing: added to every variance; of standardised features, it is in units of theirs.
+        smoothing: added to every variance, in the units of the features.
 
     Raises:
         InputError: a smoothing that is not positive.
@@ -38,7 +38,7 @@ def naive_bayes(input_shape: tuple[int, ...], n_classes: int, *, smoothing: floa
         )
 
     def init(key: PRNGKey) -> PyTree:
-        del key  # averages of nothing yet
+        del key  # the averages start empty
         size = math.prod(input_shape)
         return {"weight": jnp.zeros(n_classes), "x": jnp.zeros((n_classes, size)), "xx": jnp.zeros((n_classes, size))}
 
@@ -51,8 +51,10 @@ def naive_bayes(input_shape: tuple[int, ...], n_classes: int, *, smoothing: floa
 
     def objective(params: PyTree, x: Array, labels: Labels) -> PerSample:
         seen = (labels[:, None] == jnp.arange(n_classes)).astype(x.dtype)
-        shown = {"weight": seen, "x": seen[..., None] * x[:, None], "xx": seen[..., None] * jnp.square(x)[:, None]}
-        apart = [jnp.square(params[name] - shown[name]).reshape(x.shape[0], -1).sum(1) for name in shown]
-        return jnp.stack(apart).sum(0) / 2
+        statistics = {"weight": seen, "x": seen[..., None] * x[:, None], "xx": seen[..., None] * jnp.square(x)[:, None]}
+        errors = [
+            jnp.square(params[name] - target).reshape(x.shape[0], -1).sum(1) for name, target in statistics.items()
+        ]
+        return jnp.stack(errors).sum(0) / 2
 
     return Model(init, apply, cross_entropy_loss, prepare=lambda x: x.reshape(x.shape[0], -1), objective=objective)

@@ -1,4 +1,4 @@
-"""Who owns which training samples: rules that divide them, and what a partition is."""
+"""Partitions of the training samples over nodes, and the rules that draw them."""
 
 from jaxgossip.core.registry import Registry
 from jaxgossip.learning.partitions.partition import Partition as Partition
@@ -10,4 +10,4 @@ from jaxgossip.learning.partitions.rules import one_sample as one_sample
 from jaxgossip.learning.partitions.rules import quantity_skew as quantity_skew
 
 PARTITIONS = Registry("partition", [iid, fixed_size, one_sample, dirichlet, label_shards, quantity_skew])
-"""What ``partition.kind`` can name."""
+"""Rules that ``partition.kind`` can name."""

@@ -1,4 +1,4 @@
-"""What a partition is: who owns which rows of the training table, and of which table it speaks."""
+"""The partition of the rows of a training table over nodes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ Counts = Int32[np.ndarray, "n"]
 
 @dataclass(frozen=True, eq=False)
 class Partition:
-    """The training samples of every node, as row numbers of the common table.
+    """The training samples of every node, as row numbers of a common table.
 
     Node i owns the rows ``order[offsets[i]:offsets[i+1]]``, in random order: it trains on the first ``n_train[i]`` of
-    them and tests itself on the rest.
+    them, and the rest are its local test set.
 
     Attributes:
-        order: (total,) int32, row numbers, node after node.
+        order: (total,) int32, row numbers, concatenated over nodes.
         offsets: (n+1,) int64, where each node's rows start.
-        n_train: (n,) int32, how many of its rows each node trains on; at least one.
-        n_samples: rows of the table that it divides; None: not known, every row number only has to exist.
-        labels: fingerprint of the labels that it was made of, where they decide who owns what; else empty.
-        flipped: numbers of the nodes whose labels are turned around (:func:`jaxgossip.learning.flip_labels`), ascending.
+        n_train: (n,) int32, number of training rows of each node; at least one.
+        n_samples: number of rows of the table; None if unknown, when row numbers only have to exist.
+        labels: fingerprint of the labels from which the partition was made, if it depends on them; else empty.
+        flipped: nodes whose labels are flipped (:func:`jaxgossip.learning.flip_labels`), ascending.
 
     Raises:
-        DataError: offsets that do not cover ``order``, or a node that trains on none or more than it owns.
+        DataError: offsets that do not cover ``order``, or a node that trains on no samples or on more than it owns.
     """
 
     order: RowNumbers
@@ -63,14 +63,14 @@ class Partition:
         return self.order[start : start + self.n_train[node]]
 
     def test(self, node: int) -> RowNumbers:
-        """Return the rows that ``node`` tests itself on; empty unless a local test was asked for."""
+        """Return the local test set of ``node``; empty unless one was requested."""
         return self.order[self.offsets[node] + self.n_train[node] : self.offsets[node + 1]]
 
     def check_table(self, name: str, labels: Any) -> None:
-        """Check that it divides the training table of the data set called ``name``, which has these ``labels`` (m,).
+        """Check that the partition fits the training table of the data set ``name``, which has these ``labels`` (m,).
 
         Raises:
-            DataError: it was made for another number of samples or of other labels, or names a row that does not exist.
+            DataError: it was made for another number of samples or other labels, or names a row that does not exist.
         """
         m = len(labels)
         if self.n_samples not in (None, m):
@@ -97,7 +97,7 @@ _WAY_OUT = (
 
 
 def fingerprint(labels: Any) -> str:
-    """Return a digest of which samples have the same label, and of the labels' order: 0, 1 is the same as "a", "b".
+    """Return a digest of labels (m,) that depends only on their order: 0, 1 has the digest of "a", "b".
 
     Args:
         labels: (m,) class of each sample.

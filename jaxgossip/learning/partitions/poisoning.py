@@ -1,4 +1,4 @@
-"""Training data turned against the network: what a node learns from, not what it sends."""
+"""Data poisoning: attacks on what a node learns from, rather than on what it sends."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from jaxgossip.learning.partitions.partition import Partition
 
 
 def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) -> tuple[Dataset, Partition]:
-    """Return the task in which ``nodes`` train on labels turned around, class c as C − 1 − c.
+    """Return the data set and partition with which ``nodes`` train on flipped labels, class c as C − 1 − c.
 
-    Their samples are copied to the end of the table with the new labels; whoever shares a sample keeps the true one, and
-    the nodes' own tests and the common test set stay as they are. Nodes whose labels are turned around already have the true
-    ones again.
+    Their samples are appended to the table with the new labels: nodes that share a sample keep the true label, and local test
+    sets and the common test set are unchanged. Flipping the labels of a node twice restores the true ones.
 
     Args:
-        dataset: the data.
-        partition: which samples are whose.
-        nodes: numbers of the nodes whose labels are flipped.
+        dataset: the data set.
+        partition: the samples of each node.
+        nodes: nodes whose labels are flipped.
 
     Raises:
+        ArgumentTypeError: ``nodes`` is a single number or a string.
         DataError: a node that does not exist, or a partition of another table.
     """
     if isinstance(nodes, Integral | str):
@@ -49,8 +49,12 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) ->
         notes=(*dataset.notes, f"labels of {len(taken):,} samples are flipped, in copies"),
         y_train=np.concatenate([np.asarray(dataset.y_train), flipped.astype(np.asarray(dataset.y_train).dtype)]),
     )
-    # Who owns what was decided by the true labels, which the new table no longer tells.
-    turned = set(partition.flipped) ^ set(map(int, nodes))  # twice is not at all
+    # The partition was drawn by the true labels, which the new table does not hold.
+    flipped_nodes = set(partition.flipped) ^ set(map(int, nodes))  # flipped twice: true again
     return poisoned, dataclasses.replace(
-        partition, order=order, n_samples=len(poisoned.y_train), labels="", flipped=tuple(sorted(turned))
+        partition,
+        order=order,
+        n_samples=len(poisoned.y_train),
+        labels="",
+        flipped=tuple(sorted(flipped_nodes)),
     )

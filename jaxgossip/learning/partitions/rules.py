@@ -1,4 +1,4 @@
-"""Who owns which training samples: row numbers alone, so that a million nodes never copy a sample."""
+"""Rules that divide training samples over nodes, by row number: no sample is copied, even for a million nodes."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -16,8 +16,8 @@ from jaxgossip.learning.partitions.partition import Partition, fingerprint
 ClassLabels = Int[np.ndarray, "m"]
 
 
-def _dividing[**P](builder: Callable[P, Partition]) -> Callable[P, Partition]:
-    """Return the builder of a partition, its arguments checked first."""
+def _checked[**P](builder: Callable[P, Partition]) -> Callable[P, Partition]:
+    """Wrap a partition function so that its arguments are checked first."""
 
     def check(name: str, given: Mapping[str, Any]) -> None:
         labels = given["labels"]
@@ -30,15 +30,15 @@ def _dividing[**P](builder: Callable[P, Partition]) -> Callable[P, Partition]:
     return guarded(builder, check)
 
 
-@_dividing
+@_checked
 def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.random.Generator | int = 0) -> Partition:
-    """All samples spread at random over the nodes, in equal numbers.
+    """Samples divided uniformly at random, in equal numbers.
 
     Args:
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
-        local_test: fraction of each node's samples kept for its own test.
-        rng: divides the samples; an int is a seed.
+        local_test: fraction of each node's samples held out as its local test set.
+        rng: generator, or its seed, that divides the samples.
 
     Raises:
         DataError: fewer samples than nodes.
@@ -49,7 +49,7 @@ def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.r
     return _partition(rng.permutation(m), np.diff(bounds), local_test, m)
 
 
-@_dividing
+@_checked
 def fixed_size(
     labels: ClassLabels,
     n_nodes: int,
@@ -58,19 +58,19 @@ def fixed_size(
     local_test: float = 0.0,
     rng: np.random.Generator | int = 0,
 ) -> Partition:
-    """The same number of samples for each node, all different; a sample is used again once all have been used.
+    """The same number of distinct samples for each node; samples are reused once all have been used.
 
-    Use counts of any two samples differ by one at most. What one node tests itself on, another may train on.
+    Any two samples are used equally often or once more. A sample may be in one node's training and another's test set.
 
     Args:
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
-        samples: number of samples of each node.
-        local_test: fraction of each node's samples kept for its own test.
-        rng: divides the samples; an int is a seed.
+        samples: number of samples per node.
+        local_test: fraction of each node's samples held out as its local test set.
+        rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: more samples a node than there are.
+        DataError: more samples per node than there are in all.
     """
     rng, m = np.random.default_rng(rng), _labels("fixed_size", labels).size
     _check_nodes(n_nodes)
@@ -83,11 +83,11 @@ def fixed_size(
     return _partition(rows.reshape(-1), np.full(n_nodes, samples), local_test, m)
 
 
-@_dividing
+@_checked
 def one_sample(
     labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.random.Generator | int = 0
 ) -> Partition:
-    """A single sample for each node; with more nodes than samples, each sample is held equally often.
+    """A single sample for each node; with more nodes than samples, samples are reused equally often.
 
     The fully distributed setting of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models on fully
     distributed data".
@@ -95,16 +95,16 @@ def one_sample(
     Args:
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
-        local_test: fraction of each node's samples kept for its own test; must be 0 here.
-        rng: deals the samples; an int is a seed.
+        local_test: fraction of each node's samples held out as its local test set; must be 0 here.
+        rng: generator, or its seed, that deals the samples.
 
     Raises:
-        DataError: a local test, for which no sample is left.
+        DataError: ``local_test`` is positive, but no sample is left for it.
     """
     return fixed_size(labels, n_nodes, samples=1, local_test=local_test, rng=rng)
 
 
-@_dividing
+@_checked
 def dirichlet(
     labels: ClassLabels,
     n_nodes: int,
@@ -113,18 +113,18 @@ def dirichlet(
     local_test: float = 0.0,
     rng: np.random.Generator | int = 0,
 ) -> Partition:
-    """Each class divided over nodes in proportions drawn from Dirichlet(alpha, …, alpha): skewed classes and sizes.
+    """Each class divided in proportions drawn from Dirichlet(alpha, …, alpha): skewed classes and sizes.
 
-    Yurochkin et al. 2019, "Bayesian nonparametric federated learning of neural networks"; what is mostly meant where
-    Hsu, Qi and Brown 2019 are cited (they draw the classes of a node of given size instead). A share p of m samples is
-    ⌊pm⌋ or ⌈pm⌉ of them, pm on average. Nodes that would end with nothing get a sample of those that own most.
+    Yurochkin et al. 2019, "Bayesian nonparametric federated learning of neural networks". This is usually meant where
+    Hsu, Qi and Brown 2019 are cited, who draw the classes of a node of given size instead. A share p of m samples is
+    rounded to ⌊pm⌋ or ⌈pm⌉, pm on average. Nodes left without samples get one each from the nodes that own most.
 
     Args:
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
-        alpha: concentration; small values give a node few classes, large ones approach the class shares of the data.
-        local_test: fraction of each node's samples kept for its own test.
-        rng: divides the samples; an int is a seed.
+        alpha: concentration; small values give each node few classes, large values approach the class shares of the data.
+        local_test: fraction of each node's samples held out as its local test set.
+        rng: generator, or its seed, that divides the samples.
 
     Raises:
         DataError: fewer samples than nodes, or ``alpha`` not positive.
@@ -138,15 +138,15 @@ def dirichlet(
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
         ends = rng.dirichlet(np.full(n_nodes, alpha)).cumsum()
-        # From a random place on, and in an order of the nodes drawn for each class: shares that are no whole numbers of
-        # samples are rounded to the right mean, and no node is rounded up for where it stands.
+        # The start of the grid and the order of the nodes are drawn for each class: fractional shares are rounded with the
+        # right mean, and no node is favoured by its position.
         places = (np.arange(len(members)) + rng.random()) / len(members)
         node = rng.permutation(n_nodes)
         owners[members] = node[np.minimum(np.searchsorted(ends, places * ends[-1], side="right"), n_nodes - 1)]
     return replace(_from_owners(owners, n_nodes, local_test, rng), labels=fingerprint(labels))
 
 
-@_dividing
+@_checked
 def label_shards(
     labels: ClassLabels,
     n_nodes: int,
@@ -155,7 +155,7 @@ def label_shards(
     local_test: float = 0.0,
     rng: np.random.Generator | int = 0,
 ) -> Partition:
-    """Samples sorted by class and cut into equal shards; every node gets some shards at random, so few classes.
+    """Samples sorted by class and cut into equal shards, a few of which each node gets at random: few classes per node.
 
     McMahan, Moore, Ramage, Hampson and Agüera y Arcas 2017, "Communication-efficient learning of deep networks from
     decentralized data", section 3.
@@ -163,12 +163,12 @@ def label_shards(
     Args:
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
-        shards: number of shards of each node.
-        local_test: fraction of each node's samples kept for its own test.
-        rng: divides the samples; an int is a seed.
+        shards: number of shards per node.
+        local_test: fraction of each node's samples held out as its local test set.
+        rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: fewer samples than shards in all.
+        DataError: fewer samples than shards.
     """
     rng = np.random.default_rng(rng)
     labels = _labels("label_shards", labels)
@@ -187,7 +187,7 @@ def label_shards(
     return replace(_from_owners(owners, n_nodes, local_test, rng), labels=fingerprint(labels))
 
 
-@_dividing
+@_checked
 def quantity_skew(
     labels: ClassLabels,
     n_nodes: int,
@@ -196,16 +196,16 @@ def quantity_skew(
     local_test: float = 0.0,
     rng: np.random.Generator | int = 0,
 ) -> Partition:
-    """Classes alike, numbers of samples by a power law: the node of rank r owns a share proportional to r^-exponent.
+    """Sizes by a power law, classes uniform: the node of rank r owns a share proportional to r^-exponent.
 
-    Ranks are dealt at random. Nodes that would end with nothing get a sample of those that own most.
+    Ranks are random. Nodes left without samples get one each from the nodes that own most.
 
     Args:
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
-        exponent: 0 gives equal numbers, larger values let few nodes own most.
-        local_test: fraction of each node's samples kept for its own test.
-        rng: divides the samples; an int is a seed.
+        exponent: 0 gives equal sizes; with larger values few nodes own most samples.
+        local_test: fraction of each node's samples held out as its local test set.
+        rng: generator, or its seed, that divides the samples.
 
     Raises:
         DataError: fewer samples than nodes, or ``exponent`` negative.
@@ -221,11 +221,11 @@ def quantity_skew(
 
 
 def _labels(kind: str, labels: Any) -> np.ndarray:
-    """Return the labels (m,) as NumPy's."""
-    found = np.asarray(labels)
-    if found.ndim != 1:
-        raise DataError(f"partition '{kind}' divides labels, not an array of shape {found.shape}", hint="one a sample")
-    return found
+    """Return the labels (m,) as a NumPy array."""
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise DataError(f"partition '{kind}' divides labels, not an array of shape {array.shape}", hint="one a sample")
+    return array
 
 
 def _check_nodes(n_nodes: int) -> None:
@@ -243,7 +243,7 @@ def _check_enough(kind: str, n_samples: int, n_nodes: int) -> None:
 
 
 def _partition(order: np.ndarray, sizes: np.ndarray, local_test: float, n_samples: int) -> Partition:
-    """Return the partition in which node i owns the next ``sizes[i]`` of ``order``: the one place of local tests."""
+    """Return the partition in which node i owns the next ``sizes[i]`` of ``order``, with its local test set split off."""
     if not 0 <= local_test < 1:
         raise DataError(f"local_test = {local_test} is not a fraction", hint="0 or more, and less than 1")
     n_test = np.minimum(np.floor(sizes * local_test + 0.5), sizes - 1)
@@ -257,13 +257,13 @@ def _partition(order: np.ndarray, sizes: np.ndarray, local_test: float, n_sample
 
 
 def _from_owners(owners: np.ndarray, n_nodes: int, local_test: float, rng: np.random.Generator) -> Partition:
-    """Return the partition in which sample j belongs to ``owners[j]``, after the richest have given to the empty."""
-    shuffled = rng.permutation(len(owners))  # a node's own order is random: its local test is a fair draw
+    """Return the partition in which node ``owners[j]`` owns sample j, after empty nodes got samples from the largest."""
+    shuffled = rng.permutation(len(owners))  # each node's order is random, so that its test set is a fair draw
     order = shuffled[np.argsort(owners[shuffled], kind="stable")]
     sizes = np.bincount(owners, minlength=n_nodes)
     empty = np.flatnonzero(sizes == 0)
     if empty.size:
-        kept = _after_giving(sizes, empty.size, rng)
+        kept = _sizes_after_giving(sizes, empty.size, rng)
         rank = np.arange(len(order)) - np.repeat(sizes.cumsum() - sizes, sizes)
         given = rng.permutation(order[rank >= np.repeat(kept, sizes)])
         owners = owners.copy()
@@ -273,10 +273,10 @@ def _from_owners(owners: np.ndarray, n_nodes: int, local_test: float, rng: np.ra
     return _partition(order, sizes, local_test, len(owners))
 
 
-def _after_giving(sizes: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
-    """Return what is left to each node when the one that owns most, any of several, gives a sample, ``wanted`` times over."""
+def _sizes_after_giving(sizes: np.ndarray, wanted: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the sizes after ``wanted`` samples are taken one at a time from a largest node, ties broken at random."""
     low, high = 1, int(sizes.max())
-    while low < high:  # the lowest level above which there are no more samples than wanted
+    while low < high:  # find the lowest level above which there are no more samples than wanted
         level = (low + high) // 2
         low, high = (low, level) if np.maximum(sizes - level, 0).sum() <= wanted else (level + 1, high)
     kept = np.minimum(sizes, low)
@@ -286,11 +286,11 @@ def _after_giving(sizes: np.ndarray, wanted: int, rng: np.random.Generator) -> n
 
 
 def _even_rows(n_samples: int, n_nodes: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return (n_nodes, size) row numbers: different within a node, use counts equal or one apart, nodes exchangeable.
+    """Return (n_nodes, size) row numbers: distinct within a node, used equally often or once more, nodes exchangeable.
 
-    The samples are dealt in passes, every sample once a pass. What a pass leaves over, since ``size`` need not divide
-    the number of samples, is chosen in turn along one fixed cycle: any ``size`` successive leftovers are different,
-    so they too make nodes, across passes.
+    The samples are dealt in passes over all of them. What a pass leaves over, as ``size`` need not divide the number of
+    samples, is chosen in turn along one fixed cycle: any ``size`` successive leftovers are distinct, so they too make
+    nodes, across passes.
     """
     passes, rest = divmod(n_nodes * size, n_samples)
     left = n_samples % size
@@ -299,7 +299,7 @@ def _even_rows(n_samples: int, n_nodes: int, size: int, rng: np.random.Generator
     decks = rng.permuted(np.tile(np.arange(n_samples, dtype=np.int32), (passes, 1)), axis=1)
     is_left = (place[decks] - (np.arange(passes) * left)[:, None]) % n_samples < left
     whole = decks[~is_left]
-    last_left = -passes * left % size  # the last, incomplete pass completes the node that leftovers have begun
+    last_left = -passes * left % size  # the last, incomplete pass completes the node that the leftovers have begun
     leftovers = cycle[np.arange(passes * left + last_left) % n_samples]
     last = rng.permutation(n_samples).astype(np.int32)
     last = last[(place[last] - passes * left) % n_samples >= last_left][: rest - last_left]

@@ -1,8 +1,8 @@
-"""Accelerated averaging: Chebyshev polynomials and the shift register take the square root of the time.
+"""Accelerated averaging: Chebyshev polynomials and the shift register need only the square root of the time.
 
-Chebyshev leaves T_K((λ − c)/h)/T_K(μ) of mode λ after K rounds, at most 1/T_K(μ), μ = (1 − c)/h, with c and h centre and
-half-width of [λ_min, λ₂]. The shift register's slowest mode has the double root √(ω − 1) = ρ/(1 + √(1 − ρ²)): it decays as
-t·cᵗ, so that a fit without the factor t would find a slower rate than the true one.
+Chebyshev reduces mode λ to T_K((λ − c)/h)/T_K(μ) after K rounds, at most 1/T_K(μ), with μ = (1 − c)/h and c and h the
+centre and half-width of [λ_min, λ₂]. The shift register's slowest mode has the double root √(ω − 1) = ρ/(1 + √(1 − ρ²)) and
+decays as t·cᵗ: a fit without the factor t would give a slower rate than the true one.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from jaxgossip.algorithms import averaging, chebyshev, shift_register
 from jaxgossip.learning import quadratics
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing, predictions
-from jaxgossip.theory.measuring import trajectory, worst_left
+from jaxgossip.theory.measuring import trajectory, worst_case_distance
 from jaxgossip.theory.plot import Claim, Plot, farthest
 from jaxgossip.theory.predictions import ring_spectrum
 
@@ -24,20 +24,20 @@ ROUNDS, SHOWN = 60, "ring 32"
 METHODS = ("plain averaging", "shift register", "Chebyshev")
 
 
-class Found(NamedTuple):
-    """By graph and method (rounds + 1,) ‖M_t − J‖₂, and by size of a ring the shift register's late rate."""
+class Results(NamedTuple):
+    """‖M_t − J‖₂, (rounds + 1,), by graph and method, and the shift register's late rate by size of a ring."""
 
     left: dict[str, dict[str, np.ndarray]]
     rates: dict[int, float]
 
 
 def graphs() -> dict[str, topology.Graph]:
-    """Return the graphs on which Chebyshev is held against its bound."""
+    """Return the graphs on which Chebyshev is compared with its bound."""
     return {"ring 32": topology.ring(32), "path 32": topology.path(32), "torus 4×8": topology.torus(32, shape=(4, 8))}
 
 
 def sizes(quick: bool) -> list[int]:
-    """Return the rings on which the shift register's rate is measured."""
+    """Return the sizes of the rings on which the shift register's rate is measured."""
     return [32, 256] if quick else [16, 32, 64, 128, 256]
 
 
@@ -46,7 +46,7 @@ def slowest(n: int) -> float:
     return float(ring_spectrum(n)[1])
 
 
-def predict(quick: bool) -> Found:
+def predict(quick: bool) -> Results:
     """Return ρᵗ, the register's double root from ρ, and the bound 1/T_K(μ)."""
     t, left = range(ROUNDS + 1), {}
     for name, graph in graphs().items():
@@ -55,26 +55,27 @@ def predict(quick: bool) -> Found:
         left[name] = {
             "plain averaging": rho ** np.array(t),
             "shift register": np.array([predictions.register_left(rho, k) for k in t]),
-            # At the end of the interval the polynomial is ±1: this is the bound itself.
+            # At the end of the interval the polynomial is ±1, so this is the bound itself.
             "Chebyshev": np.array([abs(predictions.chebyshev_left(lam[1], lam[-1], lam[1], k)) for k in t]),
         }
-    return Found(left, {n: slowest(n) / (1 + np.sqrt(1 - slowest(n) ** 2)) for n in sizes(quick)})
+    return Results(left, {n: slowest(n) / (1 + np.sqrt(1 - slowest(n) ** 2)) for n in sizes(quick)})
 
 
-def measure(quick: bool) -> Found:
-    """Average the n unit vectors by each method; and let the slowest mode of rings decay under the shift register."""
+def measure(quick: bool) -> Results:
+    """Average the n unit vectors by each method, and let the slowest mode of rings decay under the shift register."""
     idle, left = optax.identity(), {}
     for name, graph in graphs().items():
         W, unit = metropolis_hastings(graph), quadratics.averaging(32, values=np.eye(32), dtype=np.float64)
-        made = (build(unit, idle, W) for build in (averaging, shift_register, chebyshev))
+        algorithms = (build(unit, idle, W) for build in (averaging, shift_register, chebyshev))
         left[name] = {
-            method: worst_left(trajectory(algorithm, ROUNDS)) for method, algorithm in zip(METHODS, made, strict=True)
+            method: worst_case_distance(trajectory(algorithm, ROUNDS))
+            for method, algorithm in zip(METHODS, algorithms, strict=True)
         }
-    return Found(left, {n: _register_rate(n) for n in sizes(quick)})
+    return Results(left, {n: _register_rate(n) for n in sizes(quick)})
 
 
 def _register_rate(n: int) -> float:
-    """Fit t·cᵗ to the slowest mode, from where the factor t rules until rounding does."""
+    """Fit t·cᵗ to the slowest mode, from where the factor t dominates to where rounding does."""
     start = np.cos(2 * np.pi * np.arange(n) / n)[:, None]
     problem = quadratics.averaging(n, values=start, dtype=np.float64)
     rounds = 6 * n
@@ -84,8 +85,8 @@ def _register_rate(n: int) -> float:
     return float(np.exp(np.polyfit(late, np.log(left[late] / late), 1)[0]))
 
 
-def draw(predicted: Found, measured: Found) -> Figure:
-    """Left: what is left of the worst start. Right: how much a late round takes away, against n."""
+def draw(predicted: Results, measured: Results) -> Figure:
+    """Left: remainder of the worst start. Right: reduction by a late round, against n."""
     figure, (left, right) = drawing.page(2, width=4.5, height=3.9)
     t = np.arange(ROUNDS + 1)
     for number, method in enumerate(METHODS):
@@ -109,33 +110,33 @@ def draw(predicted: Found, measured: Found) -> Figure:
     return figure
 
 
-def claims(predicted: Found, measured: Found) -> list[Claim]:
-    """Return: Chebyshev keeps its bound in every round, and the shift register's rate within 2 %."""
-    made = []
+def claims(predicted: Results, measured: Results) -> list[Claim]:
+    """Return: Chebyshev respects its bound in every round, and the shift register's rate is within 2 %."""
+    checks = []
     for name, methods in measured.left.items():
         bound = predicted.left[name]["Chebyshev"]
-        # The slowest mode attains the bound: the tolerance is for rounding alone, and a bound near rounding says nothing.
-        seen = bound > 1e-6
-        worst = (methods["Chebyshev"] / bound)[seen].max()
-        made.append(Claim(f"Chebyshev, greatest ‖M − J‖₂ · T_K(μ), {name}", worst, 1.0, 1e-9, "at most"))
-        last = int(np.flatnonzero(seen)[-1])
-        made.append(
+        # The slowest mode attains the bound: the tolerance covers rounding only, and a bound near rounding is meaningless.
+        above_rounding = bound > 1e-6
+        worst = (methods["Chebyshev"] / bound)[above_rounding].max()
+        checks.append(Claim(f"Chebyshev, greatest ‖M − J‖₂ · T_K(μ), {name}", worst, 1.0, 1e-9, "at most"))
+        last = int(np.flatnonzero(above_rounding)[-1])
+        checks.append(
             Claim(f"Chebyshev, ‖M − J‖₂ after {last} rounds, {name}", methods["Chebyshev"][last], bound[last], 1e-6)
         )
-        made += [
+        checks += [
             farthest(f"{method}, ‖M − J‖₂ in any round, {name}", left, predicted.left[name][method], 1e-12, "absolute")
             for method, left in methods.items()
         ]
-    made += [
+    checks += [
         Claim(f"rate of the shift register against t·cᵗ, ring {n}", measured.rates[n], rate, 0.02)
         for n, rate in predicted.rates.items()
     ]
-    # Two per cent of a rate near 1 are much of its distance from 1, which is what counts.
-    made += [
+    # Two per cent of a rate near 1 is much of its distance from 1, which is what matters.
+    checks += [
         Claim(f"1 − rate of the shift register, ring {n}", 1 - measured.rates[n], 1 - rate, 0.02)
         for n, rate in predicted.rates.items()
     ]
-    return made
+    return checks
 
 
 def acceleration() -> Plot:

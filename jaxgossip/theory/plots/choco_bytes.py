@@ -1,14 +1,15 @@
 """CHOCO-SGD against exact D-SGD by bytes: where compression costs no rounds, the saving is that of a message.
 
     exact         4 p bytes a message
-    top 1 %       k values of 4 bytes and k column numbers of ⌈log₂ p⌉ bits, k = p/100
-    QSGD-16       a sign and a level of 0 … 16 an entry, and one norm
+    top 1 %       k values of 4 bytes and k column indices of ⌈log₂ p⌉ bits, k = p/100
+    QSGD-16       a sign and a level 0 … 16 per entry, and one norm
 
-Logistic regression on a ring of 9, p = 2001, as there: f(x) = (1/m) Σ log(1 + e^{−b aᵀx}) + ‖x‖²/(2m), rows of length 1, step
-size m/(t + m), the tuned γ of the paper's table. Dealt at random, compression leaves the leading term of the error alone, and
-every error is reached in the same round. Dealt by class every round counts, and part of the saving is lost.
+Logistic regression on a ring of 9, p = 2001, as in the paper: f(x) = (1/m) Σ log(1 + e^{−b aᵀx}) + ‖x‖²/(2m), rows of
+length 1, step size m/(t + m), and the tuned γ of the paper's table. With rows dealt at random, compression does not affect
+the leading term of the error, and every error is reached in the same round. With rows dealt by class the number of rounds
+grows, and part of the saving is lost.
 
-Koloskova, Stich and Jaggi 2019. Their rows come from "epsilon"; here they are two Gaussian classes.
+Koloskova, Stich and Jaggi 2019. Their data set is "epsilon"; here it is two Gaussian classes.
 """
 
 from typing import NamedTuple
@@ -35,16 +36,16 @@ N, FEATURES = 9, 2000
 EXACT, TOP, QSGD = "D-SGD, exact", "CHOCO, top 1 %", "CHOCO, QSGD-16"
 RANDOM, BY_CLASS = "dealt at random", "dealt by class"
 EVERY = 20
-"""Rounds between two looks."""
+"""Rounds between two evaluations."""
 
 
 class Bytes(NamedTuple):
-    """What is found.
+    """Message sizes and errors.
 
     Attributes:
         message: bytes of one message, by method.
-        errors: errors raced for where rows are dealt at random.
-        left: (looks,) f(x̄) − f* by deal and method; its first entry is that of round ``EVERY``.
+        errors: target errors where rows are dealt at random.
+        left: (evaluations,) f(x̄) − f* by deal and method, first after ``EVERY`` rounds.
     """
 
     message: dict[str, float]
@@ -53,7 +54,7 @@ class Bytes(NamedTuple):
 
 
 def rounds(quick: bool) -> int:
-    """Return how many rounds are run."""
+    """Return the number of rounds."""
     return 4000 if quick else 20_000
 
 
@@ -73,7 +74,7 @@ def objective(models: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndar
 
 
 def predict(quick: bool) -> Bytes:
-    """Count what a message is made of."""
+    """Count the bytes of a message."""
     p = FEATURES + 1
     kept, column = p // 100, int(np.ceil(np.log2(p)))
     message = {
@@ -97,16 +98,16 @@ def measure(quick: bool) -> Bytes:
     for deal, order in {RANDOM: np.random.default_rng(0).permutation(len(y)), BY_CLASS: np.argsort(y)}.items():
         sizes = np.full(N, len(y) // N)
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        parts = partitions.Partition(order.astype(np.int32), starts, sizes.astype(np.int32))
+        partition = partitions.Partition(order.astype(np.int32), starts, sizes.astype(np.int32))
         model = models.logistic((FEATURES,), 2, regularization=1 / len(y))
-        for name, algorithm in methods(classification(data, parts, model), len(y)).items():
+        for name, algorithm in methods(classification(data, partition, model), len(y)).items():
             means, message[name] = _means(algorithm, rounds(quick))
             left.setdefault(deal, {})[name] = objective(means.astype(float), x.astype(float), y)[0] - best
     return Bytes(message, (), left)
 
 
 def methods(problem: Problem, m: int) -> dict[str, Algorithm]:
-    """Return what is compared, with the consensus rates that the authors tuned for 2,000 columns on a ring of 9."""
+    """Return the methods compared, with the consensus rates that the authors tuned for 2,000 columns on a ring of 9."""
     W = metropolis_hastings(topology.ring(N))
     optimizer = optax.sgd(lambda t: m / (t + m))
     return {
@@ -117,36 +118,38 @@ def methods(problem: Problem, m: int) -> dict[str, Algorithm]:
 
 
 def _means(algorithm: Algorithm, rounds: int) -> tuple[np.ndarray, float]:
-    """Return the mean models of every ``EVERY``-th round, and the bytes of a message."""
+    """Return the mean models of every ``EVERY``-th round, and the bytes per message."""
     key = jax.random.key(0)
 
-    def looked(state: object, number: jax.Array) -> tuple[object, jax.Array]:
+    def until_next_evaluation(state: object, number: jax.Array) -> tuple[object, jax.Array]:
         state = jax.lax.fori_loop(number, number + EVERY, lambda t, s: algorithm.step(s, Round(t, key, N))[0], state)
         return state, algorithm.models(state).mean(0)
 
     start = algorithm.init(jax.random.key(1))
     _, traffic = algorithm.step(start, Round(jnp.int32(0), key, N))
-    _, means = jax.jit(lambda s: jax.lax.scan(looked, s, jnp.arange(0, rounds, EVERY, dtype=jnp.int32)))(start)
+    _, means = jax.jit(lambda s: jax.lax.scan(until_next_evaluation, s, jnp.arange(0, rounds, EVERY, dtype=jnp.int32)))(
+        start
+    )
     return np.asarray(means), to_int(traffic.bytes_sent) / to_int(traffic.messages)
 
 
 def reached(left: np.ndarray, error: float) -> float:
-    """Return the round of the first look at which no more than ``error`` was left; infinite if none."""
+    """Return the round of the first evaluation with an error of at most ``error``; infinite if there is none."""
     below = left <= error
     return float(EVERY * (1 + below.argmax())) if below.any() else np.inf
 
 
 def draw(predicted: Bytes, measured: Bytes) -> Figure:
-    """Error against bytes on both deals; dashed, exact D-SGD's own curve at the bytes of the compressed messages.
+    """Error against bytes on both deals; dashed, the curve of exact D-SGD at the bytes of the compressed messages.
 
-    Where rows are dealt by class it is what the compressed runs are seen beside, and not what they are said to do: dotted.
+    Where rows are dealt by class, this curve is drawn for comparison and not claimed: dotted.
     """
     figure, axes = drawing.page(2, width=4.5, height=3.9, sharey=True)
-    for panel, (deal, found) in zip(axes, measured.left.items(), strict=True):
-        t = EVERY * np.arange(1, found[EXACT].size + 1)
+    for panel, (deal, errors) in zip(axes, measured.left.items(), strict=True):
+        t = EVERY * np.arange(1, errors[EXACT].size + 1)
         edges = np.unique(np.geomspace(1, t.size, 50).astype(int)) - 1
-        round_, exact = (_by_block(values, edges) for values in (t, found[EXACT]))
-        for number, (name, left) in enumerate(found.items()):
+        round_, exact = (_by_block(values, edges) for values in (t, errors[EXACT]))
+        for number, (name, left) in enumerate(errors.items()):
             megabytes = 2 * N * round_ / 1e6
             drawing.series(panel, measured.message[name] * megabytes, _by_block(left, edges), number, name)
             if name == EXACT:
@@ -160,7 +163,7 @@ def draw(predicted: Bytes, measured: Bytes) -> Figure:
                     label,
                     claimed="times fewer bytes to an error of ",
                 )
-            else:  # here rounds are lost, and nobody says how many
+            else:  # rounds are lost, by an unknown number
                 drawing.reference(panel, predicted.message[name] * megabytes, exact)
         panel.set_xscale("log")
         panel.set_yscale("log")
@@ -172,26 +175,26 @@ def draw(predicted: Bytes, measured: Bytes) -> Figure:
 
 
 def _by_block(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the geometric mean of the values from each edge to the next."""
+    """Return the geometric mean of the values between successive edges."""
     logs = np.add.reduceat(np.log(values), edges)
     return np.exp(logs / np.diff([*edges, values.size]))
 
 
 def claims(predicted: Bytes, measured: Bytes) -> list[Claim]:
-    """Return: messages to the byte, and, dealt at random, the saving of a message at every error within 10%."""
-    made = [
+    """Return: message sizes to the byte, and, dealt at random, the saving of a message at every error within 10 %."""
+    checks = [
         Claim(f"bytes of a message, {name}", measured.message[name], size, 0.0, "absolute")
         for name, size in predicted.message.items()
     ]
-    # Minibatch noise moves the look at which an error is first reached by a few of a hundred.
+    # Minibatch noise moves the evaluation at which an error is first reached, by a few per cent.
     exact = measured.left[RANDOM][EXACT]
     for name in (TOP, QSGD):
         for error in predicted.errors:
             spent = [
-                measured.message[one] * reached(left, error)
-                for one, left in ((EXACT, exact), (name, measured.left[RANDOM][name]))
+                measured.message[method] * reached(left, error)
+                for method, left in ((EXACT, exact), (name, measured.left[RANDOM][name]))
             ]
-            made.append(
+            checks.append(
                 Claim(
                     f"times fewer bytes to an error of {error}, {name}",
                     spent[0] / spent[1],
@@ -199,11 +202,11 @@ def claims(predicted: Bytes, measured: Bytes) -> list[Claim]:
                     0.1,
                 )
             )
-    apart = measured.left[BY_CLASS]
-    error = float(apart[TOP][-1])
-    spent = [measured.message[name] * reached(apart[name], error) for name in (EXACT, TOP)]
-    made.append(Claim(f"times fewer bytes, {BY_CLASS}, {TOP}, some", spent[0] / spent[1], 1.0, kind="at least"))
-    return made
+    by_class = measured.left[BY_CLASS]
+    error = float(by_class[TOP][-1])
+    spent = [measured.message[name] * reached(by_class[name], error) for name in (EXACT, TOP)]
+    checks.append(Claim(f"times fewer bytes, {BY_CLASS}, {TOP}, some", spent[0] / spent[1], 1.0, kind="at least"))
+    return checks
 
 
 def choco_bytes() -> Plot:

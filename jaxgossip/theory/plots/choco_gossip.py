@@ -1,12 +1,12 @@
-"""CHOCO gossip with random-k: the rate of its second moments, exactly, and the largest consensus rate γ.
+"""CHOCO gossip with random-k: the exact rate of its second moments, and the largest consensus rate γ.
 
-With p = k/d, u = x − h (h the public copy) and masks of different nodes independent:
+With p = k/d, u = x − h (h the public copy) and independent masks of different nodes:
 
     E h⁺h⁺ᵀ = C + p·sym + p²U + p(1 − p) diag U,   C = E hhᵀ,  sym = E(huᵀ + uhᵀ),  U = E uuᵀ;    x⁺ = x + γ(W − I)h⁺
 
-On a ring every moment is circulant, so the map acts on three numbers a mode, coupled by diag U alone; its spectral radius is
-the rate of E‖Πx‖². At γ = 0.05 on the ring of 25 with p = 0.1 it is 0.997887 (0.997868 has been quoted, which
-runs, 0.997886, do not bear out), at 0.1 0.995733, and 1 at γ = 0.1577.
+On a ring every moment is circulant, so the map acts on three numbers per mode, coupled only by diag U; its spectral radius
+is the rate of E‖Πx‖². On the ring of 25 with p = 0.1 it is 0.997887 at γ = 0.05 (0.997868 has been quoted, but runs give
+0.997886), 0.995733 at γ = 0.1, and 1 at γ = 0.1577.
 
 Koloskova, Stich and Jaggi 2019, CHOCO-Gossip.
 """
@@ -34,12 +34,12 @@ LARGEST = 0.1577
 
 
 class Rates(NamedTuple):
-    """What is found.
+    """Rates by consensus rate.
 
     Attributes:
         gammas: (g,) consensus rates.
-        rates: (g,) by what a late round multiplies E‖Πx‖².
-        largest: γ at which that is 1.
+        rates: (g,) factor by which a late round multiplies E‖Πx‖².
+        largest: γ at which that factor is 1.
     """
 
     gammas: np.ndarray
@@ -48,7 +48,7 @@ class Rates(NamedTuple):
 
 
 def gammas(quick: bool) -> np.ndarray:
-    """Return the consensus rates that are run; the last two are on both sides of the largest that converges."""
+    """Return the consensus rates that are run; the last two are on either side of the largest that converges."""
     return np.array([0.05, 0.1, 0.155, 0.161] if quick else [0.02, 0.05, 0.08, 0.1, 0.12, 0.135, 0.155, 0.161])
 
 
@@ -58,23 +58,23 @@ def moment_rate(gamma: float) -> float:
 
 
 def predict(quick: bool) -> Rates:
-    """Return the rate of the second moments, and where it is 1."""
-    some = gammas(quick)
+    """Return the rate of the second moments, and γ at which it is 1."""
+    tried = gammas(quick)
     largest = crossing(lambda gamma: moment_rate(gamma) > 1, 0.01, 1.0, 1e-7)
-    return Rates(some, np.array([moment_rate(gamma) for gamma in some]), largest)
+    return Rates(tried, np.array([moment_rate(gamma) for gamma in tried]), largest)
 
 
 def measure(quick: bool) -> Rates:
     """Run CHOCO gossip at each γ; the largest is interpolated between the last two."""
-    some = gammas(quick)
-    # Beyond γ = 0.14 rare columns make the mean, and what they make of it takes longer to settle.
-    runs = [((8000, 3000) if quick else (12_000, 6000)) if gamma > 0.14 else (2000, 800) for gamma in some]
-    rates = np.array([_late_rate(float(gamma), *size) for gamma, size in zip(some, runs, strict=True)])
-    return Rates(some, rates, float(np.interp(1.0, rates[-2:], some[-2:])))
+    tried = gammas(quick)
+    # Beyond γ = 0.14 rare columns dominate the mean, which takes longer to settle.
+    runs = [((8000, 3000) if quick else (12_000, 6000)) if gamma > 0.14 else (2000, 800) for gamma in tried]
+    rates = np.array([_late_rate(float(gamma), *size) for gamma, size in zip(tried, runs, strict=True)])
+    return Rates(tried, rates, float(np.interp(1.0, rates[-2:], tried[-2:])))
 
 
 def _late_rate(gamma: float, rounds: int, dimension: int) -> float:
-    """Return by what a late round multiplies the second moments, from the slowest mode, where x and its copy agree."""
+    """Return the factor on second moments per late round, started at the slowest mode, where x and its copy agree."""
     problem = averaging(N, dimension=dimension, dtype=jnp.float64)
     W = metropolis_hastings(topology.ring(N))
     algorithm = choco(problem, optax.sgd(0.0), W, random_k(fraction=KEPT), consensus_rate=gamma)
@@ -83,7 +83,7 @@ def _late_rate(gamma: float, rounds: int, dimension: int) -> float:
 
 
 def draw(predicted: Rates, measured: Rates) -> Figure:
-    """1 − rate against γ: above 0 it converges."""
+    """1 − rate against γ; the method converges above 0."""
     figure, (axes,) = drawing.page(width=5.6, height=3.9)
     fine = np.linspace(0.01, predicted.gammas[-1] + 0.005, 60)
     drawing.points(axes, measured.gammas, (1 - measured.rates) * 1e3, 0, "CHOCO gossip, random-k")
@@ -106,7 +106,7 @@ def draw(predicted: Rates, measured: Rates) -> Figure:
 
 
 def claims(predicted: Rates, measured: Rates) -> list[Claim]:
-    """Return: each rate within 10⁻⁴, and so the largest γ within 2.2·10⁻⁴, as the rate rises by 0.45 γ there."""
+    """Return: each rate within 10⁻⁴, and hence the largest γ within 2.2·10⁻⁴, as the rate rises by 0.45 γ there."""
     at = dict(zip(measured.gammas, measured.rates, strict=True))
     return [
         *(

@@ -1,9 +1,9 @@
-"""Liars among averaging nodes: what they do to the plain mean, exactly, and what clipping leaves of it.
+"""Byzantine nodes in averaging: their exact effect on the plain mean, and what clipping leaves of it.
 
-Twenty honest nodes in a 6-regular graph, two liars with five links each. Under the plain mean with weights W:
+Twenty honest nodes in a 6-regular graph and two Byzantine ones with five links each. Under the plain mean with weights W:
 
-    dissensus, ε = 1    x_i⁺ = x_i at every node that hears a liar, whose lie cancels the pull of its honest neighbours
-    a constant c        x⁺ = W_HH x + W_HL c: the honest end at c
+    dissensus, ε = 1    x_i⁺ = x_i next to a Byzantine node, whose lie cancels the pull of honest neighbours
+    a constant c        x⁺ = W_HH x + W_HL c: the honest nodes end at c
 
 ClippedGossip takes x_i + Σ_j W_ij clip(x_j − x_i, τ_i), τ_i² = (1/δ_i) Σ_{good j} W_ij ‖xᵢ − x_j‖², δ_i = Σ_liars W_ij.
 
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.algorithms import averaging
-from jaxgossip.learning import averaging as holding
+from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.network import Conditions, Round, adversaries, aggregation
 from jaxgossip.theory import drawing
@@ -32,7 +32,7 @@ RULES = ("plain mean", "clipped, oracle τ", "clipped, adaptive τ")
 
 
 class Attacked(NamedTuple):
-    """What the honest nodes come to, (rounds + 1,) by aggregation.
+    """Outcome for the honest nodes, (rounds + 1,), by aggregation rule.
 
     Attributes:
         variance: (1/n)Σ‖xᵢ − x̄‖² under dissensus.
@@ -44,39 +44,43 @@ class Attacked(NamedTuple):
 
 
 def graph() -> topology.Graph:
-    """Return the honest nodes in a 6-regular graph, and the liars, whose victims are disjoint."""
+    """Return the honest nodes in a 6-regular graph and the Byzantine ones, whose neighbours are disjoint."""
     adjacency = np.zeros((N, N))
     adjacency[:HONEST, :HONEST] = topology.random_regular(HONEST, 6, rng=0).to_scipy().toarray()
     victims = np.random.default_rng(0).permutation(HONEST)[: LINKS * LIARS].reshape(LIARS, LINKS)
-    for liar, some in enumerate(victims, HONEST):
-        adjacency[liar, some] = adjacency[some, liar] = 1
+    for liar, heard_by in enumerate(victims, HONEST):
+        adjacency[liar, heard_by] = adjacency[heard_by, liar] = 1
     return topology.from_scipy(adjacency)
 
 
 def values() -> np.ndarray:
-    """Return what the nodes hold at first."""
+    """Return the initial values of the nodes."""
     return np.random.default_rng(0).normal(size=(N, COLUMNS))
 
 
 def predict(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
-    """Follow the plain mean of the honest by its two linear maps."""
+    """Iterate the two linear maps of the plain mean on the honest nodes."""
     W = topology.metropolis_hastings(graph()).to_scipy().toarray()[:HONEST]
     among, share = W[:, :HONEST], W[:, HONEST:].sum(1)
-    off = among - np.diag(np.diag(among))
-    held = np.where((share > 0)[:, None], np.eye(HONEST), np.eye(HONEST) + off - np.diag(off.sum(1)))
+    off_diagonal = among - np.diag(np.diag(among))
+    under_dissensus = np.where(
+        (share > 0)[:, None], np.eye(HONEST), np.eye(HONEST) + off_diagonal - np.diag(off_diagonal.sum(1))
+    )
     x = y = values()[:HONEST]
     dissensus, constant = [x], [y]
     for _ in range(ROUNDS):
-        x, y = held @ x, among @ y + LIE * share[:, None]
+        x, y = under_dissensus @ x, among @ y + LIE * share[:, None]
         dissensus.append(x)
         constant.append(y)
     return Attacked({RULES[0]: _variance(np.stack(dissensus))}, {RULES[0]: _drift(np.stack(constant))})
 
 
 def measure(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
-    """Average among liars, by the plain mean and clipped."""
+    """Average under both attacks, by the plain mean and with clipping."""
     liars = list(range(HONEST, N))
-    rules = dict(zip(RULES, (None, *(aggregation.clipped(radius=one) for one in ("oracle", "adaptive"))), strict=True))
+    rules = dict(
+        zip(RULES, (None, *(aggregation.clipped(radius=radius) for radius in ("oracle", "adaptive"))), strict=True)
+    )
     attacks = (adversaries.dissensus(n_nodes=N, nodes=liars), adversaries.constant(n_nodes=N, value=LIE, nodes=liars))
     dissensus, constant = (
         {name: _run(Conditions(adversary=attack, aggregation=rule)) for name, rule in rules.items()}
@@ -88,8 +92,8 @@ def measure(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
 
 
 def _run(conditions: Conditions) -> np.ndarray:
-    """Return (rounds + 1, honest, columns)."""
-    problem = holding(N, values=values(), dtype=jnp.float64)
+    """Return the models of the honest nodes, (rounds + 1, honest, columns)."""
+    problem = averaging_problem(N, values=values(), dtype=jnp.float64)
     algorithm = averaging(problem, optax.identity(), metropolis_hastings(graph()))
     start = algorithm.init(jax.random.key(0))
 
@@ -110,7 +114,7 @@ def _drift(x: np.ndarray) -> np.ndarray:
 
 
 def draw(predicted: Attacked, measured: Attacked) -> Figure:
-    """Variance under dissensus, drift under a constant lie, both against rounds."""
+    """Variance under dissensus and drift under a constant lie, both against rounds."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     t = np.arange(ROUNDS + 1)
     for number, name in enumerate(RULES):
@@ -140,10 +144,10 @@ def draw(predicted: Attacked, measured: Attacked) -> Figure:
 
 
 def claims(predicted: Attacked, measured: Attacked) -> list[Claim]:
-    """Return: the plain mean as predicted, and broken; clipped agreement, and ten thousand times less drift."""
+    """Return: the plain mean fails as predicted; clipping agrees and drifts ten thousand times less."""
     plain, *clipped = RULES
     spread = measured.variance[plain][-1]
-    found = [
+    checks = [
         farthest(
             "variance under dissensus, plain mean, any round", measured.variance[plain], predicted.variance[plain], 1e-6
         ),
@@ -157,11 +161,11 @@ def claims(predicted: Attacked, measured: Attacked) -> list[Claim]:
     ]
     for name in clipped:
         fall = measured.drift[plain][-1] / measured.drift[name][-1]
-        found += [
+        checks += [
             Claim(f"variance under dissensus, {name}", measured.variance[name][-1], 1e-10, kind="at most"),
             Claim(f"drift falls, {name}", fall, 1e4, kind="at least"),
         ]
-    return found
+    return checks
 
 
 def clipped_gossip() -> Plot:

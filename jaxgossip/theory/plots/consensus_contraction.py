@@ -1,4 +1,4 @@
-"""Pure averaging: late rounds shrink the disagreement by exactly ρ = ‖W − J‖₂, whatever the topology."""
+"""Averaging: late rounds reduce the disagreement by exactly ρ = ‖W − J‖₂, whatever the topology."""
 
 from typing import Any, NamedTuple
 
@@ -16,11 +16,11 @@ ROUNDS, COLUMNS = 60, 16
 
 
 class Contraction(NamedTuple):
-    """What is measured on one graph.
+    """Measurements on one graph.
 
     Attributes:
         left: (rounds + 1,) ‖ΠXₜ‖/‖ΠX₀‖ from a random start.
-        rate: by what a late round multiplies it.
+        rate: factor on the disagreement per late round.
     """
 
     left: np.ndarray
@@ -48,7 +48,7 @@ def predict(quick: bool) -> dict[str, float]:
 
 
 def measure(quick: bool) -> dict[str, Contraction]:
-    """Mix a random start, and let the disagreement of another one grow old, renormalised in every round."""
+    """Mix a random start; and measure late rounds on another start, renormalised in every round."""
     return {name: _contraction(metropolis_hastings(graph)) for name, graph in networks(quick).items()}
 
 
@@ -56,11 +56,11 @@ def _contraction(W: Operator) -> Contraction:
     start = jax.random.normal(jax.random.key(0), (W.n_nodes, COLUMNS))
     start = start - start.mean(0)
 
-    def mixed(x: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
+    def one_round(x: jax.Array, _: None) -> tuple[jax.Array, jax.Array]:
         x = W(x)
         return x, jnp.linalg.norm(x - x.mean(0))
 
-    def aged(_: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+    def two_rounds(_: Any, carry: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         # The norm over two rounds, as the signs of two extreme eigenvalues may alternate.
         x, _ = carry
         after = W(W(x))
@@ -68,21 +68,21 @@ def _contraction(W: Operator) -> Contraction:
         size = jnp.linalg.norm(after)
         return after / size, jnp.sqrt(size)
 
-    _, sizes = jax.lax.scan(mixed, start, None, ROUNDS)
+    _, sizes = jax.lax.scan(one_round, start, None, ROUNDS)
     first = jnp.linalg.norm(start)
-    settled = jax.jit(lambda x: jax.lax.fori_loop(0, 30 * W.n_nodes**2 // 16 + 500, aged, (x, jnp.zeros(()))))
-    _, rate = settled(start / first)
+    iterate = jax.jit(lambda x: jax.lax.fori_loop(0, 30 * W.n_nodes**2 // 16 + 500, two_rounds, (x, jnp.zeros(()))))
+    _, rate = iterate(start / first)
     return Contraction(np.concatenate([[1.0], np.asarray(sizes) / float(first)]), float(rate))
 
 
 def draw(predicted: dict[str, float], measured: dict[str, Contraction]) -> Figure:
-    """Disagreement against rounds; dashed, the slope ρᵗ from where each line ends."""
+    """Disagreement against rounds; dashed, the slope ρᵗ through the end of each line."""
     figure, (axes,) = drawing.page(width=6.2, height=4.2)
     t = np.arange(ROUNDS + 1)
-    for number, (name, found) in enumerate(measured.items()):
-        drawing.series(axes, t, found.left, number, name)
+    for number, (name, contraction) in enumerate(measured.items()):
+        drawing.series(axes, t, contraction.left, number, name)
         late = t >= ROUNDS // 2
-        drawing.theory(axes, t[late], found.left[-1] * predicted[name] ** (t[late] - ROUNDS),
+        drawing.theory(axes, t[late], contraction.left[-1] * predicted[name] ** (t[late] - ROUNDS),
                        claimed=f"late contraction, {name}")  # fmt: skip
     axes.set_yscale("log")
     axes.set_ylim(1e-9, 1.5)
@@ -93,10 +93,10 @@ def draw(predicted: dict[str, float], measured: dict[str, Contraction]) -> Figur
 
 
 def claims(predicted: dict[str, float], measured: dict[str, Contraction]) -> list[Claim]:
-    """Return: each late contraction is ρ, to 10⁻⁶."""
+    """Return: each late contraction is ρ to within 10⁻⁶."""
     return [
-        Claim(f"late contraction, {name}", found.rate, predicted[name], 1e-6, "absolute")
-        for name, found in measured.items()
+        Claim(f"late contraction, {name}", contraction.rate, predicted[name], 1e-6, "absolute")
+        for name, contraction in measured.items()
     ]
 
 

@@ -1,27 +1,27 @@
-"""Gossip learning among unequal degrees: who learns how often, and whose e-mail the models know.
+"""Gossip learning with unequal degrees: how often nodes learn, and whose data the models contain.
 
-A Barabási–Albert graph, ten links a newcomer, 4,140 nodes of one e-mail each, models that merge and then learn (MU). Each
-node pushes to a random neighbour once a cycle, so that models reach node i at a rate which grows with its degree:
+A Barabási–Albert graph with ten links per new node, 4,140 nodes with one e-mail each, and models that merge and then learn
+(MU). Each node pushes to a random neighbour once a cycle, so models reach node i at a rate that grows with its degree:
 
     at once         r_i = Σ_{j∈N(i)} 1/d_j                  every model is learnt from
-    pass through    q_i = Σ_{j∈N(i)} min(1/d_j, 1/d_i)      with probability min(1, d_j/d_i), else it is handed on: q_i ≤ 1
-    cached          ≤ 1                                     one of those that wait, at the node's own tick
+    pass through    q_i = Σ_{j∈N(i)} min(1/d_j, 1/d_i)      with probability min(1, d_j/d_i), else passed on: q_i ≤ 1
+    cached          ≤ 1                                     one of the waiting models, at the node's own tick
 
-all times f, the ticks of a node in a cycle. That is how often nodes learn; it is not how much models know of them. Of the
-many models that a hub hears between two pushes of its own the last two alone live on. What is behind a model is found by
-walking backwards: from i to one of its senders j with probability P_ij = (1/d_j)/r_i; and, as a merged model has a half of
-the one that came before, whoever that was, with a_ij = min(1, d_j/d_i) (at once 1) and A_i = Σ_j P_ij a_ij = q_i/r_i,
+all times f, the number of ticks of a node per cycle. This is how often nodes learn, not how much of them models contain. Of
+the many models that a hub receives between two of its own pushes, only the last two survive. The nodes behind a model are
+found by walking backwards: from i to one of its senders j with probability P_ij = (1/d_j)/r_i. As half of a merged model is
+the previous one, whoever made it, with a_ij = min(1, d_j/d_i) (1 at once) and A_i = Σ_j P_ij a_ij = q_i/r_i,
 
     Q_ij = P_ij (1 − a_ij/2) + P_ij A_i/2,    φ = φQ,    u_i ∝ φ_i A_i
 
 is the share of node i in the updates behind a model. At once, Q = P and u_i ∝ r_i/d_i, the mean of 1/d_j over neighbours,
-which hardly depends on one's own degree: shares are nearly flat. They are counted here by models that carry, in the place of
-weights, how many of their updates were made at nodes of each degree.
+which hardly depends on the node's own degree: shares are nearly equal. They are measured with models that, instead of
+weights, carry the number of their updates made at nodes of each degree.
 
-Not seen as published: pushes at once are not biased towards hubs, however the data is placed, and passing through brings a
-bias, against them. The argument for it is that of a walk which visits nodes by their degrees; that holds where no model
-replaces another. Here, as in gossipy, what is passed through waits for the node's own tick, and most of it is replaced before.
-Caching, where hubs forget fewer models, has a bias towards hubs.
+Differences from the paper: immediate pushes are not biased towards hubs, however the data is placed, and passing through
+causes a bias against them. The paper's argument is that of a walk that visits nodes in proportion to degree, which holds
+where no model replaces another. Here, as in gossipy, a passed-through model waits for the node's own tick, and most are
+replaced before it. Caching, where hubs lose fewer models, is biased towards hubs.
 """
 
 from types import MappingProxyType
@@ -42,8 +42,8 @@ from jaxgossip.schedule import Fate, Kind, Messages, clocks, schedule
 from jaxgossip.schedule.files.messages import Recorded
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
-from jaxgossip.theory.measuring import Visits
-from jaxgossip.theory.networks import Watched
+from jaxgossip.theory.measuring import VisitCounts
+from jaxgossip.theory.networks import MethodWrapper
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph
 
@@ -53,20 +53,20 @@ NAMES: "MappingProxyType[Receive, str]" = MappingProxyType(
 )
 LINKS, LAMBDA, SPREAD = 10, 1e-4, 0.1
 TICKS = 1 + SPREAD**2 + 3 * SPREAD**4
-"""f, to the fourth order of the spread of the clocks' periods."""
+"""f, to fourth order in the spread of the clocks' periods."""
 EDGES = np.array([10, 11, 13, 17, 25, 45, 90, 10**6])
-"""Degrees at which classes of nodes begin; the last one ends them."""
+"""Lower bounds of the degree classes; the last entry is an upper bound."""
 HUBS = EDGES[-2]
 PLACES = ("spam on hubs", "spam on leaves")
 
 
 class Predicted(NamedTuple):
-    """What theory says; all arrays are (c,), by class of degrees.
+    """Predictions; all arrays are (c,), by class of degrees.
 
     Attributes:
-        degree: mean degree.
-        often: by way to receive, updates made at a node in a cycle.
-        share: by way to receive, the nodes' part of the updates behind a model, in multiples of their part of all nodes.
+        degree: mean degree of the class.
+        often: updates per node and cycle, by receive policy.
+        share: share of the class in the updates behind a model, relative to its share of the nodes, by receive policy.
     """
 
     degree: np.ndarray
@@ -75,12 +75,12 @@ class Predicted(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What the emulator gave; also of cached models.
+    """Measurements, which include cached models.
 
     Attributes:
-        often: as predicted.
-        share: as predicted.
-        missed: by way to receive and place, spam that is taken for none, a mean over nodes.
+        often: as in :class:`Predicted`.
+        share: as in :class:`Predicted`.
+        missed: share of spam that is not recognised, averaged over nodes, by receive policy and place.
     """
 
     often: dict[Receive, np.ndarray]
@@ -99,18 +99,18 @@ def data() -> Dataset:
 
 
 def classes(graph: Graph) -> np.ndarray:
-    """Return (n,) the class of each node."""
+    """Return (n,) the degree class of each node."""
     return np.searchsorted(EDGES, graph.degrees, side="right") - 1
 
 
 def by_class(graph: Graph, values: np.ndarray) -> np.ndarray:
-    """Return (c,) means of (n,) values."""
+    """Return (c,) the means of (n,) values over the degree classes."""
     which = classes(graph)
     return np.bincount(which, values) / np.bincount(which)
 
 
 def predict(_: bool) -> Predicted:
-    """Add up rates over neighbours, and walk backwards."""
+    """Sum rates over neighbours, and walk backwards."""
     graph = network()
     d = np.asarray(graph.degrees, np.float64)
     node, peer = np.repeat(np.arange(d.size), graph.degrees), graph.indices
@@ -127,34 +127,34 @@ def predict(_: bool) -> Predicted:
         often[receive] = by_class(graph, TICKS * r * A)
         Q = sp.csr_array((P * (1 - a / 2) + P * A[node] / 2, (node, peer)), shape=(d.size, d.size)).T.tocsr()
         phi = r / d
-        for __ in range(100):  # a random graph of mean degree 20 forgets in ten
+        for __ in range(100):  # a random graph of mean degree 20 mixes in ten steps
             phi = Q @ phi
         share[receive] = by_class(graph, phi * A / np.mean(phi * A))
     return Predicted(by_class(graph, d), often, share)
 
 
 def measure(quick: bool) -> Measured:
-    """Draw messages once a way to receive; count updates in them, and let models walk by them that count or learn."""
+    """Draw the messages of each receive policy once; count updates in them, and let models count or learn along them."""
     cycles, graph = 60 if quick else 160, network()
     often, share, missed = {}, {}, {}
     for receive in NAMES:
-        source = recorded(graph, receive, cycles)
+        source = record_messages(graph, receive, cycles)
         often[receive] = by_class(graph, updates(source, cycles))
         share[receive] = shares(graph, source, cycles)
         for place in PLACES:
-            missed[receive, place] = learnt(graph, source, place, cycles)
+            missed[receive, place] = missed_spam(graph, source, place, cycles)
     return Measured(often, share, missed)
 
 
-def recorded(graph: Graph, receive: Receive, cycles: int) -> Recorded:
-    """Return the messages of some cycles."""
+def record_messages(graph: Graph, receive: Receive, cycles: int) -> Recorded:
+    """Return the messages of ``cycles`` cycles."""
     clock = clocks.normal(graph.n_nodes, np.random.default_rng(0), spread=SPREAD)
     drawn = schedule(graph, clock=clock, receive=receive, seed=0).cycles()
     return Recorded(graph.n_nodes, 1.0, Messages.together([next(drawn) for _ in range(cycles)]))
 
 
 def updates(source: Recorded, cycles: int) -> np.ndarray:
-    """Return (n,) how many models each node learns from in a cycle of the later half."""
+    """Return (n,) the number of models that each node learns from per cycle, in the later half."""
     sent = source.messages
     counts = (sent.fate == Fate.DELIVERED) & (sent.kind == Kind.MODEL)
     later = (sent.arrives_s >= cycles / 2) & (sent.arrives_s < cycles)
@@ -162,22 +162,22 @@ def updates(source: Recorded, cycles: int) -> np.ndarray:
 
 
 def shares(graph: Graph, source: Recorded, cycles: int) -> np.ndarray:
-    """Return (c,) each class's part of the updates behind the models, gained in the later half, by its part of the nodes."""
+    """Return (c,) each class's share of the updates gained in the later half, relative to its share of the nodes."""
     which = classes(graph)
-    problem: Problem = Visits(which)
-    made = gossip_learning(problem, optax.sgd(1.0))
+    problem: Problem = VisitCounts(which)
+    protocol = gossip_learning(problem, optax.sgd(1.0))
     metrics = simulate_events(
-        made, source, cycles, evaluate_every=1, sampled_nodes=graph.n_nodes
+        protocol, source, cycles, evaluate_every=1, sampled_nodes=graph.n_nodes
     ).metrics  # fmt: skip
     gained = np.array([np.ptp(metrics[f"class_{c}_mean"][cycles // 2 :]) for c in range(problem.n_params)])
     return gained / gained.sum() / (np.bincount(which) / which.size)
 
 
-class Missing(Watched):
-    """Gossip learning of which is told how much of some spam is missed.
+class MissedSpam(MethodWrapper):
+    """Gossip learning that reports the share of given spam that is missed.
 
     Attributes:
-        spam: (m, p) e-mails, with a column of ones.
+        spam: (m, p) e-mails, including a column of ones.
     """
 
     spam: Rows
@@ -187,40 +187,43 @@ class Missing(Watched):
         return {"missed": (state.model.x @ self.spam.T < 0).mean(1)}
 
 
-def learnt(graph: Graph, source: Recorded, place: str, cycles: int) -> float:
-    """Return how much spam is missed, in the mean over nodes and the later half."""
+def missed_spam(graph: Graph, source: Recorded, place: str, cycles: int) -> float:
+    """Return the share of spam that is missed, averaged over nodes and the later half."""
     dataset = data()
     model = learning.models.pegasos((57,), 2, regularization=LAMBDA)
-    problem = learning.classification(dataset, placed(graph, dataset, place), model)
+    problem = learning.classification(dataset, place_spam(graph, dataset, place), model)
     spam = jnp.asarray(
         np.c_[dataset.x_test, np.ones(len(dataset.x_test))][np.asarray(dataset.y_test) == 1], jnp.float32
     )
-    made = gossip_learning(problem, learning.OPTIMIZERS["pegasos"](regularization=LAMBDA))
-    made = Missing(made.method, spam).of(made)
-    metrics = simulate_events(made, source, cycles, evaluate_every=1, sampled_nodes=400).metrics
+    protocol = gossip_learning(problem, learning.OPTIMIZERS["pegasos"](regularization=LAMBDA))
+    protocol = MissedSpam(protocol.method, spam).applied_to(protocol)
+    metrics = simulate_events(protocol, source, cycles, evaluate_every=1, sampled_nodes=400).metrics
     later = metrics["round"] >= cycles / 2
     return float(metrics["missed_mean"][later].mean())
 
 
-def placed(graph: Graph, dataset: Dataset, place: str) -> Partition:
-    """Return who holds which e-mail: all spam by the nodes of the highest degrees, or by those of the lowest."""
-    n, luck = graph.n_nodes, np.random.default_rng(0).random((2, graph.n_nodes))
-    nodes = np.argsort(graph.degrees + luck[0])
-    spam_last = np.argsort(np.asarray(dataset.y_train) + luck[1])
-    held = np.empty(n, np.int32)
-    held[nodes if place == "spam on hubs" else nodes[::-1]] = spam_last
-    return Partition(held, np.arange(n + 1), np.ones(n, np.int32))
+def place_spam(graph: Graph, dataset: Dataset, place: str) -> Partition:
+    """Return the partition that gives all spam to the nodes of highest, or of lowest, degree."""
+    n, tie_breaks = graph.n_nodes, np.random.default_rng(0).random((2, graph.n_nodes))
+    nodes = np.argsort(graph.degrees + tie_breaks[0])
+    spam_last = np.argsort(np.asarray(dataset.y_train) + tie_breaks[1])
+    email_of_node = np.empty(n, np.int32)
+    email_of_node[nodes if place == "spam on hubs" else nodes[::-1]] = spam_last
+    return Partition(email_of_node, np.arange(n + 1), np.ones(n, np.int32))
 
 
 def draw(predicted: Predicted, measured: Measured) -> Figure:
-    """Updates at a node, its part in the models, and what placing spam on hubs or leaves does."""
+    """Updates at a node, its share in the models, and the effect of placing spam on hubs or leaves."""
     figure, (left, middle, right) = drawing.page(3, width=4.2, height=3.9)
-    for axes, theirs, ours in ((left, predicted.often, measured.often), (middle, predicted.share, measured.share)):
+    for axes, predictions, measurements in (
+        (left, predicted.often, measured.often),
+        (middle, predicted.share, measured.share),
+    ):
         for number, (receive, name) in enumerate(NAMES.items()):
-            drawing.points(axes, predicted.degree, ours[receive], number, name)
-            if receive in theirs:
-                begins = "updates at nodes of any degree" if axes is left else "share in the models"
-                drawing.theory(axes, predicted.degree, theirs[receive], claimed=f"{begins}, {name}")
+            drawing.points(axes, predicted.degree, measurements[receive], number, name)
+            if receive in predictions:
+                quantity = "updates at nodes of any degree" if axes is left else "share in the models"
+                drawing.theory(axes, predicted.degree, predictions[receive], claimed=f"{quantity}, {name}")
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("degree")
@@ -232,9 +235,11 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
     middle.set_ylabel("updates behind a model: share / fair share")
     drawing.legend(left, loc="upper left")
     for number, place in enumerate(PLACES):
-        for seat, receive in enumerate(NAMES):
-            label = place if not seat else None
-            drawing.bar(right, seat + 0.38 * (number - 0.5), measured.missed[receive, place], 0.36, number + 3, label)
+        for position, receive in enumerate(NAMES):
+            label = place if not position else None
+            drawing.bar(
+                right, position + 0.38 * (number - 0.5), measured.missed[receive, place], 0.36, number + 3, label
+            )
     right.set_xticks(range(len(NAMES)), list(NAMES.values()))
     right.set_ylim(0, 0.3)
     right.set_ylabel("spam that is missed, mean of nodes")
@@ -243,14 +248,14 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
 
 
 def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
-    """Return: how often nodes learn, whose updates are behind the models, and what bias follows."""
-    found = []
+    """Return: how often nodes learn, whose updates the models contain, and the resulting bias."""
+    checks = []
     for receive, often in predicted.often.items():
-        # Counts of thousands of updates a class: a deviation below one per cent, but of the clocks of few hubs' neighbours.
-        apart = float(np.abs(measured.often[receive] / often - 1).max())
-        found.append(Claim(f"updates at nodes of any degree, {NAMES[receive]}: error", apart, 0.0, 0.03, "at most"))
+        # Thousands of updates per class: a deviation below 1 %, except for the clocks of the neighbours of few hubs.
+        error = float(np.abs(measured.often[receive] / often - 1).max())
+        checks.append(Claim(f"updates at nodes of any degree, {NAMES[receive]}: error", error, 0.0, 0.03, "at most"))
     hubs = {receive: often[-1] / often[0] for receive, often in measured.often.items()}
-    found += [
+    checks += [
         Claim("updates at hubs against leaves, at once", hubs["at_once"], 10.0, 0.0, "at least"),
         Claim(
             "updates at hubs, pass through: at most one a tick",
@@ -262,19 +267,19 @@ def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
         Claim("updates at hubs, cached: at most one a tick", measured.often["cached"][-1], TICKS, 0.02, "at most"),
     ]
     for receive, share in predicted.share.items():
-        # Hubs are 72 nodes: a few dozen of their updates are behind a model.
-        apart = float(np.abs(measured.share[receive] - share).max())
-        found.append(Claim(f"share in the models, {NAMES[receive]}: error at any degree", apart, 0.0, 0.08, "at most"))
+        # There are 72 hubs: a few dozen of their updates are behind a model.
+        error = float(np.abs(measured.share[receive] - share).max())
+        checks.append(Claim(f"share in the models, {NAMES[receive]}: error at any degree", error, 0.0, 0.08, "at most"))
     bias = {
         receive: measured.missed[receive, "spam on leaves"] - measured.missed[receive, "spam on hubs"]
         for receive in NAMES
     }
-    found += [
+    checks += [
         Claim("bias towards hubs (spam missed less there), at once", bias["at_once"], 0.0, 0.02, "absolute"),
         Claim("bias towards hubs, pass through", bias["pass_through"], -0.04, 0.0, "at most"),
         Claim("bias towards hubs, cached", bias["cached"], 0.02, 0.0, "at least"),
     ]
-    return found
+    return checks
 
 
 def degree_bias() -> Plot:

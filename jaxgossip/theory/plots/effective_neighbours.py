@@ -1,12 +1,12 @@
-"""Beyond the spectral gap: how far D-SGD's step and rate grow is told by the effective number of neighbours n_W(γ).
+"""Beyond the spectral gap: the effective number of neighbours n_W(γ) determines D-SGD's best step size and rate.
 
-Two cliques joined by one link have a gap of half the ring's, and nearly twice its best rate: what counts is over how many
-nodes an average is taken within the horizon 1/(1 − γ) of learning, not when the last disagreement between far ends is gone.
+Two cliques joined by one link have half the ring's gap and nearly twice its best rate: what matters is the number of nodes
+averaged over within the horizon 1/(1 − γ) of learning, not when the last disagreement between distant nodes is gone.
 
-n_W is measured as it is defined: without neighbours D-SGD at γ = (1 − η)² has the stationary error dη²s²/(1 − γ), with
-them n_W times less. Rates are those of E‖x‖² on random quadratics (:mod:`jaxgossip.theory.random_quadratics`), where the fixed
-point by n_W is exact on vertex-transitive graphs; on others it takes the nodes for equal, and the map of their covariance
-is exact.
+n_W is measured by its definition: without neighbours D-SGD at γ = (1 − η)² has the stationary error dη²s²/(1 − γ), with
+them n_W times less. Rates are those of E‖x‖² on random quadratics (:mod:`jaxgossip.theory.random_quadratics`), where the
+fixed point by n_W is exact on vertex-transitive graphs; on others it treats nodes as equivalent, and the map of their
+covariance is exact.
 """
 
 from types import MappingProxyType
@@ -29,40 +29,40 @@ from jaxgossip.theory.plot import Claim, Plot, farthest
 from jaxgossip.topology.spectra.effective_neighbours import neighbours_of_spectrum
 
 N, ZETA = 32, 50.0
-STILL, MOST_ROUNDS = 1e-10, 100_000
-"""A factor that changes by no more stands still; after so many rounds, none is found."""
+STATIONARY, MOST_ROUNDS = 1e-10, 100_000
+"""A factor counts as stationary if it changes by no more than this; after so many rounds there is no result."""
 CLIQUES, EVERYBODY, ONE_PEER = "two cliques", "complete", "one-peer exponential"
 TRANSITIVE = ("ring", "torus 4×8", "hypercube", "static exponential", EVERYBODY)
 QUOTED = MappingProxyType({
     "star": 0.059, "binary tree": 0.103, "ring": 0.126, "torus 4×8": 0.214, "hypercube": 0.244, "static exponential": 0.249,
     CLIQUES: 0.251, EVERYBODY: 0.395,
 })  # fmt: skip
-"""Rates at the best step, ζ = 50, as an earlier computation by the exact covariance has them."""
+"""Rates at the best step size, ζ = 50, from an earlier computation by the exact covariance."""
 
 
-class Found(NamedTuple):
-    """All that is predicted or measured.
+class Results(NamedTuple):
+    """All predictions or measurements.
 
     Attributes:
-        graphs: by name.
+        graphs: results by graph.
         one_peer: n_W(γ) of the one-peer exponential sequence by γ.
     """
 
-    graphs: dict[str, "Graph"]
+    graphs: dict[str, "GraphResult"]
     one_peer: dict[float, float]
 
 
-class Graph(NamedTuple):
-    """What theory or measurement says of one graph.
+class GraphResult(NamedTuple):
+    """Predictions or measurements on one graph.
 
     Attributes:
         gap: 1 − ρ.
         neighbours: n_W(γ) by γ.
-        best: the best step size by the fixed point.
-        fixed: 1 − the factor on E‖x‖² of a round at the best step: as the sweep, or by the covariance under W.
-        rate: the same as a mean over the rounds of ``window``: by the exact covariance in NumPy, or by sampled runs.
-        exact: the rate of the exact covariance at its own best step: in NumPy, or under W.
-        sweep: rates over ``swept``: by the fixed point if all nodes are alike and else by the exact covariance in NumPy; or
+        best: best step size by the fixed point.
+        fixed: rate, 1 − the factor on E‖x‖² per round, at the best step size: as in ``sweep``, or by the covariance under W.
+        rate: mean rate over the rounds of ``window``: by the exact covariance in NumPy, or by sampled runs.
+        exact: rate of the exact covariance at its own best step size: in NumPy, or under W.
+        sweep: rates over ``swept``: by the fixed point if all nodes are equivalent, else by the exact covariance in NumPy; or
             by the covariance under W.
     """
 
@@ -80,10 +80,10 @@ def networks(quick: bool) -> dict[str, topology.Graph]:
     half = np.arange(N) < N // 2
     adjacency = (half[:, None] == half) & ~np.eye(N, dtype=bool)
     adjacency[N // 2 - 1, N // 2] = adjacency[N // 2, N // 2 - 1] = True
-    found = {"ring": topology.ring(N), CLIQUES: topology.from_scipy(adjacency.astype(float))}
+    graphs = {"ring": topology.ring(N), CLIQUES: topology.from_scipy(adjacency.astype(float))}
     if quick:
-        return found
-    return found | {
+        return graphs
+    return graphs | {
         "hypercube": topology.hypercube(N),
         "torus 4×8": topology.torus(N, shape=(4, 8)),
         "static exponential": topology.static_exponential(N),
@@ -108,15 +108,15 @@ def swept() -> np.ndarray:
     return np.linspace(0.03, 0.36, 12)
 
 
-def predict(quick: bool) -> Found:
-    """Return all from eigenvalues of W, and the exact covariance's rate from W itself."""
-    found = {}
+def predict(quick: bool) -> Results:
+    """Return predictions from the eigenvalues of W, and the exact covariance's rate from W itself."""
+    graphs = {}
     for name, graph in networks(quick).items():
         W = topology.metropolis_hastings(graph)
         lam, matrix = topology.eigenvalues(W), W.to_scipy().toarray()
         best = random_quadratics.best_step(lam, ZETA)
         rates = _rates(name, lam, matrix, np.append(swept(), best))
-        found[name] = Graph(
+        graphs[name] = GraphResult(
             topology.spectral_gap(W),
             {gamma: float(neighbours_of_spectrum(lam, gamma)) for gamma in gammas(quick)},
             best,
@@ -127,25 +127,25 @@ def predict(quick: bool) -> Found:
         )
     hops = 2 ** np.arange((N - 1).bit_length())
     lam = (1 + np.exp(2j * np.pi * np.outer(hops, np.arange(N)) / N)) / 2
-    return Found(found, {gamma: random_quadratics.periodic_neighbours(lam, gamma) for gamma in gammas(quick)})
+    return Results(graphs, {gamma: random_quadratics.periodic_neighbours(lam, gamma) for gamma in gammas(quick)})
 
 
 def _rates(name: str, lam: np.ndarray, matrix: np.ndarray, etas: np.ndarray) -> np.ndarray:
-    """Return what theory says of the rate at each step size: the fixed point takes nodes for equal, so where they are."""
+    """Return the predicted rate at each step size: by the fixed point where nodes are equivalent, else by the covariance."""
     if name in TRANSITIVE:
         return random_quadratics.random_quadratic_rate(lam, etas, ZETA)
     return np.array([random_quadratics.covariance_rate(matrix, float(eta), ZETA) for eta in etas])
 
 
-def measure(quick: bool) -> Found:
-    """Let D-SGD stop at its noise, let it run on random quadratics, and let W act on the covariance of its nodes."""
-    found = {}
+def measure(quick: bool) -> Results:
+    """Run D-SGD to its noise floor and on random quadratics, and apply W to the covariance of the nodes."""
+    graphs = {}
     for name, graph in networks(quick).items():
         W = metropolis_hastings(graph)
         best = random_quadratics.best_step(topology.eigenvalues(topology.metropolis_hastings(graph)), ZETA)
         step, _ = random_quadratics.exact_best(W.as_matrix(), ZETA, best)
         rates = np.asarray(_covariance_rates(W, jnp.concatenate([swept(), jnp.array([best, step])])))
-        found[name] = Graph(
+        graphs[name] = GraphResult(
             1 - float(np.linalg.norm(W.as_matrix() - 1 / N, 2)),
             _variance_reduction(W, quick),
             best,
@@ -154,7 +154,7 @@ def measure(quick: bool) -> Found:
             float(rates[-1]),
             rates[:-2],
         )
-    return Found(found, _variance_reduction(one_peer_exponential(topology.complete(N)), quick))
+    return Results(graphs, _variance_reduction(one_peer_exponential(topology.complete(N)), quick))
 
 
 def _variance_reduction(W: Mixing, quick: bool) -> dict[float, float]:
@@ -163,12 +163,12 @@ def _variance_reduction(W: Mixing, quick: bool) -> dict[float, float]:
     gamma = np.array(gammas(quick))
     eta = 1 - np.sqrt(gamma)
     run = jax.jit(jax.vmap(lambda eta: stationary(dsgd(problem, optax.sgd(eta), W), rounds, skip).total))
-    alone = dimension * eta**2 / (1 - gamma)
-    return dict(zip(gamma.tolist(), (alone / np.asarray(run(jnp.asarray(eta)))).tolist(), strict=True))
+    without_neighbours = dimension * eta**2 / (1 - gamma)
+    return dict(zip(gamma.tolist(), (without_neighbours / np.asarray(run(jnp.asarray(eta)))).tolist(), strict=True))
 
 
 def _sampled_rate(W: Operator, eta: float, quick: bool) -> float:
-    """Return by what the rounds of the window shrink the mean of ‖x‖² over nodes and runs."""
+    """Return the mean rate, over the rounds of the window, of ‖x‖² averaged over nodes and runs."""
     runs, (first, last) = 200 if quick else 1200, window(quick)
     algorithm = dsgd(OneSample(N, int(ZETA) - 2), optax.sgd(eta), W)
 
@@ -185,12 +185,12 @@ def _sampled_rate(W: Operator, eta: float, quick: bool) -> float:
 
 @jax.jit
 def _covariance_rates(W: Operator, etas: jax.Array) -> jax.Array:
-    """Return the rate of the exact map for each step size, W applied to rows and columns until the factor stands still."""
+    """Return the rate of the exact map at each step size, applying W to rows and columns until the factor is stationary."""
 
     def rate(eta: jax.Array) -> jax.Array:
         def moves(carry: tuple[jax.Array, ...]) -> jax.Array:
             _, factor, before, number = carry
-            return (jnp.abs(factor - before) > STILL) & (number < MOST_ROUNDS)
+            return (jnp.abs(factor - before) > STATIONARY) & (number < MOST_ROUNDS)
 
         def body(carry: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
             C, factor, _, number = carry
@@ -199,37 +199,37 @@ def _covariance_rates(W: Operator, etas: jax.Array) -> jax.Array:
             return C / jnp.trace(C), jnp.trace(C), factor, number + 1
 
         last = jax.lax.while_loop(moves, body, (jnp.full((N, N), 1 / N), jnp.ones(()), jnp.zeros(()), jnp.int32(0)))
-        return jnp.where(moves(last), jnp.nan, 1 - last[1])  # what did not stand still is no rate
+        return jnp.where(moves(last), jnp.nan, 1 - last[1])  # no rate if it did not converge
 
     return jax.lax.map(rate, etas)
 
 
-def draw(predicted: Found, measured: Found) -> Figure:
+def draw(predicted: Results, measured: Results) -> Figure:
     """Left: n_W against the horizon. Middle: rate against step. Right: the best rate against the gap.
 
-    Dashed, the fixed point where all nodes are alike, and the exact covariance elsewhere; there the fixed point is dotted.
+    Dashed, the fixed point where all nodes are equivalent, and the exact covariance elsewhere, with the fixed point dotted.
     """
     figure, (left, middle, right) = drawing.page(3, width=4.0, height=3.9)
     horizon = np.geomspace(1.2, 200, 60)
     graphs = networks(quick=EVERYBODY not in measured.graphs)
     for number, (name, graph) in enumerate(graphs.items()):
-        found, expected = measured.graphs[name], predicted.graphs[name]
+        result, expected = measured.graphs[name], predicted.graphs[name]
         if name == EVERYBODY:  # the end of the scale
-            right.axhline(found.fixed, color="#777777", linewidth=0.8, linestyle=":")
-            right.text(0.0055, found.fixed - 0.016, f"{name} graph", fontsize=8, color="#555555")
+            right.axhline(result.fixed, color="#777777", linewidth=0.8, linestyle=":")
+            right.text(0.0055, result.fixed - 0.016, f"{name} graph", fontsize=8, color="#555555")
             continue
         lam = topology.eigenvalues(topology.metropolis_hastings(graph))
         drawing.theory(left, horizon, neighbours_of_spectrum(lam, 1 - 1 / horizon), claimed=f"n_W, {name}, γ = ")
-        gamma = np.array(list(found.neighbours))
-        drawing.points(left, 1 / (1 - gamma), list(found.neighbours.values()), number, name)
+        gamma = np.array(list(result.neighbours))
+        drawing.points(left, 1 / (1 - gamma), list(result.neighbours.values()), number, name)
         drawing.theory(middle, swept(), expected.sweep, claimed=f"rates over the step size, {name}")
         if name not in TRANSITIVE:
             drawing.reference(middle, swept(), random_quadratics.random_quadratic_rate(lam, swept(), ZETA))
-        shown = found.sweep > 0
-        drawing.points(middle, swept()[shown], found.sweep[shown], number, name)
-        drawing.points(right, [found.gap], [found.fixed], number, name)
+        shown = result.sweep > 0
+        drawing.points(middle, swept()[shown], result.sweep[shown], number, name)
+        drawing.points(right, [result.gap], [result.fixed], number, name)
         claimed = f"covariance's rate and theory's, {name}, "
-        drawing.theory(right, found.gap * np.array([0.85, 1.18]), [expected.fixed] * 2, claimed=claimed)
+        drawing.theory(right, result.gap * np.array([0.85, 1.18]), [expected.fixed] * 2, claimed=claimed)
     left.set_xscale("log")
     left.set_yscale("log", base=2)
     drawing.ticks(left, (2, 10, 100))
@@ -248,33 +248,37 @@ def draw(predicted: Found, measured: Found) -> Figure:
     return figure
 
 
-def claims(predicted: Found, measured: Found) -> list[Claim]:
-    """Return: n_W and sampled rates within 5 %, rates of the covariance to 10⁻⁵, and two cliques before the ring."""
-    made = [
+def claims(predicted: Results, measured: Results) -> list[Claim]:
+    """Return: n_W and sampled rates within 5 %, rates of the covariance within 10⁻⁵, and two cliques above the ring."""
+    checks = [
         Claim(f"n_W, {ONE_PEER}, γ = {gamma:g}", measured.one_peer[gamma], value, 0.05)
         for gamma, value in predicted.one_peer.items()
     ]
     for name, expected in predicted.graphs.items():
-        found = measured.graphs[name]
-        made += [
-            Claim(f"n_W, {name}, γ = {gamma:g}", found.neighbours[gamma], value, 0.05)
+        result = measured.graphs[name]
+        checks += [
+            Claim(f"n_W, {name}, γ = {gamma:g}", result.neighbours[gamma], value, 0.05)
             for gamma, value in expected.neighbours.items()
         ]
         where = f"{name}, η = {expected.best:.3f}"
-        made.append(Claim(f"sampled rate and exact covariance, same rounds, {where}", found.rate, expected.rate, 0.05))
-        # Below 0 the picture ends. Modes that shrink nearly alike, as on the tree, part slowly: iterations stop 2·10⁻⁵ apart.
-        seen = expected.sweep > 0
-        made += [
-            Claim(f"covariance's rate and theory's, {where}", found.fixed, expected.fixed, 1e-5, "absolute"),
-            farthest(f"rates over the step size, {name}", found.sweep[seen], expected.sweep[seen], 1e-4, "absolute"),
+        checks.append(
+            Claim(f"sampled rate and exact covariance, same rounds, {where}", result.rate, expected.rate, 0.05)
+        )
+        # The figure ends at 0. Modes that decay nearly alike, as on the tree, separate slowly: iterations stop 2·10⁻⁵ apart.
+        drawn = expected.sweep > 0
+        checks += [
+            Claim(f"covariance's rate and theory's, {where}", result.fixed, expected.fixed, 1e-5, "absolute"),
+            farthest(f"rates over the step size, {name}", result.sweep[drawn], expected.sweep[drawn], 1e-4, "absolute"),
         ]
-        made.append(Claim(f"covariance's best rate, {name}", found.exact, expected.exact, 1e-5, "absolute"))
-        made.append(Claim(f"covariance's best rate, {name}, as quoted", found.exact, QUOTED[name], 1e-3, "absolute"))
+        checks.append(Claim(f"covariance's best rate, {name}", result.exact, expected.exact, 1e-5, "absolute"))
+        checks.append(Claim(f"covariance's best rate, {name}, as quoted", result.exact, QUOTED[name], 1e-3, "absolute"))
     cliques, ring = measured.graphs[CLIQUES], predicted.graphs["ring"]
-    made.append(Claim("gap of two cliques, at most the ring's", cliques.gap, ring.gap, kind="at most"))
+    checks.append(Claim("gap of two cliques, at most the ring's", cliques.gap, ring.gap, kind="at most"))
     for name, rate in {"under W": cliques.fixed, "sampled": cliques.rate}.items():
-        made.append(Claim(f"best rate on two cliques, {name}, at least the ring's", rate, ring.fixed, kind="at least"))
-    return made
+        checks.append(
+            Claim(f"best rate on two cliques, {name}, at least the ring's", rate, ring.fixed, kind="at least")
+        )
+    return checks
 
 
 def effective_neighbours() -> Plot:

@@ -1,12 +1,12 @@
-"""EquiTopo graphs: random offsets make a gap that does not shrink as the network grows, at ln n links a node, or one.
+"""EquiTopo graphs: random offsets give a gap that does not shrink as the network grows, with ln n links per node or one.
 
     D-EquiStatic   ρ = max_k |1/n + ((n − 1)/(nM)) Σ_{a ∈ A} e^{2πika/n}|, M offsets a drawn uniformly from 1 … n − 1
     OD-EquiDyn     E‖ΠWx‖² = ½(1 − 1/n)‖Πx‖² for every x, at η = ½
-    OU-EquiDyn     Σ_{k≥2} E‖Wv_k‖²/(n − 1) = ((n − r)/2 · (1 + 1/n²) + r − 1)/(n − 1), r the nodes that rest on average
+    OU-EquiDyn     Σ_{k≥2} E‖Wv_k‖²/(n − 1) = ((n − r)/2 · (1 + 1/n²) + r − 1)/(n − 1), r nodes being idle on average
 
-The last line is exact on average over all directions: who pairs up keeps 1/n of the difference and all of the sum. From a
-random node on, runs of a ≤ n/2 nodes pair up with the next runs; with n = qa + b, b nodes of an even q rest, a − b of an
-odd one. Song et al. 2022.
+The last line is exact on average over all directions: a pair keeps 1/n of its difference and all of its sum. Starting at a
+random node, runs of a ≤ n/2 nodes pair up with the next runs; with n = qa + b, b nodes are idle if q is even, and a − b
+if it is odd. Song et al. 2022.
 """
 
 from typing import NamedTuple
@@ -38,13 +38,13 @@ COLUMNS = 16
 
 
 class Equi(NamedTuple):
-    """What is found.
+    """Rates by number of nodes.
 
     Attributes:
         sizes: numbers of nodes.
-        rho: (sizes,) by graph.
-        apart: (sizes,) by graph: the greatest entry by which W differs from a circulant; 0 in theory.
-        shares: (sizes,) of ‖ΠX‖² that a round leaves, by schedule.
+        rho: (sizes,) ρ by graph.
+        apart: (sizes,) by graph: largest deviation of W from a circulant in any entry; 0 in theory.
+        shares: (sizes,) by schedule: share of ‖ΠX‖² that remains after a round.
     """
 
     sizes: list[int]
@@ -54,7 +54,7 @@ class Equi(NamedTuple):
 
 
 def sizes(quick: bool) -> list[int]:
-    """Return how many nodes: even ones, where the static exponential graph has its closed form."""
+    """Return the numbers of nodes, even ones, for which the static exponential graph has a closed form."""
     return [300, 1000, 3000] if quick else [300, 1000, 3000, 10_000, 20_000]
 
 
@@ -64,35 +64,35 @@ def links(n: int) -> int:
 
 
 def drawn_modes(n: int, m: int) -> np.ndarray:
-    """Return (n,) complex: 1/n + ((n − 1)/(nM)) Σ_a e^{2πika/n} of M offsets drawn as the graph draws its own."""
+    """Return (n,) complex: 1/n + ((n − 1)/(nM)) Σ_a e^{2πika/n} over M offsets, drawn exactly as by the graph."""
     drawn = np.random.default_rng(SEED).integers(1, n, m)
     return 1 / n + (n - 1) / (n * m) * np.conj(np.fft.fft(np.bincount(drawn, minlength=n)))
 
 
-def resting(n: int) -> float:
-    """Return how many nodes rest in a round of OU-EquiDyn, on average over its offsets."""
+def mean_idle(n: int) -> float:
+    """Return the number of idle nodes in a round of OU-EquiDyn, averaged over its offsets."""
     offset = np.arange(1, n)
     a = np.minimum(offset, n - offset)
-    runs, rest = np.divmod(n, a)
-    return float(np.where(runs % 2 == 0, rest, a - rest).mean())
+    runs, remainder = np.divmod(n, a)
+    return float(np.where(runs % 2 == 0, remainder, a - remainder).mean())
 
 
 def predict(quick: bool) -> Equi:
-    """Evaluate the formulas above; M + 1 offsets of the static exponential graph leave 1 − 2/(τ + 1)."""
+    """Evaluate the formulas above; the static exponential graph with τ offsets has ρ = 1 − 2/(τ + 1)."""
     n = np.array(sizes(quick))
     modes = [drawn_modes(size, links(size)) for size in n.tolist()]
     rho = {
-        DIRECTED: np.array([np.abs(one[1:]).max() for one in modes]),
-        UNDIRECTED: np.array([np.abs(np.real(one[1:])).max() for one in modes]),
+        DIRECTED: np.array([np.abs(mode[1:]).max() for mode in modes]),
+        UNDIRECTED: np.array([np.abs(np.real(mode[1:])).max() for mode in modes]),
     }
     rho[EXPONENTIAL] = 1 - 2 / (np.ceil(np.log2(n)) + 1)
-    rest = np.array([resting(size) for size in n.tolist()])
-    shares = {OFFSET: (1 - 1 / n) / 2, PAIRS: ((n - rest) / 2 * (1 + 1 / n**2) + rest - 1) / (n - 1)}
+    idle = np.array([mean_idle(size) for size in n.tolist()])
+    shares = {OFFSET: (1 - 1 / n) / 2, PAIRS: ((n - idle) / 2 * (1 + 1 / n**2) + idle - 1) / (n - 1)}
     return Equi(n.tolist(), rho, {name: np.zeros(n.size) for name in rho}, shares)
 
 
 def measure(quick: bool) -> Equi:
-    """Let each operator answer an impulse, whose spectrum is the circulant's, and each schedule mix over many rounds."""
+    """Take the spectrum of each operator's impulse response, as of a circulant, and let each schedule mix for many rounds."""
     rho: dict[str, list[float]] = {}
     apart: dict[str, list[float]] = {}
     shares: dict[str, list[float]] = {}
@@ -104,17 +104,17 @@ def measure(quick: bool) -> Equi:
             EXPONENTIAL: metropolis_hastings(topology.static_exponential(n)),
         }
         for name, W in operators.items():
-            spectrum, off = _spectrum(W)
+            spectrum, deviation = _spectrum(W)
             rho.setdefault(name, []).append(float(np.abs(spectrum[1:]).max()))
-            apart.setdefault(name, []).append(off)
+            apart.setdefault(name, []).append(deviation)
         for name, schedule in {OFFSET: od_equi_dyn(graph), PAIRS: ou_equi_dyn(graph)}.items():
             shares.setdefault(name, []).append(_left(schedule, 500 if quick else 2000))
-    found = ({name: np.array(values) for name, values in one.items()} for one in (rho, apart, shares))
-    return Equi(sizes(quick), *found)
+    arrays = ({name: np.array(values) for name, values in by_name.items()} for by_name in (rho, apart, shares))
+    return Equi(sizes(quick), *arrays)
 
 
 def _spectrum(W: Operator) -> tuple[np.ndarray, float]:
-    """Return (n,) eigenvalues if W is a circulant, and by how much W x differs from that circulant's at a random x."""
+    """Return (n,) the eigenvalues if W is circulant, and the deviation of W x from that circulant's at a random x."""
     n = W.n_nodes
     x = np.asarray(jax.random.normal(jax.random.key(0), (n,)))
     answers = np.asarray(W(jnp.stack([jnp.zeros(n).at[0].set(1.0), jnp.asarray(x)], axis=1)))
@@ -123,7 +123,7 @@ def _spectrum(W: Operator) -> tuple[np.ndarray, float]:
 
 
 def _left(schedule: Mixing, rounds: int) -> float:
-    """Return the mean share of ‖ΠX‖² that a round leaves of random columns."""
+    """Return the mean share of ‖ΠX‖² that remains after a round on random columns."""
     n = schedule.n_nodes
     x = jax.random.normal(jax.random.key(1), (n, COLUMNS))
     x = x - x.mean(0)
@@ -137,7 +137,7 @@ def _left(schedule: Mixing, rounds: int) -> float:
 
 
 def draw(predicted: Equi, measured: Equi) -> Figure:
-    """ρ against n for the fixed graphs; what a round leaves against n for those drawn anew."""
+    """ρ against n for the fixed graphs; the share left by a round against n for the random ones."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     n = measured.sizes
     labels = {EXPONENTIAL: "static exponential, ⌈log₂ n⌉ links", DIRECTED: "D-EquiStatic, 5 ln n links",
@@ -149,8 +149,8 @@ def draw(predicted: Equi, measured: Equi) -> Figure:
     left.text(n[0], BOUND + 0.01, f"claimed: EquiStatic below {BOUND}", fontsize=8, color="#555555")
     left.set_ylim(0, 1)
     left.set_ylabel("ρ, left of the disagreement by a round")
-    for number, (name, found) in enumerate(measured.shares.items()):
-        drawing.points(right, n, found, number, f"{name}, one row a node")
+    for number, (name, values) in enumerate(measured.shares.items()):
+        drawing.points(right, n, values, number, f"{name}, one row a node")
         drawing.theory(right, n, predicted.shares[name], claimed=f"share left by a round, {name}, ")
     right.set_ylim(0, 1)
     right.set_ylabel("share of ‖ΠX‖² left by a round")
@@ -163,23 +163,23 @@ def draw(predicted: Equi, measured: Equi) -> Figure:
 
 
 def claims(predicted: Equi, measured: Equi) -> list[Claim]:
-    """Return: ρ as its formula to 10⁻¹⁰ and below 0.55 whatever n; what a random round leaves within 1%."""
-    made = []
+    """Return: ρ by its formula within 10⁻¹⁰ and below 0.55 for all n; the share left by a random round within 1 %."""
+    checks = []
     for at, n in enumerate(measured.sizes):
-        for name, found in measured.rho.items():
-            made.append(Claim(f"ρ, {name}, n = {n}", found[at], predicted.rho[name][at], 1e-10, "absolute"))
-            made.append(
+        for name, values in measured.rho.items():
+            checks.append(Claim(f"ρ, {name}, n = {n}", values[at], predicted.rho[name][at], 1e-10, "absolute"))
+            checks.append(
                 Claim(f"the same at every node, {name}, n = {n}", measured.apart[name][at], 1e-12, kind="at most")
             )
-        made += [
+        checks += [
             Claim(f"ρ below {BOUND}, {name}, n = {n}", measured.rho[name][at], BOUND, kind="at most")
             for name in (DIRECTED, UNDIRECTED)
         ]
-        made += [
-            Claim(f"share left by a round, {name}, n = {n}", found[at], predicted.shares[name][at], 0.01)
-            for name, found in measured.shares.items()
+        checks += [
+            Claim(f"share left by a round, {name}, n = {n}", values[at], predicted.shares[name][at], 0.01)
+            for name, values in measured.shares.items()
         ]
-    return made
+    return checks
 
 
 def equitopo() -> Plot:

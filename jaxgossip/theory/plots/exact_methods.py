@@ -1,8 +1,8 @@
-"""Exact methods: different data cost D-SGD a bias, and gradient tracking, EXTRA, D² and exact diffusion nothing.
+"""Exact methods: heterogeneous data bias D-SGD, but not gradient tracking, EXTRA, D² and exact diffusion.
 
-Each method is linear on f_i = ½‖x − b_i‖² without noise: eigenvalue λ of W makes a 2 × 2 matrix of it
-(:mod:`jaxgossip.theory.predictions`), and the largest modulus over all λ is its rate. λ = 1 has a neutral root besides,
-the invariant that the method starts on and stays on.
+Each method is linear on f_i = ½‖x − b_i‖² without noise: at eigenvalue λ of W it is a 2 × 2 matrix
+(:mod:`jaxgossip.theory.predictions`), and the largest modulus over all λ is its rate. λ = 1 also has a neutral root, the
+invariant on which the method starts and stays.
 """
 
 from typing import NamedTuple
@@ -27,12 +27,12 @@ SHOWN, ROUNDS = 1000, 3000
 
 
 class Method(NamedTuple):
-    """How a method is named and made.
+    """A method and how to build it.
 
     Attributes:
-        algorithm: its name in the registry.
-        form: of those that have several.
-        leaves: of its state, that its rate is measured on.
+        algorithm: name in the registry.
+        form: form of the method, if it has several.
+        leaves: leaves of the state on which the rate is measured.
     """
 
     algorithm: str
@@ -40,7 +40,7 @@ class Method(NamedTuple):
     leaves: tuple[str, ...]
 
     def make(self, eta: float | jax.Array, *, heterogeneity: float = 1.0) -> Algorithm:
-        """Return it on the ring, without noise, each node at a start of its own."""
+        """Return the algorithm on the ring, without noise, with a different start at each node."""
         problem = isotropic_quadratic(
             N, dimension=D, targets=heterogeneity * targets(), noise=0.0, init="independent", dtype=jnp.float64
         )
@@ -49,7 +49,7 @@ class Method(NamedTuple):
 
 
 def targets() -> np.ndarray:
-    """Return (n, d): b, what each node pulls towards."""
+    """Return (n, d), the targets b_i."""
     return np.random.default_rng(0).normal(size=(N, D))
 
 
@@ -66,12 +66,12 @@ def methods() -> dict[str, Method]:
 
 
 class Course(NamedTuple):
-    """What becomes of a method.
+    """Predicted or measured course of a method.
 
     Attributes:
-        rate: by what a late round multiplies the disagreement.
-        large: the same at the large step.
-        floor: √((1/n)Σ‖x_i − x*‖²) in the end.
+        rate: factor on the disagreement per late round.
+        large: the same at the large step size.
+        floor: √((1/n)Σ‖x_i − x*‖²) at the end.
     """
 
     rate: float
@@ -79,16 +79,16 @@ class Course(NamedTuple):
     floor: float
 
 
-class Found(NamedTuple):
-    """Courses by method, (rounds + 1,) errors by method, and whether the engine reports that DIGing diverged."""
+class Results(NamedTuple):
+    """Courses by method, errors (rounds + 1,) by method, and whether the engine reports that DIGing diverged."""
 
     courses: dict[str, Course]
     errors: dict[str, np.ndarray]
     diverged: bool
 
 
-def predict(quick: bool) -> Found:
-    """Return rates from the modes' matrices, the floor of D-SGD from its fixed point."""
+def predict(quick: bool) -> Results:
+    """Return rates from the matrices of the modes, and the floor of D-SGD from its fixed point."""
     del quick
     lam = predictions.ring_spectrum(N)
     modes = {
@@ -98,19 +98,19 @@ def predict(quick: bool) -> Found:
         "D²": predictions.d2_mode,
         "exact diffusion": predictions.exact_diffusion_mode,
     }
-    found = {}
+    courses = {}
     for name, mode in modes.items():
-        # The mode of the mean, λ = 1, is no disagreement; its own root 1 − η is the smaller one here.
+        # The mode of the mean, λ = 1, is no disagreement; its own root 1 − η is smaller here.
         rate, large = (float(np.abs(predictions.spectrum(mode(eta), lam[1:])).max()) for eta in (ETA, LARGE))
-        found[name] = Course(rate, large, 0.0)
+        courses[name] = Course(rate, large, 0.0)
     energy = predictions.mode_energy(targets())[1:]
     bias = (predictions.bias_factor("atc", lam[1:], ETA) ** 2 * energy).sum() / N
-    found["D-SGD"] = Course(float(lam[1] * (1 - ETA)), float(lam[1] * (1 - LARGE)), float(np.sqrt(bias)))
-    return Found(found, {}, diverged=True)
+    courses["D-SGD"] = Course(float(lam[1] * (1 - ETA)), float(lam[1] * (1 - LARGE)), float(np.sqrt(bias)))
+    return Results(courses, {}, diverged=True)
 
 
-def measure(quick: bool) -> Found:
-    """Run every method on different data, for its rate on the same data, and DIGing on different data at the large step."""
+def measure(quick: bool) -> Results:
+    """Run every method on heterogeneous data, on identical data for its rate, and DIGing at the large step size."""
     courses, errors = {}, {}
     for name, method in methods().items():
         algorithm = method.make(ETA)
@@ -124,11 +124,11 @@ def measure(quick: bool) -> Found:
         rates = jax.jit(jax.vmap(rate))(jnp.array([ETA, LARGE]))
         courses[name] = Course(float(rates[0]), float(rates[1]), float(errors[name][-1]))
     result = simulate(methods()["DIGing"].make(LARGE), ROUNDS, evaluate_every=ROUNDS)
-    return Found(courses, errors, result.status == "diverged")
+    return Results(courses, errors, result.status == "diverged")
 
 
-def draw(predicted: Found, measured: Found) -> Figure:
-    """Error against rounds; dashed, the predicted slopes, and the floor of D-SGD."""
+def draw(predicted: Results, measured: Results) -> Figure:
+    """Error against rounds; dashed, the predicted slopes and the floor of D-SGD."""
     figure, (axes,) = drawing.page(width=6.4, height=4.2)
     t = np.arange(SHOWN + 1)
     for number, (name, error) in enumerate(measured.errors.items()):
@@ -137,11 +137,11 @@ def draw(predicted: Found, measured: Found) -> Figure:
         if course.floor:
             drawing.theory(axes, t[[0, -1]], [course.floor] * 2, claimed=f"floor of {name}")
             continue
-        # From where the line is between these two errors, and no longer on the floor of rounding.
-        late = np.flatnonzero((error[: SHOWN + 1] < 3e-2) & (error[: SHOWN + 1] > 1e-12))
-        middle = late[len(late) // 2]
-        slope = error[middle] * course.rate ** (late - middle)
-        drawing.theory(axes, late, slope, claimed=f"rate of {name}, η = {ETA:g}")
+        # Where the error is between these bounds and above the floor of rounding.
+        fitted = np.flatnonzero((error[: SHOWN + 1] < 3e-2) & (error[: SHOWN + 1] > 1e-12))
+        middle = fitted[len(fitted) // 2]
+        slope = error[middle] * course.rate ** (fitted - middle)
+        drawing.theory(axes, fitted, slope, claimed=f"rate of {name}, η = {ETA:g}")
     axes.set_yscale("log")
     axes.set_ylim(1e-13, 10)
     axes.set_xlabel("round")
@@ -150,19 +150,21 @@ def draw(predicted: Found, measured: Found) -> Figure:
     return figure
 
 
-def claims(predicted: Found, measured: Found) -> list[Claim]:
-    """Return: rates within 0.1 %, no error left but D-SGD's floor, and who diverges at the large step."""
-    made = []
+def claims(predicted: Results, measured: Results) -> list[Claim]:
+    """Return: rates within 0.1 %, no remaining error except D-SGD's floor, and DIGing diverging at the large step size."""
+    checks = []
     for name, expected in predicted.courses.items():
-        found = measured.courses[name]
-        made.append(Claim(f"rate of {name}, η = {ETA:g}", found.rate, expected.rate, 1e-3))
-        made.append(Claim(f"rate of {name}, η = {LARGE:g}", found.large, expected.large, 1e-3))
+        course = measured.courses[name]
+        checks.append(Claim(f"rate of {name}, η = {ETA:g}", course.rate, expected.rate, 1e-3))
+        checks.append(Claim(f"rate of {name}, η = {LARGE:g}", course.large, expected.large, 1e-3))
         if expected.floor:
-            made.append(Claim(f"floor of {name}", found.floor, expected.floor, 0.02))
+            checks.append(Claim(f"floor of {name}", course.floor, expected.floor, 0.02))
         else:
-            made.append(Claim(f"error of {name} after {ROUNDS} rounds", found.floor, 1e-9, kind="at most"))
-    made.append(Claim(f"whether DIGing diverges, η = {LARGE:g}", measured.diverged, predicted.diverged, 0, "absolute"))
-    return made
+            checks.append(Claim(f"error of {name} after {ROUNDS} rounds", course.floor, 1e-9, kind="at most"))
+    checks.append(
+        Claim(f"whether DIGing diverges, η = {LARGE:g}", measured.diverged, predicted.diverged, 0, "absolute")
+    )
+    return checks
 
 
 def exact_methods() -> Plot:

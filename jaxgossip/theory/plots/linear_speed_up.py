@@ -1,4 +1,4 @@
-"""Linear speed-up: on the complete graph n nodes together are n times as accurate as one.
+"""Linear speed-up: on the complete graph n nodes are n times as accurate as one.
 
 x̄⁺ = (1 − ηa)x̄ + noise of variance η²s²/n in each of d coordinates, so E‖x̄ − x*‖² = dηs²/(na(2 − ηa)); all nodes agree.
 """
@@ -24,7 +24,7 @@ STEPS = (0.1, 0.4)
 
 
 class Speed(NamedTuple):
-    """Squared errors by n, (steps, sizes)."""
+    """Squared errors (steps, sizes)."""
 
     sizes: np.ndarray
     errors: np.ndarray
@@ -42,7 +42,7 @@ def predict(quick: bool) -> Speed:
 
 
 def measure(quick: bool) -> Speed:
-    """Return time averages of D-SGD on complete graphs, each of whose 400 columns is a run."""
+    """Return time averages of D-SGD on complete graphs; each of the 400 columns is an independent run."""
     rounds = 600 if quick else 1200
     columns = []
     for n in map(int, sizes(quick)):
@@ -57,7 +57,7 @@ def measure(quick: bool) -> Speed:
 
 
 def draw(predicted: Speed, measured: Speed) -> Figure:
-    """Error against the number of nodes, logarithmic both ways: a line of slope −1."""
+    """Error against the number of nodes, on logarithmic axes: a line of slope −1."""
     figure, (axes,) = drawing.page(width=5.6, height=4.0)
     for number, eta in enumerate(STEPS):
         drawing.series(axes, measured.sizes, measured.errors[number] / D, number, f"D-SGD, η = {eta:g}")
@@ -73,15 +73,15 @@ def draw(predicted: Speed, measured: Speed) -> Figure:
 
 def claims(predicted: Speed, measured: Speed) -> list[Claim]:
     """Return: slope −1 ± 0.03, and every value within 3 %."""
-    made = []
+    checks = []
     for row, eta in enumerate(STEPS):
         slope = np.polyfit(np.log(measured.sizes), np.log(measured.errors[row]), 1)[0]
-        made.append(Claim(f"slope of log error by log n, η = {eta:g}", float(slope), -1.0, 0.03, "absolute"))
-        made += [
+        checks.append(Claim(f"slope of log error by log n, η = {eta:g}", float(slope), -1.0, 0.03, "absolute"))
+        checks += [
             Claim(f"squared error, n = {n}, η = {eta:g}", measured.errors[row, k], predicted.errors[row, k], 0.03)
             for k, n in enumerate(measured.sizes)
         ]
-    return made
+    return checks
 
 
 def linear_speed_up() -> Plot:

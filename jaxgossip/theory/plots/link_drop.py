@@ -1,4 +1,4 @@
-"""Failing links: one round leaves a mode what its two moments say, and symmetric failures keep the mean."""
+"""Failing links: one round reduces each mode as its two moments predict, and symmetric failures conserve the mean."""
 
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.algorithms import averaging
-from jaxgossip.learning import averaging as holding
+from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import max_degree
 from jaxgossip.network import Conditions, Round
 from jaxgossip.theory import drawing, predictions
@@ -22,12 +22,12 @@ BATCH = 1000
 
 
 class Moments(NamedTuple):
-    """What one round leaves, by mode in the order of ``mu``.
+    """Remainder after one round, by mode in the order of ``mu``.
 
     Attributes:
         mu: (n,) eigenvalues of the Laplacian, ascending.
         left: (losses, n) E‖x⁺‖²/‖x‖².
-        drift: the largest (mean of x⁺ − mean of x)² of all rounds.
+        drift: largest (mean of x⁺ − mean of x)² over all rounds.
     """
 
     mu: np.ndarray
@@ -36,7 +36,7 @@ class Moments(NamedTuple):
 
 
 def networks() -> dict[str, topology.Graph]:
-    """Return the graphs by name: a regular one, and one of uneven degrees."""
+    """Return the graphs by name: one regular, one with unequal degrees."""
     return {
         f"ring of {NODES}": topology.ring(NODES),
         f"Barabási–Albert graph of {NODES}, m = 2": topology.barabasi_albert(NODES, m=2, rng=0),
@@ -44,13 +44,13 @@ def networks() -> dict[str, topology.Graph]:
 
 
 def step_size(graph: topology.Graph) -> float:
-    """Return α of W = I − αL, the weight of every edge."""
+    """Return α in W = I − αL, the weight of every edge."""
     return 1 / (1 + int(graph.degrees.max()))
 
 
 def moments(alpha: float, mu: np.ndarray, q: float) -> np.ndarray:
-    """Return what a round leaves of the modes ``mu``."""
-    return np.array([predictions.link_drop_moment(alpha, one, q) for one in mu])
+    """Return the remainder of the modes ``mu`` after a round."""
+    return np.array([predictions.link_drop_moment(alpha, eigenvalue, q) for eigenvalue in mu])
 
 
 def predict(_: bool) -> dict[str, Moments]:
@@ -65,7 +65,7 @@ def _predicted(graph: topology.Graph) -> Moments:
 
 
 def measure(quick: bool) -> dict[str, Moments]:
-    """Average once from every eigenvector, over and over."""
+    """Average once from every eigenvector, many times."""
     return {name: _measured(graph, 100 if quick else 400) for name, graph in networks().items()}
 
 
@@ -73,15 +73,15 @@ def _measured(graph: topology.Graph, batches: int) -> Moments:
     W = max_degree(graph)
     lam, modes = np.linalg.eigh(W.as_matrix())
     modes = modes[:, ::-1]
-    algorithm = averaging(holding(NODES, values=modes, dtype=jnp.float64), optax.identity(), W)
+    algorithm = averaging(averaging_problem(NODES, values=modes, dtype=jnp.float64), optax.identity(), W)
     state = algorithm.init(jax.random.key(0))
 
-    def one(key: jax.Array, q: jax.Array) -> jax.Array:
+    def mix_once(key: jax.Array, q: jax.Array) -> jax.Array:
         return algorithm.step(state, Round(jnp.int32(0), key, NODES, Conditions(link_drop=q)))[0].x
 
     def batch(sums: tuple[jax.Array, jax.Array], key: jax.Array) -> tuple[Any, None]:
-        # The same links fail for every q, save those that only a larger q reaches.
-        x = jax.vmap(lambda q: jax.vmap(lambda key: one(key, q))(jax.random.split(key, BATCH)))(jnp.array(LOSSES))
+        # The same links fail for every q, except for those that fail only at a larger q.
+        x = jax.vmap(lambda q: jax.vmap(lambda key: mix_once(key, q))(jax.random.split(key, BATCH)))(jnp.array(LOSSES))
         drift = jnp.square(x.mean(2) - state.x.mean(0)).max()
         return (sums[0] + jnp.square(x).sum(2).mean(1), jnp.maximum(sums[1], drift)), None
 
@@ -93,15 +93,15 @@ def _measured(graph: topology.Graph, batches: int) -> Moments:
 
 
 def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
-    """What a round leaves of a mode, against the mode's Laplacian eigenvalue."""
+    """Remainder of a mode after a round, against its Laplacian eigenvalue."""
     figure, panels = drawing.page(2, height=4.0)
-    for axes, (name, found) in zip(panels, measured.items(), strict=True):
-        fine = np.linspace(0, found.mu[-1] * 1.02, 200)
+    for axes, (name, result) in zip(panels, measured.items(), strict=True):
+        fine = np.linspace(0, result.mu[-1] * 1.02, 200)
         alpha = step_size(networks()[name])
         for number, q in enumerate(LOSSES):
             axes.plot(
-                found.mu,
-                found.left[number],
+                result.mu,
+                result.left[number],
                 color=f"C{number}",
                 marker=drawing.MARKS[number],
                 markersize=5,
@@ -118,14 +118,14 @@ def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
 
 
 def claims(predicted: dict[str, Moments], measured: dict[str, Moments]) -> list[Claim]:
-    """Return: the mode that is farthest off is within half a per cent, and no round moves the mean."""
-    found = []
+    """Return: the mode with the largest deviation is within half a per cent, and no round moves the mean."""
+    checks = []
     for name, expected in predicted.items():
         for q, left, theory in zip(LOSSES, measured[name].left, expected.left, strict=True):
             worst = np.abs(left / theory - 1).argmax()
-            found.append(Claim(f"worst mode, {name}, {q:.0%} fail", left[worst], theory[worst], 0.005))
-        found.append(Claim(f"the mean stays, {name}", measured[name].drift, 0.0, 1e-28, "at most"))
-    return found
+            checks.append(Claim(f"worst mode, {name}, {q:.0%} fail", left[worst], theory[worst], 0.005))
+        checks.append(Claim(f"the mean stays, {name}", measured[name].drift, 0.0, 1e-28, "at most"))
+    return checks
 
 
 def link_drop() -> Plot:

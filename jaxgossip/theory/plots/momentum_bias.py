@@ -1,9 +1,9 @@
-"""Momentum and different data: which step size a momentum method's bias is that of, without noise.
+"""Momentum with heterogeneous data: the step size at which D-SGD has the bias of each momentum method, without noise.
 
     ATC D-SGD         b̂_k moves by  ηaλ/(1 − λ(1 − ηa))   in mode λ of W
-    local momentum    the same at η/(1 − β):      v = βv − ηg where it stands still
-    mixed momentum    the same at η/(1 − βλ_k):   v = βλv − ηg before it is mixed
-    DecentLaM, QG     the same at η:              G̃ = 0, or v = 0, where they stand still
+    local momentum    the same at η/(1 − β):      v = βv − ηg at the fixed point
+    mixed momentum    the same at η/(1 − βλ_k):   v = βλv − ηg before mixing
+    DecentLaM, QG     the same at η:              G̃ = 0, or v = 0, at the fixed point
 
 Yuan et al. 2021, "DecentLaM"; Lin et al. 2021, "Quasi-global momentum"; mixed momentum: Yu, Jin and Yang 2019.
 """
@@ -20,10 +20,10 @@ from jaxgossip.algorithms import ALGORITHMS
 from jaxgossip.learning import isotropic_quadratic
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing
-from jaxgossip.theory.measuring import round_number
+from jaxgossip.theory.measuring import round_context
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.theory.predictions import bias_factor, mode_energy, momentum_step, ring_spectrum
-from jaxgossip.theory.steps import by_column
+from jaxgossip.theory.step_sizes import sgd_by_column
 
 N, BETA, COLUMNS = 16, 0.9, 4
 NAMES = (
@@ -36,7 +36,7 @@ NAMES = (
 
 
 class Bias(NamedTuple):
-    """What is found.
+    """Bias by step size.
 
     Attributes:
         etas: (m,) step sizes.
@@ -58,12 +58,12 @@ def targets() -> np.ndarray:
 
 
 def predict(quick: bool) -> Bias:
-    """Return the bias of D-SGD's fixed point at the step each method acts as."""
+    """Return the bias of D-SGD's fixed point at each method's equivalent step size."""
     lam = topology.eigenvalues(topology.metropolis_hastings(topology.ring(N)))
     b = targets() - targets().mean(0)
-    # A circulant W: the Fourier modes, sorted like their eigenvalues.
-    own = ring_spectrum(N)
-    energy = mode_energy(b)[np.argsort(-own)]
+    # W is circulant: Fourier modes, sorted by their eigenvalues.
+    ring_eigenvalues = ring_spectrum(N)
+    energy = mode_energy(b)[np.argsort(-ring_eigenvalues)]
 
     def bias(name: str, eta: float) -> float:
         return float((bias_factor("atc", lam, momentum_step(name, lam, eta, BETA)) ** 2 * energy).sum()) / N
@@ -72,7 +72,7 @@ def predict(quick: bool) -> Bias:
 
 
 def measure(quick: bool) -> Bias:
-    """Run every method to where it stands still, all step sizes at once."""
+    """Run every method to its fixed point, for all step sizes at once."""
     return Bias(etas(quick), {name: _bias(name, etas(quick)) for name, _ in NAMES})
 
 
@@ -80,12 +80,12 @@ def _bias(name: str, steps: np.ndarray) -> np.ndarray:
     problem = isotropic_quadratic(
         N, dimension=COLUMNS * len(steps), noise=0.0, targets=np.tile(targets(), len(steps)), dtype=jnp.float64
     )
-    optimizer, W = by_column(np.repeat(steps, COLUMNS)), metropolis_hastings(topology.ring(N))
+    optimizer, W = sgd_by_column(np.repeat(steps, COLUMNS)), metropolis_hastings(topology.ring(N))
     options = {} if name == "dsgd" else {"momentum": BETA}
     algorithm = ALGORITHMS[name](problem, optimizer, W, **options)
 
     def body(number, state):  # noqa: ANN001, ANN202 - (round, state) -> state
-        return algorithm.step(state, round_number(number, algorithm))[0]
+        return algorithm.step(state, round_context(number, algorithm))[0]
 
     rounds = int(20 / steps[0])
     state = jax.jit(lambda key: jax.lax.fori_loop(0, rounds, body, algorithm.init(key)))(jax.random.key(1))
@@ -98,7 +98,7 @@ def draw(predicted: Bias, measured: Bias) -> Figure:
     figure, (axes,) = drawing.page(width=6.4, height=4.2)
     for number, (name, label) in enumerate(NAMES):
         drawing.series(axes, measured.etas, measured.bias[name], number, label)
-        axes.get_lines()[-1].set_markersize(9 - 1.6 * max(0, number - 1))  # three lie on one another
+        axes.get_lines()[-1].set_markersize(9 - 1.6 * max(0, number - 1))  # three lines coincide
         drawing.theory(axes, predicted.etas, predicted.bias[name], claimed=f"bias of {label}, ")
     axes.set_xscale("log")
     drawing.ticks(axes, [0.005, 0.01, 0.02, 0.04, 0.08])
@@ -110,15 +110,15 @@ def draw(predicted: Bias, measured: Bias) -> Figure:
 
 
 def claims(predicted: Bias, measured: Bias) -> list[Claim]:
-    """Return: each bias to 10⁻⁶; local momentum's is far above D-SGD's, the corrected methods' equal to it."""
-    found = [
-        Claim(f"bias of {label}, η = {eta:.4f}", one, theory, 1e-6)
+    """Return: each bias within 10⁻⁶; local momentum's far above D-SGD's, the corrected methods' equal to it."""
+    checks = [
+        Claim(f"bias of {label}, η = {eta:.4f}", bias, theory, 1e-6)
         for name, label in NAMES
-        for eta, one, theory in zip(measured.etas, measured.bias[name], predicted.bias[name], strict=True)
+        for eta, bias, theory in zip(measured.etas, measured.bias[name], predicted.bias[name], strict=True)
     ]
     plain = measured.bias["dsgd"]
     return [
-        *found,
+        *checks,
         *(
             Claim(f"{label} over D-SGD, smallest η", measured.bias[name][0] / plain[0], 1, 2e-6)
             for name, label in NAMES[2:4]

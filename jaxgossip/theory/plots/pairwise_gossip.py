@@ -1,13 +1,13 @@
-"""Randomised gossip, one pair a tick: what a tick costs the disagreement, and the averaging time between Boyd's bounds.
+"""Randomised gossip, one pair per tick: the expected contraction, and the averaging time between Boyd's bounds.
 
     all pairs         E‖Πx⁺‖²/‖Πx‖² = 1 − 1/(n − 1)
     any graph         T_ave(ε) ∈ [½, 3] · ln(1/ε)/ln(1/λ₂(W̄)),   W̄ = I − D/(2n) + (P + Pᵀ)/(2n)
 
-T_ave(ε) is the tick from which ‖x − x̄‖ ≥ ε‖x₀‖ has a probability of at most ε, from the worst start; measured is the
-start along the slowest mode of W̄, from which the mean of x shrinks as λ₂ᵗ: later than a random start (ring of 32, ε = 0.05:
-2886 ticks have been quoted, some 5200 are measured; both are within [2494, 14963]).
+T_ave(ε) is the tick from which ‖x − x̄‖ ≥ ε‖x₀‖ has probability at most ε, from the worst start. It is measured from the
+slowest mode of W̄, where E x decays as λ₂ᵗ: later than from a random start (ring of 32, ε = 0.05: 2886 ticks have been
+quoted, about 5200 are measured; both are within [2494, 14963]).
 
-Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", the bounds on the averaging time.
+Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", bounds on the averaging time.
 """
 
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.algorithms import Algorithm, averaging
-from jaxgossip.learning import averaging as holding
+from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import pairwise
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing
@@ -29,14 +29,14 @@ from jaxgossip.theory.predictions import averaging_time_bounds, pairwise_expecte
 
 EPSILON, TICKS, COLUMNS = 0.05, 60, 50
 MOST_TICKS = 1_000_000
-"""After so many ticks no averaging time is found: it is far beyond every bound here."""
+"""Limit on the averaging time, far beyond every bound here."""
 
 
 class Times(NamedTuple):
-    """What is found.
+    """Contractions and averaging times.
 
     Attributes:
-        left: E‖Πx⁺‖²/‖Πx‖² by number of nodes, all pairs.
+        left: E‖Πx⁺‖²/‖Πx‖² by number of nodes, on the complete graph.
         fall: (ticks + 1,) E‖Πx_t‖²/‖Πx₀‖² by number of nodes.
         times: by graph: [T_ave] measured, or its [low, high].
     """
@@ -47,25 +47,25 @@ class Times(NamedTuple):
 
 
 def counts(quick: bool) -> list[int]:
-    """Return numbers of nodes that all talk to each other."""
+    """Return the sizes of the complete graphs."""
     return [8, 24] if quick else [8, 24, 72]
 
 
 def graphs(quick: bool) -> dict[str, topology.Graph]:
-    """Return graphs whose averaging time is measured."""
-    few = {
+    """Return the graphs whose averaging time is measured."""
+    quick_graphs = {
         "complete 32": topology.complete(32),
         "star 16": topology.star(16),
         "ring 32": topology.ring(32),
     }
-    more = {
+    other_graphs = {
         "ring 16": topology.ring(16),
         "hypercube 32": topology.hypercube(32),
         "torus 6×6": topology.torus(36),
         "path 16": topology.path(16),
         "ring 64": topology.ring(64),
     }
-    return few if quick else few | more
+    return quick_graphs if quick else quick_graphs | other_graphs
 
 
 def predict(quick: bool) -> Times:
@@ -82,18 +82,18 @@ def predict(quick: bool) -> Times:
 
 
 def measure(quick: bool) -> Times:
-    """Run from many seeds: sixty ticks of all pairs, and each graph until all but ε of the runs are within ε."""
+    """Run many seeds: sixty ticks on complete graphs, and each graph until all but ε of the runs are within ε."""
     seeds = 400 if quick else 2000
     falls = {n: _falls(n, seeds) for n in counts(quick)}
     return Times(
         {n: float((fall[:, 1:] / fall[:, :-1]).mean()) for n, fall in falls.items()},
         {n: fall.mean(0) for n, fall in falls.items()},
-        {name: np.array([_time(graph, seeds // 2)]) for name, graph in graphs(quick).items()},
+        {name: np.array([_averaging_time(graph, seeds // 2)]) for name, graph in graphs(quick).items()},
     )
 
 
 def _algorithm(graph: topology.Graph, values: np.ndarray) -> Algorithm:
-    problem = holding(graph.n_nodes, values=values, dtype=jnp.float64)
+    problem = averaging_problem(graph.n_nodes, values=values, dtype=jnp.float64)
     return averaging(problem, optax.identity(), pairwise(graph))
 
 
@@ -115,13 +115,13 @@ def _falls(n: int, seeds: int) -> np.ndarray:
     return np.concatenate([np.ones((seeds, 1)), np.asarray(after)], axis=1)
 
 
-def _time(graph: topology.Graph, seeds: int) -> int:
-    """Return the first tick after which at most ε of the runs are further than ε from the mean."""
+def _averaging_time(graph: topology.Graph, seeds: int) -> int:
+    """Return the first tick after which at most ε of the runs are farther than ε from the mean."""
     n, keys = graph.n_nodes, jax.random.split(jax.random.key(1), seeds)
     slowest = np.linalg.eigh(pairwise_expected(graph.to_scipy().toarray()))[1][:, -2:-1]
     algorithm = _algorithm(graph, slowest)
 
-    def apart(carry: tuple[jax.Array, Any]) -> jax.Array:
+    def unfinished(carry: tuple[jax.Array, Any]) -> jax.Array:
         number, states = carry
         return ((jnp.square(states.x).sum((1, 2)) >= EPSILON**2).mean() > EPSILON) & (number < MOST_TICKS)
 
@@ -130,12 +130,12 @@ def _time(graph: topology.Graph, seeds: int) -> int:
         return number + 1, jax.vmap(lambda state, key: algorithm.step(state, Round(number, key, n))[0])(states, keys)
 
     states = jax.vmap(lambda _: algorithm.init(jax.random.key(0)))(keys)
-    # A tick never raises ‖x − x̄‖: whoever is near stays near, and the loop ends.
-    return int(jax.jit(lambda states: jax.lax.while_loop(apart, tick, (jnp.int32(0), states)))(states)[0])
+    # A tick never increases ‖x − x̄‖, so finished runs stay finished and the loop ends.
+    return int(jax.jit(lambda states: jax.lax.while_loop(unfinished, tick, (jnp.int32(0), states)))(states)[0])
 
 
 def draw(predicted: Times, measured: Times) -> Figure:
-    """The mean fall over all pairs; each graph's time within its bounds."""
+    """The mean decay on complete graphs; the averaging time of each graph within its bounds."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     t = np.arange(TICKS + 1)
     for number, (n, fall) in enumerate(measured.fall.items()):
@@ -162,14 +162,14 @@ def draw(predicted: Times, measured: Times) -> Figure:
 
 
 def claims(predicted: Times, measured: Times) -> list[Claim]:
-    """Return: what a tick of all pairs takes, within 2% of it; every time inside its bounds."""
+    """Return: the loss per tick on complete graphs within 2 %; every averaging time within its bounds."""
     # A mean over sampled pairs.
-    found = [
+    checks = [
         Claim(f"taken by a tick, all pairs of {n}", 1 - left, 1 - predicted.left[n], 0.02)
         for n, left in measured.left.items()
     ]
-    # A mean over runs, which far out is that of few: in the exponent, it is less so.
-    found += [
+    # A mean over runs, which few runs dominate at late ticks: less so in the exponent.
+    checks += [
         farthest(
             f"fall over {TICKS} ticks, all pairs of {n}: exponent",
             np.log(fall[1:]),
@@ -180,11 +180,11 @@ def claims(predicted: Times, measured: Times) -> list[Claim]:
     ]
     for name, (time,) in measured.times.items():
         low, high = predicted.times[name]
-        found += [
+        checks += [
             Claim(f"averaging time, {name}, lower bound", time, low, kind="at least"),
             Claim(f"averaging time, {name}, upper bound", time, high, kind="at most"),
         ]
-    return found
+    return checks
 
 
 def pairwise_gossip() -> Plot:

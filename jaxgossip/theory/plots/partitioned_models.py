@@ -1,20 +1,20 @@
-"""Models that travel in parts, and federated averaging: test error by bytes.
+"""Partitioned models and federated averaging: test error by bytes sent.
 
-A message carries one of four parts of a model, drawn at random, and costs a quarter; nodes send four times as often:
+A message carries one of four parts of a model, drawn at random, and costs a quarter, so nodes send four times as often:
 
-    bytes a node and cycle:  whole 4(p + 1),  in parts 4 · 4(⌈p/4⌉ + 1),    p numbers and an age, 4 bytes each
+    bytes per node and cycle:  whole 4(p + 1),  in parts 4 · 4(⌈p/4⌉ + 1),    p numbers and an age, 4 bytes each
 
-Every number is then merged as often for the same bytes, but a node learns at each arrival, four times as often. So parts win
-while models are young and steps are what is wanting, and win nothing later, when what is wanting is agreement: each number
-has been through four times as many local steps between two of its merges.
+Every parameter is then merged as often for the same bytes, but a node learns at each arrival, four times as often. So parts
+win while models are young and lack steps, and gain nothing later, when models lack agreement: each parameter has been
+through four times as many local steps between two of its merges.
 
-A node merges what arrives with its own by age, α = t₁/(t₁ + t₂), part by part. Limited merging takes the older model as it is
-if the ages are further apart than L: by age, it has most of the weight already, so that little is left to gain.
+A node merges a received model with its own by age, α = t₁/(t₁ + t₂), part by part. Limited merging takes the older model
+unchanged if the ages differ by more than L: by age it already has most of the weight, so there is little left to gain.
 
-As published: Spambase, 100 nodes, 20-regular, logistic regression, randomised token accounts with C = 20 and A = 10, samples
-dealt at random, or by class, so that a node has one class alone. There, transfers as slow as the bandwidth makes them,
-a token account for each part, and a phone trace; here one account, transfers of a fiftieth of a cycle for a whole model, and
-for limited merging nodes that are online a fifth of the time, as a trace of phones had it, for five cycles at a time.
+As in the papers: Spambase, 100 nodes, 20-regular, logistic regression, randomised token accounts with C = 20 and A = 10, and
+samples dealt at random or by class, one class per node. They have transfers limited by bandwidth, a token account for each
+part, and a phone trace; here there is one account, transfers take a fiftieth of a cycle for a whole model, and for limited
+merging nodes are online a fifth of the time, as in the trace, for five cycles at a time.
 """
 
 from collections.abc import Mapping
@@ -35,22 +35,22 @@ from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, schedule
 from jaxgossip.simulation import simulate
 from jaxgossip.theory import drawing
-from jaxgossip.theory.networks import held_beside, messages_sent, run_beside
+from jaxgossip.theory.networks import messages_sent, run_side_by_side, union_of_partitions
 from jaxgossip.theory.plot import Claim, Plot
 
 NODES, DEGREE, PARTS, FEATURES = 100, 20, 4, 57
 TRANSFER = 0.02
-"""Of a whole model, in cycles."""
+"""Transfer time of a whole model, in cycles."""
 ETA, STEPS, BATCH = 0.1, 4, 10
-"""An epoch of a node's 41 samples at each arrival."""
+"""Step size, steps per arrival and batch size: about an epoch of a node's 41 samples per arrival."""
 MODELS, AWAY_CYCLES = 60, 300
-"""So many cycles, or whole models a node, and so many where nodes come and go."""
+"""Number of cycles, or whole models sent per node; and the number with churn."""
 YOUNG, GROWN = 0.2, 0.12
-"""Errors that are raced for."""
+"""Target errors of the races."""
 GAP = 20
-DEALT = ("at random", "by class")
+DEALS = ("at random", "by class")
 CALLS = ("proactive", "tokens")
-GIVEN: Mapping[str, tuple[Literal["uniform", "age"], int | None]] = MappingProxyType(
+MERGING: Mapping[str, tuple[Literal["uniform", "age"], int | None]] = MappingProxyType(
     {
         "half and half": ("uniform", None),
         "by age": ("age", None),
@@ -60,11 +60,11 @@ GIVEN: Mapping[str, tuple[Literal["uniform", "age"], int | None]] = MappingProxy
 
 
 class Curve(NamedTuple):
-    """Test errors.
+    """Test error by bytes sent.
 
     Attributes:
-        sent: (e,) bytes that a node has sent, in whole models; a server's counted for the nodes.
-        error: (e,) mean over nodes and networks.
+        sent: (e,) bytes sent per node, in whole models; those of a server are attributed to the nodes.
+        error: (e,) test error, averaged over nodes and networks.
     """
 
     sent: np.ndarray
@@ -72,13 +72,13 @@ class Curve(NamedTuple):
 
 
 class Found(NamedTuple):
-    """All that is measured.
+    """All measurements.
 
     Attributes:
-        gossip: by (how samples are dealt, how nodes call, parts).
-        server: federated averaging, by how samples are dealt.
-        bytes: of a message, by parts.
-        away: by how models merge, where nodes come and go: errors by cycle.
+        gossip: curves by (deal of the samples, how nodes call, parts).
+        server: curves of federated averaging, by deal.
+        bytes: bytes of a message, by number of parts.
+        away: errors by cycle with churn, by merging rule.
     """
 
     gossip: dict[tuple[str, str, int], Curve]
@@ -88,27 +88,27 @@ class Found(NamedTuple):
 
 
 def predict(_: bool) -> dict[int, int]:
-    """Return the bytes of a message, by parts."""
+    """Return the bytes of a message, by number of parts."""
     return {parts: 4 * (-(-(FEATURES + 1) // parts) + 1) for parts in (1, PARTS)}
 
 
-def dealt(how: str, replica: int) -> Partition:
-    """Return who holds which e-mails."""
+def partition_of(how: str, replica: int) -> Partition:
+    """Return the partition of the e-mails."""
     y = np.asarray(datasets.spambase(rng=0).y_train)
-    if how == DEALT[0]:
+    if how == DEALS[0]:
         return partitions.iid(y, NODES, rng=replica)
     return partitions.label_shards(y, NODES, shards=1, rng=replica)
 
 
-def learnt(held: list[Partition]) -> Problem:
-    """Return the task of networks side by side."""
+def union_problem(partitions_: list[Partition]) -> Problem:
+    """Return the problem of a disjoint union of networks."""
     return classification(
-        datasets.spambase(rng=0), held_beside(held), models.logistic((FEATURES,), 2), batch_size=BATCH
+        datasets.spambase(rng=0), union_of_partitions(partitions_), models.logistic((FEATURES,), 2), batch_size=BATCH
     )
 
 
 def network(calls: str, parts: int, replica: int, *, away: int = 0) -> Schedule:
-    """Return who sends to whom, and when; nodes come and go for ``away`` cycles."""
+    """Return the schedule of one network, with churn for ``away`` cycles."""
     rng, period_s = np.random.default_rng(replica), 1 / parts
     tokens = TOKEN_ACCOUNTS["randomised"](capacity=20, reaction=10) if calls == "tokens" else None
     churn = CHURNS["exponential"](NODES, rng, away, mean_online_s=5.0, mean_offline_s=20.0) if away else None
@@ -124,24 +124,24 @@ def network(calls: str, parts: int, replica: int, *, away: int = 0) -> Schedule:
 
 
 def measure(quick: bool) -> Found:
-    """Let networks learn Spambase, several of each kind, and a server with its hundred nodes."""
+    """Train several networks of each kind on Spambase, and a server with the same hundred nodes."""
     replicas = 2 if quick else 10
     gossip, size = {}, {}
     for parts in (1, PARTS):
-        found, size[parts] = _gossip(parts, replicas)
-        gossip |= found
-    server = {how: _server(how, replicas) for how in DEALT}
-    away = {name: _away(*given, replicas=2 * replicas) for name, given in GIVEN.items()}
+        curves, size[parts] = _gossip(parts, replicas)
+        gossip |= curves
+    server = {how: _server(how, replicas) for how in DEALS}
+    away = {name: _with_churn(*merging, replicas=2 * replicas) for name, merging in MERGING.items()}
     return Found(gossip, server, size, away)
 
 
 def _gossip(parts: int, replicas: int) -> tuple[dict[tuple[str, str, int], Curve], int]:
-    kinds = {f"{how}, {calls}": (how, calls) for how in DEALT for calls in CALLS}
+    kinds = {f"{how}, {calls}": (how, calls) for how in DEALS for calls in CALLS}
     networks = {name: [network(calls, parts, r) for r in range(replicas)] for name, (_, calls) in kinds.items()}
-    problem = learnt([dealt(how, r) for how, _ in kinds.values() for r in range(replicas)])
+    problem = union_problem([partition_of(how, r) for how, _ in kinds.values() for r in range(replicas)])
     protocol = gossip_learning(problem, optax.sgd(ETA), partner="own", weighting="age", local_steps=STEPS, parts=parts)
     cycles = MODELS * parts
-    metrics = run_beside(protocol, networks, cycles, _looked_at, evaluate_every=parts)
+    metrics = run_side_by_side(protocol, networks, cycles, _accuracy, evaluate_every=parts)
     at = np.asarray(metrics["round"], int)
     curves = {
         (*kind, parts): Curve(messages_sent(networks[name], cycles)[at] / parts, 1 - metrics[f"{name}, accuracy_mean"])
@@ -151,33 +151,35 @@ def _gossip(parts: int, replicas: int) -> tuple[dict[tuple[str, str, int], Curve
 
 
 def _server(how: str, replicas: int) -> Curve:
-    """Return what a server learns that asks a tenth of the nodes a round: at the same bytes better here than all of them."""
-    rounds, found = 5 * MODELS, []
+    """Return the curve of a server that samples a tenth of the nodes a round: better at equal bytes here than using all."""
+    rounds, runs = 5 * MODELS, []
     for replica in range(min(replicas, 4)):
-        averaging = federated_averaging(learnt([dealt(how, replica)]), optax.sgd(ETA), fraction=0.1, local_steps=STEPS)
-        found.append(simulate(averaging, rounds, seed=replica, evaluate_every=5).metrics)
+        algorithm = federated_averaging(
+            union_problem([partition_of(how, replica)]), optax.sgd(ETA), fraction=0.1, local_steps=STEPS
+        )
+        runs.append(simulate(algorithm, rounds, seed=replica, evaluate_every=5).metrics)
     model_bytes = 4 * (FEATURES + 1) * NODES
     return Curve(
-        found[0]["bytes_sent"] / model_bytes, 1 - np.mean([one["test_accuracy_mean"] for one in found], axis=0)
+        runs[0]["bytes_sent"] / model_bytes, 1 - np.mean([metrics["test_accuracy_mean"] for metrics in runs], axis=0)
     )
 
 
-def _away(weighting: Literal["uniform", "age"], gap: int | None, *, replicas: int) -> Curve:
+def _with_churn(weighting: Literal["uniform", "age"], gap: int | None, *, replicas: int) -> Curve:
     networks = {"all": [network("proactive", 1, r, away=AWAY_CYCLES) for r in range(replicas)]}
-    problem = learnt([dealt(DEALT[1], r) for r in range(replicas)])
+    problem = union_problem([partition_of(DEALS[1], r) for r in range(replicas)])
     protocol = gossip_learning(
         problem, optax.sgd(ETA), partner="own", weighting=weighting, age_gap=gap, local_steps=STEPS
     )
-    metrics = run_beside(protocol, networks, AWAY_CYCLES, _looked_at, evaluate_every=20)
+    metrics = run_side_by_side(protocol, networks, AWAY_CYCLES, _accuracy, evaluate_every=20)
     return Curve(metrics["round"], 1 - metrics["all, accuracy_mean"])
 
 
-def _looked_at(problem: Problem, rows: WalkState) -> NodeScores:
+def _accuracy(problem: Problem, rows: WalkState) -> NodeScores:
     return {"accuracy": problem.evaluate(rows.model.x)["test_accuracy"]}
 
 
 def first_below(curve: Curve, error: float) -> float:
-    """Return what a node has sent when the error is first at most this one, infinity if it never is."""
+    """Return what a node has sent when the error is first at most ``error``; infinity if it never is."""
     reached = np.flatnonzero(curve.error <= error)
     if not reached.size:
         return np.inf
@@ -186,14 +188,14 @@ def first_below(curve: Curve, error: float) -> float:
 
 
 def draw(predicted: dict[int, int], measured: Found) -> Figure:
-    """Left and middle, errors by bytes; right, by cycle where nodes come and go."""
+    """Left and middle: errors by bytes. Right: errors by cycle with churn."""
     del predicted
     figure, (*panels, right) = drawing.page(3, width=4.2, height=4.0)
-    for axes, how in zip(panels, DEALT, strict=True):
+    for axes, how in zip(panels, DEALS, strict=True):
         for number, (calls, parts) in enumerate((calls, parts) for parts in (1, PARTS) for calls in CALLS):
             curve = measured.gossip[how, calls, parts]
-            _logarithmic(axes, curve, number, f"{calls}, {'whole models' if parts == 1 else f'{PARTS} parts'}")
-        _logarithmic(axes, measured.server[how], 4, "federated averaging")
+            _draw_logarithmic(axes, curve, number, f"{calls}, {'whole models' if parts == 1 else f'{PARTS} parts'}")
+        _draw_logarithmic(axes, measured.server[how], 4, "federated averaging")
         axes.set_xlabel("bytes that a node has sent, in whole models")
         drawing.title(axes, f"E-mails dealt {how}")
     for number, (name, curve) in enumerate(measured.away.items()):
@@ -208,10 +210,10 @@ def draw(predicted: dict[int, int], measured: Found) -> Figure:
     return figure
 
 
-def _logarithmic(axes: drawing.Axes, curve: Curve, number: int, label: str) -> None:
-    """Draw a curve over a logarithmic axis, with its marks evenly spread there."""
-    seen = (curve.sent >= 0.5) & (curve.sent <= MODELS)
-    sent, error = curve.sent[seen], curve.error[seen]
+def _draw_logarithmic(axes: drawing.Axes, curve: Curve, number: int, label: str) -> None:
+    """Draw a curve on a logarithmic axis, with markers evenly spaced on it."""
+    shown = (curve.sent >= 0.5) & (curve.sent <= MODELS)
+    sent, error = curve.sent[shown], curve.error[shown]
     marks = np.unique(np.searchsorted(sent, np.geomspace(sent[0], sent[-1], 8))).tolist()
     axes.plot(
         sent, error, color=f"C{number}", marker=drawing.MARKS[number], markevery=marks, markersize=4.5, label=label
@@ -221,25 +223,25 @@ def _logarithmic(axes: drawing.Axes, curve: Curve, number: int, label: str) -> N
 
 
 def claims(predicted: dict[int, int], measured: Found) -> list[Claim]:
-    """Return: what a message costs; parts are early, not late; gossip comes near a server; limits help a little."""
-    found = [
+    """Return: message sizes; parts win early, not late; gossip comes near a server; limited merging helps a little."""
+    checks = [
         Claim(
             f"bytes of a message, {parts} of a model" if parts > 1 else "bytes of a model", measured.bytes[parts], size
         )
         for parts, size in predicted.items()
     ]
-    for how in DEALT:
+    for how in DEALS:
         needs = {
             (calls, parts): tuple(first_below(measured.gossip[how, calls, parts], error) for error in (YOUNG, GROWN))
             for calls in CALLS
             for parts in (1, PARTS)
         }
         whole, late = needs["tokens", 1], needs["tokens", PARTS][1]
-        if how == DEALT[0]:
+        if how == DEALS[0]:
             young, all_young = needs["proactive", PARTS][0], needs["proactive", 1][0]
             text = f"bytes to error {YOUNG}, {PARTS} parts, against two thirds of whole models', {how}"
-            found.append(Claim(text, young, 2 / 3 * all_young, 0.0, "at most"))
-        found += [
+            checks.append(Claim(text, young, 2 / 3 * all_young, 0.0, "at most"))
+        checks += [
             Claim(
                 f"bytes to error {GROWN}, {PARTS} parts, against whole models', {how}", late, whole[1], 0.0, "at least"
             ),
@@ -261,7 +263,7 @@ def claims(predicted: dict[int, int], measured: Found) -> list[Claim]:
         ]
     half, by_age, limited = (float(curve.error[-1]) for curve in measured.away.values())
     return [
-        *found,
+        *checks,
         Claim("error by age, against half and half, nodes away", by_age, half, 0.0, "at most"),
         Claim("error of limited merging, against by age, nodes away", limited, by_age, 0.0, "at most"),
     ]

@@ -1,12 +1,12 @@
-"""PENS: nodes with two opposite tasks find those who share theirs, and gossip with them alone.
+"""PENS: nodes with two opposite tasks find those that share theirs, and gossip with them only.
 
-Spambase over 100 nodes; for every other node spam is called ham, and ham spam. A model of both halves' mean knows little. A
-node compares k = 10 models of whoever sends, by their loss on its own e-mails, and takes in the best m = 2; from cycle T on
-it calls whom it took in more often than chance. Clocks tick once a cycle, so that after T cycles a node has heard T models
-in the mean, of which (k − 1)/2 still wait, and
+Spambase over 100 nodes, with labels swapped at every other node: a model of the mean of both tasks is useless. A node
+compares k = 10 models of any senders by their loss on its own e-mails and accepts the best m = 2; from cycle T on it calls
+those that it accepted more often than by chance. Clocks tick once a cycle, so after T cycles a node has received T models
+on average, of which (k − 1)/2 are still waiting, and
 
-    taken in        m (T − (k − 1)/2)/k        in the mean
-    of one's own    1 − P(0) − P(1)/2,         P(i) = C(49, i) C(50, k − i)/C(99, k), once the losses tell tasks apart.
+    accepted            m (T − (k − 1)/2)/k        on average
+    of its own task     1 − P(0) − P(1)/2,         P(i) = C(49, i) C(50, k − i)/C(99, k), once losses separate the tasks.
 """
 
 from dataclasses import replace
@@ -34,11 +34,11 @@ KINDS = ("PENS", "anybody", "same task")
 
 
 class Predicted(NamedTuple):
-    """What theory says.
+    """Predictions.
 
     Attributes:
-        taken: models that a node takes in before it settles.
-        own: the share of them of its own task.
+        taken: number of models that a node accepts before it settles.
+        own: share of them from its own task.
     """
 
     taken: float
@@ -46,15 +46,15 @@ class Predicted(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What was found.
+    """Measurements.
 
     Attributes:
-        cycle: (e,) when nodes are evaluated.
-        accuracy: by kind, (e,) on the nodes' own test samples.
-        taken: models that a node took in before it settled, in the mean.
-        own: the share of them of its own task.
-        preferred: the share of one's own task among whom nodes call from then on.
-        settles: the cycle.
+        cycle: (e,) cycles of evaluation.
+        accuracy: (e,) accuracy on the nodes' local test sets, by kind.
+        taken: number of models that a node accepted before it settled, on average.
+        own: share of them from its own task.
+        preferred: share of its own task among the nodes that a node calls after it settled.
+        settles: cycle at which nodes settle.
     """
 
     cycle: np.ndarray
@@ -66,12 +66,12 @@ class Measured(NamedTuple):
 
 
 def settles(quick: bool) -> int:
-    """Return the cycle from which on nodes call those whom they prefer."""
+    """Return the cycle from which nodes call those that they prefer."""
     return 60 if quick else 150
 
 
 def predict(quick: bool) -> Predicted:
-    """Count."""
+    """Evaluate the formulas above."""
     others: Any = hypergeom(NODES - 1, NODES // 2 - 1, SAMPLED)
     taken = TOP * (settles(quick) - (SAMPLED - 1) / 2) / SAMPLED
     return Predicted(taken, float(1 - others.pmf(0) - others.pmf(1) / 2))
@@ -83,7 +83,7 @@ def tasks() -> np.ndarray:
 
 
 def problem() -> Problem:
-    """Return Spambase with two opposite tasks, a fifth of each node's e-mails kept for its own test."""
+    """Return Spambase with two opposite tasks and a fifth of each node's e-mails as its local test set."""
     data = learning.datasets.spambase(rng=0)
     labels = np.asarray(data.y_train)
     own = learning.partitions.iid(labels, NODES, local_test=0.2, rng=0)
@@ -95,34 +95,34 @@ def problem() -> Problem:
 
 
 def measure(quick: bool) -> Measured:
-    """Let nodes find each other, call anybody, and call only those of their own task."""
-    task, at, same = problem(), settles(quick), tasks()[:, None] == tasks()
-    everybody = topology.complete(NODES)
-    apart = topology.from_scipy(sp.csr_array(same & ~np.eye(NODES, dtype=bool)))
+    """Run PENS, gossip with anybody, and gossip within a task."""
+    task, at, same_task = problem(), settles(quick), tasks()[:, None] == tasks()
+    complete = topology.complete(NODES)
+    same_task_graph = topology.from_scipy(sp.csr_array(same_task & ~np.eye(NODES, dtype=bool)))
     plain, optimizer = gossip_learning(task, optax.sgd(RATE), partner="own"), optax.sgd(RATE)
     choosing = pens(task, optimizer, sampled=SAMPLED, top=TOP, settle_at=at)
-    ways: tuple[tuple[GossipProtocol, Graph], ...] = ((choosing, everybody), (plain, everybody), (plain, apart))
-    found = [
+    runs: tuple[tuple[GossipProtocol, Graph], ...] = ((choosing, complete), (plain, complete), (plain, same_task_graph))
+    results = [
         simulate_events(protocol, schedule(
             graph, clock=clocks.fixed(NODES, np.random.default_rng(0)), delay=delays.constant(seconds=0.1), seed=0
         ), 2 * at, evaluate_every=at // 15)
-        for protocol, graph in ways
+        for protocol, graph in runs
     ]  # fmt: skip
-    accuracy = {kind: one.metrics["local_accuracy_mean"] for kind, one in zip(KINDS, found, strict=True)}
-    state = found[0].state
+    accuracy = {kind: result.metrics["local_accuracy_mean"] for kind, result in zip(KINDS, results, strict=True)}
+    state = results[0].state
     prefers, selected = np.asarray(choosing.settle(state)[1]), np.asarray(state.selected)
     return Measured(
-        found[0].metrics["round"],
+        results[0].metrics["round"],
         accuracy,
         float(selected.sum(1).mean()),
-        float(selected[same].sum() / selected.sum()),
-        float(prefers[same].sum() / prefers.sum()),
+        float(selected[same_task].sum() / selected.sum()),
+        float(prefers[same_task].sum() / prefers.sum()),
         at,
     )
 
 
 def draw(predicted: Predicted, measured: Measured) -> Figure:
-    """Accuracy on one's own task by cycle, and of whose task are those whom nodes take in and prefer."""
+    """Accuracy on a node's own task by cycle; and the share of its own task among accepted models and preferred nodes."""
     figure, (left, right) = drawing.page(2, height=3.8)
     labels = {"PENS": "PENS", "anybody": "gossip with anybody", "same task": "gossip within a task"}
     for number, kind in enumerate(KINDS):
@@ -153,12 +153,12 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
 
 
 def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
-    """Return: as many are taken in as counted, nearly all of one's own task, and it pays."""
+    """Return: as many models are accepted as predicted, nearly all of the own task, and accuracy profits."""
     last = {kind: float(curve[-5:].mean()) for kind, curve in measured.accuracy.items()}
     return [
-        # How many reach a node by cycle T is nearly Poisson: a standard error of 1 %, and of the rests as much.
+        # The number that reach a node by cycle T is nearly Poisson: a standard error of 1 %, and as much from the rest.
         Claim("models that a node takes in before it settles", measured.taken, predicted.taken, 0.05),
-        # At first all models are equal, and losses tell nothing: the first of T/10 comparisons is a toss, half of it wrong.
+        # At first all models are equal and losses uninformative: the first of T/10 comparisons is a coin toss, half wrong.
         Claim(
             "share of its own task among them, short of theory by a first toss at most",
             measured.own,
@@ -172,7 +172,7 @@ def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
         Claim("share of one's own task among those preferred", measured.preferred, 0.9, 0.0, "at least"),
         Claim("PENS above gossip with anybody", last["PENS"] - last["anybody"], 0.12, 0.0, "at least"),
         Claim("PENS below gossip within a task", last["same task"] - last["PENS"], 0.05, 0.0, "at most"),
-        # Its own last steps on its own data tell a node something of its task.
+        # A node's own last steps on its own data tell it something about its task.
         Claim("gossip with anybody, of two opposite tasks", last["anybody"], 0.75, 0.0, "at most"),
     ]
 
@@ -180,8 +180,8 @@ def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
 def pens_clusters() -> Plot:
     """Nodes that compare models on their own data find those with the same task, and learn nearly as well as if they knew.
 
-    A node takes in m (T − (k − 1)/2)/k models before it settles, nearly all of its own task; it then errs by some points more
-    than gossip within a task alone, as it knows fewer whom to call.
+    A node accepts m (T − (k − 1)/2)/k models before it settles, nearly all from its own task; its accuracy is then a few points
+    below that of gossip within a task, as it knows fewer nodes to call.
     """
     source = "Onoszko, Karlsson, Mogren and Zec 2021, Decentralized federated learning of deep neural networks on non-iid data"
     return Plot("PENS: gossip with those who share one's task", source, predict, measure, draw, claims, double=False)

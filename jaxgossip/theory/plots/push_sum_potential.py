@@ -1,12 +1,12 @@
-"""Push-sum's potential Φ = Σ_i ‖v_i − w_i/n‖²: what one round leaves of it in expectation, exactly.
+"""Push-sum's potential Φ = Σ_i ‖v_i − w_i/n‖²: its exact expected remainder after one round.
 
     targets among the others    E Φ⁺/Φ = ½ − 1/(2(n − 1)) − (n − 2)/(4(n − 1)²)
-    targets include oneself     E Φ⁺/Φ = ½ − 1/(4n)
+    targets include the node    E Φ⁺/Φ = ½ − 1/(4n)
 
-v_i (n,) is what node i holds of each node's contribution, w_i its weight. The second: u_i = v_i − w_i/n sum to 0, so
-Σ_{i≠j} u_i·u_j = −Φ; ¼ E Σ_i ‖u_i + Σ_{j→i} u_j‖² has Φ from the senders' own halves, Φ from what arrives, 2Φ/n from u_i sent
-to oneself, −2Φ/n from u_i with another's u_j, and −Φ/n from two senders that meet: ¼(2 − 1/n)Φ. The ½ − 1/(2n) that one
-finds cited fits neither: at n = 12 it says 0.4583, where the two are 0.4339 and 0.4792.
+v_i (n,) is node i's share of each node's contribution, w_i its weight. For the second, u_i = v_i − w_i/n sum to 0, so
+Σ_{i≠j} u_i·u_j = −Φ; ¼ E Σ_i ‖u_i + Σ_{j→i} u_j‖² has Φ from the senders' own halves, Φ from what arrives, 2Φ/n from u_i
+sent to the node itself, −2Φ/n from u_i with another's u_j, and −Φ/n from two senders that meet: ¼(2 − 1/n)Φ. The often
+cited ½ − 1/(2n) fits neither: at n = 12 it is 0.4583, where the two are 0.4339 and 0.4792.
 
 Kempe, Dobra and Gehrke 2003, "Gossip-based computation of aggregate information".
 """
@@ -33,11 +33,11 @@ from jaxgossip.theory.predictions import push_sum_ratio
 
 ROUNDS, SHOWN = 8, 12
 CLAIMS = ("to others", "to anyone")
-"""How claims call the two kinds of targets."""
+"""Names of the two kinds of targets in claims."""
 
 
 class Potential(NamedTuple):
-    """What is found, without and with oneself among the targets.
+    """Potentials, without and with the node itself among its targets.
 
     Attributes:
         sizes: numbers of nodes.
@@ -58,20 +58,20 @@ def sizes(quick: bool) -> list[int]:
 
 
 def with_self_ratio(n: int) -> float:
-    """Return E Φ⁺/Φ where a node may be its own target."""
+    """Return E Φ⁺/Φ if a node may be its own target."""
     return 1 / 2 - 1 / (4 * n)
 
 
 def predict(quick: bool) -> Potential:
     """Evaluate both formulas."""
-    some = sizes(quick)
-    ratios = np.array([[push_sum_ratio(n) for n in some], [with_self_ratio(n) for n in some]])
+    nodes = sizes(quick)
+    ratios = np.array([[push_sum_ratio(n) for n in nodes], [with_self_ratio(n) for n in nodes]])
     fall = np.array([push_sum_ratio(SHOWN), with_self_ratio(SHOWN)])[:, None] ** np.arange(ROUNDS + 1)
-    return Potential(some, ratios[0], ratios[1], fall)
+    return Potential(nodes, ratios[0], ratios[1], fall)
 
 
 def measure(quick: bool) -> Potential:
-    """Run push-sum from many seeds, on the identity: then row i is v_i."""
+    """Run push-sum with many seeds on the identity, so that row i is v_i."""
     entries = 24_000 if quick else 96_000
     runs = {n: [_potentials(n, make(n), entries // n) for make in (others, anyone)] for n in sizes(quick)}
     ratios = np.array([[_ratio(run) for run in pair] for pair in runs.values()])
@@ -79,21 +79,21 @@ def measure(quick: bool) -> Potential:
 
 
 def _ratio(potentials: np.ndarray) -> float:
-    """Average Φ⁺/Φ over all rounds: whatever the state before, its mean is the same; few nodes may reach 0 exactly."""
+    """Average Φ⁺/Φ over all rounds: its mean does not depend on the state; few nodes may reach 0 exactly."""
     before, after = potentials[:, :-1], potentials[:, 1:]
-    some = before > 1e-20
-    return float((after[some] / before[some]).mean())
+    positive = before > 1e-20
+    return float((after[positive] / before[positive]).mean())
 
 
 def others(n: int) -> TimeVarying:
-    """Each sends to one of the others."""
+    """Return the mixing in which each node sends to one of the others."""
     schedule = pushes(topology.complete(n), peers="random")
     assert isinstance(schedule, TimeVarying)
     return schedule
 
 
 def anyone(n: int) -> TimeVarying:
-    """Each sends to one of all: lists that name oneself too. Who draws oneself sends nothing, and keeps both halves."""
+    """Return the mixing in which each node draws any node; one that draws itself sends nothing and keeps both halves."""
     node = jnp.arange(n, dtype=jnp.int32)
     return PushSum(Neighbours(n * node, jnp.full_like(node, n), jnp.tile(node, n), None, n, ""), 1)
 
@@ -118,19 +118,19 @@ def _potentials(n: int, schedule: TimeVarying, seeds: int) -> np.ndarray:
 
 
 def draw(predicted: Potential, measured: Potential) -> Figure:
-    """The mean potential against rounds; the ratio against n, with the cited one."""
+    """The mean potential against rounds; the ratio against n, with the cited formula."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     t = np.arange(ROUNDS + 1)
     labels = ("to one of the others", "to one of all, self too")
     for number, label in enumerate(labels):
         drawing.series(left, t, measured.fall[number], number, label)
         drawing.theory(left, t, predicted.fall[number], claimed=f"fall over {ROUNDS} rounds {CLAIMS[number]}")
-        found = (measured.others, measured.anyone)[number]
-        drawing.points(right, measured.sizes, found, number, label)
+        ratios = (measured.others, measured.anyone)[number]
+        drawing.points(right, measured.sizes, ratios, number, label)
     n = np.arange(measured.sizes[0], measured.sizes[-1] + 1)
-    others_ratio = np.array([push_sum_ratio(int(one)) for one in n])
+    others_ratio = np.array([push_sum_ratio(int(size)) for size in n])
     drawing.theory(right, n, others_ratio, claimed=f"E Φ⁺/Φ {CLAIMS[0]}, n = ")
-    drawing.theory(right, n, np.array([with_self_ratio(int(one)) for one in n]), claimed=f"E Φ⁺/Φ {CLAIMS[1]}, n = ")
+    drawing.theory(right, n, np.array([with_self_ratio(int(size)) for size in n]), claimed=f"E Φ⁺/Φ {CLAIMS[1]}, n = ")
     drawing.reference(right, n, 0.5 - 0.5 / n, "½ − 1/(2n), as cited")
     left.set_yscale("log")
     left.set_xlabel("round")
@@ -143,18 +143,18 @@ def draw(predicted: Potential, measured: Potential) -> Figure:
 
 
 def claims(predicted: Potential, measured: Potential) -> list[Claim]:
-    """Return: each ratio within 1%, and the fall of twelve nodes' potential."""
+    """Return: each ratio within 1 %, and the decay of twelve nodes' potential."""
     ratios = [
-        Claim(f"E Φ⁺/Φ {label}, n = {n}", one, theory, 0.01)
-        for label, found, expected in zip(
+        Claim(f"E Φ⁺/Φ {label}, n = {n}", ratio, theory, 0.01)
+        for label, values, expected in zip(
             CLAIMS, (measured.others, measured.anyone), (predicted.others, predicted.anyone), strict=True
         )
-        for n, one, theory in zip(measured.sizes, found, expected, strict=True)
+        for n, ratio, theory in zip(measured.sizes, values, expected, strict=True)
     ]
-    # Late rounds' means are those of few runs: in the exponent, they are less so.
+    # In late rounds few runs dominate the means: less so in the exponent.
     falls = [
-        farthest(f"fall over {ROUNDS} rounds {label}: exponent", np.log(found[1:]), np.log(theory[1:]), 0.02)
-        for label, found, theory in zip(CLAIMS, measured.fall, predicted.fall, strict=True)
+        farthest(f"fall over {ROUNDS} rounds {label}: exponent", np.log(values[1:]), np.log(theory[1:]), 0.02)
+        for label, values, theory in zip(CLAIMS, measured.fall, predicted.fall, strict=True)
     ]
     return ratios + falls
 

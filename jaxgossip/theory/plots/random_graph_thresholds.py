@@ -1,4 +1,4 @@
-"""Random graphs: where they become connected, and how their spectral gaps open with p, β and r."""
+"""Random graphs: the threshold of connectedness, and spectral gaps as functions of p, β and r."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -12,23 +12,23 @@ from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import erdos_renyi, uniform
 
 NODES, SWEPT = 1000, 400
-"""Nodes of the graphs whose connectedness is counted, and of those whose gap is found."""
+"""Numbers of nodes for connectedness and for spectral gaps."""
 C = (-2, -1, 0, 1, 2, 3, 4)
 MEAN_DEGREES = (10, 15, 20, 30, 40, 60, 80, 120)
 BETAS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 RADII = (0.15, 0.2, 0.25, 0.3)
 RING_DEGREE = 6
 LEAST_DEGREE, LEAST_REACH = 20, 0.2
-"""From where on graphs are dense enough for the laws of dense ones: only there they are drawn."""
+"""Limits from which graphs are dense enough for the laws of dense graphs, which are drawn only there."""
 
 
 class Swept(NamedTuple):
-    """What is swept.
+    """Results of the sweeps.
 
     Attributes:
         connected: (c,) probability that G(n, (ln n + c)/n) is connected.
         p: (p,) gap of G(n, p) against p.
-        beta: (β,) gap of Watts–Strogatz graphs; theory: at β = 0 alone.
+        beta: (β,) gap of Watts–Strogatz graphs; in theory at β = 0 only.
         r: (r,) gap of random geometric graphs.
     """
 
@@ -39,11 +39,11 @@ class Swept(NamedTuple):
 
 
 def predict(_: bool) -> Swept:
-    """Return the limits that theory knows.
+    """Return the limits known from theory.
 
-    G(n, p): A has one eigenvalue np and, beside it, Wigner's semicircle of radius R = 2√(np(1 − p)): with W = (A + I)/(d + 1)
-    the gap is 1 − (R + 1)/(np + 1). Watts–Strogatz, β = 0: the circulant (1 + 2Σ_{j≤3} cos(2πj/n))/7. Geometric: a step inside
-    a disc has variance r²/4 along each side, and the slowest mode of the square, cos πx, decays by π²/2 times that: π²r²/8.
+    G(n, p): A has one eigenvalue np, and Wigner's semicircle of radius R = 2√(np(1 − p)): with W = (A + I)/(d + 1) the gap is
+    1 − (R + 1)/(np + 1). Watts–Strogatz, β = 0: the circulant (1 + 2Σ_{j≤3} cos(2πj/n))/7. Geometric: a step inside a disc
+    has variance r²/4 in each coordinate, and the slowest mode of the square, cos πx, decays by π²/2 times that: π²r²/8.
     """
     c, degree, r = (np.array(values, float) for values in (C, MEAN_DEGREES, RADII))
     ring = (1 + 2 * np.cos(2 * np.pi * np.arange(1, RING_DEGREE // 2 + 1) / SWEPT).sum()) / (RING_DEGREE + 1)
@@ -56,7 +56,7 @@ def predict(_: bool) -> Swept:
 
 
 def measure(quick: bool) -> Swept:
-    """Draw graphs and look at them."""
+    """Sample graphs, and measure connectedness and gaps."""
     replicas, graphs = (400, 2) if quick else (1000, 4)
     connected = [
         np.mean([erdos_renyi(NODES, p=(np.log(NODES) + c) / NODES, rng=seed).is_connected for seed in range(replicas)])
@@ -64,8 +64,8 @@ def measure(quick: bool) -> Swept:
     ]
 
     def gaps(make: Callable[..., topology.Graph], values: tuple[float, ...]) -> np.ndarray:
-        each = [[_gap(make(value, seed)) for seed in range(graphs)] for value in values]
-        return np.array(each).mean(1)
+        gap_samples = [[_gap(make(value, seed)) for seed in range(graphs)] for value in values]
+        return np.array(gap_samples).mean(1)
 
     return Swept(
         np.array(connected),
@@ -83,7 +83,7 @@ def _gap(graph: topology.Graph) -> float:
 
 
 def draw(predicted: Swept, measured: Swept) -> Figure:
-    """Connectedness, and the three gaps."""
+    """Connectedness and the three gaps."""
     figure, (first, second, third, fourth) = drawing.page(4, width=3.0, height=3.5)
     drawing.series(first, C, measured.connected, 0, f"measured, n = {NODES}")
     fine = np.linspace(C[0], C[-1], 100)
@@ -115,9 +115,13 @@ def draw(predicted: Swept, measured: Swept) -> Figure:
     third.set_xlabel("β, share of links rewired")
     drawing.title(fourth, "Geometric: gap")
     drawing.series(fourth, RADII, measured.r, 3, f"measured, n = {SWEPT}")
-    wide = np.array(RADII) >= LEAST_REACH
+    reaches_far = np.array(RADII) >= LEAST_REACH
     drawing.theory(
-        fourth, np.array(RADII)[wide], predicted.r[wide], "theory, π²r²/8", claimed="gap of geometric graphs, r = "
+        fourth,
+        np.array(RADII)[reaches_far],
+        predicted.r[reaches_far],
+        "theory, π²r²/8",
+        claimed="gap of geometric graphs, r = ",
     )
     fourth.set_xscale("log")
     fourth.set_xticks(RADII, [f"{r:g}" for r in RADII])
@@ -132,29 +136,29 @@ def draw(predicted: Swept, measured: Swept) -> Figure:
 
 
 def claims(predicted: Swept, measured: Swept) -> list[Claim]:
-    """Return: connected as often as the limit law says; gaps in closed form where it holds; gaps that open with p, β and r."""
-    found = [
+    """Return: connectedness by the limit law, gaps by closed forms where they hold, and gaps that grow with p, β and r."""
+    checks = [
         Claim(f"share connected, c = {c}", float(share), float(limit), 0.07, "absolute")
         for c, share, limit in zip(C, measured.connected, predicted.connected, strict=True)
     ]
-    found.append(Claim("gap of Watts–Strogatz, β = 0", float(measured.beta[0]), float(predicted.beta[0]), 1e-6))
-    # Laws of dense graphs: sparse ones have rare nodes of few links, and a small reach leaves hardly connected corners.
-    found += [
+    checks.append(Claim("gap of Watts–Strogatz, β = 0", float(measured.beta[0]), float(predicted.beta[0]), 1e-6))
+    # Laws of dense graphs: sparse graphs have rare nodes of low degree, and a small reach leaves barely connected corners.
+    checks += [
         Claim(f"gap of G(n, p), mean degree {degree:g}", float(gap), float(theory), 0.05)
         for degree, gap, theory in zip(MEAN_DEGREES, measured.p, predicted.p, strict=True)
         if degree >= LEAST_DEGREE
     ]
-    found += [
+    checks += [
         Claim(f"gap of geometric graphs, r = {r}", float(gap), float(theory), 0.15)
         for r, gap, theory in zip(RADII, measured.r, predicted.r, strict=True)
         if r >= LEAST_REACH
     ]
     for name, gaps in (("p", measured.p), ("β", measured.beta), ("r", measured.r)):
         growth = float((gaps[1:] / gaps[:-1]).min())
-        found.append(
+        checks.append(
             Claim(f"the gap opens with {name}: smallest growth from one to the next", growth, 1.0, 0.0, "at least")
         )
-    return found
+    return checks
 
 
 def random_graph_thresholds() -> Plot:

@@ -1,11 +1,11 @@
-"""Graphs drawn anew each round: the share β of the disagreement that one leaves, and where D-SGD settles on them.
+"""Graphs drawn anew each round: the share β of the disagreement left by one, and D-SGD's consensus on them.
 
     fresh s-regular graph    β = (1 − s/(n − 1))/(s + 1)                             EL-Oracle
-    push to s, average       β = (1 − (1 − s/(n − 1))ⁿ)/s − 1/(n − 1)                EL-Local, about the old mean
+    push to s, average       β = (1 − (1 − s/(n − 1))ⁿ)/s − 1/(n − 1)                EL-Local, about the previous mean
     random matching          β = ½(n − 2)/(n − 1)
     consensus of D-SGD       (1/n) E Σ‖xᵢ − x̄‖² = β dη²s²(n − 1)/n/(1 − β(1 − ηa)²)   exchangeable doubly stochastic W
 
-EL: de Vos et al. 2023. The last line is C = β((1 − ηa)²C + dη²s²(n − 1)/n): exact, for W is independent of what it mixes.
+EL: de Vos et al. 2023. The last line solves C = β((1 − ηa)²C + dη²s²(n − 1)/n): exact, as W is independent of its input.
 """
 
 from collections.abc import Mapping
@@ -33,13 +33,13 @@ DRAWS, COLUMNS = 400, 16
 
 
 class Random(NamedTuple):
-    """What is found.
+    """Values of β and consensus.
 
     Attributes:
         degrees: s of the left panel.
         oracle: β of a fresh s-regular graph of 96 nodes.
         local: β of pushing to s of 96.
-        settled: (β, consensus of D-SGD) by schedule of 24 nodes.
+        settled: (β, stationary consensus of D-SGD) by schedule of 24 nodes.
     """
 
     degrees: list[int]
@@ -49,12 +49,12 @@ class Random(NamedTuple):
 
 
 def degrees(quick: bool) -> list[int]:
-    """Return how many others a node sends to."""
+    """Return the numbers of nodes that a node sends to."""
     return [1, 7] if quick else [1, 2, 3, 5, 7, 10, 15, 20]
 
 
 def schedules(quick: bool) -> Mapping[str, tuple[Mixing, float]]:
-    """Return exchangeable doubly stochastic schedules, and β of each."""
+    """Return exchangeable doubly stochastic schedules with their β."""
     graph = topology.complete(FEW)
     regular = {
         f"fresh {s}-regular": (fresh_regular(graph, degree=s), oracle_beta(FEW, s))
@@ -65,11 +65,11 @@ def schedules(quick: bool) -> Mapping[str, tuple[Mixing, float]]:
 
 def predict(quick: bool) -> Random:
     """Evaluate the formulas above."""
-    some = degrees(quick)
+    tried = degrees(quick)
     return Random(
-        some,
-        np.array([oracle_beta(N, s) for s in some]),
-        np.array([local_beta(N, s) for s in some]),
+        tried,
+        np.array([oracle_beta(N, s) for s in tried]),
+        np.array([local_beta(N, s) for s in tried]),
         {
             name: (beta, random_graph_consensus(beta, FEW, DIMENSION, ETA, NOISE))
             for name, (_, beta) in schedules(quick).items()
@@ -79,11 +79,11 @@ def predict(quick: bool) -> Random:
 
 def measure(quick: bool) -> Random:
     """Mix random rows over many draws of each graph, and run D-SGD."""
-    some, graph = degrees(quick), topology.complete(N)
+    tried, graph = degrees(quick), topology.complete(N)
     return Random(
-        some,
-        np.array([_left(fresh_regular(graph, degree=s)) for s in some]),
-        np.array([_left(push(graph, fanout=s)) for s in some]),
+        tried,
+        np.array([_left(fresh_regular(graph, degree=s)) for s in tried]),
+        np.array([_left(push(graph, fanout=s)) for s in tried]),
         {name: (beta, _consensus(W, 250 if quick else 2000)) for name, (W, beta) in schedules(quick).items()},
     )
 
@@ -111,17 +111,17 @@ def draw(predicted: Random, measured: Random) -> Figure:  # noqa: ARG001 - curve
     s = list(range(1, measured.degrees[-1] + 1))
     drawing.points(left, measured.degrees, measured.local, 0, "push to s, average what came")
     drawing.points(left, measured.degrees, measured.oracle, 1, "fresh s-regular graph")
-    drawing.theory(left, s, np.array([local_beta(N, one) for one in s]), claimed="β, push, s = ")
-    drawing.theory(left, s, np.array([oracle_beta(N, one) for one in s]), claimed="β, fresh regular graph, s = ")
+    drawing.theory(left, s, np.array([local_beta(N, size) for size in s]), claimed="β, push, s = ")
+    drawing.theory(left, s, np.array([oracle_beta(N, size) for size in s]), claimed="β, fresh regular graph, s = ")
     left.set_ylim(0, 0.7)
     left.set_xlabel(f"s, others that a node sends to (of n = {N} nodes)")
     left.set_ylabel("β, share of ‖ΠX‖² left by a round")
     drawing.legend(left, loc="upper right")
     per = FEW / (DIMENSION * ETA**2 * NOISE**2 * (FEW - 1))
-    for number, (name, (beta, found)) in enumerate(measured.settled.items()):
-        drawing.points(right, [beta], [found * per], number, name)
+    for number, (name, (beta, consensus_error)) in enumerate(measured.settled.items()):
+        drawing.points(right, [beta], [consensus_error * per], number, name)
     beta = np.linspace(0.01, 0.55, 100)
-    consensus = np.array([random_graph_consensus(float(one), FEW, DIMENSION, ETA, NOISE) for one in beta])
+    consensus = np.array([random_graph_consensus(float(size), FEW, DIMENSION, ETA, NOISE) for size in beta])
     drawing.theory(right, beta, consensus * per, claimed="consensus, ")
     right.set_xlabel(f"β (n = {FEW} nodes)")
     right.set_ylabel("consensus of D-SGD, in dη²s²(n − 1)/n")
@@ -130,12 +130,12 @@ def draw(predicted: Random, measured: Random) -> Figure:  # noqa: ARG001 - curve
 
 
 def claims(predicted: Random, measured: Random) -> list[Claim]:
-    """Return: each β within 1.5%, each consensus within 1%."""
+    """Return: each β within 1.5 %, each consensus within 1 %."""
     pairs = (("fresh regular graph", 0), ("push", 1))
     betas = [
-        Claim(f"β, {name}, s = {s}", found, theory, 0.015)
+        Claim(f"β, {name}, s = {s}", value, theory, 0.015)
         for name, which in pairs
-        for s, found, theory in zip(
+        for s, value, theory in zip(
             measured.degrees,
             (measured.oracle, measured.local)[which],
             (predicted.oracle, predicted.local)[which],
@@ -148,8 +148,8 @@ def claims(predicted: Random, measured: Random) -> list[Claim]:
         Claim("β, fresh 7-regular graph of 96, as quoted", measured.oracle[at], 0.1158, 0.015),
         Claim("β, push to 7 of 96, as quoted", measured.local[at], 0.1322, 0.015),
         *(
-            Claim(f"consensus, {name}", found, predicted.settled[name][1], 0.01)
-            for name, (_, found) in measured.settled.items()
+            Claim(f"consensus, {name}", value, predicted.settled[name][1], 0.01)
+            for name, (_, value) in measured.settled.items()
         ),
     ]
 

@@ -1,4 +1,4 @@
-"""RelaySum: on a tree the exact average stands at every node after as many rounds as the tree is wide."""
+"""RelaySum: on a tree all nodes hold the exact average after as many rounds as the tree's diameter."""
 
 from typing import Any, NamedTuple
 
@@ -21,11 +21,11 @@ EXACT, INEXACT = 1e-12, 1e-2
 
 
 class Relayed(NamedTuple):
-    """What happens on one tree.
+    """Errors on one tree.
 
     Attributes:
-        error: (rounds + 1,) the largest distance of an entry from the mean of all, round by round.
-        gossip: (rounds + 1,) the same, of averaging by Metropolis–Hastings weights on the tree.
+        error: (rounds + 1,) largest distance of an entry from the mean, by round.
+        gossip: (rounds + 1,) the same for averaging with Metropolis–Hastings weights on the tree.
     """
 
     error: np.ndarray
@@ -44,28 +44,28 @@ def trees(quick: bool) -> dict[str, topology.Graph]:
 
 
 def values(graph: topology.Graph) -> np.ndarray:
-    """Return (n, columns), what the nodes hold."""
+    """Return (n, columns), the initial values."""
     return np.random.default_rng(0).normal(size=(graph.n_nodes, COLUMNS))
 
 
 def hops(graph: topology.Graph) -> np.ndarray:
-    """Return (n, n), how many links apart nodes are."""
+    """Return (n, n), the hop distances between nodes."""
     return shortest_path(graph.to_scipy(), unweighted=True).astype(int)
 
 
 def predict(quick: bool) -> dict[str, np.ndarray]:
-    """Return the error by round: after t of them a node holds the mean over all within t links."""
-    found = {}
+    """Return the error by round: after t rounds a node holds the mean over all nodes within t links."""
+    errors = {}
     for name, graph in trees(quick).items():
-        apart, x = hops(graph), values(graph)
-        within = [apart <= t for t in range(apart.max() + 3)]
+        distance, x = hops(graph), values(graph)
+        within = [distance <= t for t in range(distance.max() + 3)]
         means = [(near @ x) / near.sum(1, keepdims=True) for near in within]
-        found[name] = np.array([np.abs(mean - x.mean(0)).max() for mean in means])
-    return found
+        errors[name] = np.array([np.abs(mean - x.mean(0)).max() for mean in means])
+    return errors
 
 
 def measure(quick: bool) -> dict[str, Relayed]:
-    """Relay the same values round by round; and average them by gossip."""
+    """Relay the same values round by round, and average them by gossip."""
     return {name: _measured(graph, int(hops(graph).max()) + 2) for name, graph in trees(quick).items()}
 
 
@@ -73,8 +73,8 @@ def _measured(graph: topology.Graph, rounds: int) -> Relayed:
     W = metropolis_hastings(graph)
     relay, x = RelaySum(W.to_scipy()), jnp.asarray(values(graph))
 
-    def error(held: jax.Array) -> jax.Array:
-        return jnp.abs(held - x.mean(0)).max()
+    def error(values_held: jax.Array) -> jax.Array:
+        return jnp.abs(values_held - x.mean(0)).max()
 
     def body(carry: tuple[Any, jax.Array], now: jax.Array) -> tuple[Any, tuple[jax.Array, jax.Array]]:
         relayed, mixed = carry
@@ -86,16 +86,16 @@ def _measured(graph: topology.Graph, rounds: int) -> Relayed:
     start = (relay.none(COLUMNS, np.dtype(np.float64)), x)
     _, errors = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(rounds, dtype=jnp.int32)))(start)
     first = float(error(x))
-    return Relayed(*(np.concatenate([[first], np.asarray(one)]) for one in errors))
+    return Relayed(*(np.concatenate([[first], np.asarray(errors_of)]) for errors_of in errors))
 
 
 def draw(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> Figure:
-    """Errors against rounds since the start, tree by tree; the dotted line is the tree's diameter."""
+    """Errors against rounds for each tree; the dotted line is the tree's diameter."""
     figure, panels = drawing.page(len(measured), width=2.9, height=3.6, sharey=True)
-    for axes, (name, found) in zip(panels, measured.items(), strict=True):
-        t, diameter = np.arange(len(found.error)), len(found.error) - 3
-        drawing.series(axes, t, found.gossip, 1, "gossip, Metropolis–Hastings")
-        drawing.series(axes, t, np.maximum(found.error, 1e-17), 0, "RelaySum")
+    for axes, (name, relayed) in zip(panels, measured.items(), strict=True):
+        t, diameter = np.arange(len(relayed.error)), len(relayed.error) - 3
+        drawing.series(axes, t, relayed.gossip, 1, "gossip, Metropolis–Hastings")
+        drawing.series(axes, t, np.maximum(relayed.error, 1e-17), 0, "RelaySum")
         drawing.theory(axes, t[: diameter + 1], np.maximum(predicted[name], 1e-17)[: diameter + 1],
                        claimed=f"rounds on the way, {name}")  # fmt: skip
         axes.axvline(diameter, color="#999999", linestyle=":", linewidth=1)
@@ -110,11 +110,11 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> Figu
 
 
 def claims(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> list[Claim]:
-    """Return: exact at the diameter, far off one round before, and in between the mean over whom news has come from."""
-    found = []
+    """Return: exact at the diameter, far off one round before, and in between the mean over the nodes within reach."""
+    checks = []
     for name, expected in predicted.items():
         error, diameter = measured[name].error, len(expected) - 3
-        found += [
+        checks += [
             Claim(f"error at the diameter, {name}", error[diameter], 0.0, EXACT, "absolute"),
             Claim(f"error one round before, {name}", error[diameter - 1], INEXACT, 0.0, "at least"),
             Claim(
@@ -125,7 +125,7 @@ def claims(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> li
                 "absolute",
             ),
         ]
-    return found
+    return checks
 
 
 def relay_sum() -> Plot:

@@ -1,4 +1,4 @@
-"""Rumours that die: the share of nodes that a rumour never reaches when those who tell it lose interest."""
+"""Dying rumours: the share of nodes that a rumour never reaches when spreaders lose interest."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.plot import Claim, Plot, farthest
 
 PERSISTENCE = (1, 2, 3)
-"""k: a node that tells it to one who knows loses interest with probability 1/k."""
+"""k: a node that calls an informed node loses interest with probability 1/k."""
 MOST_ROUNDS = 400
 
 
@@ -22,9 +22,9 @@ class Rumour(NamedTuple):
     """State of one run.
 
     Attributes:
-        knows: (n,) bool.
-        tells: (n,) bool, those who know and still spread it.
-        messages: how many calls were made.
+        knows: (n,) bool, informed nodes.
+        tells: (n,) bool, informed nodes that still spread the rumour.
+        messages: number of calls so far.
     """
 
     knows: jax.Array
@@ -33,13 +33,13 @@ class Rumour(NamedTuple):
 
 
 class Residue(NamedTuple):
-    """What is left when nobody tells any more, for one k.
+    """Outcome when no node spreads the rumour any more, for one k.
 
     Attributes:
-        share: mean share of nodes that never hear of it.
-        error: its standard error.
-        messages: mean number of calls, a node.
-        path: (rounds, 2) of one run: shares that do not know, and that tell.
+        share: mean share of nodes that are never informed.
+        error: standard error of ``share``.
+        messages: mean number of calls per node.
+        path: (rounds, 2) shares of uninformed and of spreading nodes in one run.
     """
 
     share: float
@@ -49,12 +49,12 @@ class Residue(NamedTuple):
 
 
 def residue(k: float) -> float:
-    """Return the s < 1 with s = e^{−(k+1)(1−s)}."""
+    """Return the solution s < 1 of s = e^{−(k+1)(1−s)}."""
     return predictions.crossing(lambda s: np.log(s) + (k + 1) * (1 - s) > 0, 1e-12, 1 / (k + 1))
 
 
 def telling(s: np.ndarray, k: float) -> np.ndarray:
-    """Return i(s), the share of nodes that tells while a share s does not know."""
+    """Return i(s), the share of spreading nodes while a share s is uninformed."""
     return (k + 1) / k * (1 - s) + np.log(s) / k
 
 
@@ -64,16 +64,16 @@ def predict(_: bool) -> dict[int, float]:
 
 
 def measure(quick: bool) -> dict[int, Residue]:
-    """Run the state machine on the peers that pushes draw, many times."""
+    """Run the state machine on the peers drawn by push, many times."""
     n, replicas = (4096, 48) if quick else (16384, 200)
     return {k: _residue(n, k, replicas) for k in PERSISTENCE}
 
 
-def heard(state: Rumour, targets: jax.Array, coin: jax.Array) -> Rumour:
+def after_calls(state: Rumour, targets: jax.Array, coin: jax.Array) -> Rumour:
     """Return the state after one round of calls to ``targets`` (n,).
 
-    Calls arrive one after another, in the order of the callers: only the first to reach a node that does not know has
-    told it something new. So the calls, put in line, are Demers' chain, whatever rounds they are made in.
+    Calls arrive one after another, in the order of the callers: only the first to reach an uninformed node brings news. Put
+    in sequence, the calls thus form Demers' chain, in whatever rounds they are made.
     """
     n = targets.shape[0]
     caller = jnp.arange(n)
@@ -90,9 +90,9 @@ def _residue(n: int, k: int, replicas: int) -> Residue:
     def step(state: Rumour, round_: Round) -> Rumour:
         targets: Any = round_.links(W).operator
         coin = jax.random.uniform(round_.key("loses interest"), (n,)) < 1 / k
-        return heard(state, targets.targets[:, 0], coin)
+        return after_calls(state, targets.targets[:, 0], coin)
 
-    def one(key: jax.Array) -> tuple[Rumour, jax.Array]:
+    def run(key: jax.Array) -> tuple[Rumour, jax.Array]:
         def body(carry: tuple[Rumour, jax.Array, jax.Array]) -> tuple[Rumour, jax.Array, jax.Array]:
             state, number, path = carry
             shares = jnp.stack([(~state.knows).mean(), state.tells.mean()])
@@ -104,34 +104,34 @@ def _residue(n: int, k: int, replicas: int) -> Residue:
         return state, path.at[number].set(jnp.stack([(~state.knows).mean(), state.tells.mean()]))
 
     keys = jax.random.split(jax.random.key(k), replicas)
-    state, path = jax.jit(lambda keys: jax.lax.map(one, keys, batch_size=8))(keys)
+    state, path = jax.jit(lambda keys: jax.lax.map(run, keys, batch_size=8))(keys)
     left = 1 - np.asarray(state.knows).mean(1)
-    lived = left < 0.5  # runs whose first callers met one another say nothing about the residue
-    runs = np.asarray(path)[lived]
+    survived = left < 0.5  # runs whose first callers met each other say nothing about the residue
+    runs = np.asarray(path)[survived]
     return Residue(
-        float(left[lived].mean()),
-        float(left[lived].std() / np.sqrt(lived.sum())),
-        float(np.asarray(state.messages)[lived].mean() / n),
+        float(left[survived].mean()),
+        float(left[survived].std() / np.sqrt(survived.sum())),
+        float(np.asarray(state.messages)[survived].mean() / n),
         runs[0][np.isfinite(runs[0][:, 0])],
     )
 
 
 def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
-    """Left, one run for each k in the plane of those who do not know and those who tell; right, residues and calls."""
+    """Left: one run for each k in the plane of uninformed and spreading shares. Right: residues and calls."""
     figure, (left, right) = drawing.page(2, height=4.0)
-    for number, (k, found) in enumerate(measured.items()):
-        drawing.series(left, found.path[:, 0], found.path[:, 1], number, f"k = {k}")
+    for number, (k, residue_) in enumerate(measured.items()):
+        drawing.series(left, residue_.path[:, 0], residue_.path[:, 1], number, f"k = {k}")
         s = np.geomspace(predicted[k], 1, 200)
         drawing.theory(left, s, telling(s, k), claimed=f"share that tells, along a run, k = {k}")
         right.errorbar(
-            found.messages,
-            found.share,
-            2 * found.error,
+            residue_.messages,
+            residue_.share,
+            2 * residue_.error,
             color=f"C{number}",
             marker=drawing.MARKS[number],
             markersize=6,
             linestyle="",
-            label=f"k = {k}: residue {found.share:.4f}, theory {predicted[k]:.4f}",
+            label=f"k = {k}: residue {residue_.share:.4f}, theory {predicted[k]:.4f}",
         )
     left.set_xlabel("share of the nodes that do not know, s")
     left.set_ylabel("share that tells, i")
@@ -149,20 +149,24 @@ def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
 
 
 def claims(predicted: dict[int, float], measured: dict[int, Residue]) -> list[Claim]:
-    """Return: residues and numbers of calls within three per cent, and the course of a run within one of all nodes."""
-    found = [
+    """Return: residues and numbers of calls within 3 %, and the path of a run within 5 % of all nodes."""
+    checks = [
         claim
-        for k, one in measured.items()
+        for k, residue_ in measured.items()
         for claim in (
-            # Drawn is one run, which begins with the calls of one node: in a small network their chance still shows.
+            # One run is drawn, which begins with the calls of a single node: in a small network their randomness still shows.
             farthest(
-                f"share that tells, along a run, k = {k}", one.path[:, 1], telling(one.path[:, 0], k), 0.05, "absolute"
+                f"share that tells, along a run, k = {k}",
+                residue_.path[:, 1],
+                telling(residue_.path[:, 0], k),
+                0.05,
+                "absolute",
             ),
-            Claim(f"residue against e⁻ᵐ, k = {k}", one.share, float(np.exp(-one.messages)), 0.03),
+            Claim(f"residue against e⁻ᵐ, k = {k}", residue_.share, float(np.exp(-residue_.messages)), 0.03),
         )
     ]
     return (
-        found
+        checks
         + [Claim(f"residue, k = {k}", measured[k].share, s, 0.03) for k, s in predicted.items()]
         + [Claim(f"calls a node, k = {k}", measured[k].messages, (k + 1) * (1 - s), 0.03) for k, s in predicted.items()]
     )
@@ -171,9 +175,9 @@ def claims(predicted: dict[int, float], measured: dict[int, Residue]) -> list[Cl
 def rumour_residue() -> Plot:
     """A rumour whose tellers lose interest with probability 1/k at those who know leaves s = e^{−(k+1)(1−s)} untold.
 
-    A call tells something new with probability s, and else ends a teller with probability 1/k: di/ds = (1 − s)/(ks) − 1,
-    so that i = (k + 1)(1 − s)/k + ln(s)/k, which is 0 at the residue. Every teller is bored once, after k calls in vain on
-    average: m = (k + 1)(1 − s) calls a node, and s = e^{−m}.
+    A call brings news with probability s, and otherwise ends a spreader with probability 1/k: di/ds = (1 − s)/(ks) − 1, so
+    i = (k + 1)(1 − s)/k + ln(s)/k, which is 0 at the residue. Every spreader stops once, after k calls in vain on average:
+    m = (k + 1)(1 − s) calls per node, and s = e^{−m}.
     """
     source = "Demers et al. 1987, Epidemic algorithms for replicated database maintenance, section 1.4"
     return Plot("What a dying rumour leaves", source, predict, measure, draw, claims, double=False)

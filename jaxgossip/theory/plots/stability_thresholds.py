@@ -1,8 +1,8 @@
-"""Where methods begin to diverge: DGD by the step size, D² by the smallest eigenvalue of W.
+"""Stability thresholds: DGD in the step size, D² in the smallest eigenvalue of W.
 
 DGD multiplies mode λ by λ − ηa: stable while ηa < 1 + λ_min. D² has z² = λ(2 − ηa)z − λ(1 − ηa), whose root passes −1 at
-λ = −1/(3 − 2ηa): −1/3 for η → 0. Exact diffusion, D² on (I + W)/2, never comes there. The weights are I − αL on a ring of
-even n, of λ_min = 1 − 4α.
+λ = −1/(3 − 2ηa): −1/3 for η → 0. Exact diffusion, D² on (I + W)/2, never gets there. The weights are I − αL on a ring of
+even n, with λ_min = 1 − 4α.
 """
 
 from collections.abc import Callable
@@ -24,16 +24,16 @@ from jaxgossip.theory.plot import Claim, Plot
 
 N = 16
 ACCURACY = 5e-4
-"""Half of the last bracket of a flip: a twentieth of what the claims allow."""
+"""Half-width of the last bracket of a threshold: a twentieth of the tolerance of the claims."""
 
 
 class Flips(NamedTuple):
-    """Where growth begins.
+    """Thresholds of growth.
 
     Attributes:
-        dgd: λ_min -> step size; the ring under Metropolis–Hastings weights has λ_min = −1/3.
+        dgd: λ_min -> step size; the ring with Metropolis–Hastings weights has λ_min = −1/3.
         d2: step size -> λ_min.
-        lazy: step size -> rate of exact diffusion on W of λ_min = −0.98.
+        lazy: step size -> rate of exact diffusion on W with λ_min = −0.98.
     """
 
     dgd: dict[float, float]
@@ -42,12 +42,12 @@ class Flips(NamedTuple):
 
 
 def lowest(quick: bool) -> list[float]:
-    """Return the λ_min on which DGD is tried."""
+    """Return the values of λ_min for DGD."""
     return [-0.6, -1 / 3, 0.2] if quick else [-0.9, -0.75, -0.6, -1 / 3, -0.1, 0.2, 0.5]
 
 
 def steps(quick: bool) -> list[float]:
-    """Return the step sizes with which D² is tried."""
+    """Return the step sizes for D²."""
     return [0.001, 0.4, 0.8] if quick else [0.001, 0.2, 0.4, 0.6, 0.8, 0.9]
 
 
@@ -67,12 +67,12 @@ def predict(quick: bool) -> Flips:
 
 
 def measure(quick: bool) -> Flips:
-    """Halve the interval between decay and growth of the disagreement, renormalised in every round."""
+    """Bisect between decay and growth of the disagreement, which is renormalised in every round."""
     problem = isotropic_quadratic(N, dimension=2, heterogeneity=0.0, noise=0.0, init="independent", dtype=jnp.float64)
     rounds = 4000 if quick else 8000
 
     def grower(make: Callable[..., Any], *leaves: str, **form: str) -> Callable[[Operator, float], float]:
-        # W and η are arguments, so that all of a method's trials share one compiled program.
+        # W and η are arguments, so that all runs of a method share one compiled program.
         return jax.jit(lambda W, eta: late_rate(make(problem, optax.sgd(eta), W, **form), leaves, rounds))
 
     dgd, exact, lazy = grower(dsgd, "x", form="dgd"), grower(d2, "x", "c"), grower(exact_diffusion, "x", "c")
@@ -87,7 +87,7 @@ def measure(quick: bool) -> Flips:
 
 
 def draw(_: Flips, measured: Flips) -> Figure:
-    """Left: the largest step of DGD against λ_min. Right: the least λ_min of D² against the step."""
+    """Left: largest step size of DGD against λ_min. Right: lowest λ_min of D² against the step size."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.8)
     low = np.linspace(-1, 0.6, 50)
     drawing.points(left, list(measured.dgd), list(measured.dgd.values()), 0, "DGD begins to diverge")
@@ -99,7 +99,7 @@ def draw(_: Flips, measured: Flips) -> Figure:
     left.set_ylabel("step size × curvature, ηa")
     drawing.legend(left, loc="lower right")
     eta = np.linspace(0, 0.95, 50)
-    edge = np.array([predictions.d2_lowest(one) for one in eta])
+    edge = np.array([predictions.d2_lowest(step) for step in eta])
     drawing.points(right, list(measured.d2), list(measured.d2.values()), 1, "D² begins to diverge")
     drawing.theory(right, eta, edge, r"theory, $λ_{\min} = -1/(3 - 2ηa)$", claimed="D² diverges below λ_min")
     right.fill_between(eta, edge, -1, color="#dddddd", alpha=0.6, linewidth=0)
@@ -113,22 +113,22 @@ def draw(_: Flips, measured: Flips) -> Figure:
 
 
 def claims(predicted: Flips, measured: Flips) -> list[Claim]:
-    """Return: every flip within 1 %, and exact diffusion stable where D² long is not."""
-    made = [
+    """Return: every threshold within 1 %, and exact diffusion stable where D² has long diverged."""
+    checks = [
         Claim(f"DGD diverges from ηa, λ_min = {low:.3g}", measured.dgd[low], value, 0.01)
         for low, value in predicted.dgd.items()
     ]
-    made += [
+    checks += [
         Claim(f"D² diverges below λ_min, ηa = {eta:g}", measured.d2[eta], value, 0.01)
         for eta, value in predicted.d2.items()
     ]
     smallest = min(measured.d2)
-    made.append(Claim(f"D² diverges below −1/3 for η → 0 (here {smallest:g})", measured.d2[smallest], -1 / 3, 0.01))
-    made += [
+    checks.append(Claim(f"D² diverges below −1/3 for η → 0 (here {smallest:g})", measured.d2[smallest], -1 / 3, 0.01))
+    checks += [
         Claim(f"exact diffusion decays, λ_min = −0.98, ηa = {eta:g}", measured.lazy[eta], value, kind="at most")
         for eta, value in predicted.lazy.items()
     ]
-    return made
+    return checks
 
 
 def stability_thresholds() -> Plot:

@@ -1,8 +1,8 @@
-"""Where noise and different data leave D-SGD: mean + net + bias, from all eigenvalues of W.
+"""Stationary error of D-SGD with noise and heterogeneous data: mean + net + bias, from all eigenvalues of W.
 
-On f_i = (a/2)‖x − b_i‖² with gradient noise N(0, s²I) every eigenvector of W is a scalar recursion z⁺ = rz + noise + pull:
-variance noise/(1 − r²), fixed point pull/(1 − r). ATC r = λ(1 − ηa) with noise and pull times λ; CTA the same r without
-that λ; DGD r = λ − ηa. The mode λ = 1, the mean over nodes, is alike in all three.
+On f_i = (a/2)‖x − b_i‖² with gradient noise N(0, s²I), every eigenvector of W is a scalar recursion z⁺ = rz + noise + pull
+with variance noise/(1 − r²) and fixed point pull/(1 − r). ATC: r = λ(1 − ηa), with noise and pull times λ; CTA: the same r
+without that λ; DGD: r = λ − ηa. The mode λ = 1, the mean over nodes, is the same in all three.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -25,17 +25,17 @@ Form = Literal["atc", "cta", "dgd"]
 FORMS: tuple[Form, ...] = ("atc", "cta", "dgd")
 N, D, S = 16, 20, 1.0
 SHOWN = 0.1
-"""The step size that is taken apart."""
+"""Step size at which the error is decomposed."""
 TOLERANCE = 0.02
 
 
-class Parts(NamedTuple):
-    """Summands of (1/n)Σ E‖x_i − x*‖² in d dimensions, one entry a step size.
+class ErrorTerms(NamedTuple):
+    """Terms of (1/n)Σ E‖x_i − x*‖² in d dimensions, one entry per step size.
 
     Attributes:
-        mean: of the mean over nodes.
-        net: disagreement by noise.
-        bias: disagreement by different data.
+        mean: error of the mean over nodes.
+        net: disagreement due to noise.
+        bias: disagreement due to heterogeneous data.
     """
 
     mean: np.ndarray
@@ -44,7 +44,7 @@ class Parts(NamedTuple):
 
     @property
     def total(self) -> np.ndarray:
-        """The whole error."""
+        """The total error."""
         return self.mean + self.net + self.bias
 
 
@@ -54,19 +54,19 @@ def steps(quick: bool) -> np.ndarray:
 
 
 def targets() -> np.ndarray:
-    """Return (n, d) b_i, standard normal."""
+    """Return (n, d) standard normal targets b_i."""
     return np.random.default_rng(0).normal(size=(N, D))
 
 
-def predict(quick: bool) -> dict[str, Parts]:
-    """Return the parts by form: sums over the closed-form spectrum of the ring."""
+def predict(quick: bool) -> dict[str, ErrorTerms]:
+    """Return the terms by form, as sums over the closed-form spectrum of the ring."""
     W = topology.metropolis_hastings(topology.ring(N))
     lam = topology.eigenvalues(W)
-    # Fourier modes are the ring's eigenvectors: energies of b̂_k in the order of their own eigenvalues.
+    # Fourier modes are the ring's eigenvectors: energies of b̂_k are in the order of ``own``, their eigenvalues.
     energy, own = predictions.mode_energy(targets()), predictions.ring_spectrum(N)
-    found = {}
+    results = {}
     for form in FORMS:
-        parts = [
+        terms = [
             (
                 predictions.mean_error(N, D, eta, S),
                 predictions.net_error(form, lam, D, eta, S),
@@ -74,32 +74,32 @@ def predict(quick: bool) -> dict[str, Parts]:
             )
             for eta in steps(quick)
         ]
-        found[form] = Parts(*np.array(parts).T)
-    return found
+        results[form] = ErrorTerms(*np.array(terms).T)
+    return results
 
 
-def measure(quick: bool) -> dict[str, Parts]:
-    """Run each form with noise and different data, and once more without noise, which is the bias alone."""
+def measure(quick: bool) -> dict[str, ErrorTerms]:
+    """Run each form with noise and heterogeneous data, and again without noise for the bias alone."""
     copies, rounds, skip = (20, 1000, 200) if quick else (20, 4000, 400)
     W, etas = metropolis_hastings(topology.ring(N)), jnp.asarray(steps(quick))
     noisy = isotropic_quadratic(N, targets=np.tile(targets(), copies), noise=S, dtype=jnp.float64)
-    still = isotropic_quadratic(N, targets=targets(), noise=0.0, dtype=jnp.float64)
-    found = {}
+    noiseless = isotropic_quadratic(N, targets=targets(), noise=0.0, dtype=jnp.float64)
+    results = {}
     for form in FORMS:
 
         def run(eta: jax.Array, problem: Any, form: Form = form, rounds: int = rounds, skip: int = skip) -> Any:
             return stationary(dsgd(problem, optax.sgd(eta), W, form=form), rounds, skip)
 
-        both = jax.jit(jax.vmap(lambda eta, run=run: run(eta, noisy)))(etas)
-        bias = jax.jit(jax.vmap(lambda eta, run=run: run(eta, still, rounds=1, skip=3000)))(etas).consensus
-        found[form] = Parts(
-            np.asarray(both.mean) / copies, np.asarray(both.consensus) / copies - np.asarray(bias), np.asarray(bias)
+        errors = jax.jit(jax.vmap(lambda eta, run=run: run(eta, noisy)))(etas)
+        bias = jax.jit(jax.vmap(lambda eta, run=run: run(eta, noiseless, rounds=1, skip=3000)))(etas).consensus
+        results[form] = ErrorTerms(
+            np.asarray(errors.mean) / copies, np.asarray(errors.consensus) / copies - np.asarray(bias), np.asarray(bias)
         )
-    return found
+    return results
 
 
-def draw(predicted: dict[str, Parts], measured: dict[str, Parts]) -> Figure:
-    """Left: error against the step size. Right: its parts at one step size."""
+def draw(predicted: dict[str, ErrorTerms], measured: dict[str, ErrorTerms]) -> Figure:
+    """Left: error against the step size. Right: its terms at one step size."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.8)
     etas = steps(quick=len(predicted["atc"].mean) == len(steps(quick=True)))
     for number, form in enumerate(FORMS):
@@ -114,11 +114,11 @@ def draw(predicted: dict[str, Parts], measured: dict[str, Parts]) -> Figure:
     shown = int(np.flatnonzero(etas == SHOWN)[0])
     width = 0.26
     for number, form in enumerate(FORMS):
-        for part, name in enumerate(Parts._fields):
-            at = part + (number - 1) * width
+        for term, name in enumerate(ErrorTerms._fields):
+            at = term + (number - 1) * width
             label = form.upper() if name == "mean" else None
-            drawing.bar(right, at, measured[form][part][shown], width * 0.9, number, label)
-            value = predicted[form][part][shown]
+            drawing.bar(right, at, measured[form][term][shown], width * 0.9, number, label)
+            value = predicted[form][term][shown]
             drawing.theory(
                 right, [at - width * 0.6, at + width * 0.6], [value, value], claimed=f"{name} of {form.upper()}"
             )
@@ -128,18 +128,18 @@ def draw(predicted: dict[str, Parts], measured: dict[str, Parts]) -> Figure:
     return figure
 
 
-def claims(predicted: dict[str, Parts], measured: dict[str, Parts]) -> list[Claim]:
-    """Return: the total within 2 % at every step size, and each part at the one that is taken apart."""
+def claims(predicted: dict[str, ErrorTerms], measured: dict[str, ErrorTerms]) -> list[Claim]:
+    """Return: the total within 2 % at every step size, and each term at the one that is decomposed."""
     etas = steps(quick=len(predicted["atc"].mean) == len(steps(quick=True)))
-    made = []
+    checks = []
     for form in FORMS:
         total, expected = measured[form].total, predicted[form].total
-        made += [
+        checks += [
             Claim(f"total error of {form.upper()}, η = {eta:g}", total[k], expected[k], TOLERANCE)
             for k, eta in enumerate(etas)
         ]
         shown = int(np.flatnonzero(etas == SHOWN)[0])
-        made += [
+        checks += [
             Claim(
                 f"{name} of {form.upper()}, η = {SHOWN:g}",
                 getattr(measured[form], name)[shown],
@@ -148,7 +148,7 @@ def claims(predicted: dict[str, Parts], measured: dict[str, Parts]) -> list[Clai
             )
             for name, tolerance in (("mean", TOLERANCE), ("net", TOLERANCE), ("bias", 1e-6))
         ]
-    return made
+    return checks
 
 
 def stationary_error() -> Plot:

@@ -1,25 +1,25 @@
-"""Token accounts: models that are handed on at once take fewer, quicker walks, at the same number of messages.
+"""Token accounts: models forwarded at once take fewer but faster walks, for the same number of messages.
 
-Everybody sends one message a cycle on average, whatever its account: a token a cycle is all there is to spend. A message
-takes the time δ. The model that it carries has waited in its sender since it arrived there: not at all, if it is sent in
-reaction; if it is sent at a tick, for s_a, the mean time since a node with a tokens was last reached. So a hop takes
+Every node sends one message per cycle on average, whatever its account, as it earns one token per cycle. A message takes the
+time δ. Its model has waited at the sender since it arrived there: not at all if it is sent in reaction, and if it is sent at
+a tick, for s_a, the mean time since a node with a tokens last received a message. So a hop takes
 
-    δ + Σ_a π_a PROACTIVE(a) s_a                                            (π: how many tokens a node has as it ticks)
+    δ + Σ_a π_a PROACTIVE(a) s_a                                            (π: distribution of tokens at a tick)
 
-cycles, and the age of models, which is the number of their hops, grows by the inverse of that a cycle. Plain gossip has
-s = 1: its models age by 1/(1 + δ). Walks of the simple account of capacity C end where there are no tokens, once in C + 1
-hops, and start anew at nodes that are full, so have not been reached for two cycles: (C + 1)/(2 + (C + 1)δ), if clocks were
-random. The prediction is exact for fixed clocks and for nodes that are reached unequally often, by in-degree: between
-ticks (π, m), m_a = π_a s_a, follow π̇ = πG, ṁ = π − λm, with jumps by the account's law; no other assumption but that a message
-meets a random node.
+cycles, and the age of models, the number of their hops, grows by the inverse of that per cycle. Plain gossip has s = 1: its
+models age by 1/(1 + δ). With the simple account of capacity C, walks end where there are no tokens, once in C + 1 hops, and
+restart at full nodes, which have not received a message for two cycles: (C + 1)/(2 + (C + 1)δ), if clocks were random. The
+prediction is exact for fixed clocks, and for nodes that receive unequally often, by in-degree: between ticks (π, m), with
+m_a = π_a s_a, follow π̇ = πG, ṁ = π − λm, with jumps by the account's rule; the only assumption is that a message meets a
+random node.
 
-What it is worth: a random walk (RW) learns an e-mail at each hop, and reaches an error in a fraction of the time. Models
-that merge (MU) do not profit: without accounts they are averages of many walks already, and one message a cycle and
-node brings as many others' e-mails with or without tokens. They only have to save their first tokens.
+The benefit: a random walk (RW) learns an e-mail at each hop, and reaches an error in a fraction of the time. Models that
+merge (MU) do not profit: without accounts they are already averages of many walks, and one message per cycle and node
+brings as many other nodes' e-mails with tokens as without. They only have to save their first tokens.
 
-As published: N = 5,000, a random 20-out overlay, transfers of a hundredth of a cycle. There, two days (1,000 cycles), the
-relative age of models that walk, where an older model alone replaces a younger; here, every model that arrives, as in RW,
-and Spambase learnt with it, an e-mail a node.
+As in the paper: N = 5,000, a random 20-out overlay, transfers of a hundredth of a cycle. The paper measures, over two days
+(1,000 cycles), the relative age of walks of which only an older model replaces a younger one; here every model that arrives
+replaces the node's, as in RW, and Spambase is learnt with it, one e-mail per node.
 """
 
 from types import MappingProxyType
@@ -35,7 +35,7 @@ from jaxgossip.core.typing import NodeScores
 from jaxgossip.learning import Problem
 from jaxgossip.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing
-from jaxgossip.theory.networks import held_beside, run_beside
+from jaxgossip.theory.networks import run_side_by_side, union_of_partitions
 from jaxgossip.theory.plot import Claim, Plot
 from jaxgossip.topology import Graph
 
@@ -43,12 +43,12 @@ PERIOD_S, TRANSFER_S = 172.8, 1.728
 OUT_DEGREE = 20
 LAMBDA = 1e-4
 WALKED, MERGED = 0.18, 0.14
-"""Errors that walks, and models that merge, race for."""
+"""Target errors of walks and of models that merge."""
 SHOWN = 500
-"""Nodes that are evaluated."""
+"""Number of nodes that are evaluated."""
 CYCLES, MERGING_CYCLES = 250, 40
-SETTLED, LOOKED_AT = 100, 50
-"""From this cycle on, tokens are as many as they will be; so many further cycles are looked at for the messages."""
+SETTLED, COUNTED_CYCLES = 100, 50
+"""Cycle from which the numbers of tokens are stationary, and number of further cycles whose messages are counted."""
 
 PROACTIVE = "proactive"
 ACCOUNTS = MappingProxyType(
@@ -59,16 +59,16 @@ ACCOUNTS = MappingProxyType(
         "generalised, C = 10, A = 5": (TOKEN_ACCOUNTS["generalised"](capacity=10, reaction=5), 10),
     }
 )
-"""Account and capacity by name."""
+"""(account, capacity) by name."""
 
 
 class Run(NamedTuple):
-    """One run.
+    """Course of one run.
 
     Attributes:
-        cycle: (e,) when it was looked at.
+        cycle: (e,) cycles of evaluation.
         age: (e,) mean age of the models.
-        error: (e,) mean test error of some of them.
+        error: (e,) mean test error of ``SHOWN`` of them.
     """
 
     cycle: np.ndarray
@@ -76,14 +76,14 @@ class Run(NamedTuple):
     error: np.ndarray
 
 
-class Found(NamedTuple):
-    """All that is measured.
+class Results(NamedTuple):
+    """All measurements.
 
     Attributes:
-        hop: cycles that a hop takes, a mean over messages, by account.
-        rate: messages a node and cycle, by account.
-        walk: RW, by account.
-        merge: MU, by account.
+        hop: cycles per hop, averaged over messages, by account.
+        rate: messages per node and cycle, by account.
+        walk: runs of RW, by account.
+        merge: runs of MU, by account.
     """
 
     hop: dict[str, float]
@@ -109,23 +109,23 @@ def overlay(n: int) -> Graph:
 
 
 def network(name: str, n: int) -> Schedule:
-    """Return who sends to whom, and when."""
+    """Return the schedule of the network with one account."""
     clock = CLOCKS["fixed"](n, np.random.default_rng(0), period_s=PERIOD_S)
     return schedule(overlay(n), clock=clock, delay=DELAYS["constant"](seconds=TRANSFER_S), tokens=ACCOUNTS[name][0])
 
 
 def predict(quick: bool) -> dict[str, float]:
-    """Return how many cycles a hop takes, by account."""
+    """Return the cycles per hop, by account."""
     in_degree, count = np.unique(overlay(nodes(quick)).degrees, return_counts=True)
-    found = {}
+    hops = {}
     for name, (account, capacity) in ACCOUNTS.items():
         waits = [_wait(account, capacity, reached / OUT_DEGREE) for reached in in_degree]
-        found[name] = TRANSFER_S / PERIOD_S + float(np.average(waits, weights=count))
-    return found
+        hops[name] = TRANSFER_S / PERIOD_S + float(np.average(waits, weights=count))
+    return hops
 
 
 def _wait(account: TokenAccount, capacity: int, rate: float) -> float:
-    """Return Σ_a π_a PROACTIVE(a) s_a of a node that ``rate`` messages reach a cycle."""
+    """Return Σ_a π_a PROACTIVE(a) s_a of a node that receives ``rate`` messages per cycle."""
     size = capacity + 1
     G, tick = np.zeros((size, size)), np.zeros((size, size))
     act = np.array([account.proactive(a) for a in range(size)])
@@ -136,71 +136,75 @@ def _wait(account: TokenAccount, capacity: int, rate: float) -> float:
         G[a, a - int(np.ceil(spent))] += rate * (spent % 1)
         tick[a, a] = act[a]
         tick[a, min(a + 1, capacity)] += 1 - act[a]
-    one, nothing = np.eye(size), np.zeros((size, size))
-    between = expm(np.block([[G, one], [nothing, -rate * one]]))
-    kept, waited, still = between[:size, :size], between[:size, size:], between[size:, size:]
-    pi = np.linalg.lstsq(np.vstack([(tick @ kept - one).T, np.ones(size)]), np.append(np.zeros(size), 1.0), rcond=None)[
-        0
-    ]
-    m = np.linalg.solve((one - tick @ still).T, pi @ tick @ waited)
+    identity, nothing = np.eye(size), np.zeros((size, size))
+    between = expm(np.block([[G, identity], [nothing, -rate * identity]]))
+    survives, waiting, no_arrival = between[:size, :size], between[:size, size:], between[size:, size:]
+    pi = np.linalg.lstsq(
+        np.vstack([(tick @ survives - identity).T, np.ones(size)]), np.append(np.zeros(size), 1.0), rcond=None
+    )[0]
+    m = np.linalg.solve((identity - tick @ no_arrival).T, pi @ tick @ waiting)
     return float(m @ act)
 
 
-def measure(quick: bool) -> Found:
-    """Let models walk, and merge, over Spambase, an e-mail a node."""
+def measure(quick: bool) -> Results:
+    """Run walks and merging models on Spambase, with one e-mail per node."""
     n = nodes(quick)
     networks = {name: network(name, n) for name in ACCOUNTS}
-    told = {name: _hop_and_rate(one) for name, one in networks.items()}
+    hops_and_rates = {name: _hop_and_rate(network_of_account) for name, network_of_account in networks.items()}
     walk = _runs(networks, "update", CYCLES, 10)
     merge = _runs(networks, "merge_update", MERGING_CYCLES, 2)
-    return Found(
-        {name: hop for name, (hop, _) in told.items()}, {name: rate for name, (_, rate) in told.items()}, walk, merge
+    return Results(
+        {name: hop for name, (hop, _) in hops_and_rates.items()},
+        {name: rate for name, (_, rate) in hops_and_rates.items()},
+        walk,
+        merge,
     )
 
 
 def _hop_and_rate(network: Schedule) -> tuple[float, float]:
-    """Return (cycles from a model's arrival at a node to that at the next, a mean over messages; messages a node and cycle)."""
-    cycles = [messages for messages, _ in zip(network.cycles(), range(SETTLED + LOOKED_AT), strict=False)]
+    """Return (mean cycles between a model's arrivals at successive nodes; messages per node and cycle)."""
+    cycles = [messages for messages, _ in zip(network.cycles(), range(SETTLED + COUNTED_CYCLES), strict=False)]
     sender, receiver, sent_s, arrives_s = (
-        np.concatenate([getattr(one, name) for one in cycles]) for name in ("sender", "receiver", "sent_s", "arrives_s")
+        np.concatenate([getattr(sent, name) for sent in cycles])
+        for name in ("sender", "receiver", "sent_s", "arrives_s")
     )
     horizon = 2 * arrives_s.max()
-    came = np.sort(receiver * horizon + arrives_s)  # by node, then by time: one bisection serves all
-    last = came[np.searchsorted(came, sender * horizon + sent_s, side="right") - 1] - sender * horizon
+    arrivals = np.sort(receiver * horizon + arrives_s)  # by node, then by time: one bisection serves all
+    last = arrivals[np.searchsorted(arrivals, sender * horizon + sent_s, side="right") - 1] - sender * horizon
     settled = sent_s >= SETTLED * PERIOD_S
     hop = (arrives_s - last)[settled].mean() / PERIOD_S
-    return float(hop), float(settled.sum() / LOOKED_AT / network.n_nodes)
+    return float(hop), float(settled.sum() / COUNTED_CYCLES / network.n_nodes)
 
 
 def _runs(
-    networks: dict[str, Schedule], create: Literal["update", "merge_update"], cycles: int, every: int
+    networks: dict[str, Schedule], create: Literal["update", "merge_update"], cycles: int, evaluate_every: int
 ) -> dict[str, Run]:
     data, model = learning.datasets.spambase(rng=0), learning.models.pegasos((57,), 2, regularization=LAMBDA)
-    held = learning.partitions.one_sample(np.asarray(data.y_train), networks[PROACTIVE].n_nodes)
-    problem = learning.classification(data, held_beside([held] * len(networks)), model)
+    partition = learning.partitions.one_sample(np.asarray(data.y_train), networks[PROACTIVE].n_nodes)
+    problem = learning.classification(data, union_of_partitions([partition] * len(networks)), model)
 
     walks = gossip_learning(problem, learning.OPTIMIZERS["pegasos"](regularization=LAMBDA), create=create)
-    each = {name: [network] for name, network in networks.items()}
-    metrics = run_beside(walks, each, cycles, _looked_at, evaluate_every=every)
+    groups = {name: [network] for name, network in networks.items()}
+    metrics = run_side_by_side(walks, groups, cycles, _scores, evaluate_every=evaluate_every)
     return {
         name: Run(metrics["round"], metrics[f"{name}, age_mean"], 1 - metrics[f"{name}, accuracy_mean"])
         for name in networks
     }
 
 
-def _looked_at(problem: Problem, rows: WalkState) -> NodeScores:
+def _scores(problem: Problem, rows: WalkState) -> NodeScores:
     accuracy = problem.evaluate(rows.model.x[:SHOWN])["test_accuracy"]
     return {"age": rows.model.age[:, 0], "accuracy": accuracy}
 
 
 def growth(run: Run) -> float:
-    """Return by how much models age in a cycle, once settled: a slope by least squares."""
+    """Return the growth of the models' age per cycle, once stationary: a least-squares slope."""
     late = run.cycle >= SETTLED
     return float(np.polyfit(run.cycle[late], run.age[late], 1)[0])
 
 
 def first_below(run: Run, error: float) -> float:
-    """Return the first cycle with at most this error, between two looks by a line; infinity if there is none."""
+    """Return the first cycle with at most this error, interpolated between evaluations; infinity if there is none."""
     reached = np.flatnonzero(run.error <= error)
     if not reached.size or not reached[0]:
         return 0.0 if reached.size else np.inf
@@ -209,17 +213,16 @@ def first_below(run: Run, error: float) -> float:
     return float(run.cycle[i - 1] + share * (run.cycle[i] - run.cycle[i - 1]))
 
 
-def draw(predicted: dict[str, float], measured: Found) -> Figure:
-    """Left, ages of walks; middle, their errors; right, errors of models that merge.
+def draw(predicted: dict[str, float], measured: Results) -> Figure:
+    """Left: ages of walks. Middle: their errors. Right: errors of models that merge.
 
-    With accounts what is claimed is how long a hop takes, and not what ages gain, which are those of few walks: that slope
-    is dotted.
+    With accounts the claim is the time per hop, not the growth of ages, which are those of few walks: that slope is dotted.
     """
     figure, (left, middle, right) = drawing.page(3, width=4.2, height=4.0)
     for number, (name, run) in enumerate(measured.walk.items()):
         late = run.cycle >= SETTLED
-        aged = run.age > 1
-        drawing.series(left, run.cycle[aged], run.age[aged], number, name)
+        walked = run.age > 1
+        drawing.series(left, run.cycle[walked], run.age[walked], number, name)
         middle_of = run.age[late].mean() - run.cycle[late].mean() / predicted[name]
         line = middle_of + run.cycle[late] / predicted[name]
         if name == PROACTIVE:
@@ -243,9 +246,9 @@ def draw(predicted: dict[str, float], measured: Found) -> Figure:
     return figure
 
 
-def claims(predicted: dict[str, float], measured: Found) -> list[Claim]:
+def claims(predicted: dict[str, float], measured: Results) -> list[Claim]:
     """Return: hops take as long as predicted, ages grow accordingly, all send alike; walks profit, merged models do not."""
-    found = [
+    checks = [
         *(Claim(f"cycles a hop, {name}", measured.hop[name], hop, 0.06) for name, hop in predicted.items()),
         Claim(f"age of a model a cycle, {PROACTIVE}", growth(measured.walk[PROACTIVE]), 1 / predicted[PROACTIVE], 0.04),
         *(
@@ -259,14 +262,14 @@ def claims(predicted: dict[str, float], measured: Found) -> list[Claim]:
             cycles = first_below(run, error)
             if error == WALKED:
                 text = f"RW's cycles to error {error}, {name}, against a third of {PROACTIVE}"
-                found.append(Claim(text, cycles, plain[error] / 3, 0.0, "at most"))
+                checks.append(Claim(text, cycles, plain[error] / 3, 0.0, "at most"))
             else:
                 text = f"MU's cycles to error {error}, {name}, against half of {PROACTIVE}"
-                found.append(Claim(text, cycles, plain[error] / 2, 0.0, "at least"))
-    return found
+                checks.append(Claim(text, cycles, plain[error] / 2, 0.0, "at least"))
+    return checks
 
 
-def _races(measured: Found) -> dict[float, dict[str, Run]]:
+def _races(measured: Results) -> dict[float, dict[str, Run]]:
     return {WALKED: measured.walk, MERGED: measured.merge}
 
 

@@ -1,17 +1,17 @@
-"""Topology against accuracy: a node of a network learns as if it alone owned the e-mails of m_i nodes.
+"""Topology and accuracy: a node in a network learns as if it alone owned the e-mails of m_i nodes.
 
-While steps are small, gradients hardly change, so that after T rounds of D-SGD node i has summed those of all j in shares
+While step sizes are small, gradients hardly change, so after T rounds of D-SGD node i has summed those of all j with shares
 
     w_i = e_iᵀ Φ,   Φ = (1/T) Σ_{s=1..T} Wˢ,        m_i = 1/Σ_e (Σ_{j holds e} w_ij)²
 
-m_i counts e-mails as Kish (1965) counts weighted samples: with equal shares of m different ones it is m. How accurate m
-e-mails make a node is measured on nodes without neighbours. So the topology enters by powers of W alone, and what is claimed
-is that it enters in no other way: accuracy on each graph = mean over its nodes of that of m_i e-mails.
+m_i is Kish's (1965) effective sample size: with equal shares of m distinct e-mails it is m. The accuracy that m e-mails give
+is measured on nodes without neighbours. So the topology enters through powers of W, and the claim is that it enters in no
+other way: accuracy on each graph = mean over its nodes of the accuracy with m_i e-mails.
 
-Where shares are very unequal, as beside hubs, m_i is a lower estimate: its noise is that of a few e-mails, which has heavier
-tails than that of m_i, and so errs less often at the same variance.
+Where shares are very unequal, as next to hubs, m_i is a lower estimate: the noise is that of a few e-mails, which has heavier
+tails than that of m_i, and so causes fewer errors at the same variance.
 
-Spambase, one e-mail a node: some 24 nodes hold each. The prediction is of first order; there is no fit.
+Spambase with one e-mail per node, so that about 24 nodes hold each. The prediction is of first order; nothing is fitted.
 """
 
 from typing import Any, NamedTuple
@@ -34,20 +34,20 @@ from jaxgossip.topology import Graph, Weights
 
 ROUNDS, ETA = 40, 0.01
 UNEQUAL = "Barabási–Albert, 2 links"
-"""Most of its nodes hear hubs alone, at small weight, and keep much of their own e-mail."""
+"""Most of its nodes hear only hubs, with small weights, and rely on their own e-mail."""
 TOLERANCE = 0.01
-"""In accuracy: one test e-mail in a hundred. Unequal shares are told by one number, and gradients do change a little."""
+"""In accuracy: one test e-mail in a hundred. One number only approximates unequal shares, and gradients do change a little."""
 ABOVE = 0.02
-"""By so much nodes of unequal shares may be more accurate than is told."""
+"""Amount by which nodes with unequal shares may be more accurate than predicted."""
 
 
 class Accuracy(NamedTuple):
-    """What is found.
+    """Accuracies and effective numbers of e-mails.
 
     Attributes:
-        alone: e-mails of a node without neighbours -> mean accuracy of such nodes.
-        counted: (sampled nodes,) m_i by graph.
-        mean: accuracy by graph: a mean over nodes.
+        alone: number of e-mails of a node without neighbours -> mean accuracy of such nodes.
+        counted: (sampled nodes,) m_i, by graph.
+        mean: mean accuracy over nodes, by graph.
     """
 
     alone: dict[int, float]
@@ -63,61 +63,61 @@ def nodes(quick: bool) -> int:
 def graphs(quick: bool) -> dict[str, Graph]:
     """Return the graphs by name."""
     n = nodes(quick)
-    found = {
+    result = {
         "ring": topology.ring(n),
         "torus": topology.torus(n),
         "random 4-regular": topology.random_regular(n, 4, rng=0),
         "static exponential": topology.static_exponential(n),
     }
     if quick:
-        return found
-    return found | {
+        return result
+    return result | {
         "ring, 10 nearest": topology.k_nearest_ring(n, 10),
         "small world, 10 % rewired": topology.watts_strogatz(n, 4, 0.1, rng=0),
         UNEQUAL: topology.barabasi_albert(n, 2, rng=0),
     }
 
 
-def holders(data: Dataset, n: int) -> partitions.Partition:
-    """Return which e-mail each node holds."""
+def email_partition(data: Dataset, n: int) -> partitions.Partition:
+    """Return the partition with one e-mail per node."""
     return partitions.one_sample(np.asarray(data.y_train), n, rng=0)
 
 
 def predict(quick: bool) -> Accuracy:
-    """Count, for some nodes of each graph, the e-mails that they learn from."""
-    held = holders(datasets.spambase(), nodes(quick)).order
+    """Compute the effective number of e-mails for some nodes of each graph."""
+    email_of_node = email_partition(datasets.spambase(), nodes(quick)).order
     counted = {
-        name: counts(topology.metropolis_hastings(graph), held, 64 if quick else 200)
+        name: effective_counts(topology.metropolis_hastings(graph), email_of_node, 64 if quick else 200)
         for name, graph in graphs(quick).items()
     }
     return Accuracy({}, counted, {})
 
 
-def counts(weights: Weights, held: np.ndarray, sampled: int) -> np.ndarray:
-    """Return m_i of ``sampled`` nodes drawn at random; ``held`` says which e-mail is whose."""
-    n, W = held.size, weights.to_scipy().T.tocsr()
-    found = []
-    for some in np.array_split(np.random.default_rng(0).choice(n, sampled, replace=False), max(1, sampled // 25)):
-        share = np.zeros((n, some.size))
-        share[some, np.arange(some.size)] = 1.0
+def effective_counts(weights: Weights, email_of_node: np.ndarray, sampled: int) -> np.ndarray:
+    """Return m_i of ``sampled`` random nodes; ``email_of_node`` (n,) is the e-mail of each node."""
+    n, W = email_of_node.size, weights.to_scipy().T.tocsr()
+    results = []
+    for sources in np.array_split(np.random.default_rng(0).choice(n, sampled, replace=False), max(1, sampled // 25)):
+        share = np.zeros((n, sources.size))
+        share[sources, np.arange(sources.size)] = 1.0
         total = np.zeros_like(share)
         for _ in range(ROUNDS):
             share = W @ share
             total += share
-        by_mail = np.stack([np.bincount(held, column) for column in (total / ROUNDS).T])
-        found.append(1 / np.square(by_mail).sum(1))
-    return np.concatenate(found)
+        by_mail = np.stack([np.bincount(email_of_node, column) for column in (total / ROUNDS).T])
+        results.append(1 / np.square(by_mail).sum(1))
+    return np.concatenate(results)
 
 
 def measure(quick: bool) -> Accuracy:
-    """Let nodes learn alone from 1, 2, 4, … e-mails, and all of them on each graph from one."""
+    """Train isolated nodes on 1, 2, 4, … e-mails, and all nodes of each graph on one e-mail each."""
     data = datasets.spambase()
     y, model = np.asarray(data.y_train), models.logistic((57,), 2)
     alone = {}
     for m in [*(2 ** np.arange(0, 12, 2 if quick else 1)).tolist(), y.size]:
-        some = partitions.fixed_size(y, max(1, min(2000, 200_000 // m)), samples=m, rng=0)
-        alone[m] = _accuracy(isolated(classification(data, some, model, batch_size=0), optax.sgd(ETA)))
-    problem = classification(data, holders(data, nodes(quick)), model)
+        partition = partitions.fixed_size(y, max(1, min(2000, 200_000 // m)), samples=m, rng=0)
+        alone[m] = _accuracy(isolated(classification(data, partition, model, batch_size=0), optax.sgd(ETA)))
+    problem = classification(data, email_partition(data, nodes(quick)), model)
     mean = {
         name: _accuracy(dsgd(problem, optax.sgd(ETA), metropolis_hastings(graph)))
         for name, graph in graphs(quick).items()
@@ -138,16 +138,16 @@ def _accuracy(algorithm: Algorithm) -> float:
     return float(np.asarray(jax.jit(learned)(jax.random.key(1)), np.float64).mean())
 
 
-def told(predicted: Accuracy, measured: Accuracy) -> dict[str, float]:
-    """Return the accuracy of each graph by the e-mails that its nodes learn from."""
+def expected_accuracy(predicted: Accuracy, measured: Accuracy) -> dict[str, float]:
+    """Return the predicted accuracy on each graph, from its effective numbers of e-mails."""
     m, alone = np.log(list(measured.alone)), list(measured.alone.values())
-    return {name: float(np.interp(np.log(found), m, alone).mean()) for name, found in predicted.counted.items()}
+    return {name: float(np.interp(np.log(counted), m, alone).mean()) for name, counted in predicted.counted.items()}
 
 
 def draw(predicted: Accuracy, measured: Accuracy) -> Figure:
-    """Accuracy against e-mails, with that of nodes without neighbours, which is measured too. Beside it, measured against told.
+    """Left: accuracy against e-mails, with that of isolated nodes. Right: measured against predicted accuracy.
 
-    What is told where shares are unequal is a lower estimate: its mark is hollow, on the range that is claimed.
+    With unequal shares the prediction is a lower estimate: its marker is hollow, on the range that is claimed.
     """
     figure, (left, right) = drawing.page(2, width=4.6, height=4.1)
     with style():
@@ -158,22 +158,27 @@ def draw(predicted: Accuracy, measured: Accuracy) -> Figure:
             linewidth=1.2,
             label="m e-mails, no neighbours",
         )
-    by_told = told(predicted, measured)
-    for number, name in enumerate(sorted(by_told, key=by_told.__getitem__)):
-        found, m = measured.mean[name], predicted.counted[name]
-        drawing.points(left, [np.exp(np.log(m).mean())], [found], number, name)
-        drawing.points(right, [by_told[name]], [found], number)
+    expected = expected_accuracy(predicted, measured)
+    for number, name in enumerate(sorted(expected, key=expected.__getitem__)):
+        accuracy, m = measured.mean[name], predicted.counted[name]
+        drawing.points(left, [np.exp(np.log(m).mean())], [accuracy], number, name)
+        drawing.points(right, [expected[name]], [accuracy], number)
         if name == UNEQUAL:
             for axes in (left, right):
                 axes.lines[-1].set_fillstyle("none")
             right.vlines(
-                by_told[name], by_told[name] - TOLERANCE, by_told[name] + ABOVE, color="#bbbbbb", linewidth=5, zorder=1
+                expected[name],
+                expected[name] - TOLERANCE,
+                expected[name] + ABOVE,
+                color="#bbbbbb",
+                linewidth=5,
+                zorder=1,
             )
     left.set_xscale("log")
     left.set_xlabel("e-mails that a node learns from, mᵢ (geometric mean over nodes)")
     with style():
         left.legend(loc="lower right", fontsize=7.5, borderaxespad=0.8)
-    span = np.array([min(by_told.values()) - 0.01, max(by_told.values()) + 0.01])
+    span = np.array([min(expected.values()) - 0.01, max(expected.values()) + 0.01])
     drawing.theory(right, span, span, claimed="accuracy, ")
     for shift in (-TOLERANCE, TOLERANCE):
         right.plot(span, span + shift, color="#999999", linewidth=0.8, linestyle=":")
@@ -193,16 +198,16 @@ def draw(predicted: Accuracy, measured: Accuracy) -> Figure:
 
 
 def claims(predicted: Accuracy, measured: Accuracy) -> list[Claim]:
-    """Return: each graph's accuracy is that of the e-mails that its nodes learn from, or more where shares are unequal."""
-    by_told = told(predicted, measured)
-    made = [
-        Claim(f"accuracy, {name}", found, by_told[name], TOLERANCE, "at least" if name == UNEQUAL else "absolute")
-        for name, found in measured.mean.items()
+    """Return: each graph's accuracy is that of its effective number of e-mails, or more where shares are unequal."""
+    expected = expected_accuracy(predicted, measured)
+    checks = [
+        Claim(f"accuracy, {name}", accuracy, expected[name], TOLERANCE, "at least" if name == UNEQUAL else "absolute")
+        for name, accuracy in measured.mean.items()
     ]
-    if UNEQUAL in by_told:
-        above = measured.mean[UNEQUAL] - by_told[UNEQUAL]
-        made.append(Claim(f"accuracy above the lower estimate, {UNEQUAL}", above, ABOVE, kind="at most"))
-    made.append(
+    if UNEQUAL in expected:
+        above = measured.mean[UNEQUAL] - expected[UNEQUAL]
+        checks.append(Claim(f"accuracy above the lower estimate, {UNEQUAL}", above, ABOVE, kind="at most"))
+    checks.append(
         Claim(
             "accuracy of the worst graph, above that of one e-mail by a tenth",
             min(measured.mean.values()),
@@ -210,7 +215,7 @@ def claims(predicted: Accuracy, measured: Accuracy) -> list[Claim]:
             kind="at least",
         )
     )
-    return made
+    return checks
 
 
 def topology_and_accuracy() -> Plot:

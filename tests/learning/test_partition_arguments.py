@@ -1,4 +1,4 @@
-"""One door for a task of samples: it divides them itself, or checks what they were divided by; other things are named."""
+"""Arguments of a problem: partitions are built or checked in one place, and other types raise errors with hints."""
 
 from collections.abc import Callable
 from typing import Any

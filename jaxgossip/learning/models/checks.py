@@ -1,4 +1,4 @@
-"""A model's functions, the user's own among them, traced once before anything is built of them."""
+"""Checks of a model's functions, which are traced once before they are used."""
 
 import traceback
 from collections.abc import Callable, Mapping
@@ -15,32 +15,34 @@ from jaxgossip.learning.data.arrays import Dataset
 from jaxgossip.learning.models.model import Model
 
 STATISTICS = ("batch_stats", "cache", "intermediates", "spectral_stats")
-"""What flax keeps beside parameters."""
+"""Collections of variables that flax keeps beside parameters."""
 
 
 def check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
-    """Check that a model's functions take each other's results, and that scores and losses have the shapes relied on.
+    """Check that a model's functions fit together, and that scores and losses have the right shapes.
 
     Args:
-        model: what each node trains.
-        dataset: what it is trained on.
-        dtype: that is computed in.
+        model: the model to check.
+        dataset: the data set on which it is trained.
+        dtype: dtype of computation.
 
     Raises:
-        InputError: a function fails, or returns something of another shape.
+        InputError: a function fails, or returns an array of the wrong shape.
     """
     x = jax.ShapeDtypeStruct((2, *dataset.x_train.shape[1:]), dtype)
-    params = _traced("init", "init(key) -> params, floats in any pytree", model.init, jax.random.key(0))
+    params = _trace_shapes("init", "init(key) -> params, floats in any pytree", model.init, jax.random.key(0))
     _check_variables(params)
     params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, dtype), params)
     shape = x.shape
-    x = _traced("prepare", f"prepare(x), x of two samples being of shape {shape}", model.prepare, x)
+    x = _trace_shapes("prepare", f"prepare(x), x of two samples being of shape {shape}", model.prepare, x)
     labels = jax.ShapeDtypeStruct((2,), jnp.int32)
-    scores = _traced("apply", f"apply(params, x), x of two samples being of shape {x.shape}", model.apply, params, x)
+    scores = _trace_shapes(
+        "apply", f"apply(params, x), x of two samples being of shape {x.shape}", model.apply, params, x
+    )
     _check_scores(model, dataset, scores, labels)
     name = "loss" if model.objective is None else "objective"
     takes = "(scores, labels)" if model.objective is None else "(params, x, labels)"
-    losses = _traced(name, f"{name}{takes} -> one number a sample", model.losses, params, x, labels)
+    losses = _trace_shapes(name, f"{name}{takes} -> one number a sample", model.losses, params, x, labels)
     if losses.shape != (2,):
         raise InputError(
             f"the {name} of two samples has shape {losses.shape}", hint=f"{name} returns one number a sample"
@@ -49,13 +51,15 @@ def check_functions(model: Model, dataset: Dataset, dtype: np.dtype) -> None:
 
 def _check_scores(model: Model, dataset: Dataset, scores: Any, labels: Any) -> None:
     wide = scores.ndim == 2 and scores.shape[0] == 2 and scores.shape[1] >= max(2, dataset.n_classes)
-    if model.measures is not None:  # scores need not be of classes
+    if model.measures is not None:  # scores need not refer to classes
         measured = jax.eval_shape(model.measures, scores, labels)
         if not measured:
             raise InputError("the model's measures are empty", hint="measures gives numbers by name, one at least")
-        for name, found in measured.items():
-            if found.shape != ():
-                raise InputError(f"the measure '{name}' has shape {found.shape}", hint="measures gives numbers by name")
+        for name, measure in measured.items():
+            if measure.shape != ():
+                raise InputError(
+                    f"the measure '{name}' has shape {measure.shape}", hint="measures gives numbers by name"
+                )
     elif not wide and (scores.shape != (2,) or dataset.n_classes != 2):
         raise InputError(
             f"the model gives scores of shape {scores.shape} for two samples of {dataset.n_classes} classes",
@@ -64,7 +68,7 @@ def _check_scores(model: Model, dataset: Dataset, scores: Any, labels: Any) -> N
 
 
 def _check_variables(params: Any) -> None:
-    """Refuse what flax keeps beside its parameters: running statistics are not learnt by gradients."""
+    """Reject variables that flax keeps beside parameters: running statistics are not learnt by gradients."""
     others = [name for name in STATISTICS if isinstance(params, Mapping) and "params" in params and name in params]
     if others:
         raise InputError(
@@ -74,8 +78,8 @@ def _check_variables(params: Any) -> None:
         )
 
 
-def _traced(name: str, call: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the shapes that a function returns; what it raises becomes one sentence with the user's own line."""
+def _trace_shapes(name: str, call: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Return the shapes of a function's results; an exception becomes one sentence that names the user's own line."""
     try:
         return jax.eval_shape(function, *arguments)
     except JaxGossipError:
@@ -89,7 +93,7 @@ def _traced(name: str, call: str, function: Callable[..., Any], *arguments: Any)
 
 
 def _own_line(error: Exception) -> str:
-    """Return the last line of the user's own code that led to ``error``; empty if there is none."""
+    """Return the last line of the user's own code in the traceback of ``error``; empty if there is none."""
     libraries = (str(Path(jaxgossip.__file__).parent), "site-packages", "<")
     own = [
         frame

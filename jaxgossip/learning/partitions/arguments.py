@@ -1,4 +1,4 @@
-"""What a task is made of, checked as it comes in: data set, model, and who owns which samples."""
+"""Checks of the arguments of a problem: data set, model and partition."""
 
 import difflib
 import inspect
@@ -16,10 +16,10 @@ from jaxgossip.learning.partitions import PARTITIONS
 from jaxgossip.learning.partitions.partition import Partition
 
 SUPPLIED = ("labels", "n_nodes", "rng")
-"""What a partition's builder gets from the task: no options."""
+"""Arguments of a partition function that the caller supplies, and so not options."""
 
 
-def divided(
+def resolve_partition(
     dataset: Dataset,
     partition: Partition | str | Callable[..., Partition],
     nodes: int | None,
@@ -27,22 +27,22 @@ def divided(
     options: Mapping[str, Any],
     parameters: Sequence[str] = (),
 ) -> Partition:
-    """Return who owns which training samples of ``dataset``: a partition that is there, checked, or one made of them.
+    """Return the partition of ``dataset``'s training samples: a finished one, checked, or one built from a name or function.
 
     Args:
-        dataset: whose training samples they are.
-        partition: of these samples; or what divides them: a name, or (labels, n_nodes, rng=…, **options) -> partition.
-        nodes: number of nodes; None: the partition's.
-        rng: divides the samples; an int is a seed.
-        options: keywords of what divides them.
-        parameters: what the caller takes itself, of which an unknown option may be a misspelt one.
+        dataset: the data set whose training samples are divided.
+        partition: a partition of these samples; or a name or function (labels, n_nodes, rng=…, **options) -> partition.
+        nodes: number of nodes; None takes that of a finished partition.
+        rng: generator, or its seed, that divides the samples.
+        options: keywords of the partition function.
+        parameters: the caller's own parameters, of which an unknown option may be a misspelling.
 
     Raises:
         DataError: a partition of other samples or nodes.
-        InputError: no number of nodes, an unknown name or option, or something that divides nothing.
+        InputError: no number of nodes, an unknown name or option, or an object that is no partition function.
     """
     if not isinstance(partition, Partition):
-        partition = _made(dataset, partition, nodes, rng, options, parameters)
+        partition = _build_partition(dataset, partition, nodes, rng, options, parameters)
     elif options:
         _check_spelling(next(iter(options)), parameters)
         raise ArgumentTypeError(
@@ -55,7 +55,7 @@ def divided(
     return partition
 
 
-def _made(
+def _build_partition(
     dataset: Dataset,
     partition: Any,
     nodes: int | None,
@@ -72,7 +72,7 @@ def _made(
     builder = PARTITIONS.resolve(partition) if isinstance(partition, str) else partition
     taken = inspect.signature(builder).parameters
     allowed = [name for name in taken if name not in SUPPLIED]
-    takes_any = any(one.kind == one.VAR_KEYWORD for one in taken.values())
+    takes_any = any(parameter.kind == parameter.VAR_KEYWORD for parameter in taken.values())
     unknown = [name for name in options if name not in allowed]
     if unknown and not takes_any:
         _check_spelling(unknown[0], [name for name in parameters if name not in allowed])
@@ -82,21 +82,21 @@ def _made(
         raise ArgumentTypeError(
             f"{described(builder)} takes no rng", hint="it divides as (labels, n_nodes, rng) -> Partition"
         )
-    found = builder(dataset.y_train, n_nodes, rng=rng, **options)
-    if not isinstance(found, Partition):
-        raise ArgumentTypeError(f"{described(found)} is no partition of {dataset.name}", hint=names)
-    return found
+    built = builder(dataset.y_train, n_nodes, rng=rng, **options)
+    if not isinstance(built, Partition):
+        raise ArgumentTypeError(f"{described(built)} is no partition of {dataset.name}", hint=names)
+    return built
 
 
 def _check_spelling(option: str, parameters: Sequence[str]) -> None:
-    """Raise ArgumentTypeError if an option is, but for its spelling, one of the task's own parameters."""
+    """Raise ArgumentTypeError if an option looks like a misspelt parameter of the caller."""
     close = difflib.get_close_matches(option, parameters, n=1, cutoff=0.75)
     if close:
         raise ArgumentTypeError(f"classification has no parameter '{option}'", hint=f"did you mean '{close[0]}'?")
 
 
 def check_dataset(dataset: Any) -> None:
-    """Raise ArgumentTypeError unless it is a Dataset."""
+    """Raise ArgumentTypeError unless ``dataset`` is a Dataset, with a hint at how to make one."""
     if isinstance(dataset, Dataset):
         return
     hint = "Dataset, from_arrays(x, y), load_file(path), or one of jg.learning.datasets"
@@ -112,10 +112,10 @@ def check_dataset(dataset: Any) -> None:
 
 
 def check_model(model: Any) -> None:
-    """Raise ArgumentTypeError unless it is a Model."""
+    """Raise ArgumentTypeError unless ``model`` is a Model, with a hint at how to make one."""
     if isinstance(model, Model):
         return
-    modules = [one.__module__ for one in (model if isinstance(model, type) else type(model)).__mro__]
+    modules = [base.__module__ for base in (model if isinstance(model, type) else type(model)).__mro__]
     packages = {module.partition(".")[0] for module in modules}
     if any(module.startswith("flax.nnx") for module in modules):
         hint = (
