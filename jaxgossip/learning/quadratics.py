@@ -22,7 +22,7 @@ from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
 from jaxgossip.topology import Order
-from jaxgossip.topology.room import check_bytes
+from jaxgossip.topology.memory_check import check_bytes
 
 MADE_BYTES = 24
 """What a number of a made-up problem takes while the problem is made: in double precision, a copy, and on the device."""

@@ -24,7 +24,7 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
 from jaxgossip.schedule import newscast as views
 from jaxgossip.topology import WEIGHT_RULES, Graph
-from jaxgossip.topology.graph import csr_lists, turned
+from jaxgossip.topology.graph import csr_lists, transposed
 from jaxgossip.topology.structures import Circulant, Complete
 
 Way = Literal["push", "pull", "both"]
@@ -208,7 +208,7 @@ def _called(graph: Graph, way: Way) -> Graph:
             f"{graph.name} is directed: not every node can answer whom it hears",
             hint="use an undirected graph, or exchange 'push', 'pull' or 'split_push'",
         )
-    return turned(graph) if way == "push" else graph
+    return transposed(graph) if way == "push" else graph
 
 
 def _any_of(graph: Graph) -> Choice:
