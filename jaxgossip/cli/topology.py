@@ -214,7 +214,7 @@ def optimize(
 
 def _measured(asked: "Named", rule: str, seed: int) -> "Measures":
     from jaxgossip.experiment.topologies.named import weights_by
-    from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost
+    from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost
     from jaxgossip.topology.spectra.measures import measure
 
     with slow(f"{asked.short}: building"), links_cost(WEIGHTED_BYTES):

@@ -1,1 +1,1 @@
-"""What every room uses and nothing of which knows the subject: errors, random draws, shapes, files, registries, counts."""
+"""Foundations that every room uses and that know nothing of gossip: errors, random draws, shapes, files, registries, counts."""

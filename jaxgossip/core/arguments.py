@@ -1,6 +1,6 @@
-"""What builders ask of their arguments, and what they say of one that cannot be used.
+"""Checks of the arguments of builders, with the messages for arguments that cannot be used.
 
-A number is a finite one: NaN and infinity pass no check here. Whole numbers fit 32 bits, as all that counts on the device.
+Numbers must be finite: NaN and infinity fail every check. Whole numbers must fit 32 bits, like all counters on the device.
 """
 
 import functools
@@ -17,10 +17,10 @@ from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.registry import nearest
 
 MOST = 2**31 - 1
-"""Rounds, nodes, samples and steps are counted in int32."""
+"""Largest int32, in which rounds, nodes, samples and steps are counted."""
 MOST_SEED = 2**64 - 1
-"""A key of the device is two words of 32 bits."""
-MADE_BY: Mapping[str, str] = types.MappingProxyType(
+"""Largest seed: a JAX key is two words of 32 bits."""
+CONSTRUCTOR_HINTS: Mapping[str, str] = types.MappingProxyType(
     {
         "Graph": "jg.topology.ring(nodes), from_networkx(graph), from_scipy(matrix) or edge_list(path) make one",
         "Weights": "jg.topology.weights.metropolis_hastings(graph) or from_matrix(matrix) make some",
@@ -31,20 +31,20 @@ MADE_BY: Mapping[str, str] = types.MappingProxyType(
         "TokenAccount": "jg.schedule.tokens.simple() makes one",
     }
 )
-"""How to make what the messages of several rooms ask for, by the name of its class."""
+"""How to construct a value of a class that messages ask for, by the name of the class."""
 
 
 def guarded[**P, R](
     builder: Callable[P, R], also: Callable[[str, Mapping[str, Any]], None] | None = None
 ) -> Callable[P, R]:
-    """Return ``builder`` with its arguments checked first, by the annotations of its signature.
+    """Return ``builder`` with its arguments checked against the annotations of its signature.
 
-    What is an ``int`` there is a whole number that fits 32 bits, a ``float`` a finite number, a ``Literal`` one of its
-    words. Bounds of its own are the builder's to check, for then every number can be compared.
+    An ``int`` must be a whole number that fits 32 bits, a ``float`` a finite number, and a ``Literal`` one of its values.
+    The builder checks bounds itself, and may rely on every number being comparable.
 
     Args:
         builder: a function with annotated parameters.
-        also: (its name, arguments by name) -> None: checks what only the builder's room knows.
+        also: (name of the builder, arguments by name) -> None, a further check that only the builder's room can make.
     """
     signature = inspect.signature(builder)
     name = getattr(builder, "__name__", "builder")
@@ -68,27 +68,28 @@ def guarded[**P, R](
 
 
 def usage(builder: Callable[..., Any]) -> str:
-    """Return how a function is called: its name, and those of its parameters."""
-    words, keyword_only = [], False
+    """Return the signature of a function without annotations and defaults, for hints."""
+    names, keyword_only = [], False
     for parameter in inspect.signature(builder).parameters.values():
         if parameter.kind == parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
-            words.append("*")
-        words.append(f"**{parameter.name}" if parameter.kind == parameter.VAR_KEYWORD else parameter.name)
-    return f"{getattr(builder, '__name__', 'builder')}({', '.join(words)})"
+            names.append("*")
+        names.append(f"**{parameter.name}" if parameter.kind == parameter.VAR_KEYWORD else parameter.name)
+    return f"{getattr(builder, '__name__', 'builder')}({', '.join(names)})"
 
 
 def plain(what: str, name: str, value: Any, annotation: Any) -> None:
-    """Check a value by an annotation; one that is no plain type lets anything through.
+    """Check a value against an annotation; annotations of other types accept any value.
 
     Args:
-        what: whose parameter it is, as messages call it.
-        name: of the parameter.
-        value: what the caller gave.
-        annotation: ``int``, ``float``, ``bool``, ``str``, a ``Literal``, one of these or None, or anything else.
+        what: owner of the parameter, as named in messages.
+        name: name of the parameter.
+        value: the caller's value.
+        annotation: ``int``, ``float``, ``bool``, ``str``, a ``Literal``, one of these or None, a list or tuple of these, or
+            a class with an entry in ``CONSTRUCTOR_HINTS``.
 
     Raises:
-        InputError: it does not fit.
+        InputError: the value does not match.
     """
     origin, members = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -106,7 +107,7 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
     elif name == "seed" and annotation is int:
         whole(what, name, value, 0, MOST_SEED)
     elif (origin is tuple and len(members) == 2 and members[1] is ...) or origin is list:
-        _several(what, name, value, members[0])
+        _check_elements(what, name, value, members[0])
     elif annotation is int:
         whole(what, name, value, -MOST - 1)
     elif annotation is float and not _is_scalar_array(value):
@@ -114,16 +115,18 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
     elif annotation in (bool, str) and not isinstance(value, annotation) and not _is_scalar_array(value):
         wanted = "True or False" if annotation is bool else "a string"
         raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {shown(value)}")
-    elif isinstance(annotation, type) and annotation.__name__ in MADE_BY and not isinstance(value, annotation):
+    elif (
+        isinstance(annotation, type) and annotation.__name__ in CONSTRUCTOR_HINTS and not isinstance(value, annotation)
+    ):
         wanted = described_as(annotation.__name__)
-        hint, given, kind = MADE_BY[annotation.__name__], shown(value), type(value)
+        hint, given, kind = CONSTRUCTOR_HINTS[annotation.__name__], shown(value), type(value)
         if given == wanted:  # another library's class of the same name
             given = f"{described_as(kind.__name__)} of {kind.__module__.partition('.')[0]}"
         raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {given}", hint=hint)
 
 
-def _several(what: str, name: str, values: Any, annotation: Any) -> None:
-    """Check each of a list's values by an annotation."""
+def _check_elements(what: str, name: str, values: Any, annotation: Any) -> None:
+    """Check each element of a list against an annotation."""
     if isinstance(values, str) or not (isinstance(values, Sequence) or hasattr(values, "tolist")):
         raise ArgumentTypeError(f"{what}: {name} must be a list, not {shown(values)}")
     for place, value in enumerate(values):
@@ -131,38 +134,38 @@ def _several(what: str, name: str, values: Any, annotation: Any) -> None:
 
 
 def generator(what: str, rng: Any) -> None:
-    """Raise InputError unless ``rng`` is something that NumPy makes a generator of: one itself, or a seed.
+    """Raise InputError unless ``rng`` is a NumPy generator or a seed for one.
 
     Args:
-        what: whose parameter it is, as messages call it.
-        rng: what the caller gave.
+        what: owner of the parameter, as named in messages.
+        rng: the caller's value.
     """
-    told = f"{what}: rng must be a generator or a seed of at least 0, not {shown(rng)}"
+    message = f"{what}: rng must be a generator or a seed of at least 0, not {shown(rng)}"
     if isinstance(rng, str | float | bool) or (isinstance(rng, Integral) and rng < 0):
-        raise InputError(told)
+        raise InputError(message)
     seed: Any = rng
     try:
         np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
-        raise ArgumentTypeError(told, hint="rng=0, or numpy.random.default_rng(0)") from error
+        raise ArgumentTypeError(message, hint="rng=0, or numpy.random.default_rng(0)") from error
 
 
 def number(
     what: str, name: str, value: Any, *, least: float = 0.0, above: bool = False, most: float = math.inf
 ) -> float:
-    """Return a finite number of at least ``least`` (or above it) and at most ``most``.
+    """Return ``value`` as a finite float in [``least``, ``most``], or in (``least``, ``most``] if ``above``.
 
     Args:
-        what: whose parameter it is, as messages call it.
-        name: of the parameter.
-        value: what the caller gave.
-        least: the smallest that makes sense; -infinity: any.
-        above: whether ``least`` itself does not.
-        most: the largest that makes sense.
+        what: owner of the parameter, as named in messages.
+        name: name of the parameter.
+        value: the caller's value.
+        least: lower bound; -infinity for none.
+        above: whether ``least`` itself is excluded.
+        most: upper bound; infinity for none.
 
     Raises:
-        InputError: it is another.
-        ArgumentTypeError: it is no number at all.
+        InputError: the number is out of bounds or not finite.
+        ArgumentTypeError: the value is not a number.
     """
     if not is_number(value):
         raise ArgumentTypeError(f"{what}: {name} must be a number, not {shown(value)}")
@@ -177,23 +180,23 @@ def number(
 
 
 def numbers(what: str, values: dict[str, Any], *, least: float = 0.0, above: bool = False) -> None:
-    """Check several parameters alike, by their names; see :func:`number`."""
+    """Check several parameters, given by name, against the same bounds; see :func:`number`."""
     for name, value in values.items():
         number(what, name, value, least=least, above=above)
 
 
 def whole(what: str, name: str, value: Any, least: int, most: int = MOST) -> int:
-    """Return a whole number of at least ``least`` and at most ``most``.
+    """Return ``value`` as an int in [``least``, ``most``].
 
     Args:
-        what: whose parameter it is, as messages call it.
-        name: of the parameter.
-        value: what the caller gave.
-        least: the smallest that makes sense.
-        most: the largest that makes sense.
+        what: owner of the parameter, as named in messages.
+        name: name of the parameter.
+        value: the caller's value.
+        least: lower bound.
+        most: upper bound.
 
     Raises:
-        InputError: it is another.
+        InputError: the value is not a whole number, or out of bounds.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         floor = f" of at least {least}" if least > -MOST else ""
@@ -205,13 +208,13 @@ def whole(what: str, name: str, value: Any, least: int, most: int = MOST) -> int
 
 
 def fits(what: str, n_nodes: int | None, whole: str, wanted: int) -> None:
-    """Raise InputError unless something made for ``n_nodes`` nodes belongs to something of ``wanted`` nodes.
+    """Raise InputError unless a component made for ``n_nodes`` nodes fits into a whole of ``wanted`` nodes.
 
     Args:
-        what: that was made for some nodes, with its article.
-        n_nodes: how many; None: it goes with any number.
-        whole: what it is to be a part of, likewise.
-        wanted: how many nodes that has.
+        what: name of the component, with its article.
+        n_nodes: number of nodes that it was made for; None if it fits any number.
+        whole: name of what it is to be part of, with its article.
+        wanted: number of nodes of the whole.
     """
     if n_nodes is not None and n_nodes != wanted:
         raise InputError(
@@ -220,7 +223,7 @@ def fits(what: str, n_nodes: int | None, whole: str, wanted: int) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether ``value`` is a real number, Python's or NumPy's; truth values are none."""
+    """Return whether ``value`` is a real number of Python or NumPy; booleans are not."""
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
@@ -229,12 +232,12 @@ def _is_name_or_whole(value: Any) -> bool:
 
 
 def _is_scalar_array(value: Any) -> bool:
-    """Say whether it is an array of one number: what is traced has no value to check."""
+    """Return whether ``value`` is a scalar array, which may be traced and so have no value to check."""
     return getattr(value, "shape", None) == () and hasattr(value, "dtype")
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it: itself if it is short, else what it is."""
+    """Return a value as shown in messages: its repr, shortened, if it is a scalar or text, else a description."""
     if value is None or isinstance(value, bool | int | float | str):
         text = repr(value)
         return text if len(text) <= 40 else f"{text[:37]}…"
@@ -242,7 +245,7 @@ def shown(value: Any) -> str:
 
 
 def described(value: Any) -> str:
-    """Return what a value is, in words: an array, a Graph, the function sgd."""
+    """Describe a value in words: an array, a Graph, the function sgd."""
     if isinstance(value, type):
         return f"the class {value.__name__}"
     if callable(value) and hasattr(value, "__name__"):
@@ -253,6 +256,6 @@ def described(value: Any) -> str:
 
 
 def described_as(noun: str) -> str:
-    """Return a noun with its article."""
-    spelt = noun[:2].isupper()  # by letters: an MLP
-    return f"{'an' if noun[:1] in ('AEFHILMNORSX' if spelt else 'AEIOUaeiou') else 'a'} {noun}"
+    """Return a noun with its indefinite article."""
+    is_spelt_out = noun[:2].isupper()  # an MLP
+    return f"{'an' if noun[:1] in ('AEFHILMNORSX' if is_spelt_out else 'AEIOUaeiou') else 'a'} {noun}"

@@ -1,7 +1,7 @@
-"""Exact counts beyond 32 bits, without 64-bit mode: a count is two uint32 limbs, value = high · 2³² + low.
+"""Exact counts beyond 32 bits without 64-bit mode: a count is two uint32 limbs, value = high · 2³² + low.
 
-A million nodes that send 232 bytes to twenty neighbours pass 2³² bytes in the first round; a float32 would be wrong
-by then. The host reads a count back as a Python integer.
+A million nodes that send 232 bytes to twenty neighbours each exceed 2³² bytes in the first round, and float32 is inexact
+long before. The host reads a count back as a Python integer.
 """
 
 import jax
@@ -13,7 +13,7 @@ Count = UInt32[Array, "2"]
 
 
 def count(value: int) -> Count:
-    """Return a known count, 0 ≤ value < 2⁶⁴."""
+    """Return a Python integer as a count, 0 ≤ value < 2⁶⁴."""
     return jnp.asarray([value >> 32, value & 0xFFFFFFFF], jnp.uint32)
 
 
@@ -46,13 +46,13 @@ def _shifted(product: Array, shift: int) -> Count:
 
 
 def exceeds(a: Count, bound: int) -> Array:
-    """Return bool: a > bound, 0 ≤ bound < 2⁶⁴."""
+    """Return whether a > bound as a boolean scalar, 0 ≤ bound < 2⁶⁴."""
     high, low = jnp.uint32(bound >> 32), jnp.uint32(bound & 0xFFFFFFFF)
     return (a[0] > high) | ((a[0] == high) & (a[1] > low))
 
 
 def total(counts: Int[Array, " n"] | UInt32[Array, " n"]) -> Count:
-    """Return the exact sum of (n,) non-negative counts below 2³²."""
+    """Return the exact sum of (n,) non-negative integers below 2³²."""
     low = counts.astype(jnp.uint32)
     zero = jnp.uint32(0)
 

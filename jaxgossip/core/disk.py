@@ -1,7 +1,7 @@
-"""Files, whole or not at all: whoever finds one finds all of it, after a kill and on a full disk too.
+"""Atomic file writes and folder locks: a file on disk is always complete, even after a kill or on a full disk.
 
-All that jaxgossip leaves on a disk goes through these functions. What a kill leaves of a file that was being written ends
-in ``.tmp``. A folder is worked in by one process at a time, which holds its lock; the lock ends with the process.
+Everything that jaxgossip writes to disk goes through these functions. A process killed while writing leaves at most a
+temporary file ending in ``.tmp``. One process at a time works in a folder and holds its lock, which ends with the process.
 """
 
 import contextlib
@@ -17,23 +17,23 @@ from typing import Any, BinaryIO
 from jaxgossip.core.errors import ConfigError, RunError
 
 TEMPORARY = ".tmp"
-"""How the names of files end that are not whole yet."""
+"""Suffix of files that are not completely written yet."""
 LOCK = ".lock"
-"""The file in a folder that its process holds locked."""
+"""Name of the lock file in a folder."""
 
 type Content = str | bytes | Callable[[BinaryIO], object]
-"""What is to be written: a text (in UTF-8), bytes, or what writes to a file that is open."""
+"""Content to write: a text (encoded as UTF-8), bytes, or a function that writes to an open binary file."""
 
 
 def write(path: Path, content: Content) -> None:
-    """Write a file so that a reader finds the old or the new content, never a part, and see it to the disk.
+    """Write a file atomically and durably: a reader sees either the old or the new content.
 
     Args:
-        path: of the file; its folder has to be there. A link stays one, and a device or pipe is written to as it is.
-        content: what it is to hold.
+        path: path of the file, in an existing folder. Symbolic links are followed; devices and pipes are written to directly.
+        content: the content of the file.
 
     Raises:
-        OSError: it cannot be written; ``filename`` is ``path``, also where the disk is full.
+        OSError: the file cannot be written; ``filename`` is always ``path``, also when the disk is full.
     """
     with _named(path):
         if path.exists() and not path.is_file():
@@ -56,10 +56,10 @@ def write(path: Path, content: Content) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Append a text to a file, which is made if it is not there, and see it to the disk; a kill may leave a part of it.
+    """Append a text durably to a file, which is created if missing; a kill may leave only part of the text.
 
     Raises:
-        OSError: as of :func:`write`.
+        OSError: see :func:`write`.
     """
     with _named(path):
         is_new = not path.exists()
@@ -72,14 +72,14 @@ def append(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path, *, parents: bool = False) -> None:
-    """Make a folder unless it is there; with ``parents``, those above it, too."""
+    """Create a folder unless it exists, and with ``parents`` also the missing folders above it."""
     if not path.is_dir():
         path.mkdir(parents=parents, exist_ok=True)
         _sync(path.parent)
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a link, or a folder with all that is in it; what is not there need not be removed."""
+    """Remove a file, a link, or a folder with its content; do nothing if the path does not exist."""
     if path.is_dir() and not path.is_symlink():
         for inner in sorted(path.iterdir()):
             remove(inner)
@@ -89,26 +89,26 @@ def remove(path: Path) -> None:
 
 
 def is_leftover(path: Path) -> bool:
-    """Return whether a file tells nothing: a lock, or what a kill left of a file that was being written."""
+    """Return whether a file is a lock or an incompletely written file, and can be ignored."""
     return path.name == LOCK or (path.name.endswith(TEMPORARY) and not path.is_dir())
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what kills left of files that were being written, in a folder and those in it; its lock has to be held."""
+    """Remove incompletely written files from a folder, whose lock must be held, and from its subfolders."""
     for path in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
         if not path.is_dir():
             path.unlink(missing_ok=True)
 
 
 def parsed_json(text: str | bytes, *, strict: bool = False) -> Any:
-    """Return what a JSON text holds.
+    """Parse a JSON text.
 
     Args:
-        text: the text; bytes are UTF-8.
-        strict: NaN and infinities, which JSON does not have, are errors, too.
+        text: the text; bytes are decoded as UTF-8.
+        strict: whether NaN and infinities, which are not valid JSON, are errors.
 
     Raises:
-        ValueError: it is none; nesting beyond measure and bytes that are no text included.
+        ValueError: the text is not JSON, is nested too deeply, or is not valid UTF-8.
     """
     try:
         return json.loads(text, parse_constant=_no_number if strict else None)
@@ -117,18 +117,18 @@ def parsed_json(text: str | bytes, *, strict: bool = False) -> Any:
 
 
 class Lock:
-    """A process's hold of a folder.
+    """This process's lock on a folder.
 
     Args:
         folder: the folder.
-        descriptor: of its lock file, open; None where the file system knows no locks.
+        descriptor: open file descriptor of the lock file; None if the file system does not support locks.
     """
 
     def __init__(self, folder: Path, descriptor: int | None) -> None:
         self._folder, self._descriptor = folder, descriptor
 
     def check(self) -> None:
-        """Raise RunError if the folder was removed since, also if another one stands in its place."""
+        """Raise RunError if the folder has been removed, even if another has taken its place."""
         if self.is_lost():
             raise RunError(
                 f"{self._folder} was removed while it was being written to",
@@ -136,13 +136,13 @@ class Lock:
             )
 
     def is_lost(self) -> bool:
-        """Return whether the folder was removed since."""
+        """Return whether the folder has been removed."""
         if self._descriptor is None:
             return not self._folder.is_dir()
         return not _is_at(self._descriptor, self._folder / LOCK)
 
     def release(self) -> None:
-        """Let the folder go."""
+        """Release the lock and remove its file."""
         if self._descriptor is not None:
             if not self.is_lost():
                 with contextlib.suppress(OSError):
@@ -152,15 +152,15 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iterator[Lock]:
-    """Keep other processes out of a folder while the body works in it.
+    """Hold the lock of a folder for the duration of the context.
 
     Args:
-        folder: is there.
-        note: is told where the file system knows no locks.
+        folder: an existing folder.
+        note: receives a warning if the file system does not support locks.
 
     Raises:
-        ConfigError: another process is at work in it.
-        RunError: the body failed because the folder was removed meanwhile.
+        ConfigError: another process holds the lock.
+        RunError: the body failed because the folder was removed in the meantime.
     """
     lock = _lock(folder, note)
     try:
@@ -173,7 +173,7 @@ def locked(folder: Path, note: Callable[[str], None] = lambda _: None) -> Iterat
 
 
 def check_unlocked(folder: Path) -> None:
-    """Raise ConfigError if another process is at work in a folder."""
+    """Raise ConfigError if another process holds the lock of a folder."""
     if (folder / LOCK).is_file():
         with locked(folder):
             pass
@@ -198,8 +198,8 @@ def _lock(folder: Path, note: Callable[[str], None]) -> Lock:
             return Lock(folder, None)
         if _is_at(descriptor, path):
             break
-        os.close(descriptor)  # removed by the one who held it, after it was opened here
-    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name in it
+        os.close(descriptor)  # removed by its previous holder after it was opened here
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without naming its process
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode())
     return Lock(folder, descriptor)
@@ -216,7 +216,7 @@ def _in_use(folder: Path, holder: list[str]) -> ConfigError:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Return whether an open file is the one that stands at a path."""
+    """Return whether an open file is the file at ``path``."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except OSError:
@@ -231,7 +231,7 @@ def _put(file: BinaryIO, content: Content) -> None:
 
 
 def _sync(folder: Path) -> None:
-    """See a folder's names to the disk, where its file system can."""
+    """Flush the entries of a folder to disk, if its file system supports that."""
     with _named(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -245,7 +245,7 @@ def _sync(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Give errors the name of the file: those of a full disk have none, and a temporary one tells nobody anything."""
+    """Set the file name of errors to ``path``: errors of a full disk have none, and temporary names are meaningless."""
     try:
         yield
     except OSError as error:

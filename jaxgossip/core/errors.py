@@ -1,12 +1,12 @@
-"""What goes wrong, said once: every message names the culprit, every hint the way out."""
+"""Exceptions and warnings: the message names the cause, the hint says how to fix it."""
 
 
 class JaxGossipError(Exception):
-    """Base of all errors that jaxgossip raises on purpose.
+    """Base class of all errors that jaxgossip raises deliberately.
 
     Args:
-        message: one sentence that names the culprit.
-        hint: the way out, or empty.
+        message: one sentence that names the cause.
+        hint: how to fix it, or empty.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -23,7 +23,7 @@ class InputError(JaxGossipError, ValueError):
 
 
 class ArgumentTypeError(InputError, TypeError):
-    """An argument is not the kind of thing that belongs in its place: a graph where weights do, a name for a function."""
+    """An argument has the wrong type: a graph where weights are expected, or a name in place of a function."""
 
 
 class GraphError(InputError):
@@ -31,7 +31,7 @@ class GraphError(InputError):
 
 
 class DataError(InputError):
-    """A data set or its partition over nodes is unusable."""
+    """A data set, or its partition over the nodes, cannot be used."""
 
 
 class ConfigError(InputError):
@@ -39,12 +39,12 @@ class ConfigError(InputError):
 
 
 class RunError(JaxGossipError, RuntimeError):
-    """A run that started could not be carried through; the command line exits with 1."""
+    """A run that had started could not be completed; the command line exits with 1."""
 
 
 class JaxGossipWarning(UserWarning):
-    """Base of all warnings of jaxgossip."""
+    """Base class of all warnings that jaxgossip issues."""
 
 
 class DisconnectedGraphWarning(JaxGossipWarning):
-    """The graph has more than one component: no consensus across them is possible."""
+    """The graph has more than one component, so consensus across them is impossible."""

@@ -1,4 +1,4 @@
-"""Files of the user's: a regular file, unpacked where it is gzip, as text in UTF-8; whatever fails is one error."""
+"""Reading of the user's files: regular files, decompressed if gzip, decoded as UTF-8; all failures are one kind of error."""
 
 import contextlib
 import gzip
@@ -10,51 +10,51 @@ from pathlib import Path
 from jaxgossip.core.errors import InputError
 
 GZIP = b"\x1f\x8b"
-"""What a file of gzip begins with, whatever its name."""
+"""The magic number of gzip: files are recognised by their content, not by their name."""
 
 
 def existing_file(path: str | Path, error: type[InputError], hint: str = "") -> Path:
-    """Return the path of a regular file; pipes and devices, which could be waited for without end, are none.
+    """Return the path of a regular file; pipes and devices are refused, for reading them could block forever.
 
     Args:
         path: the file; ``~`` is the user's home.
-        error: what is raised.
-        hint: the way out where there is no such file.
+        error: class of the error to raise.
+        hint: what to do if there is no such file.
 
     Raises:
-        InputError: nothing there, or a folder, a pipe or a device.
+        InputError: the path does not exist, or is a folder, a pipe or a device.
     """
     try:
-        found = Path(path).expanduser()
+        file = Path(path).expanduser()
     except RuntimeError as unknown:  # ~nobody
         raise error(f"no such file: {path}", hint=str(unknown)) from unknown
     try:
-        mode = found.stat().st_mode
+        mode = file.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as missing:
         raise error(f"no such file: {path}", hint=hint) from missing
-    except (OSError, ValueError) as failed:  # ValueError: a NUL byte, which no name has
+    except (OSError, ValueError) as failed:  # ValueError: the path contains a NUL byte
         raise error(f"{path} cannot be read: {getattr(failed, 'strerror', failed)}", hint=hint) from failed
     if stat.S_ISDIR(mode):
         raise error(f"{path} is a folder, not a file", hint="name the file in it")
     if not stat.S_ISREG(mode):
         raise error(f"{path} is a pipe or a device, not a file", hint="write what it gives to a file first")
-    return found
+    return file
 
 
 def read_bytes(path: str | Path, error: type[InputError], hint: str = "") -> bytes:
-    """Return what a file holds, unpacked if it is gzip.
+    """Return the content of a file, decompressed if it is gzip.
 
     Args:
         path: the file.
-        error: what is raised.
-        hint: the way out where there is no such file.
+        error: class of the error to raise.
+        hint: what to do if there is no such file.
 
     Raises:
-        InputError: no such file, no regular one, or one that cannot be read or unpacked.
+        InputError: the file does not exist, is not a regular file, or cannot be read or decompressed.
     """
-    found = existing_file(path, error, hint)
+    file = existing_file(path, error, hint)
     try:
-        content = found.read_bytes()
+        content = file.read_bytes()
         return gzip.decompress(content) if content.startswith(GZIP) else content
     except (EOFError, zlib.error, gzip.BadGzipFile) as damaged:
         raise error(
@@ -65,29 +65,29 @@ def read_bytes(path: str | Path, error: type[InputError], hint: str = "") -> byt
 
 
 def read_text(path: str | Path, error: type[InputError], hint: str = "") -> str:
-    """Return the text of a file in UTF-8, with or without a byte order mark, unpacked if it is gzip.
+    """Return the text of a UTF-8 file, with or without a byte order mark, decompressed if it is gzip.
 
     Args:
         path: the file.
-        error: what is raised.
-        hint: the way out where there is no such file.
+        error: class of the error to raise.
+        hint: what to do if there is no such file.
 
     Raises:
-        InputError: no such file, no regular one, one that cannot be read or unpacked, or one that is no text in UTF-8.
+        InputError: the file does not exist, is not a regular file, cannot be read or decompressed, or is not UTF-8.
     """
     return text_of(path, read_bytes(path, error, hint), error)
 
 
 def text_of(path: str | Path, content: bytes, error: type[InputError]) -> str:
-    """Return what a file holds as text in UTF-8, with or without a byte order mark.
+    """Decode the content of a file as UTF-8, with or without a byte order mark.
 
     Args:
-        path: the file, as messages call it.
-        content: what it holds.
-        error: what is raised.
+        path: the file, as named in messages.
+        content: the content of the file.
+        error: class of the error to raise.
 
     Raises:
-        InputError: it is no text in UTF-8.
+        InputError: the content is not UTF-8 text.
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise error(f"{path} is text in UTF-16", hint="save it as UTF-8")
@@ -105,16 +105,16 @@ def text_of(path: str | Path, content: bytes, error: type[InputError]) -> str:
 
 
 def absolute(path: str | Path, folder: Path) -> Path:
-    """Return ``path`` made absolute, starting from ``folder`` if it is relative; ``~`` is the user's home.
+    """Return ``path`` made absolute, relative to ``folder``; ``~`` is the user's home.
 
-    However a file was named, its path is one: ``..`` is taken out, unless it leads elsewhere, out of a folder that is a link.
+    A file has the same path however it was named: ``..`` is resolved, unless a symbolic link makes it lead elsewhere.
     """
     expanded = Path(path)
-    with contextlib.suppress(RuntimeError):  # no such user: no such file
+    with contextlib.suppress(RuntimeError):  # no such user: reported later, as a file that does not exist
         expanded = expanded.expanduser()
-    found = (expanded if expanded.is_absolute() else folder / expanded).absolute()
-    plain = Path(os.path.normpath(found))
-    return plain if plain == found or _is_same(plain, found) else found
+    joined = (expanded if expanded.is_absolute() else folder / expanded).absolute()
+    normal = Path(os.path.normpath(joined))
+    return normal if normal == joined or _is_same(normal, joined) else joined
 
 
 def _is_same(path: Path, other: Path) -> bool:

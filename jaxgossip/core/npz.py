@@ -1,4 +1,4 @@
-"""Files of named arrays (npz) of the user's: whatever fails is one error."""
+"""Reading of the user's npz files; all failures are one kind of error."""
 
 import zipfile
 from collections.abc import Collection, Sequence
@@ -10,28 +10,28 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.core.files import GZIP, existing_file
 
 MAGIC = b"PK"
-"""What a file of ``numpy.savez`` begins with, as every zip archive."""
+"""The magic number of zip archives, which is what ``numpy.savez`` writes."""
 
 
 def read_npz(
     path: str | Path, error: type[InputError], required: Sequence[str], optional: Collection[str] = (), hint: str = ""
 ) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by their names.
+    """Return the arrays of an npz file by name.
 
     Args:
         path: the file.
-        error: what is raised.
-        required: names of arrays that it must hold.
-        optional: names of others that it may hold.
-        hint: the way out.
+        error: class of the error to raise.
+        required: names of the arrays that the file must hold.
+        optional: names of further arrays that it may hold.
+        hint: what to do about any failure.
 
     Raises:
-        InputError: no such file, one that is no npz, is cut or damaged or holds Python objects, or an array that is
-            missing or unknown.
+        InputError: the file does not exist, is not an npz file, is truncated or damaged, holds Python objects, lacks a
+            required array or holds an unknown one.
     """
-    found = existing_file(path, error, hint)
+    archive = existing_file(path, error, hint)
     try:
-        with found.open("rb") as file:
+        with archive.open("rb") as file:
             start = file.read(6)
             if not start.startswith(MAGIC):
                 raise error(f"{path} is {_kind_of(start)}, not an npz file", hint=hint)
@@ -40,7 +40,7 @@ def read_npz(
                 names = list(held.files)
                 for name in required:
                     if name not in names:
-                        listed = ", ".join(f"'{one}'" for one in names) or "nothing"
+                        listed = ", ".join(f"'{held_name}'" for held_name in names) or "nothing"
                         raise error(f"{path} has no array '{name}': it holds {listed}", hint=hint)
                 for name in names:
                     if name not in required and name not in optional:
@@ -56,7 +56,7 @@ def finite(path: str | Path, name: str, values: np.ndarray, error: type[InputErr
     """Return an array of a file as float64.
 
     Raises:
-        InputError: it holds something else than finite numbers; the first that is not finite is named.
+        InputError: the array is not numeric, or holds a number that is not finite; the message gives its position.
     """
     if values.dtype.kind not in "iuf":
         raise error(f"{path}: '{name}' holds {values.dtype}, not numbers", hint=hint)
@@ -70,17 +70,17 @@ def finite(path: str | Path, name: str, values: np.ndarray, error: type[InputErr
 def _read(path: str | Path, held: np.lib.npyio.NpzFile, name: str, error: type[InputError], hint: str) -> np.ndarray:
     try:
         value = held[name]
-    except Exception as failed:  # a damaged archive raises whatever its part of the library likes
+    except Exception as failed:  # a damaged archive can raise almost any exception
         text = str(failed)
         why = "it holds Python objects, which are not read" if "allow_pickle" in text else text
         raise error(f"{path}: the array '{name}' cannot be read: {why}", hint=hint) from failed
-    if not isinstance(value, np.ndarray):  # a member of the archive that is no array comes as bytes
+    if not isinstance(value, np.ndarray):  # members of the archive that are not arrays are returned as bytes
         raise error(f"{path}: '{name}' is no array", hint=hint)
     return value
 
 
 def _kind_of(start: bytes) -> str:
-    """Return what a file seems to be, by its first bytes."""
+    """Guess the kind of a file from its first bytes."""
     if not start:
         return "empty"
     kinds = {GZIP: "packed by gzip", b"\x93NUMPY": "one array (npy)", b"\x80": "a pickle"}

@@ -1,7 +1,7 @@
-"""Values that a compiled program takes apart: device arrays are its arguments, all the rest is a part of the program.
+"""Pytrees as arguments of compiled programs: device arrays are traced, everything else is static.
 
-Two values share a program when the trees that they form and all that is not a device array are equal. NumPy arrays are no
-device arrays: what they hold may become shapes or numbers of the program, and so they count by what they hold.
+Two values share a compiled program if their tree structures and all of their static leaves are equal. NumPy arrays are
+static and compared by content, for their values may become shapes or constants of the program.
 """
 
 import abc
@@ -29,29 +29,29 @@ def _flatten_with_keys(value: Any) -> tuple[tuple[tuple[Any, Any], ...], tuple[s
 
 
 class Pytree:
-    """A class whose attributes are the children of a node of a pytree, in the order in which they were set.
+    """Base class of pytree nodes: the attributes are the children, in the order in which they were set.
 
     >>> class Point(Pytree):
     ...     def __init__(self, x): self.x = x
     >>> jax.tree.leaves(Point(jnp.ones(3)))        # [Array([1., 1., 1.])]
 
-    A subclass changes nothing in place once it is made. Attributes that hold arrays over nodes have the node axis first.
+    Instances are not modified after construction. Arrays over the nodes have the node axis first.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
 
         def unflatten(names: tuple[str, ...], values: Iterable[Any]) -> Any:
-            made = object.__new__(cls)
-            vars(made).update(zip(names, values, strict=True))
-            return made
+            instance = object.__new__(cls)
+            vars(instance).update(zip(names, values, strict=True))
+            return instance
 
         jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, unflatten, _flatten)
 
 
 @dataclass_transform(frozen_default=True, eq_default=False)
 class Record(Pytree, abc.ABC):
-    """A :class:`Pytree` whose attributes are its annotated fields: a frozen dataclass without another word.
+    """A :class:`Pytree` whose annotated fields are its attributes; every subclass is made a frozen dataclass.
 
     >>> class Scaled(Record):
     ...     factor: float
@@ -66,11 +66,11 @@ class Record(Pytree, abc.ABC):
         super().__init_subclass__(**options)
 
 
-class Aside:
-    """What a value remembers and no program looks at: any two are equal.
+class HostOnly:
+    """A static leaf that no compiled program depends on: any two compare equal, so that it never causes a recompilation.
 
     Args:
-        value: anything.
+        value: any object.
     """
 
     def __init__(self, value: Any) -> None:
@@ -78,20 +78,20 @@ class Aside:
 
     @override
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Aside)
+        return isinstance(other, HostOnly)
 
     @override
     def __hash__(self) -> int:
-        return hash(Aside)
+        return hash(HostOnly)
 
 
 class Static:
-    """All of a pytree but its device arrays; equal where one program serves both.
+    """Everything in a pytree but its device arrays; two are equal if one compiled program serves both.
 
     Args:
-        structure: of the tree.
-        leaves: its leaves, None in the places of arrays.
-        places: of the arrays among the leaves.
+        structure: structure of the tree.
+        leaves: leaves of the tree, with None in place of the device arrays.
+        places: indices of the device arrays among the leaves.
     """
 
     def __init__(self, structure: Any, leaves: Sequence[Any], places: tuple[int, ...]) -> None:
@@ -108,7 +108,7 @@ class Static:
         return self._hash
 
     def combined(self, arrays: Sequence[Any]) -> PyTree:
-        """Return the tree with these in the places of its arrays."""
+        """Return the tree with ``arrays`` as its device arrays."""
         leaves = list(self.leaves)
         for place, array in zip(self.places, arrays, strict=True):
             leaves[place] = array
@@ -116,7 +116,7 @@ class Static:
 
 
 def partition(tree: PyTree) -> tuple[list[jax.Array], Static]:
-    """Return (the device arrays of a tree, in its order; all the rest of it)."""
+    """Split a tree into its device arrays, in the order of its leaves, and its static rest."""
     leaves, structure = jax.tree.flatten(tree)
     places = tuple(place for place, leaf in enumerate(leaves) if isinstance(leaf, jax.Array))
     arrays = [leaves[place] for place in places]
@@ -126,46 +126,46 @@ def partition(tree: PyTree) -> tuple[list[jax.Array], Static]:
 
 
 def digest(array: Any) -> str:
-    """Return a short text that equal arrays, of one dtype and shape, and no others share."""
+    """Return a short digest of an array's dtype, shape and content."""
     is_key = isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key)
     values = np.asarray(jax.random.key_data(array) if is_key else array)
-    found = blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
-    return f"{array.dtype}{list(array.shape)} {found}"
+    content = blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
+    return f"{array.dtype}{list(array.shape)} {content}"
 
 
 def _identity(leaf: Any) -> Any:
-    """Return what equal leaves share: 1, 1.0 and True are three, and what cannot be compared is only itself."""
+    """Return a hashable key of a leaf: 1, 1.0 and True have distinct keys, and unhashable leaves are compared by identity."""
     if isinstance(leaf, np.ndarray):
         return digest(leaf)
     try:
         hash(leaf)
     except TypeError:
-        return _Itself(leaf)
+        return _ById(leaf)
     if type(leaf).__hash__ is object.__hash__ and hasattr(leaf, "__dict__") and not isinstance(leaf, _CODE):
-        # An object of a class of the user's: the same object with another attribute is not the same program.
-        return _Itself(leaf), tuple((name, _attribute(value)) for name, value in vars(leaf).items())
+        # An instance of a user's class: the same object with a changed attribute needs another program.
+        return _ById(leaf), tuple((name, _attribute(value)) for name, value in vars(leaf).items())
     return type(leaf), leaf
 
 
 def _attribute(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return digest(value)
-    return (type(value), value) if isinstance(value, _VALUES) else _Itself(value)
+    return (type(value), value) if isinstance(value, _VALUES) else _ById(value)
 
 
 _CODE = (types.FunctionType, types.BuiltinFunctionType, type)
 _VALUES = (bool, int, float, complex, str, bytes, type(None), np.generic, np.dtype)
 
 
-class _Itself:
-    """Something that is equal to nothing else; it is kept, so that nothing else takes its place in memory."""
+class _ById:
+    """A key equal to that of the same object only; it keeps the object alive, so that its id is not reused."""
 
     def __init__(self, value: Any) -> None:
         self._value = value
 
     @override
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Itself) and self._value is other._value
+        return isinstance(other, _ById) and self._value is other._value
 
     @override
     def __hash__(self) -> int:

@@ -1,7 +1,7 @@
 """Every random draw is a function of (seed, round, purpose, node).
 
-Nothing random is carried from round to round, so the size of a chunk, a resume, a sharding or the number of replicas
-cannot change a bit. Device draws are counter-based threefry: element i of a draw depends on its key and on i alone.
+No random state is carried from round to round, so chunk sizes, resuming, sharding and the number of replicas cannot
+change a bit. Device draws are counter-based threefry: element i of a draw depends only on its key and on i.
 """
 
 import zlib
@@ -16,58 +16,58 @@ from jaxgossip.core.typing import NodeInts, PRNGKey
 
 
 def run_key(seed: int) -> PRNGKey:
-    """Return the key of a run, 0 ≤ seed < 2⁶⁴: alike with and without 64-bit mode, and distinct for distinct seeds."""
+    """Return the key of a run, 0 ≤ seed < 2⁶⁴: the same with and without 64-bit mode, and distinct for distinct seeds."""
     key = jax.random.key(np.uint32(seed & 0xFFFFFFFF))
     return jax.random.fold_in(key, np.uint32(seed >> 32)) if seed >> 32 else key
 
 
 def purpose_key(key: PRNGKey, purpose: str) -> PRNGKey:
-    """Return the key for one ``purpose``, named in words; distinct words give independent draws."""
+    """Return the key for a named ``purpose``; distinct names give independent draws."""
     return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
 
 
 def host_rng(seed: int, purpose: str) -> np.random.Generator:
-    """Return NumPy's generator for one ``purpose`` of a run: graphs and partitions are drawn on the host."""
+    """Return a NumPy generator for a named ``purpose`` of a run: graphs and partitions are drawn on the host."""
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
 def hashed_bits(key: PRNGKey, nodes: NodeInts, n_columns: int) -> UInt32[Array, "n columns"]:
-    """Return 32 random bits for each entry of (n, columns): a function of (key, node number, column) and nothing else.
+    """Return 32 random bits for each entry of (n, columns), a function of (key, node number, column) alone.
 
-    Threefry takes some twenty nanoseconds a word on a CPU, which for one word a parameter is many times the cost of the
-    mixing that it serves. This is a counter-based hash in its place: two finalisers of 32 bits, the first keyed by node
-    and column, the second by node again. A handful of integer operations, which XLA fuses into whatever consumes them,
-    so that the words never reach memory. Good enough for rounding and for masks; no cryptography, and not for privacy.
+    Threefry takes some twenty nanoseconds per word on a CPU: at one word per parameter, many times the cost of the mixing
+    that it serves. This is a counter-based hash instead, two 32-bit finalisers, the first keyed by node and column and the
+    second by node again: a handful of integer operations, which XLA fuses into their consumer, so that the words never
+    reach memory. It is good enough for rounding and masks, but is not cryptographic and must not be used for privacy.
 
     Args:
-        key: any key; four words of threefry drawn from it key the hash.
-        nodes: (n,) the node number that each row stands for.
-        n_columns: how many columns.
+        key: any key; four threefry words drawn from it key the hash.
+        nodes: (n,) the node number of each row.
+        n_columns: number of columns.
     """
     words = jax.random.bits(key, (4,), jnp.uint32)
     first = _finalise(_finalise(nodes.astype(jnp.uint32) ^ words[0]) ^ words[1])
     second = _finalise(first ^ words[2])
     column = _finalise(jnp.arange(n_columns, dtype=jnp.uint32) ^ words[3])
-    # The barrier keeps XLA from working out the words of a node anew for each of its columns.
+    # The barrier keeps XLA from recomputing the words of a node for each of its columns.
     first, second, column = jax.lax.optimization_barrier((first, second, column))
     return _finalise(_finalise(first[:, None] ^ column) ^ second[:, None])
 
 
 def hashed_uniform(key: PRNGKey, nodes: NodeInts, n_columns: int) -> Float32[Array, "n columns"]:
-    """Return numbers uniform on the multiples of 2⁻²⁴ in [0, 1), one for each entry: see :func:`hashed_bits`.
+    """Return (n, columns) numbers, uniform on the multiples of 2⁻²⁴ in [0, 1): see :func:`hashed_bits`.
 
     Args:
         key: any key.
-        nodes: (n,) the node number that each row stands for: permuting it permutes the result bit for bit.
-        n_columns: how many columns.
+        nodes: (n,) the node number of each row; permuting it permutes the rows of the result bit for bit.
+        n_columns: number of columns.
     """
-    # By way of int32: CPUs convert signed integers by vectors, unsigned ones one at a time.
+    # Via int32: CPUs have vector instructions to convert signed integers, but not unsigned ones.
     high = (hashed_bits(key, nodes, n_columns) >> 8).astype(jnp.int32)
     return high.astype(jnp.float32) * jnp.float32(2**-24)
 
 
 def _finalise(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
-    """Mix 32 bits, a bijection: ``lowbias32`` of Wellons 2018, "Prospecting for hash functions"."""
+    """Mix 32 bits bijectively: ``lowbias32`` of Wellons 2018, "Prospecting for hash functions"."""
     word = (word ^ (word >> 16)) * jnp.uint32(0x7FEB352D)
     word = (word ^ (word >> 15)) * jnp.uint32(0x846CA68B)
     return word ^ (word >> 16)
@@ -76,19 +76,19 @@ def _finalise(word: UInt32[Array, "..."]) -> UInt32[Array, "..."]:
 def pair_words(key: PRNGKey, first: UInt32[Array, "..."], second: UInt32[Array, "..."]) -> tuple[Array, Array]:
     """Return two words of 32 random bits for every pair of numbers: one threefry block, whose counter is the pair.
 
-    Whoever knows a pair finds its words, in whichever array and order the pairs stand.
+    The words depend only on the key and the pair, not on its position in the arrays.
 
     Args:
-        key: of the draw.
+        key: key of the draw.
         first: uint32 of any shape.
         second: uint32 of the same shape.
     """
     k1, k2 = jax.random.key_data(key)
-    # The primitive's loop carries both words: under vmap, one may not have an axis that the other lacks.
+    # The primitive's loop carries both words: under vmap, both must have the same axes.
     first, second = first + (second - second), second + (first - first)
     return threefry2x32_p.bind(k1, k2, first, second)
 
 
 def to_unit(words: UInt32[Array, "..."]) -> Float32[Array, "..."]:
-    """Return float32 numbers in [0, 1), of the words' upper 24 bits."""
+    """Return float32 numbers in [0, 1), made of the upper 24 bits of each word."""
     return (words >> 8).astype(np.float32) * np.float32(2.0**-24)

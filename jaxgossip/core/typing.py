@@ -1,4 +1,4 @@
-"""Shapes, named once. ``n`` nodes, ``p`` parameters of one model, ``k`` neighbours, ``s`` evaluated nodes, ``b`` samples."""
+"""Array types by shape: ``n`` nodes, ``p`` parameters of a model, ``k`` neighbours, ``s`` evaluated nodes, ``b`` samples."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float, Int, Key, UInt32
 
 PRNGKey = Key[Array, ""]
 Rows = Float[Array, "n p"]
-"""All models: one row a node."""
+"""All models, one row per node."""
 Row = Float[Array, "p"]
 """One model."""
 NodeFloats = Float[Array, "n"]
@@ -21,11 +21,11 @@ NodeMask = Bool[Array, "n"]
 SlotInts = Int[Array, "n k"]
 SlotMask = Bool[Array, "n k"]
 DrawNumbers = UInt32[Array, " b"]
-"""What numbers the draws of a batch: one number an entry."""
+"""The number of the draw for each entry of a batch."""
 Align = Callable[[Rows, Rows], Rows]
-"""(own (b, p), heard (b, p)) -> heard (b, p), the parts of each heard model in the order of one's own."""
+"""(own (b, p), received (b, p)) -> (b, p): each received model with its parts permuted to match the receiver's own."""
 NodeScores = Mapping[str, Float[Array, " s"]]
-"""Named measurements, one value an evaluated node."""
+"""Named measurements, one value per evaluated node."""
 PyTree = Any
 """Any nesting of tuples, lists, dicts and registered classes with arrays as leaves."""
 
@@ -36,7 +36,7 @@ def derived[T](function: Callable[[Any], T]) -> T:
 
 
 def accumulator(dtype: DTypeLike) -> np.dtype:
-    """Return the type in which numbers of ``dtype`` are summed and models computed: float32 for narrower ones."""
+    """Return the dtype in which values of ``dtype`` are summed and models evaluated: at least float32."""
     return np.dtype(jnp.promote_types(dtype, jnp.float32))
 
 

@@ -1,10 +1,10 @@
-"""Numbers for people: bytes, seconds, counts and powers of ten."""
+"""Human-readable numbers: bytes, seconds, counts and powers of ten."""
 
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jaxgossip.core.memory import bytes_text, bytes_unit  # noqa: F401 - bytes are numbers for people like the others here
+from jaxgossip.core.memory import bytes_text, bytes_unit  # noqa: F401 - re-exported: this module formats every kind of number
 
 ROUND_TIMES: Mapping[float, str] = MappingProxyType(
     {
@@ -22,15 +22,15 @@ ROUND_TIMES: Mapping[float, str] = MappingProxyType(
         400 * 86400.0: "400 days",
     }
 )
-"""Seconds that are round in the units people count time in, and about ten times each other, with their words."""
+"""Round durations, in seconds and about a factor of ten apart, with their labels."""
 NOISE = 1e-12
-"""An eigenvalue or a gap below this is rounding."""
+"""Eigenvalues and gaps below this are attributed to rounding."""
 _SECONDS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
 _COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
 
 
 def count_text(value: float | None) -> str:
-    """Return a count: ``8,280`` or ``1.24 million``."""
+    """Format a count: ``8,280`` or ``1.24 million``; a dash if it is None or not finite."""
     if value is None or not math.isfinite(value):
         return "–"
     size, name = next((unit for unit in _COUNTS if value >= 0.9995 * unit[0]), (1.0, ""))
@@ -38,12 +38,12 @@ def count_text(value: float | None) -> str:
 
 
 def counted(count: int, what: str) -> str:
-    """Return a count of things: ``1 run``, ``8,280 runs``."""
+    """Format a count with its noun: ``1 run``, ``8,280 runs``."""
     return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
 def duration(seconds: float | None) -> str:
-    """Return seconds: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    """Format a duration: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
     if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 0.0995:
@@ -56,24 +56,24 @@ def duration(seconds: float | None) -> str:
 
 
 def seconds_unit(largest: float) -> tuple[float, str]:
-    """Return the unit (its size in seconds, its name) in which ``largest`` seconds are a number that is easily read."""
+    """Return the unit (its size in seconds, its name) in which values up to ``largest`` seconds read best."""
     return next((unit for unit in _SECONDS if largest >= 3 * unit[0]), _SECONDS[-1])
 
 
 def scientific(value: float | None) -> str:
-    """Return a number over many magnitudes: ``3.2e-07``, ``0.014`` or ``12.5``."""
+    """Format a number that may span many orders of magnitude: ``3.2e-07``, ``0.014`` or ``12.5``."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"
 
 
 def settled(value: float, noise: float = NOISE) -> float:
-    """Return a value, 0 where it is no more than rounding."""
+    """Return ``value``, or 0 if its magnitude is below ``noise``."""
     return 0.0 if abs(value) < noise else value
 
 
 def eigenvalue_text(value: float, digits: int = 6) -> str:
-    """Return an eigenvalue: ``0.75``; where rounding would hide what separates it from 1 or -1, ``1 - 1.3e-09``."""
+    """Format an eigenvalue: ``0.75``, or ``1 - 1.3e-09`` where rounding would hide its distance from 1 or -1."""
     text, apart = f"{settled(value):.{digits}g}", settled(1 - abs(value))
     if apart <= 0 or abs(float(text)) < 1:
         return text

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from jaxgossip.core.arguments import guarded, shown, whole
 from jaxgossip.core.blocks import in_blocks
 from jaxgossip.core.errors import ArgumentTypeError, DataError, InputError
-from jaxgossip.core.pytree import Aside
+from jaxgossip.core.pytree import HostOnly
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
@@ -129,7 +129,7 @@ class Classification(SampledProblem):
         kind = accumulator(options["dtype"])
         check_functions(model, dataset, kind)
         self._n_classes = dataset.n_classes
-        self._described = Aside(dataset.describe())
+        self._described = HostOnly(dataset.describe())
         x, self._x_test = (model.prepare(jnp.asarray(x, kind)) for x in (dataset.x_train, dataset.x_test))
         y, self._y_test = (jnp.asarray(y, jnp.int32) for y in (dataset.y_train, dataset.y_test))
         super().__init__(model, x, y, partition, **options)

@@ -22,7 +22,7 @@ from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
 from jaxgossip.topology import Order
-from jaxgossip.topology.room import check_bytes
+from jaxgossip.topology.memory_check import check_bytes
 
 BYTES_PER_NUMBER = 24
 """Bytes per number while a random problem is built: one in double precision, a copy, and one on the device."""

@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Float64, Int
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.blocks import in_blocks
 from jaxgossip.core.errors import DataError
-from jaxgossip.core.pytree import Aside
+from jaxgossip.core.pytree import HostOnly
 from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.data.rating_files import read_ratings
 from jaxgossip.learning.device import check_order, float_type
@@ -68,7 +68,7 @@ class Ratings(SampledProblem):
         notes: tuple[str, ...],
         **options: Any,
     ) -> None:
-        self._described = Aside({"name": name, "items": table.n_items, "notes": notes})
+        self._described = HostOnly({"name": name, "items": table.n_items, "notes": notes})
         counts = np.diff(partition.offsets)
         rank_of = np.arange(partition.order.size) - np.repeat(partition.offsets[:-1], counts)
         trained = partition.order[rank_of < np.repeat(partition.n_train, counts)]

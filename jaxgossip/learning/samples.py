@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.core.blocks import in_blocks, sum_of_blocks
 from jaxgossip.core.errors import DataError
-from jaxgossip.core.pytree import Aside, Pytree
+from jaxgossip.core.pytree import HostOnly, Pytree
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.device import integers_at, integers_below, rows_at
@@ -66,7 +66,7 @@ class SampledProblem(Pytree):
         self.model, self.batch_size, self.dtype, self.order, self.privacy = model, batch_size, dtype, order, privacy
         self._kind = accumulator(dtype)
         self._same_start = init == "same"
-        self.n_nodes, self._flipped = partition.n_train.size, Aside(partition.flipped)
+        self.n_nodes, self._flipped = partition.n_train.size, HostOnly(partition.flipped)
         self._layout = layout(model, private, dtype)
         self.n_params, self.n_shared = self._layout.n_params, self._layout.n_shared
         self._x, self._y = x, y

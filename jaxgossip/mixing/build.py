@@ -17,8 +17,8 @@ from jaxgossip.mixing.time_varying.peers import Neighbours, RandomMatching, Rand
 from jaxgossip.mixing.time_varying.periodic import OnePeer
 from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
-from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, turned
-from jaxgossip.topology.room import LISTED_BYTES, WEIGHTED_BYTES, check_bytes
+from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, transposed
+from jaxgossip.topology.memory_check import LISTED_BYTES, WEIGHTED_BYTES, check_bytes
 from jaxgossip.topology.weights import Weights
 
 MAX_PADDING = 1.25
@@ -317,7 +317,7 @@ def push_sum(
         return PushSum(Neighbours.of(graph), _at_least_one("fanout", fanout))
     if peers == "exponential":
         return PushSumExponential(graph.n_nodes)
-    inward, outward = (rules.equal_links(one) for one in (graph, turned(graph)))
+    inward, outward = (rules.equal_links(one) for one in (graph, transposed(graph)))
     if inward.edge != outward.edge:  # a directed graph whose largest in- and out-degrees differ
         edge = 1 / (1 + max(graph.degrees.max(), graph.out_degrees.max()))
         inward, outward = (

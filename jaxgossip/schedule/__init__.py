@@ -1,4 +1,4 @@
-"""What an asynchronous network does, drawn on the host before any model is touched: who sends to whom, and when."""
+"""Schedules of asynchronous networks: who sends to whom and when, drawn on the host before any model is computed."""
 
 from jaxgossip.schedule import churn as churn
 from jaxgossip.schedule import clocks as clocks

@@ -1,14 +1,14 @@
-"""When nodes act: each by a clock of its own, once a cycle Δ on average.
+"""Clocks: when nodes act, each by a clock of its own, once per cycle Δ on average.
 
     fixed        φ_i + kΔ,      φ_i ~ U[0, Δ)
-    synchronous  kΔ,            all at once
+    synchronous  kΔ,            all nodes at once
     normal       φ_i + j p_i,   p_i ~ N(Δ, (sΔ)²), at least Δ/10;  φ_i ~ U[0, p_i)
-    poisson      a Poisson process of rate 1/Δ a node: exponential times between its ticks
+    poisson      a Poisson process of rate 1/Δ per node: exponential times between ticks
     by_speed     φ_i + j p_i,   p_i the seconds that node i computes
 
-Unsynchronised periodic clocks are those of gossip learning (Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with
-linear models on fully distributed data"), Poisson clocks those of randomised gossip (Boyd, Ghosh, Prabhakar and Shah
-2006, "Randomized gossip algorithms").
+Gossip learning uses unsynchronised periodic clocks (Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models
+on fully distributed data"), randomised gossip Poisson clocks (Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip
+algorithms").
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ Ticks = tuple[np.ndarray, np.ndarray]
 """(t,) int32 nodes and (t,) float64 seconds."""
 
 SHORTEST = 0.1
-"""Smallest period of the normal clock, in cycles: a period of nearly nothing would tick without end."""
+"""Smallest period of the normal clock, in cycles: a period near zero would tick endlessly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,9 +33,9 @@ class Clock:
 
     Attributes:
         n_nodes: number of nodes.
-        period_s: the cycle Δ, in seconds.
+        period_s: length Δ of a cycle in seconds.
         law: (cycle k, rng) -> all ticks in [kΔ, (k+1)Δ), in any order: (t,) int32 nodes and (t,) float64 seconds.
-        together: whether the ticks of a cycle are one instant: then all nodes act before anything reaches any of them.
+        together: whether all ticks of a cycle are simultaneous, so that all nodes act before any message arrives.
     """
 
     n_nodes: int
@@ -47,18 +47,18 @@ class Clock:
         number("clock", "period_s", self.period_s, above=True)
 
     def ticks(self, cycle: int, rng: np.random.Generator) -> Ticks:
-        """Return (t,) int32 nodes and (t,) float64 seconds: who acts in a cycle, and when.
+        """Return the ticks of a cycle: (t,) int32 nodes and (t,) float64 seconds.
 
         Args:
             cycle: k.
-            rng: the draw's.
+            rng: generator of the draw.
 
         Raises:
-            InputError: a node that does not exist, or a time outside [kΔ, (k+1)Δ).
+            InputError: a node does not exist, or a time is outside [kΔ, (k+1)Δ).
         """
         node, time_s = self.law(cycle, rng)
         start, end = cycle * self.period_s, (cycle + 1) * self.period_s
-        # Four passes find any fault; which one it is matters only then.
+        # Four passes detect any invalid tick; only then is it located.
         if node.size and not (
             node.min() >= 0 and node.max() < self.n_nodes and time_s.min() >= start and time_s.max() < end
         ):
@@ -72,16 +72,16 @@ class Clock:
 
 @guarded
 def fixed(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0) -> Clock:
-    """Return clocks that tick once a cycle, each at a time of its own within it.
+    """Return clocks that tick once per cycle, each with a phase of its own.
 
     Args:
         n_nodes: number of nodes.
-        rng: draws when within a cycle each node ticks.
-        period_s: seconds from a tick of a node to its next.
+        rng: generator of the phases.
+        period_s: seconds between consecutive ticks of a node.
     """
     period_s = number("fixed clock", "period_s", period_s, above=True)
     nodes = np.arange(n_nodes, dtype=np.int32)
-    nodes.flags.writeable = False  # every cycle hands out the same array
+    nodes.flags.writeable = False  # every cycle returns the same array
     phase_s = period_s * rng.random(n_nodes)
 
     def ticks(cycle: int, _: np.random.Generator) -> Ticks:
@@ -96,12 +96,12 @@ def synchronous(n_nodes: int, *, period_s: float = 1.0) -> Clock:
 
     Args:
         n_nodes: number of nodes.
-        period_s: seconds from a tick to the next.
+        period_s: seconds between consecutive ticks.
     """
     period_s = number("synchronous clock", "period_s", period_s, above=True)
 
     def ticks(cycle: int, rng: np.random.Generator) -> Ticks:
-        # Where exchanges follow upon each other within an instant, node 0 must not always be the first.
+        # If exchanges follow one another within an instant, node 0 must not always come first.
         return rng.permutation(np.arange(n_nodes, dtype=np.int32)), np.full(n_nodes, cycle * period_s)
 
     return Clock(n_nodes, period_s, ticks, together=True)
@@ -113,8 +113,8 @@ def normal(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0, spr
 
     Args:
         n_nodes: number of nodes.
-        rng: draws periods and phases.
-        period_s: mean seconds from a tick of a node to its next.
+        rng: generator of the periods and phases.
+        period_s: mean seconds between consecutive ticks of a node.
         spread: standard deviation of the periods, in cycles; periods below a tenth of a cycle are drawn again.
     """
     period_s = number("normal clock", "period_s", period_s, above=True)
@@ -127,16 +127,16 @@ def normal(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0, spr
 
 @guarded
 def poisson(n_nodes: int, *, period_s: float = 1.0) -> Clock:
-    """Return clocks that tick at random: exponential times pass from a tick of a node to its next.
+    """Return clocks that tick at random, with exponential times between consecutive ticks of a node.
 
     Args:
         n_nodes: number of nodes.
-        period_s: mean seconds from a tick of a node to its next.
+        period_s: mean seconds between consecutive ticks of a node.
     """
     period_s = number("poisson clock", "period_s", period_s, above=True)
 
     def ticks(cycle: int, rng: np.random.Generator) -> Ticks:
-        # All clocks together are one process of rate n/Δ, of which each tick is anybody's: no loop over nodes.
+        # All clocks together are one process of rate n/Δ whose ticks fall on uniformly random nodes: no loop over nodes.
         count = rng.poisson(n_nodes)
         nodes = rng.integers(n_nodes, size=count, dtype=np.int32)
         return nodes, _within(cycle, period_s, period_s * (cycle + rng.random(count)))
@@ -153,17 +153,17 @@ def by_speed(
     sigma: float = 0.5,
     compute_s: np.ndarray | None = None,
 ) -> Clock:
-    """Return clocks that tick as soon as a node has computed: fast nodes act more often.
+    """Return clocks that tick whenever a node has finished computing, so that fast nodes act more often.
 
     Args:
         n_nodes: number of nodes.
-        rng: draws periods and phases.
-        period_s: the cycle; also the mean seconds that nodes compute, where these are drawn.
-        sigma: standard deviation of the logarithm of the seconds that nodes compute, which are lognormal.
-        compute_s: (n,) the seconds that each node computes, in the place of drawn ones.
+        rng: generator of the periods and phases.
+        period_s: length of a cycle in seconds, and the mean computing time if computing times are drawn.
+        sigma: standard deviation of the logarithm of the computing times, which are lognormal.
+        compute_s: (n,) computing time of each node in seconds, in place of drawn ones.
 
     Raises:
-        InputError: a node computes no time, or there are not as many of them as nodes.
+        InputError: a computing time is not positive, or there is not one per node.
     """
     period_s = number("by_speed clock", "period_s", period_s, above=True)
     sigma = number("by_speed clock", "sigma", sigma)
@@ -187,7 +187,7 @@ def _periodic(cycle_s: float, own_s: np.ndarray, rng: np.random.Generator) -> Cl
     phase_s = own_s * rng.random(n_nodes)
 
     def ticks(cycle: int, _: np.random.Generator) -> Ticks:
-        # The same expression ends this cycle and begins the next, so that no tick is lost or doubled by rounding.
+        # The same expression ends this cycle and begins the next, so that rounding neither loses nor repeats a tick.
         first, last = (np.ceil((edge * cycle_s - phase_s) / own_s) for edge in (cycle, cycle + 1))
         count = (last - first).astype(np.int64)
         node = np.repeat(nodes, count)
@@ -199,10 +199,10 @@ def _periodic(cycle_s: float, own_s: np.ndarray, rng: np.random.Generator) -> Cl
 
 
 def _within(cycle: int, period_s: float, time_s: np.ndarray) -> np.ndarray:
-    """Return the times, of which rounding may have put one beyond its cycle by the last digit."""
+    """Return the times clipped to their cycle, from which rounding may have moved them by the last digit."""
     start, end = cycle * period_s, (cycle + 1) * period_s
     return np.clip(time_s, start, np.nextafter(end, start), out=time_s)
 
 
 CLOCKS = Registry("clock", [fixed, synchronous, normal, poisson, by_speed])
-"""When nodes act, by name."""
+"""Clocks by name."""

@@ -1,10 +1,10 @@
-"""How long messages travel.
+"""Delays: how long messages travel.
 
     none       0                      constant   d                     uniform    U[a, b]
     linear     ℓ + c b                lognormal  m exp(σ N(0, 1))
     transfer   ℓ_s + ℓ_r + b/min(up_s, down_r)   for a message of b bytes from node s to node r
 
-Uniform delays of up to ten cycles are the extreme setting of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with
+Uniform delays of up to ten cycles are the extreme scenario of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with
 linear models on fully distributed data".
 """
 
@@ -24,21 +24,21 @@ Law = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 
 class Speeds(Protocol):
-    """What :func:`transfer` asks of the nodes' connections; all arrays are (n,)."""
+    """Speeds of the nodes' connections, as :func:`transfer` needs them; all arrays are (n,)."""
 
     @property
     def up_bytes_s(self) -> np.ndarray:
-        """Bytes a second that a node can send."""
+        """Upload rate of each node, in bytes per second."""
         ...
 
     @property
     def down_bytes_s(self) -> np.ndarray:
-        """Bytes a second that a node can receive."""
+        """Download rate of each node, in bytes per second."""
         ...
 
     @property
     def latency_s(self) -> np.ndarray:
-        """Seconds from a node to the backbone, or from there to it."""
+        """Latency between each node and the backbone, in seconds."""
         ...
 
 
@@ -48,8 +48,8 @@ class Delay:
 
     Attributes:
         law: (sender, receiver, rng) -> (m,) seconds.
-        least_s: no message is faster.
-        n_nodes: of how many nodes it knows; None: of any.
+        least_s: lower bound on all delays, in seconds.
+        n_nodes: number of nodes that it is for; None for any number.
     """
 
     law: Law
@@ -60,22 +60,22 @@ class Delay:
         number("delay", "least_s", self.least_s)
 
     def draw(self, sender: np.ndarray, receiver: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return (m,) seconds that these messages travel.
+        """Return the delays of messages, (m,) seconds.
 
         Args:
             sender: (m,) int32.
             receiver: (m,) int32.
-            rng: the draw's.
+            rng: generator of the draw.
 
         Raises:
-            InputError: a delay that is negative, not finite, or below ``least_s``; or not one a message.
+            InputError: a delay is negative, not finite, or below ``least_s``, or there is not one delay per message.
         """
         seconds = np.asarray(self.law(sender, receiver, rng))
         if seconds.shape != sender.shape:
             raise InputError(
                 f"delay: {sender.size} messages got delays of shape {seconds.shape}", hint="draw one a message"
             )
-        # Minimum and maximum take over what is not a number, so that two passes find any fault.
+        # Minimum and maximum propagate NaN, so that two passes find any invalid delay.
         if seconds.size and not (seconds.min() >= self.least_s and seconds.max() < math.inf):
             wrong = int(np.argmin((seconds >= self.least_s) & (seconds < math.inf)))
             raise InputError(
@@ -87,8 +87,8 @@ class Delay:
 
 @guarded
 def none() -> Delay:
-    """Return no delay: messages arrive at the instant they are sent."""
-    return _always(0.0)
+    """Return no delay: messages arrive at the instant at which they are sent."""
+    return _fixed(0.0)
 
 
 @guarded
@@ -96,22 +96,22 @@ def constant(*, seconds: float) -> Delay:
     """Return the same delay for every message.
 
     Args:
-        seconds: how long each travels.
+        seconds: delay of every message.
     """
-    return _always(number("constant delay", "seconds", seconds))
+    return _fixed(number("constant delay", "seconds", seconds))
 
 
 @guarded
 def uniform(*, low_s: float = 0.0, high_s: float) -> Delay:
-    """Return delays that are equally likely anywhere between two bounds.
+    """Return delays that are uniform between two bounds.
 
     Args:
-        low_s: the shortest, in seconds.
-        high_s: the longest, in seconds.
+        low_s: the shortest delay, in seconds.
+        high_s: the longest delay, in seconds.
     """
     low_s = number("uniform delay", "low_s", low_s)
     high_s = number("uniform delay", "high_s", high_s, least=low_s)
-    width_s = np.float64(high_s - low_s)  # a float64 scalar, with which the product is a float64 array
+    width_s = np.float64(high_s - low_s)  # a float64 scalar, which makes the product a float64 array
 
     def law(sender: np.ndarray, _: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         seconds = rng.random(sender.size, np.float32) * width_s
@@ -123,25 +123,25 @@ def uniform(*, low_s: float = 0.0, high_s: float) -> Delay:
 
 @guarded
 def linear(message_bytes: float, *, seconds_a_byte: float, latency_s: float = 0.0) -> Delay:
-    """Return a delay that grows with the size of a message.
+    """Return a delay that grows linearly with the size of a message.
 
     Args:
         message_bytes: size of a message.
-        seconds_a_byte: how long each byte takes.
-        latency_s: how long a message takes besides.
+        seconds_a_byte: seconds per byte.
+        latency_s: delay of an empty message, in seconds.
     """
     size = number("linear delay", "message_bytes", message_bytes)
     slope = number("linear delay", "seconds_a_byte", seconds_a_byte)
-    return _always(number("linear delay", "latency_s", latency_s) + slope * size)
+    return _fixed(number("linear delay", "latency_s", latency_s) + slope * size)
 
 
 @guarded
 def lognormal(*, median_s: float, sigma: float = 1.0) -> Delay:
-    """Return delays of which a few are far longer than most, as on the Internet.
+    """Return lognormal delays: a few are far longer than most, as on the Internet.
 
     Args:
-        median_s: half of all messages take longer, in seconds.
-        sigma: standard deviation of the logarithm.
+        median_s: median of the delays, in seconds.
+        sigma: standard deviation of their logarithm.
     """
     mu = math.log(number("lognormal delay", "median_s", median_s, above=True))
     sigma = number("lognormal delay", "sigma", sigma)
@@ -155,19 +155,19 @@ def lognormal(*, median_s: float, sigma: float = 1.0) -> Delay:
 
 @guarded
 def transfer(speeds: Speeds, message_bytes: float) -> Delay:
-    """Return the time that the slower of both ends' connections takes, and the latencies of both.
+    """Return the transfer time over the slower of the two nodes' connections, plus the latencies of both.
 
-    Transfers do not slow each other down.
+    Simultaneous transfers do not slow each other down.
 
     Args:
-        speeds: of the nodes' connections.
+        speeds: speeds of the nodes' connections.
         message_bytes: size of a message.
 
     Raises:
-        InputError: a connection that moves nothing, or a negative latency.
+        InputError: a rate is not positive, or a latency is negative.
     """
     size = number("transfer delay", "message_bytes", message_bytes)
-    # Seconds by node, so that the larger of two is all that a message asks: b/min(u, d) = max(b/u, b/d).
+    # b/min(u, d) = max(b/u, b/d): with seconds by node, a message takes a single maximum.
     up_s, down_s = (size / _positive(speeds, name) for name in ("up_bytes_s", "down_bytes_s"))
     latency_s = np.asarray(speeds.latency_s, np.float64)
     if latency_s.size and not latency_s.min() >= 0:
@@ -183,7 +183,7 @@ def transfer(speeds: Speeds, message_bytes: float) -> Delay:
     return Delay(law, n_nodes=latency_s.size)
 
 
-def _always(seconds: float) -> Delay:
+def _fixed(seconds: float) -> Delay:
     return Delay(lambda sender, receiver, rng: np.full(sender.size, seconds), seconds)  # noqa: ARG005 - one form for all
 
 
@@ -196,4 +196,4 @@ def _positive(speeds: Speeds, name: str) -> np.ndarray:
 
 
 DELAYS = Registry("delay", [none, constant, uniform, linear, lognormal, transfer])
-"""How long messages travel, by name."""
+"""Delays by name."""

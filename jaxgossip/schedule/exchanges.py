@@ -1,21 +1,22 @@
-"""What travels when nodes call each other: from ticks to messages, all nodes of a cycle at once.
+"""Exchanges: what is sent when nodes call each other, from ticks to messages, for all nodes of a cycle at once.
 
     push              the caller's model
-    pull              a request, and if that arrives the other's model, sent at that instant; a request is a message of no
-                      bytes, and gets lost like any other: where all do, messages are sent but no bytes
-    push_pull         the caller's model, and if that arrives the other's model, after it has taken the caller's in
+    pull              a request, and on its arrival the other's model; a request is a message of no bytes, and can be lost
+                      like any other
+    push_pull         the caller's model, and on its arrival the other's model, after it has merged the caller's
     pairwise          both models at once, both or neither: no other event comes between
-    split_push        the caller divides its mass and sends a half; it keeps all of it if the half will not arrive
-    compute_pairwise  the caller computes a gradient at what it is; that done, both models cross, then the caller learns
+    split_push        the caller halves its mass and sends one half; it keeps all of it if the half will not arrive
+    compute_pairwise  the caller computes a gradient at its present state; then both models are exchanged and the caller
+                      takes its step
 
 Push, pull and push-pull: Demers et al. 1987, "Epidemic algorithms for replicated database maintenance"; pairwise: Boyd,
 Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms"; split_push: Kempe, Dobra and Gehrke 2003, "Gossip-based
 computation of aggregate information"; compute_pairwise: Lian, Zhang, Zhang and Liu 2018, "Asynchronous decentralized
 parallel stochastic gradient descent" (AD-PSGD).
 
-Each node's acts of a cycle are numbered in up to three steps: all first ones, then all second ones. Where all nodes tick
-at one instant, a step of theirs is one event: all send before anything arrives. Two models that cross are an event of
-their own in any case, since an exchange takes both nodes as they are after their earlier ones.
+The actions of a cycle are numbered in up to three steps: the first actions of all nodes, then the second ones. If all nodes
+tick at the same instant, each step is one event: all nodes send before anything arrives. A pairwise exchange is always an
+event of its own, since it takes both nodes as they are after their earlier exchanges.
 """
 
 from collections.abc import Callable
@@ -31,23 +32,23 @@ from jaxgossip.schedule.messages import Fate, Kind, Messages
 from jaxgossip.schedule.peers import Way
 
 STEPS = 3
-"""Event numbers that a tick may need."""
+"""Largest number of events of a tick."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calls:
-    """Who calls whom, and on what network; all arrays are (m,).
+    """The calls of a cycle, and the network that they are made on; all arrays are (m,) unless noted.
 
     Attributes:
-        node: int32, online at its time.
-        time_s: float64.
-        peer: int32; −1 where a node has nobody to call.
-        first: the first event number that is free.
-        together: whether all are one instant.
-        delay: how long messages travel; None: not at all.
-        faults: what becomes of them.
-        compute_s: (n,) float64, how long each node computes.
-        rng: purpose -> its generator for this cycle.
+        node: int32, the callers, each online at its time.
+        time_s: float64, times of the calls in seconds.
+        peer: int32, the nodes called; −1 if a caller has nobody to call.
+        first: the first unused event number.
+        together: whether all calls are made at the same instant.
+        delay: how long messages travel; None for no delay.
+        faults: faults of messages and nodes.
+        compute_s: (n,) float64, seconds that each node computes.
+        rng: purpose -> generator of its draws in this cycle.
     """
 
     node: np.ndarray
@@ -60,55 +61,55 @@ class Calls:
     compute_s: np.ndarray
     rng: Callable[[str], np.random.Generator]
 
-    def events(self, step: int, *, alone: bool = False) -> np.ndarray:
-        """Return (m,) int64 event numbers of one step; ``alone``: of every node its own."""
+    def events(self, step: int, *, separate: bool = False) -> np.ndarray:
+        """Return (m,) int64 event numbers of a step; if ``separate``, every node has one of its own."""
         first, count = self.first + step * self.node.size, self.node.size
-        return np.full(count, first) if self.together and not alone else np.arange(first, first + count)
+        return np.full(count, first) if self.together and not separate else np.arange(first, first + count)
 
-    def reached(self) -> "np.ndarray | slice":
-        """Return which nodes have somebody to call, as an index."""
+    def with_peer(self) -> "np.ndarray | slice":
+        """Return the index of the calls whose caller has somebody to call."""
         silent = self.peer < 0
         return np.flatnonzero(~silent) if silent.any() else slice(None)
 
     def arrival(self, sender: np.ndarray, receiver: np.ndarray, sent_s: np.ndarray, leg: str) -> np.ndarray:
-        """Return (m,) float64: when messages arrive; ``leg`` names the draw."""
+        """Return the arrival times of messages, (m,) float64; ``leg`` names the draw."""
         return sent_s if self.delay is None else sent_s + self.delay.draw(sender, receiver, self.rng(f"delay {leg}"))
 
     def messages(
         self, sender: np.ndarray, receiver: np.ndarray, sent_s: np.ndarray, event: np.ndarray, kind: Kind, leg: str
     ) -> Messages:
-        """Return messages as they travel and get lost; ``leg`` names the draws."""
+        """Return messages with their delays and fates; ``leg`` names the draws."""
         arrives_s = self.arrival(sender, receiver, sent_s, leg)
         fate = self.faults.fates(sender, receiver, sent_s, arrives_s, self.rng(f"fate {leg}"))
         return Messages.of(sender, receiver, sent_s, arrives_s, event, kind=kind, fate=fate)
 
 
 def push(calls: Calls) -> Messages:
-    """Return the callers' models."""
-    which = calls.reached()
+    """Return the messages that carry the callers' models."""
+    which = calls.with_peer()
     node, peer = calls.node[which], calls.peer[which]
     return calls.messages(node, peer, calls.time_s[which], calls.events(0)[which], Kind.MODEL, "there")
 
 
 def pull(calls: Calls) -> Messages:
-    """Return requests, and the models that answer those which arrive."""
+    """Return requests, and the models that answer those that arrive."""
     return _answered(calls, Kind.REQUEST)
 
 
 def push_pull(calls: Calls) -> Messages:
-    """Return the callers' models, and those that answer the ones which arrive."""
+    """Return the callers' models, and the models that answer those that arrive."""
     return _answered(calls, Kind.MODEL)
 
 
 def pairwise(calls: Calls) -> Messages:
-    """Return models that cross."""
-    which = calls.reached()
-    return _crossing(calls, which, calls.time_s[which])
+    """Return the models that both nodes of each call exchange at once."""
+    which = calls.with_peer()
+    return _exchanged(calls, which, calls.time_s[which])
 
 
 def split_push(calls: Calls) -> Messages:
-    """Return halves of masses, and before those which will arrive the dividing."""
-    which = calls.reached()
+    """Return the halves that are sent, and before each that will arrive the split of its sender's mass."""
+    which = calls.with_peer()
     node, peer, time_s = calls.node[which], calls.peer[which], calls.time_s[which]
     halves = calls.messages(node, peer, time_s, calls.events(1)[which], Kind.MODEL, "there")
     arriving = halves.fate == Fate.DELIVERED
@@ -117,42 +118,42 @@ def split_push(calls: Calls) -> Messages:
 
 
 def compute_pairwise(calls: Calls) -> Messages:
-    """Return gradients, and models that cross when these are computed."""
+    """Return the gradient steps, and the models exchanged when the gradients have been computed."""
     node, done_s = calls.node, calls.time_s + calls.compute_s[calls.node]
-    there = calls.faults.online(node, done_s)
-    fate = 0 if there is None else np.where(there, Fate.DELIVERED, Fate.OFFLINE)
+    online = calls.faults.online(node, done_s)
+    fate = 0 if online is None else np.where(online, Fate.DELIVERED, Fate.OFFLINE)
     learning = Messages.of(node, node, calls.time_s, done_s, calls.events(1), kind=Kind.LEARN, fate=fate)
-    which = np.arange(node.size)[calls.reached()]
-    which = which if there is None else which[there[which]]
-    return Messages.together([_crossing(calls, which, done_s[which]), learning])
+    which = np.arange(node.size)[calls.with_peer()]
+    which = which if online is None else which[online[which]]
+    return Messages.together([_exchanged(calls, which, done_s[which]), learning])
 
 
 def _answered(calls: Calls, kind: Kind) -> Messages:
-    which = calls.reached()
+    which = calls.with_peer()
     node, peer, time_s = calls.node[which], calls.peer[which], calls.time_s[which]
-    there = calls.messages(node, peer, time_s, calls.events(0)[which], kind, "there")
-    heard = np.flatnonzero(there.fate == Fate.DELIVERED)
+    outbound = calls.messages(node, peer, time_s, calls.events(0)[which], kind, "there")
+    heard = np.flatnonzero(outbound.fate == Fate.DELIVERED)
     event = calls.events(1)[which][heard]
-    back = calls.messages(peer[heard], node[heard], there.arrives_s[heard], event, Kind.MODEL, "back")
-    return Messages.together([there, back])
+    replies = calls.messages(peer[heard], node[heard], outbound.arrives_s[heard], event, Kind.MODEL, "back")
+    return Messages.together([outbound, replies])
 
 
-def _crossing(calls: Calls, which: "np.ndarray | slice", sent_s: np.ndarray) -> Messages:
+def _exchanged(calls: Calls, which: "np.ndarray | slice", sent_s: np.ndarray) -> Messages:
     node, peer = calls.node[which], calls.peer[which]
     arrives_s = calls.arrival(node, peer, sent_s, "there")
     fate = calls.faults.fates(node, peer, sent_s, arrives_s, calls.rng("fate there"), both_ways=True)
-    event = calls.events(0, alone=True)[which]
-    ways = ((node, peer), (peer, node))
-    return Messages.together([Messages.of(*ends, sent_s, arrives_s, event, fate=fate) for ends in ways])
+    event = calls.events(0, separate=True)[which]
+    directions = ((node, peer), (peer, node))
+    return Messages.together([Messages.of(*ends, sent_s, arrives_s, event, fate=fate) for ends in directions])
 
 
 class Exchange(NamedTuple):
     """An exchange.
 
     Attributes:
-        messages: ticks to messages.
-        way: which way models travel on a call.
-        kinds: of messages that occur.
+        messages: calls -> messages.
+        way: direction in which models are sent on a call.
+        kinds: kinds of messages that occur.
     """
 
     messages: Callable[[Calls], Messages]

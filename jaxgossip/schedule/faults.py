@@ -1,8 +1,8 @@
-"""What becomes of messages on their way, in one place.
+"""The fate of messages: network splits, drops, and receivers that are offline.
 
-While the network is split, nothing leaves one side for another or arrives from there; node i is on side ⌊i · sides/n⌋.
-Otherwise a message is dropped with a probability, by itself; otherwise it is lost if its receiver is offline
-when it arrives. In an exchange the messages of both directions are lost together, and both nodes have to be online.
+While the network is split, nothing is sent or arrives across sides; node i is on side ⌊i · sides/n⌋. Other messages are
+dropped independently with a given probability, and the rest are lost if the receiver is offline when they arrive. In an
+exchange the messages of both directions are lost together, and both nodes must be online.
 """
 
 from dataclasses import dataclass
@@ -17,18 +17,18 @@ from jaxgossip.schedule.messages import Fate
 
 @dataclass(frozen=True)
 class Faults:
-    """What befalls messages and nodes.
+    """The faults of messages and nodes.
 
     Attributes:
         n_nodes: number of nodes.
-        churn: who is online when; None: everybody always.
-        drop: probability that a message is lost.
-        split: sides into which the network falls apart; 1: it does not.
-        split_at_s: when it falls apart, in seconds.
-        heal_at_s: when it is whole again.
+        churn: when nodes are online; None if they always are.
+        drop: probability that a message is dropped.
+        split: number of sides into which the network splits; 1 for no split.
+        split_at_s: time at which it splits, in seconds.
+        heal_at_s: time at which the split ends, in seconds.
 
     Raises:
-        InputError: a number out of range.
+        InputError: a number is out of range.
     """
 
     n_nodes: int
@@ -54,20 +54,20 @@ class Faults:
         return self.churn is None and not self.drop and self.split == 1
 
     def online(self, node: np.ndarray, time_s: np.ndarray) -> np.ndarray | None:
-        """Return (m,) bool: which nodes are online at their times; None for all of them.
+        """Return (m,) bool: whether each node is online at its time; None if all are.
 
         Raises:
-            InputError: a user's own churn does not answer every question.
+            InputError: a user's own churn does not return one value per node.
         """
         if self.churn is None:
             return None
-        there = np.asarray(self.churn.online(node, time_s), bool)
-        if there.shape != node.shape:
+        online = np.asarray(self.churn.online(node, time_s), bool)
+        if online.shape != node.shape:
             raise InputError(
-                f"churn: {node.size} questions got answers of shape {there.shape}",
+                f"churn: {node.size} questions got answers of shape {online.shape}",
                 hint="answer one bool a node and time",
             )
-        return there
+        return online
 
     def fates(
         self,
@@ -79,29 +79,29 @@ class Faults:
         *,
         both_ways: bool = False,
     ) -> np.ndarray:
-        """Return (m,) int8 of :class:`Fate`: what becomes of messages that are sent.
+        """Return the :class:`Fate` of messages, (m,) int8.
 
         Args:
             sender: (m,) int32, online at ``sent_s``.
             receiver: (m,) int32.
             sent_s: (m,) float64.
             arrives_s: (m,) float64.
-            rng: draws what is dropped.
-            both_ways: each stands for an exchange, which the receiver's own message to the sender is a part of.
+            rng: generator of the drops.
+            both_ways: whether each message stands for an exchange that includes a message from receiver to sender.
         """
         fate = np.zeros(sender.size, np.int8)
         for node, time_s in [(receiver, arrives_s)] + both_ways * [(receiver, sent_s), (sender, arrives_s)]:
-            there = self.online(node, time_s)
-            if there is not None:
-                fate[~there] = Fate.OFFLINE
+            online = self.online(node, time_s)
+            if online is not None:
+                fate[~online] = Fate.OFFLINE
         if self.drop:
             fate[rng.random(sender.size) < self.drop] = Fate.DROPPED
         if self.split > 1:
             crosses = self._side(sender) != self._side(receiver)
-            fate[crosses & (self._apart(sent_s) | self._apart(arrives_s))] = Fate.DIVIDED
+            fate[crosses & (self._is_split(sent_s) | self._is_split(arrives_s))] = Fate.DIVIDED
         return fate
 
-    def _apart(self, time_s: np.ndarray) -> np.ndarray:
+    def _is_split(self, time_s: np.ndarray) -> np.ndarray:
         return (time_s >= self.split_at_s) & (time_s < self.heal_at_s)
 
     def _side(self, node: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Who sends to whom and when: what an asynchronous network does, as plain arrays, before any model is touched.
+"""Messages of an asynchronous network as plain arrays: who sends to whom, and when.
 
-A message takes a copy of its sender at ``sent_s`` and acts on its receiver at ``arrives_s``. At equal times, events of a
-lower number come first; all messages of one event leave before any of them arrives.
+A message copies the state of its sender at ``sent_s`` and acts on its receiver at ``arrives_s``. At equal times, events
+with lower numbers come first; all messages of an event are sent before any of them arrives.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ import numpy as np
 
 
 class Kind(IntEnum):
-    """What a message is for.
+    """The purpose of a message.
 
     Attributes:
-        MODEL: carries a model, which its receiver merges and learns from.
-        PASSED: carries a model, which its receiver takes over as it is.
-        REQUEST: asks for a model, and carries none: a message like any other, of no bytes.
-        SPLIT: a node's own doing: it divides its mass before a half of it travels.
-        LEARN: a node's own doing: it learns, from a gradient at what it was at ``sent_s``.
+        MODEL: carries a model, which the receiver merges with its own and then trains.
+        PASSED: carries a model, which the receiver adopts as it is.
+        REQUEST: asks for a model; a message like any other, but of no bytes.
+        SPLIT: a local event: the node halves its mass before one half is sent.
+        LEARN: a local event: the node takes a step with a gradient at its state at ``sent_s``.
     """
 
     MODEL = 0
@@ -31,14 +31,14 @@ class Kind(IntEnum):
 
 
 class Fate(IntEnum):
-    """What became of a message; one that arrives after the end of the run is in flight.
+    """The fate of a message; one that arrives after the end of the run is in flight.
 
     Attributes:
         DELIVERED: it acts on its receiver at ``arrives_s``.
-        DROPPED: lost on the way.
-        OFFLINE: its receiver was offline when it arrived.
-        DIVIDED: the network had fallen apart between its two ends.
-        REPLACED: its receiver kept it for later, and a newer one of the same sender came first.
+        DROPPED: it is lost on the way.
+        OFFLINE: its receiver is offline when it arrives.
+        DIVIDED: its sender and receiver are on different sides of a network partition.
+        REPLACED: its receiver caches it, and a newer one from the same sender replaces it before it is used.
     """
 
     DELIVERED = 0
@@ -54,13 +54,13 @@ class Messages:
 
     Attributes:
         sender: (m,) int32.
-        receiver: (m,) int32; the sender itself where a node acts alone.
-        sent_s: (m,) float64, when the sender's state is copied, in seconds.
-        arrives_s: (m,) float64, when it acts on the receiver, or would have; at least ``sent_s``.
-        event: (m,) int64, breaks ties: see above.
-        kind: (m,) int8, of :class:`Kind`.
-        fate: (m,) int8, of :class:`Fate`.
-        part: (m,) int16, which part of a model travels, where models travel in parts.
+        receiver: (m,) int32; equal to the sender for local events.
+        sent_s: (m,) float64, time in seconds at which the sender's state is copied.
+        arrives_s: (m,) float64, time at which it acts on the receiver, or would if delivered; at least ``sent_s``.
+        event: (m,) int64, event number, which breaks ties as described above.
+        kind: (m,) int8, a :class:`Kind`.
+        fate: (m,) int8, a :class:`Fate`.
+        part: (m,) int16, the part of the model that is sent, if models are sent in parts.
     """
 
     sender: np.ndarray
@@ -76,32 +76,32 @@ class Messages:
         return self.sender.size
 
     def take(self, which: Any) -> "Messages":
-        """Return some of the messages, ``which`` as NumPy indexes arrays."""
+        """Return the messages selected by ``which``, any NumPy index."""
         return Messages(*(getattr(self, field.name)[which] for field in fields(self)))
 
     @staticmethod
     def of(sender: Any, receiver: Any, sent_s: Any, arrives_s: Any, event: Any, **others: Any) -> "Messages":
-        """Return messages with the dtypes above; kind, fate and part are 0 unless given, and may be one for all."""
+        """Return messages with the dtypes above; kind, fate and part default to 0, and scalars are broadcast."""
         sender = np.asarray(sender, np.int32)
         shape = sender.shape
         small = {
             name: np.broadcast_to(np.asarray(others.get(name, 0), dtype), shape)
             for name, dtype in (("kind", np.int8), ("fate", np.int8), ("part", np.int16))
         }
-        sent_s, arrives_s = (np.broadcast_to(np.asarray(one, np.float64), shape) for one in (sent_s, arrives_s))
+        sent_s, arrives_s = (np.broadcast_to(np.asarray(time_s, np.float64), shape) for time_s in (sent_s, arrives_s))
         receiver, event = np.asarray(receiver, np.int32), np.asarray(event, np.int64)
         return Messages(sender, receiver, sent_s, arrives_s, event, **small)
 
     @staticmethod
     def none() -> "Messages":
-        """Return no message."""
-        nobody = np.empty(0)
-        return Messages.of(nobody, nobody, nobody, nobody, nobody)
+        """Return an empty set of messages."""
+        empty = np.empty(0)
+        return Messages.of(empty, empty, empty, empty, empty)
 
     @staticmethod
     def together(parts: Sequence["Messages"]) -> "Messages":
-        """Return the messages of all parts, one part after the other."""
+        """Concatenate several sets of messages, in their order."""
         if len(parts) == 1:
             return parts[0]
-        named = ([getattr(part, field.name) for part in parts] for field in fields(Messages))
-        return Messages(*map(np.concatenate, named)) if parts else Messages.none()
+        columns = ([getattr(part, field.name) for part in parts] for field in fields(Messages))
+        return Messages(*map(np.concatenate, columns)) if parts else Messages.none()

@@ -1,12 +1,12 @@
-"""Whom a node calls.
+"""Peer choice: whom a node calls.
 
-    uniform    any of its neighbours alike
+    uniform    a neighbour, uniformly at random
     weighted   neighbour j with probability W_ij of a weight rule; with probability W_ii nobody
-    matching   its partner in a random perfect matching of all nodes, drawn anew every cycle
-    newscast   any of a view of some twenty nodes, which gossip keeps fresh (:mod:`.newscast`)
+    matching   the partner in a random perfect matching of all nodes, drawn anew every cycle
+    newscast   a random member of a view of some twenty nodes, which gossip keeps up to date (:mod:`.newscast`)
 
-Row i of a graph lists whom i hears. What i pushes goes to those who hear it, along the links' direction; when it pulls, it
-asks those that it hears. An exchange goes both ways, and needs links that do.
+Row i of a graph lists whom i hears. A node pushes to those who hear it, along the direction of the links, and pulls from
+those that it hears. An exchange goes both ways, and needs undirected links.
 
 Pairwise averaging with probabilities W is randomised gossip (Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip
 algorithms"); uniform choice among neighbours is the walk of gossip learning (Ormándi, Hegedűs and Jelasity 2013).
@@ -24,14 +24,14 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
 from jaxgossip.schedule import newscast as views
 from jaxgossip.topology import WEIGHT_RULES, Graph
-from jaxgossip.topology.graph import csr_lists, turned
+from jaxgossip.topology.graph import csr_lists, transposed
 from jaxgossip.topology.structures import Circulant, Complete
 
 Way = Literal["push", "pull", "both"]
-"""Which way models travel on a call: to the one that is called, from it, or both."""
+"""Direction in which models are sent on a call: to the node called, from it, or both."""
 
 Choice = Callable[[int, np.ndarray, np.random.Generator, np.ndarray | None], np.ndarray]
-"""(cycle, node (m,) int32, rng, online (n,) bool or None for everybody) -> (m,) int32 whom each calls; −1 for nobody."""
+"""(cycle, node (m,) int32, rng, online (n,) bool or None for all) -> (m,) int32, whom each calls; −1 for nobody."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Peers:
     """Whom nodes call.
 
     Attributes:
-        begin: way -> a choice, which may remember what it was asked in earlier cycles of a run, and knows of no other run.
+        begin: way -> a new choice for a run, which may carry state from one cycle to the next.
         changes: whether the choice depends on the cycle and on who is online.
-        n_nodes: of how many nodes it knows; None: of any.
+        n_nodes: number of nodes that it is for; None for any number.
     """
 
     begin: Callable[[Way], Choice]
@@ -51,38 +51,38 @@ class Peers:
 
 @dataclass
 class Preferences:
-    """Whom nodes have come to prefer, which nobody knows before the models have run.
+    """Preferences of nodes for each other, which are learnt during the run.
 
     Attributes:
-        prefers: (n, n) bool, row i: whom node i calls from now on, if there is one of them among those it may call; None:
-            nobody prefers anybody yet.
+        prefers: (n, n) bool; row i: whom node i calls from now on, if any of them are among those that it may call. None
+            while there are no preferences yet.
     """
 
     prefers: np.ndarray | None = None
 
 
 def preferred(graph: Graph, way: Way, prefers: np.ndarray) -> Choice:
-    """Return a uniform choice among those that nodes prefer; who prefers none of its neighbours calls all of them.
+    """Return a uniform choice among preferred neighbours, or among all neighbours of nodes that prefer none of them.
 
     Args:
         graph: who hears whom.
-        way: which way models travel.
+        way: direction in which models are sent.
         prefers: (n, n) bool.
     """
-    called = _called(graph, way)
-    caller = np.repeat(np.arange(graph.n_nodes), called.degrees)
-    kept = prefers[caller, called.indices]
-    content = np.bincount(caller[kept], minlength=graph.n_nodes) > 0
-    kept |= ~content[caller]
-    lists = csr_lists(graph.n_nodes, caller[kept], called.indices[kept])
+    callable_graph = _call_graph(graph, way)
+    caller = np.repeat(np.arange(graph.n_nodes), callable_graph.degrees)
+    kept = prefers[caller, callable_graph.indices]
+    has_preferred = np.bincount(caller[kept], minlength=graph.n_nodes) > 0
+    kept |= ~has_preferred[caller]
+    lists = csr_lists(graph.n_nodes, caller[kept], callable_graph.indices[kept])
     return _any_of(Graph(graph.n_nodes, graph.name, directed=True, lists=lists))
 
 
 def checked(choice: Choice, n_nodes: int) -> Choice:
-    """Return a choice that says so where it calls a node which does not exist, or the caller itself.
+    """Return a choice that raises InputError if a node calls itself or a node that does not exist.
 
     Args:
-        choice: any, a user's own perhaps.
+        choice: any choice, possibly a user's own.
         n_nodes: number of nodes.
     """
 
@@ -106,19 +106,19 @@ def uniform(graph: Graph) -> Peers:
     Args:
         graph: who hears whom.
     """
-    return Peers(lambda way: _any_of(_called(graph, way)), n_nodes=graph.n_nodes)
+    return Peers(lambda way: _any_of(_call_graph(graph, way)), n_nodes=graph.n_nodes)
 
 
 @guarded
 def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
-    """Return a random neighbour, each with the probability that a weight rule gives it; what is left over is silence.
+    """Return a random neighbour, drawn with the weights of a weight rule; with its self-weight, a node calls nobody.
 
     Args:
         graph: who hears whom.
         weights: the weight rule.
 
     Raises:
-        InputError: a rule with negative weights, or weights of which those that a node gives add up to more than one.
+        InputError: a weight is negative, or nodes push and the weights are not doubly stochastic.
     """
     W = WEIGHT_RULES[weights](graph)
     if np.min(W.edge, initial=0.0) < 0 or np.min(W.self_weight) < 0:
@@ -127,9 +127,9 @@ def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
         )
 
     def begin(way: Way) -> Choice:
-        called = _called(graph, way)
+        callable_graph = _call_graph(graph, way)
         if np.ndim(W.edge) == 0 and graph.regular_degree is not None and not graph.directed:
-            return _sometimes(_any_of(called), float(W.edge) * graph.regular_degree)
+            return _thinned(_any_of(callable_graph), float(W.edge) * graph.regular_degree)
         matrix = W.to_scipy()
         if way != "pull":
             matrix = matrix.T.tocsr()
@@ -145,9 +145,9 @@ def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
 
 @guarded
 def matching(n_nodes: int) -> Peers:
-    """Return a partner for every node (but one, if their number is odd), drawn anew every cycle.
+    """Return a random perfect matching of all nodes (but one, if their number is odd), drawn anew every cycle.
 
-    In a two-way exchange only one of the two calls. Made for the synchronous clock; needs no graph.
+    In a two-way exchange only one of the two partners calls. Meant for the synchronous clock; uses no graph.
 
     Args:
         n_nodes: number of nodes.
@@ -161,11 +161,11 @@ def matching(n_nodes: int) -> Peers:
             nonlocal drawn
             if drawn != cycle:
                 drawn = cycle
-                one, other = rng.permutation(np.arange(n_nodes, dtype=np.int32))[: n_nodes // 2 * 2].reshape(2, -1)
+                first, second = rng.permutation(np.arange(n_nodes, dtype=np.int32))[: n_nodes // 2 * 2].reshape(2, -1)
                 partner.fill(-1)
-                partner[one] = other
+                partner[first] = second
                 if way != "both":
-                    partner[other] = one
+                    partner[second] = first
             return partner[node]
 
         return choose
@@ -175,12 +175,12 @@ def matching(n_nodes: int) -> Peers:
 
 @guarded
 def newscast(n_nodes: int, rng: np.random.Generator, *, view: int = 20) -> Peers:
-    """Return a random member of a view that nodes keep fresh by gossip: no graph, and a network that mends itself.
+    """Return a random member of a view that gossip keeps up to date: a self-healing network that uses no graph.
 
     Args:
         n_nodes: number of nodes.
-        rng: draws the first views.
-        view: how many nodes each knows.
+        rng: generator of the first views.
+        view: number of nodes in each view.
     """
     size = min(whole("newscast peers", "view", view, 1), n_nodes - 1)
     first = views.random_views(n_nodes, size, rng)
@@ -201,18 +201,18 @@ def newscast(n_nodes: int, rng: np.random.Generator, *, view: int = 20) -> Peers
     return Peers(begin, changes=True, n_nodes=n_nodes)
 
 
-def _called(graph: Graph, way: Way) -> Graph:
-    """Return the graph of which row i lists whom i calls."""
+def _call_graph(graph: Graph, way: Way) -> Graph:
+    """Return the graph whose row i lists the nodes that i may call."""
     if way == "both" and graph.directed:
         raise InputError(
             f"{graph.name} is directed: not every node can answer whom it hears",
             hint="use an undirected graph, or exchange 'push', 'pull' or 'split_push'",
         )
-    return turned(graph) if way == "push" else graph
+    return transposed(graph) if way == "push" else graph
 
 
 def _any_of(graph: Graph) -> Choice:
-    """Return a uniform choice from the rows of a graph, of whose lists none is made where its structure tells."""
+    """Return a uniform choice from the rows of a graph, without listing them if its structure makes that unnecessary."""
     n, degree, structure = graph.n_nodes, graph.regular_degree, graph.structure
 
     def nobody(_: int, node: np.ndarray, __: np.random.Generator, ___: np.ndarray | None) -> np.ndarray:
@@ -255,7 +255,9 @@ def _any_of(graph: Graph) -> Choice:
     return of_lists
 
 
-def _sometimes(choice: Choice, probability: float) -> Choice:
+def _thinned(choice: Choice, probability: float) -> Choice:
+    """Return a choice that calls with the given probability, and otherwise nobody."""
+
     def choose(cycle: int, node: np.ndarray, rng: np.random.Generator, online: np.ndarray | None) -> np.ndarray:
         peer = choice(cycle, node, rng, online)
         return np.where(rng.random(node.size) < probability, peer, np.int32(-1))
@@ -264,13 +266,13 @@ def _sometimes(choice: Choice, probability: float) -> Choice:
 
 
 def _with_probabilities(W: sp.csr_array) -> Choice:
-    """Return a choice of j by node i with probability W_ij (n, n); of nobody with what is left."""
+    """Return a choice of j by node i with probability W_ij, j ≠ i, and of nobody with the remaining probability."""
     row, peer = W.nonzero()
     linked = row != peer
     probability = W.data[W.data != 0][linked]
     row, peer = row[linked], np.append(peer[linked], -1).astype(np.int32)
     end = np.cumsum(np.bincount(row, minlength=W.indptr.size - 1))
-    # Row i's sums lie in [i, i + 1): all rows are one ascending list, and one bisection serves all nodes.
+    # The cumulative sums of row i lie in [i, i + 1), so that all rows form one ascending list for a single bisection.
     sums = np.cumsum(probability)
     sums += row - np.concatenate([[0.0], sums])[np.concatenate([[0], end[:-1]])][row]
 
@@ -282,4 +284,4 @@ def _with_probabilities(W: sp.csr_array) -> Choice:
 
 
 PEERS = Registry("peer choice", [uniform, weighted, matching, newscast])
-"""Whom nodes call, by name."""
+"""Peer choices by name."""

@@ -1,9 +1,9 @@
-"""The event schedule of an asynchronous network: every message of a run, cycle by cycle, before any model is touched.
+"""The schedule of an asynchronous network: every message of a run, cycle by cycle, before any model is computed.
 
-Clock, peers, delays, faults, exchange and reactions are put together here. A node that is offline at its tick does
-nothing. Messages come in cycles: item k holds all that is decided by the ticks in [kΔ, (k+1)Δ), replies included, which
-may be sent later; whatever is sent before (k+1)Δ has come by item k. Cycle k draws from generators of (seed, purpose, k)
-alone, so that a schedule can be read any number of times.
+It combines clock, peers, delays, faults, exchange and reactions. A node that is offline at its tick does nothing. Messages
+come in cycles: item k holds all messages caused by ticks in [kΔ, (k+1)Δ), including replies, which may be sent later;
+every message sent before (k+1)Δ is in an item up to k. Cycle k draws only from generators of (seed, purpose, k), so that
+a schedule can be iterated any number of times.
 """
 
 import zlib
@@ -21,11 +21,11 @@ from jaxgossip.core.registry import nearest
 from jaxgossip.schedule.churn import Churn
 from jaxgossip.schedule.clocks import Clock
 from jaxgossip.schedule.delays import Delay
+from jaxgossip.schedule.event_queue import Network
 from jaxgossip.schedule.exchanges import EXCHANGES, STEPS, Calls
 from jaxgossip.schedule.faults import Faults
 from jaxgossip.schedule.messages import Kind, Messages
 from jaxgossip.schedule.peers import Choice, Peers, Preferences, checked, preferred, uniform
-from jaxgossip.schedule.post import Run
 from jaxgossip.schedule.reactions import Useful, cached_messages, token_messages
 from jaxgossip.schedule.tokens import TokenAccount
 from jaxgossip.topology import Graph
@@ -33,11 +33,11 @@ from jaxgossip.topology import Graph
 Exchange = Literal["push", "pull", "push_pull", "pairwise", "split_push", "compute_pairwise"]
 Receive = Literal["at_once", "pass_through", "cached"]
 ANSWERED = ("push", "pull", "push_pull")
-"""Exchanges whose models are merged one by one: they can be passed through, and travel in parts."""
+"""Exchanges whose models are merged one by one, so that they can be passed through or sent in parts."""
 
 
 class Source(Protocol):
-    """Whatever messages come from: a schedule, a file, a recording of either."""
+    """A source of messages: a schedule, a file, or a recording of either."""
 
     @property
     def n_nodes(self) -> int:
@@ -46,7 +46,7 @@ class Source(Protocol):
 
     @property
     def period_s(self) -> float:
-        """The cycle, in seconds."""
+        """Length of a cycle in seconds."""
         ...
 
     @property
@@ -55,31 +55,31 @@ class Source(Protocol):
         ...
 
     def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
-        """Yield the messages of cycle 0, 1, …, without end; each call starts anew and yields the same.
+        """Yield the messages of cycle 0, 1, …, endlessly; every call restarts and yields the same messages.
 
         Args:
-            preferences: looked at before each cycle.
+            preferences: the nodes' preferences, which are consulted before each cycle.
         """
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class Schedule:
-    """An asynchronous network; made by :func:`schedule`, which checks what goes together.
+    """The schedule of an asynchronous network, made by :func:`schedule`, which checks that its options are compatible.
 
     Attributes:
         graph: who hears whom.
         clock: when nodes act.
-        delay: how long messages travel; None: not at all.
+        delay: how long messages travel; None for no delay.
         peers: whom nodes call.
-        faults: what becomes of messages and nodes.
-        exchange: what travels on a call.
+        faults: faults of messages and nodes.
+        exchange: what is sent on a call.
         receive: what a node does with a model that arrives.
-        tokens: how much is sent in reaction; None: nothing.
+        tokens: how much is sent in reaction; None for nothing.
         useful: which models count as useful to token accounts.
-        parts: in how many parts a model travels, one at a time.
-        compute_s: (n,) float64, how long each node computes.
-        seed: of all draws.
+        parts: number of parts of a model, of which each message carries one.
+        compute_s: (n,) float64, seconds that each node computes.
+        seed: seed of all draws.
     """
 
     graph: Graph
@@ -102,7 +102,7 @@ class Schedule:
 
     @property
     def period_s(self) -> float:
-        """The cycle, in seconds."""
+        """Length of a cycle in seconds."""
         return self.clock.period_s
 
     @property
@@ -112,36 +112,37 @@ class Schedule:
         return own | passing
 
     def cycles(self, preferences: Preferences | None = None) -> Iterator[Messages]:
-        """Yield the messages of cycle 0, 1, …, without end; each call starts anew and yields the same.
+        """Yield the messages of cycle 0, 1, …, endlessly; every call restarts and yields the same messages.
 
         Args:
-            preferences: looked at before each cycle: from when it has some, nodes call whom they prefer.
+            preferences: the nodes' preferences, consulted before each cycle; once set, nodes call whom they prefer.
         """
         choice = checked(self.peers.begin(EXCHANGES[self.exchange].way), self.n_nodes)
         if preferences is not None:
             choice = self._preferring(choice, preferences)
         for cycle, messages in enumerate(self._cycles(choice)):
-            messages = self._passed(messages, cycle) if self.receive == "pass_through" else messages  # noqa: PLW2901
-            yield self._in_parts(messages, cycle) if self.parts > 1 else messages
+            messages = self._pass_through(messages, cycle) if self.receive == "pass_through" else messages  # noqa: PLW2901
+            yield self._draw_parts(messages, cycle) if self.parts > 1 else messages
 
     def _preferring(self, usual: Choice, preferences: Preferences) -> Choice:
-        found: list[Choice] = []
+        preferred_choice: list[Choice] = []  # at most one, once there are preferences
 
         def choose(cycle: int, node: np.ndarray, rng: np.random.Generator, online: np.ndarray | None) -> np.ndarray:
-            if preferences.prefers is not None and not found:
-                found.append(preferred(self.graph, EXCHANGES[self.exchange].way, preferences.prefers))
-            return (found[0] if found else usual)(cycle, node, rng, online)
+            if preferences.prefers is not None and not preferred_choice:
+                way = EXCHANGES[self.exchange].way
+                preferred_choice.append(preferred(self.graph, way, preferences.prefers))
+            return (preferred_choice[0] if preferred_choice else usual)(cycle, node, rng, online)
 
         return choose
 
     def _cycles(self, choice: Choice) -> Iterator[Messages]:
         if self.tokens is None and self.receive != "cached":
-            return self._called(choice)
+            return self._exchanged(choice)
         online = self._online if self.peers.changes else None
-        run = Run(self.period_s, self._sorted, choice, online, self.delay, self.faults, self._rng)
-        return cached_messages(run) if self.tokens is None else token_messages(run, self.tokens, self.useful)
+        network = Network(self.period_s, self._sorted_ticks, choice, online, self.delay, self.faults, self._rng)
+        return cached_messages(network) if self.tokens is None else token_messages(network, self.tokens, self.useful)
 
-    def _called(self, choice: Choice) -> Iterator[Messages]:
+    def _exchanged(self, choice: Choice) -> Iterator[Messages]:
         exchange = EXCHANGES[self.exchange].messages
         first = 0
         for cycle in count():
@@ -153,7 +154,7 @@ class Schedule:
             first += STEPS * node.size
 
     def _ticks(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the ticks of nodes that are online then."""
+        """Return the ticks at which their nodes are online."""
         node, time_s = self.clock.ticks(cycle, self._rng("ticks", cycle))
         online = self.faults.online(node, time_s)
         if online is None:
@@ -161,30 +162,30 @@ class Schedule:
         which = np.flatnonzero(online)
         return node[which], time_s[which]
 
-    def _sorted(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
+    def _sorted_ticks(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
         node, time_s = self._ticks(cycle)
         order = np.argsort(time_s, kind="stable")
         return node[order], time_s[order]
 
     def _online(self, cycle: int) -> np.ndarray | None:
-        """Return who is online as a cycle starts, where the choice of peers wants to know."""
+        """Return (n,) bool: who is online at the start of a cycle; None if the choice of peers does not depend on it."""
         if not self.peers.changes:
             return None
         everybody = np.arange(self.n_nodes, dtype=np.int32)
         return self.faults.online(everybody, np.full(self.n_nodes, cycle * self.period_s))
 
-    def _passed(self, messages: Messages, cycle: int) -> Messages:
-        """Return the messages, of which a receiver merges a model with probability min(1, d_sender/d_receiver).
+    def _pass_through(self, messages: Messages, cycle: int) -> Messages:
+        """Mark the models that receivers pass through: each is merged with probability min(1, d_sender/d_receiver).
 
-        The others it takes over as they are, and hands on (Giaretta and Girdzijauskas 2019): so models are
-        merged at all nodes alike, whatever their degrees.
+        The others are adopted as they are and passed on (Giaretta and Girdzijauskas 2019), so that models are merged
+        equally often at all nodes, whatever their degrees.
         """
         degrees = self.graph.degrees
-        luck = self._rng("pass", cycle).random(len(messages))
-        passed = (luck * degrees[messages.receiver] >= degrees[messages.sender]) & (messages.kind == Kind.MODEL)
+        uniforms = self._rng("pass", cycle).random(len(messages))
+        passed = (uniforms * degrees[messages.receiver] >= degrees[messages.sender]) & (messages.kind == Kind.MODEL)
         return replace(messages, kind=np.where(passed, np.int8(Kind.PASSED), messages.kind))
 
-    def _in_parts(self, messages: Messages, cycle: int) -> Messages:
+    def _draw_parts(self, messages: Messages, cycle: int) -> Messages:
         drawn = self._rng("parts", cycle).integers(self.parts, size=len(messages), dtype=np.int16)
         carries = (messages.kind == Kind.MODEL) | (messages.kind == Kind.PASSED)
         return replace(messages, part=np.where(carries, drawn, np.int16(0)))
@@ -218,24 +219,24 @@ def schedule(
     Args:
         graph: who hears whom.
         clock: when nodes act.
-        delay: how long messages travel; None: not at all.
-        churn: who is online when; None: everybody always.
-        peers: whom nodes call; None: a random neighbour.
-        exchange: what travels on a call: see :mod:`.exchanges`.
-        receive: ``at_once`` merges a model as it arrives, ``pass_through`` merges it or takes it over as it is, by the
-            degrees of both ends, ``cached`` keeps it until the node's own tick.
-        tokens: how much is sent in reaction to what arrives; None: nothing.
+        delay: how long messages travel; None for no delay.
+        churn: when nodes are online; None if they always are.
+        peers: whom nodes call; None for a random neighbour.
+        exchange: what is sent on a call: see :mod:`.exchanges`.
+        receive: ``at_once`` merges a model as it arrives, ``pass_through`` either merges it or adopts it as it is,
+            depending on the degrees of both nodes, and ``cached`` keeps it until the node's own tick.
+        tokens: how much is sent in reaction to what arrives; None for nothing.
         useful: which models are useful to token accounts: ``always`` all, ``newer`` those of an age above the receiver's.
-        drop: probability that a message is lost.
-        split: sides into which the network falls apart; 1: it does not.
-        split_at_s: when it falls apart, in seconds.
-        heal_at_s: when it is whole again.
-        parts: in how many parts models travel, one drawn for each message.
-        compute_s: (n,) seconds that each node computes, for ``compute_pairwise``; None: half a cycle each.
-        seed: of all draws.
+        drop: probability that a message is dropped.
+        split: number of sides into which the network splits; 1 for no split.
+        split_at_s: time at which it splits, in seconds.
+        heal_at_s: time at which the split ends, in seconds.
+        parts: number of parts of a model, of which each message carries a random one.
+        compute_s: (n,) seconds that each node computes, for ``compute_pairwise``; None for half a cycle.
+        seed: seed of all draws.
 
     Raises:
-        InputError: a number out of range, or parts that do not go together.
+        InputError: a number is out of range, or options are incompatible.
     """
     for what, part in (("a clock", clock), ("a churn", churn), ("a choice of peers", peers), ("a delay", delay)):
         fits(what, None if part is None else part.n_nodes, graph.name, graph.n_nodes)
@@ -260,7 +261,7 @@ def schedule(
             f"schedule: compute_s has to hold {graph.n_nodes} finite numbers of seconds", hint="one a node, at least 0"
         )
     faults = Faults(graph.n_nodes, churn, drop, split, split_at_s, heal_at_s)
-    found = peers or uniform(graph)
-    found.begin(EXCHANGES[exchange].way)  # says now, not in the run, where the graph cannot serve the exchange
+    chosen = peers or uniform(graph)
+    chosen.begin(EXCHANGES[exchange].way)  # raises now, rather than in the run, if the graph does not suit the exchange
     number = whole("schedule", "seed", seed, 0, MOST_SEED)
-    return Schedule(graph, clock, delay, found, faults, exchange, receive, tokens, useful, parts, seconds, number)
+    return Schedule(graph, clock, delay, chosen, faults, exchange, receive, tokens, useful, parts, seconds, number)

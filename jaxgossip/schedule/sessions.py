@@ -1,8 +1,8 @@
-"""Sessions of nodes: drawn by a hash, or as lists of the times at which each node comes and goes.
+"""Online sessions of nodes: drawn by a hash, or as lists of the times at which nodes come and go.
 
-A hash of (node, number of the session) answers whether a node is online without anything held, for as long as one likes.
-Sessions of random lengths need a list: S switches, in one array sorted by node and time, in which all questions together
-bisect for how many of a node's switches lie before a time; an even number leaves it as it began.
+A hash of (node, number of the session) tells whether a node is online without any storage, for any length of time.
+Sessions of random lengths need a list: S switches in one array, sorted by node and time. A vectorised bisection counts the
+switches of a node before a time; after an even number, the node is in its initial state.
 """
 
 from collections.abc import Callable
@@ -13,19 +13,19 @@ import numpy as np
 from jaxgossip.core.errors import InputError
 
 MOST_SWITCHES = 2**28
-"""Switches are held up to here: 2 GB."""
+"""Largest number of switches that are stored: 2 GB."""
 
 BLOCK = 64
-"""So many sessions of every node are drawn at a time."""
+"""Sessions of every node drawn at a time."""
 
 
 class HashedSessions:
-    """Sessions of equal length, of which each node's begin at times of its own: session j at s (j − φ_i).
+    """Sessions of equal length with a random phase per node: session j of node i begins at s (j − φ_i).
 
     Args:
         n_nodes: number of nodes.
-        rng: draws where sessions begin, and the keys of the hash.
-        session_s: s, their length.
+        rng: generator of the phases and of the keys of the hash.
+        session_s: s, length of a session in seconds.
     """
 
     def __init__(self, n_nodes: int, rng: np.random.Generator, session_s: float) -> None:
@@ -34,17 +34,18 @@ class HashedSessions:
         self._key = rng.integers(2**64, size=n_nodes, dtype=np.uint64)
 
     def at(self, node: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-        """Return (m,) int64: in which session each node is."""
+        """Return (m,) int64: the session that each node is in."""
         return (time_s * (1 / self._session_s) + self._phase[node]).astype(np.int64)
 
     def start_s(self, node: np.ndarray, session: np.ndarray) -> np.ndarray:
-        """Return (m,) float64 seconds: when the session of a node began, or would have before time 0."""
+        """Return (m,) float64 seconds: the start of each session, which may lie before time 0."""
         return (session - self._phase[node]) * self._session_s
 
-    def luck(self, node: np.ndarray, session: np.ndarray) -> np.ndarray:
-        """Return (m,) float64 in [0, 1): uniform and independent for distinct nodes and sessions.
+    def uniforms(self, node: np.ndarray, session: np.ndarray) -> np.ndarray:
+        """Return (m,) float64 in [0, 1): uniform, and independent for distinct nodes and sessions.
 
-        The finaliser of splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators").
+        They are computed by the finaliser of splitmix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number
+        generators").
         """
         word = session.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         word += self._key[node]
@@ -59,11 +60,11 @@ class HashedSessions:
 
 @dataclass(frozen=True, eq=False)
 class Switches:
-    """When nodes come and go.
+    """The times at which nodes come online and go offline.
 
     Attributes:
-        first: (n,) bool, who is online before any switch.
-        offset: (n+1,) int64, node i has the switches ``offset[i]:offset[i + 1]``.
+        first: (n,) bool, whether each node is online before its first switch.
+        offset: (n+1,) int64; node i has the switches ``offset[i]:offset[i + 1]``.
         time_s: (S,) float64, ascending within a node.
     """
 
@@ -73,10 +74,10 @@ class Switches:
 
     @staticmethod
     def of(first: np.ndarray, node: np.ndarray, time_s: np.ndarray) -> "Switches":
-        """Return switches from (S,) nodes and times, where those of a node stand in order of time.
+        """Return switches from (S,) nodes and times, where the times of each node are in order.
 
         Args:
-            first: (n,) bool, who is online before any switch.
+            first: (n,) bool, whether each node is online before its first switch.
             node: (S,) int.
             time_s: (S,) float64.
         """
@@ -84,17 +85,17 @@ class Switches:
         return Switches(first, offset, time_s[np.argsort(node, kind="stable")])
 
     def online(self, node: np.ndarray, time_s: np.ndarray) -> np.ndarray:
-        """Return (m,) bool; a node that switches at a time has switched."""
-        first, end = self.offset[node], self.offset[node + 1]
-        found = first.copy()
-        longest = int((end - first).max(initial=0))
-        # Strides halve: found moves on by a stride where all switches up to there lie at or before the time.
+        """Return (m,) bool: whether each node is online; a switch at exactly the given time has taken place."""
+        start, end = self.offset[node], self.offset[node + 1]
+        place = start.copy()
+        longest = int((end - start).max(initial=0))
+        # Bisection with halving strides: advance by a stride if all switches up to there lie at or before the time.
         for power in reversed(range(longest.bit_length())):
-            ahead = found + ((1 << power) - 1)
+            ahead = place + ((1 << power) - 1)
             passed = self.time_s[np.minimum(ahead, self.time_s.size - 1)] <= time_s
             passed &= ahead < end
-            found += passed.astype(np.int64) << power
-        return self.first[node] ^ ((found - first) % 2 == 1)
+            place += passed.astype(np.int64) << power
+        return self.first[node] ^ ((place - start) % 2 == 1)
 
 
 def alternate(
@@ -104,22 +105,22 @@ def alternate(
     horizon_s: float,
     what: str,
 ) -> Switches:
-    """Return sessions that follow upon each other, online and offline in turns.
+    """Return consecutive sessions, alternately online and offline.
 
     Args:
-        first: (n,) bool, who is online at time 0.
-        rest: (n,) float64, when each node switches for the first time.
-        lengths: (bool of any shape, whether online) -> seconds of such sessions.
-        horizon_s: until when.
-        what: the churn, as messages call it.
+        first: (n,) bool, whether each node is online at time 0.
+        rest: (n,) float64, time of the first switch of each node, in seconds.
+        lengths: (bool of any shape, whether online) -> lengths of such sessions in seconds.
+        horizon_s: time in seconds up to which switches are drawn.
+        what: name of the churn in messages.
 
     Raises:
-        InputError: there are too many to hold.
+        InputError: there are too many switches to store.
     """
     active, online, now_s = np.arange(first.size), first, rest
     nodes, times, held = [active[:0]], [rest[:0]], 0
     while active.size:
-        # Column j is the switch after j more sessions; the first of them has the state that the node is not in now.
+        # Column j is the switch after j more sessions, the first of which has the opposite of the present state.
         state = online[:, None] ^ (np.arange(1, BLOCK + 1) % 2 == 1)
         ends_s = np.cumsum(np.concatenate([now_s[:, None], lengths(state)], axis=1), axis=1)
         inside = ends_s[:, :BLOCK] < horizon_s
@@ -131,6 +132,7 @@ def alternate(
             )
         nodes.append(np.repeat(active, inside.sum(axis=1)))
         times.append(ends_s[:, :BLOCK][inside])
-        going = ends_s[:, BLOCK] < horizon_s
-        active, online, now_s = active[going], online[going], ends_s[going, BLOCK]  # BLOCK is even: the same state
+        unfinished = ends_s[:, BLOCK] < horizon_s
+        # BLOCK is even, so the state is unchanged.
+        active, online, now_s = active[unfinished], online[unfinished], ends_s[unfinished, BLOCK]
     return Switches.of(first, np.concatenate(nodes), np.concatenate(times))

@@ -1,8 +1,8 @@
-"""Token accounts: how much a node sends by itself, and how much in reaction to what it hears.
+"""Token accounts: how much a node sends on its own, and how much in reaction to what it receives.
 
-Every node has an account of a tokens. Once a cycle it sends a message with probability PROACTIVE(a), or else is given a
-token. When a message arrives that is useful or not (u), it sends REACTIVE(a, u) messages at once, each for a token; a
-number that is not whole is rounded up or down at random, to the right mean. With capacity C and reaction A:
+Every node has an account of a tokens. Once a cycle it sends a message with probability PROACTIVE(a), or else receives a
+token. When a message arrives, which is useful or not (u), it sends REACTIVE(a, u) messages at once, each for one token; a
+fractional number is rounded up or down at random, with the right mean. With capacity C and reaction A:
 
                  PROACTIVE(a)                              REACTIVE(a, u useful)   not useful
     proactive    1                                         0                       0
@@ -11,9 +11,9 @@ number that is not whole is rounded up or down at random, to the right mean. Wit
     generalised  1 if a ≥ C, else 0                        ⌊(A − 1 + a)/A⌋         ⌊(A − 1 + a)/(2A)⌋
     randomised   (a − A + 1)/(C − A + 1), within 0..1      a/A                     0
 
-No account but the reactive one ever sends more than it has tokens, so that a node sends at most t/Δ + C messages in any
-time t. Danner and Jelasity 2018, "Token account algorithms: the best of the proactive and reactive worlds", ICDCS;
-within gossip learning: Hegedűs, Danner and Jelasity 2021, "Decentralized learning works: an empirical
+Except for the reactive one, no account sends more messages than it has tokens, so that a node sends at most t/Δ + C
+messages in any time t. Danner and Jelasity 2018, "Token account algorithms: the best of the proactive and reactive
+worlds", ICDCS; in gossip learning: Hegedűs, Danner and Jelasity 2021, "Decentralized learning works: an empirical
 comparison of gossip learning and federated learning".
 """
 
@@ -30,10 +30,10 @@ class TokenAccount:
     """How a node spends its tokens.
 
     Attributes:
-        proactive: tokens -> probability to send at a tick, instead of taking another token.
+        proactive: tokens -> probability of sending at a tick, instead of receiving another token.
         reactive: (tokens, useful) -> expected number of messages sent at once when one has arrived.
-        begins: whether a node sends at its first tick in any case: what only reacts would never begin.
-        overdraws: whether more may be sent than there are tokens.
+        begins: whether a node always sends at its first tick; purely reactive nodes would otherwise never start.
+        overdraws: whether more messages may be sent than there are tokens.
     """
 
     proactive: Callable[[int], float]
@@ -44,19 +44,19 @@ class TokenAccount:
 
 @guarded
 def proactive() -> TokenAccount:
-    """Return plain gossip: one message a tick, none in reaction."""
+    """Return plain gossip: one message per tick, none in reaction."""
     return TokenAccount(lambda tokens: 1.0, lambda tokens, useful: 0.0)  # noqa: ARG005 - one form for all accounts
 
 
 @guarded
 def reactive(*, k: int = 1) -> TokenAccount:
-    """Return messages that cause messages: each node sends at its first tick, and then k for every useful one that arrives.
+    """Return purely reactive sending: one message at the first tick, then k for every useful message that arrives.
 
-    Nothing limits them. With k = 1 they are random walks, which end where a message is lost; above that they multiply,
-    and zero delay makes an instant last for ever.
+    Nothing limits the messages. With k = 1 they are random walks, which end when a message is lost; with more they
+    multiply, without end at a single instant if there is no delay.
 
     Args:
-        k: messages sent for each that arrives.
+        k: number of messages sent for each that arrives.
     """
     messages = float(whole("reactive token account", "k", k, 1))
     return TokenAccount(
@@ -69,10 +69,10 @@ def reactive(*, k: int = 1) -> TokenAccount:
 
 @guarded
 def simple(*, capacity: int = 20) -> TokenAccount:
-    """Return one message in reaction while there are tokens, and one a tick when the account is full.
+    """Return one message in reaction while there are tokens, and one per tick while the account is full.
 
     Args:
-        capacity: C, tokens that an account holds.
+        capacity: C, largest number of tokens in an account.
     """
     C = whole("simple token account", "capacity", capacity, 1)
     return TokenAccount(lambda tokens: float(tokens >= C), lambda tokens, useful: float(tokens > 0))  # noqa: ARG005
@@ -80,11 +80,11 @@ def simple(*, capacity: int = 20) -> TokenAccount:
 
 @guarded
 def generalised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
-    """Return more messages in reaction the more tokens there are, and half as many to what is of no use.
+    """Return more messages in reaction the more tokens there are, and half as many to useless messages.
 
     Args:
-        capacity: C, tokens that an account holds.
-        reaction: A, tokens for which one message is sent in reaction.
+        capacity: C, largest number of tokens in an account.
+        reaction: A, number of tokens for which one message is sent in reaction.
     """
     C, A = _capacity_and_reaction("generalised", capacity, reaction)
 
@@ -96,11 +96,11 @@ def generalised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
 
 @guarded
 def randomised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
-    """Return messages at ticks the likelier, and the more in reaction to useful ones, the more tokens there are.
+    """Return messages that grow with the tokens: in probability at ticks, and in number in reaction to useful messages.
 
     Args:
-        capacity: C, tokens that an account holds.
-        reaction: A, tokens for which one message is sent in reaction.
+        capacity: C, largest number of tokens in an account.
+        reaction: A, number of tokens for which one message is sent in reaction.
     """
     C, A = _capacity_and_reaction("randomised", capacity, reaction)
 
@@ -122,4 +122,4 @@ def _capacity_and_reaction(kind: str, capacity: int, reaction: int) -> tuple[int
 
 
 TOKEN_ACCOUNTS = Registry("token account", [proactive, reactive, simple, generalised, randomised])
-"""How nodes spend tokens, by name."""
+"""Token accounts by name."""

@@ -4,7 +4,7 @@
 >>> W = jaxgossip.topology.metropolis_hastings(graph)      # Weights; jaxgossip.mixing makes operators of them
 >>> jaxgossip.topology.spectral_gap(W)
 
-What a node without links, a directed link or a list means is said in ``jaxgossip.topology.graph``.
+``jaxgossip.topology.graph`` defines the conventions: neighbour lists, directed links and nodes without links.
 """
 
 from jaxgossip.core.registry import Registry
@@ -45,8 +45,8 @@ from jaxgossip.topology.graph import from_links as from_links
 from jaxgossip.topology.laplacian import closed_form as closed_form
 from jaxgossip.topology.laplacian import laplacian_extremes as laplacian_extremes
 from jaxgossip.topology.locality import localised as localised
+from jaxgossip.topology.memory_check import without_memory_check as without_memory_check
 from jaxgossip.topology.order import Order as Order
-from jaxgossip.topology.room import without_memory_check as without_memory_check
 from jaxgossip.topology.spectra.spectrum import eigenvalues as eigenvalues
 from jaxgossip.topology.spectra.spectrum import second_largest_modulus as second_largest_modulus
 from jaxgossip.topology.spectra.spectrum import spectral_gap as spectral_gap
@@ -87,7 +87,7 @@ TOPOLOGIES = Registry(
         edge_list,
     ],
 )
-"""What ``topology.kind`` can name."""
+"""Topologies that ``topology.kind`` can name."""
 
 WEIGHT_RULES = Registry("weight rule", [metropolis_hastings, max_degree, best_constant, uniform, sinkhorn])
-"""What ``mixing.weights`` can name: builders of Weights from a graph alone."""
+"""Weight rules that ``mixing.weights`` can name: builders of Weights from a graph alone."""

@@ -18,17 +18,17 @@ def balance_symmetric(matrix: sp.csr_array) -> np.ndarray:
 
     x = e^u minimises the convex φ(u) = ½ Σ e^{u_i} M_ij e^{u_j} − Σ u_i, whose gradient is r − 1 with the row sums r
     of the scaled matrix S, and whose Hessian is diag(r) + S. Newton's method with conjugate gradients (after Knight and
-    Ruiz 2013, "A fast algorithm for matrix balancing") takes some ten steps also where Sinkhorn's iteration, which
-    contracts by ρ² a step, takes millions.
+    Ruiz 2013, "A fast algorithm for matrix balancing") takes about ten steps even where Sinkhorn's iteration, which
+    contracts by ρ² per step, takes millions.
 
     Args:
-        matrix: (n, n).
+        matrix: (n, n), M.
 
     Returns:
-        (n,) float64.
+        x, (n,) float64.
 
     Raises:
-        GraphError: no convergence.
+        GraphError: the iteration does not converge.
     """
     diagonal = matrix.diagonal()
     log_scale = -0.5 * np.log(matrix.sum(axis=1))
@@ -40,7 +40,7 @@ def balance_symmetric(matrix: sp.csr_array) -> np.ndarray:
         worst = float(np.abs(gap).max())
         if worst <= TOLERANCE:
             return scale
-        # Far from the solution a rough direction serves; near it, the error is squared.
+        # Far from the solution a rough direction suffices; near it, the error is squared in each step.
         step, _ = conjugate_gradients(
             lambda v, scale=scale, sums=sums: sums * v + scale * (matrix @ (scale * v)),
             sums + scale**2 * diagonal,
@@ -53,7 +53,7 @@ def balance_symmetric(matrix: sp.csr_array) -> np.ndarray:
 
 
 def _damped(matrix: sp.csr_array, log_scale: np.ndarray, step: np.ndarray, slope: float) -> np.ndarray:
-    """Return the longest of step, step/2, step/4, … that lowers φ as a convex function should (Armijo)."""
+    """Return the longest of step, step/2, step/4, … that decreases φ sufficiently (Armijo's rule)."""
 
     def phi(u: np.ndarray) -> float:
         scale = np.exp(u)
@@ -61,7 +61,7 @@ def _damped(matrix: sp.csr_array, log_scale: np.ndarray, step: np.ndarray, slope
 
     size = min(1.0, 5.0 / float(np.abs(step).max()))
     start = phi(log_scale)
-    # φ itself is only known to rounding, which must not shorten the last, tiny steps.
+    # Rounding errors of φ must not shorten the last, tiny steps.
     while phi(log_scale + size * step) > start - 1e-4 * size * slope + 1e-12 * abs(start) and size > 1e-8:
         size /= 2
     return size * step
@@ -74,7 +74,7 @@ def balance(matrix: sp.csr_array) -> tuple[np.ndarray, np.ndarray]:
         matrix: (n, n), M ≥ 0 with total support.
 
     Raises:
-        GraphError: no convergence.
+        GraphError: the iteration does not converge.
     """
     transposed = sp.csr_array(matrix.T)
     columns = np.ones(matrix.indptr.size - 1)

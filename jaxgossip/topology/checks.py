@@ -1,4 +1,4 @@
-"""What every generator asks of its parameters, and what it says when they are impossible."""
+"""Checks of the parameters of generators, and of matrices from the user."""
 
 import math
 from numbers import Integral, Real
@@ -10,21 +10,21 @@ import scipy.sparse as sp
 from jaxgossip.core.errors import GraphError
 
 MAX_NODES = 2**31 - 1
-"""Neighbour lists hold node numbers as int32."""
+"""Largest int32, in which neighbour lists hold node numbers."""
 
 
 def whole_number(topology: str, name: str, value: Any, minimum: int, hint: str = "") -> int:
     """Return ``value`` as an int of at least ``minimum``.
 
     Args:
-        topology: the generator, as messages call it.
-        name: the parameter.
-        value: what the caller gave.
-        minimum: the smallest that makes sense.
-        hint: the way out if it is smaller.
+        topology: name of the generator in messages.
+        name: name of the parameter.
+        value: the caller's value.
+        minimum: lower bound.
+        hint: what to do if the value is smaller.
 
     Raises:
-        GraphError: it is not a whole number, or too small.
+        GraphError: the value is not a whole number, or too small.
     """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise GraphError(f"{topology}: {name} must be a whole number, not {value!r}")
@@ -37,7 +37,7 @@ def node_count(topology: str, nodes: Any, minimum: int = 1, hint: str = "") -> i
     """Return ``nodes`` as an int from ``minimum`` to ``MAX_NODES``.
 
     Raises:
-        GraphError: it is not a whole number, too small or too large.
+        GraphError: the value is not a whole number, too small or too large.
     """
     nodes = whole_number(topology, "nodes", nodes, minimum, hint)
     if nodes > MAX_NODES:
@@ -49,7 +49,7 @@ def real_number(topology: str, name: str, value: Any, low: float, high: float, h
     """Return ``value`` as a float in [low, high].
 
     Raises:
-        GraphError: it is not a number, not finite, or outside.
+        GraphError: the value is not a number, not finite, or out of bounds.
     """
     if not isinstance(value, Real) or isinstance(value, bool) or not math.isfinite(value):
         raise GraphError(f"{topology}: {name} must be a finite number, not {value!r}")
@@ -63,7 +63,7 @@ def probability(topology: str, name: str, value: Any) -> float:
     """Return ``value`` as a float in [0, 1].
 
     Raises:
-        GraphError: it is not a number from 0 to 1.
+        GraphError: the value is not a number from 0 to 1.
     """
     return real_number(topology, name, value, 0.0, 1.0, hint=f"{name} is a probability")
 
@@ -83,16 +83,16 @@ def one_of_two(topology: str, first: str, a: Any, second: str, b: Any) -> None:
 
 
 def square_matrix(owner: str, matrix: Any) -> sp.csr_array:
-    """Return a user's dense or sparse matrix as (n, n) CSR, doubles summed and zeros left out.
+    """Return a user's dense or sparse matrix as (n, n) CSR, with duplicates summed and zeros removed.
 
     Raises:
-        GraphError: it is not square, empty, or holds something else than finite numbers.
+        GraphError: the matrix is not square, is empty, or holds anything but finite numbers.
     """
-    found = finite_matrix(owner, matrix)
-    sides = sides_of(found)
+    square = finite_matrix(owner, matrix)
+    sides = sides_of(square)
     if sides[0] != sides[1]:
         raise GraphError(f"{owner}: the matrix has shape {sides}", hint="it must be square: (n, n)")
-    return found
+    return square
 
 
 def sides_of(matrix: sp.csr_array) -> tuple[int, int]:
@@ -103,10 +103,10 @@ def sides_of(matrix: sp.csr_array) -> tuple[int, int]:
 
 
 def finite_matrix(owner: str, matrix: Any) -> sp.csr_array:
-    """Return a user's dense or sparse matrix as CSR, doubles summed and zeros left out.
+    """Return a user's dense or sparse matrix as CSR, with duplicates summed and zeros removed.
 
     Raises:
-        GraphError: it has not two axes, is empty, or holds something else than finite numbers.
+        GraphError: the matrix does not have two axes, is empty, or holds anything but finite numbers.
     """
     try:
         matrix = sp.coo_array(matrix) if sp.issparse(matrix) else np.asarray(matrix)
@@ -116,11 +116,11 @@ def finite_matrix(owner: str, matrix: Any) -> sp.csr_array:
         raise GraphError(f"{owner}: the matrix has shape {tuple(matrix.shape)}", hint="it must be square: (n, n)")
     if matrix.dtype.kind not in "biuf":
         raise GraphError(f"{owner}: the matrix holds {matrix.dtype}", hint="it must hold booleans, integers or floats")
-    # Summing the doubles of a sparse matrix of booleans or small integers could wrap around to zero.
-    found = sp.csr_array(matrix.astype(np.float64))
-    found.sum_duplicates()
-    found.eliminate_zeros()
-    if not np.isfinite(found.data).all():
-        row = int(np.searchsorted(found.indptr, np.flatnonzero(~np.isfinite(found.data))[0], side="right")) - 1
+    # In booleans or small integers, the sum of duplicates could wrap around to zero.
+    csr = sp.csr_array(matrix.astype(np.float64))
+    csr.sum_duplicates()
+    csr.eliminate_zeros()
+    if not np.isfinite(csr.data).all():
+        row = int(np.searchsorted(csr.indptr, np.flatnonzero(~np.isfinite(csr.data))[0], side="right")) - 1
         raise GraphError(f"{owner}: row {row} of the matrix holds a number that is not finite")
-    return found
+    return csr

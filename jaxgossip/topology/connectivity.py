@@ -1,4 +1,4 @@
-"""Whether news can reach everybody."""
+"""The check that a graph is connected."""
 
 import warnings
 
@@ -9,18 +9,18 @@ from jaxgossip.core.errors import DisconnectedGraphWarning, GraphError
 from jaxgossip.topology.graph import Graph
 
 SHOWN = 5
-"""Isolated nodes that a message lists before it stops."""
+"""Largest number of isolated nodes that a message lists."""
 
 
 def check_connected(graph: Graph, *, allow_disconnected: bool = False) -> None:
-    """Check that news from any node can reach any other: directed graphs must be strongly connected.
+    """Check that information from any node can reach any other; directed graphs must be strongly connected.
 
     Args:
-        graph: any.
-        allow_disconnected: warn instead of raising: every component then agrees by itself.
+        graph: any graph.
+        allow_disconnected: warn instead of raising; each component then reaches its own consensus.
 
     Raises:
-        GraphError: the graph is disconnected; the message counts components and names isolated nodes.
+        GraphError: the graph is disconnected; the message counts the components and names isolated nodes.
     """
     if graph.is_connected:
         return

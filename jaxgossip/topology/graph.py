@@ -1,7 +1,7 @@
 """The graph: who hears whom, as host-side NumPy values.
 
-Row ``i`` of a graph lists the nodes whose messages node ``i`` receives, sorted, without ``i`` itself. Undirected
-graphs list every edge in both rows. A graph with a regular structure carries it, and makes its lists only when asked: a
+Row ``i`` of a graph lists the nodes whose messages node ``i`` receives, sorted and without ``i`` itself. Undirected
+graphs list every edge in both rows. A graph with a regular structure stores that, and builds its lists only on demand: a
 ring of ten million nodes is two offsets.
 """
 
@@ -14,12 +14,12 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 
 from jaxgossip.core.errors import GraphError
+from jaxgossip.topology.memory_check import check_links
 from jaxgossip.topology.order import Order
-from jaxgossip.topology.room import check_links
 from jaxgossip.topology.structures import Circulant, Complete, Hypercube, Lattice, Star, Structure
 
 TABLE_SHARE = 0.1
-"""Lists of a regular structure are one table: a link takes a tenth of what it takes elsewhere, 4 to 5 bytes at first."""
+"""Memory of a link of a regular structure, whose lists are one table, relative to other links: 4 to 5 bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,13 +28,13 @@ class Graph:
 
     Attributes:
         n_nodes: number of nodes.
-        name: what reports call it.
-        structure: the regular pattern, if it has one; mixing then needs no index.
-        directed: whether some node may hear another that does not hear it.
-        lists: (indptr (n+1,) int64, indices (m,) int32) in CSR form; None where the structure can make them.
-        labels: the user's names of the nodes, where they are not 0..n-1; node i is ``labels[i]``.
-        positions: (n, D) float64, where the nodes lie in space, for graphs that have one.
-        order: in which rows of memory the nodes' models stand; None where node i has row i.
+        name: name of the graph in reports.
+        structure: the regular pattern, if there is one; mixing then needs no indices.
+        directed: whether a node may hear another that does not hear it.
+        lists: (indptr (n+1,) int64, indices (m,) int32) in CSR form; None if the structure can generate them.
+        labels: the user's names of the nodes, if they are not 0..n-1; node i is ``labels[i]``.
+        positions: (n, D) float64, positions of the nodes in space, for graphs that have them.
+        order: the rows of memory that hold the nodes' models; None if row i holds node i.
     """
 
     n_nodes: int
@@ -72,7 +72,7 @@ class Graph:
         if isinstance(self.structure, Complete):
             self.structure.require_room(self.n_nodes)
         check_links(self.name, self.n_nodes, self.n_nodes * degree, share=TABLE_SHARE)
-        # A table of equal rows needs no sort by receiver, and a third of the memory.
+        # Rows of equal length form a table, which needs no sort by receiver and a third of the memory.
         if isinstance(self.structure, Complete):
             table = self.structure.table(self.n_nodes)
         else:
@@ -89,7 +89,7 @@ class Graph:
 
     @property
     def indices(self) -> np.ndarray:
-        """(m,) int32: the nodes heard, row after row, each row sorted."""
+        """(m,) int32: the nodes heard, row by row, each row sorted."""
         return self._csr[1]
 
     @cached_property
@@ -106,7 +106,7 @@ class Graph:
 
     @cached_property
     def regular_degree(self) -> int | None:
-        """The degree that all nodes share, or None."""
+        """The common degree of all nodes, or None."""
         if self.structure is not None:
             known = self.structure.regular_degree(self.n_nodes)
             if known is not None:
@@ -116,12 +116,12 @@ class Graph:
 
     @property
     def n_links(self) -> int:
-        """Number of directed links: messages a round in which every node sends to all who hear it."""
+        """Number of directed links: messages per round if every node sends to all who hear it."""
         return self.n_nodes * self.regular_degree if self.regular_degree is not None else int(self.degrees.sum())
 
     @property
     def n_edges(self) -> int:
-        """Number of edges: an undirected edge counts once, a directed link once."""
+        """Number of edges, where an undirected edge and a directed link both count once."""
         return self.n_links if self.directed else self.n_links // 2
 
     @cached_property
@@ -135,28 +135,28 @@ class Graph:
 
     @property
     def is_connected(self) -> bool:
-        """Whether news from any node can reach any other; directed graphs must be strongly connected."""
+        """Whether information from any node can reach any other; for directed graphs, strong connectivity."""
         if not self.directed or isinstance(self.structure, Circulant):
             return self.n_components == 1
         return int(csgraph.connected_components(self.to_scipy(), directed=True, connection="strong")[0]) == 1
 
     def name_of(self, node: int) -> str:
-        """Return what the user calls a node: its label, or else its number."""
+        """Return the user's name of a node: its label, or else its number."""
         return self.labels[node] if self.labels is not None else str(node)
 
     def to_scipy(self) -> sp.csr_array:
-        """Return the adjacency as a scipy CSR array (n, n) of float64 ones: row i holds the nodes that i hears."""
+        """Return the adjacency matrix as a scipy CSR array (n, n) of float64: row i has ones at the nodes that i hears."""
         ones = np.ones(self.indices.size)
         return sp.csr_array((ones, self.indices, self.indptr), shape=(self.n_nodes, self.n_nodes))
 
     def edges(self) -> np.ndarray:
-        """Return (m, 2) int: the edges, lower node first if undirected; (receiver, source) if directed."""
+        """Return the edges, (m, 2) int: the lower node first if undirected, (receiver, source) if directed."""
         receivers = np.repeat(np.arange(self.n_nodes), np.diff(self.indptr))
         pairs = np.stack([receivers, self.indices], axis=1)
         return pairs if self.directed else pairs[pairs[:, 0] < pairs[:, 1]]
 
     def describe(self) -> dict[str, Any]:
-        """Return what a report says of the graph: name, nodes, edges, degrees, components."""
+        """Return the graph's entries of a report: name, nodes, edges, degrees and components."""
         return {
             "name": self.name,
             "nodes": self.n_nodes,
@@ -169,13 +169,13 @@ class Graph:
         }
 
 
-def turned(graph: Graph) -> Graph:
-    """Return the graph with every link turned around: who heard, is heard. An undirected graph is its own."""
+def transposed(graph: Graph) -> Graph:
+    """Return the graph with every link reversed; an undirected graph is returned as it is."""
     if not graph.directed:
         return graph
     if isinstance(graph.structure, Circulant):
-        back = Circulant(tuple(-offset for offset in graph.structure.offsets))
-        return Graph(graph.n_nodes, graph.name, back, directed=True)
+        opposite = Circulant(tuple(-offset for offset in graph.structure.offsets))
+        return Graph(graph.n_nodes, graph.name, opposite, directed=True)
     receivers = np.repeat(np.arange(graph.n_nodes), graph.degrees)
     lists = csr_lists(graph.n_nodes, graph.indices, receivers)
     return Graph(graph.n_nodes, graph.name, directed=True, lists=lists, order=graph.order)
@@ -197,17 +197,17 @@ def from_links(
     name: str,
     directed: bool = False,
 ) -> Graph:
-    """Return the graph of the links ``first[e]`` hears ``second[e]`` (and the reverse, unless directed).
+    """Return the graph in which ``first[e]`` hears ``second[e]`` (and the reverse, unless directed).
 
     Args:
         n_nodes: number of nodes.
         first: (m,) int, receivers.
         second: (m,) int, sources.
-        name: what reports call the graph.
-        directed: keep the direction; otherwise each link is put in both rows. Duplicates count once.
+        name: name of the graph in reports.
+        directed: whether links keep their direction; otherwise each is entered in both rows. Duplicates count once.
 
     Raises:
-        GraphError: a node number outside 0..n-1, or a link of a node to itself.
+        GraphError: a node number is outside 0..n-1, or a node has a link to itself.
     """
     first, second = np.asarray(first), np.asarray(second)
     for ends in (first, second):
@@ -227,11 +227,11 @@ def from_links(
 
 
 def from_pattern(matrix: sp.csr_array, name: str) -> Graph:
-    """Return the graph in which node i hears node j where ``matrix[i, j]`` is not zero; the diagonal does not count.
+    """Return the graph in which node i hears node j if ``matrix[i, j]`` is nonzero; the diagonal is ignored.
 
     Args:
-        matrix: (n, n) any numbers; an asymmetric pattern makes a directed graph.
-        name: what reports call the graph.
+        matrix: (n, n) of any numbers; an asymmetric pattern gives a directed graph.
+        name: name of the graph in reports.
     """
     n_nodes = matrix.indptr.size - 1
     rows, columns = matrix.nonzero()

@@ -14,8 +14,8 @@ Multiply = Callable[[np.ndarray], np.ndarray]
 """The product of a symmetric matrix with a vector (n,)."""
 
 LANCZOS_VECTORS = 40
-LOOKS = 40
-"""Steps of a plain Lanczos iteration between two looks at its eigenvalues."""
+CHECK_INTERVAL = 40
+"""Steps of a plain Lanczos iteration between two tests for convergence."""
 
 
 def largest_eigenvalue(multiply: Multiply, n: int, *, restarts: int = 100, tolerance: float = 1e-12) -> float:
@@ -24,18 +24,18 @@ def largest_eigenvalue(multiply: Multiply, n: int, *, restarts: int = 100, toler
     Args:
         multiply: the matrix, as its product with a vector.
         n: number of rows, more than ``LANCZOS_VECTORS``.
-        restarts: each takes some 20 products.
-        tolerance: residual of the eigenvector relative to the eigenvalue, whose own error is no larger.
+        restarts: largest number of restarts, of some 20 products each.
+        tolerance: residual of the eigenvector relative to the eigenvalue, which bounds the error of the latter.
 
     Raises:
-        GraphError: no convergence.
+        GraphError: the iteration does not converge.
     """
     try:
-        found = eigsh(
+        largest = eigsh(
             _Product(multiply, n),
             k=1,
             which="LA",
-            v0=np.random.default_rng(0).standard_normal(n),  # ARPACK's own start would differ from call to call
+            v0=np.random.default_rng(0).standard_normal(n),  # ARPACK's own start would vary from call to call
             ncv=LANCZOS_VECTORS,
             maxiter=restarts,
             tol=tolerance,  # pyright: ignore[reportArgumentType] - inferred from the default 0, but a float
@@ -43,66 +43,67 @@ def largest_eigenvalue(multiply: Multiply, n: int, *, restarts: int = 100, toler
         )
     except ArpackNoConvergence as error:
         raise no_convergence(n) from error
-    return float(found[0])
+    return float(largest[0])
 
 
 def lanczos(multiply: Multiply, start: np.ndarray) -> Iterator[tuple[float, float]]:
-    """Yield the tridiagonal matrix of Lanczos (1950) on the complement of the constant vector, an entry a step.
+    """Yield the tridiagonal matrix of Lanczos (1950) on the complement of the constant vector, one row per step.
 
-    Three vectors and no reorthogonalisation: eigenvalues are found again and again, but none is false, and the spectral
-    measure of the start stays right (Greenbaum 1989, "Behavior of slightly perturbed Lanczos and conjugate-gradient
-    recurrences"). On millions of rows, keeping more vectors orthogonal costs many times the products.
+    Only three vectors are kept, without reorthogonalisation: eigenvalues appear repeatedly, but none is spurious, and the
+    spectral measure of the start stays right (Greenbaum 1989, "Behavior of slightly perturbed Lanczos and
+    conjugate-gradient recurrences"). With millions of rows, keeping more vectors orthogonal would cost many times the
+    products.
 
     Args:
-        multiply: the matrix, which maps the constant vector to a multiple of itself, as its product with a vector.
+        multiply: the matrix, as its product with a vector; the constant vector must be an eigenvector.
         start: (n,) float64 of length 1 and mean 0.
 
     Yields:
-        (α_k, β_k): diagonal and next off-diagonal element; it ends where the start's invariant subspace is whole.
+        (α_k, β_k): diagonal and next off-diagonal element; stops once the invariant subspace of the start is exhausted.
     """
-    before, here, last = np.zeros_like(start), start.copy(), 0.0
+    previous, vector, beta = np.zeros_like(start), start.copy(), 0.0
     while True:
-        image = multiply(here)
-        daxpy(before, image, a=-last)
-        along = float(image @ here)
-        daxpy(here, image, a=-along)
-        image -= image.mean()  # rounding would let the constant vector back in
-        last = float(np.sqrt(image @ image))
-        yield along, last
-        if last < 1e-12:
+        image = multiply(vector)
+        daxpy(previous, image, a=-beta)
+        alpha = float(image @ vector)
+        daxpy(vector, image, a=-alpha)
+        image -= image.mean()  # rounding reintroduces the constant vector
+        beta = float(np.sqrt(image @ image))
+        yield alpha, beta
+        if beta < 1e-12:
             return
-        image *= 1 / last
-        before, here = here, image
+        image *= 1 / beta
+        previous, vector = vector, image
 
 
-def both_ends(
+def extreme_eigenvalues(
     multiply: Multiply, n: int, *, smallest: float | None = None, steps: int = 2000, tolerance: float = 1e-5
 ) -> tuple[float, float]:
     """Return the smallest and the largest eigenvalue on the complement of the constant vector, by plain Lanczos.
 
-    A Ritz pair with residual r, whose eigenvalue lies δ from the next, has an error below min(r, r²/δ).
+    The error of a Ritz value with residual r, at distance δ from the next, is below min(r, r²/δ).
 
     Args:
-        multiply: a symmetric matrix that maps the constant vector to a multiple of itself.
+        multiply: a symmetric matrix, as its product with a vector; the constant vector must be an eigenvector.
         n: number of rows.
-        smallest: the smallest eigenvalue, if it is known: the other is found alone then.
-        steps: products at most.
-        tolerance: bound of the error of each eigenvalue relative to itself, so that neither may be 0; the error is
-            mostly far below.
+        smallest: the smallest eigenvalue, if it is known; only the largest is then computed.
+        steps: largest number of products.
+        tolerance: bound on the relative error of each eigenvalue, so that neither may be 0; mostly the error is far
+            smaller.
 
     Raises:
-        GraphError: no convergence.
+        GraphError: the iteration does not converge.
     """
     start = np.random.default_rng(0).standard_normal(n)
     start -= start.mean()
     diagonal: list[float] = []
-    beside: list[float] = []
-    for along, next_to in lanczos(multiply, start / np.linalg.norm(start)):
-        diagonal.append(along)
-        beside.append(next_to)
-        if next_to >= 1e-12 and len(diagonal) % LOOKS and len(diagonal) < steps:
+    off_diagonal: list[float] = []
+    for alpha, beta in lanczos(multiply, start / np.linalg.norm(start)):
+        diagonal.append(alpha)
+        off_diagonal.append(beta)
+        if beta >= 1e-12 and len(diagonal) % CHECK_INTERVAL and len(diagonal) < steps:
             continue
-        ends = [_ritz(diagonal, beside, place) for place in (0, len(diagonal) - 1)]
+        ends = [_ritz(diagonal, off_diagonal, place) for place in (0, len(diagonal) - 1)]
         if smallest is not None:
             ends[0] = smallest, 0.0
         if all(error <= tolerance * abs(value) for value, error in ends):
@@ -112,16 +113,16 @@ def both_ends(
     raise no_convergence(n)
 
 
-def _ritz(diagonal: list[float], beside: list[float], place: int) -> tuple[float, float]:
-    """Return the lowest (place 0) or highest eigenvalue of a tridiagonal matrix, and what it can be wrong by."""
+def _ritz(diagonal: list[float], off_diagonal: list[float], place: int) -> tuple[float, float]:
+    """Return the lowest (place 0) or highest eigenvalue of a tridiagonal matrix, and a bound on its error."""
     if len(diagonal) == 1:
-        return diagonal[0], beside[0]
+        return diagonal[0], off_diagonal[0]
     first = max(0, min(place, len(diagonal) - 2))
-    values, vectors = eigh_tridiagonal(diagonal, beside[:-1], select="i", select_range=(first, first + 1))
-    mine = int(place > 0)
-    residual = beside[-1] * abs(float(vectors[-1, mine]))
+    values, vectors = eigh_tridiagonal(diagonal, off_diagonal[:-1], select="i", select_range=(first, first + 1))
+    wanted = int(place > 0)
+    residual = off_diagonal[-1] * abs(float(vectors[-1, wanted]))
     distance = float(values[1] - values[0])
-    return float(values[mine]), min(residual, residual**2 / distance if distance > 0 else residual)
+    return float(values[wanted]), min(residual, residual**2 / distance if distance > 0 else residual)
 
 
 def conjugate_gradients(
@@ -131,10 +132,10 @@ def conjugate_gradients(
 
     Args:
         multiply: M, symmetric and positive semidefinite, as its product with a vector.
-        diagonal: (n,) float64, that of M.
+        diagonal: (n,) float64, the diagonal of M.
         target: (n,) float64, in the range of M.
         tolerance: norm of the residual relative to that of ``target``.
-        steps: products at most.
+        steps: largest number of products.
     """
     v, residual = np.zeros_like(target), target
     direction = preconditioned = residual / diagonal
@@ -154,15 +155,15 @@ def conjugate_gradients(
 
 
 def compact(matrix: sp.csr_array) -> sp.csr_array:
-    """Return the matrix with indices of 32 bits where they do: products read a third less."""
+    """Return the matrix with 32-bit indices if they suffice: products then read a third less memory."""
     if matrix.nnz >= 2**31:
         return matrix
-    parts = (matrix.data, matrix.indices.astype(np.int32, copy=False), matrix.indptr.astype(np.int32, copy=False))
-    return sp.csr_array(parts, shape=matrix.shape)
+    csr = (matrix.data, matrix.indices.astype(np.int32, copy=False), matrix.indptr.astype(np.int32, copy=False))
+    return sp.csr_array(csr, shape=matrix.shape)
 
 
 def no_convergence(n: int) -> GraphError:
-    """Return the error that says so of a matrix of ``n`` rows."""
+    """Return the error that reports an eigenvalue iteration on ``n`` rows as not converged."""
     return GraphError(
         f"the extreme eigenvalues of a matrix of {n:,} rows did not converge: they lie too close to others",
         hint="metropolis_hastings weights need no eigenvalues; rho needs fewer nodes or a structured graph",
@@ -170,7 +171,7 @@ def no_convergence(n: int) -> GraphError:
 
 
 class _Product(LinearOperator):
-    """A matrix that is known by its product with a vector alone."""
+    """A matrix given only by its product with a vector."""
 
     def __init__(self, multiply: Multiply, n: int) -> None:
         super().__init__(np.float64, (n, n))

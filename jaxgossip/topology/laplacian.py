@@ -1,6 +1,6 @@
-"""Eigenvalues of graph Laplacians L = D − A: in closed form where the structure has one, numerically elsewhere.
+"""Eigenvalues of graph Laplacians L = D − A: in closed form for structures that have one, otherwise numerically.
 
-Whenever all links have one weight α, W = I − αL, so these closed forms are those of all such W.
+If all links have the same weight α, then W = I − αL, so these closed forms also give the spectrum of W.
 """
 
 from functools import reduce
@@ -14,35 +14,35 @@ from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, Star
 from jaxgossip.topology.krylov import (
     Multiply,
-    both_ends,
     compact,
     conjugate_gradients,
+    extreme_eigenvalues,
     largest_eigenvalue,
     no_convergence,
 )
 
 DENSE_NODES = 500
-"""Matrices up to this size are solved dense."""
+"""Matrices up to this size are handled as dense ones."""
 FACTOR_NODES = 200_000
-"""Matrices up to this size may be factorised where Lanczos does not converge."""
+"""Matrices up to this size may be factorised if Lanczos does not converge."""
 INNER_STEPS = 300
-"""Conjugate gradients to solve a system with, before a factorisation is preferred."""
+"""Steps of conjugate gradients to try on a system before it is factorised instead."""
 
 
 def closed_form(graph: Graph) -> np.ndarray | None:
-    """Return all eigenvalues of L = D − A in closed form, or None where the structure has none.
+    """Return all eigenvalues of L = D − A in closed form, or None if there is none.
 
     Circulant: μ_k = Σ_o (1 − e^{2πi k o/n}). Torus: Σ_a (2 − 2 cos(2π k_a/n_a)). Path and grid:
     Σ_a (2 − 2 cos(π k_a/n_a)). Hypercube: 2 · popcount. Star: 0, 1 (n − 2 times), n. Complete: 0, n.
 
     Returns:
-        (n,) float64 ascending; for directed circulants complex128 in the order of k. μ_0 = 0 comes first.
+        (n,) float64 in ascending order; for directed circulants complex128 in the order of k. μ_0 = 0 comes first.
     """
     n, structure = graph.n_nodes, graph.structure
     match structure:
         case Circulant(offsets):
             frequency = np.arange(n)
-            # 1 − cos is 2 sin², and k·o is reduced mod n first: small eigenvalues keep all their digits.
+            # 1 − cos is computed as 2 sin², and k·o reduced mod n first, so that small eigenvalues keep all their digits.
             angles = [np.pi * (frequency * (offset % n) % n) / n for offset in offsets]
             real = sum((2 * np.sin(angle) ** 2 for angle in angles), np.zeros(n))
             if graph.directed:
@@ -62,7 +62,7 @@ def closed_form(graph: Graph) -> np.ndarray | None:
 
 
 def closed_extremes(graph: Graph) -> tuple[float, float] | None:
-    """Return (μ₂, μ_n) in closed form, or None where there is none or they are complex; n >= 2."""
+    """Return (μ₂, μ_n) in closed form, or None if there is none or they are complex; n >= 2."""
     n, structure = graph.n_nodes, graph.structure
     match structure:
         case Circulant((1, -1)):
@@ -86,13 +86,13 @@ def closed_extremes(graph: Graph) -> tuple[float, float] | None:
 
 
 def laplacian_extremes(graph: Graph) -> tuple[float, float]:
-    """Return (μ₂, μ_n), the smallest and the largest eigenvalue of L = D − A beside the 0 of the constant vector.
+    """Return (μ₂, μ_n), the smallest and the largest eigenvalue of L = D − A apart from the 0 of the constant vector.
 
     Args:
         graph: undirected, at least 2 nodes.
 
     Raises:
-        GraphError: a directed graph, a single node, or no convergence.
+        GraphError: the graph is directed or has a single node, or the eigenvalues do not converge.
     """
     if graph.directed or graph.n_nodes < 2:
         what = "directed" if graph.directed else "a single node"
@@ -106,14 +106,14 @@ def laplacian_extremes(graph: Graph) -> tuple[float, float]:
 def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
     """Return the smallest and the largest eigenvalue on the complement of the constant vector, which maps to 0.
 
-    Dense up to ``DENSE_NODES``; beyond, Lanczos with the constant vector shifted out of the way, and for small
-    eigenvalues that lie close together Lanczos of the inverse. Beyond ``FACTOR_NODES``, plain Lanczos for both ends.
+    Computed densely up to ``DENSE_NODES``; then by Lanczos with the constant vector shifted out of the way, and by
+    Lanczos on the inverse where small eigenvalues are clustered; beyond ``FACTOR_NODES`` by plain Lanczos.
 
     Args:
-        matrix: (n, n) symmetric, rows sum to 0, n >= 2.
+        matrix: (n, n) symmetric, with rows that sum to 0, n >= 2.
 
     Raises:
-        GraphError: no convergence.
+        GraphError: the eigenvalues do not converge.
     """
     n = matrix.indptr.size - 1
     bound = float(abs(matrix).sum(axis=1).max())
@@ -123,7 +123,7 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
     off_diagonal = matrix.indices != np.repeat(np.arange(n), np.diff(matrix.indptr))
     positive_semidefinite = bool((matrix.data[off_diagonal] <= 0).all())
     if n > FACTOR_NODES:
-        return _ends_of_many(matrix, n, separable=positive_semidefinite)
+        return _lanczos_extremes(matrix, n, separable=positive_semidefinite)
     above = bound * (1 + 1e-9)  # no eigenvalue is that large
     try:
         largest = largest_eigenvalue(lambda x: matrix @ x - bound * x.mean(), n)
@@ -135,7 +135,7 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
     try:
         smallest = bound - largest_eigenvalue(lambda x: bound * (x - 2 * x.mean()) - matrix @ x, n, restarts=30)
     except GraphError:
-        # Only a Laplacian of positive weights has no eigenvalue below the constant vector's.
+        # Only a Laplacian of positive weights is sure to have no eigenvalue below that of the constant vector.
         offset = 0.0 if positive_semidefinite else above
         shifted = matrix if positive_semidefinite else sp.csr_array(above * sp.eye_array(n) + matrix)
         inverse = _inverse(shifted, singular=positive_semidefinite)
@@ -143,18 +143,18 @@ def symmetric_extremes(matrix: sp.csr_array) -> tuple[float, float]:
     return smallest, largest
 
 
-def _ends_of_many(matrix: sp.csr_array, n: int, *, separable: bool) -> tuple[float, float]:
-    """Return both extremes where nothing can be factorised; of a disconnected Laplacian the smallest is 0."""
+def _lanczos_extremes(matrix: sp.csr_array, n: int, *, separable: bool) -> tuple[float, float]:
+    """Return both extremes of a matrix too large to factorise; for a disconnected Laplacian the smallest is 0."""
     small = compact(matrix)
-    parts = separable and connected_components(matrix, directed=False, return_labels=False) > 1
-    return both_ends(lambda x: small @ x, n, smallest=0.0 if parts else None)
+    disconnected = separable and connected_components(matrix, directed=False, return_labels=False) > 1
+    return extreme_eigenvalues(lambda x: small @ x, n, smallest=0.0 if disconnected else None)
 
 
 def _inverse(matrix: sp.csr_array, *, singular: bool) -> Multiply:
-    """Return b -> x with matrix @ x = b; for a singular Laplacian of a connected graph b − mean(b), and mean(x) = 0.
+    """Return b -> x with matrix @ x = b; if ``singular``, a connected graph's Laplacian, of b − mean(b) and mean(x) = 0.
 
-    Where few conjugate gradients solve such a system (hubs, but short ways: a power law), they do; a factorisation
-    would fill up. Where many are needed the graph is like a path or a map, and factorises well.
+    Conjugate gradients are used if few steps suffice: such graphs have hubs and short paths, as with power-law degrees,
+    and their factors would fill in. If many steps are needed, the graph resembles a path or a map, and factorises well.
     """
     n = matrix.indptr.size - 1
     diagonal = matrix.diagonal()
@@ -177,7 +177,7 @@ def _inverse(matrix: sp.csr_array, *, singular: bool) -> Multiply:
             raise
     else:
         return iterate
-    # One node is grounded: what remains is positive definite.
+    # Grounding one node of a singular Laplacian leaves a positive definite matrix.
     first = int(singular)
     kept = sp.csc_array(matrix[first:, first:])
     factors = splu(kept, permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True})

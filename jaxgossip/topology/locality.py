@@ -1,7 +1,7 @@
-"""In which order the nodes' rows stand in memory: near nodes near each other, so that a neighbour is often in cache.
+"""Orders of the nodes' rows in memory that put neighbours near each other, so that they are often in cache.
 
-A graph keeps the user's numbers throughout; its ``order`` only says which row each node's model has. Mixing on a million
-nodes whose neighbours are near in memory takes a third of the time of one whose neighbours are anywhere.
+The user's node numbers stay; the ``order`` of a graph only assigns rows to the nodes' models. On a million nodes, mixing
+takes a third of the time if neighbours are near in memory.
 """
 
 from dataclasses import replace
@@ -14,24 +14,24 @@ from jaxgossip.topology.graph import Graph
 from jaxgossip.topology.order import Order
 
 WINDOW = 4096
-"""Rows that a cache holds, roughly (a mebibyte of 64 float32): a link between rows nearer than this is near."""
+"""Distance in rows below which a link counts as near: roughly what a cache holds (a mebibyte, at 64 float32 per row)."""
 WORTHWHILE = 0.2
-"""An order is kept if it makes at least this share of all links near that were far."""
+"""An order is kept if it increases the share of near links by at least this."""
 MAX_PRODUCT = 2e9
-"""Steps of a sparse product that are worth while: some ten seconds."""
+"""Largest number of operations worth spending on a sparse product: some ten seconds."""
 BLOCK = 2**17
-"""Rows of a sparse product at a time, to bound its memory."""
+"""Rows of a sparse product computed at a time, to bound its memory."""
 
 
 def localised(graph: Graph) -> Graph:
-    """Return the graph with an order of its rows that puts neighbours near each other, or as it is if none helps.
+    """Return the graph with an order of its rows that puts neighbours near each other, or unchanged if none helps.
 
-    Nodes with positions are strung along a space-filling curve; others by reverse Cuthill and McKee (1969), without the
-    links that close no triangle, if most do: these are the short cuts of a small world, along which a breadth-first
-    search would run away. Graphs with a structure need no order: their neighbours are found without an index.
+    Nodes with positions are ordered along a space-filling curve, others by reverse Cuthill–McKee (1969). The latter
+    ignores links that close no triangle, if most links do close one: they are the shortcuts of a small world, which would
+    lead a breadth-first search astray. Graphs with a structure need no order, for their neighbours need no index.
 
     Args:
-        graph: any.
+        graph: any graph.
     """
     if graph.structure is not None or graph.n_nodes <= WINDOW or graph.n_links == 0:
         return graph
@@ -41,7 +41,7 @@ def localised(graph: Graph) -> Graph:
 
 
 def share_near(graph: Graph, order: Order | None = None) -> float:
-    """Return the share of links between rows nearer than WINDOW, in ``order`` or, without one, by node numbers."""
+    """Return the share of links between rows less than WINDOW apart, in ``order`` or, without one, by node number."""
     rows = np.arange(graph.n_nodes, dtype=np.int32) if order is None else order.rows
     distance = np.repeat(rows, graph.degrees)
     distance -= rows[graph.indices]
@@ -49,7 +49,7 @@ def share_near(graph: Graph, order: Order | None = None) -> float:
 
 
 def _curve(positions: np.ndarray) -> np.ndarray:
-    """Return (n,) int32: the nodes in the order of a Z-curve through their positions (n, D), 16 bits an axis."""
+    """Return (n,) int32: the nodes in the order of a Z-curve through their positions (n, D), at 16 bits per axis."""
     low, high = positions.min(0), positions.max(0)
     cells = ((positions - low) / np.where(high > low, high - low, 1) * (2**16 - 1)).astype(np.uint64)
     dimension = cells.shape[1]
@@ -70,17 +70,17 @@ def _cuthill_mckee(graph: Graph) -> np.ndarray:
 
 
 def _triangular(links: sp.csr_array) -> sp.csr_array | None:
-    """Return the links whose ends have a common neighbour, if they are most of them; else None.
+    """Return the links whose ends have a common neighbour if they are the majority, else None.
 
-    A sample of the rows decides first: products of sparse matrices cost the square of the degree. Where that is too much,
-    in graphs so dense that an order would hardly help, the answer is None as well.
+    A sample of the rows decides that first, for a sparse product costs the square of the degree. If even that is too much,
+    in graphs so dense that an order would hardly help, the result is None as well.
     """
     n, degrees = links.indptr.size - 1, np.diff(links.indptr).astype(np.float64)
     if np.square(degrees).sum() > MAX_PRODUCT:
         return None
     sample = np.random.default_rng(0).integers(n, size=min(n, 1000))
-    some = links[sample]
-    if (some @ links).multiply(some).count_nonzero() < some.nnz / 2:
+    sampled = links[sample]
+    if (sampled @ links).multiply(sampled).count_nonzero() < sampled.nnz / 2:
         return None
     blocks = []
     for start in range(0, n, BLOCK):

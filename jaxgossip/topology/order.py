@@ -1,4 +1,4 @@
-"""In which rows of memory the nodes' models stand."""
+"""The assignment of nodes to rows of memory."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ class Order:
     """A permutation between nodes and rows.
 
     Attributes:
-        nodes: (n,) int32, the number of the node in each row.
+        nodes: (n,) int32, the node of each row.
     """
 
     nodes: np.ndarray
@@ -41,5 +41,5 @@ class Order:
 
     @cached_property
     def numbering(self) -> str:
-        """A digest: two orders are the same exactly when their numberings are."""
+        """Digest of the permutation: two orders are equal if and only if their numberings are."""
         return hashlib.sha256(np.ascontiguousarray(self.nodes, np.int32).tobytes()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Patterns that stand for the neighbour lists of all nodes, so that a regular graph is a few numbers."""
+"""Regular patterns, a few numbers each, in place of the neighbour lists of all nodes."""
 
 import math
 from collections.abc import Iterator
@@ -10,11 +10,11 @@ import numpy as np
 from jaxgossip.core.errors import GraphError
 
 MAX_COMPLETE_EDGES = 2**28
-"""A complete graph lists its edges only up to here (a gibibyte of indices)."""
+"""Largest number of directed links that a complete graph lists (a gibibyte of indices)."""
 
 
 class Structure(Protocol):
-    """A pattern that stands for the lists of all nodes."""
+    """A pattern that determines the neighbour lists of all nodes."""
 
     def check(self, n_nodes: int, *, directed: bool) -> None:
         """Raise GraphError unless the pattern fits ``n_nodes`` nodes without a self-link or a double link.
@@ -24,14 +24,14 @@ class Structure(Protocol):
         ...
 
     def sources(self, n_nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (receivers, sources), both (m,) int, one pair of arrays a direction of the pattern.
+        """Yield (receivers, sources), both (m,) int, one pair of arrays per direction of the pattern.
 
-        Where the pattern is regular, every pair of arrays names each receiver once.
+        If the pattern is regular, every pair of arrays contains each receiver once.
         """
         ...
 
     def regular_degree(self, n_nodes: int) -> int | None:
-        """Return the degree all nodes share, or None."""
+        """Return the common degree of all nodes, or None."""
         ...
 
 
@@ -42,7 +42,7 @@ class Circulant:
     offsets: tuple[int, ...]
 
     def check(self, n_nodes: int, *, directed: bool) -> None:
-        """Raise GraphError if offsets name a node twice or the node itself, or lack their opposites."""
+        """Raise GraphError if offsets coincide or are 0 (mod n), or, unless directed, lack their opposites."""
         distances = {offset % n_nodes for offset in self.offsets}
         if 0 in distances or len(distances) < len(self.offsets):
             raise GraphError(
@@ -56,31 +56,31 @@ class Circulant:
             )
 
     def sources(self, n_nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (receivers, sources), one pair an offset."""
+        """Yield (receivers, sources), one pair per offset."""
         nodes = np.arange(n_nodes)
         for offset in self.offsets:
             yield nodes, (nodes + offset) % n_nodes
 
     def regular_degree(self, n_nodes: int) -> int | None:
-        """Return the number of different offsets."""
+        """Return the number of distinct offsets."""
         return len({offset % n_nodes for offset in self.offsets})
 
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes are the cells of a D-dimensional box in C order, and hear the next cells along each axis."""
+    """Nodes are the cells of a D-dimensional box in C order, and hear the adjacent cells along each axis."""
 
     shape: tuple[int, ...]
     periodic: bool
 
     def check(self, n_nodes: int, *, directed: bool) -> None:  # noqa: ARG002 - one protocol for all structures
-        """Raise GraphError if the box has another number of cells, or a periodic side is shorter than 3."""
+        """Raise GraphError if the number of cells is not n, or a periodic side is shorter than 3."""
         if math.prod(self.shape) != n_nodes or min(self.shape, default=0) < (3 if self.periodic else 1):
             kind = "periodic (every side at least 3)" if self.periodic else "open"
             raise GraphError(f"the shape {self.shape} is no {kind} box of {n_nodes} nodes")
 
     def sources(self, n_nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (receivers, sources), one pair a step along an axis."""
+        """Yield (receivers, sources), one pair per axis and direction."""
         nodes = np.arange(n_nodes).reshape(self.shape)
         for axis, length in enumerate(self.shape):
             for step in (1, -1):
@@ -94,7 +94,7 @@ class Lattice:
                         yield nodes[where].ravel(), heard[where].ravel()
 
     def regular_degree(self, n_nodes: int) -> int | None:  # noqa: ARG002 - one protocol for all structures
-        """Return 2 D on a torus; an open box has borders: None."""
+        """Return 2 D on a torus, and None for an open box, which has borders."""
         return 2 * len(self.shape) if self.periodic else None
 
 
@@ -112,7 +112,7 @@ class Hypercube:
             )
 
     def sources(self, n_nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (receivers, sources), one pair a bit."""
+        """Yield (receivers, sources), one pair per bit."""
         nodes = np.arange(n_nodes)
         for bit in range(self.dimension):
             yield nodes, nodes ^ (1 << bit)
@@ -127,10 +127,10 @@ class Complete:
     """Every node hears every other."""
 
     def check(self, n_nodes: int, *, directed: bool) -> None:
-        """Every number of nodes fits."""
+        """Accept any number of nodes."""
 
     def sources(self, n_nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (receivers, sources), one pair a distance around the circle."""
+        """Yield (receivers, sources), one pair per distance around the circle."""
         self.require_room(n_nodes)
         for offset in range(1, n_nodes):
             yield np.arange(n_nodes), (np.arange(n_nodes) + offset) % n_nodes
@@ -140,7 +140,7 @@ class Complete:
         return n_nodes - 1
 
     def table(self, n_nodes: int) -> np.ndarray:
-        """Return (n, n-1) int32: every row's neighbours, sorted."""
+        """Return (n, n-1) int32: the sorted neighbours of every node."""
         self.require_room(n_nodes)
         others = np.arange(n_nodes - 1, dtype=np.int32)
         return others + (others >= np.arange(n_nodes)[:, None])
@@ -166,7 +166,7 @@ class Star:
             raise GraphError(f"a star needs a hub and a leaf, not {n_nodes} node")
 
     def sources(self, n_nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (receivers, sources): what the hub hears, then what the leaves hear."""
+        """Yield (receivers, sources), first for the hub, then for the leaves."""
         hub, leaves = np.zeros(n_nodes - 1, np.int64), np.arange(1, n_nodes)
         yield hub, leaves
         yield leaves, hub

@@ -1,7 +1,7 @@
-"""Weight rules: with what weight each node takes in what it hears.
+"""Weight rules: the weights with which nodes average the models that they hear.
 
-A rule turns a graph into the mixing matrix W: W_ij > 0 only where i hears j (or i = j), and every row sums to one, so
-that agreement stays agreement. Where the columns sum to one as well, W keeps the mean of the models.
+A rule turns a graph into the mixing matrix W: W_ij > 0 only if i hears j (or i = j), and every row sums to one, so
+that consensus is preserved. If the columns sum to one as well, W preserves the mean of the models.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from jaxgossip.topology.balancing import balance, balance_symmetric
 from jaxgossip.topology.checks import square_matrix
 from jaxgossip.topology.graph import Circulant, Graph, from_pattern
 from jaxgossip.topology.laplacian import laplacian_extremes
-from jaxgossip.topology.room import check_links
+from jaxgossip.topology.memory_check import check_links
 
 TOLERANCE = 1e-9
 """Largest deviation of a sum of weights from one."""
@@ -25,20 +25,20 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class Weights:
-    """The mixing matrix W of a graph, checked: its rows sum to one.
+    """The mixing matrix W of a graph, whose rows are checked to sum to one.
 
-    Weights that all links share are one number, so that a regular structured graph needs no list; then W = I − edge·L.
-    Weights may be negative (the best constant leaves some nodes a negative self-weight).
+    A weight common to all links is stored as one number, so that a structured graph needs no list; then W = I − edge·L.
+    Weights may be negative (the best constant gives some nodes a negative self-weight).
 
     Attributes:
         graph: who hears whom.
-        edge: weight of each link: a float that all share, or (m,) float64 aligned with ``graph.indices``.
-        self_weight: weight of each node's own model: a float that all share, or (n,) float64.
-        rule: what reports call the weights.
-        doubly_stochastic: claims that the columns sum to one too, which is then checked.
+        edge: weight of each link: a float common to all, or (m,) float64 aligned with ``graph.indices``.
+        self_weight: weight of each node's own model: a float common to all, or (n,) float64.
+        rule: name of the weights in reports.
+        doubly_stochastic: whether the columns are claimed to sum to one too, which is then checked.
 
     Raises:
-        GraphError: a wrong shape, a row that does not sum to one, or a false claim.
+        GraphError: an array has the wrong shape, a row does not sum to one, or a claimed column sum is wrong.
     """
 
     graph: Graph
@@ -60,7 +60,7 @@ class Weights:
 
     @cached_property
     def is_symmetric(self) -> bool:
-        """Whether W = Wᵀ, up to rounding."""
+        """Whether W = Wᵀ up to rounding."""
         if np.ndim(self.edge) == 0 and not self.graph.directed:
             return True
         matrix = self.to_scipy()
@@ -69,7 +69,7 @@ class Weights:
 
     @cached_property
     def is_doubly_stochastic(self) -> bool:
-        """Whether the columns sum to one as the rows do, so that mixing keeps the mean of the models."""
+        """Whether the columns sum to one as the rows do, so that mixing preserves the mean of the models."""
         return bool(np.abs(self._sums(columns=True) - 1).max() <= TOLERANCE)
 
     def to_scipy(self) -> sp.csr_array:
@@ -83,7 +83,7 @@ class Weights:
         return sp.csr_array((data, graph.indices, graph.indptr), shape=(graph.n_nodes, graph.n_nodes))
 
     def _sums(self, *, columns: bool) -> np.ndarray:
-        """Return (n,) or, where all are equal, (1,) float64: the sums of the rows or columns."""
+        """Return the sums of the rows or columns: (n,) float64, or (1,) if all are equal."""
         graph = self.graph
         if np.ndim(self.edge):
             return self.self_weight + self._links().sum(axis=0 if columns else 1)
@@ -93,16 +93,16 @@ class Weights:
 
 
 def metropolis_hastings(graph: Graph) -> Weights:
-    """Return W_ij = 1/(1 + max(d_i, d_j)), the rest is a node's own: symmetric and doubly stochastic.
+    """Return W_ij = 1/(1 + max(d_i, d_j)), with the remainder on the diagonal: symmetric and doubly stochastic.
 
-    Needs only the neighbours' degrees (Xiao, Boyd and Kim 2007, "Distributed average consensus with least-mean-square
-    deviation").
+    Each node needs only its neighbours' degrees (Xiao, Boyd and Kim 2007, "Distributed average consensus with
+    least-mean-square deviation").
 
     Args:
-        graph: undirected, or directed with as many hearing as heard at every node.
+        graph: undirected, or directed with one in- and out-degree common to all nodes.
 
     Raises:
-        GraphError: a directed graph of unequal degrees.
+        GraphError: a directed graph has unequal degrees.
     """
     if graph.regular_degree is not None and _is_balanced(graph):
         return _with_own(graph, 1 / (1 + graph.regular_degree), "metropolis_hastings", doubly_stochastic=True)
@@ -117,10 +117,10 @@ def max_degree(graph: Graph) -> Weights:
     """Return W = I − L/(d_max + 1): one weight for all links, symmetric and doubly stochastic.
 
     Args:
-        graph: undirected, or directed with as many hearing as heard at every node.
+        graph: undirected, or directed with equal in- and out-degree at every node.
 
     Raises:
-        GraphError: a directed graph without that balance.
+        GraphError: the in- and out-degree of some node differ.
     """
     if not _is_balanced(graph):
         raise _needs_undirected("max_degree", graph, "as many hearing as heard at every node")
@@ -129,7 +129,7 @@ def max_degree(graph: Graph) -> Weights:
 
 
 def best_constant(graph: Graph) -> Weights:
-    """Return W = I − αL with α = 2/(μ₂ + μ_n), which contracts fastest among all constants.
+    """Return W = I − αL with α = 2/(μ₂ + μ_n), which contracts fastest among all constant α.
 
     ρ = (μ_n − μ₂)/(μ_n + μ₂) with the Laplacian's eigenvalues μ (Xiao and Boyd 2004, "Fast linear iterations for
     distributed averaging"). Self-weights can be negative.
@@ -138,7 +138,7 @@ def best_constant(graph: Graph) -> Weights:
         graph: undirected and connected.
 
     Raises:
-        GraphError: a directed or disconnected graph, or eigenvalues that do not converge.
+        GraphError: the graph is directed or disconnected, or the eigenvalues do not converge.
     """
     if graph.directed:
         raise _needs_undirected("best_constant", graph)
@@ -155,7 +155,7 @@ def uniform(graph: Graph) -> Weights:
     """Return W_ij = 1/(1 + d_i): a node averages itself and all it hears. Doubly stochastic on regular graphs only.
 
     Args:
-        graph: any.
+        graph: any graph.
     """
     if graph.regular_degree is not None:
         return _with_own(graph, 1 / (1 + graph.regular_degree), "uniform")
@@ -167,10 +167,10 @@ def sinkhorn(graph: Graph) -> Weights:
     """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967); symmetric for undirected graphs.
 
     Args:
-        graph: undirected, or directed with a way back for every link.
+        graph: undirected, or directed with every component strongly connected.
 
     Raises:
-        GraphError: a link without a way back (no scaling exists), or no convergence.
+        GraphError: no path leads back along some link, so that no scaling exists, or the scaling does not converge.
     """
     if graph.regular_degree is not None and _is_balanced(graph):
         return _with_own(graph, 1 / (1 + graph.regular_degree), "sinkhorn", doubly_stochastic=True)
@@ -193,22 +193,22 @@ def sinkhorn(graph: Graph) -> Weights:
 
 
 def equal_links(graph: Graph) -> Weights:
-    """Return W_ij = 1/(1 + d_max) on every link, on any graph: a table of links, all of one weight.
+    """Return W_ij = 1/(1 + d_max) on every link of any graph.
 
-    On directed graphs it is row-stochastic; :func:`max_degree` is the same rule with the claim to keep the mean.
+    On directed graphs it is row-stochastic only; :func:`max_degree` is the same rule with the claim to preserve the mean.
 
     Args:
-        graph: any.
+        graph: any graph.
     """
     largest = graph.regular_degree if graph.regular_degree is not None else int(graph.degrees.max())
     return _with_own(graph, 1 / (1 + largest), "equal_links")
 
 
 def lazy(weights: Weights) -> Weights:
-    """Return (I + W)/2: its eigenvalues are (1 + λ)/2, none negative where W is symmetric.
+    """Return (I + W)/2: its eigenvalues are (1 + λ)/2, which are non-negative if W is symmetric.
 
     Args:
-        weights: any.
+        weights: any weights.
     """
     return Weights(
         weights.graph,
@@ -223,29 +223,29 @@ def circulant(rule: str, share: np.ndarray, *, directed: bool) -> Weights:
     """Return the circulant W, doubly stochastic: node i hears i + a (mod n) with weight ``share[a]``.
 
     Args:
-        rule: what reports call graph and weights.
-        share: (n,) float64, sums to one; entry 0 is a node's own weight, and an entry of 0 is no link.
+        rule: name of the graph and the weights in reports.
+        share: (n,) float64 that sums to one; entry 0 is the self-weight, and zero entries are no links.
         directed: whether the graph counts as directed; if not, ``share`` must be symmetric.
     """
     offsets = np.flatnonzero(share[1:]) + 1
     links = share[offsets]
-    # On three nodes, say, both offsets with equal weights make a symmetric pattern: still a directed graph by name.
+    # The pattern of a directed graph may be symmetric by chance, as with both offsets on three nodes.
     graph = Graph(share.size, rule, Circulant(tuple(offsets.tolist())), directed=directed)
     if not offsets.size or not np.ptp(links):
         return Weights(graph, float(links.max(initial=0.0)), float(share[0]), rule, doubly_stochastic=True)
     check_links(rule, share.size, share.size * offsets.size, "fewer nodes, or fewer offsets")
-    away = graph.indices - np.repeat(np.arange(graph.n_nodes), graph.degrees)
-    return Weights(graph, share[away], float(share[0]), rule, doubly_stochastic=True)
+    offset = graph.indices - np.repeat(np.arange(graph.n_nodes), graph.degrees)
+    return Weights(graph, share[offset], float(share[0]), rule, doubly_stochastic=True)
 
 
 def from_matrix(matrix: Any) -> Weights:
-    """Return a user's own W as weights; its graph is the pattern off the diagonal.
+    """Return a user's own W as weights; the graph is its off-diagonal pattern.
 
     Args:
-        matrix: (n, n) numbers, a dense array or any scipy sparse one; ``matrix[i, j]`` is with what weight i takes j.
+        matrix: (n, n) numbers, a dense or scipy sparse array; ``matrix[i, j]`` is the weight that i gives to j.
 
     Raises:
-        GraphError: it is not square, holds something else than finite numbers, or a row does not sum to one.
+        GraphError: the matrix is not square or holds anything but finite numbers, or a row does not sum to one.
     """
     square = square_matrix("from_matrix", matrix)
     graph = from_pattern(square, "matrix")
@@ -255,7 +255,7 @@ def from_matrix(matrix: Any) -> Weights:
 
 
 def _with_own(graph: Graph, edge: float | np.ndarray, rule: str, *, doubly_stochastic: bool = False) -> Weights:
-    """Return the weights whose self-weight is what the links leave; links of one weight become one number."""
+    """Return the weights with self-weights that make the rows sum to one; equal weights of all links become one number."""
     if isinstance(edge, np.ndarray):
         if edge.size and (edge == edge[0]).all():
             edge = float(edge[0])
@@ -268,7 +268,7 @@ def _with_own(graph: Graph, edge: float | np.ndarray, rule: str, *, doubly_stoch
 
 
 def _is_balanced(graph: Graph) -> bool:
-    """Return whether every node hears as many as hear it."""
+    """Return whether the in- and out-degree of every node are equal."""
     if not graph.directed or isinstance(graph.structure, Circulant):
         return True
     return bool((graph.degrees == graph.out_degrees).all())

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgossip.core.pytree import Aside, Pytree, Record, partition
+from jaxgossip.core.pytree import HostOnly, Pytree, Record, partition
 
 
 class Point(Pytree):
@@ -67,7 +67,7 @@ ONE = partial(max, 1)
         (Scaled(1.0), Scaled(2.0), False),
         (Scaled(jnp.ones(2)), Scaled(jnp.zeros(2)), True),
         (Scaled(jnp.ones(2)), Scaled(1.0), False),
-        (Aside("a"), Aside("b"), True),
+        (HostOnly("a"), HostOnly("b"), True),
         (bytearray(b"a"), bytearray(b"a"), False),
     ],
 )

@@ -16,7 +16,7 @@ from jaxgossip.experiment.planning import plan as plans
 from jaxgossip.experiment.planning.plan import check_fits, check_outline, memory_plan, plan
 from jaxgossip.experiment.runs.run import run
 from jaxgossip.simulation.program import Program
-from jaxgossip.topology import room
+from jaxgossip.topology import memory_check
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -118,7 +118,7 @@ def test_a_dense_graph_is_refused_by_its_links_unless_forced(tmp_path: Path, mon
             InputError, match=r"topology: erdos_renyi: 80,000 nodes with about 3,839,952,000 directed links"
         ):
             refused()
-    monkeypatch.setattr(room, "available_bytes", lambda: 50_000)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 50_000)
     small = load(CONFIGS / "ring_sgd.toml", [*dense, "topology.nodes=30"])
     with pytest.raises(InputError) as told:
         run(small, out=tmp_path / "run")

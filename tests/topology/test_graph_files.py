@@ -13,7 +13,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from jaxgossip.core.errors import GraphError, JaxGossipWarning
-from jaxgossip.topology import edge_list, room
+from jaxgossip.topology import edge_list, memory_check
 
 KARATE = nx.karate_club_graph()
 NAMED = nx.relabel_nodes(nx.davis_southern_women_graph(), str)
@@ -335,7 +335,7 @@ def test_what_is_cut_or_wrong_is_told_with_the_file(read, name, text, message):
 
 
 def test_a_text_that_memory_cannot_hold_is_refused(read, monkeypatch):
-    monkeypatch.setattr(room, "available_bytes", lambda: 3000)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 3000)
     assert read("0 1\n" * 20)[0].n_edges == 1
     for text in ("0 1\n" * 50, "a b\n" * 25):
         with pytest.raises(GraphError, match=r"graph.txt: .* characters.* need about .* and 3 kB can be had"):

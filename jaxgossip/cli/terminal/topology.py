@@ -9,7 +9,7 @@ from jaxgossip.experiment.config.mistakes import shown
 from jaxgossip.experiment.topologies.named import Named
 from jaxgossip.topology.spectra.distances import Diameter
 from jaxgossip.topology.spectra.effective_neighbours import EffectiveNeighbours
-from jaxgossip.topology.spectra.measures import ALONE, Measures
+from jaxgossip.topology.spectra.measures import GAP_NOISE, Measures
 
 WIDTH = 22
 
@@ -80,7 +80,7 @@ def number(value: float | None) -> str:
 
 def gap_text(value: float | None) -> str:
     """Return a spectral gap; 0 where it is no more than rounding."""
-    return number(None if value is None else settled(value, ALONE))
+    return number(None if value is None else settled(value, GAP_NOISE))
 
 
 def diameter_text(found: Diameter | None, *, short: bool = False) -> str:

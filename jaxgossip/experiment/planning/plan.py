@@ -21,7 +21,7 @@ from jaxgossip.experiment.build.experiment import Experiment, build
 from jaxgossip.experiment.config.sections import Config
 from jaxgossip.experiment.planning.footprint import footprint, round_seconds, state_bytes, tree_bytes
 from jaxgossip.topology.graph import Complete, Graph
-from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost
+from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost
 
 SMALL_NODES = 2**10
 """Nodes of the network that tells what a node takes, before one of full size is built."""

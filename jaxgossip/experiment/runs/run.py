@@ -27,7 +27,7 @@ from jaxgossip.experiment.results.provenance import provenance
 from jaxgossip.experiment.runs.engines import numbering_of, restore, simulated
 from jaxgossip.experiment.runs.manifest import ending_facts, privacy_facts, target_facts, unmeasured_words
 from jaxgossip.experiment.runs.observer import Reporter, RunObserver
-from jaxgossip.topology.room import WEIGHTED_BYTES, links_cost, without_memory_check
+from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost, without_memory_check
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from jaxgossip.plotting.layouts import layout
 from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, say, style
 from jaxgossip.topology.graph import Graph, Lattice
 from jaxgossip.topology.spectra.effective_neighbours import ALL_EIGENVALUES_NODES, spectral_measure
-from jaxgossip.topology.spectra.measures import ALONE, Measures
+from jaxgossip.topology.spectra.measures import GAP_NOISE, Measures
 from jaxgossip.topology.spectra.spectrum import closed_laplacian, eigenvalues
 
 DRAWN_NODES = 300
@@ -118,7 +118,7 @@ def _sentence(found: Measures) -> str:
         parts.append(f"diameter {'' if found.diameter.exact else 'at least '}{found.diameter.hops:,}")
     if found.gap is not None:
         name = "spectral gap" if found.weights.is_doubly_stochastic else "$1-\\|W-J\\|_2$ ="
-        parts.append(f"{name} {units.scientific(units.settled(found.gap, ALONE))}")
+        parts.append(f"{name} {units.scientific(units.settled(found.gap, GAP_NOISE))}")
     parts += [f"$n_W({one.gamma:g})$ = {one.value:.4g}" for one in near]
     parts.append(f"{found.weights.rule} weights")
     return " · ".join(parts)

@@ -18,7 +18,7 @@ from jaxgossip.core.registry import Registry
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.data.arrays import Dataset, from_arrays
 from jaxgossip.learning.data.files import DATAFILES, load_file, read_csv, read_npz, read_svmlight
-from jaxgossip.topology.room import check_bytes
+from jaxgossip.topology.memory_check import check_bytes
 
 __all__ = [
     "DATAFILES",

@@ -1,4 +1,4 @@
-"""Files of a schedule: messages, and who was online when; read and written."""
+"""Files of schedules: messages, and traces of who was online when."""
 
 from jaxgossip.schedule.files.messages import Recorded as Recorded
 from jaxgossip.schedule.files.messages import check as check

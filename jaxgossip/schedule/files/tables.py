@@ -1,4 +1,4 @@
-"""Tables in text files: a header of column names, then one line a row; an error names the line."""
+"""Comma-separated text files: a header of column names, then one line per row; errors name the line."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Table:
     """The columns of a file, as text.
 
     Attributes:
-        file: where it is from.
-        lines: (rows,) number of each row's line in the file.
-        columns: names to texts, one a row.
+        file: path of the file.
+        lines: (rows,) line number of each row in the file.
+        columns: column names to texts, one per row.
     """
 
     file: Path
@@ -25,14 +25,14 @@ class Table:
     columns: Mapping[str, Sequence[str]]
 
     def error(self, row: int, message: str, hint: str) -> InputError:
-        """Return what to raise about a row."""
+        """Return an error that names the line of a row."""
         return InputError(f"{self.file}:{self.lines[row]}: {message}", hint=hint)
 
     def numbers(self, name: str) -> np.ndarray:
         """Return a column as (rows,) float64.
 
         Raises:
-            InputError: something in it is not a finite number.
+            InputError: an entry is not a finite number.
         """
         return self._read(name, float, np.float64, "number")
 
@@ -40,7 +40,7 @@ class Table:
         """Return a column as (rows,) int64.
 
         Raises:
-            InputError: something in it is not a whole number.
+            InputError: an entry is not a whole number.
         """
         return self._read(name, int, np.int64, "whole number")
 
@@ -50,7 +50,7 @@ class Table:
             values = np.fromiter(map(read, texts), dtype, len(texts))
             wrong = int(np.argmin(np.isfinite(values))) if values.size and not np.isfinite(values).all() else None
         except (ValueError, OverflowError):
-            wrong = next(row for row, text in enumerate(texts) if not _reads(text, read, dtype))
+            wrong = next(row for row, text in enumerate(texts) if not _is_readable(text, read, dtype))
             values = None
         if values is None or wrong is not None:
             assert wrong is not None
@@ -59,7 +59,7 @@ class Table:
 
 
 def read_table(path: str | Path, required: Sequence[str], optional: Sequence[str] = ()) -> Table:
-    """Read a file of comma-separated values; ``#`` starts a comment, and empty lines do not count.
+    """Read a file of comma-separated values; ``#`` starts a comment, and empty lines are ignored.
 
     Args:
         path: the file, UTF-8.
@@ -67,33 +67,33 @@ def read_table(path: str | Path, required: Sequence[str], optional: Sequence[str
         optional: columns that it may have.
 
     Raises:
-        InputError: no such file, no text, a column that is missing, unknown or double, or a line with more or fewer
-            values than columns.
+        InputError: the file does not exist or is not text, a column is missing, unknown or repeated, or the number of
+            values in a line is not that of columns.
     """
     file = Path(path).expanduser()
     header = ",".join(required)
     text = read_text(file, InputError, hint=f"it holds a line '{header}', then one line a row")
-    stripped = ((at, line.split("#", 1)[0].strip()) for at, line in enumerate(text.splitlines(), start=1))
-    lines = [(at, [value.strip() for value in line.split(",")]) for at, line in stripped if line]
-    at, names = lines[0] if lines else (1, [""])
+    stripped = ((number, line.split("#", 1)[0].strip()) for number, line in enumerate(text.splitlines(), start=1))
+    lines = [(number, [value.strip() for value in line.split(",")]) for number, line in stripped if line]
+    number, names = lines[0] if lines else (1, [""])
     allowed = (*required, *optional)
     wrong = [f"no column '{name}'" for name in required if name not in names]
     wrong += [f"an unknown column '{name}'" for name in names if name not in allowed]
     wrong += [f"two columns '{name}'" for name in dict.fromkeys(names) if names.count(name) > 1]
     if wrong:
         also = f"; allowed besides: {', '.join(optional)}" if optional else ""
-        raise InputError(f"{file}:{at}: the header has {wrong[0]}", hint=f"its first line is '{header}'{also}")
-    for at, values in lines[1:]:
+        raise InputError(f"{file}:{number}: the header has {wrong[0]}", hint=f"its first line is '{header}'{also}")
+    for number, values in lines[1:]:
         if len(values) != len(names):
             raise InputError(
-                f"{file}:{at}: {len(values)} values, where the header has {len(names)} columns",
+                f"{file}:{number}: {len(values)} values, where the header has {len(names)} columns",
                 hint=f"one value a column: {','.join(names)}",
             )
     columns = zip(*(values for _, values in lines[1:]), strict=True) if len(lines) > 1 else [()] * len(names)
-    return Table(file, [at for at, _ in lines[1:]], dict(zip(names, columns, strict=True)))
+    return Table(file, [number for number, _ in lines[1:]], dict(zip(names, columns, strict=True)))
 
 
-def _reads(text: str, read: type[int | float], dtype: type[np.generic]) -> bool:
+def _is_readable(text: str, read: type[int | float], dtype: type[np.generic]) -> bool:
     try:
         np.fromiter([read(text)], dtype, 1)
     except (ValueError, OverflowError):

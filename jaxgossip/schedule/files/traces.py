@@ -1,4 +1,4 @@
-"""Who was online when, from a file of intervals: ``node,start_s,end_s``, a line an interval [start, end)."""
+"""Traces of who was online when, from a file with one interval [start, end) per line: ``node,start_s,end_s``."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from jaxgossip.schedule.sessions import Switches
 
 
 def read_trace(path: str | Path, n_nodes: int, *, repeat: bool) -> tuple[Switches, int]:
-    """Return (the switches, of how many traces).
+    """Return (the switches, the number of traces).
 
-    The traces are those of node 0 to the largest number in the file; one without a line is never online. After its last
+    There is a trace for node 0 up to the largest number in the file; nodes without a line are never online. After its last
     interval a node stays offline.
 
     Args:
@@ -21,16 +21,16 @@ def read_trace(path: str | Path, n_nodes: int, *, repeat: bool) -> tuple[Switche
         repeat: whether there may be fewer traces than nodes.
 
     Raises:
-        InputError: a malformed line, a node that does not exist, an interval that ends before it starts or overlaps
-            with another of the same node, or too few traces.
+        InputError: a line is malformed, a node does not exist, an interval ends before it starts or overlaps with another
+            of the same node, or there are too few traces.
     """
     table = read_table(path, ("node", "start_s", "end_s"))
     node, start_s, end_s = table.whole_numbers("node"), table.numbers("start_s"), table.numbers("end_s")
     if not node.size:
         raise InputError(f"{table.file} holds no interval", hint="one line an interval: node,start_s,end_s")
-    strange = (node < 0) | (node >= n_nodes)
-    if strange.any():
-        row = int(strange.argmax())
+    unknown = (node < 0) | (node >= n_nodes)
+    if unknown.any():
+        row = int(unknown.argmax())
         raise table.error(row, f"node {node[row]} does not exist", hint=f"nodes are numbered 0 to {n_nodes - 1}")
     early = start_s < 0
     if early.any():
@@ -45,10 +45,10 @@ def read_trace(path: str | Path, n_nodes: int, *, repeat: bool) -> tuple[Switche
     before, after = order[:-1], order[1:]
     overlapping = (node[before] == node[after]) & (start_s[after] < end_s[before])
     if overlapping.any():
-        one, other = (int(rows[overlapping.argmax()]) for rows in (before, after))
+        earlier, later = (int(rows[overlapping.argmax()]) for rows in (before, after))
         raise table.error(
-            other,
-            f"node {node[other]} is online already, by line {table.lines[one]}",
+            later,
+            f"node {node[later]} is online already, by line {table.lines[earlier]}",
             hint="intervals of a node must not overlap: join them",
         )
     count = int(node.max()) + 1

@@ -1,1 +1,1 @@
-"""Graphs in files: lines of links, and the formats of other programs, all read as names of nodes and links between them."""
+"""Readers of graph files: lists of links and the formats of other programs, all read as links between named nodes."""

@@ -1,4 +1,4 @@
-"""Graphs in formats that networkx reads: GML and GraphML."""
+"""Graph formats that networkx reads: GML and GraphML."""
 
 import io
 from collections.abc import Callable
@@ -9,12 +9,12 @@ from jaxgossip.topology.files.links import Links
 
 
 def read_gml(file: str, text: str) -> Links:
-    """Return the links of a graph in GML; nodes have their labels as names, their ids where a label is missing or double.
+    """Return the links of a graph in GML; nodes are named by label, or by id if a label is missing or repeated.
 
     Raises:
-        GraphError: networkx is not installed, or cannot read it.
+        GraphError: networkx is not installed, or cannot read the file.
     """
-    # networkx reads GML as the ASCII that it is by its standard, where other letters are written as &#233;.
+    # By its standard, and for networkx, GML is ASCII, with other letters written as &#233;.
     ascii_text = text.encode("ascii", "xmlcharrefreplace").decode("ascii")
     graph = _read(file, "GML", lambda nx: nx.parse_gml(ascii_text, label="id"))
     labels = {node: data.get("label") for node, data in graph.nodes(data=True)}
@@ -23,10 +23,10 @@ def read_gml(file: str, text: str) -> Links:
 
 
 def read_graphml(file: str, content: bytes) -> Links:
-    """Return the links of a graph in GraphML; nodes have their ids as names.
+    """Return the links of a graph in GraphML; nodes are named by id.
 
     Raises:
-        GraphError: networkx is not installed, or cannot read it.
+        GraphError: networkx is not installed, or cannot read the file.
     """
     graph = _read(file, "GraphML", lambda nx: nx.read_graphml(io.BytesIO(content)))
     return _links(graph, {node: str(node) for node in graph})
@@ -34,7 +34,7 @@ def read_graphml(file: str, content: bytes) -> Links:
 
 def _read(file: str, name: str, read: Callable[[Any], Any]) -> Any:
     try:
-        import networkx as nx  # noqa: PLC0415 - nobody else needs it
+        import networkx as nx  # noqa: PLC0415 - an optional dependency
     except ModuleNotFoundError as error:
         raise GraphError(
             f"{file}: {name} is read by networkx, which is not installed",
@@ -42,7 +42,7 @@ def _read(file: str, name: str, read: Callable[[Any], Any]) -> Any:
         ) from error
     try:
         return read(nx)
-    except Exception as error:  # its parsers raise whatever they like
+    except Exception as error:  # its parsers can raise almost any exception
         text = str(error).split("\n", 1)[0][:200] or type(error).__name__
         raise GraphError(f"{file} cannot be read as {name}: {text}", hint="was it copied to its end?") from error
 
@@ -54,6 +54,6 @@ def _links(graph: Any, names: dict[Any, str]) -> Links:
     return Links(
         [first for first, _ in both],
         [second for _, second in both],
-        alone=(list(names.values()), ()),
+        declared=(list(names.values()), ()),
         directed=directed,
     )

@@ -1,4 +1,4 @@
-"""Lists of links in text: a link a line, two names and what else a program writes beside them."""
+"""Text files with one link per line: two names, and whatever columns other programs add."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxgossip.core.errors import GraphError, JaxGossipWarning
 from jaxgossip.topology.files.links import Links, Names, check_named, is_number
-from jaxgossip.topology.room import check_bytes
+from jaxgossip.topology.memory_check import check_bytes
 
 HINT = "write two names a line, separated by blanks, tabs, a comma or a semicolon; # starts a comment"
 COLUMNS_HINT = "name the columns in their order: columns = ['source', 'target', '_']"
@@ -38,15 +38,15 @@ ENDS = MappingProxyType(
         "follower": "followee",
     }
 )
-"""What the two columns of names are called in the first line of many files, without blanks, dashes and capitals."""
+"""Common pairs of column names in the first line of a file, without blanks and dashes and in lower case."""
 KONECT_KINDS = MappingProxyType({"bip": None, "sym": False, "asym": True})
-"""The first word of a file of KONECT's, after %: whether its links have a direction; of two sorts of nodes, none says."""
+"""First word of a KONECT file, after %, with whether its links are directed; None for bipartite graphs."""
 NO_WEIGHTS = frozenset({"nan", "inf", "-inf", "na"})
-"""What a program may write in the place of a weight."""
+"""Words that programs write in place of a weight."""
 QUICK_BYTES, SLOW_BYTES = 20, 40
-"""What a character takes: 14 to 32 bytes were measured where names are read one by one, 18 of plain numbers."""
+"""Bytes of memory per character: 18 were measured for plain numbers, 14 to 32 where names are read one by one."""
 KONECT_COLUMNS = 4
-"""Two nodes, a weight and a time."""
+"""Columns of a KONECT file: two nodes, a weight and a time."""
 _LEADING = re.compile(r"\A(?:\s*%[^\n]*(?:\n|\Z))+")
 _COUNTS = re.compile(r"\s*%[^\n]*\n%\s+([0-9]{1,10})\s+([0-9]{1,10})\s+([0-9]{1,10})\s*\n")
 _WHOLE = re.compile(r"[0-9]{1,10}")
@@ -55,12 +55,12 @@ _DATA = re.compile(r"(?P<names>.*?[\s,;])(?P<data>\{(?:\}|['\"].*\}))")
 
 
 class Row(NamedTuple):
-    """A line that is no comment.
+    """A line that is not a comment.
 
     Attributes:
-        number: of the line in the file, from 1.
-        fields: what it holds.
-        data: whether a dictionary of networkx's followed, and was not empty.
+        number: number of the line in the file, from 1.
+        fields: the columns of the line.
+        data: whether a nonempty dictionary, as networkx writes, follows.
     """
 
     number: int
@@ -72,43 +72,43 @@ def read_lines(file: str, text: str, columns: Sequence[str] | None) -> Links:
     """Return the links of a text.
 
     Args:
-        file: what messages call it.
-        text: all of it.
-        columns: what each column holds: "source" and "target" once each, anything else is passed over.
+        file: name of the file in messages.
+        text: content of the file.
+        columns: content of each column: "source" and "target" once each; all others are skipped.
 
     Raises:
-        GraphError: a line that is no link, named as file:line, or columns without source and target.
+        GraphError: a line is not a link (named as file:line), or ``columns`` lacks source or target.
     """
     kind = _konect_kind(text)
     places = None if columns is None else _places(columns)
     most = 3 if kind is None else KONECT_COLUMNS
     check_bytes(f"{file}: {len(text):,} characters", QUICK_BYTES * len(text), "a file of fewer links")
-    found = _quick(file, _LEADING.sub("", text), most) if places is None else None
-    if found is None:
+    links = _read_numbers(file, _LEADING.sub("", text), most) if places is None else None
+    if links is None:
         hint = "a file of fewer links, or of numbers alone, which take half of it"
         check_bytes(f"{file}: {len(text):,} characters of names", SLOW_BYTES * len(text), hint)
         rows, places = _without_header(file, _rows(file, text), places)
-        found = Links(*_names(file, rows, places, most))
+        links = Links(*_names(file, rows, places, most))
     if kind != "bip":
-        return found if kind is None else replace(found, directed=KONECT_KINDS[kind])
-    return replace(found, sides=("left", "right"), alone=_counted(file, text, found))
+        return links if kind is None else replace(links, directed=KONECT_KINDS[kind])
+    return replace(links, sides=("left", "right"), declared=_declared_nodes(file, text, links))
 
 
-def _counted(file: str, text: str, found: Links) -> tuple[Names, Names]:
-    """Return the nodes of both sides, 1 to as many as the second line of KONECT's says, if it names all that occur."""
+def _declared_nodes(file: str, text: str, links: Links) -> tuple[Names, Names]:
+    """Return the nodes of both sides by the counts in the second line of a KONECT file, if these cover all that occur."""
     counts = _COUNTS.match(text)
     if counts is None:
         return (), ()
     n_links, left, right = map(int, counts.groups())
-    for names, most in ((found.first, left), (found.second, right)):
+    for names, most in ((links.first, left), (links.second, right)):
         if not all(_WHOLE.fullmatch(str(name)) and 1 <= int(name) <= most for name in names):
             return (), ()
     check_named(file, left + right, 2 * n_links)
     return np.arange(1, left + 1), np.arange(1, right + 1)
 
 
-def _quick(file: str, text: str, most: int) -> Links | None:
-    """Return the links of two whole numbers a line, numbers after them or not, or None: names are read line by line."""
+def _read_numbers(file: str, text: str, most: int) -> Links | None:
+    """Read lines of two whole numbers and possibly further numbers at once; None if lines must be read one by one."""
     start = re.search(r"^\s*([^#\s].*)", text, re.MULTILINE)
     if start is None or "%" in text or re.search(r"[^\s#]#", text):
         return None
@@ -122,7 +122,7 @@ def _quick(file: str, text: str, most: int) -> Links | None:
     except (ValueError, OverflowError):
         return None
     if width > 2:
-        _tell_of_more(file, table.size)
+        _warn_of_extra_columns(file, table.size)
     return Links(table["first"], table["second"])
 
 
@@ -141,23 +141,23 @@ def _rows(file: str, text: str) -> list[Row]:
 
 
 def _row(file: str, number: int, line: str, *, tabbed: bool) -> Row:
-    found = _DATA.fullmatch(line) if line.endswith("}") else None
-    if found is not None:
-        names = found["names"].rstrip().rstrip(",;").rstrip()
-        return Row(number, _fields(file, number, names, tabbed=tabbed), found["data"] != "{}")
+    match = _DATA.fullmatch(line) if line.endswith("}") else None
+    if match is not None:
+        names = match["names"].rstrip().rstrip(",;").rstrip()
+        return Row(number, _fields(file, number, names, tabbed=tabbed), match["data"] != "{}")
     return Row(number, _fields(file, number, line, tabbed=tabbed), data=False)
 
 
 def _uncommented(line: str) -> str:
-    """Return a line up to a # that begins a word, outside quotes."""
+    """Return a line up to a # that begins a word outside quotes."""
     if "#" not in line:
         return line
-    start = next((found.start() for found in _COMMENT.finditer(line) if found[1] is not None), len(line))
+    start = next((match.start() for match in _COMMENT.finditer(line) if match[1] is not None), len(line))
     return line[:start]
 
 
 def _is_tabbed(lines: Sequence[str]) -> bool:
-    """Say whether tabs separate the columns, so that names may hold blanks; not where what stands between is numbers."""
+    """Return whether tabs separate the columns, so that names may contain blanks; not if a column is several numbers."""
     return all("\t" in line for line in lines) and not any(
         len(words) > 1 and all(map(is_number, words)) for line in lines for words in map(str.split, line.split("\t"))
     )
@@ -165,12 +165,12 @@ def _is_tabbed(lines: Sequence[str]) -> bool:
 
 def _fields(file: str, number: int, line: str, *, tabbed: bool) -> list[str]:
     bare = re.sub(r'"[^"]*"', '""', line) if '"' in line else line
-    # where both stand, the commas are those of decimals
-    separator = next((one for one in ";," if one in bare), "\t" if tabbed else None)
+    # in a line with both, the commas are decimal commas
+    separator = next((mark for mark in ";," if mark in bare), "\t" if tabbed else None)
     if '"' not in line:
         return [field.strip() for field in line.split(separator)]
     if separator is None:
-        line = re.sub(r'("[^"]*")|\s+', lambda found: found[1] or " ", line)
+        line = re.sub(r'("[^"]*")|\s+', lambda match: match[1] or " ", line)
     try:
         reader = csv.reader([line], delimiter=separator or " ", skipinitialspace=True, strict=True)
         return [field.strip() for field in next(reader)]
@@ -194,32 +194,37 @@ def _places(columns: Sequence[str]) -> tuple[int, int]:
 def _without_header(
     file: str, rows: list[Row], places: tuple[int, int] | None
 ) -> tuple[list[Row], tuple[int, int] | None]:
-    """Return the rows without a first one that names the columns, and where it says that source and target stand.
+    """Return the rows without a header, and the columns of source and target that it names.
 
-    It does if it has a pair of words of ``ENDS`` that are no names later, or words where all later names are numbers.
+    The first row is a header if it has a pair of words of ``ENDS`` that are no names in later rows, or if it has words and
+    all names in later rows are numbers.
     """
     if not rows:
         return rows, places
     number, top, _ = rows[0]
     words = [re.sub(r"[\s_\-.]", "", field).lower() for field in top]
-    told = next(((words.index(one), words.index(ENDS[one])) for one in words if ENDS.get(one) in words), None)
-    at = places or told or (0, 1)
-    if max(at) >= len(top):
+    named = next(((words.index(word), words.index(ENDS[word])) for word in words if ENDS.get(word) in words), None)
+    columns = places or named or (0, 1)
+    if max(columns) >= len(top):
         return rows, places
-    names = {top[column] for column in at}
+    names = {top[column] for column in columns}
     if not any(map(is_number, names)) and len(names) == 2:
-        later = [row.fields[column] for row in rows[1:] for column in at if column < len(row.fields)]
-        if (told is not None and names.isdisjoint(later)) or (later and all(map(is_number, later))):
+        later = [row.fields[column] for row in rows[1:] for column in columns if column < len(row.fields)]
+        if (named is not None and names.isdisjoint(later)) or (later and all(map(is_number, later))):
             text = f"{file}:{number}: {_short(','.join(top))} names the columns and is no link"
             warnings.warn(JaxGossipWarning(text), stacklevel=5)
-            return rows[1:], places or told
+            return rows[1:], places or named
     return rows, places
 
 
 def _names(
     file: str, rows: list[Row], places: tuple[int, int] | None, most: int
 ) -> tuple[list[str], list[str]]:  # fmt: skip
-    """Return the names of the first and the second column, and say which line is wrong."""
+    """Return the names of sources and targets.
+
+    Raises:
+        GraphError: a line is not a link.
+    """
     first, second = places or (0, 1)
     names: tuple[list[str], list[str]] = ([], [])
     weighted = 0
@@ -235,17 +240,17 @@ def _names(
         names[0].append(fields[first])
         names[1].append(fields[second])
     if weighted:
-        _tell_of_more(file, weighted)
+        _warn_of_extra_columns(file, weighted)
     return names
 
 
-def _tell_of_more(file: str, lines: int) -> None:
+def _warn_of_extra_columns(file: str, lines: int) -> None:
     text = f"{file}: what follows the names in {lines:,} lines is ignored, the weight rule decides"
     warnings.warn(JaxGossipWarning(text), stacklevel=6)
 
 
 def _check(file: str, number: int, fields: list[str], most: int) -> None:
-    """Raise GraphError unless a line is two names, and numbers after them in at most ``most`` columns."""
+    """Raise GraphError unless a line is two names, followed only by numbers, in at most ``most`` columns."""
     if len(fields) == 2 and all(fields):
         return
     other = "; format = 'adjacency' or 'metis' where a line lists all neighbours of a node"

@@ -1,4 +1,4 @@
-"""What every reader of a file returns: links by the names of their ends; and the numbers that nodes get by their names."""
+"""The links that every reader of a file returns, between named nodes, and the numbering of the nodes by name."""
 
 import re
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from decimal import Decimal
 
 import numpy as np
 
-from jaxgossip.topology.room import LISTED_BYTES, check_bytes
+from jaxgossip.topology.memory_check import LISTED_BYTES, check_bytes
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
 NAMED_BYTES = 250
-"""What a node takes that has a name."""
+"""Bytes per node that has a name."""
 _LONGEST = 300
-"""A longer run of digits is a name, not a number."""
+"""Longer runs of digits are names, not numbers."""
 
 Names = Sequence[str] | np.ndarray
-"""Names of nodes, as text or as (m,) int64."""
+"""Names of nodes, as texts or as (m,) int64."""
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,30 @@ class Links:
     """The links of a file.
 
     Attributes:
-        first: (m,) whose messages go to ...
-        second: (m,) ... whom; both in the order of the file.
-        alone: nodes to be there whether or not a link names them.
-        sides: what the two sorts of nodes are called where ``first`` and ``second`` are of different sorts, and equal
-            names different nodes; ``alone`` has then a list for each. None: all nodes are of one sort.
-        directed: whether links go one way only; None where the file does not say.
+        first: (m,) the sending end of each link, in the order of the file.
+        second: (m,) the receiving end.
+        declared: nodes that exist whether or not a link names them.
+        sides: names of the two sides of a bipartite graph, if ``first`` and ``second`` name nodes of different sides, where
+            equal names are different nodes; ``declared`` then has a list for each side. None if there are no sides.
+        directed: whether links have a direction; None if the file does not tell.
     """
 
     first: Names
     second: Names
-    alone: tuple[Names, Names] = ((), ())
+    declared: tuple[Names, Names] = ((), ())
     sides: tuple[str, str] | None = None
     directed: bool | None = None
 
 
 @dataclass(frozen=True)
 class Numbered:
-    """The same by numbers.
+    """The links of a file between numbered nodes.
 
     Attributes:
         n_nodes: number of nodes.
-        first: (m,) int64.
-        second: (m,) int64.
-        labels: the names of the nodes; None where they are their numbers.
+        first: (m,) int64, the sending end of each link.
+        second: (m,) int64, the receiving end.
+        labels: the names of the nodes; None if they are their numbers.
     """
 
     n_nodes: int
@@ -58,15 +58,15 @@ class Numbered:
 
 
 def numbered(links: Links) -> Numbered:
-    """Number the nodes from 0 in the order of their names: as numbers if all of them are, so that 1 and 1.0 are one.
+    """Number the nodes from 0 in the order of their names, which are compared as numbers if all of them are numbers.
 
-    Of two sorts of nodes, those of ``first`` come first; names that both sorts have are told apart by the sort's.
+    Of a bipartite graph, the side of ``first`` comes first; if the sides share names, the side's name is prefixed.
     """
     if links.sides is None:
-        names, (first, second, *_) = _ordered((links.first, links.second, *links.alone))
+        names, (first, second, *_) = _ordered((links.first, links.second, *links.declared))
         plain = isinstance(names, np.ndarray) and np.array_equal(names, np.arange(names.size))
         return Numbered(len(names), first, second, None if plain else tuple(map(str, names)))
-    sides = zip((links.first, links.second), links.alone, strict=True)
+    sides = zip((links.first, links.second), links.declared, strict=True)
     (left, (first, *_)), (right, (second, *_)) = map(_ordered, sides)
     labels = [list(map(str, names)) for names in (left, right)]
     if not set(labels[0]).isdisjoint(labels[1]):
@@ -75,10 +75,10 @@ def numbered(links: Links) -> Numbered:
 
 
 def check_named(file: str, nodes: int, links: int) -> None:
-    """Check that a graph of named nodes has room in memory, by what its file says of their number.
+    """Check that a graph of named nodes fits into memory, given the sizes that its file declares.
 
     Raises:
-        GraphError: it has none.
+        GraphError: it does not.
     """
     check_bytes(
         f"{file}: {nodes:,} nodes with {links:,} directed links",
@@ -88,12 +88,12 @@ def check_named(file: str, nodes: int, links: int) -> None:
 
 
 def is_number(text: str) -> bool:
-    """Say whether a word is a finite number in decimal notation."""
+    """Return whether a word is a finite number in decimal notation."""
     return len(text) <= _LONGEST and _NUMBER.fullmatch(text) is not None
 
 
 def _ordered(groups: Sequence[Names]) -> tuple[Names, list[np.ndarray]]:
-    """Return the different names in order, and the groups by their places in it."""
+    """Return the distinct names in order, and each group as indices into them."""
     arrays = [_as_integers(group) for group in groups]
     if all(array is not None for array in arrays):
         joined = np.concatenate([array for array in arrays if array is not None])
@@ -105,13 +105,13 @@ def _ordered(groups: Sequence[Names]) -> tuple[Names, list[np.ndarray]]:
     if all(is_number(word) for group in words for word in group):
         numbers = [[Decimal(word) for word in group] for group in words]
         ordered = sorted({number for group in numbers for number in group})
-        place = {number: at for at, number in enumerate(ordered)}
+        place = {number: index for index, number in enumerate(ordered)}
         return [_plain(number) for number in ordered], [
             np.array([place[number] for number in group], np.int64) for group in numbers
         ]
-    known = sorted({word for group in words for word in group})
-    at = {word: number for number, word in enumerate(known)}
-    return known, [np.array([at[word] for word in group], np.int64) for group in words]
+    distinct = sorted({word for group in words for word in group})
+    index = {word: number for number, word in enumerate(distinct)}
+    return distinct, [np.array([index[word] for word in group], np.int64) for group in words]
 
 
 def _as_integers(group: Names) -> np.ndarray | None:
@@ -123,7 +123,7 @@ def _as_integers(group: Names) -> np.ndarray | None:
 
 
 def _plain(number: Decimal) -> str:
-    """Return a number without what does not count: 1 for 1.0, 0.5 for .50."""
+    """Return a number in canonical form: 1 for 1.0, 0.5 for .50."""
     if number == number.to_integral_value():
         return str(int(number)) if number.adjusted() < _LONGEST else f"{number:E}"
     text = f"{number:f}" if number.adjusted() > -_LONGEST else f"{number:E}"

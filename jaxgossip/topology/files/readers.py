@@ -1,4 +1,4 @@
-"""Graphs from outside: files, scipy matrices, networkx graphs."""
+"""Graphs from files, scipy matrices and networkx graphs."""
 
 import re
 import warnings
@@ -23,7 +23,7 @@ from jaxgossip.topology.files.links import Links, numbered
 from jaxgossip.topology.graph import Graph, from_links, from_pattern
 
 FORMATS = ("edges", "adjacency", "matrix_market", "metis", "pajek", "gml", "graphml")
-"""What ``format`` can name."""
+"""Formats that ``format`` can name."""
 _SUFFIXES = MappingProxyType(
     {
         ".mtx": "matrix_market",
@@ -42,7 +42,7 @@ _BEGINNINGS = (
     (re.compile(r"(Creator\b[^\n]*\n\s*)?(Version\b[^\n]*\n\s*)?graph\s*\[", re.IGNORECASE), "gml"),
     (re.compile(r"#[^\n]*\n#\s*GMT\s"), "adjacency"),
 )
-"""How a text begins that is no list of links."""
+"""Beginnings of files that are not lists of links, with their formats."""
 
 
 def edge_list(
@@ -53,32 +53,33 @@ def edge_list(
     columns: tuple[str, ...] | None = None,
     folder: Path | None = None,
 ) -> Graph:
-    """Return the graph of a file: two node names a line, or a format of another program; packed by gzip or not.
+    """Return the graph of a file: two node names per line, or another program's format; gzip is decompressed.
 
-    Names of a line are separated by blanks, tabs, a comma or a semicolon; those that hold separators stand in double
-    quotes. ``#`` starts a comment where it begins a word, as does ``%`` at the start of a line. A third column of numbers
-    (edge weights) and networkx's dictionaries are ignored with a warning: weights come from the weight rule. A first line
-    that names the columns is passed over, with a warning too. Links of a node to itself are left out with a warning,
-    doubles count once. A node without links can be listed by a link to itself.
+    The names of a line are separated by blanks, tabs, a comma or a semicolon; names that contain separators are put in
+    double quotes. ``#`` starts a comment at the beginning of a word, and ``%`` at the beginning of a line. A third column
+    of numbers (edge weights) and networkx's dictionaries are ignored with a warning: weights come from the weight rule. A
+    first line that names the columns is skipped with a warning. Links of a node to itself are dropped with a warning, and
+    duplicates count once. A node without links can be listed by a link to itself.
 
-    Where the names are not the numbers 0 to n − 1, nodes are numbered in the order of their names (as numbers, if all of
-    them are: 1 and 1.0 are one node) and ``graph.labels`` keeps the names.
+    If the names are not the numbers 0 to n − 1, nodes are numbered in the order of their names (numerically, if all of
+    them are numbers: 1 and 1.0 are the same node), and ``graph.labels`` keeps the names.
 
-    Two sorts of nodes (KONECT's ``% bip``, a matrix of more or fewer rows than columns) are the two sides of one bipartite
-    graph, those of the first column first.
+    Two kinds of nodes (KONECT's ``% bip``, or a matrix that is not square) become the two sides of one bipartite graph,
+    those of the first column first.
 
     Args:
         path: the file, UTF-8; relative to the configuration's folder, or else to the working directory.
-        directed: read ``a b`` as a sends to b (b hears a) only, instead of both ways.
-        format: edges, adjacency, matrix_market, metis, pajek, gml or graphml; by the suffix and the beginning of the file
-            if left out. The last two are read by networkx, which must be installed.
-        columns: of a list of links, what each column holds: "source" and "target", "_" for one that is not needed; those
-            after the last are not. By the names in the first line if left out, or else source and target come first.
-        folder: where a relative path starts from; the working directory if None.
+        directed: whether ``a b`` means that a sends to b only (b hears a), instead of both ways.
+        format: edges, adjacency, matrix_market, metis, pajek, gml or graphml; recognised by the suffix and the beginning of
+            the file if left out. The last two are read by networkx, which must be installed.
+        columns: content of each column in a list of links: "source" and "target", "_" for one that is not needed; columns
+            after the last are ignored. If left out, taken from the names in the first line, or else source and target
+            come first.
+        folder: what a relative path is relative to; the working directory if None.
 
     Raises:
-        GraphError: no such file, a line that is no link (named as file:line), a format that is unknown or not that of the
-            file, or no link at all.
+        GraphError: the file does not exist, a line is not a link (named as file:line), the format is unknown or not that
+            of the file, or there is no link at all.
     """
     file = Path(path).expanduser()
     file = file if file.is_absolute() else (folder or Path.cwd()) / file
@@ -87,22 +88,22 @@ def edge_list(
     if columns is not None and kind != "edges":
         raise GraphError(f"{file}: columns say nothing of {kind}", hint="leave columns out, or format = 'edges'")
     links = _read(file, kind, content, columns)
-    found = numbered(links)
+    nodes = numbered(links)
     if links.sides is not None:
-        left = int(found.first.max(initial=-1)) + 1 if not len(links.alone[0]) else len(links.alone[0])
-        _tell(
-            f"{file.name}: its two sorts of nodes, {left:,} and {found.n_nodes - left:,}, are the sides of one bipartite graph"
+        left = int(nodes.first.max(initial=-1)) + 1 if not len(links.declared[0]) else len(links.declared[0])
+        _warn(
+            f"{file.name}: its two sorts of nodes, {left:,} and {nodes.n_nodes - left:,}, are the sides of one bipartite graph"
         )
     if links.directed and not directed:
-        _tell(f"{file.name}: its links go one way, and are read both ways; directed = true keeps them")
-    first, second = _without_self_links(file.name, found.first, found.second)
+        _warn(f"{file.name}: its links go one way, and are read both ways; directed = true keeps them")
+    first, second = _without_self_links(file.name, nodes.first, nodes.second)
     if not first.size:
         raise GraphError(f"{file} holds no link", hint="write two node names a line")
     if directed and links.directed is False:
         first, second = np.concatenate([first, second]), np.concatenate([second, first])
     # "a b" is a message from a to b: the row of b lists a.
-    graph = from_links(found.n_nodes, second, first, name=file.name, directed=directed)
-    return replace(graph, labels=found.labels)
+    graph = from_links(nodes.n_nodes, second, first, name=file.name, directed=directed)
+    return replace(graph, labels=nodes.labels)
 
 
 def _format_of(file: Path, content: bytes, given: str | None) -> str:
@@ -112,12 +113,12 @@ def _format_of(file: Path, content: bytes, given: str | None) -> str:
         return given
     suffixes = [suffix.lower() for suffix in file.suffixes if suffix.lower() != ".gz"]
     start = content[:2000].decode("utf-8-sig", errors="replace").lstrip()
-    begun = next((kind for beginning, kind in _BEGINNINGS if beginning.match(start)), "edges")
-    return _SUFFIXES.get(suffixes[-1], begun) if suffixes else begun
+    by_content = next((kind for beginning, kind in _BEGINNINGS if beginning.match(start)), "edges")
+    return _SUFFIXES.get(suffixes[-1], by_content) if suffixes else by_content
 
 
 def _read(file: Path, kind: str, content: bytes, columns: Sequence[str] | None) -> Links:
-    """Return the links of a file in some format."""
+    """Return the links of a file in the format ``kind``."""
     text = text_of(file, content, GraphError)
     match kind:
         case "matrix_market":
@@ -138,19 +139,19 @@ def _read(file: Path, kind: str, content: bytes, columns: Sequence[str] | None) 
 
 
 def from_scipy(matrix: Any) -> Graph:
-    """Return the graph in which node i hears node j where ``matrix[i, j]`` is not zero: the inverse of ``to_scipy``.
+    """Return the graph in which node i hears node j if ``matrix[i, j]`` is nonzero: the inverse of ``to_scipy``.
 
-    Values are dropped: weights come from the weight rule (``weights.from_matrix`` keeps them). A diagonal is left out
-    with a warning. An asymmetric pattern makes a directed graph.
+    Values are dropped, for weights come from the weight rule (``weights.from_matrix`` keeps them). A diagonal is dropped
+    with a warning. An asymmetric pattern gives a directed graph.
 
-    A matrix of more or fewer rows than columns is the bipartite graph whose sides are its rows and its columns, the rows
-    first, with a warning: row i and column j are linked both ways where ``matrix[i, j]`` is not zero.
+    A matrix that is not square gives, with a warning, the bipartite graph whose sides are its rows and its columns, the
+    rows first: row i and column j are linked both ways if ``matrix[i, j]`` is nonzero.
 
     Args:
-        matrix: (n, n) or (n, m), any scipy sparse matrix or array, or a dense one.
+        matrix: (n, n) or (n, m), a dense matrix or any scipy sparse matrix or array.
 
     Raises:
-        GraphError: it is no matrix, holds something else than finite numbers, or no link.
+        GraphError: ``matrix`` is not a matrix, holds anything but finite numbers, or has no link.
     """
     square = finite_matrix("from_scipy", matrix)
     sides = sides_of(square)
@@ -169,17 +170,17 @@ def from_scipy(matrix: Any) -> Graph:
 
 
 def from_networkx(graph: Any) -> Graph:
-    """Return a networkx graph: nodes are numbered in its order, edge weights are dropped, parallel edges count once.
+    """Convert a networkx graph: nodes are numbered in its order, edge weights are dropped, parallel edges count once.
 
-    An edge (u, v) of a directed graph is a message from u to v: v hears u. Links of a node to itself are left out with
-    a warning. Nodes that are the numbers 0 to n − 1, of Python or NumPy, have these numbers; other names are kept as
+    An edge (u, v) of a directed graph is a message from u to v: v hears u. Links of a node to itself are dropped with a
+    warning. Nodes that are the numbers 0 to n − 1, of Python or NumPy, keep these numbers; other names are kept as
     ``graph.labels``.
 
     Args:
         graph: a Graph, DiGraph, MultiGraph or MultiDiGraph of networkx.
 
     Raises:
-        GraphError: it is not a networkx graph, or has no node.
+        GraphError: ``graph`` is not a networkx graph, or has no node.
     """
     if not all(hasattr(graph, name) for name in ("nodes", "edges", "is_directed")):
         raise GraphError(
@@ -189,33 +190,33 @@ def from_networkx(graph: Any) -> Graph:
     names = list(graph.nodes)
     if not names:
         raise GraphError("from_networkx: the graph has no node")
-    numbered = all(map(_is_whole, names)) and set(names) == set(range(len(names)))
-    number = {name: int(name) if numbered else rank for rank, name in enumerate(names)}
+    are_numbers = all(map(_is_whole, names)) and set(names) == set(range(len(names)))
+    number = {name: int(name) if are_numbers else rank for rank, name in enumerate(names)}
     ends = np.fromiter((number[end] for edge in graph.edges() for end in edge), np.int64).reshape(-1, 2)
     first, second = _without_self_links("from_networkx", ends[:, 0], ends[:, 1])
-    found = from_links(len(names), second, first, name="from_networkx", directed=bool(graph.is_directed()))
-    if numbered:
-        return found
+    converted = from_links(len(names), second, first, name="from_networkx", directed=bool(graph.is_directed()))
+    if are_numbers:
+        return converted
     labels = tuple(map(str, names))
-    return replace(found, labels=labels if len(set(labels)) == len(labels) else tuple(map(repr, names)))
+    return replace(converted, labels=labels if len(set(labels)) == len(labels) else tuple(map(repr, names)))
 
 
 def _bipartite(matrix: sp.csr_array) -> Graph:
-    """Return the graph whose sides are the rows and the columns of a matrix, linked where it is not zero."""
+    """Return the graph whose sides are the rows and the columns of a matrix, linked where it is nonzero."""
     (n_rows, n_columns), (rows, columns) = sides_of(matrix), matrix.nonzero()
     if not rows.size:
         raise GraphError(
             f"from_scipy: the {n_rows} x {n_columns} matrix holds no link",
             hint="row i and column j are linked where matrix[i, j] is not zero",
         )
-    _tell(f"from_scipy: {n_rows:,} rows and {n_columns:,} columns are the sides of one bipartite graph", stacklevel=4)
+    _warn(f"from_scipy: {n_rows:,} rows and {n_columns:,} columns are the sides of one bipartite graph", stacklevel=4)
     graph = from_links(n_rows + n_columns, rows, n_rows + columns, name="from_scipy")
     sides = [f"row {row}" for row in range(n_rows)] + [f"column {column}" for column in range(n_columns)]
     return replace(graph, labels=tuple(sides))
 
 
 def _is_whole(name: Any) -> bool:
-    """Say whether a node's name is a whole number, be it Python's, NumPy's or a float without a fraction."""
+    """Return whether a node's name is a whole number: an integer of Python or NumPy, or a float without a fraction."""
     return isinstance(name, Real) and not isinstance(name, bool | np.bool_) and name == name // 1
 
 
@@ -228,8 +229,8 @@ def _without_self_links(owner: str, first: np.ndarray, second: np.ndarray) -> tu
 
 def _warn_of_self_links(owner: str, count: int, stacklevel: int = 3) -> None:
     message = f"{owner}: {count:,} links of nodes to themselves are left out, a node's own weight is the weight rule's"
-    _tell(message, stacklevel=stacklevel + 1)
+    _warn(message, stacklevel=stacklevel + 1)
 
 
-def _tell(message: str, stacklevel: int = 3) -> None:
+def _warn(message: str, stacklevel: int = 3) -> None:
     warnings.warn(JaxGossipWarning(message), stacklevel=stacklevel)

@@ -1,1 +1,1 @@
-"""Graphs by name: one family a file."""
+"""Graph generators, one family per file."""

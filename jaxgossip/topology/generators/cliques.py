@@ -1,11 +1,11 @@
-"""Groups that know each other well and others hardly: barbell, lollipop, two cliques, connected caveman."""
+"""Dense groups with few links between them: barbell, lollipop, two cliques, connected caveman."""
 
 import numpy as np
 
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Graph, from_links
-from jaxgossip.topology.room import check_links
+from jaxgossip.topology.memory_check import check_links
 from jaxgossip.topology.structures import MAX_COMPLETE_EDGES
 
 
@@ -13,14 +13,14 @@ def barbell(nodes: int, *, path: int = 0) -> Graph:
     """Return two cliques of equal size, joined by an edge or by a path of nodes between them.
 
     Nodes are numbered from one end to the other. With cliques of m = n/2 nodes and one edge between them (path = 0), the
-    gap under Metropolis–Hastings weights is (m + 2 − √(m² + 4m − 4))/(2(m + 1)), about 8/n²: hardly anything mixes slower.
+    gap under Metropolis–Hastings weights is (m + 2 − √(m² + 4m − 4))/(2(m + 1)), about 8/n²: few graphs mix more slowly.
 
     Args:
-        nodes: number of nodes, the path's among them.
-        path: nodes between the cliques; 0 joins them by an edge.
+        nodes: number of nodes, including the path.
+        path: number of nodes between the cliques; 0 joins them by an edge.
 
     Raises:
-        GraphError: cliques of fewer than 2 nodes or of unequal size, or too many links.
+        GraphError: the cliques would have fewer than 2 nodes or unequal sizes, or there are too many links.
     """
     nodes = node_count("barbell", nodes, 4, hint="each clique needs two nodes")
     path = whole_number("barbell", "path", path, 0)
@@ -43,14 +43,14 @@ def barbell(nodes: int, *, path: int = 0) -> Graph:
 def two_cliques(nodes: int, *, bridges: int = 1) -> Graph:
     """Return two cliques of n/2 nodes each, joined by ``bridges`` edges that share no node.
 
-    With one bridge, the :func:`barbell` without a path; with n/2 bridges every node has one friend on the other side.
+    One bridge gives the :func:`barbell` without a path; with n/2 bridges every node has one neighbour on the other side.
 
     Args:
         nodes: number of nodes, even.
-        bridges: edges between the cliques, at most n/2.
+        bridges: number of edges between the cliques, at most n/2.
 
     Raises:
-        GraphError: an odd number of nodes, fewer than 4, too many bridges, or too many links.
+        GraphError: the number of nodes is odd or below 4, or there are too many bridges or links.
     """
     nodes = node_count("two_cliques", nodes, 4, hint="each clique needs two nodes")
     if nodes % 2:
@@ -70,16 +70,16 @@ def two_cliques(nodes: int, *, bridges: int = 1) -> Graph:
 
 
 def lollipop(nodes: int, *, clique: int | None = None) -> Graph:
-    """Return a clique with a path at its last node: what random walks leave latest.
+    """Return a clique with a path attached to its last node, the graph that random walks take longest to cover.
 
     Under Metropolis–Hastings weights ρ = 0.99656 with a clique of 16 and a path of 16 nodes.
 
     Args:
         nodes: number of nodes, clique and path together.
-        clique: nodes of the clique, numbered first; half of all if left out.
+        clique: number of nodes in the clique, which are numbered first; half of all if left out.
 
     Raises:
-        GraphError: a clique of fewer than 2 or more than all nodes, or too many links.
+        GraphError: the clique has fewer than 2 nodes or more than there are, or there are too many links.
     """
     nodes = node_count("lollipop", nodes, 2, hint="one node is a complete graph")
     size = whole_number("lollipop", "clique", max(2, nodes // 2) if clique is None else clique, 2, hint="an edge")
@@ -91,18 +91,18 @@ def lollipop(nodes: int, *, clique: int | None = None) -> Graph:
 
 
 def connected_caveman(nodes: int, cliques: int) -> Graph:
-    """Return a circle of cliques: in each, one edge is turned to the clique before (Watts 1999).
+    """Return a circle of cliques, in each of which one edge is rewired to the previous clique (Watts 1999).
 
-    Every clique is a run of consecutive nodes; its first node leaves its second for the last of the run before. All
-    nodes keep s − 1 neighbours, s = n/cliques the size of a clique, but the second (s − 2) and the last (s).
-    "Networks, dynamics, and the small-world phenomenon".
+    Every clique is a run of consecutive nodes. The edge between its first and its second node is rewired to join the first
+    with the last node of the previous run. With cliques of size s = n/cliques, all nodes have s − 1 neighbours except the
+    second (s − 2) and the last (s). "Networks, dynamics, and the small-world phenomenon".
 
     Args:
         nodes: number of nodes, a multiple of cliques.
         cliques: number of cliques, at least 2.
 
     Raises:
-        GraphError: nodes that cliques do not divide, cliques of fewer than 3 nodes, or too many links.
+        GraphError: cliques does not divide nodes, the cliques have fewer than 3 nodes, or there are too many links.
     """
     nodes = node_count("connected_caveman", nodes, 6, hint="two cliques of three are the smallest")
     cliques = whole_number("connected_caveman", "cliques", cliques, 2, hint="one clique is a complete graph")
@@ -126,10 +126,10 @@ def connected_caveman(nodes: int, cliques: int) -> Graph:
 
 
 def _cliques(topology: str, nodes: int, starts: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (first, second), first < second: all pairs inside the runs of ``size`` nodes that begin at ``starts``.
+    """Return (first, second), first < second: all pairs within the runs of ``size`` nodes that begin at ``starts``.
 
     Raises:
-        GraphError: more links than a complete graph may list, or than memory holds.
+        GraphError: there are more links than a complete graph may list, or than fit into memory.
     """
     links = starts.size * size * (size - 1)
     if links > MAX_COMPLETE_EDGES:
@@ -138,8 +138,8 @@ def _cliques(topology: str, nodes: int, starts: np.ndarray, size: int) -> tuple[
             hint="fewer nodes, or smaller cliques",
         )
     check_links(topology, nodes, links + 2 * nodes, hint="fewer nodes, or smaller cliques")
-    one, other = np.triu_indices(size, 1)
-    return (starts[:, None] + one).ravel(), (starts[:, None] + other).ravel()
+    lower, higher = np.triu_indices(size, 1)
+    return (starts[:, None] + lower).ravel(), (starts[:, None] + higher).ravel()
 
 
 def _joined(nodes: int, inside: tuple[np.ndarray, ...], between: tuple[np.ndarray, ...], name: str) -> Graph:

@@ -1,9 +1,9 @@
-"""Directed graphs that reach the exact mean in finitely many rounds, where the number of nodes is a power of k + 1.
+"""Directed graphs that reach the exact mean in finitely many rounds if the number of nodes is a power of k + 1.
 
-k-peer exponential   round t hears i + j(k+1)^t, j = 1 … k (mod n):  Π_{t<τ} 1/(k+1) Σ_{j≤k} P^{j(k+1)^t} is the mean of
-                     P^0, …, P^{(k+1)^τ − 1}: J if and only if n divides (k+1)^τ
-de Bruijn            node i hears i(k+1) + j, j = 0 … k (mod n): after t rounds i holds the mean of all whose numbers
-                     begin with its last τ − t digits, so that W^τ = J, though ‖W − J‖₂ = 1
+k-peer exponential   in round t node i hears i + j(k+1)^t, j = 1 … k (mod n):  Π_{t<τ} 1/(k+1) Σ_{j≤k} P^{j(k+1)^t} is
+                     the mean of P^0, …, P^{(k+1)^τ − 1}, which is J if and only if n divides (k+1)^τ
+de Bruijn            node i hears i(k+1) + j, j = 0 … k (mod n): after t rounds i holds the mean of all nodes whose
+                     numbers begin with its last τ − t digits, so that W^τ = J, although ‖W − J‖₂ = 1
 """
 
 import numpy as np
@@ -12,23 +12,23 @@ import scipy.sparse as sp
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Graph
-from jaxgossip.topology.room import check_bytes, check_links
+from jaxgossip.topology.memory_check import check_bytes, check_links
 from jaxgossip.topology.weights import Weights, circulant
 
 
 def k_peer_exponential(nodes: int, degree: int = 1) -> list[Weights]:
     """Return the k-peer exponential sequence, τ = ⌈log_{k+1} n⌉ rounds: exact if and only if n divides (k+1)^τ.
 
-    With k = 1 it is the one-peer exponential graph (Ying et al. 2021). Where distances meet or are multiples of n, weights
-    add up. The name is that of Niwa, Takezawa, Zhang and Kleijn 2025, "Revisiting 1-peer exponential graph for enhancing
-    decentralized learning efficiency"; the formula is the one that telescopes.
+    With k = 1 it is the one-peer exponential graph (Ying et al. 2021). Weights of coinciding distances add up, and those of
+    multiples of n are self-weights. The name is from Niwa, Takezawa, Zhang and Kleijn 2025, "Revisiting 1-peer exponential
+    graph for enhancing decentralized learning efficiency"; the formula is the one that telescopes.
 
     Args:
         nodes: number of nodes n.
-        degree: k, most links of a node in a round.
+        degree: k, largest number of links of a node in a round.
 
     Raises:
-        GraphError: no node, or a degree below one.
+        GraphError: there is no node, or the degree is below one.
     """
     nodes = node_count("k_peer_exponential", nodes)
     degree = whole_number("k_peer_exponential", "degree", degree, 1, hint="a node must hear somebody")
@@ -45,15 +45,15 @@ def k_peer_exponential(nodes: int, degree: int = 1) -> list[Weights]:
 def de_bruijn(nodes: int, degree: int = 1) -> Weights:
     """Return the de Bruijn graph of n = (k+1)^τ nodes, equal weights 1/(k+1): W^τ = J, yet its spectral gap is zero.
 
-    Nobody changes neighbours, and after τ rounds of k messages a node all models are equal. It is directed and doubly
-    stochastic; k + 1 nodes hear themselves among others.
+    The neighbours are fixed, and after τ rounds all models are equal. The graph is directed and doubly stochastic. Of its
+    nodes, k + 1 hear themselves among others: they have k links, all others k + 1.
 
     Args:
         nodes: number of nodes n, a power of k + 1.
-        degree: k, links of a node, one less where it hears itself: those have k, the others k + 1.
+        degree: k, one less than the number of nodes that each node averages.
 
     Raises:
-        GraphError: a number of nodes that is no power of k + 1, or a degree below one.
+        GraphError: the number of nodes is not a power of k + 1, or the degree is below one.
     """
     nodes = node_count("de_bruijn", nodes)
     base = whole_number("de_bruijn", "degree", degree, 1, hint="a node must hear somebody") + 1
@@ -72,10 +72,10 @@ def de_bruijn(nodes: int, degree: int = 1) -> Weights:
     check_links("de_bruijn", nodes, nodes * base)
     node = np.repeat(np.arange(nodes), base)
     heard = (node * base + np.tile(np.arange(base), nodes)) % nodes
-    away = heard != node
-    matrix = sp.csr_array((np.ones(away.sum()), (node[away], heard[away])), shape=(nodes, nodes))
+    is_link = heard != node
+    matrix = sp.csr_array((np.ones(is_link.sum()), (node[is_link], heard[is_link])), shape=(nodes, nodes))
     matrix.sort_indices()
     lists = (matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32))
     graph = Graph(nodes, "de_bruijn", lists=lists, directed=True)
-    own = np.bincount(node[~away], minlength=nodes) / base
+    own = np.bincount(node[~is_link], minlength=nodes) / base
     return Weights(graph, 1 / base, own, "de_bruijn", doubly_stochastic=True)

@@ -1,15 +1,15 @@
-"""Edges as numbers: {a, b} is min(a, b)·n + max(a, b), so that sorting finds doubles and bisection finds edges."""
+"""Edges as integer keys: {a, b} is min(a, b)·n + max(a, b), so that sorting finds duplicates and bisection finds edges."""
 
 import numpy as np
 
 STALE = 100
-"""The sorted edges are rebuilt once more than one in so many has moved."""
+"""The sorted edges are rebuilt once more than one in this many has moved."""
 
 
 class EdgeSet:
-    """Tells of many edges at once whether they could be added to a graph that changes in place.
+    """The edges of a graph that is changed in place, which tests many candidate edges at once.
 
-    Edges that have moved away may be remembered as taken for a while: refusing too much only costs another draw.
+    Edges that have been removed may still count as taken for a while: a needless refusal only costs another draw.
 
     Args:
         n_nodes: number of nodes.
@@ -22,7 +22,7 @@ class EdgeSet:
         self._rebuild()
 
     def repeated(self) -> np.ndarray:
-        """Return the (k,) int numbers of the edges that are there already under a lower number."""
+        """Return the indices, (k,) int, of edges that duplicate one of lower index."""
         double = np.unique(self._sorted[1:][self._sorted[1:] == self._sorted[:-1]])
         keys = self._keys(self._first, self._second)
         where = np.flatnonzero(_is_in(double, keys))
@@ -30,7 +30,7 @@ class EdgeSet:
         return where[1:][keys[where[1:]] == keys[where[:-1]]]
 
     def could_add(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """Return (k,) bool: the edge is no loop, not there, and not among those before it in the same question."""
+        """Return (k,) bool: whether each candidate is no loop, not taken, and not a repetition of an earlier candidate."""
         keys = self._keys(first, second)
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
@@ -40,7 +40,7 @@ class EdgeSet:
         return possible & (first != second)
 
     def add(self, first: np.ndarray, second: np.ndarray) -> None:
-        """Note edges that the owner has put into its arrays in place of others."""
+        """Register edges that the owner has put into its arrays in place of others."""
         self._added = np.sort(np.concatenate([self._added, self._keys(first, second)]))
         if self._added.size * STALE > self._sorted.size:
             self._rebuild()
@@ -54,7 +54,7 @@ class EdgeSet:
 
 
 def _is_in(ordered: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return (k,) bool: which of ``values`` (k,) are in ``ordered`` (m,), which is sorted."""
+    """Return (k,) bool: which of ``values`` (k,) occur in the sorted array ``ordered`` (m,)."""
     if not ordered.size:
         return np.zeros(values.size, bool)
     place = np.searchsorted(ordered, values)

@@ -1,4 +1,4 @@
-"""Circles, paths, grids and tori: every node hears its nearest in space."""
+"""Rings, paths, grids and tori: every node hears its nearest neighbours in space."""
 
 import math
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Circulant, Graph, Lattice
-from jaxgossip.topology.room import check_bytes
+from jaxgossip.topology.memory_check import check_bytes
 
 OFFSET_BYTES = 200
-"""What an offset of a circulant takes, in tuples and sets of Python's."""
+"""Bytes per offset of a circulant, in Python tuples and sets."""
 
 
 def ring(nodes: int) -> Graph:
@@ -35,7 +35,7 @@ def k_nearest_ring(nodes: int, degree: int) -> Graph:
         degree: neighbours of each node, half of them on each side: even, and less than nodes.
 
     Raises:
-        GraphError: an odd degree, or one that has no room.
+        GraphError: the degree is odd, or not less than the number of nodes.
     """
     nodes, degree = check_even_ring("k_nearest_ring", nodes, degree)
     check_bytes(f"k_nearest_ring: {degree:,} neighbours of every node", OFFSET_BYTES * degree, "a smaller degree")
@@ -44,7 +44,7 @@ def k_nearest_ring(nodes: int, degree: int) -> Graph:
 
 
 def path(nodes: int) -> Graph:
-    """Return the path: node i hears i − 1 and i + 1, where they exist.
+    """Return the path: node i hears i − 1 and i + 1, if they exist.
 
     Under Metropolis–Hastings weights λ_k = 1/3 + (2/3) cos(πk/n) for n ≥ 3.
 
@@ -59,21 +59,21 @@ def path(nodes: int) -> Graph:
 
 
 def grid(nodes: int, shape: tuple[int, ...] | None = None) -> Graph:
-    """Return the open D-dimensional box: each cell hears the next along each axis, and borders stay borders.
+    """Return the open D-dimensional box: each cell hears the adjacent ones along each axis, without wrapping around.
 
     Args:
         nodes: number of nodes, the product of the sides.
         shape: sides of the box; the most square two-dimensional one if left out.
 
     Raises:
-        GraphError: sides whose product is another number, or no two-dimensional box (a prime number of nodes).
+        GraphError: the product of the sides is not ``nodes``, or no two-dimensional box exists (a prime number of nodes).
     """
     nodes = node_count("grid", nodes)
     return Graph(nodes, "grid", Lattice(_sides("grid", nodes, shape, 2, "path"), periodic=False))
 
 
 def torus(nodes: int, shape: tuple[int, ...] | None = None) -> Graph:
-    """Return the periodic D-dimensional box: every node hears 2 D others, and both ends of each axis are neighbours.
+    """Return the periodic D-dimensional box: every node hears 2 D others, and the ends of each axis are neighbours.
 
     Under Metropolis–Hastings weights λ = (1 + Σ_a 2 cos(2π k_a/n_a))/(2 D + 1) over all k_a < n_a.
 
@@ -82,17 +82,17 @@ def torus(nodes: int, shape: tuple[int, ...] | None = None) -> Graph:
         shape: sides of the box, each at least 3; the most square two-dimensional one if left out.
 
     Raises:
-        GraphError: a side below 3, sides whose product is another number, or no two-dimensional box.
+        GraphError: a side is below 3, the product of the sides is not ``nodes``, or no two-dimensional box exists.
     """
     nodes = node_count("torus", nodes)
     return Graph(nodes, "torus", Lattice(_sides("torus", nodes, shape, 3, "ring"), periodic=True))
 
 
 def check_even_ring(topology: str, nodes: int, degree: int) -> tuple[int, int]:
-    """Return ``nodes`` and ``degree`` of a ring whose nodes hear the nearest on both sides.
+    """Return ``nodes`` and ``degree`` of a ring whose nodes hear their nearest neighbours, as many on each side.
 
     Raises:
-        GraphError: an odd degree, or one that has no room.
+        GraphError: the degree is odd, or not less than the number of nodes.
     """
     nodes = node_count(topology, nodes, 3, hint="two nodes are a path, one node is a complete graph")
     degree = whole_number(topology, "degree", degree, 2)
@@ -110,7 +110,7 @@ def check_even_ring(topology: str, nodes: int, degree: int) -> tuple[int, int]:
 
 
 def _sides(topology: str, nodes: int, shape: Sequence[int] | None, minimum: int, line: str) -> tuple[int, ...]:
-    """Return the checked sides of a box of ``nodes`` cells, found if ``shape`` is None."""
+    """Return the checked sides of a box of ``nodes`` cells, the most square ones if ``shape`` is None."""
     if shape is not None:
         hint = f"topology.shape has sides that multiply to nodes, such as [{minimum}, {minimum + 1}] of"
         hint = f"{hint} {minimum * (minimum + 1)} nodes; left out, the most square one is taken"
@@ -137,5 +137,5 @@ def _sides(topology: str, nodes: int, shape: Sequence[int] | None, minimum: int,
 
 
 def _most_square(nodes: int, minimum: int) -> tuple[int, int] | None:
-    """Return the factors (a, b), minimum <= a <= b, that lie nearest to each other, or None."""
+    """Return the factors (a, b) of ``nodes``, minimum <= a <= b, that are closest to each other, or None."""
     return next(((a, nodes // a) for a in range(math.isqrt(nodes), minimum - 1, -1) if nodes % a == 0), None)

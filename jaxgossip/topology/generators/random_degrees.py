@@ -1,4 +1,4 @@
-"""Random graphs made by switching or growing: random regular, Watts–Strogatz, Barabási–Albert."""
+"""Random graphs built by switching edges or by growth: random regular, Watts–Strogatz, Barabási–Albert."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,26 +10,26 @@ from jaxgossip.topology.checks import node_count, probability, whole_number
 from jaxgossip.topology.generators.edge_keys import EdgeSet
 from jaxgossip.topology.generators.lattices import check_even_ring, k_nearest_ring
 from jaxgossip.topology.graph import Graph, from_links
-from jaxgossip.topology.room import check_links
+from jaxgossip.topology.memory_check import check_links
 
 MAX_ROUNDS = 200
-"""Rounds of switches after which a pairing, and draws after which a rewiring is given up; two or three serve mostly."""
+"""Limit on the rounds of switches of a pairing, and on the draws of a rewiring; two or three mostly suffice."""
 MAX_DRAWS = 100
-"""Pairings of a small graph that are drawn anew before the last is switched: nearly always enough for degree 3."""
+"""Pairings of a small graph to draw before switching the last one: nearly always enough for degree 3."""
 SMALL = 100_000
-"""Edges (or edge ends) up to which a graph is small."""
+"""Number of edges (or edge ends) up to which a graph counts as small."""
 
 ONE_BY_ONE = 4
-"""A preferential attachment adds its first ONE_BY_ONE · m² nodes singly, and spans of nodes after that."""
+"""Preferential attachment adds the first ONE_BY_ONE · m² nodes one by one, then spans of nodes."""
 
 
 def random_regular(nodes: int, degree: int, *, rng: np.random.Generator | int = 0) -> Graph:
     """Return a random simple graph in which every node has ``degree`` neighbours.
 
-    The pairing model (Bollobás 1980) matches the nodes' edge ends at random; loops and double edges, (d² − 1)/4 of
-    them on average however large the graph, are removed by switching ends with random other edges. The law is uniform
-    on small graphs of degree up to 3, and in the limit of many nodes. Dense graphs are drawn as complements. Connected
-    with high probability for degree ≥ 3.
+    The pairing model (Bollobás 1980) matches the nodes' edge ends at random; loops and double edges, (d² − 1)/4 of them
+    on average for any size of the graph, are removed by switching ends with random other edges. The distribution is
+    uniform for small graphs of degree up to 3, and in the limit of many nodes. Dense graphs are drawn as complements. The
+    graph is connected with high probability for degree ≥ 3.
 
     Args:
         nodes: number of nodes, more than degree.
@@ -37,7 +37,7 @@ def random_regular(nodes: int, degree: int, *, rng: np.random.Generator | int = 
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: an odd nodes · degree, a degree that has no room, or more links than memory holds.
+        GraphError: nodes · degree is odd, degree is not less than nodes, or the links exceed the memory.
     """
     nodes = node_count("random_regular", nodes, 2, hint="one node is a complete graph")
     degree = whole_number("random_regular", "degree", degree, 1)
@@ -69,9 +69,9 @@ def random_regular(nodes: int, degree: int, *, rng: np.random.Generator | int = 
 def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Generator | int = 0) -> Graph:
     """Return the small world: a ring of ``degree`` nearest neighbours, each edge rewired with probability ``beta``.
 
-    As Watts and Strogatz (1998): nearest neighbours first, an edge keeps one end, and its other end moves to a uniform
-    node that is neither this one nor its neighbour already. The number of edges stays nodes · degree / 2. An edge that
-    finds no free place in 200 draws stays where it is, which happens on nearly complete graphs only.
+    As in Watts and Strogatz (1998), edges between the nearest neighbours are rewired first: one end stays, and the other
+    moves to a uniformly drawn node that is neither the first nor its neighbour already. The number of edges stays
+    nodes · degree / 2. An edge that finds no free end in 200 draws is kept, which happens only on nearly complete graphs.
 
     Args:
         nodes: number of nodes.
@@ -80,11 +80,11 @@ def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Gener
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: an odd degree, one that has no room, a beta that is no probability, or more links than memory holds.
+        GraphError: degree is odd or not less than nodes, beta is not a probability, or the links exceed the memory.
     """
     nodes, degree = check_even_ring("watts_strogatz", nodes, degree)
     beta = probability("watts_strogatz", "beta", beta)
-    if beta == 0.0 or degree == nodes - 1:  # nothing moves, or there is no free place to move to
+    if beta == 0.0 or degree == nodes - 1:  # no edge moves, or there is no free end to move to
         return replace(k_nearest_ring(nodes, degree), name="watts_strogatz")
     check_links("watts_strogatz", nodes, nodes * degree)
     rng = np.random.default_rng(rng)
@@ -92,7 +92,7 @@ def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Gener
     moved = (kept + np.repeat(np.arange(1, degree // 2 + 1), nodes)) % nodes
     chosen = rng.random(moved.size) < beta
     edges = EdgeSet(nodes, kept, moved)
-    # Edges that move together leave their places too late for each other, which matters on small graphs alone.
+    # Edges rewired together still see each other's old places as taken, which matters only on small graphs.
     together = max(1, nodes * moved.size // SMALL)
     for batch in _batches(moved.size, nodes, together):
         waiting = batch[chosen[batch]]
@@ -108,22 +108,22 @@ def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Gener
 
 
 def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -> Graph:
-    """Return the preferential attachment graph: each new node joins m different nodes, likely those with many edges.
+    """Return the preferential attachment graph: each new node joins m distinct nodes, drawn in proportion to their degrees.
 
-    Starts from a star of m + 1 nodes; a node is drawn with probability proportional to its degree, again if it is
-    drawn already (Barabási and Albert 1999). Degrees have the tail P(degree ≥ k) ≈ m(m+1)/(k(k+1)).
+    The graph grows from a star of m + 1 nodes; a node that is drawn twice is drawn again (Barabási and Albert 1999).
+    Degrees have the tail P(degree ≥ k) ≈ m(m+1)/(k(k+1)).
 
-    Drawing a node by degree is drawing an end of an earlier edge uniformly. All draws are made first, and those that
-    name the drawn end of another edge are followed to its own draw (Sanders and Schulz 2016, "Scalable generation of
-    scale-free graphs"), for spans of nodes that double.
+    Drawing a node by degree is drawing an end of an earlier edge uniformly. All draws are made first, and those that hit
+    the drawn end of another edge are followed to the draw of that one (Sanders and Schulz 2016, "Scalable generation of
+    scale-free graphs"), for spans of nodes that double in length.
 
     Args:
         nodes: number of nodes, more than m.
-        m: edges that each new node brings.
+        m: number of edges that each new node adds.
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: fewer than m + 1 nodes, or more links than memory holds.
+        GraphError: there are fewer than m + 1 nodes, or the links exceed the memory.
     """
     nodes = node_count("barabasi_albert", nodes, 2, hint="one node is a complete graph")
     m = whole_number("barabasi_albert", "m", m, 1)
@@ -136,7 +136,7 @@ def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -
     rng = np.random.default_rng(rng)
     newer = np.concatenate([np.arange(1, m + 1), np.repeat(np.arange(m + 1, nodes), m)])
     older = np.zeros(newer.size, np.int64)
-    # Among the first nodes nearly all draws repeat others or rest on them, so these come one after the other.
+    # Nearly all draws of the first nodes repeat others or depend on them, so these nodes are added one by one.
     start = min(nodes, max(ONE_BY_ONE * m * m, m + 1))
     for node in range(m + 1, start):
         _attach_one(newer, older, m, node, rng)
@@ -148,28 +148,28 @@ def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -
 
 
 def _batches(n_edges: int, nodes: int, together: int) -> Iterator[np.ndarray]:
-    """Yield the numbers of the edges in the order of their distance on the ring, at most ``together`` at once."""
+    """Yield the indices of the edges in the order of their distance on the ring, at most ``together`` at a time."""
     for start in range(0, n_edges, nodes):
         for place in range(start, start + nodes, together):
             yield np.arange(place, min(place + together, start + nodes))
 
 
 def _simple_pairing(nodes: int, degree: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (m,) ends of the edges of a simple graph of equal degrees, at most half of the nodes."""
+    """Return the ends, both (m,), of the edges of a simple regular graph whose degree is at most half the nodes."""
     draws = 0
     while True:
         ends = np.repeat(np.arange(nodes, dtype=np.int32), degree)
         rng.shuffle(ends)
         first, second = ends[::2].copy(), ends[1::2].copy()
         draws += 1
-        # Switches favour some of the very small graphs. There, another draw is cheap and keeps the law uniform.
-        another = degree <= 4 and ends.size <= SMALL and draws < MAX_DRAWS
-        if _switch_to_simple(nodes, first, second, rng, 0 if another else MAX_ROUNDS):
+        # Switches favour some of the very small graphs. There, drawing again is cheap and keeps the law uniform.
+        draw_again = degree <= 4 and ends.size <= SMALL and draws < MAX_DRAWS
+        if _switch_to_simple(nodes, first, second, rng, 0 if draw_again else MAX_ROUNDS):
             return first, second
 
 
 def _switch_to_simple(nodes: int, first: np.ndarray, second: np.ndarray, rng: np.random.Generator, rounds: int) -> bool:
-    """Remove loops and doubles in place: {a, b}, {x, y} become {a, x}, {b, y}. Return whether that was enough."""
+    """Remove loops and duplicates in place: {a, b}, {x, y} become {a, x}, {b, y}. Return whether the graph is now simple."""
     edges = EdgeSet(nodes, first, second)
     bad = np.union1d(np.flatnonzero(first == second), edges.repeated())
     for _ in range(rounds):
@@ -190,21 +190,21 @@ def _switch_to_simple(nodes: int, first: np.ndarray, second: np.ndarray, rng: np
 
 
 def _attach_one(newer: np.ndarray, older: np.ndarray, m: int, node: int, rng: np.random.Generator) -> None:
-    """Fill ``older`` for the edges of ``node``: m different ends of earlier edges, each end as likely."""
+    """Fill ``older`` for the edges of ``node``: m distinct nodes, drawn uniformly from the ends of earlier edges."""
     begin = m * (node - m)
-    found = np.empty(0, np.int64)
-    while found.size < m:
-        drawn = (rng.random(m - found.size) * 2 * begin).astype(np.int64)
+    targets = np.empty(0, np.int64)
+    while targets.size < m:
+        drawn = (rng.random(m - targets.size) * 2 * begin).astype(np.int64)
         ends = np.where(drawn & 1, older[drawn >> 1], newer[drawn >> 1])
-        found = np.unique(np.concatenate([found, ends]))
-    older[begin : begin + m] = found
+        targets = np.unique(np.concatenate([targets, ends]))
+    older[begin : begin + m] = targets
 
 
 def _attach_span(newer: np.ndarray, older: np.ndarray, m: int, span: range, rng: np.random.Generator) -> None:
-    """Fill ``older`` for the edges of the nodes of ``span``, with the same law as one node after the other.
+    """Fill ``older`` for the edges of the nodes of ``span``, with the same law as adding them one by one.
 
-    A node draws its ends in turn, each again while it equals an earlier one. It judges its draws only once all that
-    they rest on is settled, which makes the law exactly that of the sequential process.
+    A node draws its ends in turn, and repeats a draw that equals an earlier one. Repetitions are judged only once all
+    draws that they depend on are settled, so that the law is exactly that of the sequential process.
     """
     begin, end = m * (span.start - m), m * (span.stop - m)
     ends_before = 2 * m * (newer[begin:end] - m)
@@ -212,18 +212,18 @@ def _attach_span(newer: np.ndarray, older: np.ndarray, m: int, span: range, rng:
     while True:
         edge, takes_older = drawn >> 1, (drawn & 1).astype(bool)
         older[begin:end] = np.where(takes_older, older[edge], newer[edge])
-        resting = np.flatnonzero(takes_older & (edge >= begin))  # on an edge of the span itself
-        _follow(older[begin:end], resting, edge[resting] - begin)
+        dependent = np.flatnonzero(takes_older & (edge >= begin))  # on an edge of the span itself
+        _follow(older[begin:end], dependent, edge[dependent] - begin)
         row, slot = _repeats_in_rows(older[begin:end].reshape(-1, m))
         if not row.size:
             return
-        waiting = _downstream(len(span), np.unique(row), resting // m, (edge[resting] - begin) // m)
+        waiting = _downstream(len(span), np.unique(row), dependent // m, (edge[dependent] - begin) // m)
         again = (row * m + slot)[~waiting[row]]
         drawn[again] = (rng.random(again.size) * ends_before[again]).astype(np.int64)
 
 
 def _follow(values: np.ndarray, child: np.ndarray, parent: np.ndarray) -> None:
-    """Set ``values[child] = values[parent]`` in place, parents first; every parent comes before its child."""
+    """Set ``values[child] = values[parent]`` in place, parents first; every parent precedes its child."""
     unknown = np.zeros(values.size, bool)
     unknown[child] = True
     while child.size:
@@ -234,7 +234,7 @@ def _follow(values: np.ndarray, child: np.ndarray, parent: np.ndarray) -> None:
 
 
 def _repeats_in_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (row, slot), both (k,): the entries of ``rows`` (r, m) that equal an earlier entry of their row."""
+    """Return (row, slot), both (k,), of the entries of ``rows`` (r, m) that equal an earlier entry of their row."""
     ordered = np.sort(rows, axis=1)
     suspect = np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))
     order = np.argsort(rows[suspect], axis=1, kind="stable")
@@ -244,12 +244,12 @@ def _repeats_in_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _downstream(size: int, sources: np.ndarray, child: np.ndarray, parent: np.ndarray) -> np.ndarray:
-    """Return (size,) bool: the nodes that rest on one of ``sources``, directly or through others."""
-    resting, unsettled = np.zeros(size, bool), np.zeros(size, bool)
+    """Return (size,) bool: the nodes that depend on one of ``sources``, directly or indirectly."""
+    dependent, unsettled = np.zeros(size, bool), np.zeros(size, bool)
     unsettled[sources] = True
     while True:
-        found = child[unsettled[parent]]
-        found = found[~resting[found]]
-        if not found.size:
-            return resting
-        resting[found] = unsettled[found] = True
+        reached = child[unsettled[parent]]
+        reached = reached[~dependent[reached]]
+        if not reached.size:
+            return dependent
+        dependent[reached] = unsettled[reached] = True

@@ -1,6 +1,6 @@
-"""Random graphs whose edges are there independently: Erdős–Rényi, stochastic blocks, geometric.
+"""Random graphs by pairs of nodes: Erdős–Rényi, stochastic block and geometric.
 
-Absent pairs are skipped, not visited: the time is that of the edges drawn, and no n² array is ever made.
+Absent pairs are skipped rather than visited: time is proportional to the edges, and no n² array is ever allocated.
 """
 
 import math
@@ -13,7 +13,7 @@ from scipy.spatial import KDTree
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count, one_of_two, probability, real_number, whole_number
 from jaxgossip.topology.graph import Graph, from_links
-from jaxgossip.topology.room import check_links
+from jaxgossip.topology.memory_check import check_links
 
 
 def erdos_renyi(
@@ -25,8 +25,8 @@ def erdos_renyi(
 ) -> Graph:
     """Return G(n, p): every pair of nodes is an edge with probability p, independently (Gilbert 1959).
 
-    Connected with high probability for p > ln n / n only. Edges are drawn by skipping geometrically many absent pairs
-    (Batagelj and Brandes 2005), in time O(n + edges).
+    It is connected with high probability only for p > ln n / n. Edges are drawn by skipping a geometric number of absent
+    pairs (Batagelj and Brandes 2005), in time O(n + edges).
 
     Args:
         nodes: number of nodes.
@@ -35,7 +35,7 @@ def erdos_renyi(
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: not exactly one of p and mean_degree, one that is out of range, or more links than memory holds.
+        GraphError: not exactly one of p and mean_degree is given, it is out of range, or the links exceed the memory.
     """
     nodes = node_count("erdos_renyi", nodes)
     one_of_two("erdos_renyi", "p", p, "mean_degree", mean_degree)
@@ -59,18 +59,18 @@ def stochastic_block(
 ) -> Graph:
     """Return the planted partition: pairs inside a block are edges with probability p_in, across blocks with p_out.
 
-    Blocks are runs of consecutive nodes, as equal in size as can be (Holland, Laskey and Leinhardt 1983). With two
-    blocks the normalised adjacency has λ₂ ≈ (p_in − p_out)/(p_in + p_out).
+    Blocks are runs of consecutive nodes of sizes as equal as possible (Holland, Laskey and Leinhardt 1983). With two
+    blocks the normalised adjacency matrix has λ₂ ≈ (p_in − p_out)/(p_in + p_out).
 
     Args:
         nodes: number of nodes.
         blocks: number of blocks.
-        p_in: probability of an edge between two nodes of one block.
+        p_in: probability of an edge between two nodes of the same block.
         p_out: probability of an edge between two nodes of different blocks.
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: more blocks than nodes, a probability outside [0, 1], or more links than memory holds.
+        GraphError: there are more blocks than nodes, a probability is outside [0, 1], or the links exceed the memory.
     """
     nodes = node_count("stochastic_block", nodes)
     blocks = whole_number("stochastic_block", "blocks", blocks, 1)
@@ -83,19 +83,19 @@ def stochastic_block(
     sizes = np.full(blocks, nodes // blocks, np.int64)
     sizes[: nodes % blocks] += 1
     ends = np.cumsum(sizes)
-    starts, later = ends - sizes, nodes - ends  # later: nodes of all later blocks
+    starts, later = ends - sizes, nodes - ends  # later: number of nodes in all later blocks
 
     within = np.cumsum(sizes * (sizes - 1) // 2)
     across = np.cumsum(sizes * later)
     check_links("stochastic_block", nodes, 2 * (p_in * int(within[-1]) + p_out * int(across[-1])))
     block, rank = _locate(within, _successes(int(within[-1]), p_in, rng))
     first, second = _pair_of(rank)
-    home, place = _locate(across, _successes(int(across[-1]), p_out, rng))
-    row, column = np.divmod(place, later[home])
+    lower, pair = _locate(across, _successes(int(across[-1]), p_out, rng))
+    row, column = np.divmod(pair, later[lower])
     return from_links(
         nodes,
-        np.concatenate([starts[block] + first, starts[home] + row]),
-        np.concatenate([starts[block] + second, ends[home] + column]),
+        np.concatenate([starts[block] + first, starts[lower] + row]),
+        np.concatenate([starts[block] + second, ends[lower] + column]),
         name="stochastic_block",
     )
 
@@ -107,10 +107,10 @@ def random_geometric(
     *,
     rng: np.random.Generator | int = 0,
 ) -> Graph:
-    """Return the random geometric graph: uniform points of the unit square, joined when closer than ``radius``.
+    """Return the random geometric graph: uniform points of the unit square, joined if closer than ``radius``.
 
     The positions are kept as ``graph.positions``. Two uniform points of the unit square are closer than r ≤ 1 with
-    probability πr² − 8r³/3 + r⁴/2, borders included, which gives the radius for a mean degree.
+    probability πr² − 8r³/3 + r⁴/2, borders included, which determines the radius for a mean degree.
 
     Args:
         nodes: number of nodes.
@@ -119,7 +119,7 @@ def random_geometric(
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: not exactly one of radius and mean_degree, one that is out of range, or more links than memory holds.
+        GraphError: not exactly one of radius and mean_degree is given, it is out of range, or the links exceed the memory.
     """
     nodes = node_count("random_geometric", nodes)
     one_of_two("random_geometric", "radius", radius, "mean_degree", mean_degree)
@@ -142,29 +142,29 @@ def _closer_than(radius: float) -> float:
 
 
 def _successes(trials: int, p: float, rng: np.random.Generator) -> np.ndarray:
-    """Return the sorted (k,) int64 numbers of the successful ones of ``trials`` Bernoulli(p) trials."""
+    """Return the sorted indices, (k,) int64, of the successes among ``trials`` Bernoulli(p) trials."""
     if p == 0.0 or trials == 0:
         return np.empty(0, np.int64)
-    found, last = [], -1
+    successes, last = [], -1
     while last < trials - 1:
         expected = (trials - 1 - last) * p
-        # Four standard deviations to spare: a second draw is the exception.
+        # A margin of four standard deviations makes a second draw the exception.
         gaps = rng.geometric(p, int(expected + 4 * math.sqrt(expected)) + 1)
-        # The first gap ends at trial 0 at the earliest: only one above ``trials`` is sure to leave all of them out.
+        # The first gap may end at trial 0, so only a gap above ``trials`` is sure to skip all of them.
         numbers = last + np.cumsum(np.minimum(gaps, trials + 1))
-        found.append(numbers[: np.searchsorted(numbers, trials)])
+        successes.append(numbers[: np.searchsorted(numbers, trials)])
         last = int(numbers[-1])
-    return np.concatenate(found)
+    return np.concatenate(successes)
 
 
 def _pair_of(number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (i, j) with i > j for the pairs (1, 0), (2, 0), (2, 1), (3, 0), … counted from 0."""
     i = ((1 + np.sqrt(8.0 * number + 1)) / 2).astype(np.int64)
-    i -= i * (i - 1) // 2 > number  # a root just below a whole number is rounded up to it
+    i -= i * (i - 1) // 2 > number  # correct a root just below a whole number that was rounded up
     return i, number - i * (i - 1) // 2
 
 
 def _locate(ends: np.ndarray, number: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (group, rank in it) of numbers (k,), given the running ``ends`` (groups,) of the groups' sizes."""
+    """Return (group, rank within the group) of numbers (k,), given the cumulative sizes ``ends`` (groups,)."""
     group = np.searchsorted(ends, number, side="right")
     return group, number - np.concatenate([[0], ends])[group]

@@ -1,4 +1,4 @@
-"""Two small networks of people that everybody measures on: Zachary's karate club and Davis's Southern women."""
+"""Two small social networks that are common benchmarks: Zachary's karate club and Davis's Southern women."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ FRIENDS = (
     "33",
     "",
 )
-"""Of each member of the karate club, the friends of higher number."""
+"""The friends of each member of the karate club that have a higher number."""
 
 EVENTS = (
     "1 2 3 4 5 6 8 9",
@@ -58,29 +58,29 @@ EVENTS = (
     "9 11",
     "9 11",
 )
-"""Of each woman, the events she came to, from 1 to 14."""
+"""The events, 1 to 14, that each woman attended."""
 
 
 def karate(nodes: int = 34) -> Graph:
     """Return Zachary's karate club: 34 members, 78 friendships; the instructor is node 0, the president node 33.
 
     ρ is 0.96876 under Metropolis–Hastings weights, 0.97397 under max_degree and 0.94964 under the best constant.
-    Zachary 1977, "An information flow model for conflict and fission in small groups"; the
-    tie of nodes 22 and 33 is in the usual data, but not in the paper's drawing.
+    Zachary 1977, "An information flow model for conflict and fission in small groups"; the tie between nodes 22 and 33 is
+    in the usual data, but not in the paper's drawing.
 
     Args:
         nodes: number of nodes: 34, or left out.
 
     Raises:
-        GraphError: another number of nodes.
+        GraphError: any other number of nodes.
     """
-    _only("karate", nodes, len(FRIENDS))
+    _check_size("karate", nodes, len(FRIENDS))
     first, second = _pairs(FRIENDS)
     return from_links(nodes, first, second, name="karate")
 
 
 def davis(nodes: int = 32) -> Graph:
-    """Return Davis's Southern women: 18 women (nodes 0 to 17) and the 14 events they came to (18 to 31), bipartite.
+    """Return Davis's Southern women: 18 women (nodes 0 to 17) and the 14 events they attended (18 to 31), bipartite.
 
     89 edges; ρ = 0.91790 under Metropolis–Hastings weights. Davis, Gardner and Gardner 1941, "Deep South".
 
@@ -88,19 +88,19 @@ def davis(nodes: int = 32) -> Graph:
         nodes: number of nodes: 32, or left out.
 
     Raises:
-        GraphError: another number of nodes.
+        GraphError: any other number of nodes.
     """
-    _only("davis", nodes, len(EVENTS) + 14)
+    _check_size("davis", nodes, len(EVENTS) + 14)
     woman, event = _pairs(EVENTS)
     return from_links(nodes, woman, len(EVENTS) - 1 + event, name="davis")
 
 
 def _pairs(lists: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return (row, entry), both (m,) int64, of lists of numbers."""
+    """Return (row, entry), both (m,) int64, for all entries of lists of numbers."""
     entries = [np.array(line.split(), np.int64) for line in lists]
     return np.repeat(np.arange(len(lists)), [entry.size for entry in entries]), np.concatenate(entries)
 
 
-def _only(topology: str, nodes: int, true: int) -> None:
-    if node_count(topology, nodes) != true:
-        raise GraphError(f"{topology}: the network has {true} nodes, not {nodes}", hint="leave nodes out")
+def _check_size(topology: str, nodes: int, size: int) -> None:
+    if node_count(topology, nodes) != size:
+        raise GraphError(f"{topology}: the network has {size} nodes, not {nodes}", hint="leave nodes out")

@@ -1,11 +1,11 @@
-"""Star, hypercube, complete and exponential graphs: the shapes of theory, each with a spectrum in closed form; and trees."""
+"""Star, hypercube, complete and exponential graphs, each with a spectrum in closed form; and trees."""
 
 import numpy as np
 
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Star, from_links
-from jaxgossip.topology.room import check_links
+from jaxgossip.topology.memory_check import check_links
 
 
 def star(nodes: int) -> Graph:
@@ -27,10 +27,10 @@ def binary_tree(nodes: int, *, branching: int = 2) -> Graph:
 
     Args:
         nodes: number of nodes.
-        branching: children of every inner node; 2 makes a binary tree.
+        branching: number of children of every inner node; 2 gives a binary tree.
 
     Raises:
-        GraphError: fewer than one node, or fewer than one child.
+        GraphError: there is no node, or branching is below one.
     """
     node_count("binary_tree", nodes, 1)
     check_links("binary_tree", nodes, 2 * nodes)
@@ -49,7 +49,7 @@ def hypercube(nodes: int) -> Graph:
         nodes: number of nodes, a power of two.
 
     Raises:
-        GraphError: not a power of two.
+        GraphError: the number of nodes is not a power of two.
     """
     nodes = node_count("hypercube", nodes)
     dimension = nodes.bit_length() - 1
@@ -61,13 +61,13 @@ def hypercube(nodes: int) -> Graph:
 
 
 def complete(nodes: int) -> Graph:
-    """Return the complete graph: everybody hears everybody, so that one round of equal weights is the exact mean.
+    """Return the complete graph: everybody hears everybody, so that one round of equal weights gives the exact mean.
 
     Args:
-        nodes: number of nodes; one node is a network without links.
+        nodes: number of nodes; a single node has no links.
 
     Raises:
-        GraphError: no node.
+        GraphError: there is no node.
     """
     return Graph(node_count("complete", nodes), "complete", Complete())
 
@@ -75,9 +75,8 @@ def complete(nodes: int) -> Graph:
 def static_exponential(nodes: int) -> Graph:
     """Return the static exponential graph: node i hears i + 1, i + 2, i + 4, … (mod n), directed.
 
-    With τ = ⌈log₂ n⌉ offsets and equal weights 1/(τ + 1) it is doubly stochastic, and ρ = 1 − 2/(τ + 1) for even n,
-    strictly less for odd n (Ying et al. 2021, "Exponential graph is provably efficient for decentralized deep
-    training").
+    With τ = ⌈log₂ n⌉ offsets and equal weights 1/(τ + 1) it is doubly stochastic, and ρ = 1 − 2/(τ + 1) for even n and
+    strictly less for odd n (Ying et al. 2021, "Exponential graph is provably efficient for decentralized deep training").
 
     Args:
         nodes: number of nodes, at least 2.

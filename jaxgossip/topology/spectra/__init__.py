@@ -1,1 +1,1 @@
-"""What a graph and its weights do to mixing, in numbers: eigenvalues, effective neighbours, distances, clustering."""
+"""Measures of a graph and its weights: eigenvalues, effective number of neighbours, distances, clustering."""

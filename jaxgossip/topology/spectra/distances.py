@@ -1,4 +1,4 @@
-"""How far apart the nodes of a graph are, in hops: breadth-first searches, and the diameter by as few as it takes."""
+"""Distances between nodes in hops, by breadth-first search, and the diameter, by as few searches as possible."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from scipy.sparse import csgraph
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, Star
 
 EXACT_NODES = 3000
-"""Up to this size a diameter is found whatever it takes: one search a node at most."""
+"""Up to this size the diameter is always exact, at one search per node at most."""
 SEARCHES = 40
-"""Searches for the diameter of a larger graph; where they do not settle it, it is an estimate."""
+"""Limit on the searches for the diameter of a larger graph; if they do not determine it, it is a lower bound."""
 
 Search = Callable[[int], np.ndarray]
-"""From a node to (n,) int64, its distance to every node; −1 where no way leads."""
+"""(node) -> (n,) int64, the distance of the node to every node; −1 for those that cannot be reached."""
 
 
 @dataclass(frozen=True)
 class Diameter:
-    """The longest of all shortest ways.
+    """The length of the longest shortest path.
 
     Attributes:
-        hops: the diameter, or the longest shortest way that was found.
-        exact: whether no longer one exists; if not, ``hops`` is a lower bound.
+        hops: the diameter, or a lower bound on it.
+        exact: whether ``hops`` is the diameter.
     """
 
     hops: int
@@ -32,26 +32,26 @@ class Diameter:
 
 
 def distances(graph: Graph, node: int) -> np.ndarray:
-    """Return (n,) int64: hops that ``node``'s hearing reaches back to every node; −1 where no way leads.
+    """Return (n,) int64: the number of hops from every node to ``node``, along links; −1 if there is no path.
 
     Args:
-        graph: any.
-        node: where the search begins.
+        graph: any graph.
+        node: the node that hears.
     """
     return _searcher(graph)(node)
 
 
 def diameter(graph: Graph) -> Diameter | None:
-    """Return the diameter; None if the graph is not (strongly) connected: it is infinite then.
+    """Return the diameter, or None if the graph is not (strongly) connected and the diameter infinite.
 
-    In closed form for lattices, hypercubes, stars and complete graphs, by one search on circulants, where every node sees
-    the same. Else the searches begin at far ends and bound the eccentricity of every node by ε(v) ≤ ε(u) + d(u, v),
-    ε(v) ≥ max(d(u, v), ε(u) − d(u, v)), until no node can have a larger one than was found (Takes and Kosters 2011,
-    "Determining the diameter of small world networks"); the first two are the double sweep. Directed graphs beyond
-    ``EXACT_NODES`` are searched from random nodes.
+    It has a closed form for lattices, hypercubes, stars and complete graphs, and takes one search on circulants, whose
+    nodes are all equivalent. Otherwise each search bounds the eccentricity of every node by ε(v) ≤ ε(u) + d(u, v) and
+    ε(v) ≥ max(d(u, v), ε(u) − d(u, v)), until no node can exceed the largest one so far (Takes and Kosters 2011,
+    "Determining the diameter of small world networks"); the first two searches are the double sweep. Directed graphs are
+    searched from all nodes, or beyond ``EXACT_NODES`` from random ones.
 
     Args:
-        graph: any.
+        graph: any graph.
     """
     n, structure = graph.n_nodes, graph.structure
     if not graph.is_connected:
@@ -81,45 +81,46 @@ def _bounded(search: Search, degrees: np.ndarray, searches: int) -> Diameter:
     n = degrees.size
     low, high = np.zeros(n, np.int64), np.full(n, 2 * n)
     open_nodes = np.ones(n, bool)
-    found, node, farthest = 0, int(np.argmax(degrees)), True
+    largest, node, farthest = 0, int(np.argmax(degrees)), True
     for count in range(searches):
-        from_here = search(node)
-        reach = int(from_here.max())
-        found = max(found, reach)
-        low = np.maximum(low, np.maximum(from_here, reach - from_here))
-        high = np.minimum(high, reach + from_here)
+        hops = search(node)
+        reach = int(hops.max())
+        largest = max(largest, reach)
+        low = np.maximum(low, np.maximum(hops, reach - hops))
+        high = np.minimum(high, reach + hops)
         low[node] = high[node] = reach
-        open_nodes &= (high > found) & (low < high)
+        open_nodes &= (high > largest) & (low < high)
         if not open_nodes.any():
-            return Diameter(found, exact=True)
-        # In turns: the most that a node could see raises the bound below, the least lowers the bounds above.
+            return Diameter(largest, exact=True)
+        # Alternate: a node of high upper bound raises the lower bound of the diameter, one of low lower bound reduces the
+        # upper bounds of the others.
         if count == 0:
-            node = int(np.argmax(np.where(open_nodes, from_here, -1)))
+            node = int(np.argmax(np.where(open_nodes, hops, -1)))
         elif farthest:
             node = int(np.argmin(np.where(open_nodes, low * n - degrees, np.iinfo(np.int64).max)))
         else:
             node = int(np.argmax(np.where(open_nodes, high * n + degrees, -1)))
         farthest = not farthest
-    return Diameter(found, exact=False)
+    return Diameter(largest, exact=False)
 
 
 def _searcher(graph: Graph) -> Search:
     n = graph.n_nodes
     ones = np.ones(graph.indices.size)
-    parts = (ones, graph.indices, graph.indptr.astype(np.int32) if ones.size < 2**31 else graph.indptr)
-    links = sp.csr_array(parts, shape=(n, n))
+    csr = (ones, graph.indices, graph.indptr.astype(np.int32) if ones.size < 2**31 else graph.indptr)
+    links = sp.csr_array(csr, shape=(n, n))
 
     def search(node: int) -> np.ndarray:
         order, before = csgraph.breadth_first_order(links, node, directed=True, return_predecessors=True)
         place = np.empty(n, np.int64)
         place[order] = np.arange(order.size)
-        # In the order of a search, predecessors never step back: a level ends where the next one's begin.
+        # In breadth-first order the places of the predecessors never decrease, so bisection finds where each level ends.
         parent = place[before[order[1:]]]
         ends = [0, 1]
         while ends[-1] < order.size:
             ends.append(1 + int(np.searchsorted(parent, ends[-1])))
-        found = np.full(n, -1)
-        found[order] = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-        return found
+        hops = np.full(n, -1)
+        hops[order] = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
+        return hops
 
     return search

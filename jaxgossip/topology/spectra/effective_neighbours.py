@@ -1,11 +1,11 @@
-"""The effective number of neighbours n_W(γ): how many others' noise a node averages away while information decays.
+"""The effective number of neighbours n_W(γ): how many nodes' noise a node averages while information decays.
 
 A walk y ← W (√γ y + ξ) with white noise ξ of unit variance has the covariance C = Σ_k γ^k W^{k+1} (Wᵀ)^{k+1}, and
 
     1/n_W(γ) = (1 − γ) tr(C)/n,     for symmetric (and all normal) W: (1 − γ) (1/n) Σ_i |λ_i|²/(1 − γ |λ_i|²).
 
-It is 1 for a node alone and n where everybody averages with everybody (Vogels, Hendrikx and Jaggi 2022, "Beyond
-spectral gap: the role of the topology in decentralized learning", definition A and appendix A).
+It is 1 for an isolated node and n if everybody averages with everybody (Vogels, Hendrikx and Jaggi 2022, "Beyond spectral
+gap: the role of the topology in decentralized learning", definition A and appendix A).
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,19 +22,19 @@ from jaxgossip.topology.spectra.spectrum import closed_laplacian, eigenvalues
 from jaxgossip.topology.weights import Weights
 
 GAMMAS = (0.5, 0.9, 0.99)
-"""Decays that reports show."""
+"""Decays shown in reports."""
 ALL_EIGENVALUES_NODES = 2000
-"""Up to this size all eigenvalues are found dense."""
+"""Up to this size all eigenvalues are computed densely."""
 LYAPUNOV_NODES = 1000
-"""Up to this size the covariance of a W that is not symmetric is found dense."""
+"""Up to this size the covariance of a W that is not symmetric is computed densely."""
 LANCZOS_STEPS = 60
-"""Nodes of the quadrature; at γ = 0.99 its error is some 1e-6 of the value."""
+"""Nodes of the quadrature; at γ = 0.99 its relative error is about 1e-6."""
 PROBES = (5, 60)
-"""Random vectors of an estimate: at least, and at most where they disagree."""
-WANTED = 2e-3
-"""Relative standard error at which an estimate takes no further probe."""
-SETTLED = 1e-9
-"""Relative change of a norm from which on a power of W counts as converged."""
+"""Smallest and largest number of random vectors of an estimate."""
+TARGET_ERROR = 2e-3
+"""Relative standard error at which an estimate draws no further vector."""
+CONVERGED = 1e-9
+"""Relative change of a norm below which a power of W counts as converged."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class EffectiveNeighbours:
     Attributes:
         gamma: γ, the decay.
         value: n_W(γ).
-        standard_error: of ``value``, if it is an estimate; 0 if it is exact up to rounding.
+        standard_error: standard error of ``value`` if it is an estimate; 0 if it is exact up to rounding.
     """
 
     gamma: float
@@ -55,19 +55,20 @@ class EffectiveNeighbours:
 def effective_neighbours(
     weights: Weights, gammas: Sequence[float] = GAMMAS, *, rng: np.random.Generator | int = 0
 ) -> tuple[EffectiveNeighbours, ...]:
-    """Return n_W(γ) at each decay: exact where that is cheap, else estimated with its standard error.
+    """Return n_W(γ) at each decay: exact if that is cheap, else an estimate with its standard error.
 
-    By all eigenvalues where they have a closed form or the network is small; by the discrete Lyapunov equation where W
-    is small and not symmetric; else by Hutchinson's trace estimator over random signs, with Lanczos quadrature for
-    symmetric W (Ubaru, Chen and Saad 2017, "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature").
+    It is computed from all eigenvalues if they have a closed form or the network is small, from the discrete Lyapunov
+    equation if W is small and not symmetric, and otherwise by Hutchinson's trace estimator over random signs, with
+    Lanczos quadrature for symmetric W (Ubaru, Chen and Saad 2017, "Fast estimation of tr(f(A)) via stochastic Lanczos
+    quadrature").
 
     Args:
-        weights: any.
+        weights: any weights.
         gammas: decays, 0 ≤ γ < 1.
         rng: generator of the signs, or its seed.
 
     Raises:
-        GraphError: a decay outside [0, 1).
+        GraphError: a decay is outside [0, 1).
     """
     decay = np.asarray(gammas, np.float64)
     if not ((decay >= 0) & (decay < 1)).all():
@@ -89,13 +90,13 @@ def effective_neighbours(
 
 
 def neighbours_of_spectrum(lam: np.ndarray, gamma: float | np.ndarray) -> np.ndarray:
-    """Return n_W(γ) of a normal W with the eigenvalues λ, of γ's shape: 1/n_W = (1 − γ)(1/n)Σ|λ|²/(1 − γ|λ|²)."""
+    """Return n_W(γ), of γ's shape, for a normal W with eigenvalues λ: 1/n_W = (1 − γ)(1/n)Σ|λ|²/(1 − γ|λ|²)."""
     squares, gamma = np.abs(lam) ** 2, np.asarray(gamma)[..., None]
     return 1 / ((1 - gamma) * squares / (1 - gamma * squares)).mean(-1)
 
 
 def _from_inverse(decay: np.ndarray, inverse: np.ndarray, error: np.ndarray) -> tuple[EffectiveNeighbours, ...]:
-    # An error e of 1/v is one of e·v² of v.
+    # An error e of 1/v is an error e·v² of v.
     return tuple(
         EffectiveNeighbours(float(g), float(1 / value), float(spread / value**2))
         for g, value, spread in zip(decay, inverse, error, strict=True)
@@ -114,23 +115,23 @@ def _covariance(matrix: np.ndarray, gamma: float) -> np.ndarray:
 
 
 def _mean_and_error(draws: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard error, (g,) each, of as many draws (g,) as it takes."""
+    """Return mean and standard error, (g,) each, of as many draws (g,) as reach TARGET_ERROR."""
     least, most = PROBES
-    found: list[np.ndarray] = []
+    drawn: list[np.ndarray] = []
     for draw in draws:
-        found.append(draw)
-        if len(found) >= least:
-            error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
-            if len(found) == most or (error <= WANTED * np.mean(found, axis=0)).all():
+        drawn.append(draw)
+        if len(drawn) >= least:
+            error = np.std(drawn, axis=0, ddof=1) / np.sqrt(len(drawn))
+            if len(drawn) == most or (error <= TARGET_ERROR * np.mean(drawn, axis=0)).all():
                 break
-    return np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+    return np.mean(drawn, axis=0), np.std(drawn, axis=0, ddof=1) / np.sqrt(len(drawn))
 
 
 def _lanczos_draws(weights: Weights, decay: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield unbiased draws (g,) of 1/n_W(γ) of a symmetric W.
+    """Yield unbiased draws (g,) of 1/n_W(γ) for a symmetric W.
 
-    The constant vector, whose eigenvalue is 1, gives 1/n exactly and is taken out of the probe z; the rest is
-    (1 − γ)/n · zᵀ f(W) z with f(λ) = λ²/(1 − γλ²), by the Gauss quadrature that Lanczos' tridiagonal matrix is.
+    The constant vector, whose eigenvalue is 1, contributes exactly 1/n and is removed from the probe z; the rest is
+    (1 − γ)/n · zᵀ f(W) z with f(λ) = λ²/(1 − γλ²), by the Gauss quadrature of the Lanczos tridiagonal matrix.
     """
     matrix, n = compact(weights.to_scipy()), weights.graph.n_nodes
     while True:
@@ -144,28 +145,29 @@ def _lanczos_draws(weights: Weights, decay: np.ndarray, rng: np.random.Generator
 
 
 def _quadrature(matrix: sp.csr_array, start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and masses, (k,) each: the spectral measure of a unit vector without mean, k ≤ LANCZOS_STEPS."""
+    """Return nodes and weights, (k,) each, of the spectral measure of a unit vector of mean zero, k ≤ LANCZOS_STEPS."""
     entries = islice(lanczos(lambda x: matrix @ x, start), LANCZOS_STEPS)
-    diagonal, beside = map(np.array, zip(*entries, strict=True))
-    nodes, vectors = eigh_tridiagonal(diagonal, beside[:-1])
+    diagonal, off_diagonal = map(np.array, zip(*entries, strict=True))
+    nodes, vectors = eigh_tridiagonal(diagonal, off_diagonal[:-1])
     return nodes, vectors[0] ** 2
 
 
 def _power_draws(weights: Weights, decay: np.ndarray, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yield unbiased draws (g,) of 1/n_W(γ) of any W: 1/n + (1 − γ)/n Σ_k γ^k ‖W^{k+1} z‖² over random signs z.
+    """Yield unbiased draws (g,) of 1/n_W(γ) for any W: 1/n + (1 − γ)/n Σ_k γ^k ‖W^{k+1} z‖² over random signs z.
 
-    Rows sum to one, so that the constant vector gives 1/n exactly and is taken out of z.
+    As rows sum to one, the constant vector contributes exactly 1/n and is removed from z.
     """
     matrix, n = compact(weights.to_scipy()), weights.graph.n_nodes
     while True:
-        heard = rng.choice((-1.0, 1.0), n)
-        heard -= heard.mean()
+        image = rng.choice((-1.0, 1.0), n)
+        image -= image.mean()
         total, power, last = np.zeros_like(decay), np.ones_like(decay), np.inf
         while True:
-            heard = matrix @ heard
-            square = float(heard @ heard)
-            # From here on W's powers have converged, or what follows is too small to count.
-            if abs(square - last) <= SETTLED * square or (power * square <= SETTLED * (1 - decay) * (1 + total)).all():
+            image = matrix @ image
+            square = float(image @ image)
+            # Either the powers of W have converged, or the remaining terms are negligible.
+            is_negligible = (power * square <= CONVERGED * (1 - decay) * (1 + total)).all()
+            if abs(square - last) <= CONVERGED * square or is_negligible:
                 total += power * square / (1 - decay)
                 break
             total += power * square
@@ -176,19 +178,20 @@ def _power_draws(weights: Weights, decay: np.ndarray, rng: np.random.Generator) 
 def spectral_measure(
     weights: Weights, *, probes: int = 1, rng: np.random.Generator | int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (values, shares), (k,) float64 each: an estimate of the eigenvalues of a symmetric W, in descending order.
+    """Estimate the spectral density of a symmetric W: (values, shares), (k,) float64 each, in descending order of values.
 
     Args:
-        weights: symmetric, of at least 2 nodes; the constant vector's 1 is left out.
-        probes: random vectors, each of ``LANCZOS_STEPS`` products.
+        weights: symmetric, of at least 2 nodes; the eigenvalue 1 of the constant vector is left out.
+        probes: number of random vectors, each of ``LANCZOS_STEPS`` products.
         rng: generator of the signs, or its seed.
     """
     matrix, generator = compact(weights.to_scipy()), np.random.default_rng(rng)
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    quadratures: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(probes):
         probe = generator.choice((-1.0, 1.0), weights.graph.n_nodes)
         probe -= probe.mean()
-        found.append(_quadrature(matrix, probe / np.linalg.norm(probe)))
-    values, shares = np.concatenate([one[0] for one in found]), np.concatenate([one[1] for one in found]) / probes
+        quadratures.append(_quadrature(matrix, probe / np.linalg.norm(probe)))
+    values = np.concatenate([nodes for nodes, _ in quadratures])
+    shares = np.concatenate([masses for _, masses in quadratures]) / probes
     order = np.argsort(-values)
     return values[order], shares[order]

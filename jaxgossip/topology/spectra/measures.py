@@ -1,4 +1,4 @@
-"""What a topology does to mixing, in numbers: shape, spectrum, effective neighbours, cost of a round."""
+"""The measures of a topology: shape, spectrum, effective number of neighbours, cost of a round."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -27,32 +27,32 @@ from jaxgossip.topology.spectra.spectrum import (
 from jaxgossip.topology.weights import Weights
 
 EPSILON = 1e-3
-"""Distance to the mean, relative to that at the start, up to which rounds are counted."""
-ALONE = 1e-15
-"""A spectral gap up to here is rounding: that of a network that never agrees. A ring of ten million nodes has 1.3e-13."""
+"""Distance to the mean, relative to the initial one, that the number of rounds refers to."""
+GAP_NOISE = 1e-15
+"""Spectral gaps up to this are rounding: the network never agrees. A ring of ten million nodes has a gap of 1.3e-13."""
 MODULUS_NOISE = 1e-12
-"""Eigenvalues of a matrix that is not symmetric are no more exact than this."""
+"""Accuracy of the eigenvalues of a matrix that is not symmetric."""
 
 Step = Callable[[str], AbstractContextManager[Any]]
-"""Told what is computed, a context around computing it."""
+"""(name of a computation) -> a context to run it in, for progress reports."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """The numbers of a graph with its weights.
+    """The measures of a graph with its weights.
 
     Attributes:
-        weights: what was measured.
-        connected: whether news from any node can reach any other.
+        weights: the weights measured.
+        connected: whether information from any node can reach any other.
         components: number of (weakly) connected components.
-        diameter: the longest shortest way; None if there is none.
-        clustering: mean clustering coefficient; None where it is not cheap or the graph is directed.
-        gap: 1 − ‖W − J‖₂; None where it was not found.
-        lambda_2: λ₂, the second largest eigenvalue of a symmetric W; None of another, or where it was not found.
-        lambda_min: λ_n, its smallest eigenvalue.
-        modulus_2: second largest |λ| of a W that is not symmetric, where all its eigenvalues are found.
+        diameter: length of the longest shortest path; None if the graph is not connected.
+        clustering: mean clustering coefficient; None if it is not cheap or the graph is directed.
+        gap: 1 − ‖W − J‖₂; None if it could not be computed.
+        lambda_2: λ₂, the second largest eigenvalue; None if W is not symmetric, or it could not be computed.
+        lambda_min: λ_n, the smallest eigenvalue, likewise.
+        modulus_2: second largest |λ| of a W that is not symmetric; None if not all eigenvalues are computed.
         neighbours: n_W at each decay.
-        notes: what could not be found, a sentence each.
+        notes: a sentence on each measure that could not be computed.
     """
 
     weights: Weights
@@ -69,27 +69,27 @@ class Measures:
 
     @property
     def messages(self) -> int:
-        """Messages a round in which every node sends its model to all who hear it."""
+        """Messages per round if every node sends its model to all who hear it."""
         return self.weights.graph.n_links
 
     @property
     def rho(self) -> float | None:
-        """What a round leaves of the distance to agreement: ‖W − J‖₂ if W keeps the mean and that is below 1, else |λ₂|.
+        """Contraction of the distance to consensus per round: ‖W − J‖₂ if W preserves the mean and it is below 1, else |λ₂|.
 
-        A W that is not doubly stochastic agrees on something else than the mean, by |λ₂| a round in the long run; None
-        where that was not found.
+        If W is not doubly stochastic, the consensus is not the mean, and the asymptotic rate is |λ₂|; None if that was not
+        computed.
         """
         if not self.weights.is_doubly_stochastic:
             return self.modulus_2
-        if self.gap is not None and self.gap > ALONE:
+        if self.gap is not None and self.gap > GAP_NOISE:
             return 1 - self.gap
         return self.modulus_2
 
     @property
     def rounds(self) -> float | None:
-        """Rounds until ε of the distance to agreement is left: ln ε / ln ρ, at least 1; infinite if none suffices."""
+        """Rounds until a fraction ε of the distance to consensus is left: ln ε / ln ρ, at least 1, possibly infinite."""
         keeps_mean = self.weights.is_doubly_stochastic
-        if keeps_mean and self.gap is not None and self.gap > ALONE:
+        if keeps_mean and self.gap is not None and self.gap > GAP_NOISE:
             gap = self.gap
         elif self.modulus_2 is not None:
             gap = 1 - self.modulus_2
@@ -100,11 +100,11 @@ class Measures:
             return None
         if gap == 0:
             return math.inf
-        # log1p keeps the digits of a small gap; a ρ of 0 agrees at once.
+        # log1p keeps the digits of a small gap; with ρ = 0, a single round suffices.
         return 1.0 if gap >= 1 else max(1.0, math.log(EPSILON) / math.log1p(-gap))
 
     def record(self) -> dict[str, Any]:
-        """Return the numbers as JSON values; None for what was not found, and for what is infinite."""
+        """Return the measures as JSON values, with None for those not computed or infinite."""
         graph, rounds = self.weights.graph, self.rounds
         return {
             **graph.describe(),
@@ -120,8 +120,8 @@ class Measures:
             "lambda_min": self.lambda_min,
             "lambda_2_modulus": self.modulus_2,
             "effective_neighbours": [
-                {"gamma": one.gamma, "value": one.value, "standard_error": one.standard_error}
-                for one in self.neighbours
+                {"gamma": estimate.gamma, "value": estimate.value, "standard_error": estimate.standard_error}
+                for estimate in self.neighbours
             ],
             "rounds_to_1e-3": None if rounds is None or math.isinf(rounds) else rounds,
             "messages_a_round": self.messages,
@@ -135,15 +135,15 @@ def measure(
     """Measure a graph with its weights.
 
     Args:
-        weights: any.
+        weights: any weights.
         gammas: decays of n_W.
-        step: called with the name of each part, a context around its computation: progress.
-        rng: generator of the probes where n_W is estimated, or its seed.
+        step: returns a context for each named computation, to report progress.
+        rng: generator of the probes if n_W is estimated, or its seed.
     """
     graph, notes = weights.graph, []
     with step("diameter"):
         connected = graph.is_connected
-        far = diameter(graph)
+        graph_diameter = diameter(graph)
     with step("clustering"):
         clustering = average_clustering(graph)
     with step("spectral gap"):
@@ -163,7 +163,7 @@ def measure(
         weights=weights,
         connected=connected,
         components=graph.n_components,
-        diameter=far,
+        diameter=graph_diameter,
         clustering=clustering,
         gap=gap,
         lambda_2=ends and 1 - ends[0],
@@ -185,5 +185,5 @@ def _gap_and_ends(
     except GraphError as error:
         notes.append(f"spectral gap: {error.message}")
         return None, None
-    # Rounding must not make a network agree that never does.
+    # Rounding must not give a disconnected network a gap.
     return (gap if connected or not weights.is_symmetric else 0.0), ends

@@ -1,4 +1,4 @@
-"""Eigenvalues of mixing matrices: how fast a network agrees."""
+"""Eigenvalues of mixing matrices, which determine how fast a network reaches consensus."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,25 +9,25 @@ from jaxgossip.topology.laplacian import DENSE_NODES, closed_extremes, closed_fo
 from jaxgossip.topology.weights import Weights
 
 MAX_DENSE_NODES = 5000
-"""All eigenvalues of a matrix without closed form are found up to this size (a minute, 0.4 GB)."""
+"""Up to this size all eigenvalues of a matrix without closed form are computed (a minute, 0.4 GB)."""
 
 ROUNDING = 1e-10
-"""Imaginary parts up to here are the rounding of real eigenvalues."""
+"""Imaginary parts up to this are attributed to rounding of real eigenvalues."""
 
 
 def eigenvalues(weights: Weights) -> np.ndarray:
     """Return all eigenvalues of W.
 
-    In closed form where all links of a structured graph have one weight, else dense.
+    They have a closed form if all links of a structured graph have the same weight, and are otherwise computed densely.
 
     Args:
-        weights: any.
+        weights: any weights.
 
     Returns:
         (n,) float64 in descending order, λ₁ = 1 first, if they are real; else complex128 in descending order of |λ|.
 
     Raises:
-        GraphError: more than ``MAX_DENSE_NODES`` nodes without a closed form.
+        GraphError: there are more than ``MAX_DENSE_NODES`` nodes and no closed form.
     """
     laplacian = closed_laplacian(weights)
     if laplacian is not None:
@@ -43,32 +43,33 @@ def eigenvalues(weights: Weights) -> np.ndarray:
 
 
 def closed_laplacian(weights: Weights) -> np.ndarray | None:
-    """Return the eigenvalues μ of the Laplacian in closed form, where W = I − edge·L; None if there is none."""
+    """Return the eigenvalues μ of the Laplacian in closed form if W = I − edge·L; None if there is none."""
     return closed_form(weights.graph) if np.ndim(weights.edge) == 0 else None
 
 
 def second_largest_modulus(weights: Weights) -> float:
-    """Return ρ = ‖W − J‖₂, J = 11ᵀ/n: in the worst case, what one round leaves of the distance to the mean.
+    """Return ρ = ‖W − J‖₂, J = 11ᵀ/n: the worst-case contraction of the distance to the mean in one round.
 
-    For symmetric W it is the second largest |λ|. Where W keeps no mean (columns do not sum to one) it can exceed 1.
+    For symmetric W it is the second largest |λ|. If W does not preserve the mean (columns do not sum to one), it can
+    exceed 1.
 
     Args:
-        weights: any.
+        weights: any weights.
 
     Raises:
-        GraphError: no convergence (large graphs without closed form).
+        GraphError: the iteration does not converge (large graphs without closed form).
     """
     return 1 - spectral_gap(weights)
 
 
 def spectral_gap(weights: Weights) -> float:
-    """Return 1 − ρ = 1 − ‖W − J‖₂, with all its digits where it is small and in closed form.
+    """Return 1 − ρ = 1 − ‖W − J‖₂; closed forms keep all digits of small gaps.
 
     Args:
-        weights: any.
+        weights: any weights.
 
     Raises:
-        GraphError: no convergence (large graphs without closed form).
+        GraphError: the iteration does not converge (large graphs without closed form).
     """
     graph = weights.graph
     if graph.n_nodes == 1:
@@ -93,16 +94,16 @@ def spectral_gap(weights: Weights) -> float:
 
 
 def complement_extremes(weights: Weights) -> tuple[float, float] | None:
-    """Return (1 − λ₂, 1 − λ_n) of a symmetric W: the ends of the spectrum of I − W beside the 0 of the constant vector.
+    """Return (1 − λ₂, 1 − λ_n) of a symmetric W: the ends of the spectrum of I − W apart from the 0 of the constant vector.
 
     Args:
-        weights: any, of at least 2 nodes.
+        weights: any weights of at least 2 nodes.
 
     Returns:
-        The smaller first, with all its digits where it is small and in closed form; None if W is not symmetric.
+        The smaller first, where closed forms keep all digits of small values; None if W is not symmetric.
 
     Raises:
-        GraphError: no convergence (large graphs without closed form).
+        GraphError: the iteration does not converge (large graphs without closed form).
     """
     graph = weights.graph
     if np.ndim(weights.edge) == 0 and not graph.directed:

@@ -1,7 +1,7 @@
-"""The post of an asynchronous network that is played through in order: what is sent, on its way, and arrives.
+"""The event queue of an asynchronous network that is simulated in order: messages sent, in flight and arriving.
 
-Every message is an event of its own, numbered as it is sent. Whom nodes call and how long that takes is drawn ahead, and
-what becomes of messages is drawn at once for all that are under way, so that a message costs a few microseconds.
+Every message is an event of its own, numbered as it is sent. Peers and delays are drawn ahead, and fates for all messages
+in flight at once, so that a message costs only a few microseconds.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,23 +17,23 @@ from jaxgossip.schedule.messages import Fate, Messages
 from jaxgossip.schedule.peers import Choice
 
 MOST_MESSAGES = 1000
-"""Messages a node and cycle; beyond, they multiply without end."""
+"""Messages per node and cycle beyond which they are taken to multiply without bound."""
 AHEAD = 4
-"""So many calls of every node are drawn ahead."""
+"""Calls of every node that are drawn ahead."""
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """What a play is made of.
+class Network:
+    """The asynchronous network that is simulated.
 
     Attributes:
-        period_s: the cycle, in seconds.
+        period_s: length of a cycle in seconds.
         ticks: cycle -> (t,) nodes that are online at their ticks, and (t,) seconds, in order of time.
-        choice: whom they call.
-        online: cycle -> who is online as it starts, which a choice wants to know that changes; None if it does not.
-        delay: how long messages travel; None: not at all.
-        faults: what becomes of them.
-        rng: (purpose, cycle) -> the generator of that.
+        choice: whom nodes call.
+        online: cycle -> who is online at its start, if the choice depends on it; else None.
+        delay: how long messages travel; None for no delay.
+        faults: faults of messages and nodes.
+        rng: (purpose, cycle) -> generator of its draws.
     """
 
     period_s: float
@@ -46,8 +46,8 @@ class Run:
 
 
 @dataclass(eq=False)
-class _Sent:
-    """What a cycle has sent, message by message; all lists are of one length."""
+class _SentMessages:
+    """The messages sent in a cycle, as lists of equal length; ``first`` is the first event number."""
 
     first: int
     sender: list[int] = field(default_factory=list)
@@ -56,51 +56,52 @@ class _Sent:
     arrives_s: list[float] = field(default_factory=list)
 
 
-class Post:
-    """Messages under way in one play.
+class EventQueue:
+    """The messages in flight in one simulation.
 
-    What evolves: ``waiting`` the heap of (arrives_s, event, cycle, sender, receiver, age); ``sent`` by the present cycle;
-    ``fates`` of the first of these, and ``lost``, events under way that will not arrive; ``ready`` the calls drawn ahead.
+    Its state: ``waiting``, the heap of (arrives_s, event, cycle, sender, receiver, age); ``sent``, the messages of the
+    present cycle; ``fates`` of the first of these; ``lost``, events in flight that will not arrive; and ``ready``, the
+    calls drawn ahead.
     """
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.n_nodes = run, run.faults.n_nodes
+    def __init__(self, network: Network) -> None:
+        self.network, self.n_nodes = network, network.faults.n_nodes
         self.waiting: list[tuple[float, int, int, int, int, int]] = []
         self.lost: set[int] = set()
         self.ready: list[list[tuple[int, float]]] = [[] for _ in range(self.n_nodes)]
-        self.sent = _Sent(0)
+        self.sent = _SentMessages(0)
         self.fates: list[int] = []
         self.cycle = -1
 
     def begin(self, cycle: int) -> None:
         """Begin a cycle."""
         self.cycle = cycle
-        self.sent = _Sent(self.sent.first + len(self.sent.sender))
+        self.sent = _SentMessages(self.sent.first + len(self.sent.sender))
         self.fates = []
         self.peers_rng, self.delay_rng, self.fate_rng = (
-            self.run.rng(purpose, cycle) for purpose in ("peers", "delay", "fate")
+            self.network.rng(purpose, cycle) for purpose in ("peers", "delay", "fate")
         )
         self.online = None
-        if self.run.online is not None:
-            self.online = self.run.online(cycle)
+        if self.network.online is not None:
+            self.online = self.network.online(cycle)
             for calls in self.ready:
                 calls.clear()
         self._draw([node for node, calls in enumerate(self.ready) if len(calls) < AHEAD // 2], AHEAD)
 
     def _draw(self, nodes: list[int], calls: int) -> None:
-        """Draw so many calls of each of these nodes ahead."""
+        """Draw a number of calls ahead for each of the given nodes."""
         sender = np.repeat(np.asarray(nodes, np.int32), calls)
-        peer = self.run.choice(self.cycle, sender, self.peers_rng, self.online)
+        peer = self.network.choice(self.cycle, sender, self.peers_rng, self.online)
         delay_s = np.zeros(sender.size)
-        if self.run.delay is not None:
+        if self.network.delay is not None:
             called = peer >= 0
-            delay_s[called] = self.run.delay.draw(sender[called], peer[called], self.delay_rng)
+            delay_s[called] = self.network.delay.draw(sender[called], peer[called], self.delay_rng)
         drawn = list(zip(peer.tolist(), delay_s.tolist(), strict=True))
         for place, node in enumerate(nodes):
             self.ready[node] += drawn[place * calls : (place + 1) * calls]
 
     def send(self, node: int, time_s: float, age: int = 0) -> None:
-        """Send the model of a node to one that it calls, if it has anybody to call."""
+        """Send the model of a node to a peer, if it has anybody to call."""
         ready = self.ready[node]
         if not ready:
             self._draw([node], 4 * AHEAD)
@@ -116,8 +117,8 @@ class Post:
         sent.arrives_s.append(arrives_s)
         heappush(self.waiting, (arrives_s, event, self.cycle, node, peer, age))
 
-    def arrived(self, until_s: float, *, inclusive: bool) -> Iterator[tuple[float, int, int, int, int, int]]:
-        """Yield what arrives up to a time, in order; what is sent meanwhile is waited for too."""
+    def arrivals(self, until_s: float, *, inclusive: bool) -> Iterator[tuple[float, int, int, int, int, int]]:
+        """Yield the messages that arrive up to a time, in order, including those sent in the meantime."""
         waiting, most = self.waiting, MOST_MESSAGES * self.n_nodes
         while waiting and (waiting[0][0] < until_s or (inclusive and waiting[0][0] == until_s)):
             message = heappop(waiting)
@@ -135,19 +136,19 @@ class Post:
                 )
 
     def settle(self) -> None:
-        """Draw what becomes of all that has been sent: whatever is lost is known before it would arrive."""
+        """Draw the fates of all messages sent so far, so that losses are known before the messages would arrive."""
         known = len(self.fates)
-        if self.run.faults.lossless:
+        if self.network.faults.lossless:
             self.fates += [int(Fate.DELIVERED)] * (len(self.sent.sender) - known)
             return
         columns = (self.sent.sender, self.sent.receiver, self.sent.sent_s, self.sent.arrives_s)
         fresh = [np.array(column[known:], dtype) for column, dtype in zip(columns, "iidd", strict=True)]
-        fates = self.run.faults.fates(fresh[0], fresh[1], fresh[2], fresh[3], self.fate_rng)
+        fates = self.network.faults.fates(fresh[0], fresh[1], fresh[2], fresh[3], self.fate_rng)
         self.lost.update((np.flatnonzero(fates != Fate.DELIVERED) + self.sent.first + known).tolist())
         self.fates += fates.tolist()
 
     def messages(self) -> Messages:
-        """Return what this cycle has sent."""
+        """Return the messages sent in the present cycle."""
         self.settle()
         sent, size = self.sent, len(self.fates)
         return Messages(

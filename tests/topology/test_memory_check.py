@@ -7,16 +7,23 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.core.errors import DataError, GraphError
 from jaxgossip.learning.data import datasets
-from jaxgossip.topology import room
+from jaxgossip.topology import memory_check
 from jaxgossip.topology.generators import cliques, random_degrees, random_graphs
-from jaxgossip.topology.room import LISTED_BYTES, NODE_BYTES, WEIGHTED_BYTES, check_bytes, check_links, links_cost
+from jaxgossip.topology.memory_check import (
+    LISTED_BYTES,
+    NODE_BYTES,
+    WEIGHTED_BYTES,
+    check_bytes,
+    check_links,
+    links_cost,
+)
 
 t = jg.topology
 
 
 @pytest.fixture
 def small_machine(monkeypatch):
-    monkeypatch.setattr(room, "available_bytes", lambda: 10**8)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 10**8)
 
 
 TOO_LARGE = {
@@ -79,7 +86,7 @@ def test_made_up_data_that_memory_cannot_hold_are_refused_alike(small_machine, b
 
 def test_the_estimate_is_that_of_the_links_expected(monkeypatch):
     asked = []
-    monkeypatch.setattr(room, "available_bytes", lambda: 10**18)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 10**18)
     for module in (random_graphs, random_degrees, cliques):
         monkeypatch.setattr(module, "check_links", lambda *args, **_: asked.append(args[2]))
     for graph, share in [
@@ -95,7 +102,7 @@ def test_the_estimate_is_that_of_the_links_expected(monkeypatch):
 
 
 def test_what_a_link_is_counted_with_is_told_from_outside(monkeypatch):
-    monkeypatch.setattr(room, "available_bytes", lambda: 1000)
+    monkeypatch.setattr(memory_check, "available_bytes", lambda: 1000)
     check_links("g", 5, (1000 - 5 * NODE_BYTES) / LISTED_BYTES)
     with pytest.raises(
         GraphError, match=r"g: 5 nodes with about 100 directed links need about 6.2 kB of memory, and 1 kB"

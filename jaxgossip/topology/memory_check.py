@@ -1,7 +1,7 @@
-"""Whether the lists of a graph have room in memory, judged before any of them is made.
+"""Checks that the neighbour lists of a graph fit into memory, made before any of them is allocated.
 
-A generator counts its links beforehand, and asks :func:`check_links`. A link is counted with what it takes at the height of
-what is to be done with it: of listing it, unless :func:`links_cost` says otherwise.
+A generator counts its links beforehand and calls :func:`check_links`. Each link is charged its peak memory in what is to
+follow: that of listing it, unless :func:`links_cost` sets another.
 """
 
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.memory import available_bytes, bytes_text
 
 LISTED_BYTES = 60
-"""What a directed link takes while its graph is generated: 30 to 54 bytes were measured, on sparse and dense graphs alike."""
+"""Bytes per directed link while a graph is generated: 30 to 54 were measured, on sparse and dense graphs alike."""
 WEIGHTED_BYTES = 130
-"""The same where weights and the tables of an operator follow: 58 to 123 bytes were measured, most of them on a star."""
+"""Bytes per directed link if weights and the tables of an operator follow: 58 to 123 were measured, the most on a star."""
 NODE_BYTES = 40
-"""What a node takes in the lists of a graph, its links apart."""
+"""Bytes per node in the neighbour lists of a graph, not counting its links."""
 
 
 class LinkCost(NamedTuple):
-    """What a directed link is counted with.
+    """The memory that a directed link is charged.
 
     Attributes:
-        link_bytes: bytes at the height of what is done with it; 0: every graph has room.
-        way_out: what a refusal's hint says beside fewer nodes or links.
+        link_bytes: peak bytes per link; 0 disables the check.
+        way_out: an alternative to fewer nodes or links, which the hint of a refusal adds.
     """
 
     link_bytes: int
@@ -37,7 +37,7 @@ _cost = ContextVar("what a link is counted with", default=LinkCost(LISTED_BYTES)
 
 @contextmanager
 def links_cost(link_bytes: int, way_out: str = "") -> Iterator[None]:
-    """Count every directed link with so many bytes while the context lasts; see :class:`LinkCost`."""
+    """Charge every directed link ``link_bytes`` bytes within the context; see :class:`LinkCost`."""
     token = _cost.set(LinkCost(link_bytes, way_out))
     try:
         yield
@@ -46,24 +46,24 @@ def links_cost(link_bytes: int, way_out: str = "") -> Iterator[None]:
 
 
 def without_memory_check() -> AbstractContextManager[None]:
-    """Return a context in which graphs are built whether or not they seem to fit into the free memory."""
+    """Return a context in which graphs are built without a check that they fit into the free memory."""
     return links_cost(0)
 
 
 def check_links(
     name: str, nodes: int, links: float, hint: str = "fewer nodes, or fewer links a node", *, share: float = 1.0
 ) -> None:
-    """Check that the lists of a graph have room in the free memory.
+    """Check that the neighbour lists of a graph fit into the free memory.
 
     Args:
-        name: the graph, as messages call it.
+        name: name of the graph in messages.
         nodes: number of nodes.
-        links: number of directed links, or how many are expected.
-        hint: the way out.
-        share: part of the cost of a link that those of this graph take.
+        links: number of directed links, or its expectation.
+        hint: how to make the graph smaller.
+        share: memory of a link of this graph, as a fraction of the charge per link.
 
     Raises:
-        GraphError: they have none.
+        GraphError: they do not fit.
     """
     link_bytes, _ = _cost.get()
     if link_bytes:
@@ -75,10 +75,10 @@ def check_links(
 
 
 def check_bytes(what: str, needed: float, hint: str, *, error: type[InputError] = GraphError) -> None:
-    """Check that ``needed`` bytes are free for ``what``, the subject of a sentence, unless nothing is to be checked.
+    """Check that ``needed`` bytes are free for ``what``, the subject of the message, unless the check is disabled.
 
     Raises:
-        InputError: they are not; it is an ``error``.
+        InputError: they are not; an instance of ``error``.
     """
     link_bytes, way_out = _cost.get()
     free = available_bytes() if link_bytes else needed
