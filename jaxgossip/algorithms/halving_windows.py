@@ -31,7 +31,7 @@ from jaxgossip.algorithms.base import Algorithm, Method, start_models
 from jaxgossip.core.typing import PRNGKey, Rows, derived, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots, materialize
 from jaxgossip.network import Round, Traffic
 from jaxgossip.topology import Order
 
@@ -74,7 +74,7 @@ class Shifts(TimeVarying):
         source = jnp.where(node >= offset, node - offset, node + (n - offset))
         row = source if self.order is None else jnp.asarray(self.order.rows)[source]
         whole = jnp.asarray(0.0), (jnp.asarray(1.0),)
-        return Slots(*whole, (settle(row),), n, balanced=True, numbering=self.numbering)
+        return Slots(*whole, (materialize(row),), n, balanced=True, numbering=self.numbering)
 
 
 def windows(n_nodes: int) -> tuple[int, ...]:

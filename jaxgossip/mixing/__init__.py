@@ -1,4 +1,4 @@
-"""X ← W X as device operators, chosen by the structure of the graph.
+"""Mixing X ← W X: operators on the device, chosen by the structure of the graph, and time-varying mixing.
 
 >>> W = jaxgossip.mixing.metropolis_hastings(jaxgossip.topology.ring(1024))
 >>> W(x)              # (n, p) -> (n, p)
@@ -7,75 +7,75 @@
 
 from jaxgossip.core.registry import Registry
 from jaxgossip.mixing.build import (
-    best_constant as best_constant,
+    best_constant,
+    dense,
+    fresh_regular,
+    matching,
+    max_degree,
+    metropolis_hastings,
+    one_peer_exponential,
+    one_peer_hypercube,
+    operator,
+    pairwise,
+    pull,
+    push,
+    push_sum,
+    sinkhorn,
+    static,
+    table_operator,
+    uniform,
 )
-from jaxgossip.mixing.build import (
-    dense as dense,
-)
-from jaxgossip.mixing.build import (
-    fresh_regular as fresh_regular,
-)
-from jaxgossip.mixing.build import (
-    matching as matching,
-)
-from jaxgossip.mixing.build import (
-    max_degree as max_degree,
-)
-from jaxgossip.mixing.build import (
-    metropolis_hastings as metropolis_hastings,
-)
-from jaxgossip.mixing.build import (
-    one_peer_exponential as one_peer_exponential,
-)
-from jaxgossip.mixing.build import (
-    one_peer_hypercube as one_peer_hypercube,
-)
-from jaxgossip.mixing.build import (
-    operator as operator,
-)
-from jaxgossip.mixing.build import (
-    pairwise as pairwise,
-)
-from jaxgossip.mixing.build import (
-    pull as pull,
-)
-from jaxgossip.mixing.build import (
-    push as push,
-)
-from jaxgossip.mixing.build import (
-    push_sum as push_sum,
-)
-from jaxgossip.mixing.build import (
-    sinkhorn as sinkhorn,
-)
-from jaxgossip.mixing.build import (
-    static as static,
-)
-from jaxgossip.mixing.build import (
-    table_operator as table_operator,
-)
-from jaxgossip.mixing.build import (
-    uniform as uniform,
-)
-from jaxgossip.mixing.faults import Faults as Faults
-from jaxgossip.mixing.operator import Mixing as Mixing
-from jaxgossip.mixing.operator import Operator as Operator
-from jaxgossip.mixing.operator import TimeVarying as TimeVarying
-from jaxgossip.mixing.optimized.weights import fastest as fastest
-from jaxgossip.mixing.optimized.weights import from_file as from_file
-from jaxgossip.mixing.optimized.weights import learned_schedule as learned_schedule
-from jaxgossip.mixing.time_varying.equitopo import equi_static as equi_static
-from jaxgossip.mixing.time_varying.equitopo import od_equi_dyn as od_equi_dyn
-from jaxgossip.mixing.time_varying.equitopo import ou_equi_dyn as ou_equi_dyn
-from jaxgossip.mixing.time_varying.equitopo import u_equi_static as u_equi_static
-from jaxgossip.mixing.time_varying.finite_time import base_k_plus_one as base_k_plus_one
-from jaxgossip.mixing.time_varying.finite_time import de_bruijn as de_bruijn
-from jaxgossip.mixing.time_varying.finite_time import hyper_hypercube as hyper_hypercube
-from jaxgossip.mixing.time_varying.finite_time import k_peer_exponential as k_peer_exponential
-from jaxgossip.mixing.time_varying.periodic import periodic as periodic
+from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.operator import Mixing, Operator, TimeVarying
+from jaxgossip.mixing.optimized.weights import fastest, from_file, learned_sequence
+from jaxgossip.mixing.time_varying.equitopo import equi_static, od_equi_dyn, ou_equi_dyn, u_equi_static
+from jaxgossip.mixing.time_varying.finite_time import base_k_plus_one, de_bruijn, hyper_hypercube, k_peer_exponential
+from jaxgossip.mixing.time_varying.periodic import periodic
+
+__all__ = [
+    "MIXINGS",
+    "Faults",
+    "Mixing",
+    "Operator",
+    "Schedule",
+    "TimeVarying",
+    "base_k_plus_one",
+    "best_constant",
+    "de_bruijn",
+    "dense",
+    "equi_static",
+    "fastest",
+    "fresh_regular",
+    "from_file",
+    "hyper_hypercube",
+    "k_peer_exponential",
+    "learned_schedule",
+    "learned_sequence",
+    "matching",
+    "max_degree",
+    "metropolis_hastings",
+    "od_equi_dyn",
+    "one_peer_exponential",
+    "one_peer_hypercube",
+    "operator",
+    "ou_equi_dyn",
+    "pairwise",
+    "periodic",
+    "pull",
+    "push",
+    "push_sum",
+    "sinkhorn",
+    "static",
+    "table_operator",
+    "u_equi_static",
+    "uniform",
+]
 
 Schedule = TimeVarying
-"""Its name in the first release."""
+"""Former name of :class:`TimeVarying`."""
+
+learned_schedule = learned_sequence
+"""Former name of :func:`learned_sequence`."""
 
 MIXINGS = Registry(
     "mixing",
@@ -100,4 +100,4 @@ MIXINGS = Registry(
         from_file,
     ],
 )
-"""What ``mixing.kind`` can name."""
+"""Builders of mixing by name, as in ``mixing.kind``."""

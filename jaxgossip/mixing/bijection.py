@@ -1,13 +1,13 @@
-"""Random permutations of 0..n-1: written out where n is small, and else a keyed bijection, evaluated where it is asked for.
+"""Random permutations of 0..n-1: tabulated if n is small, otherwise a keyed bijection that is evaluated on demand.
 
-Up to ``WRITTEN`` numbers, the order of n random words: all n! permutations are equally likely, but for ties of 32 bits, of
-probability below n²/2³³.
+Up to ``TABULATED`` numbers, the permutation is the order of n random words: all n! are equally likely except for 32-bit
+ties, whose probability is below n²/2³³.
 
-Above, a generalised Feistel network on Z_a × Z_b with a·b ≥ n (Black and Rogaway 2002, "Ciphers with arbitrary finite
-domains"), walked along its cycles until the value falls below n. One pass over the numbers costs a few integer operations
-each, where a sort-based shuffle of a million takes twenty times as long. The law is near-uniform: where one number goes,
-where two go together and whom a number is paired with, 400,000 draws cannot tell from uniform. The shorter the halves,
-the more rounds that takes: with six, partners among 24 nodes would be up to 7 % too likely.
+Above, it is a generalised Feistel network on Z_a × Z_b with a·b ≥ n (Black and Rogaway 2002, "Ciphers with arbitrary
+finite domains"), walked along its cycles until the value is below n. It costs a few integer operations per number; a
+sort-based shuffle of a million numbers takes twenty times as long. Its law is near-uniform: 400,000 draws cannot
+distinguish the images of one number, the joint images of two, or the partner of a number in a matching from uniform
+ones. Short halves need more rounds: with six, some partners among 24 nodes would be up to 7 % too likely.
 """
 
 import functools
@@ -20,21 +20,21 @@ from jaxtyping import Array, UInt32
 
 from jaxgossip.core.typing import PRNGKey
 
-WRITTEN = 16
-"""Up to so many numbers, comparing all words with all costs no more than the rounds."""
+TABULATED = 16
+"""Largest n that is tabulated: comparing all pairs of words then costs no more than the Feistel rounds."""
 SHORT = 1024
-"""Up to so many numbers there are ``SHORT_ROUNDS`` rounds, above ``ROUNDS``."""
+"""Largest n that takes ``SHORT_ROUNDS`` Feistel rounds; above, there are ``ROUNDS``."""
 SHORT_ROUNDS, ROUNDS = 10, 6
 FREE_SIDES = 10_000
-"""From so many numbers on, one side may be up to half as long again as the root: it still has enough values to mix."""
+"""Least n for which one side may be up to 1.5 times √n: the other still has enough values to mix."""
 
 
 class Bijection(NamedTuple):
-    """A permutation of 0..n-1, as its round keys.
+    """A permutation of 0..n-1, given by its round keys.
 
     Attributes:
-        keys: (rounds,) uint32, an even number.
-        n: how many numbers are permuted.
+        keys: (rounds,) uint32; the number of rounds is even.
+        n: number of elements.
     """
 
     keys: UInt32[Array, " rounds"]
@@ -55,8 +55,8 @@ class Bijection(NamedTuple):
         images, excess = once(numbers), a * b - self.n
         if excess == 0:
             return images
-        # Whoever lands above n walks on. Where to depends on where it landed alone, and these are few places. Cycles
-        # that stay among them are walked in vain, for nobody enters one: so many steps as places are enough.
+        # Values that land at n or above walk on. Where they end depends only on where they landed, so it is tabulated for
+        # these few places. A cycle among these places never ends, but no value enters it: ``excess`` steps suffice.
         landed, _ = jax.lax.while_loop(
             lambda walk: jnp.any(walk[0] >= n) & (walk[1] < excess),
             lambda walk: (jnp.where(walk[0] >= n, once(walk[0]), walk[0]), walk[1] + 1),
@@ -66,8 +66,8 @@ class Bijection(NamedTuple):
         return jnp.where(images < n, images, landed[jnp.minimum(images - n, excess - 1)])
 
 
-class Written(NamedTuple):
-    """A permutation of 0..n-1, written out.
+class Tabulated(NamedTuple):
+    """A permutation of 0..n-1, given by its table.
 
     Attributes:
         images: (n,) uint32, π.
@@ -86,18 +86,18 @@ class Written(NamedTuple):
         return self.origins[numbers]
 
 
-def random_bijection(key: PRNGKey, n: int) -> Bijection | Written:
+def random_bijection(key: PRNGKey, n: int) -> Bijection | Tabulated:
     """Draw a permutation of 0..n-1, 1 ≤ n < 2³¹."""
-    if n > WRITTEN:
+    if n > TABULATED:
         return Bijection(jax.random.bits(key, (SHORT_ROUNDS if n <= SHORT else ROUNDS,), jnp.uint32), n)
     words, number = jax.random.bits(key, (n,), jnp.uint32), jnp.arange(n, dtype=jnp.uint32)
     tied = (words == words[:, None]) & (number < number[:, None])
     images = ((words < words[:, None]) | tied).sum(1, dtype=jnp.uint32)
-    return Written(images, jnp.zeros(n, jnp.uint32).at[images].set(number, unique_indices=True))
+    return Tabulated(images, jnp.zeros(n, jnp.uint32).at[images].set(number, unique_indices=True))
 
 
 def _sides(n: int) -> tuple[int, int]:
-    """Return (a, b) with a·b ≥ n, as little above as near-square sides allow; small n keep the squarest."""
+    """Return (a, b) with a·b ≥ n, as close to n as near-square sides allow; as square as possible for small n."""
     root = math.isqrt(n - 1) + 1
     sides = ((a, -(-n // a)) for a in range(root, root + (root // 2 if n >= FREE_SIDES else 1)))
     return min(sides, key=lambda sides: sides[0] * sides[1])
@@ -118,12 +118,12 @@ def _feistel(value: Array, keys: Array, a: int, b: int, *, inverse: bool) -> Arr
 
 
 def _below(sum_: Array, bound: int) -> Array:
-    """Return ``sum_`` modulo ``bound``, for sums below twice the bound: a comparison in place of a division."""
+    """Return ``sum_`` modulo ``bound`` for sums below twice the bound: a comparison instead of a division."""
     return jnp.where(sum_ >= bound, sum_ - bound, sum_)
 
 
 def _hash(value: Array, key: Array) -> Array:
-    """Mix 32 bits: the finaliser of MurmurHash3, keyed before and between its two multiplications."""
+    """Hash 32 bits by the finaliser of MurmurHash3, keyed before and between its two multiplications."""
     value = (value ^ key) * jnp.uint32(0x85EBCA6B)
     value = (value ^ (value >> 13) ^ (key >> 7)) * jnp.uint32(0xC2B2AE35)
     return value ^ (value >> 16)

@@ -1,4 +1,4 @@
-"""From weights to an operator, chosen by the structure of the graph; and the mixings that a configuration can name."""
+"""Builders of mixing: operators chosen by the structure of a graph, and the kinds that a configuration can name."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ from jaxgossip.mixing.column_stochastic import Mass, PushSum, PushSumExponential
 from jaxgossip.mixing.operator import MAX_SLOTS, Operator, TimeVarying
 from jaxgossip.mixing.operators.hybrid import Hybrid, rest_of
 from jaxgossip.mixing.operators.structured import AxisMean, Dense, HypercubeFlip, LatticeShift, Roll
-from jaxgossip.mixing.operators.tables import Slots, most_heard, slots, slots_of, taken_rows
+from jaxgossip.mixing.operators.tables import Slots, max_in_degree, select_rows, slots, slots_of
 from jaxgossip.mixing.time_varying.fresh import FreshRegular, RandomPair
 from jaxgossip.mixing.time_varying.peers import Neighbours, RandomMatching, RandomPull, RandomPush
 from jaxgossip.mixing.time_varying.periodic import OnePeer
@@ -22,20 +22,26 @@ from jaxgossip.topology.memory_check import LISTED_BYTES, WEIGHTED_BYTES, check_
 from jaxgossip.topology.weights import Weights
 
 MAX_PADDING = 1.25
-"""A single table of slots serves while its padded size is at most this multiple of the links."""
+"""Largest size of a padded table of slots, as a multiple of the number of links; above, mixing is hybrid."""
 MAX_REST = 1 / 6
-"""Share of the nodes that may hear more than the slots hold: their sums are what mixing needs besides its result."""
+"""Largest share of the nodes that hear more than the slots hold; the sums for these nodes take extra memory."""
 PROGRAM_BYTES = 700
-"""What compiling takes for each pair of slots: 700 were measured from 350 to 1,400 slots."""
+"""Bytes of memory that compilation takes per pair of slots, measured from 350 to 1,400 slots."""
 MAX_DENSE = 2**13
-"""Nodes up to which a dense matrix (a quarter gibibyte) is a reasonable operator."""
+"""Most nodes of a dense operator, whose matrix then takes a quarter of a gibibyte."""
 
 
 @guarded
 def operator(weights: Weights) -> Operator:
-    """Return W as the quickest operator that the structure of its graph allows.
+    """Return W as the fastest operator that the structure of its graph allows.
 
     Circulants roll, lattices shift, hypercubes flip, the complete graph takes a mean; other graphs gather by index.
+
+    Args:
+        weights: weights on a graph.
+
+    Raises:
+        GraphError: too large for the free memory, or unequal weights on a complete graph of more than 8,192 nodes.
     """
     graph, own = weights.graph, jnp.asarray(weights.self_weight)
     n, structure = graph.n_nodes, graph.structure
@@ -81,15 +87,22 @@ def operator(weights: Weights) -> Operator:
 
 @guarded
 def table_operator(weights: Weights) -> Slots | Hybrid:
-    """Return W of any graph by index: slots, and a rest where some nodes hear many more than most; in the graph's order.
+    """Return W on any graph as an operator that gathers by index, with rows in the order of the graph.
 
-    A row's neighbours keep the sequence of the user's lists, so that the order of the rows changes no bit of a sum.
+    Slots, and a hybrid if some nodes hear many more neighbours than most. Neighbours are summed in the sequence of the
+    user's lists, so the order of the rows does not change a bit of the result.
+
+    Args:
+        weights: weights on a graph.
+
+    Raises:
+        GraphError: too large for the free memory.
     """
     graph = weights.graph
     n, order = graph.n_nodes, graph.order
     nodes = np.arange(n, dtype=np.int32) if order is None else order.nodes
     numbering = "" if order is None else order.numbering
-    indptr, entries = taken_rows(graph.indptr, nodes)
+    indptr, entries = select_rows(graph.indptr, nodes)
     indices = graph.indices[entries] if order is None else order.rows[graph.indices[entries]]
     values = weights.edge if np.ndim(weights.edge) == 0 else np.asarray(weights.edge)[entries]
     own = weights.self_weight if np.ndim(weights.self_weight) == 0 else np.asarray(weights.self_weight)[nodes]
@@ -115,15 +128,15 @@ def table_operator(weights: Weights) -> Slots | Hybrid:
 
 
 def check_slots(graph: Graph, slots: int, listed: int) -> None:
-    """Check that a program which takes a node's neighbours slot by slot, and its tables, have room in the free memory.
+    """Check that the tables of a slot operator, and the compilation of its program, fit into the free memory.
 
     Args:
-        graph: who hears whom.
-        slots: of every node; each is a line of the program.
-        listed: directed links in tables.
+        graph: the topology.
+        slots: slots per node, each of which is unrolled in the program.
+        listed: number of directed links in tables.
 
     Raises:
-        GraphError: they have none.
+        GraphError: they do not fit.
     """
     check_bytes(
         f"{graph.name}: {graph.n_nodes:,} nodes with {graph.n_links:,} directed links, {slots:,} of each node one by one,",
@@ -134,9 +147,9 @@ def check_slots(graph: Graph, slots: int, listed: int) -> None:
 
 @guarded
 def dense(weights: Weights) -> Dense:
-    """Return W as a dense matrix: the reference for all other operators."""
+    """Return W as a dense operator: the reference for all other operators."""
     matrix = weights.to_scipy()
-    longest = most_heard(matrix)
+    longest = max_in_degree(matrix)
     senders = slots_of(matrix) if longest <= MAX_SLOTS else None
     return Dense(jnp.asarray(matrix.toarray()), senders, weights.graph.n_links, longest)
 
@@ -152,7 +165,7 @@ def _device(tables: list[np.ndarray] | None, weights: Weights, n_slots: int) -> 
 
 
 def _slot_weight(weights: Weights, receivers: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """Return (n,) float64: the weight with which each of ``receivers`` hears its entry of ``sources``, 0 elsewhere."""
+    """Return (n,) float64: the weight of the link to each of ``receivers`` from its entry of ``sources``; 0 elsewhere."""
     graph = weights.graph
     slot = np.zeros(graph.n_nodes)
     if np.ndim(weights.edge) == 0:
@@ -187,13 +200,13 @@ def max_degree(graph: Graph) -> Operator:
 
 @guarded
 def best_constant(graph: Graph) -> Operator:
-    """Return W = I − αL with the α that contracts fastest (Xiao and Boyd 2004)."""
+    """Return W = I − αL with the fastest contracting α (Xiao and Boyd 2004)."""
     return operator(rules.best_constant(graph))
 
 
 @guarded
 def uniform(graph: Graph) -> Operator:
-    """Return W_ij = 1/(1 + d_i): row-stochastic; doubly stochastic on regular graphs only."""
+    """Return W_ij = 1/(1 + d_i): row-stochastic, and doubly stochastic only on regular graphs."""
     return operator(rules.uniform(graph))
 
 
@@ -216,8 +229,8 @@ def static(
 
     Args:
         graph: the topology.
-        weights: rule that gives each link its weight.
-        lazy: use (I + W)/2 instead of W, whose eigenvalues are never negative.
+        weights: rule for the weights of the links.
+        lazy: use (I + W)/2, which has no negative eigenvalue, instead of W.
     """
     rule = WEIGHT_RULES[weights](graph)
     return operator(rules.lazy(rule) if lazy else rule)
@@ -225,51 +238,51 @@ def static(
 
 @guarded
 def matching(graph: Graph, *, attempts: int = 4) -> TimeVarying:
-    """Pair nodes at random each round: uniformly over everybody on the complete graph, else along the links.
+    """Average in random pairs each round: of any two nodes on the complete graph, otherwise of neighbours.
 
     Args:
         graph: the topology.
-        attempts: how often nodes that are still alone try to find a neighbour; the complete graph needs none.
+        attempts: how often unpaired nodes try to find a free neighbour; not used on the complete graph.
 
     Raises:
-        GraphError: attempts below one.
+        GraphError: ``attempts`` is below one.
     """
-    return RandomMatching(Neighbours.of(graph), _at_least_one("attempts", attempts))
+    return RandomMatching(Neighbours.of(graph), _checked_count("attempts", attempts))
 
 
 @guarded
 def push(graph: Graph, *, fanout: int = 1) -> TimeVarying:
-    """Send to random neighbours each round (on the complete graph: to anybody), and average what arrives.
+    """Send to random neighbours each round (on the complete graph, to any nodes), and average what arrives.
 
     Args:
         graph: the topology.
-        fanout: how many neighbours each node sends to.
+        fanout: number of neighbours each node sends to.
 
     Raises:
-        GraphError: fanout below one.
+        GraphError: ``fanout`` is below one.
     """
-    return RandomPush(Neighbours.of(graph), _at_least_one("fanout", fanout))
+    return RandomPush(Neighbours.of(graph), _checked_count("fanout", fanout))
 
 
 @guarded
 def pull(graph: Graph, *, fanout: int = 1) -> TimeVarying:
-    """Ask random neighbours each round (on the complete graph: anybody), and average with the models that they send.
+    """Request the models of random neighbours each round (on the complete graph, of any nodes), and average them.
 
-    What counts, costs bytes and gets lost are the models that answer; to ask for them is free.
+    Only the replies count as messages, cost bytes and can be lost; requests are free.
 
     Args:
         graph: the topology.
-        fanout: how many neighbours each node asks.
+        fanout: number of neighbours each node asks.
 
     Raises:
-        GraphError: fanout below one.
+        GraphError: ``fanout`` is below one.
     """
-    return RandomPull(Neighbours.of(graph), _at_least_one("fanout", fanout))
+    return RandomPull(Neighbours.of(graph), _checked_count("fanout", fanout))
 
 
 @guarded
 def pairwise(graph: Graph) -> TimeVarying:
-    """Let one random node average with one random neighbour each round; all others rest.
+    """Average one random node with one random neighbour each round; all others are idle.
 
     Args:
         graph: the topology.
@@ -279,18 +292,18 @@ def pairwise(graph: Graph) -> TimeVarying:
 
 @guarded
 def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
-    """Average over a fresh random regular graph each round; the topology gives only the number of nodes.
+    """Average over a new random regular graph each round; only the number of nodes of the topology matters.
 
     Args:
         graph: the topology.
-        degree: how many others each node hears, and is heard by.
+        degree: number of nodes that each node hears, and is heard by.
 
     Raises:
-        GraphError: degree below one, or as many as there are nodes.
+        GraphError: ``degree`` is below one, or not below the number of nodes.
     """
     if not 1 <= degree < graph.n_nodes:
         raise GraphError(f"degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}")
-    _check_lines("degree", degree)
+    _check_unrolled("degree", degree)
     return FreshRegular(graph.n_nodes, degree)
 
 
@@ -298,30 +311,30 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
 def push_sum(
     graph: Graph, *, peers: Literal["all", "random", "exponential"] = "all", fanout: int = 1
 ) -> Operator | TimeVarying:
-    """Split models among oneself and others so that the sum over all nodes is kept: for sgp, push_diging, push_sum.
+    """Split each model among its node and the receivers, conserving the sum over all nodes: for sgp, push_diging, push_sum.
 
     Args:
         graph: the topology, directed or not.
-        peers: to whom a node sends each round: all who hear it, ``fanout`` random neighbours, or the one at distance
-            1, 2, 4, … in turn (the topology then gives only the number of nodes).
-        fanout: how many random neighbours; for ``peers = "random"`` only.
+        peers: the receivers of a node each round: all nodes that hear it, ``fanout`` random neighbours, or the node at
+            distance 1, 2, 4, … in turn (only the number of nodes of the topology then matters).
+        fanout: number of random neighbours; only for ``peers = "random"``.
 
     Raises:
-        GraphError: fanout below one, or given where it says nothing.
+        GraphError: ``fanout`` is below one, or given with other ``peers``.
     """
     if peers != "random" and fanout != 1:
         raise GraphError(
             f"fanout = {fanout} says nothing for peers = '{peers}'", hint="leave it out, or peers = 'random'"
         )
     if peers == "random":
-        return PushSum(Neighbours.of(graph), _at_least_one("fanout", fanout))
+        return PushSum(Neighbours.of(graph), _checked_count("fanout", fanout))
     if peers == "exponential":
         return PushSumExponential(graph.n_nodes)
-    inward, outward = (rules.equal_links(one) for one in (graph, transposed(graph)))
+    inward, outward = (rules.equal_links(links) for links in (graph, transposed(graph)))
     if inward.edge != outward.edge:  # a directed graph whose largest in- and out-degrees differ
         edge = 1 / (1 + max(graph.degrees.max(), graph.out_degrees.max()))
         inward, outward = (
-            Weights(one.graph, edge, 1 - edge * one.graph.degrees, one.rule) for one in (inward, outward)
+            Weights(equal.graph, edge, 1 - edge * equal.graph.degrees, equal.rule) for equal in (inward, outward)
         )
     listeners = graph.out_degrees if graph.order is None else graph.out_degrees[graph.order.nodes]
     regular = graph.regular_degree is not None and not np.ptp(listeners)
@@ -329,21 +342,21 @@ def push_sum(
     return Mass(operator(inward), operator(outward), jnp.asarray(share), jnp.asarray(float(inward.edge)))
 
 
-def _at_least_one(name: str, value: int) -> int:
+def _checked_count(name: str, value: int) -> int:
     if value < 1:
         raise GraphError(f"{name} must be at least 1, not {value}")
-    _check_lines(name, value)
+    _check_unrolled(name, value)
     return value
 
 
-def _check_lines(name: str, value: int) -> None:
-    """Check that a program of so many lines, one for each peer of a round, can be compiled in the free memory."""
+def _check_unrolled(name: str, value: int) -> None:
+    """Check that a program unrolled over the ``value`` peers of a round can be compiled in the free memory."""
     check_bytes(f"the programs of {name} = {value:,}", PROGRAM_BYTES * value**2, hint=f"a smaller {name}")
 
 
 @guarded
 def one_peer_exponential(graph: Graph) -> TimeVarying:
-    """Hear one node at distance 1, 2, 4, … in turn; the topology gives only the number of nodes.
+    """Average with the node at distance 1, 2, 4, … in turn; only the number of nodes of the topology matters.
 
     Args:
         graph: the topology.
@@ -353,7 +366,7 @@ def one_peer_exponential(graph: Graph) -> TimeVarying:
 
 @guarded
 def one_peer_hypercube(graph: Graph) -> TimeVarying:
-    """Pair up across one dimension of a hypercube after the other; the topology gives only the number of nodes.
+    """Average in pairs along each dimension of a hypercube in turn; only the number of nodes of the topology matters.
 
     Args:
         graph: the topology.

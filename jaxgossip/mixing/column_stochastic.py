@@ -1,12 +1,11 @@
-"""Column-stochastic mixing, for push-sum: a node splits what it holds among itself and those it sends to.
+"""Column-stochastic mixing for push-sum: a node splits its mass between itself and its receivers.
 
-    y_i = A_ii x_i + Σ_j A_ij x_j,   A_ij = 1/(1 + outdeg_j) for whom j sends to, and for i = j        (columns sum to one)
+    y_i = A_ii x_i + Σ_j A_ij x_j,   A_ij = 1/(1 + outdeg_j) if j sends to i, or i = j                 (columns sum to one)
 
-**A lost message leaves its mass with the sender**, who learns that it was not received: columns still sum to one, and the
-sum of x over all nodes stays what it was, whatever gets lost. (In row-stochastic mixing the weight of a lost message
-stays with the receiver; see :mod:`jaxgossip.mixing.operator`.) Kempe, Dobra and Gehrke 2003, "Gossip-based computation
-of aggregate information"; directed graphs: Nedić and Olshevsky 2015, "Distributed optimization over time-varying directed
-graphs".
+**The mass of a lost message stays with its sender**, which learns of the loss: columns still sum to one, and the sum of x
+over all nodes is conserved. (In row-stochastic mixing the weight of a lost message stays with the receiver; see
+:mod:`jaxgossip.mixing.operator`.) Kempe, Dobra and Gehrke 2003, "Gossip-based computation of aggregate information";
+directed graphs: Nedić and Olshevsky 2015, "Distributed optimization over time-varying directed graphs".
 """
 
 import functools
@@ -23,13 +22,13 @@ from jaxgossip.core.counting import Count
 from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, TimeVarying, column
-from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots, materialize
 from jaxgossip.mixing.time_varying.peers import (
-    AmongNeighbours,
-    Pushing,
+    PushOperator,
+    RandomPeers,
+    arriving_pushes,
     link_matrix,
-    pushed,
-    scattered,
+    scatter_sum,
 )
 
 _static = functools.partial(field, metadata={"static": True})
@@ -38,13 +37,13 @@ _static = functools.partial(field, metadata={"static": True})
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Mass(Operator):
-    """Mass-keeping mixing on fixed links, made of two operators that tell who hears whom.
+    """Mass-conserving mixing on fixed links, made of two operators with these links.
 
     Attributes:
-        inward: its links are those of the graph, all of one weight.
-        outward: likewise, every link turned around.
-        share: scalar or (n,), the part of its mass that a node gives to each link: 1/(1 + out-degree).
-        unit: scalar, the weight of the links of ``inward`` and ``outward``.
+        inward: operator on the links of the graph, with equal weights.
+        outward: operator on the reversed links, with equal weights.
+        share: scalar or (n,), the share of its mass that a node sends along each link: 1/(1 + out-degree).
+        unit: scalar, the weight of each link of ``inward`` and ``outward``.
     """
 
     inward: Operator
@@ -65,13 +64,13 @@ class Mass(Operator):
 
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        kind = accumulator(sent.dtype)
-        share, unit = self.share.astype(kind), self.unit.astype(kind)
-        _, heard = self.inward.hear(column(share / unit, kind) * sent, faults)
+        dtype = accumulator(sent.dtype)
+        share, unit = self.share.astype(dtype), self.unit.astype(dtype)
+        _, heard = self.inward.hear(column(share / unit, dtype) * sent, faults)
         if faults is None:
-            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), kind), None)
+            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), dtype), None)
         else:
-            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), kind), faults.reversed())
+            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), dtype), faults.reversed())
         return 1 - share * given[:, 0] / unit, heard
 
     @property
@@ -97,12 +96,12 @@ class Mass(Operator):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class MassPush(Pushing):
-    """Mass-keeping mixing in which each node sends to ``targets``: 1/(1 + their number) to each of them.
+class MassPush(PushOperator):
+    """Mass-conserving mixing in which each node sends 1/(1 + number of targets) of its mass to each target.
 
     Attributes:
-        targets: (n, k) int32, rows; a node's own where it sends nothing.
-        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+        targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
+        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
     targets: SlotInts
@@ -111,10 +110,10 @@ class MassPush(Pushing):
 
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        kind = accumulator(sent.dtype)
-        arrives = pushed(self.targets, faults)
-        share = 1 / (1 + pushed(self.targets, None).sum(1).astype(kind))
-        return 1 - share * arrives.sum(1), scattered(share[:, None] * sent.astype(kind), self.targets, arrives)
+        dtype = accumulator(sent.dtype)
+        arrives = arriving_pushes(self.targets, faults)
+        share = 1 / (1 + arriving_pushes(self.targets, None).sum(1).astype(dtype))
+        return 1 - share * arrives.sum(1), scatter_sum(share[:, None] * sent.astype(dtype), self.targets, arrives)
 
     @override
     def to_scipy(self) -> sp.csr_array:
@@ -124,23 +123,23 @@ class MassPush(Pushing):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class PushSum(AmongNeighbours):
-    """Every round each node sends to ``fanout`` random peers, mass-keeping."""
+class PushSum(RandomPeers):
+    """Mass-conserving mixing in which every round each node sends to ``fanout`` random peers."""
 
     fanout: int = _static()
     conserves: ClassVar[Conserved] = "mass"
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        return MassPush(settle(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
+        return MassPush(materialize(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class PushSumExponential(TimeVarying):
-    """In round r each node sends half of its mass to the one at distance 2^(r mod τ), τ = ⌈log₂ n⌉: directed.
+    """Mixing in which each node sends half of its mass to the node at distance 2^(r mod τ) in round r, τ = ⌈log₂ n⌉.
 
-    The one-peer exponential graph of Assran, Loizou, Ballas and Rabbat 2019, "Stochastic gradient push".
+    The directed one-peer exponential graph of Assran, Loizou, Ballas and Rabbat 2019, "Stochastic gradient push".
     """
 
     n_nodes: int = _static()
@@ -151,7 +150,7 @@ class PushSumExponential(TimeVarying):
         n, half = self.n_nodes, jnp.asarray(0.5)
         distance = jnp.left_shift(1, round_number % max(1, (n - 1).bit_length()))
         node = jnp.arange(n, dtype=jnp.int32)
-        hears, tells = (settle(((node + step) % n).astype(jnp.int32)) for step in (distance, -distance))
+        sources, targets = (materialize(((node + step) % n).astype(jnp.int32)) for step in (distance, -distance))
         links = n if n > 1 else 0
-        inward, outward = (Slots(half, (half,), (source,), links, balanced=True) for source in (hears, tells))
+        inward, outward = (Slots(half, (half,), (peer,), links, balanced=True) for peer in (sources, targets))
         return Mass(inward, outward, half, half)

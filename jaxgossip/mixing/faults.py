@@ -1,7 +1,7 @@
-"""What befalls the messages of a round, in one place: whether the message from one node to another arrives.
+"""Faults of a round: which of its messages arrive.
 
-Every answer is a function of (round, sender, receiver), so that whoever asks, sender or receiver, hears the same, and it
-does not matter in which table of which operator the link stands.
+The fate of a message is a function of (round, sender, receiver), so sender and receiver agree on it, and it does not
+depend on how an operator stores the link.
 """
 
 from typing import NamedTuple
@@ -17,17 +17,17 @@ Probability = float | Array
 
 
 class Faults(NamedTuple):
-    """What befalls this round's messages. All arrays over nodes stand row by row.
+    """The faults of a round. Arrays over nodes are in row order.
 
     Attributes:
-        key: draws which messages are lost.
-        drop: probability that a message that was sent is lost, each by itself.
+        key: key of the draws.
+        drop: probability that a message is lost, independently of all others.
         online: (n,) bool, the nodes that take part; None if all do.
-        nodes: (n,) int32, the node that each row stands for; None where row i is node i. What befalls a message is drawn
-            by the numbers of its nodes, wherever their rows stand.
-        link_drop: probability that a link fails for the round, in both directions together.
-        side: (n,) int32, on which side of a split network each node is: no message crosses; None without a split.
-        reverse: whether receivers and senders have changed roles: asked of a link i ← j, it answers for j ← i.
+        nodes: (n,) int32, the node of each row; None if row i is node i. Losses are drawn by node number, so they do not
+            depend on the order of the rows.
+        link_drop: probability that a link fails for the round, in both directions.
+        side: (n,) int32, the side of a split network that each node is on, which no message crosses; None without a split.
+        reverse: whether the roles of receiver and sender are swapped: a query for the link i ← j is answered for j ← i.
     """
 
     key: PRNGKey
@@ -39,11 +39,11 @@ class Faults(NamedTuple):
     reverse: bool = False
 
     def reversed(self) -> "Faults":
-        """Return the same faults, seen by senders: what operators take for the receiver is the sender."""
+        """Return the same faults for the transposed links, on which an operator treats senders as receivers."""
         return self._replace(reverse=not self.reverse)
 
     def arrive(self, receivers: Int[Array, "..."], senders: Int[Array, "..."]) -> Bool[Array, "..."]:
-        """Return whether a message from ``senders`` reaches ``receivers``: rows, of shapes that broadcast."""
+        """Return bool: whether messages from ``senders`` reach ``receivers``, row numbers whose shapes broadcast."""
         receivers, senders = (senders, receivers) if self.reverse else (receivers, senders)
         receivers, senders = jnp.broadcast_arrays(receivers, senders)
         arrives = jnp.ones(receivers.shape, bool)
@@ -53,7 +53,7 @@ class Faults(NamedTuple):
             )
             to, by = (number.astype(jnp.uint32) for number in numbers)
             low, high = jnp.minimum(to, by), jnp.maximum(to, by)
-            if _may_happen(self.drop):  # one word of the pair's block for each direction
+            if _may_happen(self.drop):  # one word of the block of random bits of the pair for each direction
                 up, down = pair_words(jax.random.fold_in(self.key, 0), low, high)
                 arrives = arrives & (to_unit(jnp.where(by < to, up, down)) >= self.drop)
             if _may_happen(self.link_drop):

@@ -1,11 +1,12 @@
-"""What a mixing operator is: X ← W X for the rows of X, whatever they mean.
+"""Mixing operators: X ← W X on the rows of X.
 
     y_i = x_i + Σ_j W_ij (x_j − x_i) = (1 − Σ_j W_ij) x_i + Σ_j W_ij x_j          (rows of W sum to one)
 
-Under faults the sum runs over the messages that arrived. **A lost message leaves its weight with the receiver**, so rows
-still sum to one; a node that is offline receives nothing, sends nothing, and keeps its row.
+Under faults the sum runs over the messages that arrive. **The weight of a lost message stays with its receiver**, so rows
+still sum to one; an offline node receives nothing, sends nothing, and keeps its row.
 
-What a node says may differ from what it holds (noise on the channel, a lie): then y_i = W_ii x_i + Σ_j W_ij s_j.
+The rows s_j that nodes send may differ from the rows x_j that they hold (channel noise, a Byzantine node); then
+y_i = W_ii x_i + Σ_j W_ij s_j.
 """
 
 import abc
@@ -26,25 +27,24 @@ from jaxgossip.mixing.faults import Faults
 
 Conserved = Literal["agreement", "mass"]
 MAX_SLOTS = 128
-"""Senders that a node may have where they are heard one by one: each is a pass over all rows."""
+"""Most senders per node of a slot operator: each slot is a pass over all rows."""
 
 
 class Operator(abc.ABC):
-    """One round's mixing; a pytree, applied to the rows of an array.
+    """The mixing of one round: a pytree, applied to the rows of an array.
 
-    A subclass fills in :meth:`hear`, which is the arithmetic, and :meth:`to_scipy`. Who hears whom is answered by
-    :attr:`links`: by default the same W as :meth:`by_slots` has it; an operator that knows better answers
-    :meth:`arriving`, :meth:`highest`, :meth:`received` and :meth:`out_degrees` itself. All else follows from these.
+    Subclasses implement the arithmetic in :meth:`hear`, and :meth:`to_scipy`. Questions about who hears whom go to
+    :attr:`links`, by default the slot form of W (:meth:`by_slots`); an operator with a cheaper answer overrides
+    :meth:`arriving`, :meth:`highest`, :meth:`received` and :meth:`out_degrees`. Everything else is derived from these.
 
     An operator is the constant case of time-varying mixing: ``W.at(round, key)`` is ``W``. Rows of 16-bit numbers are
     summed in float32 and rounded once.
 
     Attributes:
         n_nodes: number of nodes.
-        n_links: messages a round when all nodes are online; None if they have to be counted each round.
-        numbering: which order of the nodes its rows are in; empty where row i is node i (see
-            :class:`jaxgossip.topology.Order`).
-        conserves: what stays whatever gets lost: "agreement" (rows sum to one) or "mass" (columns do).
+        n_links: messages per round when all nodes are online; None if they have to be counted each round.
+        numbering: the order of the rows; empty if row i is node i (see :class:`jaxgossip.topology.Order`).
+        conserves: the sums that message loss leaves at one: "agreement" for those of rows, "mass" for those of columns.
     """
 
     n_nodes: int
@@ -53,83 +53,87 @@ class Operator(abc.ABC):
     conserves: ClassVar[Conserved] = "agreement"
 
     def __call__(self, x: Rows) -> Rows:
-        """Return W x, shape (n, p)."""
+        """Return W x, shape (n, p).
+
+        Raises:
+            InputError: ``x`` does not have n rows.
+        """
         x = jnp.asarray(x)
         if x.ndim != 2 or x.shape[0] != self.n_nodes:
             raise InputError(f"W mixes {self.n_nodes:,} rows (n, p), not an array of shape {x.shape}")
         return self.mix(x, None)
 
     def at(self, round_number: jax.Array, key: PRNGKey) -> "Operator":  # noqa: ARG002 - as of TimeVarying
-        """Return this round's operator: itself."""
+        """Return this round's operator, which is itself."""
         return self
 
     def mix(self, x: Rows, faults: Faults | None, sent: Rows | None = None) -> Rows:
         """Return W x under ``faults``, shape (n, p).
 
         Args:
-            x: (n, p), what the nodes hold.
-            faults: what befalls messages; None: every one arrives.
-            sent: (n, p), what they say, if it is not what they hold.
+            x: (n, p), the rows that nodes hold.
+            faults: the faults of the round; None if every message arrives.
+            sent: (n, p), the rows that nodes send; None if they send ``x``.
         """
         own, heard = self.hear(x if sent is None else sent, faults)
         return (column(own, heard) * x + heard).astype(x.dtype)
 
     @abc.abstractmethod
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        """Return (weight of a node's own row, scalar or (n,); Σ_j W_ij sent_j, (n, p), not yet rounded)."""
+        """Return (own, heard): the weight of each node's own row, scalar or (n,), and Σ_j W_ij sent_j, (n, p), not rounded."""
 
     @property
     def links(self) -> "Operator":
-        """An operator in which the same nodes hear each other, whatever the weights."""
+        """An operator with the same links, of any weights."""
         return self.by_slots()
 
     def arriving(self, faults: Faults | None) -> Any:
-        """Return which messages arrive, in the form in which this operator tells them apart; None: all of them.
+        """Return which messages arrive, as a mask in this operator's own layout; None if all do.
 
-        It is computed once: drawn anew for every question about it, losses would cost more than the answers.
+        The mask is materialized: drawing the losses again for each use would cost more than the uses themselves.
         """
         return self.links.arriving(faults)
 
     def highest(self, values: NodeFloats, arriving: Any) -> NodeFloats:
-        """Return (n,): the largest of the values that reach a node, its own apart; the lowest number if none does."""
+        """Return (n,): the largest value that each node receives from others; the lowest finite number if none arrives."""
         return self.links.highest(values, arriving)
 
     def received(self, arriving: Any) -> NodeInts:
-        """Return (n,) int32: how many messages reach each node in this round."""
+        """Return (n,) int32: the messages that reach each node in this round."""
         return self.links.received(arriving)
 
     def out_degrees(self) -> NodeInts:
-        """Return (n,) int32: how many messages each node sends in this round if all are online."""
+        """Return (n,) int32: the messages that each node sends in this round when all nodes are online."""
         return self.links.out_degrees()
 
     def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        """Return (n,): the largest of a node's own value and those that reached it."""
+        """Return (n,): the largest of each node's own value and those it receives."""
         return jnp.maximum(values, self.highest(values, self.arriving(faults)))
 
     def sent(self, faults: Faults | None) -> NodeInts:
-        """Return (n,) int32: how many messages each node sends in this round, arriving or not."""
+        """Return (n,) int32: the messages that each node sends in this round, whether or not they arrive."""
         number = self.out_degrees()
         return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
 
     def messages(self, faults: Faults | None) -> Count:
-        """Return how many messages are sent in this round; a message that gets lost was sent all the same."""
+        """Return the number of messages sent in this round, including those that are lost."""
         if self.n_links is not None and (faults is None or faults.online is None):
             return count(self.n_links)
         return total(self.sent(faults).astype(jnp.uint32))
 
     @abc.abstractmethod
     def to_scipy(self) -> sp.csr_array:
-        """Return W as a scipy CSR array (n, n) of float64, row by row, made from this operator's own tables."""
+        """Return W as an (n, n) float64 SciPy CSR array, built from the arrays of this operator."""
 
     def as_matrix(self) -> np.ndarray:
-        """Return W as an (n, n) float64 NumPy array, made from this operator's own tables."""
+        """Return W as an (n, n) float64 NumPy array, built from the arrays of this operator."""
         return self.to_scipy().toarray()
 
     def by_slots(self) -> "SlotOperator":
-        """Return the same W as one that hears its senders one by one.
+        """Return the same W as a slot operator, which accesses senders one at a time.
 
         Raises:
-            GraphError: it cannot, or would need too large a table.
+            GraphError: this operator has no such form, or a node has more than ``MAX_SLOTS`` senders.
         """
         raise GraphError(
             f"{'push-sum' if self.conserves == 'mass' else type(self).__name__.lower()} mixing does not tell one sender "
@@ -139,13 +143,13 @@ class Operator(abc.ABC):
 
 
 class SlotOperator(Operator):
-    """An operator made of ``n_slots`` row movements: y_i = s_i x_i + Σ_k w_ki x_{source_k(i)}.
+    """An operator made of ``n_slots`` movements of rows: y_i = s_i x_i + Σ_k w_ki x_{source_k(i)}.
 
-    Subclasses say how a slot moves rows; the arithmetic and the faults stand here once.
+    Subclasses implement :meth:`take`, the movement of a slot; arithmetic and faults are handled here.
 
     Attributes:
-        self_weight: scalar or (n,), what a node keeps of its own row.
-        weights: one scalar or (n,) a slot, 0 where the slot moves nothing to that node.
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot; 0 where the slot brings a node nothing.
     """
 
     self_weight: Array
@@ -153,7 +157,7 @@ class SlotOperator(Operator):
 
     @abc.abstractmethod
     def take(self, x: Array, slot: int) -> Array:
-        """Return (n, ...): the row that ``slot`` brings to each node."""
+        """Return (n, …): the row that ``slot`` brings to each node."""
 
     def slot_weight(self, slot: int) -> Array:
         """Return the scalar or (n,) weight of ``slot``."""
@@ -161,29 +165,29 @@ class SlotOperator(Operator):
 
     @property
     def n_slots(self) -> int:
-        """How many rows a node hears at most."""
+        """The most rows that a node hears."""
         return len(self.weights)
 
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        kind = accumulator(sent.dtype)
+        dtype = accumulator(sent.dtype)
         if faults is None:
-            parts = (column(self.slot_weight(k), kind) * self.take(sent, k) for k in range(self.n_slots))
-            return self.self_weight, functools.reduce(operator.add, parts, jnp.zeros((), kind))
+            terms = (column(self.slot_weight(k), dtype) * self.take(sent, k) for k in range(self.n_slots))
+            return self.self_weight, functools.reduce(operator.add, terms, jnp.zeros((), dtype))
         arrived = self.arrivals(faults)
-        own, heard = jnp.ones(self.n_nodes, kind), jnp.zeros(sent.shape, kind)
+        own, heard = jnp.ones(self.n_nodes, dtype), jnp.zeros(sent.shape, dtype)
         for slot in range(self.n_slots):
-            weight = jnp.where(arrived[:, slot], self.slot_weight(slot).astype(kind), 0)
+            weight = jnp.where(arrived[:, slot], self.slot_weight(slot).astype(dtype), 0)
             own = own - weight
             heard = heard + weight[:, None] * self.take(sent, slot)
         return own, heard
 
     def sends(self, slot: int) -> Array:
-        """Return scalar or (n,) bool: whether ``slot`` brings anything to each node when all are online."""
+        """Return scalar or (n,) bool: whether ``slot`` brings each node a row when all nodes are online."""
         return self.slot_weight(slot) != 0
 
     def give(self, values: Array, slot: int) -> Array:
-        """Return (n,): what stands at the receivers of ``slot``, summed up at its senders; :meth:`take` turned around."""
+        """Return (n,): the values at the receivers of ``slot``, summed at its senders; the transpose of :meth:`take`."""
         rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
         return jnp.zeros_like(values).at[self.take(rows, slot)].add(values, mode="promise_in_bounds")
 
@@ -211,23 +215,23 @@ class SlotOperator(Operator):
         return number
 
     def _reaches(self, arriving: SlotMask | None) -> list[Array]:
-        there = [self.sends(slot) for slot in range(self.n_slots)]
-        return there if arriving is None else [one & arriving[:, slot] for slot, one in enumerate(there)]
+        sends = [self.sends(slot) for slot in range(self.n_slots)]
+        return sends if arriving is None else [sent & arriving[:, slot] for slot, sent in enumerate(sends)]
 
     def arrivals(self, faults: Faults) -> SlotMask:
-        """Return which slots bring a message to which node."""
+        """Return (n, n_slots) bool: whether the message of each slot reaches each node."""
         rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
         return jnp.stack([faults.arrive(rows, self.take(rows, slot)) for slot in range(self.n_slots)], axis=1)
 
     @override
     def by_slots(self) -> "SlotOperator":
-        check_one_by_one(self.n_slots)
+        check_sender_count(self.n_slots)
         return self
 
     @override
     def to_scipy(self) -> sp.csr_array:
         n, rows = self.n_nodes, np.arange(self.n_nodes)
-        with jax.ensure_compile_time_eval():  # also where a program is being traced
+        with jax.ensure_compile_time_eval():  # also while a program is being traced
             sources = [rows, *(np.asarray(self.take(jnp.arange(n), slot)) for slot in range(self.n_slots))]
         weights = [self.self_weight, *(self.slot_weight(slot) for slot in range(self.n_slots))]
         values = np.concatenate([np.broadcast_to(np.asarray(weight, np.float64), n) for weight in weights])
@@ -237,12 +241,14 @@ class SlotOperator(Operator):
 
 
 class TimeVarying(abc.ABC):
-    """Mixing that changes from round to round; a pytree. What is drawn or periodic is data, never a Python loop.
+    """Mixing that changes from round to round; a pytree.
+
+    :meth:`at` is traced once for all rounds: draws and periods are data, never Python loops.
 
     Attributes:
         n_nodes: number of nodes.
-        numbering: that of its operators.
-        conserves: likewise.
+        numbering: the order of the rows of its operators.
+        conserves: the sums that its operators conserve, as in :class:`Operator`.
     """
 
     n_nodes: int
@@ -251,39 +257,27 @@ class TimeVarying(abc.ABC):
 
     @abc.abstractmethod
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        """Return the operator of ``round_number`` (scalar int32, may be traced), its randomness from ``key``."""
+        """Return the operator of ``round_number``, a scalar int32 that may be traced, with draws from ``key``."""
 
 
 Mixing = Operator | TimeVarying
-"""What an algorithm takes as its W."""
+"""The W of an algorithm: fixed or time-varying."""
 
 
 def column(weight: Array, like: Array | np.dtype) -> Array:
-    """Return ``weight``, a scalar or (n,), in the dtype of ``like`` and ready to multiply rows (n, p)."""
+    """Return ``weight``, a scalar or (n,), in the dtype of ``like``, shaped to multiply rows (n, p)."""
     weight = weight.astype(getattr(like, "dtype", like))
     return weight[:, None] if weight.ndim else weight
 
 
-def check_one_by_one(longest: int) -> None:
-    """Check that nodes can hear ``longest`` others one by one.
+def check_sender_count(most: int) -> None:
+    """Check that a slot operator can have ``most`` senders per node.
 
     Raises:
-        GraphError: they cannot.
+        GraphError: there are more than ``MAX_SLOTS``.
     """
-    if longest > MAX_SLOTS:
+    if most > MAX_SLOTS:
         raise GraphError(
-            f"a node hears {longest:,} others, too many to hear them one by one",
+            f"a node hears {most:,} others, too many to hear them one by one",
             hint=f"a topology of degree {MAX_SLOTS} at most",
         )
-
-
-__all__ = [
-    "MAX_SLOTS",
-    "Faults",
-    "Mixing",
-    "Operator",
-    "SlotOperator",
-    "TimeVarying",
-    "check_one_by_one",
-    "column",
-]

@@ -10,7 +10,7 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.mixing.optimized.duality import rho_bound
-from jaxgossip.mixing.optimized.weights import Edges, fastest, learned_schedule
+from jaxgossip.mixing.optimized.weights import Edges, fastest, learned_sequence
 
 t = jg.topology
 GRID = t.grid(9)
@@ -53,7 +53,7 @@ def test_no_weights_come_below_the_bound() -> None:
 @pytest.mark.slow
 def test_a_learnt_schedule_leaves_what_its_product_leaves() -> None:
     rounds = 4
-    learned = learned_schedule(GRID, rounds=rounds, steps=400)
+    learned = learned_sequence(GRID, rounds=rounds, steps=400)
     product = np.eye(9)
     for weights in learned.sequence:
         product = weights.to_scipy().toarray() @ product
@@ -118,10 +118,10 @@ def test_graphs_without_free_weights_are_refused(graph: jg.topology.Graph) -> No
 @pytest.mark.parametrize("steps", [1, 50])
 def test_a_schedule_is_never_worse_than_metropolis_hastings(steps: int) -> None:
     """Two nodes agree at once under weights of 1/2, where the logarithm has no gradient."""
-    pair = learned_schedule(t.path(2), rounds=1, steps=steps)
+    pair = learned_sequence(t.path(2), rounds=1, steps=steps)
     np.testing.assert_allclose(pair.sequence[0].to_scipy().toarray(), 0.5, atol=1e-12)
     assert np.isfinite(pair.left).all()
-    star = learned_schedule(t.star(9), rounds=3, steps=steps, learning_rate=5.0)  # it is thrown far away
+    star = learned_sequence(t.star(9), rounds=3, steps=steps, learning_rate=5.0)  # it is thrown far away
     product = np.linalg.multi_dot([weights.to_scipy().toarray() for weights in star.sequence[::-1]])
     plain = np.linalg.matrix_power(t.metropolis_hastings(t.star(9)).to_scipy().toarray(), 3)
     assert np.linalg.norm(product - 1 / 9) <= np.linalg.norm(plain - 1 / 9) + 1e-12
@@ -140,21 +140,21 @@ def test_the_fastest_weights_are_never_worse_than_those_of_the_rules(graph: jg.t
 def test_progress_is_told_in_shares_that_grow_to_one_and_changes_nothing() -> None:
     heard: list[tuple[str, float]] = []
     graph = t.path(5)
-    found = fastest(graph, told=lambda phase, share: heard.append((phase, share)))
-    learned = learned_schedule(graph, rounds=2, steps=300, told=lambda phase, share: heard.append((phase, share)))
+    found = fastest(graph, progress=lambda phase, share: heard.append((phase, share)))
+    learned = learned_sequence(graph, rounds=2, steps=300, progress=lambda phase, share: heard.append((phase, share)))
     for phase in ("fastest weights", "proof", "schedule"):
         shares = [share for name, share in heard if name == phase]
         assert shares == sorted(shares)
         assert shares[-1] == 1
         assert len(shares) > 3
     np.testing.assert_array_equal(found.weights.edge, fastest(graph).weights.edge)
-    np.testing.assert_array_equal(learned.left, learned_schedule(graph, rounds=2, steps=300).left)
+    np.testing.assert_array_equal(learned.left, learned_sequence(graph, rounds=2, steps=300).left)
 
 
 def test_a_loop_in_chunks_takes_the_steps_of_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = learned_schedule(GRID, rounds=2, steps=60)
+    whole = learned_sequence(GRID, rounds=2, steps=60)
     monkeypatch.setattr("jaxgossip.mixing.optimized.loops.CHUNK_S", 0.0)  # a step a chunk
-    np.testing.assert_array_equal(learned_schedule(GRID, rounds=2, steps=60).left, whole.left)
+    np.testing.assert_array_equal(learned_sequence(GRID, rounds=2, steps=60).left, whole.left)
 
 
 def test_few_eigenvectors_prove_what_all_prove(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.core import counting
-from jaxgossip.mixing.time_varying.peers import distinct
+from jaxgossip.mixing.time_varying.peers import draw_distinct
 from jaxgossip.topology import weights
 
 t = jg.topology
@@ -113,7 +113,7 @@ def test_peers_are_distinct_uniform_and_never_oneself() -> None:
 
 
 def test_distinct_runs_out_politely() -> None:
-    drawn = np.asarray(distinct(jax.random.key(0), jnp.asarray([0, 1, 2, 5]), 3))
+    drawn = np.asarray(draw_distinct(jax.random.key(0), jnp.asarray([0, 1, 2, 5]), 3))
     assert (drawn[0] == -1).all()
     assert sorted(drawn[1]) == [-1, -1, 0]
     assert sorted(drawn[2]) == [-1, 0, 1]

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxgossip.mixing.optimized.loops import Told, untold
-from jaxgossip.mixing.optimized.weights import Fastest, Learned, fastest, learned_schedule
+from jaxgossip.mixing.optimized.loops import Progress, no_progress
+from jaxgossip.mixing.optimized.weights import Fastest, Learned, fastest, learned_sequence
 from jaxgossip.topology import Graph, Weights, best_constant, metropolis_hastings
 
 
@@ -49,7 +49,7 @@ class Optimized:
         }
 
 
-def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, told: Told = untold) -> Optimized:
+def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, told: Progress = no_progress) -> Optimized:
     """Learn weights, and compare them over ``rounds`` rounds.
 
     Args:
@@ -62,8 +62,8 @@ def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, told: Told = 
     Raises:
         GraphError: a graph whose weights cannot be learnt.
     """
-    best = fastest(graph, told=told)
-    learned = learned_schedule(graph, rounds=rounds, steps=steps, seed=seed, told=told)
+    best = fastest(graph, progress=told)
+    learned = learned_sequence(graph, rounds=rounds, steps=steps, seed=seed, progress=told)
     static = {
         "Metropolis-Hastings": metropolis_hastings(graph),
         "best constant": best_constant(graph),

@@ -1,1 +1,1 @@
-"""Operators of one W each, by the structure of the graph: patterns, tables, hubs, push-sum."""
+"""Operators by the structure of the graph: regular patterns, tables of neighbours, and graphs with hubs."""

@@ -1,8 +1,9 @@
-"""W of graphs with very unequal degrees: a table of slots for what most nodes hear, and a rest for the few that hear more.
+"""W of graphs with very unequal degrees: slots for the first neighbours of each node, and a rest for longer lists.
 
-The rest of a list is cut into pieces of at most ``WIDTHS[-1]``; the sums of a node's pieces are summed in the same way,
-level by level, so that a hub with 10⁶ neighbours takes four small levels. The split is that of the hybrid format of Bell
-and Garland 2009, "Implementing sparse matrix-vector multiplication on throughput-oriented processors", without scatter.
+The rest of a list is cut into pieces of at most ``WIDTHS[-1]`` neighbours; the sums of a node's pieces are summed in the
+same way, level by level, so a hub with 10⁶ neighbours takes four small levels. The split is that of the hybrid format of
+Bell and Garland 2009, "Implementing sparse matrix-vector multiplication on throughput-oriented processors", without
+scatters.
 """
 
 import dataclasses
@@ -19,13 +20,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator, derived
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, column
-from jaxgossip.mixing.operators.tables import Slots, gather, settle
+from jaxgossip.mixing.operator import Operator, SlotOperator, check_sender_count, column
+from jaxgossip.mixing.operators.tables import Slots, gather, materialize
 
 _static = functools.partial(field, metadata={"static": True})
 
 WIDTHS = (1, 2, 4, 8, 16, 32)
-"""Pieces are padded to the next of these; longer lists are cut into pieces of the last."""
+"""Pieces are padded to the next of these widths; longer lists are cut into pieces of the last."""
 Masks = tuple[Bool[Array, "m k"], ...]
 Levels = tuple[tuple[Float[Array, "m k"], ...], ...]
 
@@ -36,12 +37,12 @@ class Rest:
     """Sums over the neighbours that have no slot.
 
     Attributes:
-        tables: for every level a tuple of (m, k) int32; level 0 points into the rows of x, every other one into the sums
-            of the level below. Padding points at row 0 and has weight 0.
-        weights: (m, k) of every table; only level 0 has others than 0 and 1.
-        owners: (m,) int32 of every table of level 0, whose row each piece belongs to.
-        position: (n,) int32, which of the sums of level 0 is the node's; the last one is a row of zeros.
-        position_above: (n,) int32, which of those of all levels above, one level after the other; likewise.
+        tables: a tuple of (m, k) int32 tables per level; level 0 indexes the rows of x, every other level the sums of the
+            level below. Padding has index 0 and weight 0.
+        weights: (m, k) weights of each table; above level 0 they are 0 or 1.
+        owners: (m,) int32 for each table of level 0, the row that each piece belongs to.
+        position: (n,) int32, the index of each node's sum in level 0, whose last row is zero.
+        position_above: (n,) int32, its index in the concatenated sums of all levels above, whose last row is zero.
     """
 
     tables: tuple[tuple[Int[Array, "m k"], ...], ...]
@@ -51,66 +52,67 @@ class Rest:
     position_above: NodeInts
 
     def sums(self, x: Rows, masks: Masks | None) -> Rows:
-        """Return (n, p): the weighted sum of the rows of x that each node hears here, of those in ``masks`` if given."""
-        kind = accumulator(x.dtype)
+        """Return (n, p): the weighted sum over each node's rest of the rows of x, restricted to ``masks`` if given."""
+        dtype = accumulator(x.dtype)
         weights = self.weights
         if masks is not None:
             weights = (tuple(jnp.where(m, w, 0) for m, w in zip(masks, weights[0], strict=True)), *weights[1:])
-        zero = jnp.zeros((1, x.shape[1]), kind)
+        zero = jnp.zeros((1, x.shape[1]), dtype)
         levels, below = [], x
         for level, level_weights in zip(self.tables, weights, strict=True):
-            sums, start = jnp.zeros((sum(table.shape[0] for table in level) + 1, x.shape[1]), kind), 0
+            sums, start = jnp.zeros((sum(table.shape[0] for table in level) + 1, x.shape[1]), dtype), 0
             for table, weight in zip(level, level_weights, strict=True):
-                parts = (column(weight[:, k], kind) * gather(below, table[:, k]) for k in range(table.shape[1]))
-                # Each part is written where it belongs: a concatenation would hold all of them twice. Its place is int32
-                # with 64-bit numbers on too: clocks are traced with them, and lowered, in a grid, without.
+                terms = (column(weight[:, k], dtype) * gather(below, table[:, k]) for k in range(table.shape[1]))
+                # Written in place: a concatenation would hold all sums twice. The index is int32 even in 64-bit mode, as
+                # clocks are traced in that mode but, in a grid, lowered without it.
                 place = (jnp.int32(start), jnp.int32(0))
-                sums = jax.lax.dynamic_update_slice(sums, functools.reduce(jnp.add, parts), place)
+                sums = jax.lax.dynamic_update_slice(sums, functools.reduce(jnp.add, terms), place)
                 start += table.shape[0]
-            below = settle(sums)
+            below = materialize(sums)
             levels.append(below)
         heard = gather(levels[0], self.position)
         if len(levels) == 1:
             return heard
-        above = settle(jnp.concatenate([*(sums[:-1] for sums in levels[1:]), zero]))
+        above = materialize(jnp.concatenate([*(sums[:-1] for sums in levels[1:]), zero]))
         return heard + gather(above, self.position_above)
 
     def received(self, masks: Masks | None) -> NodeInts:
-        """Return (n,) int32: from how many nodes each node hears here."""
+        """Return (n,) int32: the messages that reach each node through the rest."""
         links = tuple(tuple((weight != 0).astype(jnp.float32) for weight in level) for level in self.weights)
         ones = jnp.ones((self.position.shape[0], 1), jnp.float32)
         return dataclasses.replace(self, weights=links).sums(ones, masks)[:, 0].astype(jnp.int32)
 
     def highest(self, values: NodeFloats, masks: Masks | None) -> NodeFloats:
-        """Return (n,): the largest value each node hears here, the lowest number if none."""
+        """Return (n,): the largest value each node receives through the rest; the lowest finite number if none."""
         lowest = jnp.finfo(values.dtype).min
         reaches = [[weight != 0 for weight in weights] for weights in self.weights]
         if masks is not None:
-            reaches[0] = [there & mask for there, mask in zip(reaches[0], masks, strict=True)]
+            reaches[0] = [filled & mask for filled, mask in zip(reaches[0], masks, strict=True)]
         outputs, below = [], values
-        for level, there in zip(self.tables, reaches, strict=True):
-            parts = [
-                jnp.where(one, gather(below, table), lowest).max(1) for table, one in zip(level, there, strict=True)
+        for level, level_reaches in zip(self.tables, reaches, strict=True):
+            largest = [
+                jnp.where(reach, gather(below, table), lowest).max(1)
+                for table, reach in zip(level, level_reaches, strict=True)
             ]
-            below = jnp.concatenate([*parts, jnp.full(1, lowest, values.dtype)])
+            below = jnp.concatenate([*largest, jnp.full(1, lowest, values.dtype)])
             outputs.append(below)
         above = jnp.concatenate([*(output[:-1] for output in outputs[1:]), jnp.full(1, lowest, values.dtype)])
         return jnp.maximum(gather(outputs[0], self.position), gather(above, self.position_above))
 
     def arrivals(self, faults: Faults) -> Masks:
-        """Return, for the tables of level 0, which messages arrive."""
+        """Return a mask per table of level 0: which messages arrive."""
         tables = self.tables[0]
         owners = [jnp.repeat(o, table.shape[1]) for o, table in zip(self.owners, tables, strict=True)]
-        # All at once: each call is another hash to compile.
+        # In one call, since every call compiles another hash.
         arrive = faults.arrive(jnp.concatenate(owners), jnp.concatenate([table.ravel() for table in tables]))
-        parts = jnp.split(arrive, np.cumsum([table.size for table in tables])[:-1])
-        return tuple(part.reshape(table.shape) for part, table in zip(parts, tables, strict=True))
+        masks = jnp.split(arrive, np.cumsum([table.size for table in tables])[:-1])
+        return tuple(mask.reshape(table.shape) for mask, table in zip(masks, tables, strict=True))
 
-    def one_by_one(self, most: int) -> tuple[Int[Array, "n most"], Float[Array, "n most"]]:
-        """Return the rows that each node hears here and their weights; 0 beyond those that there are.
+    def padded_lists(self, most: int) -> tuple[Int[Array, "n most"], Float[Array, "n most"]]:
+        """Return (sources, weights): each node's list of the rest, padded with weight 0.
 
         Args:
-            most: rows of the longest list, at most ``WIDTHS[-1]`` squared: its pieces then are summed in one level.
+            most: length of the longest list, at most ``WIDTHS[-1]`` squared, so that one level sums its pieces.
         """
         lowest = zip(self.tables[0], self.weights[0], strict=True)
         sources, weights = (_stacked(tables, 0) for tables in zip(*lowest, strict=True))
@@ -123,12 +125,14 @@ class Rest:
             several = gather(_stacked(numbers, nothing), self.position_above)
             alone = jnp.pad(pieces, ((0, 0), (0, several.shape[1] - 1)), constant_values=nothing)
             pieces = jnp.where(pieces != nothing, alone, several)
-        # All pieces of a list but its last are as wide as tables get: one after the other, they have no gaps.
-        sources, weights = (gather(one, pieces).reshape(pieces.shape[0], -1)[:, :most] for one in (sources, weights))
+        # All pieces of a list but the last have the full width, so they concatenate without gaps.
+        sources, weights = (
+            gather(table, pieces).reshape(pieces.shape[0], -1)[:, :most] for table in (sources, weights)
+        )
         return sources, weights
 
     def to_scipy(self) -> sp.csr_array:
-        """Return the weights of the rest as a sparse (n, n) matrix of float64."""
+        """Return the weights of the rest as an (n, n) float64 CSR array."""
         n, levels = self.position.shape[0], []
         below, width = sp.eye_array(n, format="csr"), n
         for level, weights in zip(self.tables, self.weights, strict=True):
@@ -141,22 +145,22 @@ class Rest:
             below, width = sp.vstack(rows, format="csr"), sum(table.shape[0] for table in level)
             levels.append(below)
         nothing = sp.csr_array((1, n))
-        first, above = (sp.csr_array(sp.vstack([*some, nothing], format="csr")) for some in (levels[:1], levels[1:]))
+        first, above = (sp.csr_array(sp.vstack([*sums, nothing], format="csr")) for sums in (levels[:1], levels[1:]))
         return sp.csr_array(first[np.asarray(self.position)] + above[np.asarray(self.position_above)])
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Hybrid(Operator):
-    """W as slots for the first neighbours of every node and a rest, at a cost in proportion to its edges.
+    """W as slots for the first neighbours of each node, and a rest; its cost is proportional to the number of edges.
 
     Attributes:
-        slots: the first k neighbours of every node, and its own weight.
-        rest: the others.
-        out_degree: (n,) int32, messages that each node sends.
-        n_links: messages a round when all are online.
-        longest: how many others the node hears that hears most.
-        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+        slots: the first k neighbours of each node, and the weight of its own row.
+        rest: the other neighbours.
+        out_degree: (n,) int32, the messages that each node sends.
+        n_links: messages per round when all nodes are online.
+        longest: largest in-degree.
+        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
     slots: Slots
@@ -173,7 +177,7 @@ class Hybrid(Operator):
 
     @property
     def self_weight(self) -> Array:
-        """(n,), what each node keeps of its own row."""
+        """(n,), the weight of each node's own row."""
         return self.slots.self_weight
 
     @override
@@ -207,9 +211,9 @@ class Hybrid(Operator):
 
     @override
     def by_slots(self) -> SlotOperator:
-        check_one_by_one(self.longest)
+        check_sender_count(self.longest)
         first, rows = self.slots, jnp.arange(self.n_nodes, dtype=jnp.int32)[:, None]
-        sources, weights = self.rest.one_by_one(self.longest - first.n_slots)
+        sources, weights = self.rest.padded_lists(self.longest - first.n_slots)
         sources = jnp.where(weights != 0, sources, rows)
         return Slots(
             first.self_weight, (*first.weights, *weights.T), (*first.sources, *sources.T), self.n_links,
@@ -218,18 +222,18 @@ class Hybrid(Operator):
 
 
 def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Rest:
-    """Return the rest for CSR lists, most of them empty.
+    """Return the rest of CSR lists, most of which are empty.
 
     Args:
-        indptr: (n+1,), row i hears ``indices[indptr[i]:indptr[i+1]]``.
-        indices: (m,) rows heard.
+        indptr: (n + 1,) int; row i hears ``indices[indptr[i]:indptr[i + 1]]``.
+        indices: (m,) int, the rows heard.
         values: (m,) their weights.
     """
     n = indptr.size - 1
     tables: list[tuple[Array, ...]] = []
     weights: list[tuple[Array, ...]] = []
     piece_owners: list[np.ndarray] = []
-    position = np.full((2, n), -1, np.int64)  # among the sums of level 0, and of the levels above
+    position = np.full((2, n), -1, np.int64)  # in the sums of level 0, and of the levels above
     owners, base = np.arange(n), 0
     while True:
         heads, lengths, piece_owner = _pieces(indptr)
@@ -260,19 +264,19 @@ def rest_of(indptr: np.ndarray, indices: np.ndarray, values: np.ndarray) -> Rest
         tuple(tables),
         tuple(weights),
         tuple(jnp.asarray(owner.astype(np.int32)) for owner in piece_owners),
-        *(jnp.asarray(places.astype(np.int32)) for places in position),
+        *(jnp.asarray(index.astype(np.int32)) for index in position),
     )
 
 
 def _stacked(tables: Sequence[Array], nothing: int) -> Array:
-    """Return tables of several widths as one, and a last row of ``nothing``, which fills up the narrow ones, too."""
+    """Return tables of several widths stacked into one, padded with ``nothing`` and followed by a row of it."""
     width = max(table.shape[1] for table in tables)
     wide = [jnp.pad(table, ((0, 0), (0, width - table.shape[1])), constant_values=nothing) for table in tables]
     return jnp.concatenate([*wide, jnp.full((1, width), nothing, wide[0].dtype)])
 
 
 def _pieces(indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cut lists into pieces of at most WIDTHS[-1]: (start of each piece, its length, its list); empty lists have none."""
+    """Cut lists into pieces of at most WIDTHS[-1]; return the start, the length and the list of each piece."""
     widest, degrees = WIDTHS[-1], np.diff(indptr)
     n_pieces = -(-degrees // widest)
     owner = np.repeat(np.arange(degrees.size), n_pieces)
@@ -284,7 +288,7 @@ def _pieces(indptr: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _level(
     heads: np.ndarray, lengths: np.ndarray, indices: np.ndarray, values: np.ndarray
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Sort pieces into tables by width: (numbers of the pieces of each table, tables, weights)."""
+    """Group pieces into tables by width; return the pieces, the indices and the weights of each table."""
     width_of = np.searchsorted(WIDTHS, lengths)
     groups, tables, weights = [], [], []
     for number in np.unique(width_of):

@@ -1,4 +1,4 @@
-"""Operators of graphs with a pattern: rows move by rolls, shifts and flips, or meet in a mean. No index is stored."""
+"""Operators of structured graphs: rows are rolled, shifted, flipped or averaged, and no index is stored."""
 
 import functools
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from jaxtyping import Array, Bool, Float
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one
+from jaxgossip.mixing.operator import Operator, SlotOperator, check_sender_count
 from jaxgossip.mixing.operators.tables import Slots
 
 _static = functools.partial(field, metadata={"static": True})
 
 MAX_MASK = 2**28
-"""A mean under faults needs one bit for every pair of nodes: up to here."""
+"""Most link states that are held; a mean under faults needs one for each ordered pair of nodes of a group."""
 
 
 @jax.tree_util.register_dataclass
@@ -47,7 +47,7 @@ class Roll(SlotOperator):
 class LatticeShift(SlotOperator):
     """W of a box of cells in C order: slots 2a and 2a + 1 bring the next and the previous cell along axis a.
 
-    Shifts wrap around; where the box is open, the weight there is zero.
+    Shifts wrap around; at open boundaries the weight is zero.
     """
 
     self_weight: Array
@@ -89,12 +89,11 @@ class HypercubeFlip(SlotOperator):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class AxisMean(Operator):
-    """Groups that average among themselves: W = (1 − a) I + a M, M the mean over axis 1 of rows shaped ``shape``.
-
-    ``shape`` = (before, group, after) with before · group · after = n; (1, n, 1) is the complete graph.
+    """W of groups that average internally: W = (1 − a) I + a M, M the mean over axis 1 of the rows reshaped to ``shape``.
 
     Attributes:
-        amount: a; 1 replaces a row by its group's mean.
+        amount: scalar, a; 1 replaces each row by the mean of its group.
+        shape: (before, group, after) with before · group · after = n; (1, n, 1) is the complete graph.
     """
 
     amount: Array
@@ -119,13 +118,13 @@ class AxisMean(Operator):
 
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        kind = accumulator(sent.dtype)
-        amount = self.amount.astype(kind)
+        dtype = accumulator(sent.dtype)
+        amount = self.amount.astype(dtype)
         weight = amount / self.shape[1]
         if faults is None:
             return 1 - amount + weight, amount * self._means(sent) - weight * sent
-        arrived = self._arrivals(faults).astype(kind)
-        boxes = sent.reshape((*self.shape, sent.shape[1])).astype(kind)
+        arrived = self._arrivals(faults).astype(dtype)
+        boxes = sent.reshape((*self.shape, sent.shape[1])).astype(dtype)
         heard = jnp.einsum("bgah,bhap->bgap", arrived, boxes)
         return (1 - weight * arrived.sum(-1)).reshape(-1), weight * heard.reshape(sent.shape)
 
@@ -152,7 +151,7 @@ class AxisMean(Operator):
         boxes, lowest = values.reshape(self.shape), jnp.finfo(values.dtype).min
         if arriving is not None:
             return jnp.where(arriving, boxes.swapaxes(1, 2)[:, None], lowest).max(-1).reshape(-1)
-        # All but the first one hear the first; the first hears the second.
+        # The first node with the largest value receives the second largest; all others receive the largest.
         largest, place = boxes.max(1, keepdims=True), jnp.arange(self.shape[1], dtype=jnp.int32)[:, None]
         first = place == jnp.where(boxes == largest, place, self.shape[1]).min(1, keepdims=True)
         second = jnp.where(first, lowest, boxes).max(1, keepdims=True)
@@ -191,9 +190,11 @@ class AxisMean(Operator):
     @override
     def by_slots(self) -> SlotOperator:
         group = self.shape[1]
-        check_one_by_one(group - 1)
+        check_sender_count(group - 1)
         rows, place = np.arange(self.n_nodes, dtype=np.int32).reshape(self.shape), np.arange(group)
-        sources = (rows[:, other + (place <= other)] for other in range(group - 1))  # all but the node itself
+        sources = (
+            rows[:, other + (place <= other)] for other in range(group - 1)
+        )  # every node of the group but itself
         weight = self.amount / group
         return Slots(
             1 - self.amount + weight, (weight,) * (group - 1), tuple(jnp.asarray(source.ravel()) for source in sources),
@@ -204,13 +205,13 @@ class AxisMean(Operator):
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Dense(Operator):
-    """W as the dense (n, n) matrix that it is: the reference, and quick enough below a few thousand nodes.
+    """W as a dense (n, n) matrix: the reference, and fast enough below a few thousand nodes.
 
     Attributes:
-        matrix: (n, n).
-        senders: the same W, heard one by one; None if a node hears too many.
-        n_links: messages a round when all are online.
-        longest: how many others the node hears that hears most.
+        matrix: (n, n) W.
+        senders: the same W as slots; None if a node hears too many.
+        n_links: messages per round when all nodes are online.
+        longest: largest in-degree.
     """
 
     matrix: Float[Array, "n n"]
@@ -266,15 +267,15 @@ class Dense(Operator):
 
     @override
     def by_slots(self) -> SlotOperator:
-        check_one_by_one(self.longest)
+        check_sender_count(self.longest)
         assert self.senders is not None
         return self.senders
 
 
 def blocked_mean(x: Float[Array, "n ..."]) -> Float[Array, "..."]:
-    """Return the mean over axis 0, summed in blocks of about √n: one long float32 sum of 10⁶ rows loses four digits.
+    """Return the mean over axis 0, summed in blocks of about √n rows.
 
-    The mean of 16-bit numbers is float32.
+    A single float32 sum of 10⁶ rows would lose four digits. The mean of 16-bit numbers is float32.
     """
     n, x = x.shape[0], x.astype(accumulator(x.dtype))
     block = max(1, int(np.sqrt(n)))

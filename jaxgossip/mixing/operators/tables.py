@@ -1,4 +1,4 @@
-"""Operators of graphs without a pattern: rows are gathered by index, never scattered (a scatter runs on one thread)."""
+"""Operators of unstructured graphs: rows are gathered by index, never scattered, as a scatter runs on one thread."""
 
 import functools
 from dataclasses import dataclass, field
@@ -19,31 +19,32 @@ _static = functools.partial(field, metadata={"static": True})
 
 
 def gather(x: Array, index: Int[Array, "..."]) -> Array:
-    """Return x[index] for indices known to be valid, which spares what would clamp them and count from the end."""
+    """Return x[index] for indices known to be in [0, n), without the code that clamps them or wraps negative ones."""
     return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
-def settle(index: Int[Array, "..."]) -> Int[Array, "..."]:
-    """Return ``index``, computed once: fused into a gather of rows it would be computed anew for every column."""
+def materialize(index: Int[Array, "..."]) -> Int[Array, "..."]:
+    """Return ``index``, kept from being fused into a gather of rows, which would recompute it for every column."""
     return jax.lax.optimization_barrier(index)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Slots(SlotOperator):
-    """W with at most k neighbours a node: slot j brings row ``sources[j]``.
+    """W with at most k neighbours per node: slot j brings row ``sources[j]``.
 
-    The sum over slots is unrolled, which XLA fuses into one pass over the receivers.
+    The sum over slots is unrolled, and XLA fuses it into one pass over the receivers.
 
     Attributes:
-        self_weight: scalar, or (n,).
-        weights: one scalar or (n,) a slot.
-        sources: (n,) int32 a slot; a node with fewer neighbours names itself in the rest, with weight 0. Columns of one
-            table would be copied out of it before the first round.
-        n_links: messages a round when all are online; None if they have to be counted each round.
-        on_request: whether a message is sent only when its receiver, being online, asks for it (a pull).
-        balanced: whether every node is known to send as many messages as it hears when all are online; then nobody counts.
-        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot.
+        sources: (n,) int32 per slot; unused slots of a node point at the node itself, with weight 0. Slots are separate
+            arrays because columns of a single table would be copied out of it before the first round.
+        n_links: messages per round when all nodes are online; None if they have to be counted each round.
+        on_request: whether a message is sent only if its receiver is online and asks for it (a pull).
+        balanced: whether each node is known to send as many messages as it hears when all nodes are online, so that
+            out-degrees need no count.
+        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
     self_weight: Array
@@ -65,7 +66,7 @@ class Slots(SlotOperator):
 
     @override
     def sends(self, slot: int) -> Array:
-        # A node alone may be its own neighbour, and sends itself nothing.
+        # In a network of one, a node may be its own neighbour; it sends itself nothing.
         rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
         return (self.slot_weight(slot) != 0) & (self.sources[slot] != rows)
 
@@ -85,7 +86,7 @@ class Slots(SlotOperator):
 
     @override
     def messages(self, faults: Faults | None) -> Count:
-        # Counted at the receivers: at the senders it takes a scatter, which runs on one thread.
+        # Counted at the receivers; counting at the senders takes a scatter, which runs on one thread.
         online = None if faults is None else faults.online
         if online is None and self.n_links is not None:
             return count(self.n_links)
@@ -107,7 +108,7 @@ def slots(
     n_links: int | None = None,
     numbering: str = "",
 ) -> Slots:
-    """Return the slots of CSR lists of sources ``indices`` with weights ``values``, one number or one a link."""
+    """Return the slots of CSR lists of sources ``indices`` with weights ``values``, a scalar or one per link."""
     sources, weights = padded_slots(indptr, indices, values)
     columns = tuple(jnp.asarray(column) for column in sources.T.copy())
     if np.ndim(weights):
@@ -119,15 +120,15 @@ def slots(
 
 
 def slots_of(matrix: sp.csr_array, numbering: str = "") -> Slots:
-    """Return the slots of any W, its diagonal included, all nodes padded to the longest list."""
+    """Return any W, including its diagonal, as slots, all lists padded to the longest."""
     links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
     links.eliminate_zeros()
     links.sort_indices()
     return slots(matrix.diagonal(), links.indptr, links.indices, links.data, int(links.nnz), numbering)
 
 
-def most_heard(matrix: sp.csr_array) -> int:
-    """Return how many others the node hears that hears most; entries of the matrix occur once."""
+def max_in_degree(matrix: sp.csr_array) -> int:
+    """Return the largest number of other nodes that a node hears; the matrix must have no duplicate entries."""
     before = np.append(0, np.cumsum(matrix.data != 0))
     others = np.diff(before[matrix.indptr]) - (matrix.diagonal() != 0)
     return int(others.max(initial=0))
@@ -136,7 +137,7 @@ def most_heard(matrix: sp.csr_array) -> int:
 def padded_slots(
     indptr: np.ndarray, indices: np.ndarray, values: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray | float]:
-    """Return ((n, k) int32 sources, their weights (n, k) float64 or the scalar) of CSR lists, padded with (self, 0)."""
+    """Return (sources (n, k) int32, weights (n, k) float64 or the scalar) of CSR lists, padded with (self, 0)."""
     degrees = np.diff(indptr)
     n, width = degrees.size, max(int(degrees.max(initial=0)), 1)
     filled = np.arange(width) < degrees[:, None]
@@ -149,8 +150,8 @@ def padded_slots(
     return sources, weights
 
 
-def taken_rows(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return (indptr, entries) of the CSR lists ``rows``, in their sequence: list j is at ``entries[indptr[j]:…]``."""
+def select_rows(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (indptr, entries) of the CSR lists ``rows``, in that order: list j is at ``entries[indptr[j]:indptr[j + 1]]``."""
     degrees = np.diff(indptr)[rows]
     taken = np.concatenate([[0], np.cumsum(degrees)])
     return taken, np.arange(taken[-1]) + np.repeat(indptr[rows] - taken[:-1], degrees)

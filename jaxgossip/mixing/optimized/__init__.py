@@ -1,1 +1,1 @@
-"""Weights that are optimised for a graph, and bounds on what any weights can reach."""
+"""Weights optimised for a graph, and lower bounds on ρ for any weights."""

@@ -1,4 +1,4 @@
-"""The eigenvalues of a fixed W beside that of agreement, by Lanczos iteration on its links."""
+"""Extreme eigenvalues of a fixed symmetric W, apart from the eigenvalue 1 of the constant vector."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from jaxgossip.core.errors import GraphError
 from jaxgossip.mixing.operator import Operator
 
 DENSE_NODES = 500
-"""Up to here all eigenvalues are found at once, and exactly."""
+"""Most nodes for which all eigenvalues are computed, by a dense solver; above, Lanczos iteration finds the extremes."""
 
 
 def extreme_eigenvalues(W: Operator) -> tuple[float, float]:
-    """Return (λ_min, λ₂) of a symmetric W whose rows sum to one: its extreme eigenvalues on what sums to zero.
+    """Return (λ_min, λ₂) of a symmetric W whose rows sum to one: its extreme eigenvalues on vectors that sum to zero.
 
     Raises:
-        GraphError: no convergence.
+        GraphError: the iteration does not converge.
     """
     n = W.n_nodes
     if n == 1:
@@ -24,11 +24,11 @@ def extreme_eigenvalues(W: Operator) -> tuple[float, float]:
     matrix = W.to_scipy()
     if n <= DENSE_NODES:
         values = np.linalg.eigvalsh(matrix.toarray() - 1 / n)
-        # The mean has become an eigenvalue 0, which is one of W's only if it is there twice.
+        # Subtracting J turned the eigenvalue 1 into a 0, which is removed; a 0 of W itself remains.
         values = np.delete(values, np.abs(values).argmin())
         return float(values[0]), float(values[-1])
 
-    # Agreement gets the mean of the other eigenvalues in the place of its 1: between the extremes, whatever they are.
+    # The eigenvalue 1 is replaced by the mean of the others, which always lies between their extremes.
     middle = (matrix.diagonal().sum() - 1) / (n - 1)
 
     def centred(x: np.ndarray) -> np.ndarray:
@@ -36,7 +36,7 @@ def extreme_eigenvalues(W: Operator) -> tuple[float, float]:
         return matrix @ (x - mean) + middle * mean
 
     try:
-        # scipy's stubs know neither the function in place of a subclass nor a tolerance that is no int.
+        # SciPy's stubs accept neither a function instead of a subclass nor a tolerance that is not an int.
         centre: Any = LinearOperator((n, n), matvec=centred, dtype=np.float64)  # pyright: ignore[reportCallIssue]
         tolerance: Any = 1e-9
         low, high = eigsh(centre, k=2, which="BE", tol=tolerance, return_eigenvectors=False)

@@ -1,4 +1,4 @@
-"""Compiled loops in pieces: between two of them Ctrl-C is heard, and how far the loop is can be told."""
+"""Compiled loops run in chunks, between which progress is reported and Ctrl-C takes effect."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,39 +9,39 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 CHUNK_S = 0.5
-"""So long a piece takes, about."""
+"""Target duration of a chunk, in seconds."""
 
-Told = Callable[[str, float], None]
-"""Told what is computed, and which share of it is done."""
+Progress = Callable[[str, float], None]
+"""Called with the phase of a computation and the fraction of it that is done."""
 
 
 class Numbered(Protocol):
-    """What a loop carries: ``number`` () int32 counts its steps."""
+    """The carry of a loop, whose ``number`` () int32 counts its steps."""
 
     @property
     def number(self) -> Array:
-        """Steps taken."""
+        """Number of steps taken."""
         ...
 
 
-def untold(phase: str, share: float) -> None:
-    """Tell nobody."""
+def no_progress(phase: str, share: float) -> None:
+    """Report nothing."""
 
 
-def in_chunks[At: Numbered](run: Callable[[At, Array], At], at: At, steps: int) -> Iterator[At]:
-    """Go on from ``at`` for ``steps`` steps at most, and yield where it stands about every ``CHUNK_S``.
+def in_chunks[Carry: Numbered](run: Callable[[Carry, Array], Carry], carry: Carry, steps: int) -> Iterator[Carry]:
+    """Run a loop of at most ``steps`` steps, and yield its carry about every ``CHUNK_S`` seconds.
 
     Args:
-        run: (at, until) -> at, compiled: goes on to step ``until``, or ends before it and has arrived.
-        at: the start, step 0.
-        steps: at most.
+        run: (carry, until) -> carry, compiled: continues to step ``until``, or stops before it once converged.
+        carry: initial carry, of step 0.
+        steps: maximum number of steps.
     """
     done, size = 0, 1
     while done < steps:
         began, until = time.perf_counter(), min(steps, done + size)
-        at = jax.block_until_ready(run(at, jnp.int32(until)))
-        yield at
-        done = int(at.number)
+        carry = jax.block_until_ready(run(carry, jnp.int32(until)))
+        yield carry
+        done = int(carry.number)
         if done < until:
             return
         spent = time.perf_counter() - began

@@ -1,12 +1,12 @@
-"""Symmetric weights that are learnt: by the spectrum of W, or by differentiating through rounds of mixing.
+"""Symmetric weights learnt from the spectrum of W, or by differentiating through rounds of mixing.
 
-One number an edge, of either sign: W(w) = I − Σ_e w_e b_e b_eᵀ, where b_e is 1 at one end of edge e and −1 at the other, so
-that W is symmetric and doubly stochastic whatever w is.
+There is one weight per edge, of either sign: W(w) = I − Σ_e w_e b_e b_eᵀ, where b_e is 1 at one end of edge e and −1 at the
+other, so W is symmetric and doubly stochastic for any w.
 
 * ``fastest``: the w that minimises ρ(w) = ‖W(w) − J‖₂, a convex problem (Xiao and Boyd 2004, "Fast linear iterations for
-  distributed averaging"), by gradient descent on its smooth upper bound
-  β⁻¹ log Σ_i (e^{βλ_i} + e^{−βλ_i}), λ_i of W − J, with β growing.
-* ``learned_schedule``: the w_1, …, w_T whose rounds leave least of the disagreement, E‖ΠX_T‖²/‖ΠX_0‖² over random starts,
+  distributed averaging"), by gradient descent on the smooth upper bound β⁻¹ log Σ_i (e^{βλ_i} + e^{−βλ_i}), λ_i the
+  eigenvalues of W − J, with increasing β.
+* ``learned_sequence``: the w_1, …, w_T whose rounds leave the least disagreement E‖ΠX_T‖²/‖ΠX_0‖² of random initial rows,
   by differentiating through the operators that the emulator mixes with.
 """
 
@@ -30,25 +30,25 @@ from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Mixing
 from jaxgossip.mixing.operators.tables import Slots, slots
 from jaxgossip.mixing.optimized.duality import rho_bound
-from jaxgossip.mixing.optimized.loops import Told, in_chunks, untold
+from jaxgossip.mixing.optimized.loops import Progress, in_chunks, no_progress
 from jaxgossip.mixing.time_varying.periodic import periodic
 from jaxgossip.topology.graph import Graph
 from jaxgossip.topology.weights import Weights, best_constant, metropolis_hastings
 
 MAX_NODES = 1024
-"""Each step takes all eigenvalues, or a product, of dense (n, n) matrices."""
+"""Most nodes: each step computes all eigenvalues, or a product, of dense (n, n) matrices."""
 SHARPNESS = tuple(10.0**power for power in np.arange(1, 5.01, 0.25))
-"""β of one descent after the other: the bound is above ρ by log(2n)/β at most."""
+"""β of the successive descents: the bound exceeds ρ by at most log(2n)/β."""
 FLAT = 1e-9
-"""Largest slope at which a descent has arrived."""
+"""Largest slope at which a descent has converged."""
 SHAPES = MappingProxyType({"edges": "(m, 2)", "fastest": "(m,)", "schedule": "(T, m)"})
-"""Arrays of a file of weights, m edges and T rounds."""
+"""Shapes of the arrays in a file of weights, for m edges and T rounds."""
 EXACT = 1e-30
-"""A share of the disagreement below this is rounding."""
+"""Remaining share of the disagreement below which there is only rounding error."""
 
 
 class Edges:
-    """The free weights of a graph: one an edge, both ways.
+    """The free weights of a graph: one per edge, the same in both directions.
 
     Args:
         graph: undirected and connected.
@@ -58,39 +58,39 @@ class Edges:
         start: (m,) float64, the Metropolis–Hastings weights.
 
     Raises:
-        GraphError: a directed graph, one without edges or in parts, or more than ``MAX_NODES`` nodes.
+        GraphError: the graph is directed, has no edges, is not connected, or has more than ``MAX_NODES`` nodes.
     """
 
     def __init__(self, graph: Graph) -> None:
-        said = f"weights cannot be learnt on {graph.name} with {graph.n_nodes:,} nodes"
+        refusal = f"weights cannot be learnt on {graph.name} with {graph.n_nodes:,} nodes"
         if graph.directed:
-            raise GraphError(f"{said}: it is directed", hint="undirected graphs have symmetric weights")
+            raise GraphError(f"{refusal}: it is directed", hint="undirected graphs have symmetric weights")
         if graph.n_links == 0:
-            raise GraphError(f"{said}: it has no links", hint="at least two nodes that are linked")
+            raise GraphError(f"{refusal}: it has no links", hint="at least two nodes that are linked")
         if graph.n_nodes > MAX_NODES:
-            raise GraphError(f"{said}: at most {MAX_NODES:,}", hint="best_constant weights, for any number of nodes")
+            raise GraphError(f"{refusal}: at most {MAX_NODES:,}", hint="best_constant weights, for any number of nodes")
         if not graph.is_connected:
-            raise GraphError(f"{said}: it is not connected", hint="no weights bring its parts together")
+            raise GraphError(f"{refusal}: it is not connected", hint="no weights bring its parts together")
         self.graph = graph
         receivers = np.repeat(np.arange(graph.n_nodes), graph.degrees)
         pairs = np.sort(np.stack([receivers, graph.indices], 1), axis=1)
         self.ends, self._of_link = np.unique(pairs, axis=0, return_inverse=True)
         self.start = self.of(metropolis_hastings(graph))
-        # A table of the edges' numbers, laid out as the operator's table of sources is.
+        # Edge numbers, laid out like the slots of the operator.
         template = slots(0.0, graph.indptr, graph.indices, np.ones(graph.n_links), graph.n_links)
         numbers = slots(0.0, graph.indptr, graph.indices, self._of_link.astype(np.float64), graph.n_links)
         self._template = template
-        self._there = tuple(np.asarray(one) for one in template.weights)
-        self._edge_of_slot = tuple(np.asarray(one).astype(np.int32) for one in numbers.weights)
+        self._used = tuple(np.asarray(slot) for slot in template.weights)
+        self._edge_of_slot = tuple(np.asarray(slot).astype(np.int32) for slot in numbers.weights)
 
     def operator(self, w: Float[Array, " m"]) -> Slots:
-        """Return W(w) as the emulator's operator; w may be traced."""
-        pairs = zip(self._edge_of_slot, self._there, strict=True)
-        weights = tuple(jnp.where(there > 0, w[edge], 0) for edge, there in pairs)
+        """Return W(w) as an operator; w may be traced."""
+        pairs = zip(self._edge_of_slot, self._used, strict=True)
+        weights = tuple(jnp.where(used > 0, w[edge], 0) for edge, used in pairs)
         return dataclasses.replace(self._template, self_weight=1 - sum(weights, jnp.zeros(())), weights=weights)
 
     def matrix(self, w: Float[Array, " m"]) -> Float[Array, "n n"]:
-        """Return W(w), dense; w may be traced."""
+        """Return W(w) as a dense (n, n) array; w may be traced."""
         first, second = self.ends.T
         n = self.graph.n_nodes
         off = jnp.zeros((n, n), w.dtype).at[first, second].set(w)
@@ -98,13 +98,13 @@ class Edges:
         return jnp.eye(n, dtype=w.dtype) + off - jnp.diag(off.sum(1))
 
     def of(self, weights: Weights) -> Float[np.ndarray, " m"]:
-        """Return w of symmetric weights of the graph."""
+        """Return the w, (m,) float64, of symmetric weights on the graph."""
         w = np.zeros(len(self.ends))
         w[self._of_link] = np.broadcast_to(weights.edge, self.graph.indices.shape)
         return w
 
     def weights(self, w: np.ndarray, rule: str) -> Weights:
-        """Return W(w) as checked weights of the graph."""
+        """Return W(w) as checked weights on the graph."""
         edge = np.asarray(w, np.float64)[self._of_link]
         rows = np.repeat(np.arange(self.graph.n_nodes), self.graph.degrees)
         own = 1 - np.bincount(rows, edge, self.graph.n_nodes)
@@ -115,9 +115,9 @@ class Fastest(NamedTuple):
     """The fastest weights of a graph.
 
     Attributes:
-        weights: what was found.
-        rho: ‖W − J‖₂ of them.
-        bound: below this no symmetric weights with entries of at most 1 come, by duality.
+        weights: the weights.
+        rho: their ρ = ‖W − J‖₂.
+        bound: lower bound, by duality, on the ρ of all symmetric weights with entries of at most 1.
     """
 
     weights: Weights
@@ -125,19 +125,19 @@ class Fastest(NamedTuple):
     bound: float
 
 
-def fastest(graph: Graph, *, steps: int = 200, told: Told = untold) -> Fastest:
-    """Find the symmetric weights with the least ρ = ‖W − J‖₂, and a proof of how good they are.
+def fastest(graph: Graph, *, steps: int = 200, progress: Progress = no_progress) -> Fastest:
+    """Return the symmetric weights of least ρ = ‖W − J‖₂, with a lower bound on what is possible.
 
-    They are never worse than the best constant or the Metropolis–Hastings weights. The proof is :func:`rho_bound` of the
-    weights at one sharpness after another.
+    They are never worse than the best constant and the Metropolis–Hastings weights. The bound is the best
+    :func:`rho_bound` of the weights at each sharpness.
 
     Args:
         graph: undirected and connected.
-        steps: of L-BFGS for every sharpness.
-        told: progress.
+        steps: maximum number of L-BFGS steps per sharpness.
+        progress: called with (phase, fraction done).
 
     Raises:
-        GraphError: a graph whose weights cannot be learnt, see :class:`Edges`.
+        GraphError: weights cannot be learnt on this graph, see :class:`Edges`.
     """
     edges, n = Edges(graph), graph.n_nodes
     with jax.enable_x64(True):
@@ -152,77 +152,78 @@ def fastest(graph: Graph, *, steps: int = 200, told: Told = untold) -> Fastest:
             return float(np.abs(np.linalg.eigvalsh(np.asarray(edges.matrix(w) - mean))).max())
 
         @jax.jit
-        def descend(at: _Descent, until: Array, beta: Array) -> _Descent:
+        def descend(carry: _Descent, until: Array, beta: Array) -> _Descent:
             value_and_gradient = optax.value_and_grad_from_state(lambda w: smooth(w, beta))
 
-            def step(at: _Descent) -> _Descent:
-                value, gradient = value_and_gradient(at.w, state=at.state)
+            def step(carry: _Descent) -> _Descent:
+                w, state = carry.w, carry.state
+                value, gradient = value_and_gradient(w, state=state)
                 update, state = descent.update(
-                    gradient, at.state, at.w, value=value, grad=gradient, value_fn=lambda w: smooth(w, beta)
+                    gradient, state, w, value=value, grad=gradient, value_fn=lambda w: smooth(w, beta)
                 )
                 slope = jnp.abs(jnp.asarray(gradient)).max()
-                return _Descent(jnp.asarray(optax.apply_updates(at.w, update)), state, at.number + 1, slope)
+                return _Descent(jnp.asarray(optax.apply_updates(w, update)), state, carry.number + 1, slope)
 
-            return jax.lax.while_loop(lambda at: (at.number < until) & (at.slope > FLAT), step, at)
+            return jax.lax.while_loop(lambda carry: (carry.number < until) & (carry.slope > FLAT), step, carry)
 
-        w, found = jnp.asarray(edges.start), []
+        w, candidates = jnp.asarray(edges.start), []
         for stage, power in enumerate(SHARPNESS):
             start, beta = _Descent(w, descent.init(w), jnp.int32(0), jnp.asarray(jnp.inf)), jnp.asarray(power)
-            for at in in_chunks(functools.partial(descend, beta=beta), start, steps):
-                told("fastest weights", (stage + int(at.number) / (steps + 1)) / len(SHARPNESS))
-                w = at.w
-            found.append((w, rho_of(w)))
-            told("fastest weights", (stage + 1) / len(SHARPNESS))
-        matrices = [np.asarray(edges.matrix(w)) for w, _ in found]
+            for carry in in_chunks(functools.partial(descend, beta=beta), start, steps):
+                progress("fastest weights", (stage + int(carry.number) / (steps + 1)) / len(SHARPNESS))
+                w = carry.w
+            candidates.append((w, rho_of(w)))
+            progress("fastest weights", (stage + 1) / len(SHARPNESS))
+        matrices = [np.asarray(edges.matrix(w)) for w, _ in candidates]
         constant = jnp.full(edges.start.size, float(best_constant(graph).edge))
-        found += [(w, rho_of(w)) for w in (constant, jnp.asarray(edges.start))]
-        w, rho = min(found, key=lambda one: one[1])
+        candidates += [(w, rho_of(w)) for w in (constant, jnp.asarray(edges.start))]
+        w, rho = min(candidates, key=lambda candidate: candidate[1])
     bound = -np.inf
-    for number, matrix in enumerate(reversed(matrices)):  # the sharpest mostly prove most
-        told("proof", number / len(matrices))
+    for number, matrix in enumerate(reversed(matrices)):  # the sharpest usually give the best bound
+        progress("proof", number / len(matrices))
         bound = rho_bound(matrix, edges.ends, bound)
-    told("proof", 1.0)
+    progress("proof", 1.0)
     return Fastest(edges.weights(np.asarray(w), "fastest"), rho, bound)
 
 
 class Learned(NamedTuple):
-    """A schedule that was learnt.
+    """A learnt sequence of weights.
 
     Attributes:
-        sequence: weights of the rounds, to be repeated: the best of all that were seen.
-        left: (steps + 1,) E‖ΠX_T‖²/‖ΠX_0‖² at the start and after each step, at least ``EXACT``.
+        sequence: weights of the T rounds of a period, the best of all steps.
+        left: (steps + 1,) float64 E‖ΠX_T‖²/‖ΠX_0‖² at the start and after each step, at least ``EXACT``.
     """
 
     sequence: list[Weights]
     left: np.ndarray
 
 
-def learned_schedule(
+def learned_sequence(
     graph: Graph,
     *,
     rounds: int = 4,
     steps: int = 2000,
     learning_rate: float = 0.02,
     seed: int = 0,
-    told: Told = untold,
+    progress: Progress = no_progress,
 ) -> Learned:
-    """Learn weights for each of T rounds together, by differentiating through T rounds of mixing.
+    """Learn the weights of T rounds jointly, by differentiating through T rounds of mixing.
 
-    What T rounds leave of the disagreement of a random start is (1/(n−1)) ‖Π W_T ⋯ W_1 Π‖_F²: the rounds are applied to the
-    identity, by the emulator's operators. Its logarithm is minimised by Adam with a cosine schedule; the start is
-    Metropolis–Hastings with a tenth of noise, without which all rounds would stay alike. The best weights on the way are
-    kept, so that they are never worse than Metropolis–Hastings.
+    The share of the disagreement of random rows that T rounds leave is (1/(n−1)) ‖Π W_T ⋯ W_1 Π‖_F², computed by applying
+    the emulator's operators to the identity. Adam with a cosine-decayed learning rate minimises its logarithm from the
+    Metropolis–Hastings weights with 10 % noise, without which all rounds would stay equal. The best weights of all steps
+    are kept, so they are never worse than Metropolis–Hastings.
 
     Args:
         graph: undirected and connected.
-        rounds: T, the period of the schedule; 1 learns static weights.
-        steps: of Adam.
-        learning_rate: of its first step.
-        seed: of the noise.
-        told: progress.
+        rounds: T, the period; 1 learns static weights.
+        steps: number of Adam steps.
+        learning_rate: initial learning rate.
+        seed: seed of the noise.
+        progress: called with (phase, fraction done).
 
     Raises:
-        GraphError: a graph whose weights cannot be learnt, see :class:`Edges`, or no round or step.
+        GraphError: weights cannot be learnt on this graph, see :class:`Edges`, or ``rounds`` or ``steps`` is below one.
     """
     if rounds < 1 or steps < 1:
         raise GraphError(
@@ -236,40 +237,42 @@ def learned_schedule(
         disagreement = jnp.eye(n) - 1 / n
 
         @jax.jit
-        def left(ws: Array) -> Array:
+        def log_remaining(ws: Array) -> Array:
             def mix(x: Array, w: Array) -> tuple[Array, None]:
                 return edges.operator(w)(x), None
 
             x, _ = jax.lax.scan(mix, disagreement, ws)
-            # Weights that agree exactly leave 0, whose logarithm has no gradient.
+            # Weights that reach the exact mean leave 0, whose logarithm has no gradient.
             return jnp.log(jnp.maximum(jnp.square(x - x.mean(0)).sum() / (n - 1), EXACT))
 
         adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 
         @jax.jit
-        def descend(at: _Search, until: Array) -> _Search:
-            def step(at: _Search) -> _Search:
-                value, gradient = jax.value_and_grad(left)(at.ws)
-                update, state = adam.update(gradient, at.state)
+        def descend(carry: _Search, until: Array) -> _Search:
+            def step(carry: _Search) -> _Search:
+                value, gradient = jax.value_and_grad(log_remaining)(carry.ws)
+                update, state = adam.update(gradient, carry.state)
                 return _Search(
-                    jnp.asarray(optax.apply_updates(at.ws, update)),
+                    jnp.asarray(optax.apply_updates(carry.ws, update)),
                     state,
-                    at.number + 1,
-                    at.values.at[at.number].set(value),
-                    jnp.where(value < at.least, at.ws, at.best),
-                    jnp.minimum(value, at.least),
+                    carry.number + 1,
+                    carry.values.at[carry.number].set(value),
+                    jnp.where(value < carry.least, carry.ws, carry.best),
+                    jnp.minimum(value, carry.least),
                 )
 
-            return jax.lax.while_loop(lambda at: at.number < until, step, at)
+            return jax.lax.while_loop(lambda carry: carry.number < until, step, carry)
 
         plain = jnp.broadcast_to(edges.start, ws.shape)
-        at = start = _Search(jnp.asarray(ws), adam.init(ws), jnp.int32(0), jnp.zeros(steps), plain, left(plain))
-        for at in in_chunks(descend, start, steps):
-            told("schedule", int(at.number) / steps)
-        last = left(at.ws)
-        best = at.ws if last < at.least else at.best
+        carry = start = _Search(
+            jnp.asarray(ws), adam.init(ws), jnp.int32(0), jnp.zeros(steps), plain, log_remaining(plain)
+        )
+        for carry in in_chunks(descend, start, steps):
+            progress("schedule", int(carry.number) / steps)
+        last = log_remaining(carry.ws)
+        best = carry.ws if last < carry.least else carry.best
         return Learned(
-            [edges.weights(np.asarray(w), "learned") for w in best], np.exp(np.append(np.asarray(at.values), last))
+            [edges.weights(np.asarray(w), "learned") for w in best], np.exp(np.append(np.asarray(carry.values), last))
         )
 
 
@@ -277,58 +280,58 @@ class _Descent(NamedTuple):
     w: Array  # (m,)
     state: optax.OptState
     number: Array  # () int32, steps taken
-    slope: Array  # (), of the last step
+    slope: Array  # (), at the last step
 
 
 class _Search(NamedTuple):
     ws: Array  # (T, m)
     state: optax.OptState
     number: Array  # () int32, steps taken
-    values: Array  # (steps,), the logarithm before each step
-    best: Array  # (T, m), the best so far
-    least: Array  # (), its logarithm
+    values: Array  # (steps,), log_remaining before each step
+    best: Array  # (T, m), the best ws so far
+    least: Array  # (), log_remaining of the best
 
 
 def write_weights(path: Path, best: Fastest, learned: Learned) -> None:
-    """Write what was learnt on a graph to ``path``, npz: edges (m, 2), fastest (m,), schedule (T, m).
+    """Write learnt weights to ``path``, as an npz file of edges (m, 2), fastest (m,) and schedule (T, m).
 
-    The weights of edge e are those of both its directions: W = I − Σ_e w_e b_e b_eᵀ.
+    The weight of an edge holds in both directions: W = I − Σ_e w_e b_e b_eᵀ.
     """
     edges = Edges(best.weights.graph)
     path = path if path.suffix == ".npz" else path.with_name(f"{path.name}.npz")
-    schedule = np.stack([edges.of(weights) for weights in learned.sequence])
+    sequence = np.stack([edges.of(weights) for weights in learned.sequence])
     disk.make_folder(path.parent, parents=True)
-    disk.write(path, lambda file: np.savez(file, edges=edges.ends, fastest=edges.of(best.weights), schedule=schedule))
+    disk.write(path, lambda file: np.savez(file, edges=edges.ends, fastest=edges.of(best.weights), schedule=sequence))
 
 
 @guarded
 def from_file(graph: Graph, *, path: Path, which: Literal["fastest", "schedule"] = "fastest") -> Mixing:
-    """Mix with symmetric weights that were learnt before, on the same graph.
+    """Mix with symmetric weights learnt on the same graph, read from a file.
 
     Args:
         graph: the topology.
-        path: what 'jaxgossip topology optimize --out' wrote: an npz with edges (m, 2), fastest (m,), schedule (T, m).
-        which: the fastest static weights, or the schedule, repeated.
+        path: npz file written by 'jaxgossip topology optimize --out', with edges (m, 2), fastest (m,), schedule (T, m).
+        which: "fastest", the fastest static weights, or "schedule", a repeated sequence of weights.
 
     Raises:
-        GraphError: no such file, one that is damaged or holds no weights, or those of another graph, or a graph whose
-            weights cannot be learnt.
+        GraphError: the file is missing, damaged or without weights, its weights are those of another graph, or weights
+            cannot be learnt on this graph.
     """
-    known, rewrite = Edges(graph), f"jaxgossip topology optimize {graph.name} --out {path}"
+    edges, rewrite = Edges(graph), f"jaxgossip topology optimize {graph.name} --out {path}"
     stored = read_npz(path, GraphError, ("edges", "fastest", "schedule"), hint=rewrite)
     for name, axes in (("edges", 2), ("fastest", 1), ("schedule", 2)):
         if stored[name].ndim != axes or not stored[name].size:
             raise GraphError(f"{path}: '{name}' has shape {stored[name].shape}, not {SHAPES[name]}", hint=rewrite)
-    if not np.array_equal(stored["edges"], known.ends):
+    if not np.array_equal(stored["edges"], edges.ends):
         raise GraphError(
             f"{path} holds weights of another graph than {graph.name} with {graph.n_nodes:,} nodes: its edges differ",
             hint="the same topology, number of nodes, keys and seed as when they were learnt",
         )
     rows = np.atleast_2d(finite(path, which, stored[which], GraphError, hint=rewrite))
-    if rows.shape[1] != len(known.ends):
-        raise GraphError(f"{path}: '{which}' has {rows.shape[1]} weights, not {len(known.ends)}", hint=rewrite)
+    if rows.shape[1] != len(edges.ends):
+        raise GraphError(f"{path}: '{which}' has {rows.shape[1]} weights, not {len(edges.ends)}", hint=rewrite)
     try:
-        made = [known.weights(row, "fastest" if which == "fastest" else "learned") for row in rows]
-    except GraphError as error:  # numbers so large that a row of W no longer sums to one
+        weights = [edges.weights(row, "fastest" if which == "fastest" else "learned") for row in rows]
+    except GraphError as error:  # values so large that a row of W no longer sums to one
         raise GraphError(f"{path}: {error.message}", hint=rewrite) from error
-    return operator(made[0]) if which == "fastest" else periodic(made)
+    return operator(weights[0]) if which == "fastest" else periodic(weights)

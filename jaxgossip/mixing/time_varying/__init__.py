@@ -1,1 +1,1 @@
-"""Mixing that changes from round to round: drawn anew, or periodic."""
+"""Time-varying mixing: drawn anew each round, or periodic."""

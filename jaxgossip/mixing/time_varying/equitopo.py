@@ -1,9 +1,9 @@
-"""EquiTopo mixing: a fixed circulant of random offsets, or one random offset a round, which hardly depends on n.
+"""EquiTopo mixing: a fixed circulant of random offsets, or one random offset per round; its rate hardly depends on n.
 
     D-EquiStatic  W = (1/M) Σ_{a ∈ A} (((n − 1)/n) P^a + I/n)
     OD-EquiDyn    W_t = (1 − η) I + η (((n − 1)/n) P^{a_t} + I/n),  a_t uniform on 1 … n − 1
-    OU-EquiDyn    the same, but P^{a_t} thinned to a matching: from a random node s_t on, whoever is free pairs up with the
-                  node a_t further, if that is free too
+    OU-EquiDyn    the same, but P^{a_t} thinned to a matching: in order from a random node s_t, each free node pairs with
+                  the node at offset a_t if that one is free, too
 
 Song, Li, Jin, Shi, Yan, Yin and Yuan 2022, "Communication-efficient topologies for decentralized learning with O(1)
 consensus rate", as in the authors' code, with all n − 1 offsets as the basis.
@@ -22,7 +22,7 @@ from jaxgossip.core.errors import GraphError
 from jaxgossip.core.typing import NodeInts, PRNGKey
 from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots, materialize
 from jaxgossip.topology.generators import equitopo as weights
 from jaxgossip.topology.graph import Graph
 
@@ -32,15 +32,16 @@ _static = functools.partial(field, metadata={"static": True})
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class EquiDyn(TimeVarying):
-    """One random offset a round, the same for all nodes: each hears one other.
+    """EquiDyn mixing: one random offset per round, the same for all nodes, each of which hears at most one other.
 
-    Directed, a round leaves ½(1 − 1/n) of the squared disagreement in expectation at η = ½, whatever it looks like.
-    Undirected, whoever finds nobody free rests (11 % at n = 300): 0.556 on average, 0.541 to 0.573 mode by mode.
+    At η = ½ the directed form leaves ½(1 − 1/n) of the squared disagreement per round, in expectation, in every mode. The
+    undirected form leaves nodes without a free partner idle (11 % at n = 300), and 0.556 of the squared disagreement on
+    average over the modes, from 0.541 to 0.573.
 
     Attributes:
         eta: scalar, η.
         n_nodes: number of nodes.
-        directed: a node hears the one a further, instead of being paired.
+        directed: whether each node hears the node at offset a (OD-EquiDyn) or nodes are paired (OU-EquiDyn).
     """
 
     eta: jax.Array
@@ -52,14 +53,14 @@ class EquiDyn(TimeVarying):
         share = self.eta * ((self.n_nodes - 1) / self.n_nodes)
         if self.directed:
             offset = jax.random.randint(key, (), 1, self.n_nodes, jnp.int32)
-            source = settle(_further(jnp.arange(self.n_nodes, dtype=jnp.int32), offset, self.n_nodes))
+            source = materialize(_shift(jnp.arange(self.n_nodes, dtype=jnp.int32), offset, self.n_nodes))
             return Slots(1 - share, (share,), (source,), self.n_nodes, balanced=True)
-        partner = settle(self.partners(key))
+        partner = materialize(self.partners(key))
         heard = jnp.where(partner != jnp.arange(self.n_nodes), share, 0)
         return Slots(1 - heard, (heard,), (partner,), balanced=True)
 
     def partners(self, key: PRNGKey) -> NodeInts:
-        """Draw (n,) int32: with whom each node pairs up; itself if it rests. An involution."""
+        """Draw (n,) int32, an involution: the partner of each node, which is itself if the node is idle."""
         n, keys = self.n_nodes, jax.random.split(key)
         offset = jax.random.randint(keys[0], (), 1, n, jnp.int32)
         start = jax.random.randint(keys[1], (), 0, n, jnp.int32)
@@ -67,77 +68,78 @@ class EquiDyn(TimeVarying):
 
 
 def paired(n_nodes: int, offset: jax.Array, start: jax.Array) -> NodeInts:
-    """Return (n,) int32: whom each node meets if all, from ``start`` on, take the node ``offset`` ≤ n/2 further if free.
+    """Return (n,) int32: the partner of each node in the matching of OU-EquiDyn, itself if the node is idle.
 
-    Runs of ``offset`` nodes pair up with the next runs, the first with the second, the third with the fourth.
+    In order from ``start``, each free node takes the node at ``offset`` ≤ n/2 if that one is free, too. So runs of
+    ``offset`` nodes pair with the next run: the first with the second, the third with the fourth.
     """
     node = jnp.arange(n_nodes, dtype=jnp.int32)
-    place = _further(node, n_nodes - start, n_nodes)
+    place = _shift(node, n_nodes - start, n_nodes)
     asks = (place // offset) % 2 == 0
-    rests = asks & (place >= n_nodes - offset)
-    met = _further(node, jnp.where(asks, offset, n_nodes - offset), n_nodes)
-    return jnp.where(rests, node, met)
+    idle = asks & (place >= n_nodes - offset)
+    partner = _shift(node, jnp.where(asks, offset, n_nodes - offset), n_nodes)
+    return jnp.where(idle, node, partner)
 
 
-def _further(node: NodeInts, offset: jax.Array, n_nodes: int) -> NodeInts:
-    """Return ``node`` + ``offset`` (mod n), 0 ≤ offset ≤ n, without leaving int32."""
+def _shift(node: NodeInts, offset: jax.Array, n_nodes: int) -> NodeInts:
+    """Return ``node`` + ``offset`` (mod n) for 0 ≤ offset ≤ n, without overflowing int32."""
     return jnp.where(node >= n_nodes - offset, node - (n_nodes - offset), node + offset)
 
 
 @guarded
 def equi_static(graph: Graph, *, degree: int = 7, rng: np.random.Generator | int = 0) -> Operator:
-    """Hear the nodes at fixed random distances, drawn once (D-EquiStatic); the topology gives only the number of nodes.
+    """Average with nodes at random offsets drawn once (D-EquiStatic); only the number of nodes of the topology matters.
 
     Args:
         graph: the topology.
-        degree: M, how many distances are drawn, with repetition.
-        rng: generator of the draws, or its seed.
+        degree: M, number of offsets drawn, with replacement.
+        rng: random generator, or its seed.
 
     Raises:
-        GraphError: fewer than 2 nodes, or a degree below one.
+        GraphError: there are fewer than 2 nodes, or ``degree`` is below one.
     """
     return operator(weights.equi_static(graph.n_nodes, degree, rng=rng))
 
 
 @guarded
 def u_equi_static(graph: Graph, *, degree: int = 7, rng: np.random.Generator | int = 0) -> Operator:
-    """Hear the nodes at fixed random distances on both sides (U-EquiStatic); the topology gives only the number of nodes.
+    """Average with nodes at random offsets, both ways (U-EquiStatic); only the number of nodes of the topology matters.
 
     Args:
         graph: the topology.
-        degree: M, how many distances are drawn, with repetition.
-        rng: generator of the draws, or its seed.
+        degree: M, number of offsets drawn, with replacement.
+        rng: random generator, or its seed.
 
     Raises:
-        GraphError: fewer than 2 nodes, or a degree below one.
+        GraphError: there are fewer than 2 nodes, or ``degree`` is below one.
     """
     return operator(weights.u_equi_static(graph.n_nodes, degree, rng=rng))
 
 
 @guarded
 def od_equi_dyn(graph: Graph, *, eta: float = 0.5) -> TimeVarying:
-    """Hear one node at a random distance, the same for all (OD-EquiDyn); the topology gives only the number of nodes.
+    """Average with one node at a random offset, the same for all (OD-EquiDyn); only the number of nodes matters.
 
     Args:
         graph: the topology.
-        eta: η, how much of the round's graph is taken; 1 − η is the identity.
+        eta: η, the weight of the round's graph; 1 − η is that of the identity.
 
     Raises:
-        GraphError: fewer than 2 nodes, or η outside (0, 1].
+        GraphError: there are fewer than 2 nodes, or η is outside (0, 1].
     """
     return _equi_dyn("od_equi_dyn", graph, eta, directed=True)
 
 
 @guarded
 def ou_equi_dyn(graph: Graph, *, eta: float = 0.5) -> TimeVarying:
-    """Pair up with one node at a random distance (OU-EquiDyn); the topology gives only the number of nodes.
+    """Average in pairs at a random offset, the same for all (OU-EquiDyn); only the number of nodes matters.
 
     Args:
         graph: the topology.
-        eta: η, how much of the round's graph is taken; 1 − η is the identity.
+        eta: η, the weight of the round's graph; 1 − η is that of the identity.
 
     Raises:
-        GraphError: fewer than 2 nodes, or η outside (0, 1].
+        GraphError: there are fewer than 2 nodes, or η is outside (0, 1].
     """
     return _equi_dyn("ou_equi_dyn", graph, eta, directed=False)
 

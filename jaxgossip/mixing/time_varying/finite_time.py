@@ -1,4 +1,4 @@
-"""Mixing along graphs that reach the exact mean in finitely many rounds: sequences, repeated, and one that stays."""
+"""Mixing that reaches the exact mean in finitely many rounds: repeated sequences of graphs, and one static graph."""
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.mixing.build import operator
@@ -10,59 +10,59 @@ from jaxgossip.topology.graph import Graph
 
 @guarded
 def base_k_plus_one(graph: Graph, *, degree: int = 1) -> TimeVarying:
-    """Reach the exact mean in at most 2 log_{k+1} n + 2 rounds on any number of nodes; the topology gives only that number.
+    """Reach the exact mean in at most 2 log_{k+1} n + 2 rounds for any n; only the number of nodes of the topology matters.
 
     Args:
         graph: the topology.
-        degree: k, most links of a node in a round.
+        degree: k, the most links of a node in a round.
 
     Raises:
-        GraphError: degree below one.
+        GraphError: ``degree`` is below one.
     """
     return periodic(sequences.base_k_plus_one(graph.n_nodes, degree))
 
 
 @guarded
 def hyper_hypercube(graph: Graph, *, degree: int = 1) -> TimeVarying:
-    """Average in groups of up to k + 1, one digit of the node's number a round; the topology gives only the number of nodes.
+    """Average in groups of up to k + 1 nodes that differ in one digit; only the number of nodes of the topology matters.
 
     Args:
         graph: the topology.
-        degree: k, most links of a node in a round.
+        degree: k, the most links of a node in a round.
 
     Raises:
-        GraphError: degree below one, or a number of nodes with a prime factor above k + 1.
+        GraphError: ``degree`` is below one, or the number of nodes has a prime factor above k + 1.
     """
     return periodic(sequences.hyper_hypercube(graph.n_nodes, degree))
 
 
 @guarded
 def k_peer_exponential(graph: Graph, *, degree: int = 1) -> TimeVarying:
-    """Hear the nodes at 1, …, k times 1, k + 1, (k + 1)², … in turn; the topology gives only the number of nodes.
+    """Average with nodes at 1, …, k times 1, k + 1, (k + 1)², … in turn; only the number of nodes of the topology matters.
 
-    The exact mean after τ = ⌈log_{k+1} n⌉ rounds if n divides (k + 1)^τ.
+    The mean is exact after τ = ⌈log_{k+1} n⌉ rounds if n divides (k + 1)^τ.
 
     Args:
         graph: the topology.
-        degree: k, most links of a node in a round.
+        degree: k, the most links of a node in a round.
 
     Raises:
-        GraphError: degree below one.
+        GraphError: ``degree`` is below one.
     """
     return periodic(directed.k_peer_exponential(graph.n_nodes, degree))
 
 
 @guarded
 def de_bruijn(graph: Graph, *, degree: int = 1) -> Operator:
-    """Hear the nodes whose numbers, in base k + 1, go on from one's own; the topology gives only the number of nodes.
+    """Average along a de Bruijn graph, which is the same every round; only the number of nodes of the topology matters.
 
-    The exact mean after log_{k+1} n rounds of a graph that never changes.
+    The mean is exact after log_{k+1} n rounds.
 
     Args:
         graph: the topology.
-        degree: k; a node hears k + 1 others.
+        degree: k; each node hears k + 1 nodes.
 
     Raises:
-        GraphError: degree below one, or a number of nodes that is no power of k + 1.
+        GraphError: ``degree`` is below one, or the number of nodes is not a power of k + 1.
     """
     return operator(directed.de_bruijn(graph.n_nodes, degree))

@@ -1,4 +1,4 @@
-"""Mixing on a graph that is new in every round: a fresh regular graph, and a single random pair."""
+"""Mixing on a new graph each round: a random regular graph, or a single random pair."""
 
 import functools
 from dataclasses import dataclass, field
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, settle
-from jaxgossip.mixing.time_varying.peers import AmongNeighbours, distinct, pairs
+from jaxgossip.mixing.operators.tables import Slots, materialize
+from jaxgossip.mixing.time_varying.peers import RandomPeers, draw_distinct, pair_averaging
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -19,11 +19,11 @@ _static = functools.partial(field, metadata={"static": True})
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class FreshRegular(TimeVarying):
-    """Every round a fresh graph in which each node hears ``degree`` others and is heard by as many: W = (I + A)/(s + 1).
+    """A new random graph each round, of in- and out-degree s = ``degree``: W = (I + A)/(s + 1).
 
-    Node i hears π⁻¹(π(i) + o_k) for a random permutation π and s distinct random offsets o_k: all nodes are alike, so
-    that in expectation a round leaves exactly β = (1 − s/(n−1))/(s+1) of the squared disagreement, as any other
-    exchangeable s-regular graph does. This is EL-Oracle (de Vos et al. 2023, "Epidemic learning").
+    Node i hears π⁻¹(π(i) + o_k) for a random permutation π and s distinct random offsets o_k. Nodes are exchangeable, so
+    a round leaves exactly β = (1 − s/(n−1))/(s+1) of the squared disagreement in expectation, as does any other
+    exchangeable s-regular graph. This is EL-Oracle (de Vos et al. 2023, "Epidemic learning").
     """
 
     n_nodes: int = _static()
@@ -32,11 +32,12 @@ class FreshRegular(TimeVarying):
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         n, keys = self.n_nodes, jax.random.split(key)
-        offsets = 1 + distinct(keys[0], jnp.full(1, n - 1, jnp.int32), self.degree)[0]
+        offsets = 1 + draw_distinct(keys[0], jnp.full(1, n - 1, jnp.int32), self.degree)[0]
         bijection = random_bijection(keys[1], n)
-        seat = settle(bijection(jnp.arange(n, dtype=jnp.uint32)).astype(jnp.int32))
+        seat = materialize(bijection(jnp.arange(n, dtype=jnp.uint32)).astype(jnp.int32))
         sources = tuple(
-            settle(bijection.inverse(((seat + offset) % n).astype(jnp.uint32)).astype(jnp.int32)) for offset in offsets
+            materialize(bijection.inverse(((seat + offset) % n).astype(jnp.uint32)).astype(jnp.int32))
+            for offset in offsets
         )
         share = jnp.asarray(1 / (1 + self.degree))
         return Slots(share, (share,) * self.degree, sources, n * self.degree, balanced=True)
@@ -44,18 +45,18 @@ class FreshRegular(TimeVarying):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomPair(AmongNeighbours):
-    """Every round one random node averages with one random neighbour of it; all others rest.
+class RandomPair(RandomPeers):
+    """Every round one random node averages with one of its neighbours at random; all others are idle.
 
-    The ticks of Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", section II-A.
+    A round is a clock tick of Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", section II-A.
     """
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         keys, node = jax.random.split(key), jnp.arange(self.n_nodes, dtype=jnp.int32)
-        # The caller is drawn by its number: the largest of distinct ranks, wherever its row stands.
+        # The caller is the node with the largest of distinct ranks, so the draw does not depend on the order of the rows.
         rank = self.neighbours.by_row(random_bijection(keys[0], self.n_nodes)(node.astype(jnp.uint32)))
         caller = jnp.argmax(rank).astype(jnp.int32)
         called = self.neighbours.choose(keys[1], 1)[caller, 0]
         partner = jnp.where(node == caller, called, jnp.where(node == called, caller, node))
-        return pairs(settle(partner), 2, self.neighbours.numbering)
+        return pair_averaging(materialize(partner), 2, self.neighbours.numbering)

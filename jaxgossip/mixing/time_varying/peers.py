@@ -1,6 +1,6 @@
-"""Mixing that is drawn anew each round: random pairs, and random peers by push or by pull.
+"""Mixing drawn anew each round: random matchings, and random peers by push or by pull.
 
-On the complete graph peers are uniform over all other nodes; on any other graph they are a node's own neighbours.
+On the complete graph, peers are uniform over all other nodes; on any other graph, over the node's neighbours.
 """
 
 import functools
@@ -18,7 +18,7 @@ from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts,
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, gather, settle, taken_rows
+from jaxgossip.mixing.operators.tables import Slots, gather, materialize, select_rows
 from jaxgossip.topology.graph import Complete, Graph
 
 _static = functools.partial(field, metadata={"static": True})
@@ -27,15 +27,15 @@ _static = functools.partial(field, metadata={"static": True})
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Whom each node may choose: the lists of a graph on the device, or everybody else.
+    """The peers among which each node chooses: neighbour lists on the device, or all other nodes.
 
     Attributes:
-        start: (n,) int32, where a row's list starts; None for the complete graph.
-        degree: (n,) int32, the length of each node's list, by node; None for the complete graph.
-        indices: (m,) int32, the lists, of rows; None for the complete graph.
-        nodes: (n,) int32, the node that each row stands for; None where row i is node i.
+        start: (n,) int32, the start of the list of each row; None for the complete graph.
+        degree: (n,) int32, the length of each list, in order of the nodes; None for the complete graph.
+        indices: (m,) int32, the lists, of row numbers; None for the complete graph.
+        nodes: (n,) int32, the node of each row; None if row i is node i.
         n_nodes: number of nodes.
-        numbering: which order of the nodes the rows are in (see :class:`jaxgossip.topology.Order`).
+        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
     start: NodeInts | None
@@ -50,7 +50,7 @@ class Neighbours:
         """Return the neighbours in ``graph``.
 
         Raises:
-            GraphError: the graph is directed, or a node has no neighbour to talk to.
+            GraphError: the graph is directed, or a node has no neighbour.
         """
         if graph.directed:
             raise GraphError(
@@ -69,7 +69,7 @@ class Neighbours:
             )
         indptr, indices, order = graph.indptr, graph.indices, graph.order
         if order is not None:
-            indptr, entries = taken_rows(indptr, order.nodes)
+            indptr, entries = select_rows(indptr, order.nodes)
             indices = order.rows[indices[entries]]
         return cls(
             jnp.asarray(indptr[:-1].astype(np.int32)),
@@ -81,24 +81,26 @@ class Neighbours:
         )
 
     def by_row(self, drawn: Array) -> Array:
-        """Return what was drawn node by node, (n, ...), row by row: a node draws the same wherever its row stands."""
+        """Return draws (n, …) in order of the nodes, reordered by row, so that a node draws the same in any order of rows."""
         return drawn if self.nodes is None else gather(drawn, self.nodes)
 
     def choose(self, key: PRNGKey, fanout: int) -> Int[Array, "n fanout"]:
-        """Draw the rows of ``fanout`` distinct neighbours a node; a node with fewer names its own row in the rest."""
+        """Draw ``fanout`` distinct neighbours per node, as row numbers; missing ones are the node's own row."""
         node = jnp.arange(self.n_nodes, dtype=jnp.int32)[:, None]
         choices = self.n_nodes - 1 if self.degree is None else self.degree
-        rank = self.by_row(distinct(key, jnp.broadcast_to(jnp.asarray(choices, jnp.int32), (self.n_nodes,)), fanout))
+        rank = self.by_row(
+            draw_distinct(key, jnp.broadcast_to(jnp.asarray(choices, jnp.int32), (self.n_nodes,)), fanout)
+        )
         if self.start is None or self.indices is None:
             return jnp.where(rank < 0, node, rank + (rank >= node))
         return jnp.where(rank < 0, node, gather(self.indices, self.start[:, None] + jnp.maximum(rank, 0)))
 
 
-def distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n size"]:
-    """Draw ``size`` distinct numbers below ``population[i]`` for every i, as (n, size) int32; -1 where there are no more.
+def draw_distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n size"]:
+    """Draw ``size`` distinct numbers below ``population[i]`` for each i, (n, size) int32; -1 once none are left.
 
-    Draw j is uniform over what the earlier draws left: below population − j, then moved up past each earlier draw that
-    is not above it, taken in ascending order.
+    Draw j is uniform over the numbers that are left: it is drawn below population − j, then incremented for each earlier
+    draw, in ascending order, that is not above it.
     """
     drawn: list[Array] = []
     for j in range(size):
@@ -113,11 +115,11 @@ def distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n siz
 
 
 @dataclass(frozen=True, eq=False)
-class AmongNeighbours(TimeVarying):
-    """Mixing in which nodes draw whom they talk to, anew each round.
+class RandomPeers(TimeVarying):
+    """Mixing in which nodes draw their peers anew each round.
 
     Attributes:
-        neighbours: whom each node may choose.
+        neighbours: the peers among which each node chooses.
     """
 
     neighbours: Neighbours
@@ -129,33 +131,37 @@ class AmongNeighbours(TimeVarying):
 
     @derived
     def numbering(self) -> str:
-        """Which order of the nodes its rows are in."""
+        """The order of the rows."""
         return self.neighbours.numbering
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomMatching(AmongNeighbours):
-    """Every round pairs nodes at random, and each pair averages: W = (I + P)/2, symmetric and doubly stochastic.
+class RandomMatching(RandomPeers):
+    """Every round nodes are paired at random, and pairs average: W = (I + P)/2, symmetric and doubly stochastic.
 
-    On the complete graph the matching is perfect and uniform (one node is left over if n is odd):
-    partner(i) = π⁻¹(π(i) xor 1) for a random permutation π. On another graph nodes shake hands ``attempts`` times: a fair
-    coin makes each node that is still free a caller or a listener; a caller calls a random neighbour; a listener answers
-    one of its callers at random. Four attempts pair some 70 % of the nodes of a random regular graph.
+    On the complete graph the matching is uniform, and perfect but for one node if n is odd: partner(i) = π⁻¹(π(i) xor 1)
+    for a random permutation π. On other graphs there are ``attempts`` handshakes: a fair coin makes each free node a
+    caller or a listener, each caller calls a random neighbour, and each listener accepts one of its callers at random.
+    Four attempts pair about 70 % of the nodes of a random regular graph.
+
+    Attributes:
+        neighbours: the peers among which each node chooses.
+        attempts: number of handshakes per round; unused on the complete graph.
     """
 
     attempts: int = _static(default=4)
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        partner, everybody = settle(self.partners(key)), self.neighbours.start is None
-        if everybody and self.n_nodes % 2 == 0:
+        partner, complete = materialize(self.partners(key)), self.neighbours.start is None
+        if complete and self.n_nodes % 2 == 0:
             half = jnp.asarray(0.5)
             return Slots(half, (half,), (partner,), self.n_nodes, balanced=True, numbering=self.neighbours.numbering)
-        return pairs(partner, self.n_nodes - 1 if everybody else None, self.neighbours.numbering)
+        return pair_averaging(partner, self.n_nodes - 1 if complete else None, self.neighbours.numbering)
 
     def partners(self, key: PRNGKey) -> NodeInts:
-        """Draw (n,) int32: whom each node meets; itself if nobody. An involution."""
+        """Draw (n,) int32, an involution: the partner of each node, which is itself if the node is idle."""
         n = self.n_nodes
         node = jnp.arange(n, dtype=jnp.int32)
         if self.neighbours.start is None:
@@ -169,7 +175,7 @@ class RandomMatching(AmongNeighbours):
         return partner
 
     def _handshake(self, partner: NodeInts, key: PRNGKey) -> NodeInts:
-        """Return ``partner`` with some of the nodes that had none paired up."""
+        """Return ``partner`` after one handshake among the nodes that are still free."""
         n = self.n_nodes
         node = jnp.arange(n, dtype=jnp.int32)
         keys, by_row = jax.random.split(key, 3), self.neighbours.by_row
@@ -177,20 +183,20 @@ class RandomMatching(AmongNeighbours):
         calls = free & by_row(jax.random.bernoulli(keys[0], 0.5, (n,)))
         callee = self.neighbours.choose(keys[1], 1)[:, 0]
         listens = gather(free & ~calls, callee)
-        callee = jnp.where(calls & listens, callee, n)  # n: nobody
-        # Distinct ranks leave one winner a listener, and integer maxima are the same in any order: these scatters are
-        # reproducible on every device.
+        callee = jnp.where(calls & listens, callee, n)  # n: no callee
+        # Ranks are distinct, so each listener has one winner, and integer maxima do not depend on the order: these
+        # scatters are reproducible on every device.
         rank = by_row(random_bijection(keys[2], n)(node.astype(jnp.uint32))) + 1
         best = jnp.zeros(n, jnp.uint32).at[callee].max(rank, mode="drop")
-        heard = (callee < n) & (gather(best, jnp.minimum(callee, n - 1)) == rank)
-        answered = jnp.full(n, -1, jnp.int32).at[jnp.where(heard, callee, n)].set(node, mode="drop")
-        return jnp.where(heard, callee, jnp.where(answered >= 0, answered, partner)).astype(jnp.int32)
+        accepted = (callee < n) & (gather(best, jnp.minimum(callee, n - 1)) == rank)
+        caller = jnp.full(n, -1, jnp.int32).at[jnp.where(accepted, callee, n)].set(node, mode="drop")
+        return jnp.where(accepted, callee, jnp.where(caller >= 0, caller, partner)).astype(jnp.int32)
 
 
-def pairs(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
-    """Return the operator in which each node averages with its ``partner`` (n,); who is its own keeps its row whole.
+def pair_averaging(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
+    """Return the operator that averages each node with its ``partner`` (n,); nodes that are their own keep their rows.
 
-    A node without a partner hears nobody, not itself: what it says, a lie or through noise, never comes back to it.
+    A node without a partner hears no one rather than itself, so noise or lies in the row that it sends never return to it.
     """
     paired = partner != jnp.arange(partner.shape[0])
     shared = jnp.where(paired, jnp.asarray(0.5), 0)
@@ -199,14 +205,17 @@ def pairs(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomPull(AmongNeighbours):
-    """Every round each node asks ``fanout`` random peers and averages with them: rows 1/(k+1); columns only on average."""
+class RandomPull(RandomPeers):
+    """Every round each node pulls from ``fanout`` = k random peers and averages, with weights 1/(k + 1).
+
+    Rows sum to one; columns do only in expectation.
+    """
 
     fanout: int = _static()
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        sources = settle(self.neighbours.choose(key, self.fanout))
+        sources = materialize(self.neighbours.choose(key, self.fanout))
         heard = sources != jnp.arange(self.n_nodes)[:, None]
         share = 1 / (1 + heard.sum(1).astype(jnp.result_type(float)))
         weights = tuple(jnp.where(column, share, 0) for column in heard.T)
@@ -215,24 +224,25 @@ class RandomPull(AmongNeighbours):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomPush(AmongNeighbours):
-    """Every round each node sends to ``fanout`` random peers; a node averages its row with all that arrived.
+class RandomPush(RandomPeers):
+    """Every round each node sends to ``fanout`` random peers and averages its row with all that arrive.
 
-    With the complete graph this is EL-Local (de Vos et al. 2023, "Epidemic Learning"). Row-stochastic: the mean drifts.
+    On the complete graph this is EL-Local (de Vos et al. 2023, "Epidemic learning"). W is row-stochastic only: the mean
+    drifts.
     """
 
     fanout: int = _static()
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        return Push(settle(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
+        return Push(materialize(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
-class Pushing(Operator):
-    """What a push does to clocks and counts, whatever is made of what arrives.
+class PushOperator(Operator):
+    """An operator on pushed messages: the messages that arrive, without the arithmetic on them.
 
     Attributes:
-        targets: (n, k) int32, to whom each node sends; itself where it sends nothing.
+        targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
     """
 
     targets: SlotInts
@@ -244,29 +254,29 @@ class Pushing(Operator):
 
     @override
     def arriving(self, faults: Faults | None) -> SlotMask:
-        return settle(pushed(self.targets, faults))
+        return materialize(arriving_pushes(self.targets, faults))
 
     @override
     def highest(self, values: NodeFloats, arriving: SlotMask) -> NodeFloats:
-        return highest_pushed(values, self.targets, arriving)
+        return max_received(values, self.targets, arriving)
 
     @override
     def received(self, arriving: SlotMask) -> NodeInts:
-        return received_pushes(self.targets, arriving)
+        return count_received(self.targets, arriving)
 
     @override
     def out_degrees(self) -> NodeInts:
-        return pushed(self.targets, None).sum(1, dtype=jnp.int32)
+        return arriving_pushes(self.targets, None).sum(1, dtype=jnp.int32)
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class Push(Pushing):
-    """y_i = (x_i + Σ x_s over the senders s that reach i) / (1 + their number).
+class Push(PushOperator):
+    """W that averages what arrives: y_i = (x_i + Σ_s x_s)/(1 + number of senders s whose messages reach i).
 
     Attributes:
-        targets: (n, k) int32, to whom each node sends; itself where it sends nothing.
-        numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
+        targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
+        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
     targets: SlotInts
@@ -274,11 +284,11 @@ class Push(Pushing):
 
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
-        arrives = pushed(self.targets, faults)
+        arrives = arriving_pushes(self.targets, faults)
         wide = sent.astype(accumulator(sent.dtype))
-        number = 1 + scattered(jnp.ones((self.n_nodes, 1), wide.dtype), self.targets, arrives)
-        # Messages are summed sender by sender in index order.
-        return 1 / number[:, 0], scattered(wide, self.targets, arrives) / number
+        number = 1 + scatter_sum(jnp.ones((self.n_nodes, 1), wide.dtype), self.targets, arrives)
+        # Messages are summed in index order of their senders.
+        return 1 / number[:, 0], scatter_sum(wide, self.targets, arrives) / number
 
     @override
     def to_scipy(self) -> sp.csr_array:
@@ -287,28 +297,28 @@ class Push(Pushing):
         return sp.csr_array(share @ (links + sp.eye_array(self.n_nodes)))
 
 
-def pushed(targets: SlotInts, faults: Faults | None) -> SlotMask:
-    """Return (n, k): which of the messages to ``targets`` arrive; a node that names itself sends nothing."""
+def arriving_pushes(targets: SlotInts, faults: Faults | None) -> SlotMask:
+    """Return (n, k) bool: which messages to ``targets`` arrive; a node that targets itself sends nothing."""
     rows = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None]
     sent = targets != rows
     return sent if faults is None else sent & faults.arrive(targets, rows)
 
 
-def received_pushes(targets: SlotInts, arrives: SlotMask) -> NodeInts:
-    """Return (n,) int32: how many of the messages to ``targets`` that ``arrives`` tells of reach each node."""
+def count_received(targets: SlotInts, arrives: SlotMask) -> NodeInts:
+    """Return (n,) int32: the number of messages to ``targets`` that reach each node, given the mask ``arrives``."""
     number = jnp.zeros(targets.shape[0], jnp.int32)
     return number.at[jnp.where(arrives, targets, number.size)].add(1, mode="drop")
 
 
-def highest_pushed(values: NodeFloats, targets: SlotInts, arrives: SlotMask) -> NodeFloats:
-    """Return (n,): the largest value that reaches each node, the lowest number if none does."""
+def max_received(values: NodeFloats, targets: SlotInts, arrives: SlotMask) -> NodeFloats:
+    """Return (n,): the largest value that reaches each node; the lowest finite number if none does."""
     lowest = jnp.full(values.shape, jnp.finfo(values.dtype).min, values.dtype)
     target = jnp.where(arrives, targets, values.size)
     return lowest.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop")
 
 
-def scattered(rows: Rows, targets: SlotInts, arrives: SlotMask) -> Rows:
-    """Return (n, p): the sum of the rows that reach each node, sender by sender in index order."""
+def scatter_sum(rows: Rows, targets: SlotInts, arrives: SlotMask) -> Rows:
+    """Return (n, p): the sum of the rows that reach each node, in index order of their senders."""
     heard = jnp.zeros_like(rows)
     for slot in range(targets.shape[1]):
         heard = heard.at[jnp.where(arrives[:, slot], targets[:, slot], rows.shape[0])].add(rows, mode="drop")
@@ -316,7 +326,7 @@ def scattered(rows: Rows, targets: SlotInts, arrives: SlotMask) -> Rows:
 
 
 def link_matrix(targets: np.ndarray) -> sp.csr_array:
-    """Return (n, n): 1 where row's node hears column's, by whom each node sends to."""
+    """Return (n, n) CSR: 1 where the node of the row hears that of the column, given the targets of each node."""
     n, k = targets.shape
     senders = np.repeat(np.arange(n), k)
     real = targets.ravel() != senders

@@ -1,4 +1,4 @@
-"""Mixing that repeats: round r uses entry r mod T. The period is an array with a leading time axis."""
+"""Periodic mixing: round r uses entry r mod T of arrays with a leading time axis."""
 
 import functools
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.typing import PRNGKey, derived
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, padded_slots, settle
+from jaxgossip.mixing.operators.tables import Slots, materialize, padded_slots
 from jaxgossip.topology.weights import Weights
 
 _static = functools.partial(field, metadata={"static": True})
@@ -23,13 +23,13 @@ _static = functools.partial(field, metadata={"static": True})
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class Periodic(TimeVarying):
-    """A finite sequence of fixed graphs, repeated.
+    """A finite sequence of W, repeated.
 
     Attributes:
-        self_weight: (T, n).
-        weights: (T, k, n).
-        sources: (T, k, n) int32.
-        balanced: whether in every graph each node sends as many messages as it hears.
+        self_weight: (T, n), the weight of each node's own row.
+        weights: (T, k, n), the weight of each slot.
+        sources: (T, k, n) int32, the row that each slot brings.
+        balanced: whether each node sends as many messages as it hears in every W.
     """
 
     self_weight: Float[Array, "T n"]
@@ -44,15 +44,18 @@ class Periodic(TimeVarying):
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        now = round_number % self.sources.shape[0]
-        return Slots(self.self_weight[now], tuple(self.weights[now]), tuple(self.sources[now]), balanced=self.balanced)
+        t = round_number % self.sources.shape[0]
+        return Slots(self.self_weight[t], tuple(self.weights[t]), tuple(self.sources[t]), balanced=self.balanced)
 
 
 def periodic(sequence: Sequence[Weights]) -> Periodic:
-    """Return the mixing that repeats ``sequence``, weights of graphs on the same nodes.
+    """Return mixing that repeats ``sequence``, weights on graphs of the same nodes.
+
+    Args:
+        sequence: T weights, one per round of the period.
 
     Raises:
-        GraphError: the sequence is empty, or its graphs differ in their number of nodes.
+        GraphError: the sequence is empty, or its graphs have different numbers of nodes.
     """
     sequence = tuple(sequence)  # may be given as an iterator
     for weights in sequence:
@@ -67,9 +70,9 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
     width = max(sources.shape[1] for sources, _ in slots)
     all_sources = np.broadcast_to(np.arange(n, dtype=np.int32)[:, None], (len(slots), n, width)).copy()
     all_weights = np.zeros((len(slots), n, width))
-    for now, (sources, values) in enumerate(slots):
-        all_sources[now, :, : sources.shape[1]] = sources
-        all_weights[now, :, : sources.shape[1]] = values
+    for t, (sources, values) in enumerate(slots):
+        all_sources[t, :, : sources.shape[1]] = sources
+        all_weights[t, :, : sources.shape[1]] = values
     own = np.stack([np.broadcast_to(w.self_weight, n) for w in sequence])
     by_slot = (np.ascontiguousarray(table.swapaxes(1, 2)) for table in (all_weights, all_sources))
     balanced = all(np.array_equal(np.bincount(w.graph.indices, minlength=n), np.diff(w.graph.indptr)) for w in sequence)
@@ -79,11 +82,15 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
 class OnePeer(TimeVarying):
-    """Each round a node hears one peer at distance 2^(r mod τ), and averages with it.
+    """In round r each node averages with one peer, at distance 2^j with j = r mod τ, τ = ⌈log₂ n⌉.
 
-    ``exponential``: i hears i + 2^j (mod n), τ = ⌈log₂ n⌉, directed, doubly stochastic; after τ rounds all rows are
-    equal exactly when n = 2^τ (Ying et al. 2021, "Exponential graph is provably efficient for decentralized deep
-    training"). ``hypercube``: i and i xor 2^j pair up; n must be a power of two.
+    ``exponential``: i hears i + 2^j (mod n); directed, doubly stochastic. After τ rounds all rows are equal if and only if
+    n = 2^τ (Ying et al. 2021, "Exponential graph is provably efficient for decentralized deep training"). ``hypercube``:
+    i and i xor 2^j are paired; n must be a power of two.
+
+    Attributes:
+        n_nodes: number of nodes.
+        pattern: "exponential" or "hypercube".
     """
 
     n_nodes: int = _static()
@@ -98,7 +105,7 @@ class OnePeer(TimeVarying):
         return Slots(
             half,
             (half,),
-            (settle(source.astype(jnp.int32)),),
+            (materialize(source.astype(jnp.int32)),),
             n_links=self.n_nodes if self.n_nodes > 1 else 0,
             balanced=True,
         )

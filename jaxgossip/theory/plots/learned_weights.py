@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.mixing import Mixing, operator, periodic
-from jaxgossip.mixing.optimized.weights import fastest, learned_schedule
+from jaxgossip.mixing.optimized.weights import fastest, learned_sequence
 from jaxgossip.plotting.style import style
 from jaxgossip.theory import drawing
 from jaxgossip.theory.plot import Claim, Plot
@@ -87,7 +87,7 @@ def measure(quick: bool) -> Measured:
     rounds = {}
     for name, graph in (grid | {"karate club": karate()}).items():
         period = 8 if quick or graph.n_nodes < 50 else 16
-        learned = learned_schedule(graph, rounds=period, steps=1000 if quick else 4000)
+        learned = learned_sequence(graph, rounds=period, steps=1000 if quick else 4000)
         best = optima[name].weights if name in optima else fastest(graph, steps=STEPS).weights
         mixings = {
             "Metropolis–Hastings": operator(metropolis_hastings(graph)),
