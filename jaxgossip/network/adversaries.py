@@ -1,14 +1,14 @@
-"""Nodes that lie: what a Byzantine node tells its neighbours in the place of what it holds.
+"""Byzantine nodes ("liars"): the rows that they send instead of those that they hold.
 
-Liars know everything (all rows, who is honest, the weights) and follow the protocol otherwise; what they hold themselves
-goes on as if they were honest, so that μ and σ below are of the honest nodes' rows. With H honest nodes:
+Liars are omniscient (they know all rows, the honest nodes and the weights) and follow the protocol otherwise; the rows
+that they hold evolve as if they were honest. With H the honest nodes, μ and σ the mean and deviation of their rows:
 
     bit_flip    s_j = −x_j
     constant    s_j = c in every entry
     alie        s_j = μ − z σ,  column by column,  z = Φ⁻¹((n − m − s)/(n − m)),  s = ⌊n/2 + 1⌋ − m
     ipm         s_j = −ε μ
     dissensus   to node i:  x_i − ε Σ_{j∈H} W_ij (x_j − x_i) / Σ_{j∉H} W_ij
-    label_flip  sends what it holds, and learns it from labels turned around: class c becomes C − 1 − c
+    label_flip  s_j = x_j,  learnt from flipped labels: class c becomes C − 1 − c
 
 Bit flip and label flip: Karimireddy, He and Jaggi 2021, "Learning from history for Byzantine robust optimization".
 ALIE: Baruch, Baruch and Goldberg 2019, "A little is enough". IPM: Xie, Koyejo and Gupta 2019, "Fall of empires".
@@ -33,16 +33,16 @@ from jaxgossip.mixing import Faults, Operator
 
 @dataclass(frozen=True)
 class Adversary(Pytree):
-    """Who lies, and how.
+    """The Byzantine nodes of a network, and their attack.
 
     Attributes:
-        name: of the attack.
-        liars: numbers of the Byzantine nodes, ascending.
-        broadcast: scene -> (n, p), row j what liar j tells everybody; None if it is honest in what it sends.
-        targeted: scene -> (n, p), row i what every liar tells node i, in the place of ``broadcast``.
-        flips_labels: whether liars learn from labels turned around; the problem has to be made so
-            (:func:`jaxgossip.learning.flip_labels`).
-        n_nodes: of how many nodes they were chosen; None: not known.
+        name: name of the attack.
+        liars: numbers of the Byzantine nodes, in ascending order.
+        broadcast: scene -> (n, p), whose row j liar j sends to all its receivers; None if liars send what they hold.
+        targeted: scene -> (n, p), whose row i every liar sends to node i; takes precedence over ``broadcast``.
+        flips_labels: whether liars learn from flipped labels; the problem must be built accordingly, see
+            :func:`jaxgossip.learning.flip_labels`.
+        n_nodes: number of nodes of the network; None if unknown.
     """
 
     name: str
@@ -53,18 +53,18 @@ class Adversary(Pytree):
     n_nodes: int | None = None
 
     def mask(self, n_nodes: int) -> NodeMask:
-        """Return (n,) bool by node: the liars.
+        """Return (n,) bool in order of the nodes: whether each node is a liar.
 
         Raises:
-            InputError: a liar that does not exist, or nobody honest.
+            InputError: the network has another size, a liar does not exist, or no node is honest.
         """
         return jnp.asarray(~self.honest(n_nodes))
 
     def honest(self, n_nodes: int) -> np.ndarray:
-        """Return (n,) bool NumPy by node: all but the liars.
+        """Return (n,) bool NumPy in order of the nodes: whether each node is honest.
 
         Raises:
-            InputError: a network of another size, a liar that does not exist, or nobody honest.
+            InputError: the network has another size, a liar does not exist, or no node is honest.
         """
         fits("an adversary", self.n_nodes, "a network", n_nodes)
         honest = np.ones(n_nodes, bool)
@@ -81,20 +81,20 @@ class Adversary(Pytree):
 
 @dataclass(frozen=True)
 class Scene:
-    """One exchange, as its adversary sees it.
+    """One exchange as the adversary sees it.
 
     Attributes:
-        x: (n, p) what the nodes hold.
-        sent: (n, p) what is said to everybody, lies and noise included; rows of targeted liars are zero.
-        told: (n, p) what targeted liars tell each node; None without them.
-        liars: (n,) bool by row; None if nobody lies.
-        operator: W.
-        faults: what befalls messages.
+        x: (n, p), the rows that nodes hold.
+        sent: (n, p), the rows that nodes broadcast, including lies and noise; zero for liars of a targeted attack.
+        targeted: (n, p), the row that liars of a targeted attack send to each node; None for other attacks.
+        liars: (n,) bool by row; None if all nodes are honest.
+        operator: W of the round.
+        faults: faults of the round; None if all messages arrive.
     """
 
     x: Rows
     sent: Rows
-    told: Rows | None
+    targeted: Rows | None
     liars: NodeMask | None
     operator: Operator
     faults: Faults | None
@@ -109,7 +109,7 @@ class Scene:
         adversary: Adversary | None,
         liars: NodeMask | None,
     ) -> "Scene":
-        """Return the exchange in which honest nodes send ``sent``, and ``liars`` what their attack makes up."""
+        """Return the exchange in which honest nodes send ``sent``, and ``liars`` the rows of their attack."""
         truth = cls(x, sent, None, liars, operator, faults)
         if adversary is None or liars is None:
             return truth
@@ -121,30 +121,30 @@ class Scene:
         return truth
 
     def mean(self, weights: NodeFloats | None) -> Rows:
-        """Return (n, p): the plain weighted mean of what is heard, of senders of reliabilities ``weights`` if given."""
+        """Return (n, p): the weighted mean of the rows heard, with reliabilities ``weights`` (n,) of the senders if given."""
         r = None if weights is None else weights.astype(self.x.dtype)[:, None]
 
         def weighed(rows: Array) -> Array:
             return rows if r is None else r * rows
 
         mixed = self.operator.mix(weighed(self.x), self.faults, weighed(self.sent))
-        if self.told is not None:
-            mixed = mixed + self.heard(weighed(self.lying)) * self.told
+        if self.targeted is not None:
+            mixed = mixed + self.heard(weighed(self.lying)) * self.targeted
         return mixed if r is None else mixed / self.operator.mix(r, self.faults)
 
     def heard(self, rows: Rows) -> Rows:
-        """Return Σ_j W_ij rows_j over what arrives from others, (n, q)."""
+        """Return (n, q): Σ_j W_ij rows_j over the messages of others that arrive."""
         return self.operator.hear(rows, self.faults)[1]
 
     def honest_mean(self) -> tuple[Float[Array, "1 p"], Float[Array, "1 p"]]:
-        """Return mean and standard deviation of what the honest nodes send, column by column, (1, p) each."""
+        """Return the column-wise mean and standard deviation, (1, p) each, of the rows that honest nodes send."""
         honest = 1 - self.lying
         mean = (honest * self.sent).sum(0, keepdims=True) / honest.sum()
         return mean, jnp.sqrt((honest * jnp.square(self.sent - mean)).sum(0, keepdims=True) / honest.sum())
 
     @property
     def lying(self) -> Float[Array, "n 1"]:
-        """(n, 1): 1 for liars, 0 for the others."""
+        """(n, 1): 1 for liars, 0 for honest nodes."""
         assert self.liars is not None
         return self.liars.astype(self.x.dtype)[:, None]
 
@@ -152,10 +152,10 @@ class Scene:
 def chosen_liars(
     n_nodes: int, fraction: float, nodes: Sequence[int] | None, rng: np.random.Generator | int
 ) -> tuple[int, ...]:
-    """Return the liars: ``nodes`` if given, else round(fraction · n) nodes drawn at random, at least one.
+    """Return the liars: ``nodes`` if given, otherwise max(1, round(fraction · n)) nodes at random.
 
     Raises:
-        InputError: a fraction outside 0..1, or none or all of the nodes.
+        InputError: ``fraction`` is not between 0 and 1, or ``nodes`` is empty.
     """
     if nodes is not None:
         if len(nodes) == 0:
@@ -198,7 +198,7 @@ class _Dissensus(Record):
     epsilon: float
 
     def __call__(self, scene: Scene) -> Rows:
-        share, honest = (scene.heard(some) for some in (scene.lying, 1 - scene.lying))
+        share, honest = (scene.heard(senders) for senders in (scene.lying, 1 - scene.lying))
         pull = scene.heard(scene.sent) - honest * scene.x
         return scene.x - self.epsilon * pull / jnp.where(share > 0, share, 1)
 
@@ -207,13 +207,13 @@ class _Dissensus(Record):
 def bit_flip(
     *, n_nodes: int, fraction: float = 0.1, nodes: list[int] | None = None, rng: np.random.Generator | int = 0
 ) -> Adversary:
-    """Send the negative of what one holds.
+    """Send the negative of the model.
 
     Args:
         n_nodes: number of nodes.
-        fraction: part of the nodes that lie, drawn at random.
-        nodes: the liars' numbers, in place of ``fraction``.
-        rng: draws them.
+        fraction: fraction of the nodes that lie, drawn at random.
+        nodes: numbers of the liars, instead of ``fraction``.
+        rng: random generator of the draw, or its seed.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("bit_flip", liars, broadcast=_BitFlip(), n_nodes=n_nodes)
@@ -228,14 +228,14 @@ def constant(
     nodes: list[int] | None = None,
     rng: np.random.Generator | int = 0,
 ) -> Adversary:
-    """Send one number in the place of every parameter.
+    """Send the same number for every parameter.
 
     Args:
         n_nodes: number of nodes.
         value: the number.
-        fraction: part of the nodes that lie, drawn at random.
-        nodes: the liars' numbers, in place of ``fraction``.
-        rng: draws them.
+        fraction: fraction of the nodes that lie, drawn at random.
+        nodes: numbers of the liars, instead of ``fraction``.
+        rng: random generator of the draw, or its seed.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("constant", liars, broadcast=_Constant(value), n_nodes=n_nodes)
@@ -250,17 +250,17 @@ def alie(
     nodes: list[int] | None = None,
     rng: np.random.Generator | int = 0,
 ) -> Adversary:
-    """Send what lies just within the spread of the honest nodes: μ − zσ.
+    """Send μ − zσ, just within the spread of the honest nodes (a little is enough).
 
     Args:
         n_nodes: number of nodes.
-        z: deviations from the mean; by default such that a majority of honest nodes lies farther out.
-        fraction: part of the nodes that lie, drawn at random.
-        nodes: the liars' numbers, in place of ``fraction``.
-        rng: draws them.
+        z: deviations from the mean; by default such that liars and the honest nodes farther out form a majority.
+        fraction: fraction of the nodes that lie, drawn at random.
+        nodes: numbers of the liars, instead of ``fraction``.
+        rng: random generator of the draw, or its seed.
 
     Raises:
-        InputError: so few honest nodes that z has no default.
+        InputError: z has no default for this number of liars.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     if z is None:
@@ -285,10 +285,10 @@ def ipm(
 
     Args:
         n_nodes: number of nodes.
-        epsilon: the multiple.
-        fraction: part of the nodes that lie, drawn at random.
-        nodes: the liars' numbers, in place of ``fraction``.
-        rng: draws them.
+        epsilon: ε, the factor.
+        fraction: fraction of the nodes that lie, drawn at random.
+        nodes: numbers of the liars, instead of ``fraction``.
+        rng: random generator of the draw, or its seed.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("ipm", liars, broadcast=_Ipm(epsilon), n_nodes=n_nodes)
@@ -303,14 +303,14 @@ def dissensus(
     nodes: list[int] | None = None,
     rng: np.random.Generator | int = 0,
 ) -> Adversary:
-    """Tell each node what keeps it where it is, or drives it away from its honest neighbours.
+    """Send each node a row that cancels the pull of its honest neighbours, or drives it away from them.
 
     Args:
         n_nodes: number of nodes.
-        epsilon: 1 undoes what honest neighbours pull by; more drives apart.
-        fraction: part of the nodes that lie, drawn at random.
-        nodes: the liars' numbers, in place of ``fraction``.
-        rng: draws them.
+        epsilon: ε; 1 cancels the pull of honest neighbours, larger values drive nodes apart.
+        fraction: fraction of the nodes that lie, drawn at random.
+        nodes: numbers of the liars, instead of ``fraction``.
+        rng: random generator of the draw, or its seed.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("dissensus", liars, targeted=_Dissensus(epsilon), n_nodes=n_nodes)
@@ -320,16 +320,16 @@ def dissensus(
 def label_flip(
     *, n_nodes: int, fraction: float = 0.1, nodes: list[int] | None = None, rng: np.random.Generator | int = 0
 ) -> Adversary:
-    """Learn from labels turned around, class c as C − 1 − c, and send the model honestly.
+    """Learn from flipped labels, class c as C − 1 − c, and send the model honestly.
 
     Args:
         n_nodes: number of nodes.
-        fraction: part of the nodes that do so, drawn at random.
-        nodes: their numbers, in place of ``fraction``.
-        rng: draws them.
+        fraction: fraction of the nodes that do so, drawn at random.
+        nodes: numbers of these nodes, instead of ``fraction``.
+        rng: random generator of the draw, or its seed.
     """
     return Adversary("label_flip", chosen_liars(n_nodes, fraction, nodes, rng), flips_labels=True, n_nodes=n_nodes)
 
 
 ADVERSARIES = Registry("adversary", [bit_flip, label_flip, alie, ipm, dissensus, constant])
-"""What ``adversary.kind`` can name."""
+"""Builders of adversaries by name, as in ``adversary.kind``."""

@@ -1,11 +1,11 @@
-"""Robust aggregation: how a node takes in what it hears when some of its neighbours may lie.
+"""Robust aggregation: how a node combines the rows it hears when some of its neighbours may lie.
 
-A node i holds x_i and hears rows h_1 … h_m, those that arrived, of weights w_k; w_0 = 1 − Σ w_k is its own.
+Node i holds x_i and hears the rows h_1 … h_m that arrived, of weights w_k; w_0 = 1 − Σ w_k is its own.
 
     clipped        x_i + Σ_k w_k clip(h_k − x_i, τ_i),   clip(v, τ) = min(1, τ/‖v‖) v
     median         median of x_i, h_1 … h_m, column by column
-    trimmed_mean   mean of them without the b smallest and the b largest, column by column
-    krum           the one of them whose m − b − 1 nearest others are nearest to it, in squared distances
+    trimmed_mean   mean of these without the b smallest and the b largest, column by column
+    krum           the one of these with the least sum of squared distances to its m − b − 1 nearest others
     nearest        mean of x_i and the m − b heard rows nearest to x_i
 
 clipped is ClippedGossip (He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via ClippedGossip",
@@ -13,7 +13,7 @@ algorithm 1), with the radius "cs_plus" CS⁺ of Gaucher, Dieuleveut and Hendrik
 Byzantine robust gossip"; krum: Blanchard et al. 2017; median and trimmed mean: Yin et al. 2018; nearest: nearest
 neighbour averaging, Farhadkhani et al. 2023, "Robust collaborative learning with linear gradient overhead", algorithm 1.
 
-Messages that are lost are not there: every rule works on what arrived.
+Lost messages are ignored: every rule combines only what arrived.
 """
 
 import functools
@@ -37,18 +37,18 @@ if TYPE_CHECKING:
 
 
 ROUNDING = 1e-5
-"""Sums of float32 weights that reach a bound on paper may pass it by this much."""
+"""Tolerance for float32 sums of weights that would equal a bound in exact arithmetic."""
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What every node hears, sender by sender.
+    """The rows that every node hears, by slot.
 
     Attributes:
-        x: (n, p) what the nodes hold.
-        rows: n_slots of (n, p), one heard row a node each.
+        x: (n, p), the rows that nodes hold.
+        rows: n_slots arrays (n, p), one heard row per node each.
         weights: (n, n_slots), 0 where nothing arrived.
-        lying: (n, n_slots) bool, which of them lie; None if nobody does. For oracles alone.
+        lying: (n, n_slots) bool, whether the sender lies; None if all are honest. Only oracles may use it.
     """
 
     x: Rows
@@ -58,27 +58,27 @@ class Heard:
 
     @classmethod
     def of(cls, scene: "Scene") -> "Heard":
-        """Return an exchange sender by sender.
+        """Return the rows that nodes hear in an exchange.
 
         Raises:
-            GraphError: W does not tell senders apart, or a node has too many.
+            GraphError: W has no slot form, or a node has too many senders.
         """
-        slots, n, kind = senders(scene.operator), scene.operator.n_nodes, scene.x.dtype
+        slots, n, dtype = senders(scene.operator), scene.operator.n_nodes, scene.x.dtype
         rows, lying = [slots.take(scene.sent, k) for k in range(slots.n_slots)], None
         weights = jnp.stack(
-            [jnp.broadcast_to(slots.slot_weight(k), (n,)).astype(kind) for k in range(slots.n_slots)], axis=1
+            [jnp.broadcast_to(slots.slot_weight(k), (n,)).astype(dtype) for k in range(slots.n_slots)], axis=1
         )
         if scene.faults is not None:
             weights = jnp.where(slots.arrivals(scene.faults), weights, 0)
         if scene.liars is not None:
             lying = jnp.stack([slots.take(scene.liars, k) for k in range(slots.n_slots)], axis=1)
-            if scene.told is not None:
-                rows = [jnp.where(lying[:, k, None], scene.told, row) for k, row in enumerate(rows)]
+            if scene.targeted is not None:
+                rows = [jnp.where(lying[:, k, None], scene.targeted, row) for k, row in enumerate(rows)]
         return cls(scene.x, tuple(rows), weights, lying)
 
     @property
     def arrived(self) -> Bool[Array, "n k"]:
-        """(n, n_slots): which rows are there."""
+        """(n, n_slots) bool: which rows arrived."""
         return self.weights != 0
 
     def squared_distances(self) -> Float[Array, "n k"]:
@@ -86,16 +86,16 @@ class Heard:
         return jnp.stack([jnp.square(row - self.x).sum(1) for row in self.rows], axis=1)
 
     def pulled(self, factors: Float[Array, "n k"]) -> Rows:
-        """Return x_i + Σ_k factor_k (h_k − x_i)."""
-        parts = (factors[:, k, None] * (row - self.x) for k, row in enumerate(self.rows))
-        return self.x + functools.reduce(operator.add, parts)
+        """Return (n, p): x_i + Σ_k factors_ik (h_k − x_i)."""
+        terms = (factors[:, k, None] * (row - self.x) for k, row in enumerate(self.rows))
+        return self.x + functools.reduce(operator.add, terms)
 
 
 def senders(operator: Operator) -> SlotOperator:
-    """Return ``operator`` as one that hears its senders one by one.
+    """Return the slot form of ``operator``.
 
     Raises:
-        GraphError: W does not tell senders apart, or a node has too many.
+        GraphError: it has none, or a node has too many senders.
     """
     try:
         return operator.by_slots()
@@ -108,11 +108,11 @@ def senders(operator: Operator) -> SlotOperator:
 
 @dataclass(frozen=True)
 class Aggregation:
-    """A rule.
+    """A rule that combines the rows heard.
 
     Attributes:
-        name: of the rule.
-        combine: what is heard -> (n, p), what the nodes make of it.
+        name: name of the rule.
+        combine: heard -> (n, p), the combined rows.
     """
 
     name: str
@@ -123,16 +123,17 @@ class Aggregation:
 def clipped(
     *, radius: Literal["adaptive", "cs_plus", "oracle"] | float = "adaptive", tolerance: float = 0.25
 ) -> Aggregation:
-    """Clip each neighbour's difference to a radius before it is weighed in: ClippedGossip.
+    """Clip the difference to each neighbour to a radius before averaging: ClippedGossip.
 
     Args:
-        radius: τ: "adaptive" takes the nearest rows, own one included, of weight 1 − δ at most for honest:
-            τ² = (1/δ) Σ w_k ‖h_k − x_i‖² over them; "cs_plus" takes the distance of the farthest row of the nearest of
-            weight 1 − 2δ at most; "oracle" knows who is honest, and takes δ from their weights; or a number.
-        tolerance: δ of "adaptive" and "cs_plus": the weight of liars around a node that is reckoned with.
+        radius: τ, a number or a rule. "adaptive": τ² = (1/δ) Σ w_k ‖h_k − x_i‖² over the nearest rows, the node's own
+            included, of total weight at most 1 − δ, which are taken as honest. "cs_plus": the largest distance among the
+            nearest rows of total weight at most 1 − 2δ. "oracle": as adaptive, but over the rows known to be honest, with
+            the weight of the liars as δ.
+        tolerance: δ of "adaptive" and "cs_plus": the assumed weight of liars among the rows that a node hears.
 
     Raises:
-        InputError: a radius that is not positive, or a tolerance outside (0, 1).
+        InputError: ``radius`` is not positive, or ``tolerance`` is outside (0, 1).
     """
     if isinstance(radius, str):
         plain("clipped", "radius", radius, Literal["adaptive", "cs_plus", "oracle"])
@@ -146,7 +147,7 @@ def clipped(
             return jnp.full(distances.shape[0], radius**2, distances.dtype)
         if radius in ("adaptive", "cs_plus"):
             by_distance = jnp.argsort(jnp.where(heard.arrived, distances, jnp.inf), axis=1)
-            weight, distance = (jnp.take_along_axis(one, by_distance, 1) for one in (heard.weights, distances))
+            weight, distance = (jnp.take_along_axis(values, by_distance, 1) for values in (heard.weights, distances))
             own = 1 - heard.weights.sum(1, keepdims=True)
             reached = own + jnp.cumsum(weight, axis=1) - ROUNDING
             if radius == "cs_plus":
@@ -168,33 +169,35 @@ def clipped(
 
 @guarded
 def median() -> Aggregation:
-    """Take the median of one's own and all heard rows, column by column."""
+    """Take the column-wise median of a node's own row and the rows it hears."""
 
     def combine(heard: Heard) -> Rows:
-        columns, number = ascending(heard)
+        columns, number = sorted_columns(heard)
         low, high = (number - 1) // 2, number // 2
-        return (picked(columns, lambda rank: rank == low) + picked(columns, lambda rank: rank == high)) / 2
+        return (
+            sum_over_ranks(columns, lambda rank: rank == low) + sum_over_ranks(columns, lambda rank: rank == high)
+        ) / 2
 
     return Aggregation("median", combine)
 
 
 @guarded
 def trimmed_mean(*, trim: int = 1) -> Aggregation:
-    """Average one's own and all heard rows, column by column, without the extremes.
+    """Average a node's own row and the rows it hears, column by column, without the extremes.
 
     Args:
-        trim: b, how many are left out at either end; nodes that hear too few leave out as many as they can.
+        trim: b, number of values left out at either end; nodes that hear too few leave out as many as possible.
 
     Raises:
-        InputError: a negative trim.
+        InputError: ``trim`` is negative.
     """
     if trim < 0:
         raise InputError(f"aggregation trimmed_mean: trim must not be negative, not {trim}")
 
     def combine(heard: Heard) -> Rows:
-        columns, number = ascending(heard)
+        columns, number = sorted_columns(heard)
         left_out = jnp.minimum(trim, (number - 1) // 2)
-        kept = picked(columns, lambda rank: (rank >= left_out) & (rank < number - left_out))
+        kept = sum_over_ranks(columns, lambda rank: (rank >= left_out) & (rank < number - left_out))
         return kept / (number - 2 * left_out).astype(kept.dtype)[:, None]
 
     return Aggregation("trimmed_mean", combine)
@@ -202,32 +205,31 @@ def trimmed_mean(*, trim: int = 1) -> Aggregation:
 
 @guarded
 def krum(*, liars: int = 1) -> Aggregation:
-    """Take the one of one's own and all heard rows that lies closest among its nearest others.
+    """Take, of a node's own row and the rows it hears, the one closest to its nearest others.
 
     Args:
-        liars: b, how many liars among a node's neighbours are reckoned with.
+        liars: b, assumed number of liars among the neighbours of a node.
 
     Raises:
-        InputError: a negative number of liars.
+        InputError: ``liars`` is negative.
     """
     if liars < 0:
         raise InputError(f"aggregation krum: liars must not be negative, not {liars}")
 
     def combine(heard: Heard) -> Rows:
         rows = (heard.x, *heard.rows)
-        there = jnp.concatenate([jnp.ones((heard.x.shape[0], 1), bool), heard.arrived], axis=1)
+        present = jnp.concatenate([jnp.ones((heard.x.shape[0], 1), bool), heard.arrived], axis=1)
         k = len(rows)
         distance = [[jnp.full(heard.x.shape[0], jnp.inf, heard.x.dtype) for _ in range(k)] for _ in range(k)]
         for a in range(k):
             for b in range(a):
                 between = jnp.square(rows[a] - rows[b]).sum(1)
-                distance[a][b] = distance[b][a] = jnp.where(there[:, a] & there[:, b], between, jnp.inf)
+                distance[a][b] = distance[b][a] = jnp.where(present[:, a] & present[:, b], between, jnp.inf)
         near = jnp.sort(jnp.stack([jnp.stack(row, axis=1) for row in distance], axis=1), axis=2)
-        counted = jnp.maximum(there.sum(1) - 1 - liars - 1, 1)[
-            :, None, None
-        ]  # m + 1 rows, itself and b and one left out
+        # m − b − 1 others count, and there are m + 1 rows.
+        counted = jnp.maximum(present.sum(1) - 1 - liars - 1, 1)[:, None, None]
         scores = jnp.where((jnp.arange(k) < counted) & jnp.isfinite(near), near, 0).sum(2)
-        best = jnp.argmin(jnp.where(there, scores, jnp.inf), axis=1)
+        best = jnp.argmin(jnp.where(present, scores, jnp.inf), axis=1)
         return functools.reduce(operator.add, (jnp.where((best == j)[:, None], row, 0) for j, row in enumerate(rows)))
 
     return Aggregation("krum", combine)
@@ -235,13 +237,13 @@ def krum(*, liars: int = 1) -> Aggregation:
 
 @guarded
 def nearest(*, liars: int = 1) -> Aggregation:
-    """Average one's own row and the heard ones nearest to it: nearest neighbour averaging.
+    """Average a node's own row and the heard rows nearest to it: nearest neighbour averaging.
 
     Args:
-        liars: b, how many of the heard rows, the farthest, are left out.
+        liars: b, number of heard rows, the farthest ones, that are left out.
 
     Raises:
-        InputError: a negative number of liars.
+        InputError: ``liars`` is negative.
     """
     if liars < 0:
         raise InputError(f"aggregation nearest: liars must not be negative, not {liars}")
@@ -255,10 +257,11 @@ def nearest(*, liars: int = 1) -> Aggregation:
     return Aggregation("nearest", combine)
 
 
-def ascending(heard: Heard) -> tuple[list[Rows], NodeFloats]:
-    """Return (k + 1 of (n, p), each column of a node ascending over them, missing ones infinite at the end; (n,) how many).
+def sorted_columns(heard: Heard) -> tuple[list[Rows], NodeFloats]:
+    """Return (columns, counts): each node's own and heard rows, sorted column by column, and their number (n,).
 
-    A sorting network: comparisons of whole arrays, which XLA fuses, where a sort along an axis takes each on its own.
+    ``columns`` are k + 1 arrays (n, p) in ascending order, infinite for rows that did not arrive. They are sorted by a
+    network of comparisons of whole arrays, which XLA fuses, unlike a sort along an axis.
     """
     arrived = heard.arrived
     columns = [heard.x, *(jnp.where(arrived[:, k, None], row, jnp.inf) for k, row in enumerate(heard.rows))]
@@ -267,8 +270,8 @@ def ascending(heard: Heard) -> tuple[list[Rows], NodeFloats]:
     return columns, 1 + arrived.sum(1)
 
 
-def picked(columns: list[Rows], which: Callable[[int], Array | bool]) -> Rows:
-    """Return the sum over ranks of the columns that ``which`` picks, rank by rank, (n, p)."""
+def sum_over_ranks(columns: list[Rows], which: Callable[[int], Array | bool]) -> Rows:
+    """Return (n, p): the sum of ``columns`` over the ranks for which ``which``(rank), scalar or (n,) bool, holds."""
     return functools.reduce(
         operator.add, (jnp.where(jnp.asarray(which(rank))[:, None], column, 0) for rank, column in enumerate(columns))
     )
@@ -276,18 +279,18 @@ def picked(columns: list[Rows], which: Callable[[int], Array | bool]) -> Rows:
 
 def comparators(n: int) -> list[tuple[int, int]]:
     """Return the comparators (a, b), a < b, of Batcher's odd-even merge sort on n wires (Knuth, TAOCP 3, 5.2.2 M)."""
-    found, top = [], 1 << max(0, (n - 1).bit_length() - 1)
+    pairs, top = [], 1 << max(0, (n - 1).bit_length() - 1)
     p = top
     while p > 0:
         q, r, d = top, 0, p
         while True:
-            found += [(i, i + d) for i in range(n - d) if i & p == r]
+            pairs += [(i, i + d) for i in range(n - d) if i & p == r]
             if q == p:
                 break
             q, d, r = q // 2, q - p, p
         p //= 2
-    return found
+    return pairs
 
 
 AGGREGATIONS = Registry("aggregation", [clipped, median, trimmed_mean, krum, nearest])
-"""What ``aggregation.kind`` can name; without the section nodes take the weighted mean."""
+"""Builders of aggregations by name, as in ``aggregation.kind``; without one, nodes take the weighted mean."""

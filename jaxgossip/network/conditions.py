@@ -1,22 +1,22 @@
-"""What the network does to messages and nodes, round by round. The semantics, once:
+"""Network conditions: the faults, attacks and aggregation of a run in rounds. Their semantics:
 
-* **drop**: each message is lost with this probability, by itself. It was sent, so it counts. Its weight stays with the
-  receiver (see :mod:`jaxgossip.mixing.operator`), in push-sum its mass with the sender
-  (:mod:`jaxgossip.mixing.column_stochastic`): all messages dropped is training in isolation.
-* **link_drop**: each link fails for a round with this probability, in both directions together: symmetric weights stay
-  symmetric, and the mean is kept.
-* **online**: a node takes part with this probability. A node that is offline does nothing: it sends no message, receives
-  none, takes no local step, and keeps its whole state. Messages to it are sent and lost, except where a peer has to ask
-  for them first. **session**: rounds from one such draw of a node to its next; nodes draw at different times.
+* **drop**: each message is lost with this probability, independently. It still counts as sent. Its weight stays with the
+  receiver (see :mod:`jaxgossip.mixing.operator`), or in push-sum its mass with the sender (see
+  :mod:`jaxgossip.mixing.column_stochastic`); if all messages are dropped, every node trains in isolation.
+* **link_drop**: each link fails for a round with this probability, in both directions: symmetric weights stay symmetric,
+  and the mean is conserved.
+* **online**: a node takes part with this probability. An offline node sends and receives no messages, takes no local
+  step, and keeps its whole state. Messages to it are sent and lost, unless the receiver has to request them.
+  **session**: number of rounds between two such draws of a node; nodes draw in different rounds.
 * **straggle**: a node that takes part skips its local work with this probability: it computes no gradient in this round
-  (methods that remember gradients keep the last one), its optimizer stands still, and it exchanges what it has.
-* **split**: from round ``split_at`` on the nodes are divided into so many sides, by their numbers, and no message crosses
-  from one to another; in round ``heal_at`` the network is whole again.
-* **noise**: what a node sends in a round reaches all its receivers with Gaussian noise of this standard deviation added
-  to every number; what it holds stays exact.
-* **adversary**: some nodes lie about what they hold (see :mod:`jaxgossip.network.adversaries`).
-* **aggregation**: how nodes take in what they hear, if not as the plain weighted mean
-  (see :mod:`jaxgossip.network.aggregation`).
+  (methods that store gradients keep the last one), its optimizer state does not change, and it exchanges what it has.
+* **split**: from round ``split_at`` the nodes are divided into this many sides, by their numbers, and no message crosses
+  between sides; from round ``heal_at`` the network is whole again.
+* **noise**: the row that a node sends in a round reaches all its receivers with Gaussian noise of this standard deviation
+  added to every entry; the row that it holds stays exact.
+* **adversary**: some nodes lie about the rows that they hold (see :mod:`jaxgossip.network.adversaries`).
+* **aggregation**: how nodes combine the rows that they hear, if not by the weighted mean (see
+  :mod:`jaxgossip.network.aggregation`).
 """
 
 from dataclasses import dataclass
@@ -32,26 +32,27 @@ from jaxgossip.network.aggregation import Aggregation
 
 @dataclass(frozen=True)
 class Conditions(Pytree):
-    """What happens to messages and nodes.
+    """The conditions of a network: faults, attacks and aggregation.
 
-    Probabilities and the noise may be traced scalars, so that one compiled program, or one ``vmap``, serves many of them.
-    It then reckons with what they say in every round, also where it never happens, and nobody checks them.
+    Probabilities and the noise may be traced scalars, so that one compiled program, or one ``vmap``, serves many values.
+    Such values are not checked, and the program computes their faults in every round even if they never occur.
 
     Args:
-        drop: probability that a message is lost, 0 to 1.
-        online: probability that a node takes part in a round, 0 to 1.
-        link_drop: probability that a link fails in a round, both ways, 0 to 1.
-        session: rounds from one draw of a node's being online to the next.
-        straggle: probability that a node skips its local work in a round, 0 to 1.
-        split: sides into which the network falls apart; 1: it does not.
+        drop: probability that a message is lost, from 0 to 1.
+        online: probability that a node takes part in a round, from 0 to 1.
+        link_drop: probability that a link fails in a round, in both directions, from 0 to 1.
+        session: rounds for which a node stays online or offline before the next draw.
+        straggle: probability that a node skips its local work in a round, from 0 to 1.
+        split: number of sides into which the network splits; 1 for no split.
         split_at: first round in which it is split.
         heal_at: first round in which it is whole again.
-        noise: standard deviation of the noise in every number that is sent.
-        adversary: who lies, and how.
-        aggregation: how nodes take in what they hear; None: the weighted mean.
+        noise: standard deviation of the noise on every number that is sent.
+        adversary: the Byzantine nodes and their attack; None if all nodes are honest.
+        aggregation: how nodes combine the rows they hear; None for the weighted mean.
 
     Raises:
-        InputError: a probability outside 0..1, or a number below its least value.
+        InputError: a probability is outside [0, 1], or another number is below its minimum.
+        ArgumentTypeError: ``adversary`` or ``aggregation`` is of another type.
     """
 
     drop: float | jax.Array = 0.0
@@ -91,22 +92,22 @@ class Conditions(Pytree):
 
     @property
     def lossless(self) -> bool:
-        """Whether every message arrives; the compiled round then has no trace of faults."""
+        """Whether every message arrives, in which case the compiled round has no code for faults."""
         certain = surely(self.drop, 0) and surely(self.link_drop, 0) and surely(self.online, 1)
         return certain and self.split == 1
 
     @property
     def on_mixing(self) -> list[str]:
-        """What there is of those that act only where nodes take the mean of models, by section or key."""
+        """The keys or sections of those conditions in use that act only on the mixing of models."""
         lies = self.adversary is not None and (
             self.adversary.broadcast is not None or self.adversary.targeted is not None
         )
-        there = {
+        in_use = {
             "network.noise": not surely(self.noise, 0),
             "adversary": lies,
             "aggregation": self.aggregation is not None,
         }
-        return [name for name, given in there.items() if given]
+        return [name for name, used in in_use.items() if used]
 
 
 def _check_part(name: str, value: object, kind: type, hint: str) -> None:
@@ -115,7 +116,7 @@ def _check_part(name: str, value: object, kind: type, hint: str) -> None:
 
 
 def surely(value: float | jax.Array, number: float) -> bool:
-    """Return whether ``value`` is known to be ``number`` when the program is made: what is traced never is."""
+    """Return whether ``value`` is known to equal ``number`` at trace time; a traced value never is."""
     return not isinstance(value, jax.Array) and value == number
 
 

@@ -1,12 +1,12 @@
-"""What an observer can solve for of all that it saw: spans of rows (W_t)_w, decided in whole numbers.
+"""The directions of x + z that an observer can solve for: spans of rows (W_t)_w, decided in integer arithmetic.
 
-A node v that averages by W knows its own noise and sees (W_t)_w (x + z) of all nodes w that it hears, t < T. What it can
-tell of x + z is the span of these rows; W_t is a polynomial of degree t in W, accelerated or not, so that this is
+A node v that averages by W knows its own noise and sees (W_t)_w (x + z) for all nodes w that it hears, t < T. It learns
+x + z on the span of these rows. As W_t is a polynomial of degree t in W, accelerated or not, this span is
 
     K = span{e_wᵀ Wᵗ : w heard by v, or v itself; t < T}
 
-(v's own rows are mixed of those that it heard a step before). How faint a direction is does not matter, and floating
-point does not see the faint ones: powers of W tend to one vector. In whole numbers nothing is faint.
+(v's own rows are combinations of those that it heard a step before). Directions count however faint they are; but powers
+of W converge to a single direction, and floating point loses the faint ones. Integer arithmetic loses none.
 """
 
 import math
@@ -19,22 +19,22 @@ import scipy.sparse as sp
 from jaxgossip.topology import Weights
 
 SIMPLEST = 10**6
-"""A weight that is a fraction of such a denominator, to the last digits of float64, is taken for it: 1/3 for 0.333…."""
+"""Largest denominator of fractions that float64 weights are identified with, as 0.333… with 1/3."""
 WORK = 2 * 10**7
-"""An observer's span is worked out in so many operations on words of 64 bits, which take some ten seconds."""
+"""Most operations on 64-bit words spent on the span of an observer; they take about ten seconds."""
 MODULAR_WORK = 2 * 10**9
-"""Up to n·rank² so large its rank is counted modulo a prime."""
+"""Largest n·rank² for which the rank is computed modulo a prime."""
 PRIME = 2**31 - 1
 
 
 class Scaled(NamedTuple):
-    """A matrix of fractions over one denominator.
+    """An integer matrix D W, in coordinate format.
 
     Attributes:
-        n: its number of rows and columns.
-        row: (m,) int, where its entries stand.
-        column: (m,) int.
-        entry: (m,) object, whole numbers: D W_ij.
+        n: number of rows and of columns.
+        row: (m,) int, row of each entry.
+        column: (m,) int, column of each entry.
+        entry: (m,) object, the integers D W_ij.
     """
 
     n: int
@@ -44,10 +44,10 @@ class Scaled(NamedTuple):
 
 
 def in_whole_numbers(weights: Weights) -> Scaled:
-    """Return D W for the least common denominator D of its entries; rows sum to D exactly.
+    """Return D W for the least common denominator D of the entries of W; rows sum to D exactly.
 
-    Entries within four units in the last place of a fraction of a denominator up to ``SIMPLEST`` are that fraction, and
-    else the number that their float64 is.
+    Entries within four units in the last place of a fraction with denominator up to ``SIMPLEST`` are taken as that
+    fraction, others as the exact value of their float64.
     """
     n = weights.graph.n_nodes
     matrix = sp.coo_array(weights.to_scipy())
@@ -67,17 +67,17 @@ def in_whole_numbers(weights: Weights) -> Scaled:
 def share_seen(matrix: Scaled, starts: np.ndarray, steps: int) -> np.ndarray:
     """Return (n,) float64 ‖P e_u‖² for the projection P onto span{e_wᵀ Wᵗ : w in ``starts``, t < ``steps``}.
 
-    Exact, but for the rounding of the last step, where as many directions are seen as nodes are within reach (then all of
-    these are solved for), or working the span out takes no more than ``WORK``. Otherwise an upper bound: 1 for every node
-    within reach.
+    Exact up to the rounding of the last step if the span has as many dimensions as there are nodes within reach (all of
+    which are then solved for), or if computing it takes at most ``WORK`` operations. Otherwise an upper bound: 1 for every
+    node within reach.
     """
     seen = np.zeros(matrix.n)
     if steps == 0:
         return seen
     within = _reached(matrix, starts, steps)
     rank = _rank(matrix, starts, steps)
-    if rank < within.sum() and (found := _Span.of(matrix, starts, steps)) is not None:
-        return found.leverage()
+    if rank < within.sum() and (span := _Span.of(matrix, starts, steps)) is not None:
+        return span.leverage()
     seen[within] = 1.0
     return seen
 
@@ -88,7 +88,7 @@ def _fraction(value: float) -> Fraction:
 
 
 def _reached(matrix: Scaled, starts: np.ndarray, steps: int) -> np.ndarray:
-    """Return (n,) bool: the nodes of which any of the rows tells anything."""
+    """Return (n,) bool: the nodes on which any row of the span can depend."""
     links = sp.csr_array((np.ones(matrix.row.size), (matrix.row, matrix.column)), shape=(matrix.n, matrix.n))
     within = np.zeros(matrix.n, bool)
     within[starts] = True
@@ -101,13 +101,13 @@ def _reached(matrix: Scaled, starts: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _rank(matrix: Scaled, starts: np.ndarray, steps: int) -> int:
-    """Return the rank of the span modulo a prime, which is never more than its rank, and hardly ever less.
+    """Return the rank of the span modulo a prime, which never exceeds the true rank and is almost never smaller.
 
-    It stops to count where that would be more than ``MODULAR_WORK``.
+    The computation stops early, with a smaller rank, when it exceeds ``MODULAR_WORK``.
     """
     n, entry = matrix.n, (matrix.entry % PRIME).astype(np.int64)
     place = (matrix.row, matrix.column)
-    high, low = (sp.csr_array((part, place), shape=(n, n)) for part in (entry >> 16, entry & 0xFFFF))
+    high, low = (sp.csr_array((half, place), shape=(n, n)) for half in (entry >> 16, entry & 0xFFFF))
     rows, pivots = np.zeros((0, n), np.int64), np.zeros(0, np.int64)
     block = np.zeros((starts.size, n), np.int64)
     block[np.arange(starts.size), starts] = 1
@@ -124,30 +124,30 @@ def _rank(matrix: Scaled, starts: np.ndarray, steps: int) -> int:
 
 
 def _times(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return (k, n) the product modulo ``PRIME`` of residues (k, r) and (r, n), by halves of 16 bits that do not overflow."""
+    """Return the product (k, n) modulo ``PRIME`` of residues (k, r) and (r, n), by 16-bit halves that do not overflow."""
     return (((first >> 16) @ second % PRIME << 16) + (first & 0xFFFF) @ second) % PRIME
 
 
 def _reduced_modulo(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the reduced echelon form (r, n) of ``block`` (k, n) modulo ``PRIME``, and the columns (r,) of its pivots."""
+    """Return the reduced echelon form (r, n) of ``block`` (k, n) modulo ``PRIME``, and its pivot columns (r,)."""
     kept, pivots = np.zeros((0, block.shape[1]), np.int64), []
     for row in block:
         left = (row - _times(row[None, pivots], kept)[0]) % PRIME
-        there = np.flatnonzero(left)
-        if there.size:
-            left = left * pow(int(left[there[0]]), -1, PRIME) % PRIME
-            kept = np.concatenate([(kept - kept[:, there[:1]] * left % PRIME) % PRIME, left[None]])
-            pivots.append(int(there[0]))
+        nonzero = np.flatnonzero(left)
+        if nonzero.size:
+            left = left * pow(int(left[nonzero[0]]), -1, PRIME) % PRIME
+            kept = np.concatenate([(kept - kept[:, nonzero[:1]] * left % PRIME) % PRIME, left[None]])
+            pivots.append(int(nonzero[0]))
     return kept, np.array(pivots, np.int64)
 
 
 class _Span:
-    """A span of rows of whole numbers, which grows.
+    """A growing span of integer rows.
 
     Attributes:
-        rows: (r, n) object, a basis of which each row alone is not zero at its pivot.
-        pivots: (r,) int, the columns of the pivots.
-        work: operations on words of 64 bits so far.
+        rows: (r, n) object, a basis; at the pivot of a row, all other rows are zero.
+        pivots: (r,) int, the pivot columns.
+        work: operations on 64-bit words so far.
     """
 
     def __init__(self, n: int) -> None:
@@ -155,11 +155,11 @@ class _Span:
 
     @classmethod
     def of(cls, matrix: Scaled, starts: np.ndarray, steps: int) -> "_Span | None":
-        """Return the span of what is seen, or None where that takes more than ``WORK``."""
+        """Return the span of the rows seen, or None if it takes more than ``WORK`` operations."""
         span, by_row = cls(matrix.n), _by_row(matrix)
         block = [np.array([int(node == start) for node in range(matrix.n)], object) for start in starts]
         for _ in range(steps):
-            # What is new in a row stands for the row: the rest, and its image, are in the span of what was there before.
+            # Only the new component of each row is kept: the rest of the row, and its image, are in the span already.
             fresh = [left for row in block if (left := span.add(row)) is not None]
             if span.work > WORK:
                 return None
@@ -167,7 +167,7 @@ class _Span:
         return span
 
     def add(self, row: np.ndarray) -> np.ndarray | None:
-        """Add a row (n,), and return what of it is new: (n,) a multiple of it less multiples of the others; None if nothing."""
+        """Add a row (n,), and return its new component (n,), up to scale; None if it is in the span already."""
         left = self._without(row)
         if not left.any() or self.work > WORK:
             return None
@@ -184,7 +184,7 @@ class _Span:
         basis = (self.rows / self.rows[np.arange(r), self.pivots][:, None]).astype(np.float64)
         if 2 * r <= n:
             seen = np.square(np.linalg.qr(basis.T)[0]).sum(1)
-        else:  # what is not seen has the smaller basis
+        else:  # the complement has the smaller basis
             free = np.setdiff1d(np.arange(n), self.pivots)
             unseen = np.zeros((n, n - r))
             unseen[self.pivots] = -basis[:, free]
@@ -195,7 +195,7 @@ class _Span:
         return np.where(self.rows.any(axis=0), np.clip(seen, 0.0, 1.0), 0.0)
 
     def _without(self, row: np.ndarray) -> np.ndarray:
-        """Return a multiple of ``row`` (n,) less multiples of the basis, zero at its pivots."""
+        """Return a multiple of ``row`` (n,) minus multiples of basis rows, zero at all pivots."""
         used = np.flatnonzero(row[self.pivots])
         if not used.size:
             return _primitive(row)
@@ -206,28 +206,28 @@ class _Span:
         return _primitive(left)
 
     def _count(self, row: np.ndarray, times: int) -> None:
-        """Count the work of making a row (n,) of so many others."""
+        """Count the work of combining a row (n,) from ``times`` others."""
         self.work += times * row.size * (1 + int(np.abs(row).max()).bit_length() // 64)
 
 
 def _by_row(matrix: Scaled) -> list[list[tuple[int, int]]]:
-    """Return of each row of a matrix its entries, as (column, entry)."""
-    found: list[list[tuple[int, int]]] = [[] for _ in range(matrix.n)]
+    """Return the entries of each row of a matrix, as (column, entry)."""
+    entries: list[list[tuple[int, int]]] = [[] for _ in range(matrix.n)]
     for row, column, entry in zip(matrix.row.tolist(), matrix.column.tolist(), matrix.entry.tolist(), strict=True):
-        found[row].append((column, entry))
-    return found
+        entries[row].append((column, entry))
+    return entries
 
 
 def _image(row: np.ndarray, by_row: list[list[tuple[int, int]]]) -> np.ndarray:
-    """Return a row (n,) of whole numbers times a matrix."""
-    found = np.zeros(row.size, object)
+    """Return the product of an integer row (n,) and a matrix given by its rows."""
+    image = np.zeros(row.size, object)
     for node in np.flatnonzero(row):
         for column, entry in by_row[node]:
-            found[column] += row[node] * entry
-    return found
+            image[column] += row[node] * entry
+    return image
 
 
 def _primitive(row: np.ndarray) -> np.ndarray:
-    """Return the row (n,) divided by the greatest common divisor of its whole numbers."""
+    """Return the row (n,) divided by the greatest common divisor of its entries."""
     divisor = math.gcd(*row.tolist())
     return row // divisor if divisor > 1 else row

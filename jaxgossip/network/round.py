@@ -1,4 +1,4 @@
-"""One round as an algorithm sees it: its number, its random keys, and the links that hold in it."""
+"""One round as seen by an algorithm: its number, its random keys, and its links."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,22 +18,22 @@ from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
 from jaxgossip.network.traffic import Traffic
-from jaxgossip.network.wallclock import AtServer, Neighbourly
+from jaxgossip.network.wallclock import LinkTransfer, ServerTransfer
 from jaxgossip.topology import Order
 
 
 @dataclass(frozen=True)
 class Links:
-    """This round's mixing operator under this round's faults.
+    """The mixing operator of a round under the faults of the round.
 
-    Every call on one ``Links`` meets the same peers and the same losses: arrays that travel together fare alike.
+    All calls on one ``Links`` have the same peers and losses: arrays that travel in one message arrive or are lost together.
 
     Attributes:
         operator: W of this round.
-        faults: what befalls messages; None if all arrive.
-        n_shared: leading columns of a row that travel; None: the whole row.
-        round: the round they hold in.
-        purpose: what the exchange is for.
+        faults: faults of this round; None if all messages arrive.
+        n_shared: number of leading columns of a row that travel; None for the whole row.
+        round: the round.
+        purpose: name of the exchange.
     """
 
     operator: Operator
@@ -43,20 +43,20 @@ class Links:
     purpose: str = "mix"
 
     def mix(self, x: Rows, weights: NodeFloats | None = None, *, payload: str = "model") -> Rows:
-        """Return W x of the shared columns; private columns stay as they are.
+        """Return W x in the shared columns, (n, p), and x in the private ones.
 
-        Rows travel, and come back, in the dtype of the models: see :meth:`as_sent`.
+        Rows are sent and returned in the dtype of the models, see :meth:`as_sent`.
 
         Args:
-            x: (n, p).
+            x: (n, p), the rows of the nodes.
             weights: (n,) positive reliabilities r of the senders: y_i = Σ_j W_ij r_j x_j / Σ_j W_ij r_j.
-            payload: names what travels, where an exchange carries several rows: each has channel noise of its own; a
-                "weight" travels beside the models and is not rounded to their dtype.
+            payload: name of the rows, if an exchange carries several, each with its own channel noise; a "weight" is not
+                rounded to the dtype of the models.
 
         Raises:
-            InputError: reliabilities together with an aggregation that has no weighted mean.
+            InputError: the conditions have an aggregation, and ``weights`` are given or W is push-sum mixing.
         """
-        # Rows are settled before they are gathered: fused into the gather, whatever made them would run once a neighbour.
+        # Materialized before the gather: fused into it, the computation of the rows would be repeated for each neighbour.
         x = jax.lax.optimization_barrier(x if payload == "weight" else self.as_sent(x))
         every = self.n_shared is None or self.n_shared == x.shape[1]
         shared = x if every else x[:, : self.n_shared]
@@ -64,16 +64,16 @@ class Links:
         return mixed if every else jnp.concatenate([mixed, x[:, self.n_shared :]], axis=1)
 
     def _mix(self, x: Rows, weights: NodeFloats | None, payload: str) -> Rows:
-        conditions, kind = self.round.conditions, accumulator(x.dtype)
+        conditions, wide = self.round.conditions, accumulator(x.dtype)
         if surely(conditions.noise, 0) and conditions.adversary is None and conditions.aggregation is None:
             if weights is None:
                 return self.operator.mix(x, self.faults)
-            r = weights.astype(kind)[:, None]
+            r = weights.astype(wide)[:, None]
             return (self.operator.mix(r * x, self.faults) / self.operator.mix(r, self.faults)).astype(x.dtype)
         sent = x
         if not surely(conditions.noise, 0):
-            sent = sent + conditions.noise * self.round.normal(f"{self.purpose} {payload} noise", x.shape, kind)
-        scene = self.round.scene(x, sent.astype(kind), self.operator, self.faults)
+            sent = sent + conditions.noise * self.round.normal(f"{self.purpose} {payload} noise", x.shape, wide)
+        scene = self.round.scene(x, sent.astype(wide), self.operator, self.faults)
         if conditions.aggregation is None:
             return scene.mean(weights).astype(x.dtype)
         if weights is not None or self.operator.conserves == "mass":
@@ -86,55 +86,55 @@ class Links:
         return conditions.aggregation.combine(Heard.of(scene)).astype(x.dtype)
 
     def as_sent(self, rows: Rows) -> Rows:
-        """Return ``rows`` as they travel: rounded to the dtype of the models if they were computed with in a wider one.
+        """Return ``rows`` as they are sent, rounded to the dtype of the models if they are of a wider one.
 
-        A method that goes on with what it has sent, and not only with what it heard, takes both from here.
+        A method that also uses locally the rows that it sends must take them from here, so that both are equal.
         """
         return rows if self.round.dtype is None else rounded(rows, self.round.dtype)
 
     def check_plain(self, name: str) -> None:
-        """Check that what is sent reaches its receivers as it is: for exchanges that do not go by :meth:`mix`.
+        """Check that no condition acts on mixing, for exchanges that do not use :meth:`mix`.
 
         Raises:
-            InputError: a network with noise, liars or an aggregation, which would have no effect there.
+            InputError: the conditions have noise, liars or an aggregation, which would have no effect.
         """
-        if found := self.round.conditions.on_mixing:
+        if unused := self.round.conditions.on_mixing:
             raise InputError(
-                f"{found[0]}: of no effect on {name}, whose messages are no models that nodes take the mean of",
-                hint=f"remove {' and '.join(found)} (in Python: of Conditions), or algorithm.kind = 'dsgd'",
+                f"{unused[0]}: of no effect on {name}, whose messages are no models that nodes take the mean of",
+                hint=f"remove {' and '.join(unused)} (in Python: of Conditions), or algorithm.kind = 'dsgd'",
             )
 
     def kept(self) -> Float[Array, "n 1"]:
-        """Return (n, 1): the weight that each node's own row has in this round, in the type that models are computed in."""
-        kind = jnp.result_type(float) if self.round.dtype is None else accumulator(self.round.dtype)
-        own, _ = self.operator.hear(jnp.zeros((self.operator.n_nodes, 1), kind), self.faults)
+        """Return (n, 1): the weight of each node's own row in this round, in the dtype of computation."""
+        dtype = jnp.result_type(float) if self.round.dtype is None else accumulator(self.round.dtype)
+        own, _ = self.operator.hear(jnp.zeros((self.operator.n_nodes, 1), dtype), self.faults)
         return jnp.broadcast_to(own, (self.operator.n_nodes,))[:, None]
 
     def maximum(self, values: Int[Array, " n"]) -> Int[Array, " n"]:
-        """Return (n,): the largest of a node's own value and those it hears; exact below 2²⁴."""
+        """Return (n,): the largest of each node's own value and those it receives; exact below 2²⁴."""
         return self.operator.maximum(values.astype(jnp.float32), self.faults).astype(values.dtype)
 
     def sent(self, *arrays: Rows | Array, metadata: tuple[Array, ...] = (), repeats: int = 1) -> Traffic:
-        """Return the traffic of one message a link.
+        """Return the traffic of one message per link.
 
         Args:
-            arrays: each message carries a row (or a number) of each of them, in the dtype of the models.
-            metadata: likewise, but not of the model: ages, weights, scales, in dtypes of their own.
-            repeats: one message a link so many times in a row, with the losses of the exchanges 0, 1, … of one purpose.
+            arrays: (n, p) or (n,) arrays, of each of which a message carries one row, in the dtype of the models.
+            metadata: likewise, for what is not part of a model: ages, weights, scales, in their own dtypes.
+            repeats: number of such messages per link, with the losses of exchanges 0, 1, … of this purpose.
         """
-        kind = self.round.dtype
-        size = {} if kind is None else {accumulator(kind): kind.itemsize}
+        dtype = self.round.dtype
+        size = {} if dtype is None else {accumulator(dtype): dtype.itemsize}
         data = sum(self._width(rows) * size.get(np.dtype(rows.dtype), rows.dtype.itemsize) for rows in arrays)
-        about = sum(self._width(values) * values.dtype.itemsize for values in metadata)
-        return self.sent_bytes(data, about, repeats=repeats)
+        extra = sum(self._width(values) * values.dtype.itemsize for values in metadata)
+        return self.sent_bytes(data, extra, repeats=repeats)
 
     def sent_bytes(self, data: int, metadata: int = 0, *, repeats: int = 1) -> Traffic:
-        """Return the traffic of one message a link of so many bytes, and ``metadata`` bytes beside the model's values."""
+        """Return the traffic of one message per link, of ``data`` bytes of model values and ``metadata`` other bytes."""
         messages = self.operator.messages(self.faults)
         if repeats != 1:
             messages = counting.times(messages, repeats)
         size = data + metadata
-        exchanges = (Neighbourly(self.operator, self.faults, size, repeats),) if self.round.timed else ()
+        exchanges = (LinkTransfer(self.operator, self.faults, size, repeats),) if self.round.timed else ()
         return Traffic(messages, counting.times(messages, size), counting.times(messages, metadata), exchanges)
 
     def _width(self, array: Array) -> int:
@@ -148,14 +148,14 @@ class Round:
     """The context of one ``step``.
 
     Attributes:
-        number: scalar int32, rounds done before this one.
-        run_key: the key of the run.
+        number: scalar int32, number of earlier rounds.
+        run_key: key of the run.
         n_nodes: number of nodes.
-        conditions: what the network does to messages and nodes.
-        order: in which rows the nodes stand; None where row i is node i.
-        timed: whether traffic has to tell who waits for whom.
-        liars: (n,) bool by row, who lies; None: those that the adversary of the conditions names.
-        dtype: of the models, in which rows travel; None: in whatever dtype they have.
+        conditions: conditions of the network.
+        order: the order of the rows; None if row i is node i.
+        timed: whether traffic must contain its exchanges, for virtual time.
+        liars: (n,) bool by row, the liars; None for those of the adversary in ``conditions``.
+        dtype: dtype of the models, in which rows are sent; None to send rows in their own dtypes.
     """
 
     number: Int[Array, ""]
@@ -168,17 +168,17 @@ class Round:
     dtype: np.dtype | None = None
 
     def key(self, purpose: str) -> PRNGKey:
-        """Return this round's key for ``purpose``; the same purpose gives the same key."""
+        """Return the key of this round for ``purpose``, the same at every call."""
         return purpose_key(jax.random.fold_in(self.run_key, self.number), purpose)
 
     @property
     def online(self) -> NodeMask | None:
-        """(n,) bool, row by row: the nodes that take part; None if all do."""
+        """(n,) bool by row: the nodes that take part; None if all do."""
         if surely(self.conditions.online, 1):
             return None
         if self.conditions.session == 1:
             return self.by_row(jax.random.uniform(self.key("online"), (self.n_nodes,))) < self.conditions.online
-        # A node's draw holds for a session. Sessions of different nodes begin in different rounds.
+        # A draw holds for a session; the sessions of different nodes begin in different rounds.
         length, node = self.conditions.session, jnp.arange(self.n_nodes, dtype=jnp.uint32)
         key = purpose_key(self.run_key, "online")
         phase, _ = pair_words(key, node, jnp.full_like(node, 0xFFFFFFFF))
@@ -187,22 +187,22 @@ class Round:
 
     @property
     def works(self) -> NodeMask | None:
-        """(n,) bool, row by row: the nodes that do their local work in this round; None if all do."""
+        """(n,) bool by row: the nodes that do their local work in this round; None if all do."""
         if surely(self.conditions.straggle, 0):
             return None
         return self.by_row(jax.random.uniform(self.key("straggle"), (self.n_nodes,))) >= self.conditions.straggle
 
     @property
     def nodes(self) -> NodeInts | None:
-        """(n,) int32, the node that each row stands for; None where row i is node i."""
+        """(n,) int32, the node of each row; None if row i is node i."""
         return None if self.order is None else jnp.asarray(self.order.nodes)
 
     def by_row(self, drawn: Array) -> Array:
-        """Return what was drawn node by node, (n, ...), row by row."""
+        """Return draws (n, …) in order of the nodes, reordered by row."""
         return drawn if self.order is None else drawn[self.order.nodes]
 
     def normal(self, purpose: str, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        """Return standard normal numbers of ``shape`` (n, ...), drawn by node for ``purpose``."""
+        """Return standard normal numbers of ``shape`` (n, …), drawn in order of the nodes with the key of ``purpose``."""
         return self.by_row(jax.random.normal(self.key(purpose), shape, dtype))
 
     @property
@@ -210,20 +210,20 @@ class Round:
         if self.conditions.split == 1:
             return None
         side = self.by_row(jnp.arange(self.n_nodes) * self.conditions.split // self.n_nodes).astype(jnp.int32)
-        now = (self.number >= self.conditions.split_at) & (self.number < self.conditions.heal_at)
-        return jnp.where(now, side, 0)
+        split = (self.number >= self.conditions.split_at) & (self.number < self.conditions.heal_at)
+        return jnp.where(split, side, 0)
 
     def links(self, W: Mixing, n_shared: int | None = None, purpose: str = "mix", exchange: Any = 0) -> Links:
         """Return this round's links under ``W``.
 
         Args:
             W: mixing, fixed or time-varying.
-            n_shared: leading columns of a row that travel (``problem.n_shared``); None: the whole row.
-            purpose: names the exchange, where a round has several with losses of their own.
-            exchange: its number, where a round has many of one purpose; may be traced.
+            n_shared: number of leading columns of a row that travel (``problem.n_shared``); None for the whole row.
+            purpose: name of the exchange, if a round has several with independent peers and losses.
+            exchange: number of the exchange, if a round has several of one purpose; may be traced.
 
         Raises:
-            InputError: W is of another number of nodes than the problem, or has them in different rows.
+            InputError: W has another number of nodes than the problem, or another order of the rows.
         """
         fits("mixing", W.n_nodes, "a problem", self.n_nodes)
         if W.numbering != ("" if self.order is None else self.order.numbering):
@@ -231,7 +231,7 @@ class Round:
                 "the mixing and the problem have the nodes in different rows",
                 hint="give the problem order=graph.order, of the graph that W was made of",
             )
-        peers, drop = (self.key(f"{purpose} {what}") for what in ("peers", "drop"))
+        peers, drop = (self.key(f"{purpose} {draw}") for draw in ("peers", "drop"))
         if not (isinstance(exchange, int) and exchange == 0):
             peers, drop = (jax.random.fold_in(key, exchange) for key in (peers, drop))
         operator = W.at(self.number, peers)
@@ -241,23 +241,23 @@ class Round:
         return Links(operator, faults, n_shared, self, purpose)
 
     def scene(self, x: Rows, sent: Rows, operator: Operator, faults: Faults | None) -> Scene:
-        """Return an exchange as adversaries and aggregations see it, ``sent`` being what honest nodes would send."""
+        """Return the exchange as seen by adversaries and aggregations, ``sent`` being the rows that honest nodes send."""
         adversary, liars = self.conditions.adversary, self.liars
         if adversary is not None and liars is None:
             liars = self.by_row(adversary.mask(self.n_nodes))
         return Scene.of(x.astype(sent.dtype), sent, operator, faults, adversary, liars)
 
-    def at_server(self, nodes: NodeMask, size: int) -> tuple[AtServer, ...]:
-        """Return the exchanges of a traffic with a server, which waits for ``nodes`` and their ``size`` bytes, both ways."""
-        return (AtServer(nodes, size),) if self.timed else ()
+    def at_server(self, nodes: NodeMask, size: int) -> tuple[ServerTransfer, ...]:
+        """Return the exchanges with a server that waits for ``nodes`` (n,) bool, with ``size`` bytes each way."""
+        return (ServerTransfer(nodes, size),) if self.timed else ()
 
     def keep_offline(self, new: PyTree, old: PyTree) -> PyTree:
-        """Return ``new`` with the rows of offline nodes as in ``old``; every leaf has the node axis first."""
+        """Return ``new`` with the rows of offline nodes taken from ``old``; every leaf has the node axis first."""
         return chosen(self.online, new, old)
 
 
 def chosen(mask: NodeMask | None, new: PyTree, old: PyTree) -> PyTree:
-    """Return ``new`` where ``mask`` (n,) holds, ``old`` elsewhere; None: ``new``. Every leaf has the node axis first."""
+    """Return the rows of ``new`` where ``mask`` (n,) holds or is None, else of ``old``; leaves have the node axis first."""
     if mask is None:
         return new
     return jax.tree.map(lambda a, b: jnp.where(mask.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), new, old)

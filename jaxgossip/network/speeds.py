@@ -1,11 +1,11 @@
-"""How fast machines are: what a node's local work takes, what its line carries, how far away it is.
+"""Speeds of the machines: seconds of local work, bandwidths and latencies, node by node.
 
-A message of S bytes from j to i, j sending to d_j and i receiving from e_i nodes in the round, arrives
+A message of S bytes from j to i, with j sending d_j and i receiving e_i messages in the round, arrives
 
-    latency_j + latency_i + S / min(up_j / d_j, down_i / e_i)        seconds after j has sent it
+    latency_j + latency_i + S / min(up_j / d_j, down_i / e_i)        seconds after j sends it
 
-(see :mod:`jaxgossip.network.wallclock`). Rates are written in Mbit/s, 10⁶ bits a second, and kept in bytes a second.
-Defaults are those of machines at home, 20 Mbit/s, and of small models; measurements of your own go into a file.
+(see :mod:`jaxgossip.network.wallclock`). Bandwidths are given in Mbit/s, 10⁶ bits per second, and stored in bytes per
+second. The defaults are those of home connections, 20 Mbit/s, and small models; measured speeds are read from a file.
 """
 
 import csv
@@ -25,24 +25,23 @@ from jaxgossip.core.registry import Registry
 
 BYTES_A_MBIT = 1e6 / 8
 COLUMNS = ("node", "compute_s", "up_mbit_s", "down_mbit_s", "latency_s")
-"""The header of a file of speeds."""
+"""Header of a file of speeds."""
 
 PerNode = Float64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
 class Speeds:
-    """What the machines of a network can do, node by node.
+    """Speeds of the machines of a network, float64 arrays over nodes.
 
     Attributes:
-        compute_s: (n,) seconds of the local work of a round; of one local step where a configuration counts them.
-        up_bytes_s: (n,) bytes a second that a node can send, all its messages together.
-        down_bytes_s: (n,) bytes a second that it can receive, likewise.
-        latency_s: (n,) a node's part of a link's latency: that of link i–j is latency_i + latency_j.
+        compute_s: (n,) seconds of a round's local work; in a configuration, of one local step.
+        up_bytes_s: (n,) upload bandwidth in bytes per second, shared by all messages of a node.
+        down_bytes_s: (n,) download bandwidth in bytes per second, likewise shared.
+        latency_s: (n,) each node's part of the latency in seconds; that of link i–j is latency_i + latency_j.
 
     Raises:
-        InputError: arrays of different lengths, a bandwidth that is not positive, a time below 0, or a number that is
-            not finite.
+        InputError: arrays differ in length, a bandwidth is not positive, a time is negative, or a number is not finite.
     """
 
     compute_s: PerNode
@@ -52,22 +51,22 @@ class Speeds:
 
     def __post_init__(self) -> None:
         size = np.size(self.compute_s)
-        for one in fields(self):
-            values = np.array(getattr(self, one.name), np.float64)
+        for field in fields(self):
+            values = np.array(getattr(self, field.name), np.float64)
             if values.shape != (size,):
                 raise InputError(
-                    f"speeds: {one.name} has shape {values.shape}, not ({size},)", hint="one number a node"
+                    f"speeds: {field.name} has shape {values.shape}, not ({size},)", hint="one number a node"
                 )
-            rate = one.name.endswith("bytes_s")
+            rate = field.name.endswith("bytes_s")
             wrong = ~(np.isfinite(values) & ((values > 0) if rate else (values >= 0)))
             if wrong.any():
                 node = int(wrong.argmax())
                 raise InputError(
-                    f"speeds: {one.name} of node {node} is {values[node]:g}",
+                    f"speeds: {field.name} of node {node} is {values[node]:g}",
                     hint="bandwidths are finite and above 0" if rate else "times are finite and not below 0",
                 )
             values.setflags(write=False)
-            object.__setattr__(self, one.name, values)
+            object.__setattr__(self, field.name, values)
 
     @property
     def n_nodes(self) -> int:
@@ -75,7 +74,7 @@ class Speeds:
         return self.compute_s.size
 
     def steps(self, number: int) -> "Speeds":
-        """Return the speeds where a round's local work is ``number`` times as much."""
+        """Return the speeds of rounds with ``number`` times the local work."""
         return replace(self, compute_s=number * self.compute_s)
 
 
@@ -89,18 +88,18 @@ def constant(
     down_mbit_s: float = 20.0,
     latency_s: float = 0.01,
 ) -> Speeds:
-    """Give all nodes machines of the same speed.
+    """Give all machines the same speed.
 
     Args:
         n_nodes: number of nodes.
-        rng: is not used.
+        rng: unused.
         compute_s: seconds of one local step.
-        up_mbit_s: what a node can send, Mbit/s.
-        down_mbit_s: what a node can receive, Mbit/s.
-        latency_s: seconds of a node's part of a link's latency, which is the sum of both ends'.
+        up_mbit_s: upload bandwidth of a node, Mbit/s.
+        down_mbit_s: download bandwidth of a node, Mbit/s.
+        latency_s: seconds that each end of a link adds to its latency.
 
     Raises:
-        InputError: a bandwidth that is not positive, or a time below 0.
+        InputError: a bandwidth is not positive, or a time is negative.
     """
     del rng
     numbers("speeds", {"up_mbit_s": up_mbit_s, "down_mbit_s": down_mbit_s}, above=True)
@@ -121,22 +120,22 @@ def normal(
     least_mbit_s: float = 1.0,
     latency_s: float = 0.01,
 ) -> Speeds:
-    """Draw normal bandwidths and times of work, each by itself, truncated from below.
+    """Draw independent normal bandwidths and compute times, truncated from below.
 
     Args:
         n_nodes: number of nodes.
-        rng: generator of the draws, or its seed.
+        rng: random generator, or its seed.
         compute_s: mean seconds of one local step.
-        compute_std: their standard deviation before truncation at a tenth of the mean.
-        up_mbit_s: mean of what a node can send, Mbit/s.
-        down_mbit_s: mean of what a node can receive, Mbit/s.
-        std_mbit_s: standard deviation of both before truncation, Mbit/s.
-        least_mbit_s: no bandwidth is below this, Mbit/s: the distribution is truncated there, not piled up.
-        latency_s: seconds of a node's part of a link's latency, which is the sum of both ends'.
+        compute_std: standard deviation of these seconds before truncation at a tenth of the mean.
+        up_mbit_s: mean upload bandwidth of a node, Mbit/s.
+        down_mbit_s: mean download bandwidth of a node, Mbit/s.
+        std_mbit_s: standard deviation of both bandwidths before truncation, Mbit/s.
+        least_mbit_s: lower bound of both, at which the distribution is truncated rather than clipped, Mbit/s.
+        latency_s: seconds that each end of a link adds to its latency.
 
     Raises:
-        InputError: a mean below the least value, a negative deviation, a least bandwidth that is not positive, or a
-            time below 0.
+        InputError: a mean is below its lower bound, a deviation or a time is negative, or ``least_mbit_s`` is not
+            positive.
     """
     draw = np.random.default_rng(rng)
     numbers("speeds", {"compute_std": compute_std, "std_mbit_s": std_mbit_s})
@@ -161,21 +160,21 @@ def lognormal(
     latency_s: float = 0.01,
     latency_sigma: float = 0.5,
 ) -> Speeds:
-    """Draw speeds with a long tail: a median times e^(σ ξ), ξ standard normal, each by itself.
+    """Draw independent lognormal speeds, which have long tails: a median times e^(σ ξ), ξ standard normal.
 
     Args:
         n_nodes: number of nodes.
-        rng: generator of the draws, or its seed.
+        rng: random generator, or its seed.
         compute_s: median seconds of one local step.
-        compute_sigma: σ of them.
-        up_mbit_s: median of what a node can send, Mbit/s.
-        down_mbit_s: median of what a node can receive, Mbit/s.
-        bandwidth_sigma: σ of both.
-        latency_s: median seconds of a node's part of a link's latency, which is the sum of both ends'.
-        latency_sigma: σ of them.
+        compute_sigma: σ of these seconds.
+        up_mbit_s: median upload bandwidth of a node, Mbit/s.
+        down_mbit_s: median download bandwidth of a node, Mbit/s.
+        bandwidth_sigma: σ of both bandwidths.
+        latency_s: median seconds that each end of a link adds to its latency.
+        latency_sigma: σ of the latencies.
 
     Raises:
-        InputError: a bandwidth that is not positive, a time or a σ below 0.
+        InputError: a bandwidth is not positive, or a time or a σ is negative.
     """
     draw = np.random.default_rng(rng)
     numbers("speeds", {"up_mbit_s": up_mbit_s, "down_mbit_s": down_mbit_s}, above=True)
@@ -199,27 +198,27 @@ def from_file(n_nodes: int, rng: np.random.Generator | int = 0, *, path: str | P
 
     Args:
         n_nodes: number of nodes.
-        rng: is not used.
-        path: the file, one line a node, in any order; nodes are numbered from 0.
+        rng: unused.
+        path: the file, one line per node in any order; nodes are numbered from 0.
 
     Raises:
-        InputError: no such file, another header, a malformed line, a node that is unknown, missing or there twice, a
-            bandwidth that is not positive, or a time below 0; the message names the line.
+        InputError: the file is missing, its header differs, a line is malformed, a node is unknown, missing or listed
+            twice, a bandwidth is not positive, or a time is negative; the message names the line.
     """
     del rng
     table = np.full((n_nodes, len(COLUMNS) - 1), np.nan)
-    found: dict[int, int] = {}
+    line_of: dict[int, int] = {}
     for line, cells in _lines(Path(path)):
         node, values = _checked(cells, n_nodes, f"{path}, line {line}")
-        if node in found:
+        if node in line_of:
             raise InputError(
-                f"{path}, line {line}: node {node} is there already, in line {found[node]}", hint="one line a node"
+                f"{path}, line {line}: node {node} is there already, in line {line_of[node]}", hint="one line a node"
             )
-        found[node], table[node] = line, values
-    if len(found) < n_nodes:
-        missing = next(node for node in range(n_nodes) if node not in found)
+        line_of[node], table[node] = line, values
+    if len(line_of) < n_nodes:
+        missing = next(node for node in range(n_nodes) if node not in line_of)
         raise InputError(
-            f"{path}: {n_nodes - len(found):,} of {n_nodes:,} nodes are missing, the first of them node {missing}",
+            f"{path}: {n_nodes - len(line_of):,} of {n_nodes:,} nodes are missing, the first of them node {missing}",
             hint="one line a node, numbered from 0",
         )
     compute, up, down, latency = table.T
@@ -227,7 +226,7 @@ def from_file(n_nodes: int, rng: np.random.Generator | int = 0, *, path: str | P
 
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number, cells) of every line after the header that is not empty."""
+    """Yield (line number, cells) of every non-empty line after the header."""
     text = read_text(path, InputError, hint="path names a file of speeds")
     header = f"the first line is {','.join(COLUMNS)}"
     reader = csv.reader(text.splitlines())
@@ -241,7 +240,11 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _checked(cells: list[str], n_nodes: int, where: str) -> tuple[int, list[float]]:
-    """Return (node, its four numbers) of a line."""
+    """Return the node and the four numbers of a line.
+
+    Raises:
+        InputError: the line is malformed.
+    """
     if len(cells) != len(COLUMNS):
         raise InputError(f"{where}: {len(cells)} fields, not {len(COLUMNS)}", hint=f"fields are {','.join(COLUMNS)}")
     try:
@@ -266,7 +269,11 @@ def _checked(cells: list[str], n_nodes: int, where: str) -> tuple[int, list[floa
 
 
 def _truncated(draw: np.random.Generator, n: int, name: str, mean: float, std: float, least: float) -> np.ndarray:
-    """Draw (n,) normal numbers, given that they are at least ``least``."""
+    """Draw (n,) normal numbers conditioned to be at least ``least``.
+
+    Raises:
+        InputError: the mean is below ``least``.
+    """
     if mean < least:
         raise InputError(
             f"speeds: {name} has mean {mean:g}, below its least value {least:g}",
@@ -279,4 +286,4 @@ def _truncated(draw: np.random.Generator, n: int, name: str, mean: float, std: f
 
 
 SPEEDS = Registry("speeds", [constant, normal, lognormal, from_file])
-"""What ``speeds.kind`` can name."""
+"""Builders of speeds by name, as in ``speeds.kind``."""

@@ -1,4 +1,4 @@
-"""What was sent in a round, counted exactly."""
+"""The traffic of a round, counted exactly."""
 
 from dataclasses import dataclass, replace
 
@@ -12,13 +12,13 @@ from jaxgossip.network.wallclock import Transfer
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Traffic:
-    """Messages and bytes sent by all nodes together; the information that every algorithm's step emits.
+    """Messages and bytes sent by all nodes together, as returned by every algorithm's step.
 
     Attributes:
-        messages: how many (see :mod:`jaxgossip.core.counting`).
-        bytes_sent: their payload, in bytes, all of it.
-        metadata_bytes: how many of these bytes are no values of a model: indices, scales, ages, weights.
-        exchanges: for whom nodes wait, one exchange after another; empty where no time is kept.
+        messages: number of messages (see :mod:`jaxgossip.core.counting`).
+        bytes_sent: bytes of their payload, metadata included.
+        metadata_bytes: bytes of the payload that are not model values: indices, scales, ages, weights.
+        exchanges: the transfers that nodes wait for, in order; empty if the run keeps no virtual time.
     """
 
     messages: Count
@@ -28,7 +28,7 @@ class Traffic:
 
     @classmethod
     def none(cls) -> "Traffic":
-        """Return the traffic of a round in which nobody sends."""
+        """Return the traffic of a round without messages."""
         return cls(counting.count(0), counting.count(0), counting.count(0))
 
     def __add__(self, other: "Traffic") -> "Traffic":
@@ -40,5 +40,5 @@ class Traffic:
         )
 
     def counts(self) -> "Traffic":
-        """Return the numbers alone, without the exchanges."""
+        """Return the counts, without the exchanges."""
         return replace(self, exchanges=())

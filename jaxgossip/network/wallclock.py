@@ -1,26 +1,26 @@
-"""Virtual wall-clock: how many seconds a run in rounds would take on machines of given speeds, node by node.
+"""Virtual wall-clock time: the seconds that a run in rounds would take on machines of given speeds, node by node.
 
-Every node works, sends what it has to its neighbours, and goes on when it has heard all that reach it in this round; there
-is no other barrier. With c_i the seconds of its work, S the bytes of a message, d_j how many messages j sends in the round
-and e_i how many reach i, each link has its share of both ends' bandwidths:
+Every node works, sends its message to its neighbours, and continues once all messages that reach it in this round have
+arrived; there is no other barrier. Let c_i be the seconds of its work, S the bytes of a message, d_j the number of
+messages that j sends in the round and e_i the number that reach i. Each link gets an equal share of both ends' bandwidths:
 
     a_i = t_i + c_i
     t_i ← max( a_i,  max_{j heard by i} ( a_j + L_ij + S / min(up_j/d_j, down_i/e_i) ) ),   L_ij = latency_i + latency_j
 
-which is linear in the algebra of (max, +). S/min(u, v) = max(S/u, S/v), so that the maximum over links is one of numbers
-that belong to senders, and one of numbers that belong to receivers: two passes over the links.
+This is linear in max-plus algebra. As S/min(u, v) = max(S/u, S/v), the maximum over links splits into one over quantities
+of senders and one over quantities of receivers: two passes over the links.
 
-* A message that is lost is not waited for; it took its part of the sender's bandwidth all the same.
-* A node that is offline keeps its clock, and nobody waits for it. A straggler skips its work, not its messages.
-* Several exchanges in a round follow one another; what one exchange carries of several arrays is one message.
-* A request for a message (a pull) takes no time of its own.
-* With a server, whose own bandwidth has no bounds, all wait for the last node that it waits for.
+* A lost message is not waited for, but has used its share of the sender's bandwidth.
+* An offline node keeps its clock, and no node waits for it. A straggler skips its work, not its messages.
+* Several exchanges in a round take place one after another; all arrays of one exchange travel in one message.
+* The request of a pull takes no time.
+* With a server, of unlimited bandwidth, all nodes wait for the last node that the server waits for.
 
-Times are float64 on the device whatever the models are, kept as pairs of 32-bit words: beside 10⁶ s, a millisecond is
-exact to 10⁻⁷ of itself.
+Times are float64 on the device for models of any dtype, carried as pairs of 32-bit words: at 10⁶ s, a millisecond is still
+resolved to 10⁻⁷ of itself.
 
 Max-plus: Baccelli, Cohen, Olsder and Quadrat 1992, "Synchronization and linearity". sacs-epfl/decentralized-learning-simulator
-times the same rounds transfer by transfer; there the transfers of a node queue for its line, first come, first served, where
+times the same rounds transfer by transfer: there the transfers of a node queue for its line, first come, first served;
 here they share it evenly from the first to the last byte of a round.
 """
 
@@ -41,12 +41,12 @@ from jaxgossip.topology import Order
 
 Times = Float64[Array, " n"]
 Clock = UInt32[Array, "n 2"]
-"""(n,) float64 seconds, row by row, as the words that programs without 64-bit numbers carry."""
+"""Float64 seconds (n,) in row order, as pairs of the 32-bit words that programs without 64-bit numbers can carry."""
 
 
 @dataclass(frozen=True)
 class Machines:
-    """Speeds on the device, row by row, (n,) float64 each; seconds and bytes a second."""
+    """Speeds on the device in row order, (n,) float64 each, in seconds and bytes per second."""
 
     compute_s: Times
     up: Times
@@ -55,23 +55,23 @@ class Machines:
 
 
 class Transfer(Protocol):
-    """A part of a round in which nodes wait for others."""
+    """A part of a round in which nodes wait for messages."""
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return when each node is done with it, given when each has what it will send."""
+        """Return the time (n,) at which each node is done, given the time (n,) at which it is ready to send."""
         ...
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Neighbourly:
-    """Messages along links.
+class LinkTransfer:
+    """One message along each link.
 
     Attributes:
-        operator: of the round: who hears whom.
-        faults: what befalls messages.
+        operator: operator of the round, which has the links.
+        faults: faults of the round; None if all messages arrive.
         size: bytes of each message.
-        repeats: how many times in a row; repetition k has the losses of exchange k.
+        repeats: number of repetitions, one after another; repetition k has the losses of exchange k.
     """
 
     operator: Operator
@@ -80,7 +80,7 @@ class Neighbourly:
     repeats: int = field(default=1, metadata={"static": True})
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return when each node has heard all that reach it."""
+        """Return the time (n,) at which each node has received all messages that reach it."""
         if self.repeats == 1:
             return self._once(self.faults, ready, machines)
 
@@ -96,7 +96,7 @@ class Neighbourly:
         arriving = self.operator.arriving(faults)
         counts = self.operator.sent(faults), self.operator.received(arriving)
         sent, received = (number.astype(ready.dtype) for number in counts)
-        # A gather of what is computed here would compute it anew for every neighbour.
+        # Fused into the gathers below, these would be recomputed for every neighbour.
         leaves, sent_off = jax.lax.optimization_barrier(
             (ready + machines.latency, ready + machines.latency + self.size * sent / machines.up)
         )
@@ -107,34 +107,34 @@ class Neighbourly:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class AtServer:
-    """A server waits for nodes, and all nodes for it.
+class ServerTransfer:
+    """An exchange with a server, which waits for some nodes and which all nodes wait for.
 
     Attributes:
-        nodes: (n,) bool, those it waits for; if nobody, it goes on with the first node that is ready.
-        size: bytes that each of them receives before its work, and sends after it.
+        nodes: (n,) bool, the nodes that the server waits for; if there are none, it continues when the first node is ready.
+        size: bytes that each of these receives before its work, and sends after it.
     """
 
     nodes: NodeMask
     size: int = field(metadata={"static": True})
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return (n,) the one time at which the server has heard all it waits for."""
+        """Return (n,): for all nodes, the time at which the server has received all messages that it waits for."""
         lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
         last = jnp.where(self.nodes, ready + lines, ready.min()).max()
         return jnp.broadcast_to(last, ready.shape)
 
 
 class Timing(Pytree):
-    """The clocks of a run.
+    """The virtual clocks of a run.
 
     Args:
-        speeds: of the nodes.
+        speeds: speeds of the nodes.
         n_nodes: number of nodes.
-        order: in which rows the nodes stand; None where row i is node i.
+        order: the order of the rows; None if row i is node i.
 
     Raises:
-        InputError: speeds of another number of nodes.
+        InputError: ``speeds`` is of another number of nodes.
     """
 
     def __init__(self, speeds: Speeds, n_nodes: int, order: Order | None = None) -> None:
@@ -157,17 +157,17 @@ class Timing(Pytree):
         """Return the clocks after a round.
 
         Args:
-            clock: before it.
-            exchanges: of the round, in their order.
-            online: (n,) bool, the nodes that take part; None: all.
-            works: (n,) bool, the nodes that do their local work; None: all.
-            together: whether all nodes' work goes into one model, for which all wait without any messages.
+            clock: the clocks before it.
+            exchanges: the transfers of the round, in order.
+            online: (n,) bool, the nodes that take part; None if all do.
+            works: (n,) bool, the nodes that do their local work; None if all do.
+            together: whether all nodes train one model, so that they wait for each other even without messages.
         """
         with jax.enable_x64(True):
-            machines, now = Machines(*map(_seconds, self._words)), _seconds(clock)
-            ready = now + machines.compute_s
+            machines, start = Machines(*map(_seconds, self._words)), _seconds(clock)
+            ready = start + machines.compute_s
             for mask in (online, works):
-                ready = ready if mask is None else jnp.where(mask, ready, now)
+                ready = ready if mask is None else jnp.where(mask, ready, start)
             for exchange in exchanges:
                 ready = exchange.after(ready, machines)
             if together and not exchanges:
@@ -180,10 +180,10 @@ def _seconds(words: Clock) -> Times:
 
 
 def to_words(seconds: np.ndarray) -> np.ndarray:
-    """Return (…, 2) uint32: the words of (…,) float64 numbers, on the host."""
+    """Return (…, 2) uint32 NumPy: the words of float64 numbers (…,)."""
     return np.ascontiguousarray(seconds, np.float64).view(np.uint32).reshape(*np.shape(seconds), 2)
 
 
 def to_seconds(clock: Clock | np.ndarray) -> np.ndarray:
-    """Return (…,) float64 NumPy: the seconds of clocks (…, 2), on the host."""
+    """Return (…,) float64 NumPy: the seconds of clocks (…, 2)."""
     return np.ascontiguousarray(np.asarray(clock)).view(np.float64)[..., 0]

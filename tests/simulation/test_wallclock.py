@@ -19,7 +19,7 @@ from jaxgossip.core import counting
 from jaxgossip.core.random import run_key
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Conditions, Round, Speeds, speeds
-from jaxgossip.network.wallclock import Machines, Neighbourly
+from jaxgossip.network.wallclock import LinkTransfer, Machines
 from jaxgossip.simulation import Program, checkpoint
 from jaxgossip.simulation.program import initial_shapes
 from tests.algorithms.cases import CASES, Case
@@ -182,7 +182,7 @@ def test_messages_of_gigabytes_are_counted_in_full() -> None:
         machines = Machines(
             *(jnp.asarray(one) for one in (even.compute_s, even.up_bytes_s, even.down_bytes_s, even.latency_s))
         )
-        after = Neighbourly(W, None, 10**9).after(jnp.zeros(8), machines)
+        after = LinkTransfer(W, None, 10**9).after(jnp.zeros(8), machines)
     np.testing.assert_allclose(after, 7 * 10**9 / 2.5e6, rtol=1e-14)
 
 
@@ -289,7 +289,7 @@ def test_the_exchanges_of_every_algorithm_carry_all_that_it_sends(case: Case) ->
         return [
             counting.times(exchange.operator.messages(exchange.faults), exchange.size * exchange.repeats)
             for exchange in traffic().exchanges
-            if isinstance(exchange, Neighbourly)
+            if isinstance(exchange, LinkTransfer)
         ]
 
     sent = counting.to_int(jax.jit(lambda: traffic().bytes_sent)())
