@@ -1,13 +1,13 @@
 """Decentralised ADMM, X (n, p), duals α (n, p), symmetric W:
 
     α⁺ = α + ρ (X − W X)                                                             Σ_i α_i = 0 in every round
-    x⁺_i = argmin_x f_i(x) + ⟨α⁺_i, x⟩ + ρ Σ_j W_ij ‖x − (x_i + x_j)/2‖²              by so many optimizer steps from x_i
+    x⁺_i = argmin_x f_i(x) + ⟨α⁺_i, x⟩ + ρ Σ_j W_ij ‖x − (x_i + x_j)/2‖²              by local optimizer steps from x_i
 
-Where all links weigh the same, w, this is decentralised consensus ADMM with the penalty ρ w. The gradient of what is
-minimised is G(x) + α⁺ + ρ [(X − W X)_i + 2 (1 − W_ii)(x − x_i)].
+If all links have the same weight w, this is decentralised consensus ADMM with penalty ρ w. The gradient of the local
+objective is G(x) + α⁺ + ρ [(X − W X)_i + 2 (1 − W_ii)(x − x_i)].
 
 Shi, Ling, Yuan, Wu and Yin 2014, "On the linear convergence of the ADMM in decentralized consensus optimization",
-equations (9) and (10); its inexact form: Ling, Shi, Wu and Ribeiro 2015, "DLM".
+equations (9) and (10); inexact form: Ling, Shi, Wu and Ribeiro 2015, "DLM".
 """
 
 from typing import NamedTuple, override
@@ -16,7 +16,16 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, descend, needs_agreement, once, start
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    Method,
+    TrainState,
+    check_agreement,
+    check_at_least_one,
+    descend,
+    materialize,
+    start,
+)
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
 from jaxgossip.learning.problem import Problem
@@ -25,7 +34,13 @@ from jaxgossip.network import Round, Traffic
 
 
 class DualState(NamedTuple):
-    """State of ADMM: models x (n, p), optimizer states, and duals (n, p)."""
+    """State of ADMM.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: optimizer state of each node.
+        dual: (n, p) α.
+    """
 
     x: Rows
     opt_state: PyTree
@@ -41,21 +56,21 @@ class ADMM(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> DualState:
-        begun = start(problem, self.optimizer, key)
-        return DualState(*begun, jnp.zeros_like(begun.x))
+        initial = start(problem, self.optimizer, key)
+        return DualState(*initial, jnp.zeros_like(initial.x))
 
     @override
     def step(self, problem: Problem, W: Mixing, state: DualState, round_: Round) -> tuple[DualState, Traffic]:
         links, shared = round_.links(W, problem.n_shared), jnp.arange(state.x.shape[1]) < problem.n_shared
-        apart = once(widened(state.x) - links.mix(state.x))
+        apart = materialize(widened(state.x) - links.mix(state.x))
         dual = state.dual + self.penalty * apart
         held = jnp.where(shared, 2 * self.penalty * (1 - links.kept()), 0)
 
         def slope(x: Rows) -> Rows:
             return dual + self.penalty * apart + held * (x - state.x)
 
-        begun = TrainState(state.x, state.opt_state)
-        x, opt_state = descend(problem, self.optimizer, begun, round_, self.local_steps, slope=slope)
+        current = TrainState(state.x, state.opt_state)
+        x, opt_state = descend(problem, self.optimizer, current, round_, self.local_steps, slope=slope)
         return round_.keep_offline(DualState(x, opt_state, dual), state), links.sent(state.x)
 
 
@@ -68,21 +83,21 @@ def admm(
     penalty: float = 1.0,
     local_steps: int = 5,
 ) -> Algorithm:
-    """Run decentralised ADMM: each node solves its own problem, held to its neighbours by a penalty; exact.
+    """Run decentralised ADMM: nodes solve local problems with a penalty on the distance to neighbours; no bias.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, for the steps towards a node's own minimum.
-        W: mixing, fixed or time-varying, symmetric.
+        problem: the learning problem.
+        optimizer: any optax transformation, for the steps towards the local minimum.
+        W: symmetric mixing, fixed or time-varying.
         penalty: ρ.
-        local_steps: optimizer steps a round; the more, the nearer to the minimum.
+        local_steps: optimizer steps per round; the more, the closer to the local minimum.
 
     Raises:
-        InputError: a penalty that is not positive, fewer than one local step, or W keeps mass instead of agreement.
+        InputError: ``penalty`` is not positive, ``local_steps`` is below one, or W is push-sum mixing.
     """
-    at_least_one("local_steps", local_steps)
+    check_at_least_one("local_steps", local_steps)
     if penalty <= 0:
         raise InputError(f"admm: penalty must be positive, not {penalty}")
-    needs_agreement("admm", W)
+    check_agreement("admm", W)
 
     return Algorithm(ADMM(optimizer, penalty, local_steps), problem, W, name="decentralised ADMM")

@@ -1,4 +1,4 @@
-"""What an algorithm is given, checked before it is built: a problem, an optimizer, mixing and a compressor that fit."""
+"""Checks of the arguments of algorithms: the problem, the optimizer, the mixing and the compressor must fit together."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,16 +15,15 @@ from jaxgossip.learning.nodewise import check_optimizer
 from jaxgossip.mixing import Mixing, Operator, TimeVarying
 from jaxgossip.topology import Graph
 
-OF_A_PROBLEM = ("n_nodes", "n_params", "n_shared", "dtype", "init", "gradient")
-"""What one's own problem has at least."""
+PROBLEM_ATTRIBUTES = ("n_nodes", "n_params", "n_shared", "dtype", "init", "gradient")
+"""Attributes that every problem must have."""
 
 
 def algorithm[**P, R](builder: Callable[P, R]) -> Callable[P, R]:
-    """Return the builder of an algorithm, its arguments checked first: by their names what they are, and their numbers.
+    """Decorate the builder of an algorithm with checks of the types, values and compatibility of its arguments.
 
     Raises:
-        InputError: of the builder that is returned: arguments that are something else, do not fit each other, or are out
-            of range.
+        InputError: raised by the decorated builder if arguments are of a wrong type, out of range, or do not fit together.
     """
     return guarded(builder, _check_parts)
 
@@ -45,8 +44,12 @@ def _check_parts(name: str, given: Mapping[str, Any]) -> None:
 
 
 def check_problem(name: str, problem: Any) -> None:
-    """Raise ArgumentTypeError unless it is what nodes learn."""
-    if all(hasattr(problem, attribute) for attribute in OF_A_PROBLEM):
+    """Check that ``problem`` has the attributes of a problem.
+
+    Raises:
+        ArgumentTypeError: it does not.
+    """
+    if all(hasattr(problem, attribute) for attribute in PROBLEM_ATTRIBUTES):
         return
     hint = "jg.learning.classification(data, partition, model), or another problem of jg.learning"
     if isinstance(problem, Dataset | Partition):
@@ -55,7 +58,11 @@ def check_problem(name: str, problem: Any) -> None:
 
 
 def checked_mixing(name: str, W: Any) -> Mixing:
-    """Return W, or raise ArgumentTypeError if it is neither an operator nor time-varying mixing."""
+    """Return W if it is an operator or time-varying mixing.
+
+    Raises:
+        ArgumentTypeError: it is neither.
+    """
     if isinstance(W, Operator | TimeVarying):
         return W
     if isinstance(W, Graph):
@@ -74,7 +81,11 @@ def checked_mixing(name: str, W: Any) -> Mixing:
 
 
 def check_compressor(name: str, compressor: Any) -> None:
-    """Raise ArgumentTypeError unless it is a Compressor."""
+    """Check that ``compressor`` is a Compressor.
+
+    Raises:
+        ArgumentTypeError: it is not.
+    """
     if isinstance(compressor, Compressor):
         return
     if isinstance(compressor, str):

@@ -1,15 +1,15 @@
-"""Averaging and SGD where no two nodes act at the same time: pairs that meet, and masses that travel.
+"""Averaging and SGD without rounds: by pairwise exchanges, and by asynchronous push-sum.
 
-    pairs meet       x_i, x_j ← (x_i + x_j)/2
-    AD-PSGD          a node takes G = ∇F_i(x_i; ξ), which takes a while; then a pair meets, then x_i ← x_i + step(G)
-    masses travel    (x_i, w_i) ← (x_i, w_i)/2, and the other half arrives:  (x_j, w_j) ← (x_j, w_j) + (x, w);  z = x/w
+    pairwise     x_i, x_j ← (x_i + x_j)/2
+    AD-PSGD      node i computes G = ∇F_i(x_i; ξ), which takes time; then it averages with a peer, then x_i ← x_i + step(G)
+    push-sum     (x_i, w_i) ← (x_i, w_i)/2, and the other half arrives:  (x_j, w_j) ← (x_j, w_j) + (x, w);  z = x/w
 
 Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", section II. Lian, Zhang, Zhang and Liu 2018,
 "Asynchronous decentralized parallel stochastic gradient descent", algorithm 1. Kempe, Dobra and Gehrke 2003, "Gossip-based
 computation of aggregate information", push-sum; Assran, Loizou, Ballas and Rabbat 2019, "Stochastic gradient push".
 
-Pairs keep the mean of all models, and masses Σx and Σw, those in flight included: a message that would be lost is noticed,
-and takes nothing with it.
+Pairwise exchanges conserve the mean of all models; push-sum conserves Σx and Σw, including messages in flight: senders
+notice when a message would be lost, and keep its mass.
 """
 
 from typing import NamedTuple, override
@@ -19,7 +19,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import TrainState, no_start_steps, start
+from jaxgossip.algorithms.base import TrainState, check_no_start_steps, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, widened
 from jaxgossip.learning.problem import Problem
@@ -30,9 +30,9 @@ class MassState(NamedTuple):
     """State of asynchronous push-sum.
 
     Attributes:
-        x: (n, p) masses of the models.
-        w: (n, 1) weights that travel along.
-        opt_state: the optimizer's state of each node; empty without learning.
+        x: (n, p) masses.
+        w: (n, 1) weights, which travel with the masses.
+        opt_state: optimizer state of each node; empty without learning.
     """
 
     x: Rows
@@ -41,7 +41,7 @@ class MassState(NamedTuple):
 
     @property
     def z(self) -> Rows:
-        """(n, p) models, x/w."""
+        """(n, p) models x/w."""
         return self.x / self.w
 
 
@@ -103,7 +103,7 @@ class AsynchronousPushSum(ProtocolMethod):
         return arrivals.choose(Kind.SPLIT, split, self.learnt(problem, new, arrivals))
 
     def learnt(self, problem: Problem, state: MassState, arrivals: Deliveries) -> MassState:
-        """Return the rows of the state, masses added, once their nodes have learnt; here nobody does."""
+        """Return the rows of the state after local learning, which plain push-sum does not do."""
         del problem, arrivals
         return state
 
@@ -130,12 +130,12 @@ class AsynchronousSGP(AsynchronousPushSum):
 
 @algorithm
 def pairwise_averaging(problem: Problem) -> GossipProtocol:
-    """Average in pairs: whoever's clock ticks calls a neighbour, and both take the mean of their models.
+    """Average in pairs: when its clock ticks, a node calls a neighbour, and both take the mean of their models.
 
     Args:
-        problem: gives the models to average.
+        problem: provides the models to average.
     """
-    no_start_steps("pairwise averaging", problem, "it has no optimizer")
+    check_no_start_steps("pairwise averaging", problem, "it has no optimizer")
     data = problem.n_shared * problem.dtype.itemsize
     return GossipProtocol(
         PairwiseAveraging(), problem, exchanges=("pairwise",), bytes=(data, 0), name="pairwise averaging"
@@ -144,11 +144,11 @@ def pairwise_averaging(problem: Problem) -> GossipProtocol:
 
 @algorithm
 def ad_psgd(problem: Problem, optimizer: optax.GradientTransformation) -> GossipProtocol:
-    """Run AD-PSGD: while a node computes a gradient others may average with it, and its gradient is stale when it comes.
+    """Run AD-PSGD: others may average with a node while it computes a gradient, which is then applied stale.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
     """
     data = problem.n_shared * problem.dtype.itemsize
     return GossipProtocol(ADPSGD(optimizer), problem, exchanges=("compute_pairwise",), bytes=(data, 0), name="AD-PSGD")
@@ -159,24 +159,24 @@ def asynchronous_push_sum(problem: Problem) -> GossipProtocol:
     """Average by push-sum without rounds: a node keeps half of its mass and pushes the other half.
 
     Args:
-        problem: gives the models to average.
+        problem: provides the models to average.
     """
-    no_start_steps("asynchronous push-sum", problem, "it has no optimizer")
-    return _of_masses("asynchronous push-sum", AsynchronousPushSum(), problem)
+    check_no_start_steps("asynchronous push-sum", problem, "it has no optimizer")
+    return _push_protocol("asynchronous push-sum", AsynchronousPushSum(), problem)
 
 
 @algorithm
 def asynchronous_sgp(problem: Problem, optimizer: optax.GradientTransformation) -> GossipProtocol:
-    """Run stochastic gradient push without rounds: masses that arrive are added, then the node learns at z = x/w.
+    """Run stochastic gradient push without rounds: a node adds the mass that arrives, then learns at z = x/w.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
     """
-    return _of_masses("asynchronous SGP", AsynchronousSGP(optimizer), problem)
+    return _push_protocol("asynchronous SGP", AsynchronousSGP(optimizer), problem)
 
 
-def _of_masses(name: str, method: AsynchronousPushSum, problem: Problem) -> GossipProtocol:
+def _push_protocol(name: str, method: AsynchronousPushSum, problem: Problem) -> GossipProtocol:
     size, weight = problem.dtype.itemsize, accumulator(problem.dtype).itemsize
     bytes_ = (problem.n_shared * size + weight, weight)
     return GossipProtocol(method, problem, exchanges=("split_push",), bytes=bytes_, name=name)

@@ -1,12 +1,12 @@
-"""Pure averaging, X (n, p), nobody learns: the quickest way from what each node holds to the mean of all.
+"""Pure averaging, without learning, X (n, p): fast ways from the rows of the nodes to their mean.
 
     averaging        X⁺ = W X                                  W fixed, or random pairs: randomised gossip
     shift_register   X⁺ = ω W X + (1 − ω) X₋,                  ω = 2/(1 + √(1 − ρ²))
     chebyshev        X⁺ = 2 r M X − r r₋ X₋,  M = (W − c I)/h,  r = 1/(2 μ − r₋),  μ = (1 − c)/h
                      with c = (λ₂ + λ_min)/2, h = (λ₂ − λ_min)/2;  X⁺ = M X/μ and r = 1/μ in the first round
 
-ρ, λ₂ and λ_min are those of W beside the eigenvalue 1. After K rounds Chebyshev leaves at most 1/T_K(μ) of the distance
-to the mean, the least that any polynomial in W can; the shift register contracts at the rate √(ω − 1) without knowing K.
+ρ, λ₂ and λ_min refer to the eigenvalues of W other than 1. After K rounds Chebyshev leaves at most 1/T_K(μ) of the distance
+to the mean, the least possible for any polynomial in W; the shift register contracts at rate √(ω − 1) without knowing K.
 
 Randomised gossip: Boyd, Ghosh, Prabhakar and Shah 2006. Shift register: Muthukrishnan, Ghosh and Schultz 1998, "First- and
 second-order diffusive methods for rapid, coarse, distributed load balancing". Chebyshev: Golub and Varga 1961; Scaman et
@@ -25,8 +25,8 @@ from jaxgossip.algorithms.base import (
     Algorithm,
     Method,
     TrainState,
-    fixed,
-    needs_agreement,
+    check_agreement,
+    fixed_operator,
     nodes_of,
     start_models,
     with_optimizer,
@@ -43,9 +43,9 @@ class TwoTermState(NamedTuple):
     """State of averaging with memory.
 
     Attributes:
-        x: (n, p).
-        last: (n, p) X₋, the round before.
-        r: scalar, Chebyshev's ratio T_{k−1}(μ)/T_k(μ) of the round before; 0 at first.
+        x: (n, p) models.
+        last: (n, p) X₋, the models of the previous round.
+        r: scalar, Chebyshev's ratio T_{k−1}(μ)/T_k(μ) of the previous round; 0 initially.
     """
 
     x: Rows
@@ -112,17 +112,17 @@ class Chebyshev(TwoTerm):
 
 @algorithm
 def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
-    """Average the initial models by mixing them over and over; with ``pairwise`` mixing, randomised gossip.
+    """Average the initial models by mixing them repeatedly; with ``pairwise`` mixing, this is randomised gossip.
 
     Args:
-        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: of the problem's start steps alone.
+        problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: any optax transformation, used only for the start steps of the problem.
         W: mixing, fixed or time-varying.
 
     Raises:
-        InputError: W keeps mass instead of agreement.
+        InputError: W is push-sum mixing.
     """
-    needs_agreement("averaging", W)
+    check_agreement("averaging", W)
 
     return Algorithm(Averaging(optimizer), problem, W, name="averaging")
 
@@ -131,20 +131,21 @@ def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
 def shift_register(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rho: float | None = None
 ) -> Algorithm:
-    """Average the initial models by second-order diffusion: one round of memory, the square root of the time.
+    """Average the initial models by second-order diffusion: with one round of memory, in the square root of the time.
 
     Args:
-        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: of the problem's start steps alone.
-        W: mixing operator, the same in every round, symmetric.
-        rho: ρ, the second largest modulus of W's eigenvalues; found if left out.
+        problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: any optax transformation, used only for the start steps of the problem.
+        W: symmetric mixing, the same in every round.
+        rho: ρ, the second largest modulus of the eigenvalues of W; computed by default.
 
     Raises:
-        InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
+        InputError: W is time-varying or not symmetric.
+        GraphError: the eigenvalues of W are not found.
     """
     if rho is not None:
         number("shift_register", "rho", rho, most=1.0)
-    operator = fixed("shift_register", W)
+    operator = fixed_operator("shift_register", W)
     omega = register_weight(max(map(abs, extreme_eigenvalues(operator))) if rho is None else rho)
 
     return Algorithm(ShiftRegister(optimizer, omega), problem, W, name="shift register")
@@ -159,26 +160,27 @@ def chebyshev(
     lambda_min: float | None = None,
     lambda_2: float | None = None,
 ) -> Algorithm:
-    """Average the initial models by Chebyshev polynomials of W: the best that so many mixings can do.
+    """Average the initial models by Chebyshev polynomials of W, optimal for a given number of mixings.
 
     Args:
-        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: of the problem's start steps alone.
-        W: mixing operator, the same in every round, symmetric.
-        lambda_min: smallest eigenvalue of W; found if left out.
-        lambda_2: second largest eigenvalue of W; found if left out.
+        problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: any optax transformation, used only for the start steps of the problem.
+        W: symmetric mixing, the same in every round.
+        lambda_min: smallest eigenvalue of W; computed by default.
+        lambda_2: second largest eigenvalue of W; computed by default.
 
     Raises:
-        InputError: W changes from round to round or is not symmetric, or its eigenvalues are not found.
+        InputError: W is time-varying or not symmetric.
+        GraphError: the eigenvalues of W are not found.
     """
     for name, value in (("lambda_min", lambda_min), ("lambda_2", lambda_2)):
         if value is not None:
             number("chebyshev", name, value, least=-1.0, most=1.0)
     low, high = lambda_min, lambda_2
-    operator = fixed("chebyshev", W)
+    operator = fixed_operator("chebyshev", W)
     if low is None or high is None:
-        found = extreme_eigenvalues(operator)
-        low, high = found[0] if low is None else low, found[1] if high is None else high
+        extremes = extreme_eigenvalues(operator)
+        low, high = extremes[0] if low is None else low, extremes[1] if high is None else high
     c, h = (high + low) / 2, max((high - low) / 2, 1e-6)
     mu = (1 - c) / h
 
@@ -186,12 +188,12 @@ def chebyshev(
 
 
 def register_weight(rho: float) -> float:
-    """Return ω = 2/(1 + √(1 − ρ²)), the weight of the shift register on W of second largest modulus ρ."""
+    """Return ω = 2/(1 + √(1 − ρ²)), the weight of the shift register for second largest modulus ρ."""
     return 2 / (1 + max(0.0, 1 - rho**2) ** 0.5)
 
 
 def _shared(x: Rows, mixed: Rows, problem: Problem) -> Rows:
-    """Return x in the shared columns and what mixing left alone in the private ones."""
+    """Return x in the shared columns, and ``mixed``, which is unchanged by mixing, in the private ones."""
     return x if problem.n_shared == x.shape[1] else jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, x, mixed)
 
 

@@ -1,4 +1,4 @@
-"""What an algorithm is: a method, pure functions over an explicit state, on a problem and over a mixing."""
+"""Algorithms: a method of pure functions on an explicit state, with the problem and the mixing that it runs on."""
 
 import abc
 import dataclasses
@@ -21,14 +21,14 @@ from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
 
 SYMMETRY = 1e-6
-"""Weights of a symmetric W, held in float32, agree to this."""
+"""Largest asymmetry of the float32 weights of a symmetric W."""
 
 
 class Method(Record):
-    """What one round of a decentralised method is, whatever is learnt and whoever talks to whom: pure functions.
+    """The rounds of a decentralised method as pure functions, independent of the problem and the mixing.
 
-    A subclass names its numbers, optimizers and arrays as fields, and fills in :meth:`init` and :meth:`step`. Device arrays
-    among the fields are arguments of the compiled program; anything else is a part of it.
+    A subclass declares its numbers, optimizers and arrays as fields, and implements :meth:`init` and :meth:`step`. Fields
+    that are device arrays become arguments of the compiled program; all others are constants of it.
 
     >>> class Diffusion(Method):
     ...     rate: float
@@ -45,34 +45,34 @@ class Method(Record):
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
-        """Return the state before the first round, a pytree whose per-node leaves have the node axis first."""
+        """Return the initial state, a pytree whose per-node leaves have the node axis first."""
 
     @abc.abstractmethod
     def step(self, problem: Problem, W: Any, state: Any, round_: Round) -> tuple[PyTree, Traffic]:
         """Return (state, traffic) after one round.
 
-        Randomness comes from ``round_.key(purpose)``, mixing from ``round_.links(W)``, and nothing else varies. Where
-        models have 16 bits, leaves of the state may come back in float32: they are rounded once, when the round is over.
+        Randomness comes from ``round_.key(purpose)`` and mixing from ``round_.links(W)``; nothing else varies between
+        rounds. For models of 16 bits the returned leaves may be float32: they are rounded once, at the end of the round.
         """
 
     def models(self, state: Any) -> Rows:
-        """Return the models that are evaluated: (n, p), or (1, p) where one model serves all nodes."""
+        """Return the models to evaluate, (n, p), or (1, p) if all nodes share one model."""
         return state.x
 
 
 class Algorithm(Pytree):
-    """A method on one problem, over one mixing.
+    """A method with the problem and the mixing that it runs on.
 
     Args:
-        method: what a round is.
-        problem: what is learnt.
-        W: how models meet; None where they do not.
-        name: what reports call it; by default that of the method's class.
-        mixings: how many times a round mixes rows as wide as a model: what it costs beside its gradients. With 0, noise,
+        method: the method.
+        problem: the learning problem.
+        W: the mixing of models; None if they are not mixed.
+        name: name in reports; the class name of the method by default.
+        mixings: number of times that a round mixes rows as wide as a model, its cost besides gradients. If 0, noise,
             liars and aggregations have nothing to act on.
 
     Raises:
-        ArgumentTypeError: functions in the place of a method, as the first release took them.
+        ArgumentTypeError: ``method`` is not a Method, such as the functions of the first release.
     """
 
     method: Method
@@ -101,7 +101,7 @@ class Algorithm(Pytree):
         self.name, self.mixings = name or type(method).__name__, mixings
 
     def init(self, key: PRNGKey) -> PyTree:
-        """Return the state before the first round."""
+        """Return the initial state."""
         return self.method.init(self.problem, key)
 
     def step(self, state: PyTree, round_: Round) -> tuple[PyTree, Traffic]:
@@ -111,21 +111,21 @@ class Algorithm(Pytree):
         return narrowed(after, state), traffic
 
     def models(self, state: PyTree) -> Rows:
-        """Return (n, p), or (1, p) where one model serves all: the models that are evaluated."""
+        """Return the models to evaluate, (n, p), or (1, p) if all nodes share one model."""
         return models_of(self.method, self.problem, state)
 
 
 def models_of(method: Any, problem: Problem, state: PyTree) -> Rows:
-    """Return the models that a method has in ``state``, in the problem's dtype."""
+    """Return the models of ``state``, in the dtype of the problem."""
     return rounded(method.models(state), problem.dtype)
 
 
 class TrainState(NamedTuple):
-    """The state of plain local training.
+    """State of local training.
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node, every leaf with the node axis first.
+        opt_state: optimizer state of each node; every leaf has the node axis first.
     """
 
     x: Rows
@@ -133,37 +133,37 @@ class TrainState(NamedTuple):
 
 
 def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> TrainState:
-    """Return the initial models with an optimizer state a node, both after the problem's start steps.
+    """Return the initial models and optimizer states, after the start steps of the problem.
 
-    Every node takes these from its own initial model, before anything is exchanged, whoever may be offline or slow. Step s
-    draws its minibatch with ``fold_in(purpose_key(key, "start batch"), s)``.
+    Every node takes its start steps from its own initial model before the first exchange, regardless of nodes being offline
+    or slow. Step s draws its minibatch with ``fold_in(purpose_key(key, "start batch"), s)``.
     """
-    begun = with_optimizer(problem.init(key), optimizer, nodes_of(problem), key)
+    initial = with_optimizer(problem.init(key), optimizer, nodes_of(problem), key)
     steps = start_steps_of(problem)
-    return _stepped(problem, optimizer, begun, purpose_key(key, "start batch"), steps) if steps else begun
+    return _stepped(problem, optimizer, initial, purpose_key(key, "start batch"), steps) if steps else initial
 
 
 def start_models(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> Rows:
-    """Return the models (n, p) of :func:`start`, for methods that take no gradient in a round."""
+    """Return the models (n, p) of :func:`start`, for methods without gradients."""
     return start(problem, optimizer, key).x if start_steps_of(problem) else problem.init(key)
 
 
 def with_optimizer(
     x: Rows, optimizer: optax.GradientTransformation, nodes: NodeInts | None = None, key: PRNGKey | None = None
 ) -> TrainState:
-    """Return the models x with a fresh optimizer state each, of 32 bits where the models have 16.
+    """Return the models x with new optimizer states, which are of 32 bits for models of 16.
 
     Args:
         x: (n, p) models.
         optimizer: any optax transformation.
-        nodes: (n,) the node of each row: what an optimizer draws is a node's own; None: no row is a node's.
-        key: of the run, or of the round in which states are made anew: what an optimizer draws is that one's own too.
+        nodes: (n,) int32, the node of each row, on which the draws of a random optimizer depend; None if rows are not nodes.
+        key: key of the run, or of the round that renews the states, on which these draws depend, too.
     """
     return TrainState(x, fresh_states(optimizer, widened(x), nodes, key))
 
 
 def nodes_of(problem: Problem) -> NodeInts:
-    """Return (n,) int32: the node of each row."""
+    """Return (n,) int32, the node of each row."""
     return jnp.arange(problem.n_nodes, dtype=jnp.int32) if problem.order is None else jnp.asarray(problem.order.nodes)
 
 
@@ -177,18 +177,18 @@ def descend(
     slope: Callable[[Rows], Rows] | None = None,
     drift: Rows | None = None,
 ) -> TrainState:
-    """Return the state after ``n_steps`` of X ← X + update(G(X; ξ)), each node by itself; stragglers stay as they are.
+    """Return the state after ``n_steps`` of X ← X + update(G(X; ξ)) on each node; stragglers keep their state.
 
     Models of 16 bits take their steps in float32 and are rounded once, at the end.
 
     Args:
-        problem: gives G.
-        optimizer: any optax transformation; it is vmapped, so that each node is clipped, scaled and decayed alone.
+        problem: provides the gradients G.
+        optimizer: any optax transformation, vmapped over nodes, so that clipping, for example, acts on each separately.
         state: models and optimizer states.
-        round_: draws the minibatches, by its key "batch": step s uses ``fold_in(key, s)``; and says who straggles.
-        n_steps: local steps τ.
-        slope: of X (n, p), (n, p) that is added to every gradient.
-        drift: (n, p) that is added to the models after every step.
+        round_: provides the stragglers, and the key "batch" of the minibatches: step s uses ``fold_in(key, s)``.
+        n_steps: τ, number of local steps.
+        slope: X (n, p) -> (n, p), added to every gradient.
+        drift: (n, p), added to the models after every step.
     """
     after = _stepped(problem, optimizer, state, round_.key("batch"), n_steps, slope, drift)
     return chosen(round_.works, after, state)
@@ -203,15 +203,15 @@ def _stepped(
     slope: Callable[[Rows], Rows] | None = None,
     drift: Rows | None = None,
 ) -> TrainState:
-    """Return the state after ``n_steps``, the minibatch of each drawn by ``fold_in(batch, step)``."""
+    """Return the state after ``n_steps`` steps, each with a minibatch drawn by ``fold_in(batch, step)``."""
 
     def step(number: Any, state: TrainState) -> TrainState:
         gradient = problem.gradient(state.x, jax.random.fold_in(batch, number))
         after = apply(optimizer, gradient if slope is None else gradient + slope(state.x), state)
         return after if drift is None else after._replace(x=after.x + drift)
 
-    # A gradient reads its model twice: what made the model would otherwise be computed twice, a gather among it.
-    wide = state._replace(x=widened(once(state.x)))
+    # A gradient reads its model twice; without this, the computation of the model, with its gather, would be repeated.
+    wide = state._replace(x=widened(materialize(state.x)))
     done = step(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, step, wide)
     return done._replace(x=narrowed(done.x, state.x))
 
@@ -225,48 +225,53 @@ def displacement(
     *,
     drift: Rows | None = None,
 ) -> tuple[Rows, PyTree]:
-    """Return (U, optimizer states): by what ``n_steps`` local steps would move the models, (n, p); for SGD U = −η G.
+    """Return (U, optimizer states): the displacement (n, p) of the models by ``n_steps`` local steps; for SGD, U = −η G.
 
-    Methods that add something of their own to a step write U where their papers write −η G, and take any optimizer. The
-    arguments are those of :func:`descend`; U of 16-bit models is float32.
+    Methods that modify the gradient step use U where their papers have −η G, and so work with any optimizer. The arguments
+    are those of :func:`descend`; for models of 16 bits, U is float32.
     """
     wide = state._replace(x=widened(state.x))
     after = descend(problem, optimizer, wide, round_, n_steps, drift=drift)
     return after.x - wide.x, after.opt_state
 
 
-def once[T](rows: T) -> T:
-    """Return ``rows`` (any pytree), computed once.
+def materialize[T](rows: T) -> T:
+    """Return ``rows``, any pytree, kept from being fused into its uses.
 
-    What is used in several places, a mixed row or a step, would otherwise be computed anew in each: gathers and gradients.
+    Otherwise a value that is used several times, such as mixed rows or a step, would be recomputed in each use, with its
+    gathers and gradients.
     """
     return jax.lax.optimization_barrier(rows)
 
 
 def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows:
-    """Return G(X; ξ) (n, p) of this round, in the dtype of the ``last`` one; of stragglers, that one."""
+    """Return G(X; ξ), (n, p), in the dtype of the ``last`` gradient, which stragglers keep."""
     batch = jax.random.fold_in(round_.key("batch"), 0)
-    return once(chosen(round_.works, narrowed(problem.gradient(once(x), batch), last), last))
+    return materialize(chosen(round_.works, narrowed(problem.gradient(materialize(x), batch), last), last))
 
 
-def along(
+def step_along(
     optimizer: optax.GradientTransformation, direction: Rows, x: Rows, opt_state: PyTree, round_: Round
 ) -> tuple[Rows, PyTree]:
-    """Return (U, optimizer states): the optimizer's step along ``direction`` (n, p) in the place of a gradient."""
+    """Return (U, optimizer states): the displacement (n, p) by one step with ``direction`` (n, p) as the gradient."""
     wide = widened(x)
     moved = updates(optimizer, widened(direction), opt_state, wide)
     return chosen(round_.works, moved, (jnp.zeros_like(wide), opt_state))
 
 
 def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
-    """Return the state after one optimizer step along ``gradient`` (n, p), each node by itself."""
+    """Return the state after one optimizer step of each node with ``gradient`` (n, p)."""
     x = widened(state.x)
     step, opt_state = updates(optimizer, widened(gradient), state.opt_state, x)
     return TrainState(narrowed(jnp.asarray(optax.apply_updates(x, step)), state.x), opt_state)
 
 
-def no_start_steps(name: str, problem: Problem, why: str) -> None:
-    """Raise InputError if the problem has start steps, which ``name`` has no use for."""
+def check_no_start_steps(name: str, problem: Problem, why: str) -> None:
+    """Check that the problem has no start steps, for methods that cannot use them.
+
+    Raises:
+        InputError: it has.
+    """
     if steps := start_steps_of(problem):
         raise InputError(
             f"{name} takes no start steps, and the problem has {steps}: {why}",
@@ -274,26 +279,42 @@ def no_start_steps(name: str, problem: Problem, why: str) -> None:
         )
 
 
-def at_least_one(name: str, value: int) -> None:
-    """Raise InputError unless ``value`` is 1 or more."""
+def check_at_least_one(name: str, value: int) -> None:
+    """Check that ``value`` is at least 1.
+
+    Raises:
+        InputError: it is not.
+    """
     if value < 1:
         raise InputError(f"{name} must be at least 1, not {value}")
 
 
-def between(name: str, value: float, low: float, high: float) -> None:
-    """Raise InputError unless low < value ≤ high."""
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """Check that low < value ≤ high.
+
+    Raises:
+        InputError: it is not.
+    """
     if not low < value <= high:
         raise InputError(f"{name} must be above {low:g} and at most {high:g}, not {value}")
 
 
-def needs_mass(name: str, W: Mixing) -> None:
-    """Raise InputError unless W keeps mass: push-sum methods divide by the weight that mixes along."""
+def check_mass(name: str, W: Mixing) -> None:
+    """Check that W conserves mass, as required by push-sum methods, which divide by the mixed weights.
+
+    Raises:
+        InputError: it does not.
+    """
     if W.conserves != "mass":
         raise InputError(f"{name} needs mixing that keeps mass", hint="mixing.kind = 'push_sum'")
 
 
-def needs_agreement(name: str, W: Mixing) -> None:
-    """Raise InputError if the rows of W do not sum to one, as those of push-sum mixing do not."""
+def check_agreement(name: str, W: Mixing) -> None:
+    """Check that the rows of W sum to one, unlike those of push-sum mixing.
+
+    Raises:
+        InputError: they do not.
+    """
     if W.conserves != "agreement":
         raise InputError(
             f"{name} needs weights whose rows sum to one, not push-sum mixing",
@@ -301,13 +322,13 @@ def needs_agreement(name: str, W: Mixing) -> None:
         )
 
 
-def fixed(name: str, W: Mixing, *, symmetric: bool = True) -> Operator:
-    """Return W if it is the same in every round.
+def fixed_operator(name: str, W: Mixing, *, symmetric: bool = True) -> Operator:
+    """Return W if it is the same in every round and, if required, symmetric.
 
     Raises:
-        InputError: it varies with time, or is not symmetric where it has to be.
+        InputError: it is time-varying, push-sum mixing, or not symmetric.
     """
-    needs_agreement(name, W)
+    check_agreement(name, W)
     if not isinstance(W, Operator):
         raise InputError(f"{name} needs the same weights in every round", hint="mixing.kind = 'static'")
     if symmetric:

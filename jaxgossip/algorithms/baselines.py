@@ -1,9 +1,9 @@
-"""The two baselines that belong in every plot, X (n, p), x̂ (1, p):
+"""The two baselines of every plot, X (n, p), x̂ (1, p):
 
-    isolated       X⁺ = X − η G(X)                      nobody talks
-    centralised    x̂⁺ = x̂ − η (1/n) Σ_i G_i(x̂)         one model, the gradient of all nodes' minibatches
+    isolated       X⁺ = X − η G(X)                      no communication
+    centralised    x̂⁺ = x̂ − η (1/n) Σ_i G_i(x̂)         one model, the mean gradient of all nodes' minibatches
 
-The centralised learner spends the same gradients a round as the network, on one shared model: D-SGD on the complete graph.
+The centralised learner computes as many gradients per round as the network, for one model: D-SGD on the complete graph.
 
 isolated: Robbins and Monro 1951, "A stochastic approximation method". centralised: Dekel, Gilad-Bachrach, Shamir and Xiao
 2012, "Optimal distributed online prediction using mini-batches".
@@ -15,7 +15,16 @@ import jax
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, apply, at_least_one, descend, start, with_optimizer
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    Method,
+    TrainState,
+    apply,
+    check_at_least_one,
+    descend,
+    start,
+    with_optimizer,
+)
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.problem import Problem, start_steps_of
@@ -63,33 +72,33 @@ class Centralised(Method):
 
 @algorithm
 def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
-    """Train every node on its own data alone: the floor that communication has to beat.
+    """Train every node on its own data only: the baseline that communication has to beat.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        local_steps: optimizer steps a round on each node.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        local_steps: optimizer steps per node and round.
 
     Raises:
-        InputError: fewer than one local step.
+        InputError: ``local_steps`` is below one.
     """
-    at_least_one("local_steps", local_steps)
+    check_at_least_one("local_steps", local_steps)
 
     return Algorithm(Isolated(optimizer, local_steps), problem, name="isolated nodes", mixings=0)
 
 
 @algorithm
 def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
-    """Train one model on all nodes' data: the ceiling that communication can reach.
+    """Train one model on the data of all nodes: the best that communication can reach.
 
     Args:
-        problem: what is learnt.
+        problem: the learning problem.
         optimizer: any optax transformation.
-        local_steps: optimizer steps a round; each averages one gradient of every node.
+        local_steps: optimizer steps per round, each on the mean of one gradient of every node.
 
     Raises:
-        InputError: fewer than one local step.
+        InputError: ``local_steps`` is below one.
     """
-    at_least_one("local_steps", local_steps)
+    check_at_least_one("local_steps", local_steps)
 
     return Algorithm(Centralised(optimizer, local_steps), problem, name="centralised learner", mixings=0)

@@ -1,9 +1,9 @@
-"""D² and exact diffusion: D-SGD without the bias that different data leave, X (n, p), G stochastic gradients:
+"""D² and exact diffusion: D-SGD without the bias due to heterogeneous data, X (n, p), G stochastic gradients:
 
-    X½ = X − η G(X) + C,   X⁺ = W X½,   C⁺ = X⁺ − X + η G(X),   C₀ = 0          one correction C (n, p), its sum stays 0
+    X½ = X − η G(X) + C,   X⁺ = W X½,   C⁺ = X⁺ − X + η G(X),   C₀ = 0          correction C (n, p), Σ_i c_i = 0
 
-which is X⁺ = W (2X − X₋ − η (G − G₋)) from the second round on. D² takes W itself, which needs λ_min(W) > −1/3; exact
-diffusion takes (I + W)/2, which has no such limit, and with one step size for all nodes is NIDS as well.
+which equals X⁺ = W (2X − X₋ − η (G − G₋)) from the second round on. D² takes W itself, which needs λ_min(W) > −1/3; exact
+diffusion takes (I + W)/2, which has no such condition; with a common step size it is also NIDS.
 
 D²: Tang, Lian, Yan, Zhang and Liu 2018, "D²: decentralized training over decentralized data", algorithm 1. Exact
 diffusion: Yuan, Ying, Zhao and Sayed 2019, "Exact diffusion for distributed optimization and learning, part I",
@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, displacement, materialize, start
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -24,11 +24,11 @@ from jaxgossip.network import Round, Traffic
 
 
 class CorrectedState(NamedTuple):
-    """State of methods that carry a correction.
+    """State of methods with a correction.
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node.
+        opt_state: optimizer state of each node.
         c: (n, p) correction, as a displacement.
     """
 
@@ -38,14 +38,14 @@ class CorrectedState(NamedTuple):
 
 
 class Corrected(Method):
-    """A method that carries a correction, 0 at first."""
+    """A method with a correction, initially 0."""
 
     optimizer: optax.GradientTransformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> CorrectedState:
-        begun = start(problem, self.optimizer, key)
-        return CorrectedState(*begun, jnp.zeros_like(begun.x))
+        initial = start(problem, self.optimizer, key)
+        return CorrectedState(*initial, jnp.zeros_like(initial.x))
 
 
 class D2(Corrected):
@@ -59,7 +59,7 @@ class D2(Corrected):
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
         half = links.as_sent(state.x + u + state.c)
         x = links.mix(half)
-        x = once((half + x) / 2 if self.lazy else x)
+        x = materialize((half + x) / 2 if self.lazy else x)
         new = CorrectedState(x, opt_state, x - state.x - u)
         return round_.keep_offline(new, state), links.sent(half)
 
@@ -72,33 +72,33 @@ class ExactDiffusion(D2):
 
 @algorithm
 def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
-    """Run D²: D-SGD whose correction cancels what differs between the nodes' data. Needs λ_min(W) > −1/3.
+    """Run D²: D-SGD with a correction that cancels the heterogeneity of the data. Needs λ_min(W) > −1/3.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself; the theory is that of constant steps.
-        W: mixing, fixed or time-varying, symmetric.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately; the theory assumes a constant step size.
+        W: symmetric mixing, fixed or time-varying.
 
     Raises:
-        InputError: W keeps mass instead of agreement.
+        InputError: W is push-sum mixing.
     """
-    needs_agreement("D²", W)
+    check_agreement("D²", W)
 
     return Algorithm(D2(optimizer), problem, W, name="D²")
 
 
 @algorithm
 def exact_diffusion(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
-    """Run exact diffusion: D² with (I + W)/2, for symmetric W of any smallest eigenvalue. Also NIDS.
+    """Run exact diffusion (NIDS): D² with (I + W)/2, for any symmetric W.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself; the theory is that of constant steps.
-        W: mixing, fixed or time-varying, symmetric.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately; the theory assumes a constant step size.
+        W: symmetric mixing, fixed or time-varying.
 
     Raises:
-        InputError: W keeps mass instead of agreement.
+        InputError: W is push-sum mixing.
     """
-    needs_agreement("exact diffusion", W)
+    check_agreement("exact diffusion", W)
 
     return Algorithm(ExactDiffusion(optimizer), problem, W, name="exact diffusion")

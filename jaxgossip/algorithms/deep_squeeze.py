@@ -1,9 +1,9 @@
-"""DeepSqueeze: D-SGD whose compressed messages make up for their errors, X, memory E (n, p), Q a compressor:
+"""DeepSqueeze: D-SGD with error-compensated compression, X, memory E (n, p), Q a compressor:
 
     X½ = X − η G(X),   V = X½ + E,   M = Q(V),   E⁺ = V − M,   X⁺ = X½ + γ (W − I) M,   E₀ = 0
 
 Tang, Lian, Qiu, Yuan, Zhang, Zhang and Liu 2019, "DeepSqueeze: decentralization meets error-compensated compression",
-algorithm 1. It needs no copies of the neighbours, where CHOCO keeps one.
+algorithm 1. Unlike CHOCO, it keeps no copies of the neighbours.
 """
 
 from typing import NamedTuple, override
@@ -12,7 +12,16 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, between, displacement, needs_agreement, once, start
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    Method,
+    TrainState,
+    check_agreement,
+    check_between,
+    displacement,
+    materialize,
+    start,
+)
 from jaxgossip.algorithms.choco import sent_compressed
 from jaxgossip.compression import Compressor, empty_memory, feedback
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
@@ -26,8 +35,8 @@ class SqueezeState(NamedTuple):
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node.
-        memory: (n, s) E, what compression has kept back of the s shared columns.
+        opt_state: optimizer state of each node.
+        memory: (n, s) E, the accumulated compression error of the s shared columns.
     """
 
     x: Rows
@@ -44,15 +53,15 @@ class DeepSqueeze(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> SqueezeState:
-        begun = start(problem, self.optimizer, key)
-        return SqueezeState(*begun, empty_memory(begun.x[:, : problem.n_shared]))
+        initial = start(problem, self.optimizer, key)
+        return SqueezeState(*initial, empty_memory(initial.x[:, : problem.n_shared]))
 
     @override
     def step(self, problem: Problem, W: Mixing, state: SqueezeState, round_: Round) -> tuple[SqueezeState, Traffic]:
         links, shared = round_.links(W), problem.n_shared
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
         half = links.as_sent(state.x + u)
-        message, memory = once(
+        message, memory = materialize(
             feedback(self.compressor, half[:, :shared], state.memory, round_.key("compression"), round_.nodes)
         )
         pull = self.consensus_rate * (links.mix(message) - message)
@@ -70,20 +79,20 @@ def deep_squeeze(
     *,
     consensus_rate: float = 0.2,
 ) -> Algorithm:
-    """Run DeepSqueeze: whole models are compressed, with error feedback.
+    """Run DeepSqueeze: D-SGD whose models are sent compressed, with error feedback.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        W: mixing, fixed or time-varying, symmetric.
-        compressor: Q, what travels.
-        consensus_rate: γ, the smaller the more is compressed; 1 without compression.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        W: symmetric mixing, fixed or time-varying.
+        compressor: Q, applied to the messages.
+        consensus_rate: γ; smaller for stronger compression, 1 without compression.
 
     Raises:
-        InputError: a consensus rate outside (0, 1], or W keeps mass instead of agreement.
+        InputError: ``consensus_rate`` is outside (0, 1], or W is push-sum mixing.
     """
-    between("consensus_rate", consensus_rate, 0, 1)
-    needs_agreement("deep_squeeze", W)
+    check_between("consensus_rate", consensus_rate, 0, 1)
+    check_agreement("deep_squeeze", W)
 
     method = DeepSqueeze(optimizer, compressor, consensus_rate)
     return Algorithm(method, problem, W, name=f"DeepSqueeze ({compressor.name})")

@@ -1,10 +1,10 @@
-"""Decentralised SGD in its three forms, X (n, p), G = stochastic gradients row by row:
+"""Decentralised SGD in its three forms, X (n, p), G stochastic gradients:
 
     ATC, adapt then combine    X⁺ = W (X − η G(X))
     CTA, combine then adapt    Ψ = W X,  X⁺ = Ψ − η G(Ψ)
     DGD, also D-PSGD           X⁺ = W X − η G(X)
 
-With τ > 1 local steps, "− η G" stands for what τ steps of the optimizer change: local SGD with gossip.
+With τ > 1 local steps, − η G is replaced by the change over τ optimizer steps: local SGD with gossip.
 
 ATC and CTA: Sayed 2014, "Adaptation, learning, and optimization over networks", chapter 7. DGD: Nedić and Ozdaglar 2009,
 "Distributed subgradient methods for multi-agent optimization"; Lian et al. 2017, "Can decentralized algorithms outperform
@@ -16,7 +16,7 @@ from typing import Literal, override
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, descend, needs_agreement, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, check_at_least_one, descend, start
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -58,19 +58,19 @@ def dsgd(
     form: Literal["atc", "cta", "dgd"] = "atc",
     local_steps: int = 1,
 ) -> Algorithm:
-    """Run decentralised SGD: gradient steps on each node, mixed over the graph every round.
+    """Run decentralised SGD: every round, gradient steps on each node and mixing over the graph.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
         W: mixing, fixed or time-varying.
-        form: the order of adapting and combining.
-        local_steps: optimizer steps a round on each node.
+        form: order of the steps: adapt then combine, combine then adapt, or both from the same models (D-PSGD).
+        local_steps: optimizer steps per node and round.
 
     Raises:
-        InputError: fewer than one local step.
+        InputError: ``local_steps`` is below one, or W is push-sum mixing.
     """
-    at_least_one("local_steps", local_steps)
-    needs_agreement("dsgd", W)
+    check_at_least_one("local_steps", local_steps)
+    check_agreement("dsgd", W)
 
     return Algorithm(DSGD(optimizer, form, local_steps), problem, W, name=f"D-SGD ({form.upper()})")

@@ -1,11 +1,11 @@
-"""Epidemic learning: a local step, then mixing on a graph that is new in every round, X (n, p):
+"""Epidemic learning: a local step, then mixing on a new random graph each round, X (n, p):
 
     X½ = X − η G(X),   X⁺ = W_t X½
 
     oracle   W_t averages over a fresh s-regular graph:            a round leaves β = (1 − s/(n−1))/(s + 1) of E‖X − X̄‖²
-    local    each node sends to s random others, and averages with what arrives:    β = (1 − (1 − s/(n−1))ⁿ)/s − 1/(n−1)
+    local    each node sends to s random others and averages with what arrives:     β = (1 − (1 − s/(n−1))ⁿ)/s − 1/(n−1)
 
-No communication is coordinated in the local form, and its mean drifts; both mix better than any fixed graph of degree s.
+The local form needs no coordination, but its mean drifts; both mix better than any fixed graph of degree s.
 
 De Vos, Farhadkhani, Guerraoui, Kermarrec, Pires and Sharma 2023, "Epidemic learning: boosting decentralized learning with
 randomized communication", algorithms 1 and 2.
@@ -14,7 +14,7 @@ randomized communication", algorithms 1 and 2.
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, at_least_one
+from jaxgossip.algorithms.base import Algorithm, check_at_least_one
 from jaxgossip.algorithms.dsgd import DSGD
 from jaxgossip.core.errors import InputError
 from jaxgossip.learning.problem import Problem
@@ -27,18 +27,18 @@ from jaxgossip.mixing.time_varying.peers import RandomPush
 def epidemic(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1
 ) -> Algorithm:
-    """Run epidemic learning: D-SGD whose peers are new in every round.
+    """Run epidemic learning: D-SGD with new random peers each round.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
         W: ``push`` on the complete graph (the local form), or ``fresh_regular`` (the oracle form).
-        local_steps: optimizer steps a round on each node.
+        local_steps: optimizer steps per node and round.
 
     Raises:
-        InputError: fewer than one local step, or W is neither.
+        InputError: ``local_steps`` is below one, or W is neither.
     """
-    at_least_one("local_steps", local_steps)
+    check_at_least_one("local_steps", local_steps)
     if not isinstance(W, FreshRegular | RandomPush):
         raise InputError(
             "epidemic learning needs peers that are new in every round",

@@ -1,9 +1,9 @@
-"""Federated averaging, the baseline with a server, x̂ (p,) its model, C of the n nodes sampled a round, τ local steps:
+"""Federated averaging, the baseline with a server, x̂ (p,) its model, C of n nodes sampled per round, τ local steps:
 
-    x_i = x̂ after τ steps of its own, for the sampled nodes i;   x̂⁺ = Σ_i m_i x_i / Σ_i m_i,   m_i samples of node i
-                                                                  (in stacked form X⁺ = 1 x̂⁺ᵀ)
-Each sampled node receives the model and sends one back; an upload that is lost, or a node that is offline, is left out,
-and if nothing arrives the server keeps its model.
+    x_i = x̂ after τ local steps, for the sampled nodes i;   x̂⁺ = Σ_i m_i x_i / Σ_i m_i,   m_i = samples of node i
+                                                              (in stacked form X⁺ = 1 x̂⁺ᵀ)
+Each sampled node receives the model and sends one back. Lost uploads and offline nodes are left out; if nothing arrives,
+the server keeps its model.
 
 McMahan, Moore, Ramage, Hampson and Agüera y Arcas 2017, "Communication-efficient learning of deep networks from
 decentralized data", algorithm 1.
@@ -21,10 +21,10 @@ from jaxgossip.algorithms.base import (
     Algorithm,
     Method,
     TrainState,
-    at_least_one,
-    between,
+    check_at_least_one,
+    check_between,
+    check_no_start_steps,
     descend,
-    no_start_steps,
     nodes_of,
     with_optimizer,
 )
@@ -40,7 +40,7 @@ class ServerState(NamedTuple):
 
     Attributes:
         x: (1, p) the server's model.
-        private: (n, q) private columns of the nodes.
+        private: (n, q) private columns of each node.
     """
 
     x: Rows
@@ -63,9 +63,9 @@ class FedAvg(Method):
     def step(self, problem: Problem, W: None, state: ServerState, round_: Round) -> tuple[ServerState, Traffic]:
         n, s = problem.n_nodes, problem.n_shared
         row_bytes = s * np.dtype(problem.dtype).itemsize
-        given = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
-        begun: TrainState = with_optimizer(given, self.optimizer, nodes_of(problem), round_.key("optimizer"))
-        after = widened(descend(problem, self.optimizer, begun, round_, self.local_steps).x)
+        received = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
+        initial: TrainState = with_optimizer(received, self.optimizer, nodes_of(problem), round_.key("optimizer"))
+        after = widened(descend(problem, self.optimizer, initial, round_, self.local_steps).x)
         node = jnp.arange(n, dtype=jnp.uint32)
         chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < self.sampled
         reached = chosen if round_.online is None else chosen & round_.online
@@ -87,20 +87,22 @@ class FedAvg(Method):
 def federated_averaging(
     problem: Problem, optimizer: optax.GradientTransformation, *, fraction: float = 1.0, local_steps: int = 1
 ) -> Algorithm:
-    """Train one model at a server that averages what sampled nodes make of it: FedAvg.
+    """Train one model at a server that averages the models of sampled nodes: FedAvg.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, fresh on each sampled node in every round.
-        fraction: C/n, part of the nodes sampled each round.
-        local_steps: τ, optimizer steps a round on each sampled node.
+        problem: the learning problem.
+        optimizer: any optax transformation, with a new state on each sampled node every round.
+        fraction: C/n, fraction of the nodes sampled each round.
+        local_steps: τ, optimizer steps per sampled node and round.
 
     Raises:
-        InputError: a fraction outside (0, 1], or fewer than one local step.
+        InputError: ``fraction`` is outside (0, 1], ``local_steps`` is below one, or the problem has start steps.
     """
-    between("fraction", fraction, 0, 1)
-    at_least_one("local_steps", local_steps)
-    no_start_steps("federated averaging", problem, "the server's model takes the place of whatever nodes have learned")
+    check_between("fraction", fraction, 0, 1)
+    check_at_least_one("local_steps", local_steps)
+    check_no_start_steps(
+        "federated averaging", problem, "the server's model takes the place of whatever nodes have learned"
+    )
     sampled = max(1, round(fraction * problem.n_nodes))
 
     return Algorithm(FedAvg(optimizer, sampled, local_steps), problem, name="federated averaging", mixings=0)

@@ -1,19 +1,19 @@
-"""Gossip learning in rounds: nodes meet peers, merge what they hear, and learn on their own data.
+"""Gossip learning in rounds: nodes merge the models of peers, and learn on their own data.
 
-With this round's links W, models X (n, p), ages t (n,) = updates behind a model, reliabilities r (n,) of the senders:
+With the links W of a round, models X (n, p), ages t (n,) in updates, and reliabilities r (n,) of the senders:
 
-    merge(X)_i = Σ_j W_ij r_j x_j / Σ_j W_ij r_j,        t_i ← max of the ages that met
+    merge(X)_i = Σ_j W_ij r_j x_j / Σ_j W_ij r_j,        t_i ← max of the merged ages
 
     models, merge then update     X½ = merge(X),              X⁺ = X½ + learn(X½)
     models, update then merge     X½ = X + learn(X),          X⁺ = merge(X½)
     last updates travel           X⁺ = X + merge(Δ),          Δ = learn(X)
     gradients travel              X⁺ = X + optimizer(merge(G(X)))
 
-Merging then updating is MU of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models on fully
-distributed data", with the node's own model in the place of the last one received. Weighing by age: Hegedűs, Danner and
-Jelasity 2021, "Decentralized learning works: an empirical comparison of gossip learning and federated learning",
-algorithm 2. Learning-rate schedules run on the age of the model, which travels and merges with it: a Pegasos step is
-1/(λ t). Updates and gradients do not contract disagreement: nodes that start apart stay apart.
+Merge then update is MU of Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models on fully distributed
+data", with the node's own model instead of the last one received. Weighting by age: Hegedűs, Danner and Jelasity 2021,
+"Decentralized learning works: an empirical comparison of gossip learning and federated learning", algorithm 2. Learning
+rates depend on the age of the model, which is sent and merged with it: a Pegasos step is 1/(λ t). Exchanging updates or
+gradients does not contract disagreement: nodes that start from different models stay apart.
 """
 
 from collections.abc import Sequence
@@ -31,10 +31,10 @@ from jaxgossip.algorithms.base import (
     Method,
     TrainState,
     apply,
-    at_least_one,
+    check_agreement,
+    check_at_least_one,
     descend,
     fresh_gradient,
-    needs_agreement,
     start,
 )
 from jaxgossip.core.errors import InputError
@@ -49,8 +49,8 @@ class GossipState(NamedTuple):
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node.
-        age: (n,) int32, updates behind each model.
+        opt_state: optimizer state of each node.
+        age: (n,) int32, number of updates of each model.
     """
 
     x: Rows
@@ -89,21 +89,21 @@ class Gossip(Method):
             heard = links.mix(gradient, self._reliability(problem, state.age))
             x, opt_state = apply(self.optimizer, heard, TrainState(state.x, with_age(state.opt_state, state.age)))
             new = GossipState(x, opt_state, state.age + 1)
-        about = (state.age,) if self.payload == "model" or self.weighting == "age" else ()
-        return round_.keep_offline(new, state), links.sent(state.x, metadata=about)
+        metadata = (state.age,) if self.payload == "model" or self.weighting == "age" else ()
+        return round_.keep_offline(new, state), links.sent(state.x, metadata=metadata)
 
     def _learn(self, problem: Problem, state: GossipState, round_: Round) -> GossipState:
         opt_state = with_age(state.opt_state, state.age)
         x, opt_state = descend(problem, self.optimizer, TrainState(state.x, opt_state), round_, self.local_steps)
-        grown = state.age + self.local_steps
-        return GossipState(x, opt_state, grown if round_.works is None else jnp.where(round_.works, grown, state.age))
+        age = state.age + self.local_steps
+        return GossipState(x, opt_state, age if round_.works is None else jnp.where(round_.works, age, state.age))
 
     def _reliability(self, problem: Problem, age: NodeInts) -> NodeFloats | None:
         if self.scores is not None:
             return self.scores
         if self.weighting == "samples":
             return jnp.asarray(problem.sample_counts)
-        # A model that never learnt counts next to nothing, yet two of them still merge evenly.
+        # Untrained models have almost no weight, yet two of them still merge evenly.
         return jnp.maximum(jnp.asarray(age, accumulator(problem.dtype)), 1e-6) if self.weighting == "age" else None
 
     def _merge(self, problem: Problem, state: GossipState, links: Links) -> GossipState:
@@ -122,24 +122,25 @@ def gossip(
     local_steps: int = 1,
     scores: Sequence[float] | NodeFloats | None = None,
 ) -> Algorithm:
-    """Run gossip learning: merge the models of the peers met, learn locally, every round.
+    """Run gossip learning: every round, merge the models of peers and learn locally.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        W: who meets whom and with which weights; usually random: a matching, pushes or pulls.
-        payload: what travels: the model, the update just made to it, or the gradient.
-        order: merge before or after the local update; for models only, there merge_update if not given.
-        weighting: reliability of a sender in merging: all alike, by age, or by its number of samples.
-        local_steps: optimizer steps a round on each node.
-        scores: n positive reliabilities of your own, one a node, in place of ``weighting``.
-            Like the numbers of samples, they are taken as known to all beforehand: only ages travel and cost bytes.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        W: mixing with nonnegative weights; usually random, by matching, push or pull.
+        payload: what nodes send: the model, its latest update, or the gradient.
+        order: merge before or after the local update; only for models, merge_update by default.
+        weighting: reliability of a sender in merging: uniform, its age, or its number of samples.
+        local_steps: optimizer steps per node and round.
+        scores: (n,) positive reliabilities, one per node, instead of ``weighting``. Like the numbers of samples, they are
+            assumed to be known to all nodes: only ages are sent and cost bytes.
 
     Raises:
-        InputError: options that exclude each other, or scores that are not n positive numbers.
+        InputError: options exclude each other, ``scores`` are not n positive numbers, W is push-sum mixing, or
+            reliabilities are used with negative weights.
     """
-    at_least_one("local_steps", local_steps)
-    needs_agreement("gossip", W)
+    check_at_least_one("local_steps", local_steps)
+    check_agreement("gossip", W)
     own_scores = None if scores is None else jnp.asarray(scores, accumulator(problem.dtype))
     _check(problem.n_nodes, payload, order, weighting, local_steps, own_scores)
     if own_scores is not None and problem.order is not None:
@@ -158,7 +159,7 @@ def gossip(
 def with_age(opt_state: PyTree, age: NodeInts) -> PyTree:
     """Return ``opt_state`` with the step counters of its learning-rate schedules set to ``age`` (n,).
 
-    Only schedules: Adam's own counter belongs to moments that stay on the node.
+    Other counters, such as Adam's, are kept: they belong to moments that stay on the node.
     """
 
     def is_schedule(node: Any) -> bool:
@@ -183,8 +184,8 @@ def _check(n_nodes: int, payload: str, order: str | None, weighting: str, steps:
     if scores is not None and weighting != "uniform":
         raise InputError(f"scores and weighting = '{weighting}' exclude each other", hint="give one of them")
     if scores is not None and (scores.shape != (n_nodes,) or not bool(((scores > 0) & (scores < jnp.inf)).all())):
-        found = f"{scores.size} numbers" if scores.shape != (n_nodes,) else "numbers that are not all above 0"
+        given = f"{scores.size} numbers" if scores.shape != (n_nodes,) else "numbers that are not all above 0"
         raise InputError(
-            f"scores must be {n_nodes} positive numbers, not {found}",
+            f"scores must be {n_nodes} positive numbers, not {given}",
             hint="algorithm.scores (in Python: scores) has one a node; weighting = 'samples' counts theirs in its place",
         )

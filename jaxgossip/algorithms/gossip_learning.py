@@ -1,7 +1,7 @@
-"""Gossip learning as published: models walk from node to node, merge where they meet, and learn where they arrive.
+"""Gossip learning as published: models walk from node to node, are merged when they meet, and learn where they arrive.
 
-A model m₁ of age t₁ arrives at a node; m₂, t₂ is what it merges with: the model that arrived there before it, or the
-node's own. With merge(m₁, m₂) = α m₁ + (1 − α) m₂ and t = max(t₁, t₂), the node's model becomes
+A model m₁ of age t₁ arrives at a node and is merged with m₂ of age t₂, the model that arrived before it or the node's own.
+With merge(m₁, m₂) = α m₁ + (1 − α) m₂ and t = max(t₁, t₂), the node's model becomes
 
     update          RW    x⁺ = learn(m₁),                             t⁺ = t₁ + 1
     merge, update   MU    x⁺ = learn(merge(m₁, m₂)),                  t⁺ = t + 1
@@ -10,11 +10,11 @@ node's own. With merge(m₁, m₂) = α m₁ + (1 − α) m₂ and t = max(t₁,
 
     α = ½;   by age  α = t₁/(t₁ + t₂);   limited to a gap L:  α = 1 if t₁ > t₂ + L,  0 if t₂ > t₁ + L.
 
-Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models on fully distributed data", algorithms 1 and 2, with
-the model received last; gossipy's nodes merge with their own. Ages, and models in parts with an age each: Hegedűs, Danner
-and Jelasity 2021, "Decentralized learning works", algorithm 4. Limited merging: Danner, Hegedűs and Jelasity 2023,
-"Improving gossip learning via limited model merging". Voting over the last models: Ormándi et al., algorithm 4.
-Learning-rate schedules run on the age of the model: a Pegasos step is 1/(λ t).
+Ormándi, Hegedűs and Jelasity 2013, "Gossip learning with linear models on fully distributed data", algorithms 1 and 2,
+merging with the model received last; gossipy merges with the node's own. Ages, and models in parts with one age each:
+Hegedűs, Danner and Jelasity 2021, "Decentralized learning works", algorithm 4. Limited merging: Danner, Hegedűs and
+Jelasity 2023, "Improving gossip learning via limited model merging". Voting over recent models: Ormándi et al., algorithm
+4. Learning rates depend on the age of the model: a Pegasos step is 1/(λ t).
 """
 
 from typing import Literal, NamedTuple, override
@@ -24,7 +24,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import TrainState, at_least_one, between, start
+from jaxgossip.algorithms.base import TrainState, check_at_least_one, check_between, start
 from jaxgossip.algorithms.gossip import with_age
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
@@ -40,53 +40,53 @@ Ages = Int[Array, "n k"]
 
 
 class AgedModel(NamedTuple):
-    """A model on its way.
+    """Models with their ages.
 
     Attributes:
         x: (n, p) parameters.
-        age: (n, k) int32, updates behind each of its k parts.
+        age: (n, k) int32, number of updates of each of the k parts.
     """
 
     x: Rows
     age: Ages
 
 
-class Kept(NamedTuple):
-    """The models that a node had last, for voting.
+class RecentModels(NamedTuple):
+    """The most recent models of each node, for voting.
 
     Attributes:
-        x: (n, v, p) models, in a ring.
-        had: (n,) int32, how many models a node has had.
+        x: (n, v, p) models, in ring buffers.
+        had: (n,) int32, number of models that each node has had.
     """
 
     x: Float[Array, "n v p"]
     had: Int[Array, " n"]
 
-    def and_also(self, x: Rows) -> "Kept":
-        """Return them with one more, x (n, p), in the place of the oldest."""
+    def append(self, x: Rows) -> "RecentModels":
+        """Return the buffers with the oldest models replaced by x (n, p)."""
         v = self.x.shape[1]
-        here = jnp.arange(v) == (self.had % v)[:, None]
-        return Kept(jnp.where(here[:, :, None], x[:, None], self.x), self.had + 1)
+        oldest = jnp.arange(v) == (self.had % v)[:, None]
+        return RecentModels(jnp.where(oldest[:, :, None], x[:, None], self.x), self.had + 1)
 
 
 class WalkState(NamedTuple):
     """State of gossip learning.
 
     Attributes:
-        model: of each node.
-        opt_state: the optimizer's state of each node.
-        last: the model that each node received last; None if nothing asks for it.
-        kept: the models that each node had last; None if it does not vote.
+        model: model of each node.
+        opt_state: optimizer state of each node.
+        last: the model that each node received last; None if the method does not use it.
+        kept: recent models of each node; None without voting.
     """
 
     model: AgedModel
     opt_state: PyTree
     last: AgedModel | None
-    kept: Kept | None
+    kept: RecentModels | None
 
 
 class Merging(Record):
-    """How an arriving model and another become one; see :func:`gossip_learning`."""
+    """How an arriving model is merged with another; see :func:`gossip_learning`."""
 
     weighting: Literal["uniform", "age"]
     age_gap: int | None
@@ -94,10 +94,10 @@ class Merging(Record):
     sample: float
 
     def merge(self, problem: Problem, heard: AgedModel, other: AgedModel, arrivals: Deliveries) -> AgedModel:
-        """Return the merged model: of those columns that the message carries; the others are m₂'s."""
-        p, kind = problem.n_params, accumulator(problem.dtype)
+        """Return the merged models; columns that the message does not carry are those of m₂."""
+        p, dtype = problem.n_params, accumulator(problem.dtype)
         alpha, age = (
-            self._weight(*(jnp.asarray(model.age, kind) for model in (heard, other))),
+            self._weight(*(jnp.asarray(model.age, dtype) for model in (heard, other))),
             jnp.maximum(heard.age, other.age),
         )
         if self.parts > 1:
@@ -112,7 +112,7 @@ class Merging(Record):
         return AgedModel(mixed, age)
 
     def _weight(self, t1: Float[Array, "b k"], t2: Float[Array, "b k"]) -> Float[Array, "b k"]:
-        """Return α of the model that arrives, of age t1."""
+        """Return α, the weight of the arriving models, of ages t1."""
         by_age = self.weighting == "age"
         alpha = jnp.where(t1 + t2 > 0, t1 / jnp.maximum(t1 + t2, 1), 0.5) if by_age else jnp.full_like(t1, 0.5)
         if self.age_gap is None:
@@ -132,7 +132,7 @@ class GossipLearning(ProtocolMethod):
 
     @property
     def remembers(self) -> bool:
-        """Whether a node keeps the model that it received last."""
+        """Whether nodes store the model that they received last."""
         return self.partner == "last_received" and self.create in ("merge_update", "update_merge")
 
     @override
@@ -140,7 +140,7 @@ class GossipLearning(ProtocolMethod):
         n, p, votes = problem.n_nodes, problem.n_params, self.votes
         x, opt_state = start(problem, self.optimizer, key)
         model = AgedModel(x, jnp.full((n, self.merging.parts), start_steps_of(problem), jnp.int32))
-        kept = Kept(jnp.broadcast_to(x[:, None], (n, votes, p)), jnp.zeros(n, jnp.int32)) if votes else None
+        kept = RecentModels(jnp.broadcast_to(x[:, None], (n, votes, p)), jnp.zeros(n, jnp.int32)) if votes else None
         return WalkState(model, opt_state, model if self.remembers else None, kept)
 
     @override
@@ -149,7 +149,7 @@ class GossipLearning(ProtocolMethod):
 
     @override
     def deliver(self, problem: Problem, own: WalkState, heard: AgedModel, arrivals: Deliveries) -> WalkState:
-        # What a node keeps for itself never travels: an arriving model takes the place of the shared columns alone.
+        # Private columns never travel: an arriving model replaces only the shared ones.
         heard = heard._replace(x=shared(problem, heard.x, own.model.x))
         other = own.model if own.last is None else own.last._replace(x=shared(problem, own.last.x, own.model.x))
         opt_state = own.opt_state
@@ -166,7 +166,7 @@ class GossipLearning(ProtocolMethod):
             case "pass":
                 model = heard
         model, opt_state = arrivals.choose(Kind.PASSED, (heard, own.opt_state), (model, opt_state))
-        kept = None if own.kept is None else own.kept.and_also(model.x)
+        kept = None if own.kept is None else own.kept.append(model.x)
         return WalkState(model, opt_state, heard if self.remembers else None, kept)
 
     def _updated(
@@ -202,34 +202,34 @@ def gossip_learning(
     sample: float = 1.0,
     votes: int = 0,
 ) -> GossipProtocol:
-    """Run gossip learning with models that walk: RW, MU and UM of Ormándi et al., and what was made of them since.
+    """Run gossip learning with walking models: RW, MU and UM of Ormándi et al., and later variants.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        create: how a node makes its new model: merge then update (MU), update then merge (UM), update alone (RW), or none.
-        partner: what an arriving model merges with: the one that arrived before it, or the node's own.
-        weighting: how much an arriving model counts: as much as the other, or by its age.
-        age_gap: models whose ages differ by more than this do not merge: the older one stays; None: all merge.
-        local_steps: optimizer steps of an update.
-        parts: a message carries one of so many parts of the model, column c belonging to part c modulo parts.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        create: how a node makes its new model: merge then update (MU), update then merge (UM), update only (RW), or pass it.
+        partner: the model that an arriving one is merged with: the one that arrived before it, or the node's own.
+        weighting: weights of the two models in merging: equal, or proportional to age.
+        age_gap: largest difference of ages at which models are merged; beyond it the older one is kept. None for no limit.
+        local_steps: optimizer steps per update.
+        parts: number of parts of a model; a message carries one of them, and column c belongs to part c modulo ``parts``.
         sample: fraction of the parameters that a message carries, drawn for each message.
-        votes: measure also the majority vote of so many last models of a node, as voted_accuracy; 0: none.
+        votes: number of recent models per node whose majority vote is measured, as voted_accuracy; 0 for no voting.
 
     Raises:
-        InputError: options out of range, or that exclude each other.
+        InputError: options are out of range or exclude each other, or votes are asked of a problem without classes.
     """
-    at_least_one("local_steps", local_steps)
-    at_least_one("parts", parts)
-    between("sample", sample, 0.0, 1.0)
+    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("parts", parts)
+    check_between("sample", sample, 0.0, 1.0)
     _check(create, partner, votes, age_gap, pieces=parts > 1 or sample < 1)
     if votes and not (isinstance(problem, Classification) and problem.votes):
         raise InputError("votes are cast on classes, and this task has none", hint="set votes = 0")
     size = problem.dtype.itemsize
     data = -(-problem.n_shared // parts) * size if sample == 1 else round(sample * problem.n_shared) * size
-    about = AGE_BYTES + (AGE_BYTES if sample < 1 else 0)  # an age, and the seed of what was drawn
+    metadata = AGE_BYTES + (AGE_BYTES if sample < 1 else 0)  # the age, and the seed of the sample
     method = GossipLearning(optimizer, create, partner, Merging(weighting, age_gap, parts, sample), local_steps, votes)
-    return GossipProtocol(method, problem, bytes=(data + about, about), parts=parts, name="gossip learning")
+    return GossipProtocol(method, problem, bytes=(data + metadata, metadata), parts=parts, name="gossip learning")
 
 
 def _check(create: str, partner: str, votes: int, age_gap: int | None, *, pieces: bool) -> None:

@@ -1,9 +1,9 @@
-"""Gradient tracking: every node follows the mean gradient of all, X, Y (n, p), G stochastic gradients:
+"""Gradient tracking: every node tracks the mean gradient of all nodes, X, Y (n, p), G stochastic gradients:
 
     DIGing     Y⁺ = W Y + G(X) − G₋       X⁺ = W X − η Y⁺           Σ_i y_i = Σ_i g_i in every round
     ATC        Y⁺ = W (Y + G(X) − G₋)     X⁺ = W (X − η Y⁺)
 
-with Y₀ = G₋ = 0, so that the first Y is G (ATC: W G). Both rows travel in one message.
+with Y₀ = G₋ = 0, so the first Y is G (ATC: W G). Both rows travel in one message.
 
 DIGing: Nedić, Olshevsky and Shi 2017, "Achieving geometric convergence for distributed optimization over time-varying
 graphs", algorithm 1; Qu and Li 2018, "Harnessing smoothness to accelerate distributed optimization". ATC: Xu, Zhu, Soh
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, along, fresh_gradient, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, check_agreement, fresh_gradient, materialize, start, step_along
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
@@ -29,9 +29,9 @@ class TrackingState(NamedTuple):
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node.
+        opt_state: optimizer state of each node.
         y: (n, p) trackers of the mean gradient.
-        g: (n, p) the gradients of the round before.
+        g: (n, p) gradients of the previous round.
     """
 
     x: Rows
@@ -48,20 +48,20 @@ class GradientTracking(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TrackingState:
-        begun = start(problem, self.optimizer, key)
-        return TrackingState(*begun, jnp.zeros_like(begun.x), jnp.zeros_like(begun.x))
+        initial = start(problem, self.optimizer, key)
+        return TrackingState(*initial, jnp.zeros_like(initial.x), jnp.zeros_like(initial.x))
 
     @override
     def step(self, problem: Problem, W: Mixing, state: TrackingState, round_: Round) -> tuple[TrackingState, Traffic]:
         links = round_.links(W, problem.n_shared)
         g = fresh_gradient(problem, state.x, round_, state.g)
         if self.form == "diging":
-            y = once(links.mix(state.y, payload="tracker") + g - state.g)
-            u, opt_state = along(self.optimizer, y, state.x, state.opt_state, round_)
+            y = materialize(links.mix(state.y, payload="tracker") + g - state.g)
+            u, opt_state = step_along(self.optimizer, y, state.x, state.opt_state, round_)
             x = links.mix(state.x) + u
         else:
             y = links.mix(state.y + g - state.g, payload="tracker")
-            u, opt_state = along(self.optimizer, y, state.x, state.opt_state, round_)
+            u, opt_state = step_along(self.optimizer, y, state.x, state.opt_state, round_)
             x = links.mix(state.x + u)
         return round_.keep_offline(TrackingState(x, opt_state, y, g), state), links.sent(state.x, state.y)
 
@@ -74,18 +74,18 @@ def gradient_tracking(
     *,
     form: Literal["diging", "atc"] = "diging",
 ) -> Algorithm:
-    """Run gradient tracking, as DIGing or adapt-then-combine: exact for different data, two mixings a round.
+    """Run gradient tracking, as DIGing or adapt-then-combine: no bias with heterogeneous data, two mixings per round.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation; it is given the tracker as its gradient.
-        W: mixing, fixed or time-varying, doubly stochastic.
-        form: DIGing mixes before the step, atc after it, which allows larger steps.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to the tracker instead of the gradient.
+        W: doubly stochastic mixing, fixed or time-varying.
+        form: diging mixes before the step, atc after it, which allows larger step sizes.
 
     Raises:
-        InputError: W keeps mass instead of agreement.
+        InputError: W is push-sum mixing.
     """
-    needs_agreement("gradient_tracking", W)
+    check_agreement("gradient_tracking", W)
 
     name = "DIGing" if form == "diging" else "ATC gradient tracking"
     return Algorithm(GradientTracking(optimizer, form), problem, W, name=name, mixings=2)

@@ -1,21 +1,21 @@
-"""Halving windows, the exact mean of any number of nodes in R = ⌈log₂ n⌉ rounds of one row a node; nobody learns:
+"""Halving windows, without learning: the exact mean of any number n of nodes in R = ⌈log₂ n⌉ rounds of one row per node:
 
     m₀ = 1, …, m_R = n with m_k = ⌈m_{k+1}/2⌉;   node i holds a_i, the sum of x_i, …, x_{i−m+1}, and b_i = a_i − x_i
-    m⁺ = 2m:      M_i = a_{i−m}         (all of the window before its own)
-    m⁺ = 2m − 1:  M_i = b_{i−(m−1)}     (all of it but the nearest, which is in its own already)
+    m⁺ = 2m:      M_i = a_{i−m}         (the window before its own)
+    m⁺ = 2m − 1:  M_i = b_{i−(m−1)}     (the same without the nearest node, which its own window contains)
     a⁺ = a + M,   b⁺ = b + M
 
-Here sums are kept as means, x = a/m and y = b/(m − 1), so that models of 16 bits do not overflow and every round has models
+Sums are stored as means, x = a/m and y = b/(m − 1), so that models of 16 bits do not overflow and every round has models
 to evaluate:
 
-    m⁺ = 2m:      X⁺ = ½(X + P X),                     y⁺ = ((m − 1) y + m P x)/(2m − 1)       P the shift by m
-    m⁺ = 2m − 1:  X⁺ = (m X + (m − 1) P y)/(2m − 1),   y⁺ = ½(y + P y)                         P the shift by m − 1
+    m⁺ = 2m:      X⁺ = ½(X + P X),                     y⁺ = ((m − 1) y + m P x)/(2m − 1)       P = shift by m
+    m⁺ = 2m − 1:  X⁺ = (m X + (m − 1) P y)/(2m − 1),   y⁺ = ½(y + P y)                         P = shift by m − 1
 
-After R rounds it begins again from what the nodes hold then. Instead of a lost message its receiver takes the row of its own
-that it would have sent: rows still sum to one, the mean is no longer exact, and the next R rounds go on from there.
+After R rounds the algorithm restarts from the current models. A receiver replaces a lost message with the row that it sends
+itself: rows of W still sum to one, the mean is no longer exact, and the next R rounds continue from there.
 
 This is CECA-2P of Ding, Jin, Ying, Yuan and Yin 2023, "DSGD-CECA: decentralized SGD with communication-optimal exact
-consensus algorithm", without its gradient steps: there the binary digits of n − 1 say which mean is sent, and x̂ is our y.
+consensus algorithm", without gradient steps: there the binary digits of n − 1 select the mean that is sent, and x̂ is y.
 """
 
 import itertools
@@ -40,8 +40,8 @@ class WindowState(NamedTuple):
     """State of halving windows.
 
     Attributes:
-        x: (n, p) the mean over a node's window.
-        y: (n, n_shared) the mean over its window without the node itself; before the first round, x.
+        x: (n, p) mean over the window of each node.
+        y: (n, n_shared) mean over this window without the node itself; x before the first round.
     """
 
     x: Rows
@@ -50,12 +50,12 @@ class WindowState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shifts(TimeVarying):
-    """Round r brings node i the row of node i − offsets[r mod R], and nothing of its own.
+    """W that shifts rows: in round r, node i takes the row of node i − offsets[r mod R].
 
     Attributes:
         n_nodes: number of nodes.
-        offsets: R of them.
-        order: in which rows the nodes stand; None where row i is node i.
+        offsets: the R offsets.
+        order: the order of the rows; None if row i is node i.
     """
 
     n_nodes: int
@@ -78,7 +78,7 @@ class Shifts(TimeVarying):
 
 
 def windows(n_nodes: int) -> tuple[int, ...]:
-    """Return m₀ = 1, …, m_R = ``n_nodes``: the sizes of the windows, each half of the next, rounded up."""
+    """Return m₀ = 1, …, m_R = ``n_nodes``, the sizes of the windows: each is half of the next, rounded up."""
     sizes = [n_nodes]
     while sizes[-1] > 1:
         sizes.append((sizes[-1] + 1) // 2)
@@ -89,10 +89,10 @@ class HalvingWindows(Method):
     """See :func:`halving_windows`.
 
     Attributes:
-        optimizer: of the start steps.
-        sizes: R + 1 of them, m₀ to m_R.
-        doubles: R of them: whether m⁺ = 2m.
-        offsets: R of them: by how many nodes P shifts.
+        optimizer: optimizer of the start steps.
+        sizes: m₀, …, m_R.
+        doubles: R bool, whether m⁺ = 2m in each round.
+        offsets: R int, the number of nodes by which P shifts in each round.
     """
 
     optimizer: optax.GradientTransformation
@@ -103,34 +103,34 @@ class HalvingWindows(Method):
     @override
     def init(self, problem: Problem, key: PRNGKey) -> WindowState:
         x = start_models(problem, self.optimizer, key)
-        y = x[:, : problem.n_shared]  # has no weight yet; a node that starts late speaks for itself
+        y = x[:, : problem.n_shared]  # its weight is still 0; a node that comes online late sends its own model
         return WindowState(x, y)
 
     @override
     def step(self, problem: Problem, W: None, state: WindowState, round_: Round) -> tuple[WindowState, Traffic]:
         if not self.offsets:
             return state, Traffic.none()
-        s, now = problem.n_shared, round_.number % len(self.offsets)
+        s, k = problem.n_shared, round_.number % len(self.offsets)
         x, y = widened(state.x[:, :s]), widened(state.y)
-        double, m = jnp.asarray(self.doubles)[now], jnp.asarray(self.sizes[:-1], x.dtype)[now]
+        double, m = jnp.asarray(self.doubles)[k], jnp.asarray(self.sizes[:-1], x.dtype)[k]
         links = round_.links(Shifts(problem.n_nodes, self.offsets, problem.order))
         sent = jnp.where(double, state.x[:, :s], state.y)
         heard = widened(links.mix(sent))
-        # What arrives is ``share`` of the 2m − 1 nodes of the new window; in the other mean both halves weigh the same.
-        # Where models agree, heard − one is 0, and nothing is rounded.
+        # The message has weight ``share`` in the mean over 2m − 1 nodes, and ½ in the other. If models agree, heard − mean
+        # is 0, and nothing is rounded.
         share = jnp.where(double, m, m - 1) / (2 * m - 1)
-        mine, others = (one + jnp.where(half, 0.5, share) * (heard - one) for one, half in ((x, double), (y, ~double)))
-        new = WindowState(jnp.concatenate([mine, state.x[:, s:]], axis=1), others)
+        x, y = (mean + jnp.where(half, 0.5, share) * (heard - mean) for mean, half in ((x, double), (y, ~double)))
+        new = WindowState(jnp.concatenate([x, state.x[:, s:]], axis=1), y)
         return WindowState(*round_.keep_offline(new, state)), links.sent(sent)
 
 
 @algorithm
 def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -> Algorithm:
-    """Average the initial models exactly in ⌈log₂ n⌉ rounds, whatever n is, over and over; it needs no mixing.
+    """Average the initial models exactly in ⌈log₂ n⌉ rounds for any n, repeatedly; uses no mixing.
 
     Args:
-        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: of the problem's start steps alone.
+        problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: any optax transformation, used only for the start steps of the problem.
     """
     sizes = windows(problem.n_nodes)
     doubles = tuple(after == 2 * before for before, after in itertools.pairwise(sizes))

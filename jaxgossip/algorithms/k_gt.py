@@ -3,7 +3,7 @@
     X₀ = X,   X_{k+1} = X_k − η (G(X_k) + C),   Δ = X_K − X                       on each node
     X⁺ = W (X + η_s Δ),   C⁺ = C + (Δ − W Δ)/(K η)                                Σ_i c_i = 0 in every round
 
-The correction is held as the displacement −η C, so that any optimizer makes the steps.
+The correction is stored as the displacement −η C, so that any optimizer can take the steps.
 
 Liu, Lin, Koloskova and Stich 2024, "Decentralized gradient tracking with local steps", algorithm 1, with C₀ = 0.
 """
@@ -13,7 +13,14 @@ from typing import override
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, at_least_one, between, displacement, needs_agreement
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    TrainState,
+    check_agreement,
+    check_at_least_one,
+    check_between,
+    displacement,
+)
 from jaxgossip.algorithms.d2 import Corrected, CorrectedState
 from jaxgossip.core.typing import widened
 from jaxgossip.learning.problem import Problem
@@ -29,8 +36,8 @@ class KGT(Corrected):
 
     @override
     def step(self, problem: Problem, W: Mixing, state: CorrectedState, round_: Round) -> tuple[CorrectedState, Traffic]:
-        links, begun = round_.links(W, problem.n_shared), TrainState(state.x, state.opt_state)
-        delta, opt_state = displacement(problem, self.optimizer, begun, round_, self.local_steps, drift=state.c)
+        links, current = round_.links(W, problem.n_shared), TrainState(state.x, state.opt_state)
+        delta, opt_state = displacement(problem, self.optimizer, current, round_, self.local_steps, drift=state.c)
         x = links.mix(state.x + self.outer_rate * delta)
         drift = links.as_sent(delta / self.local_steps)
         c = widened(state.c) - drift + links.mix(drift, payload="drift")
@@ -47,20 +54,20 @@ def k_gt(
     local_steps: int = 4,
     outer_rate: float = 1.0,
 ) -> Algorithm:
-    """Run K-GT: gradient tracking that talks once in several local steps, and still has no bias.
+    """Run K-GT: gradient tracking with several local steps per round, and still without bias.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, for the local steps; the theory is that of constant steps.
-        W: mixing, fixed or time-varying, doubly stochastic.
-        local_steps: K, optimizer steps a round on each node.
-        outer_rate: η_s, how much of the local steps is taken over.
+        problem: the learning problem.
+        optimizer: any optax transformation, for the local steps; the theory assumes a constant step size.
+        W: doubly stochastic mixing, fixed or time-varying.
+        local_steps: K, optimizer steps per node and round.
+        outer_rate: η_s, the factor on the displacement by the local steps.
 
     Raises:
-        InputError: fewer than one local step, an outer rate outside (0, 1], or W keeps mass instead of agreement.
+        InputError: ``local_steps`` is below one, ``outer_rate`` is outside (0, 1], or W is push-sum mixing.
     """
-    at_least_one("local_steps", local_steps)
-    between("outer_rate", outer_rate, 0, 1)
-    needs_agreement("k_gt", W)
+    check_at_least_one("local_steps", local_steps)
+    check_between("outer_rate", outer_rate, 0, 1)
+    check_agreement("k_gt", W)
 
     return Algorithm(KGT(optimizer, local_steps, outer_rate), problem, W, name="K-GT", mixings=2)

@@ -1,12 +1,12 @@
-"""D-SGD with momentum, X (n, p), U = −η G(X) or what another optimizer makes of G, V (n, p) = −η times the momentum M:
+"""D-SGD with momentum, X (n, p), U = −η G(X) or the step of another optimizer, V (n, p) = −η times the momentum M:
 
-    dsgdm       V⁺ = β V + U            X⁺ = W (X + V⁺)                          each node its own momentum
-    dmsgd       V½ = β V + U            X⁺ = W (X + V½),   V⁺ = W V½             momentum is mixed too
-    qg_dsgdm    X⁺ = W (X + U + β V)    V⁺ = β V + (1 − β) (X⁺ − X)              momentum of what mixing made of the step
-    decentlam   V⁺ = β V + W (X + U) − X      X⁺ = X + V⁺                        likewise, without its own bias
+    dsgdm       V⁺ = β V + U            X⁺ = W (X + V⁺)                          local momentum
+    dmsgd       V½ = β V + U            X⁺ = W (X + V½),   V⁺ = W V½             momentum is mixed, too
+    qg_dsgdm    X⁺ = W (X + U + β V)    V⁺ = β V + (1 − β) (X⁺ − X)              momentum of the mixed step
+    decentlam   V⁺ = β V + W (X + U) − X      X⁺ = X + V⁺                        likewise, without additional bias
 
-Local momentum acts as the step η/(1 − β), and enlarges the bias that different data leave as such a step would; qg_dsgdm
-and decentlam keep the fixed point of D-SGD. In the papers' notation M = −V/η, for a constant η.
+Local momentum acts like the step size η/(1 − β), and enlarges the bias due to heterogeneous data accordingly; qg_dsgdm and
+decentlam have the fixed point of D-SGD. In the papers' notation M = −V/η, for constant η.
 
 dsgdm: Assran et al. 2019; Lin et al. 2021. dmsgd: Yu, Jin and Yang 2019, "On the linear speedup analysis of communication
 efficient momentum SGD for distributed non-convex optimization", algorithm 3. qg_dsgdm: Lin, Karimireddy, Stich and Jaggi
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, needs_agreement, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, displacement, materialize, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.problem import Problem
@@ -34,8 +34,8 @@ class MomentumState(NamedTuple):
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node.
-        v: (n, p) velocity, the momentum as a displacement.
+        opt_state: optimizer state of each node.
+        v: (n, p) velocity: the momentum as a displacement.
     """
 
     x: Rows
@@ -44,10 +44,12 @@ class MomentumState(NamedTuple):
 
 
 class Momentum(Method):
-    """D-SGD with momentum: a subclass says what a step U makes of models and velocities.
+    """D-SGD with momentum; subclasses define the update of models and velocities by :meth:`rule`.
 
     Attributes:
-        mixings: how many times a round mixes rows as wide as a model.
+        mixings: number of times that a round mixes rows as wide as a model.
+        optimizer: optimizer of the steps U.
+        momentum: β.
     """
 
     mixings: ClassVar[int] = 1
@@ -56,8 +58,8 @@ class Momentum(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> MomentumState:
-        begun = start(problem, self.optimizer, key)
-        return MomentumState(*begun, jnp.zeros_like(begun.x))
+        initial = start(problem, self.optimizer, key)
+        return MomentumState(*initial, jnp.zeros_like(initial.x))
 
     @override
     def step(self, problem: Problem, W: Mixing, state: MomentumState, round_: Round) -> tuple[MomentumState, Traffic]:
@@ -69,7 +71,7 @@ class Momentum(Method):
 
     @abc.abstractmethod
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        """Return (X⁺, V⁺), (n, p) each."""
+        """Return (X⁺, V⁺), (n, p) each, given X, U and V."""
 
 
 class DSGDm(Momentum):
@@ -97,7 +99,7 @@ class QGDSGDm(Momentum):
 
     @override
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        after = once(links.mix(x + u + self.momentum * v))
+        after = materialize(links.mix(x + u + self.momentum * v))
         return after, self.momentum * v + (1 - self.momentum) * (after - x)
 
 
@@ -106,38 +108,38 @@ class DecentLaM(Momentum):
 
     @override
     def rule(self, x: Rows, u: Rows, v: Rows, links: Links) -> tuple[Rows, Rows]:
-        v = once(self.momentum * v + links.mix(x + u) - x)
+        v = materialize(self.momentum * v + links.mix(x + u) - x)
         return x + v, v
 
 
 @algorithm
 def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
-    """Run D-SGD with local momentum, ATC; the same as dsgd with momentum in its optimizer.
+    """Run ATC D-SGD with local momentum; equivalent to dsgd with momentum in its optimizer.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation without momentum of its own, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation without momentum, applied to each node separately.
         W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:
-        InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
+        InputError: ``momentum`` is outside [0, 1), or W is push-sum mixing.
     """
     return _with_momentum("dsgdm", DSGDm(optimizer, momentum), problem, W)
 
 
 @algorithm
 def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
-    """Run DmSGD: D-SGD whose momentum is mixed along with the models.
+    """Run DmSGD: D-SGD whose momentum is mixed together with the models.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation without momentum of its own, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation without momentum, applied to each node separately.
         W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:
-        InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
+        InputError: ``momentum`` is outside [0, 1), or W is push-sum mixing.
     """
     return _with_momentum("dmsgd", DmSGD(optimizer, momentum), problem, W)
 
@@ -146,16 +148,16 @@ def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
 def qg_dsgdm(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
 ) -> Algorithm:
-    """Run quasi-global momentum: the momentum of what a whole round, mixing included, changes.
+    """Run D-SGD with quasi-global momentum: the momentum of the change over whole rounds, mixing included.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation without momentum of its own, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation without momentum, applied to each node separately.
         W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:
-        InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
+        InputError: ``momentum`` is outside [0, 1), or W is push-sum mixing.
     """
     return _with_momentum("qg_dsgdm", QGDSGDm(optimizer, momentum), problem, W)
 
@@ -164,16 +166,16 @@ def qg_dsgdm(
 def decentlam(
     problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
 ) -> Algorithm:
-    """Run DecentLaM: momentum of D-SGD's whole step, which keeps D-SGD's fixed point.
+    """Run DecentLaM: D-SGD with momentum of its whole step, which has the fixed point of D-SGD.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation without momentum of its own, applied to each node by itself.
+        problem: the learning problem.
+        optimizer: any optax transformation without momentum, applied to each node separately.
         W: mixing, fixed or time-varying.
         momentum: β.
 
     Raises:
-        InputError: a momentum outside [0, 1), or W keeps mass instead of agreement.
+        InputError: ``momentum`` is outside [0, 1), or W is push-sum mixing.
     """
     return _with_momentum("decentlam", DecentLaM(optimizer, momentum), problem, W)
 
@@ -181,5 +183,5 @@ def decentlam(
 def _with_momentum(name: str, method: Momentum, problem: Problem, W: Mixing) -> Algorithm:
     if not 0 <= method.momentum < 1:
         raise InputError(f"momentum must be at least 0 and below 1, not {method.momentum}")
-    needs_agreement(name, W)
+    check_agreement(name, W)
     return Algorithm(method, problem, W, name=name, mixings=method.mixings)

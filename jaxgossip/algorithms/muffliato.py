@@ -1,14 +1,14 @@
-"""Muffliato: noise on each node's own model, then accelerated gossip that averages it away, X (n, p), K mixings a round:
+"""Muffliato: noise on each model, then accelerated gossip that averages it away, X (n, p), K mixings per round:
 
     X_0 = X − η clip(G(X), c) + σ ξ,   ξ ~ N(0, I),   X_1 = W X_0,   X_{k+1} = ω W X_k + (1 − ω) X_{k−1},   X⁺ = X_K
 
-What one node learns of another, far away, is little: see :func:`jaxgossip.network.privacy.pairwise_privacy`. Clipping is
-the optimizer's (optax.clip_by_global_norm, or per sample by the privacy of the problem). With a problem that has no
-gradient ("averaging") and ``noise_once`` it is Muffliato for averaging.
+Distant nodes learn little about each other, see :func:`jaxgossip.network.privacy.pairwise_privacy`. Clipping is done by the
+optimizer (optax.clip_by_global_norm), or per sample by the privacy of the problem. On a problem without gradients
+("averaging"), one round is Muffliato for averaging.
 
 Cyffers, Even, Bellet and Massoulié 2022, "Muffliato: peer-to-peer privacy amplification for decentralized optimization
-and averaging"; K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉ as in the authors' code, where the gap is 1 − λ₂ and
-ω has (1 + λ₂)/2 in place of ρ.
+and averaging"; K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉ as in the authors' code, where the gap is 1 − λ₂ and ω has (1 + λ₂)/2 in
+place of ρ.
 """
 
 import math
@@ -20,7 +20,7 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.averaging import register_weight
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, descend, fixed, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, descend, fixed_operator, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator, narrowed
 from jaxgossip.learning.problem import Problem
@@ -46,7 +46,7 @@ class Muffliato(Method):
         shared, omega = jnp.arange(state.x.shape[1]) < problem.n_shared, self.omega
         learnt = descend(problem, self.optimizer, state, round_)
         drawn = round_.normal("privacy noise", state.x.shape, accumulator(state.x.dtype))
-        begun = narrowed(learnt.x + jnp.where(shared, self.noise * drawn, 0), state.x)
+        x0 = narrowed(learnt.x + jnp.where(shared, self.noise * drawn, 0), state.x)
 
         def gossip(k: jax.Array, carried: tuple[Rows, Rows]) -> tuple[Rows, Rows]:
             x, last = carried
@@ -55,8 +55,8 @@ class Muffliato(Method):
             after = jnp.where((k == 0) | ~shared, mixed, omega * mixed + (1 - omega) * last)
             return after, x
 
-        # By twos, so that each of the two arrays is written in its own place again: one at a time they would be swapped.
-        x, _ = jax.lax.fori_loop(0, self.steps, gossip, (begun, begun), unroll=2)
+        # Unrolled by two, so that each of the two arrays is updated in place; single steps would swap and copy them.
+        x, _ = jax.lax.fori_loop(0, self.steps, gossip, (x0, x0), unroll=2)
         traffic = round_.links(W, problem.n_shared).sent(x, repeats=self.steps)
         return round_.keep_offline(TrainState(x, learnt.opt_state), state), traffic
 
@@ -70,26 +70,26 @@ def muffliato(
     noise: float = 0.1,
     gossip_steps: int = 0,
 ) -> Algorithm:
-    """Run Muffliato: every round adds noise to all models, then averages them by accelerated gossip.
+    """Run Muffliato: every round, add noise to all models, then average them by accelerated gossip.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        W: mixing operator, the same in every round, symmetric.
-        noise: σ, standard deviation of what each node adds to every parameter.
-        gossip_steps: K, mixings a round; 0 takes as many as bring the noise of the mean alone.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        W: symmetric mixing, the same in every round.
+        noise: σ, standard deviation of the noise that each node adds to every parameter.
+        gossip_steps: K, mixings per round; 0 for as many as reduce the error to about that of the mean.
 
     Raises:
-        InputError: noise that is not positive, a negative number of mixings, or W changes or is not symmetric.
+        InputError: ``noise`` is not positive, ``gossip_steps`` is negative, or W is time-varying or not symmetric.
     """
     if noise <= 0 or gossip_steps < 0:
         raise InputError(f"muffliato needs noise > 0 and gossip_steps ≥ 0, not {noise} and {gossip_steps}")
-    rho = max(map(abs, extreme_eigenvalues(fixed("muffliato", W))))
+    rho = max(map(abs, extreme_eigenvalues(fixed_operator("muffliato", W))))
     omega = register_weight(rho)
     steps = gossip_steps or muffliato_steps(problem.n_nodes, noise, 1 - rho)
     return Algorithm(Muffliato(optimizer, noise, steps, omega), problem, W, name="Muffliato", mixings=steps)
 
 
 def muffliato_steps(n_nodes: int, noise: float, gap: float) -> int:
-    """Return K = ⌈ln((n/σ²) max(¼, σ²))/√gap⌉, at least 1: then the error is at most three times that of the mean."""
+    """Return K = max(1, ⌈ln((n/σ²) max(¼, σ²))/√gap⌉): then the error is at most three times that of the mean."""
     return max(1, math.ceil(math.log(n_nodes / noise**2 * max(0.25, noise**2)) / math.sqrt(max(gap, 1e-12))))

@@ -1,14 +1,14 @@
-"""PENS: nodes find those whose models fit their own data, and then gossip with them alone.
+"""PENS: nodes select peers whose models perform well on their own data, and then gossip only with these.
 
-At first a node gathers k models of whoever sends, ranks them by their loss on its own training data, and takes in the best m:
+First, a node gathers k models from any senders, ranks them by their loss on its training data, and merges the best m:
 
     x ← learn( (x + Σ of the best m) / (m + 1) )
 
-From cycle T on it calls those j that were among the best more often than chance would have it,
+From cycle T on, node i calls the nodes j that were among the best more often than by chance,
 
     selected_ij > (m/k) heard_ij,
 
-and merges what arrives with its own, x ← learn((x + x_j)/2).
+and merges each arriving model with its own, x ← learn((x + x_j)/2).
 
 Onoszko, Karlsson, Mogren and Zec 2021, "Decentralized federated learning of deep neural networks on non-iid data", algorithms
 1 and 2.
@@ -21,7 +21,7 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import TrainState, at_least_one, start
+from jaxgossip.algorithms.base import TrainState, check_at_least_one, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
@@ -29,7 +29,7 @@ from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
 
 MOST_NODES = 8192
-"""Every node counts how often it heard and took in every other: more nodes would be gigabytes of counts."""
+"""Most nodes: each counts how often it heard and selected every other, in (n, n) arrays."""
 
 
 class PensState(NamedTuple):
@@ -37,14 +37,14 @@ class PensState(NamedTuple):
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node.
-        gathered: (n, k, p) models that wait for their comparison.
+        opt_state: optimizer state of each node.
+        gathered: (n, k, p) models gathered for comparison.
         loss: (n, k) their losses.
-        sender: (n, k) int32, whose they are.
-        filled: (n,) int32, how many there are.
-        heard: (n, n) int16, how often a node has compared a model of each other.
-        selected: (n, n) int16, how often it has taken it in.
-        settled: (n,) bool, whether the node has chosen whom to call.
+        sender: (n, k) int32, their senders.
+        filled: (n,) int32, their number.
+        heard: (n, n) int16, how often each node has compared a model of each other node.
+        selected: (n, n) int16, how often that model was among the best.
+        settled: (n,) bool, whether the node has selected its peers.
     """
 
     x: Rows
@@ -84,14 +84,14 @@ class PENS(ProtocolMethod):
     def deliver(self, problem: Problem, own: PensState, heard: Rows, arrivals: Deliveries) -> PensState:
         k, top = self.sampled, self.top
         heard = shared(problem, heard, own.x)
-        here = jnp.arange(k) == own.filled[:, None]
-        gathered = jnp.where(here[:, :, None], heard[:, None], own.gathered)
-        loss = jnp.where(here, problem.loss_at(heard, arrivals.node)[:, None], own.loss)
-        sender = jnp.where(here, arrivals.sender[:, None], own.sender)
+        slot = jnp.arange(k) == own.filled[:, None]
+        gathered = jnp.where(slot[:, :, None], heard[:, None], own.gathered)
+        loss = jnp.where(slot, problem.loss_at(heard, arrivals.node)[:, None], own.loss)
+        sender = jnp.where(slot, arrivals.sender[:, None], own.sender)
         full = own.filled + 1 == k
         best = jnp.argsort(jnp.argsort(loss, axis=1), axis=1) < top
-        among = (own.x + jnp.where(best[:, :, None], gathered, 0).sum(1)) / (top + 1)
-        merged = chosen(own.settled, (own.x + heard) / 2, among)
+        best_mean = (own.x + jnp.where(best[:, :, None], gathered, 0).sum(1)) / (top + 1)
+        merged = chosen(own.settled, (own.x + heard) / 2, best_mean)
         acts = own.settled | full
         learnt = learn(problem, self.optimizer, TrainState(merged, own.opt_state), arrivals, self.local_steps)
         x, opt_state = chosen(acts, tuple(learnt), (own.x, own.opt_state))
@@ -99,11 +99,11 @@ class PENS(ProtocolMethod):
         counted = full & ~own.settled
         new = own._replace(
             x=x, opt_state=opt_state, gathered=gathered, loss=loss, sender=sender, filled=filled,
-            heard=_counted(own.heard, sender, jnp.broadcast_to(counted[:, None], sender.shape)),
-            selected=_counted(own.selected, sender, best & counted[:, None]),
+            heard=_add_counts(own.heard, sender, jnp.broadcast_to(counted[:, None], sender.shape)),
+            selected=_add_counts(own.selected, sender, best & counted[:, None]),
         )  # fmt: skip
-        kept = own._replace(x=x, opt_state=opt_state)
-        return chosen(own.settled, kept, new)
+        settled = own._replace(x=x, opt_state=opt_state)
+        return chosen(own.settled, settled, new)
 
     @override
     def settle(self, problem: Problem, state: PensState) -> tuple[PensState, Bool[Array, "n n"]]:
@@ -121,22 +121,22 @@ def pens(
     settle_at: int = 200,
     local_steps: int = 1,
 ) -> GossipProtocol:
-    """Run PENS, performance-based neighbour selection: gossip with those whose models do well on one's own data.
+    """Run PENS, performance-based neighbour selection: gossip with nodes whose models perform well on the local data.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        sampled: models that a node gathers before it compares them, k.
-        top: how many of these it takes in, m.
-        settle_at: cycle from which nodes call those that they prefer.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        sampled: k, number of models that a node gathers for comparison.
+        top: m, number of these that it merges.
+        settle_at: cycle from which nodes call their selected peers.
         local_steps: optimizer steps after each merge.
 
     Raises:
-        InputError: numbers out of range, or too many nodes.
+        InputError: numbers are out of range, or there are too many nodes.
     """
-    at_least_one("top", top)
-    at_least_one("local_steps", local_steps)
-    at_least_one("settle_at", settle_at)
+    check_at_least_one("top", top)
+    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("settle_at", settle_at)
     n = problem.n_nodes
     if sampled < top:
         raise InputError(
@@ -153,7 +153,7 @@ def pens(
     )  # fmt: skip
 
 
-def _counted(counts: Int[Array, "b n"], sender: Int[Array, "b k"], which: Bool[Array, "b k"]) -> Int[Array, "b n"]:
-    """Return the counts with one more for each sender that is chosen; a sender may be there several times."""
+def _add_counts(counts: Int[Array, "b n"], sender: Int[Array, "b k"], which: Bool[Array, "b k"]) -> Int[Array, "b n"]:
+    """Return ``counts`` incremented for each sender where ``which`` holds; senders may repeat."""
     rows = jnp.arange(counts.shape[0])[:, None]
     return counts.at[rows, sender].add(jnp.asarray(which, counts.dtype))

@@ -1,12 +1,12 @@
-"""PowerGossip: on every edge, a step of power iteration on the difference of two models, seen as a × b matrices:
+"""PowerGossip: on every edge, a step of power iteration on the difference of two models, reshaped to a × b matrices:
 
     X½ = X − η G(X);   on each edge (i, j):   D = X½_i − X½_j
-    p = orth(D q),   q⁺ = Dᵀ p                       nodes send D's two parts: X½ q (a numbers), then X½ᵀ p (b numbers)
-    X⁺_i = X½_i − Σ_j W_ij p q⁺ᵀ,   X⁺_j = X½_j + …                                      q⁺ is where the next round starts
+    p = orth(D q),   q⁺ = Dᵀ p                       nodes send X½ q (a numbers), then X½ᵀ p (b numbers)
+    X⁺_i = X½_i − Σ_j W_ij p q⁺ᵀ,   X⁺_j = X½_j + …                                      q⁺ starts the next round
 
-p q⁺ᵀ is the best rank-1 (rank r) approximation of D in the limit; the mean of the models is kept exactly. A row of p
-numbers is seen as the squarest matrix that holds it, padded with zeros. An edge whose messages are lost in either
-direction rests, for both ends.
+In the limit p q⁺ᵀ is the best approximation of D of rank 1 (or r). The mean of the models is conserved exactly. A row is
+reshaped to the squarest matrix that holds it, padded with zeros. An edge with a lost message in either direction is idle
+for both ends.
 
 Vogels, Karimireddy and Jaggi 2020, "Practical low-rank communication compression in decentralized deep learning",
 algorithm 1.
@@ -22,7 +22,16 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, displacement, fixed, once, start
+from jaxgossip.algorithms.base import (
+    Algorithm,
+    Method,
+    TrainState,
+    check_at_least_one,
+    displacement,
+    fixed_operator,
+    materialize,
+    start,
+)
 from jaxgossip.compression import by_blocks
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
@@ -39,8 +48,8 @@ class PowerState(NamedTuple):
 
     Attributes:
         x: (n, p) models.
-        opt_state: the optimizer's state of each node.
-        q: rank of (m, b), one vector an edge.
+        opt_state: optimizer state of each node.
+        q: r arrays (m, b), one vector per edge each.
     """
 
     x: Rows
@@ -49,10 +58,11 @@ class PowerState(NamedTuple):
 
 
 class Edges(Pytree):
-    """The edges of a symmetric W, and where each node finds its own.
+    """The edges of a symmetric W, and those of each node.
 
     Attributes:
-        first: (m,) int32, the lower row of each edge; second: the higher one. Without edges, one from a node to itself.
+        first: (m,) int32, the lower row of each edge; without edges, there is one from row 0 to itself.
+        second: (m,) int32, the higher row of each edge.
     """
 
     def __init__(self, matrix: sp.csr_array) -> None:
@@ -81,14 +91,14 @@ class Edges(Pytree):
         self._edge, self._weight = jnp.asarray(edge), jnp.asarray(weight)
 
     def pulled(self, pairs: list[tuple[Float[Array, "m a"], Float[Array, "m b"]]]) -> Float[Array, "n a b"]:
-        """Return Σ over each node's edges, and the pairs (p, q), of ± W_ij p qᵀ: what it gives up."""
+        """Return (n, a, b): the sum of ± W_ij p qᵀ over the edges of each node and the ``pairs`` (p, q), to be subtracted."""
         pairs = jax.lax.optimization_barrier(pairs)
 
         def of_rows(edge: Array, weight: Array) -> Array:
             signed = jnp.asarray(weight[:, :, None], pairs[0][0].dtype)
             P = jnp.concatenate([signed * gather(p, edge) for p, _ in pairs], 1)
             Q = jnp.concatenate([gather(q, edge) for _, q in pairs], 1)
-            # Turned by hand: XLA on CPU has a quick product of many small matrices for this order of axes alone.
+            # Transposed by hand: on CPU, XLA has a fast batched product of small matrices only for this order of axes.
             P = jax.lax.optimization_barrier(P.swapaxes(1, 2))
             return jnp.einsum("nak,nkb->nab", P, Q)
 
@@ -107,20 +117,20 @@ class PowerGossip(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PowerState:
-        begun = start(problem, self.optimizer, key)
-        _, b = _squarest(problem.n_shared)
-        # All edges begin with the same vectors, so that their numbers do not matter.
+        initial = start(problem, self.optimizer, key)
+        _, b = _matrix_shape(problem.n_shared)
+        # All edges start from the same vectors, so that the numbering of edges does not matter.
         q = jax.random.normal(jax.random.fold_in(key, 1), (self.rank, 1, b), accumulator(problem.dtype))
-        return PowerState(*begun, tuple(jnp.broadcast_to(one, (self.edges.first.size, b)) for one in q))
+        return PowerState(*initial, tuple(jnp.broadcast_to(vector, (self.edges.first.size, b)) for vector in q))
 
     @override
     def step(self, problem: Problem, W: Mixing, state: PowerState, round_: Round) -> tuple[PowerState, Traffic]:
         edges, rank, kind, s = self.edges, self.rank, accumulator(problem.dtype), problem.n_shared
-        a, b = _squarest(s)
+        a, b = _matrix_shape(s)
         links = round_.links(W, s)
         links.check_plain("power_gossip")
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
-        half = once(state.x + u)
+        half = materialize(state.x + u)
         matrices = jnp.pad(half[:, :s], ((0, 0), (0, a * b - s))).reshape(-1, a, b)
         left, right = by_blocks(
             lambda first, second, *q: _power_step(matrices, first, second, q),
@@ -132,10 +142,10 @@ class PowerGossip(Method):
         alive = jnp.ones((), bool)
         if links.faults is not None:
             alive = links.faults.arrive(edges.first, edges.second) & links.faults.arrive(edges.second, edges.first)
-        pulls = zip(left, (jnp.where(alive[..., None], one, 0) for one in right), strict=True)
+        pulls = zip(left, (jnp.where(alive[..., None], vector, 0) for vector in right), strict=True)
         change = edges.pulled(list(pulls)).reshape(-1, a * b)[:, :s]
         x = half - jnp.pad(change, ((0, 0), (0, half.shape[1] - s)))
-        # Where the ends agree, or an edge rests, the vector stays where it was.
+        # If the ends of an edge agree, or it is idle, its vector is kept.
         kept = tuple(
             jnp.where(alive[..., None] & (jnp.abs(new).sum(1, keepdims=True) > TINY), new, old)
             for new, old in zip(right, state.q, strict=True)
@@ -148,37 +158,37 @@ class PowerGossip(Method):
 
 @algorithm
 def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1) -> Algorithm:
-    """Run PowerGossip: every edge exchanges the leading part of what its ends differ by; nothing to tune.
+    """Run PowerGossip: every edge exchanges a low-rank approximation of the difference of its ends; nothing to tune.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        W: mixing operator, the same in every round, symmetric.
-        rank: of the approximation.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        W: symmetric mixing, the same in every round.
+        rank: r, rank of the approximation.
 
     Raises:
-        InputError: a rank below one, W changes or is not symmetric, or a node has more than 128 edges; in the first round,
-            a network with noise, liars or an aggregation.
+        InputError: ``rank`` is below one, W is time-varying or not symmetric, or a node has more than 128 edges; in the
+            first round, if the network has noise, liars or an aggregation.
     """
-    at_least_one("rank", rank)
-    edges = Edges(fixed("power_gossip", W).to_scipy())
+    check_at_least_one("rank", rank)
+    edges = Edges(fixed_operator("power_gossip", W).to_scipy())
     return Algorithm(PowerGossip(optimizer, rank, edges), problem, W, name="PowerGossip", mixings=2)
 
 
-def _squarest(size: int) -> tuple[int, int]:
-    """Return (a, b) of the squarest a × b matrix that holds so many numbers."""
+def _matrix_shape(size: int) -> tuple[int, int]:
+    """Return (a, b), the shape of the squarest matrix that holds ``size`` numbers."""
     a = int(np.ceil(np.sqrt(size)))
     return a, -(-size // a)
 
 
 TINY = 1e-30
-"""Below, the difference of two models is none."""
+"""Norm below which the difference of two models is taken as zero."""
 
 
 def _power_step(
     matrices: Float[Array, "n a b"], first: Array, second: Array, start: tuple[Float[Array, "m b"], ...]
 ) -> tuple[list[Array], list[Array]]:
-    """Return (p, q⁺), rank vectors of each (m, a) and (m, b): one step of power iteration on the edges' differences."""
+    """Return (p, q⁺), r arrays (m, a) and (m, b): a step of power iteration on the difference along each edge."""
     difference = jax.lax.optimization_barrier(gather(matrices, first) - gather(matrices, second))
     left: list[Array] = []
     for q in start:

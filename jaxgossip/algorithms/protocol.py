@@ -1,7 +1,7 @@
-"""What a protocol is: what a node sends, and what an arriving message does to the node that it reaches.
+"""Gossip protocols: what a node sends, and how an arriving message changes the state of its receiver.
 
-The asynchronous counterpart of an :class:`~jaxgossip.algorithms.base.Algorithm`. It never owns the loop and knows no time:
-who sends to whom and when is a schedule's, and the engine hands over deliveries that act on different nodes, many at once.
+The asynchronous counterpart of an :class:`~jaxgossip.algorithms.base.Algorithm`. A protocol has no loop and no time: a
+schedule determines who sends to whom and when, and the engine passes batches of deliveries to distinct nodes.
 """
 
 import abc
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Int, UInt32
 
-from jaxgossip.algorithms.base import TrainState, apply, models_of, once
+from jaxgossip.algorithms.base import TrainState, apply, materialize, models_of
 from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
@@ -26,42 +26,45 @@ from jaxgossip.schedule.files.messages import Recorded
 from jaxgossip.schedule.messages import Kind
 from jaxgossip.schedule.schedule import Schedule
 
-Some = Int[Array, " b"]
+BatchInts = Int[Array, " b"]
 
 
 class Deliveries(NamedTuple):
-    """b messages that arrive at b different nodes.
+    """A batch of b messages that arrive at b distinct nodes.
 
     Attributes:
-        node: (b,) int32, whom they reach.
-        sender: (b,) int32, who sent them.
-        kind: (b,) int32, of :class:`~jaxgossip.schedule.messages.Kind`.
-        part: (b,) int32, which part of the model they carry, where models travel in parts.
-        number: (b,) uint32, the message's own: all that is drawn for a delivery follows from it and the key.
-        key: the run's.
-        kinds: the kinds that occur in the run; known when the program is made.
+        node: (b,) int32, their receivers.
+        sender: (b,) int32, their senders.
+        kind: (b,) int32, values of :class:`~jaxgossip.schedule.messages.Kind`.
+        part: (b,) int32, the part of the model that each carries, if models are sent in parts.
+        number: (b,) uint32, numbers of the messages; all draws for a delivery are a function of its number and the key.
+        key: key of the run.
+        kinds: the kinds of messages of the run, known at trace time.
     """
 
-    node: Some
-    sender: Some
-    kind: Some
-    part: Some
+    node: BatchInts
+    sender: BatchInts
+    kind: BatchInts
+    part: BatchInts
     number: UInt32[Array, " b"]
     key: PRNGKey
     kinds: frozenset[Kind]
 
-    def choose[T](self, kind: Kind, those: T, others: T) -> T:
-        """Return ``those`` rows for deliveries of one kind, ``others`` for the rest; compares only what can differ."""
+    def choose[T](self, kind: Kind, matching: T, others: T) -> T:
+        """Return the rows of ``matching`` for deliveries of ``kind``, of ``others`` for all other kinds.
+
+        No comparison is compiled if the run has only messages of ``kind``, or none.
+        """
         if kind not in self.kinds:
             return others
-        return those if self.kinds == {kind} else chosen(self.kind == kind, those, others)
+        return matching if self.kinds == {kind} else chosen(self.kind == kind, matching, others)
 
 
 class ProtocolMethod(Record):
-    """What a node of a gossip protocol does, whatever is learnt and whoever sends to whom: pure functions.
+    """The nodes of a gossip protocol as pure functions, independent of the problem and the schedule.
 
-    A subclass names its numbers, optimizers and arrays as fields, and fills in :meth:`init`, :meth:`message` and
-    :meth:`deliver`. Device arrays among the fields are arguments of the compiled program; anything else is a part of it.
+    A subclass declares its numbers, optimizers and arrays as fields, and implements :meth:`init`, :meth:`message` and
+    :meth:`deliver`. Fields that are device arrays become arguments of the compiled program; all others are constants of it.
 
     >>> class SlowAveraging(ProtocolMethod):
     ...     rate: float
@@ -78,51 +81,54 @@ class ProtocolMethod(Record):
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
-        """Return the state before the first message, a pytree all of whose leaves have the node axis first."""
+        """Return the initial state, a pytree all of whose leaves have the node axis first."""
 
     @abc.abstractmethod
     def message(self, problem: Problem, state: Any) -> PyTree:
-        """Return what some nodes would send now, a pytree of as many rows as there are in ``state``, theirs."""
+        """Return the messages that nodes with these rows of the state would send, a pytree with as many rows."""
 
     @abc.abstractmethod
     def deliver(self, problem: Problem, own: Any, heard: Any, arrivals: Deliveries) -> PyTree:
-        """Return the rows of the state of b nodes after what reaches them.
+        """Return the rows of the state of b nodes after a message has reached each of them.
 
         Args:
-            problem: what is learnt.
-            own: their b rows of the state before it.
-            heard: what reaches each of them, b rows of a message.
-            arrivals: the deliveries; all that is drawn follows from them.
+            problem: the learning problem.
+            own: their b rows of the state before.
+            heard: b rows, the messages that reach them.
+            arrivals: the deliveries; all draws are a function of these.
         """
 
     def models(self, state: Any) -> Rows:
-        """Return the models that are evaluated, (n, p)."""
+        """Return the models to evaluate, (n, p)."""
         return state.x
 
     def scores(self, problem: Problem, state: Any) -> NodeScores:
-        """Return further measurements of some rows of the state: name -> (s,)."""
+        """Return additional measurements of s rows of the state: name -> (s,)."""
         del problem, state
         return {}
 
     def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Bool[Array, "n n"]]:
-        """Return (the state from then on, whom each node prefers; nobody: all are alike to it), where nodes settle at all."""
+        """Return the new state, and (n, n) bool: the peers that each node prefers, none meaning all.
+
+        Only protocols with a ``settle_at`` implement it.
+        """
         raise NotImplementedError
 
 
 class GossipProtocol(Pytree):
-    """A method of nodes that act by their own clocks, on one problem.
+    """A protocol method, whose nodes act by their own clocks, with the problem that it runs on.
 
     Args:
-        method: what a node sends, and what an arriving message does to it.
-        problem: what is learnt.
-        exchanges: what a node may do when its clock ticks (see the schedule), the usual one first.
-        bytes: (of one message, of these beside the model's values).
-        parts: into how many parts models are divided to travel.
-        settle_at: the cycle from which nodes call those that they prefer; None: never.
-        name: what reports call it; by default that of the method's class.
+        method: the method.
+        problem: the learning problem.
+        exchanges: exchanges that a tick of a clock may start (see :mod:`jaxgossip.schedule`), the default one first.
+        bytes: (bytes of a message, bytes of it that are not model values).
+        parts: number of parts in which models are sent.
+        settle_at: cycle from which nodes call their preferred peers; None for never.
+        name: name in reports; the class name of the method by default.
 
     Raises:
-        ArgumentTypeError: functions in the place of a method, as the first release took them.
+        ArgumentTypeError: ``method`` is not a ProtocolMethod, such as the functions of the first release.
     """
 
     method: ProtocolMethod
@@ -139,7 +145,7 @@ class GossipProtocol(Pytree):
         problem: Problem,
         *functions: Any,
         exchanges: tuple[str, ...] = ("push", "pull", "push_pull"),
-        bytes: tuple[int, int] = (0, 0),  # noqa: A002 - what they are
+        bytes: tuple[int, int] = (0, 0),  # noqa: A002 - the field's name
         parts: int = 1,
         settle_at: int | None = None,
         name: str = "",
@@ -155,41 +161,41 @@ class GossipProtocol(Pytree):
         self.parts, self.settle_at, self.name = parts, settle_at, name or type(method).__name__
 
     def init(self, key: PRNGKey) -> PyTree:
-        """Return the state before the first message."""
+        """Return the initial state."""
         return self.method.init(self.problem, key)
 
     def message(self, state: PyTree) -> PyTree:
-        """Return what nodes would send now, of these rows of the state."""
+        """Return the messages that nodes with these rows of the state would send."""
         return self.method.message(self.problem, state)
 
     def deliver(self, own: PyTree, heard: PyTree, arrivals: Deliveries) -> PyTree:
-        """Return the rows of the state of those reached, after what reaches them."""
+        """Return the rows of the state of the receivers after the deliveries."""
         return self.method.deliver(self.problem, own, heard, arrivals)
 
     def models(self, state: PyTree) -> Rows:
-        """Return (n, p), the models that are evaluated."""
+        """Return the models to evaluate, (n, p)."""
         return models_of(self.method, self.problem, state)
 
     def scores(self, state: PyTree) -> NodeScores:
-        """Return further measurements of some rows of the state: name -> (s,)."""
+        """Return additional measurements of s rows of the state: name -> (s,)."""
         return self.method.scores(self.problem, state)
 
     def settle(self, state: PyTree) -> tuple[PyTree, Bool[Array, "n n"]]:
-        """Return (the state from then on, whom each node prefers); there is none where ``settle_at`` is None."""
+        """Return the new state, and (n, n) bool: the peers that each node prefers; only with ``settle_at``."""
         return self.method.settle(self.problem, state)
 
 
 def check_schedule(protocol: GossipProtocol, schedule: Source) -> None:
-    """Check that what a schedule tells is what the protocol's nodes do.
+    """Check that a schedule has the exchange, the parts and the kinds of messages of a protocol.
 
     Args:
-        protocol: what a message does.
-        schedule: who sends to whom: drawn, from a file, or one's own.
+        protocol: the protocol.
+        schedule: the schedule, drawn, read from a file, or user-defined.
 
     Raises:
-        InputError: another exchange, models in another number of parts, or messages that mean nothing to the protocol.
+        InputError: it has another exchange, another number of parts, or kinds of messages unknown to the protocol.
     """
-    name, exchanges = protocol.name, " or ".join(f"'{one}'" for one in protocol.exchanges)
+    name, exchanges = protocol.name, " or ".join(f"'{exchange}'" for exchange in protocol.exchanges)
     if isinstance(schedule, Schedule):
         if schedule.exchange not in protocol.exchanges:
             raise InputError(f"exchange '{schedule.exchange}' does not go with {name}", hint=f"exchange = {exchanges}")
@@ -198,11 +204,11 @@ def check_schedule(protocol: GossipProtocol, schedule: Source) -> None:
                 f"a schedule of models in {schedule.parts} parts does not fit {name} in {protocol.parts}",
                 hint="give the schedule parts=protocol.parts",
             )
-    known = {Kind.PASSED}.union(*(EXCHANGES[one].kinds for one in protocol.exchanges))
-    strange = sorted(kind.name.lower() for kind in schedule.kinds - known)
-    if strange:
+    known = {Kind.PASSED}.union(*(EXCHANGES[exchange].kinds for exchange in protocol.exchanges))
+    unknown = sorted(kind.name.lower() for kind in schedule.kinds - known)
+    if unknown:
         raise InputError(
-            f"messages of kind '{strange[0]}' mean nothing to {name}", hint=f"a schedule of exchange {exchanges}"
+            f"messages of kind '{unknown[0]}' mean nothing to {name}", hint=f"a schedule of exchange {exchanges}"
         )
     if isinstance(schedule, Recorded) and schedule.messages.part.max(initial=0) >= protocol.parts:
         raise InputError(
@@ -220,29 +226,29 @@ def learn(
     n_steps: int = 1,
     at: Rows | None = None,
 ) -> TrainState:
-    """Return the states of the nodes reached after ``n_steps`` steps on their own data.
+    """Return the states of the receivers after ``n_steps`` steps on their own data.
 
     Args:
-        problem: gives the gradients.
-        optimizer: any optax transformation, each node by itself.
-        state: (b, p) models and optimizer states.
-        arrivals: whose they are; draws the minibatches.
-        n_steps: local steps; step s draws with ``fold_in(key, s)``.
-        at: (b, p) where the gradient of a single step is taken; the models themselves if None.
+        problem: provides the gradients.
+        optimizer: any optax transformation, applied to each node separately.
+        state: (b, p) models, and optimizer states.
+        arrivals: the deliveries, with the nodes of the rows; provides the keys of the minibatches.
+        n_steps: number of local steps; step s draws with ``fold_in(key, s)``.
+        at: (b, p) points at which gradients are taken; None for the models themselves.
     """
     key = purpose_key(arrivals.key, "batch")
 
-    def one(step: Any, state: TrainState) -> TrainState:
+    def train(step: Any, state: TrainState) -> TrainState:
         x = state.x if at is None else at
         drawn = jax.random.fold_in(key, step)
         return apply(optimizer, problem.gradient_at(x, arrivals.node, drawn, arrivals.number), state)
 
-    wide = once(state._replace(x=widened(state.x)))
-    done = one(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, one, wide)
+    wide = materialize(state._replace(x=widened(state.x)))
+    done = train(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, train, wide)
     return done._replace(x=narrowed(done.x, state.x))
 
 
 def shared(problem: Problem, merged: Rows, own: Rows) -> Rows:
-    """Return ``merged`` in the columns that travel, and ``own`` in those that stay."""
+    """Return ``merged`` in the shared columns, and ``own`` in the private ones."""
     k = problem.n_shared
     return merged if k == problem.n_params else jnp.concatenate([merged[:, :k], own[:, k:]], axis=1)

@@ -1,12 +1,12 @@
-"""Push-sum methods, for directed and time-varying graphs: column-stochastic A, mass U (n, p), weights w (n, 1):
+"""Push-sum methods for directed and time-varying graphs, column-stochastic A, mass U (n, p), weights w (n, 1):
 
     push_sum       U⁺ = A U,                   w⁺ = A w,    X = U/w                         averaging
     sgp            U⁺ = A (U − η G(X)),        w⁺ = A w,    X = U/w                         stochastic gradient push
-    push_diging    Y⁺ = A Y + G(X) − G₋,  U⁺ = A (U − η Y⁺),  w⁺ = A w,  X = U/w            gradient tracking on it
+    push_diging    Y⁺ = A Y + G(X) − G₋,  U⁺ = A (U − η Y⁺),  w⁺ = A w,  X = U/w            gradient tracking
 
-Every node splits what it has among those it sends to; what it cannot know, how much it is sent, the weight w tells. Mass
-is kept in every round, also when messages are lost (see :mod:`jaxgossip.mixing.column_stochastic`). At first w = 1 and
-Y = G₋ = 0.
+Every node splits its mass between itself and its receivers; the weight w corrects for the unequal mass that nodes receive.
+Mass is conserved in every round, even if messages are lost (see :mod:`jaxgossip.mixing.column_stochastic`). Initially
+w = 1 and Y = G₋ = 0.
 
 push_sum: Kempe, Dobra and Gehrke 2003, protocol push-sum. sgp: Nedić and Olshevsky 2016, "Stochastic gradient-push for
 strongly convex functions on time-varying directed graphs"; Assran, Loizou, Ballas and Rabbat 2019, algorithm 1.
@@ -24,14 +24,14 @@ from jaxgossip.algorithms.base import (
     Algorithm,
     Method,
     TrainState,
-    along,
-    at_least_one,
+    check_at_least_one,
+    check_mass,
     displacement,
     fresh_gradient,
-    needs_mass,
     nodes_of,
     start,
     start_models,
+    step_along,
     with_optimizer,
 )
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
@@ -44,9 +44,9 @@ class PushState(NamedTuple):
     """State of push-sum methods.
 
     Attributes:
-        u: (n, p) mass; private columns hold the model itself.
+        u: (n, p) mass; private columns are those of the models.
         w: (n, 1) weights.
-        opt_state: the optimizer's state of each node.
+        opt_state: optimizer state of each node.
     """
 
     u: Rows
@@ -55,7 +55,7 @@ class PushState(NamedTuple):
 
 
 class PushTrackingState(NamedTuple):
-    """State of push-DIGing: that of push-sum, trackers y and last gradients g, (n, p) each."""
+    """State of push-DIGing: that of push-sum, with trackers y and previous gradients g, (n, p) each."""
 
     u: Rows
     w: Float[Array, "n 1"]
@@ -72,8 +72,8 @@ class PushSum(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushState:
-        begun = with_optimizer(start_models(problem, self.optimizer, key), optax.identity(), nodes_of(problem))
-        return PushState(begun.x, _ones(problem), begun.opt_state)
+        initial = with_optimizer(start_models(problem, self.optimizer, key), optax.identity(), nodes_of(problem))
+        return PushState(initial.x, _ones(problem), initial.opt_state)
 
     @override
     def step(self, problem: Problem, W: Mixing, state: PushState, round_: Round) -> tuple[PushState, Traffic]:
@@ -94,14 +94,14 @@ class SGP(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushState:
-        begun = start(problem, self.optimizer, key)
-        return PushState(begun.x, _ones(problem), begun.opt_state)
+        initial = start(problem, self.optimizer, key)
+        return PushState(initial.x, _ones(problem), initial.opt_state)
 
     @override
     def step(self, problem: Problem, W: Mixing, state: PushState, round_: Round) -> tuple[PushState, Traffic]:
         links = round_.links(W, problem.n_shared)
-        now = TrainState(self.models(state), state.opt_state)
-        u, opt_state = displacement(problem, self.optimizer, now, round_, self.local_steps)
+        current = TrainState(self.models(state), state.opt_state)
+        u, opt_state = displacement(problem, self.optimizer, current, round_, self.local_steps)
         return _pushed(state, state.u + u, opt_state, links)
 
     @override
@@ -117,9 +117,9 @@ class PushDIGing(Method):
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushTrackingState:
-        begun = start(problem, self.optimizer, key)
-        nothing = jnp.zeros_like(begun.x)
-        return PushTrackingState(begun.x, _ones(problem), begun.opt_state, nothing, nothing)
+        initial = start(problem, self.optimizer, key)
+        nothing = jnp.zeros_like(initial.x)
+        return PushTrackingState(initial.x, _ones(problem), initial.opt_state, nothing, nothing)
 
     @override
     def step(
@@ -128,7 +128,7 @@ class PushDIGing(Method):
         links, x = round_.links(W, problem.n_shared), self.models(state)
         g = fresh_gradient(problem, x, round_, state.g)
         y = links.mix(state.y, payload="tracker") + g - state.g
-        u, opt_state = along(self.optimizer, y, x, state.opt_state, round_)
+        u, opt_state = step_along(self.optimizer, y, x, state.opt_state, round_)
         mass = links.mix(state.u + u)
         new = PushTrackingState(mass, links.mix(state.w, payload="weight"), opt_state, y, g)
         return round_.keep_offline(new, state), links.sent(state.u, state.y, metadata=(state.w,))
@@ -140,51 +140,51 @@ class PushDIGing(Method):
 
 @algorithm
 def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
-    """Average the initial models by push-sum; nobody learns.
+    """Average the initial models by push-sum, without learning.
 
     Args:
-        problem: gives the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: of the problem's start steps alone.
-        W: mixing that keeps mass: ``push_sum``.
+        problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
+        optimizer: any optax transformation, used only for the start steps of the problem.
+        W: mixing that conserves mass: ``push_sum``.
 
     Raises:
-        InputError: W keeps agreement instead of mass.
+        InputError: W is not push-sum mixing.
     """
-    needs_mass("push_sum", W)
+    check_mass("push_sum", W)
     return Algorithm(PushSum(optimizer, problem.n_shared), problem, W, name="push_sum")
 
 
 @algorithm
 def sgp(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
-    """Run stochastic gradient push: D-SGD on directed graphs, whose nodes know only to how many they send.
+    """Run stochastic gradient push: D-SGD on directed graphs, whose nodes need to know only their out-degrees.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        W: mixing that keeps mass: ``push_sum``.
-        local_steps: optimizer steps a round on each node.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        W: mixing that conserves mass: ``push_sum``.
+        local_steps: optimizer steps per node and round.
 
     Raises:
-        InputError: fewer than one local step, or W keeps agreement instead of mass.
+        InputError: ``local_steps`` is below one, or W is not push-sum mixing.
     """
-    at_least_one("local_steps", local_steps)
-    needs_mass("sgp", W)
+    check_at_least_one("local_steps", local_steps)
+    check_mass("sgp", W)
     return Algorithm(SGP(optimizer, problem.n_shared, local_steps), problem, W, name="sgp")
 
 
 @algorithm
 def push_diging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
-    """Run push-DIGing: gradient tracking on directed, time-varying graphs, exact for different data.
+    """Run push-DIGing: gradient tracking on directed, time-varying graphs; no bias with heterogeneous data.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation; it is given the tracker as its gradient.
-        W: mixing that keeps mass: ``push_sum``.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to the tracker instead of the gradient.
+        W: mixing that conserves mass: ``push_sum``.
 
     Raises:
-        InputError: W keeps agreement instead of mass.
+        InputError: W is not push-sum mixing.
     """
-    needs_mass("push_diging", W)
+    check_mass("push_diging", W)
     return Algorithm(PushDIGing(optimizer, problem.n_shared), problem, W, name="push-DIGing", mixings=2)
 
 

@@ -1,12 +1,13 @@
-"""RelaySGD on trees: every update reaches every node undiminished, once, after as many rounds as it is far away:
+"""RelaySGD on trees: every update reaches every node once, undiminished, after as many rounds as their distance:
 
     X½ = X − η G(X)
     m⁺_{i→j} = x½_i + Σ_{k≠j} m_{k→i},   c⁺_{i→j} = 1 + Σ_{k≠j} c_{k→i}                    k, j neighbours of i; m₀ = c₀ = 0
     x⁺_i = (x½_i + Σ_j m⁺_{j→i}) / (1 + Σ_j c⁺_{j→i})
 
-After as many rounds as the tree is wide, the denominator is n and every node holds a uniform mean of all nodes' models, as
-old as they are far. Until then the paper fills what is missing with the common initial model; here the mean is over what
-has arrived, so that a node nobody reaches trains alone. A lost message leaves its receiver with the last that arrived.
+After as many rounds as the diameter of the tree, the denominator is n and every node holds a uniform mean over the models
+of all nodes, each as old as its distance. Before that, the paper substitutes the common initial model for what is missing;
+here the mean is over what has arrived, so a node without messages trains alone. A receiver replaces a lost message with
+the last one that arrived.
 
 Vogels et al. 2021, "RelaySum for decentralized deep learning on heterogeneous data", algorithm 1.
 """
@@ -21,7 +22,7 @@ from jaxtyping import Array, Float
 from scipy.sparse.csgraph import connected_components
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, fixed, once, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, fixed_operator, materialize, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, narrowed
@@ -33,13 +34,13 @@ from jaxgossip.network import Links, Round, Traffic
 
 
 class Relayed(NamedTuple):
-    """What is under way on the m directed links of a tree, those into a node side by side.
+    """The last messages on the m directed links of a tree, ordered by receiver.
 
     Attributes:
-        sums: (m, p) models summed up behind each link.
-        counts: (m, 1) how many.
-        heard: (n, p) the sums on the links into each node, added up.
-        heard_of: (n, 1) how many.
+        sums: (m, p) sum of the models behind each link.
+        counts: (m, 1) number of these models.
+        heard: (n, p) total of the sums on the links into each node.
+        heard_of: (n, 1) total of the counts on these links.
     """
 
     sums: Float[Array, "m p"]
@@ -49,7 +50,13 @@ class Relayed(NamedTuple):
 
 
 class RelayState(NamedTuple):
-    """State of RelaySGD: models x (n, p), optimizer states, and what is under way."""
+    """State of RelaySGD.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: optimizer state of each node.
+        relayed: last messages on all links.
+    """
 
     x: Rows
     opt_state: PyTree
@@ -57,7 +64,7 @@ class RelayState(NamedTuple):
 
 
 class RelaySum(Pytree):
-    """The relay on the tree of W: sums of what all nodes hold, each as old as its node is far away."""
+    """Relayed sums over all nodes on the tree of W; each term is as old as its node is distant."""
 
     def __init__(self, matrix: sp.csr_array) -> None:
         links = sp.csr_array(matrix - sp.diags_array(matrix.diagonal()))
@@ -74,33 +81,33 @@ class RelaySum(Pytree):
         receivers = np.repeat(np.arange(n, dtype=np.int32), np.diff(links.indptr))
         numbers = sp.csr_array((np.arange(1, m + 1), links.indices, links.indptr), shape=(n, n)).T.tocsr()
         numbers.sort_indices()
-        self._back = jnp.asarray(numbers.data - 1, jnp.int32)  # the same edge, the other way
+        self._back = jnp.asarray(numbers.data - 1, jnp.int32)  # the reverse of each link
         self._receivers, self._senders = jnp.asarray(receivers), jnp.asarray(links.indices, jnp.int32)
-        # Sums over the links into a node are sums over lists of rows, as those of an irregular graph.
+        # Sums over the links into each node are sums over lists of rows, as in an irregular graph.
         self._into = rest_of(np.asarray(links.indptr, np.int64), np.arange(m), np.ones(m)) if m else None
 
     def none(self, p: int, dtype: np.dtype) -> Relayed:
-        """Return what is under way before the first round: nothing, of models of ``p`` columns."""
+        """Return the messages before the first round: zero sums of ``p`` columns, of no models."""
         wide = accumulator(dtype)
         sums, counts = jnp.zeros((self.n_links, p), dtype), jnp.zeros((self.n_links, 1), wide)
         return Relayed(sums, counts, jnp.zeros((self.n_nodes, p), wide), jnp.zeros((self.n_nodes, 1), wide))
 
     def __call__(self, x: Rows, relayed: Relayed, links: Links) -> tuple[Relayed, Rows, Float[Array, "n 1"]]:
-        """Relay for one round: (what is under way then, (n, p) sums, (n, 1) numbers of models in them)."""
+        """Return the new messages, and (n, p) sums over the models that have reached each node, with their numbers (n, 1)."""
         if self._into is None:
             return relayed, x, jnp.ones((x.shape[0], 1), relayed.counts.dtype)
-        one = jnp.ones((x.shape[0], 1), relayed.counts.dtype)
-        parts = []
-        for own, under_way, heard in ((x, relayed.sums, relayed.heard), (one, relayed.counts, relayed.heard_of)):
-            here = once(own + heard)
-            told = gather(here, self._senders) - gather(under_way, self._back)  # all but what came from there
+        ones = jnp.ones((x.shape[0], 1), relayed.counts.dtype)
+        results = []
+        for own, last, heard in ((x, relayed.sums, relayed.heard), (ones, relayed.counts, relayed.heard_of)):
+            known = materialize(own + heard)
+            sent = gather(known, self._senders) - gather(last, self._back)  # all but what the receiver sent itself
             if links.faults is not None:
                 arrived = links.faults.arrive(self._receivers, self._senders)[:, None]
-                told = jnp.where(arrived, told, under_way)
-            told = once(narrowed(told, under_way))
-            hears = once(self._into.sums(told, None))
-            parts.append((told, hears, own + hears))
-        (sums, heard, total), (counts, heard_of, number) = parts
+                sent = jnp.where(arrived, sent, last)
+            sent = materialize(narrowed(sent, last))
+            received = materialize(self._into.sums(sent, None))
+            results.append((sent, received, own + received))
+        (sums, heard, total), (counts, heard_of, number) = results
         return Relayed(sums, counts, heard, heard_of), total, number
 
 
@@ -130,16 +137,16 @@ class RelaySGD(Method):
 
 @algorithm
 def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
-    """Run RelaySGD: uniform averages on a tree, at the price of delay instead of slow mixing.
+    """Run RelaySGD: uniform averages on a tree, with delays instead of slow mixing.
 
     Args:
-        problem: what is learnt.
-        optimizer: any optax transformation, applied to each node by itself.
-        W: mixing operator on a tree; its links count, not its weights.
+        problem: the learning problem.
+        optimizer: any optax transformation, applied to each node separately.
+        W: mixing operator on a tree, of which only the links matter, not the weights.
 
     Raises:
-        InputError: W changes from round to round, or its links are no tree; in the first round, a network with noise, liars
-            or an aggregation.
+        InputError: W is time-varying or not symmetric, or its links are not a tree; in the first round, if the network has
+            noise, liars or an aggregation.
     """
-    relay = RelaySum(fixed("relay_sgd", W).to_scipy())
+    relay = RelaySum(fixed_operator("relay_sgd", W).to_scipy())
     return Algorithm(RelaySGD(optimizer, relay), problem, W, name="RelaySGD", mixings=2)
