@@ -28,10 +28,11 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, start_models
+from jaxgossip.core.gather import settle
 from jaxgossip.core.typing import PRNGKey, Rows, derived, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.network import Round, Traffic
 from jaxgossip.topology import Order
 

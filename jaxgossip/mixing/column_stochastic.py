@@ -20,10 +20,11 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count
+from jaxgossip.core.gather import settle
 from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, TimeVarying, column
-from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.mixing.time_varying.peers import (
     AmongNeighbours,
     Pushing,

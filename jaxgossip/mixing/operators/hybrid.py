@@ -17,10 +17,11 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgossip.core.gather import gather, settle
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, column
-from jaxgossip.mixing.operators.tables import Slots, gather, settle
+from jaxgossip.mixing.operators.tables import Slots
 
 _static = functools.partial(field, metadata={"static": True})
 

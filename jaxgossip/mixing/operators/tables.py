@@ -8,24 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.gather import gather
 from jaxgossip.core.typing import NodeInts, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import SlotOperator
 
 _static = functools.partial(field, metadata={"static": True})
-
-
-def gather(x: Array, index: Int[Array, "..."]) -> Array:
-    """Return x[index] for indices known to be valid, which spares what would clamp them and count from the end."""
-    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
-
-
-def settle(index: Int[Array, "..."]) -> Int[Array, "..."]:
-    """Return ``index``, computed once: fused into a gather of rows it would be computed anew for every column."""
-    return jax.lax.optimization_barrier(index)
 
 
 @jax.tree_util.register_dataclass

@@ -19,10 +19,11 @@ import numpy as np
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.gather import settle
 from jaxgossip.core.typing import NodeInts, PRNGKey
 from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.topology.generators import equitopo as weights
 from jaxgossip.topology.graph import Graph
 

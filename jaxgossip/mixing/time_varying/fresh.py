@@ -7,10 +7,11 @@ from typing import override
 import jax
 import jax.numpy as jnp
 
+from jaxgossip.core.gather import settle
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, settle
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.mixing.time_varying.peers import AmongNeighbours, distinct, pairs
 
 _static = functools.partial(field, metadata={"static": True})

@@ -14,11 +14,12 @@ import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.gather import gather, settle
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, gather, settle, taken_rows
+from jaxgossip.mixing.operators.tables import Slots, taken_rows
 from jaxgossip.topology.graph import Complete, Graph
 
 _static = functools.partial(field, metadata={"static": True})

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.gather import settle
 from jaxgossip.core.typing import PRNGKey, derived
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, padded_slots, settle
+from jaxgossip.mixing.operators.tables import Slots, padded_slots
 from jaxgossip.topology.weights import Weights
 
 _static = functools.partial(field, metadata={"static": True})

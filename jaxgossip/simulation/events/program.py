@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol
+from jaxgossip.core.gather import gather
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import PyTree, accumulator
@@ -236,7 +237,7 @@ def _rows(leaf: Any, count: int) -> jax.ShapeDtypeStruct:
 
 
 def _gathered(tree: PyTree, rows: Array) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf.at[rows].get(mode="promise_in_bounds"), tree)
+    return jax.tree.map(lambda leaf: gather(leaf, rows), tree)
 
 
 def _scattered(tree: PyTree, rows: Array, values: PyTree) -> PyTree:
