@@ -28,7 +28,7 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, start_models
-from jaxgossip.core.gather import settle
+from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey, Rows, derived, widened
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, TimeVarying

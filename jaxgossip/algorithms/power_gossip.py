@@ -25,8 +25,8 @@ from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, displacement, fixed, once, start
 from jaxgossip.compression import by_blocks
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.gather import gather
 from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing

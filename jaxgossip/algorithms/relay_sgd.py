@@ -23,8 +23,8 @@ from scipy.sparse.csgraph import connected_components
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, fixed, once, start
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.gather import gather
 from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, narrowed
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing

@@ -7,8 +7,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.errors import DataError, InputError
-from jaxgossip.core.gather import gather
 from jaxgossip.core.random import pair_words
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import DrawNumbers, NodeInts, PRNGKey
 from jaxgossip.topology import Order
 

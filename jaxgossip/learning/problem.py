@@ -13,9 +13,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxgossip.core.arguments import guarded, shown, whole
-from jaxgossip.core.blocks import in_blocks
 from jaxgossip.core.errors import ArgumentTypeError, DataError, InputError
 from jaxgossip.core.pytree import HostOnly
+from jaxgossip.core.rows import in_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type

@@ -18,8 +18,8 @@ from jaxtyping import Array, Float
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
-from jaxgossip.core.gather import gather
 from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at
 from jaxgossip.topology import Order

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.core.blocks import in_blocks, sum_of_blocks
 from jaxgossip.core.errors import DataError
-from jaxgossip.core.gather import gather
 from jaxgossip.core.pytree import HostOnly, Pytree
 from jaxgossip.core.random import purpose_key
+from jaxgossip.core.rows import gather, in_blocks, sum_of_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.device import integers_at, integers_below
 from jaxgossip.learning.models.layout import layout

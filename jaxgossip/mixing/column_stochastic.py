@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count
-from jaxgossip.core.gather import settle
+from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, TimeVarying, column

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
-from jaxgossip.core.gather import gather
 from jaxgossip.core.random import pair_words, to_unit
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, NodeMask, PRNGKey
 
 Probability = float | Array

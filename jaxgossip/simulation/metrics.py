@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.core.gather import gather
 from jaxgossip.core.random import purpose_key
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 from jaxgossip.learning import Problem
 from jaxgossip.mixing.bijection import random_bijection

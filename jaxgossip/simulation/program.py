@@ -210,7 +210,12 @@ class Run(Pytree):
         return self.timing.advance(run.clock, traffic.exchanges, round_.online, round_.works, together=together)
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
-        """Return the run after round ``until``, or where it diverged or its bytes were spent."""
+        """Return the run after round ``until``, or where it diverged or its bytes were spent.
+
+        Raises:
+            RunError: while it is traced, where a step does not keep the shapes of its state.
+        """
+        check_step(self.algorithm, run, self.step)
         return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self.step, run)
 
     def like(self) -> RunState:
@@ -259,7 +264,6 @@ class Program:
         self._compiler = Compiler(matmul_precision)
         self.like = run.like()
         check_models(algorithm, self.like)
-        check_step(algorithm, self.like, run.step)
         self._start, self._advance, self._measure = (
             self._compiler.compile(one.function, one.inputs, *one.example, donate=one.donate) for one in run.programs()
         )

@@ -17,7 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.core.gather import gather, settle
+from jaxgossip.core.rows import gather, settle
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, column

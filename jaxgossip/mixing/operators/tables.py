@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count, count, total
-from jaxgossip.core.gather import gather
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import SlotOperator

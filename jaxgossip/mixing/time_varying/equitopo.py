@@ -19,7 +19,7 @@ import numpy as np
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.gather import settle
+from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import NodeInts, PRNGKey
 from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Operator, TimeVarying

@@ -7,7 +7,7 @@ from typing import override
 import jax
 import jax.numpy as jnp
 
-from jaxgossip.core.gather import settle
+from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operator import Operator, TimeVarying

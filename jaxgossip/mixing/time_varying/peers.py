@@ -14,7 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.gather import gather, settle
+from jaxgossip.core.rows import gather, settle
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.faults import Faults

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.gather import settle
+from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey, derived
 from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, padded_slots

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol
-from jaxgossip.core.gather import gather
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.random import purpose_key, run_key
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PyTree, accumulator
 from jaxgossip.schedule.messages import Kind
 from jaxgossip.simulation.compiled import Compiler
