@@ -11,7 +11,7 @@ from jaxgossip.experiment.build.experiment import build
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.plots.bands import bands, interval, summary_rows
-from jaxgossip.experiment.plots.rankings import standings
+from jaxgossip.experiment.plots.rankings import ranking
 from jaxgossip.experiment.plots.runs import compare
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
 from jaxgossip.experiment.runs.manifest import ending_facts, unmeasured_words
@@ -141,7 +141,7 @@ def three(make):  # noqa: F811 - the fixture
 
 def test_a_diverged_run_is_not_ranked_by_what_it_measured_before(three) -> None:
     good, lost, bad = three
-    figure = standings([lost, good, bad], ["lost", "good", "bad"])
+    figure = ranking([lost, good, bad], ["lost", "good", "bad"])
     left = figure.axes[0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["lost", "bad", "good"]
     means = next(line for line in left.lines if line.get_marker() == "o")

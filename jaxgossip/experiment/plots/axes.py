@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.plotting import scales
-from jaxgossip.plotting.style import say
+from jaxgossip.plotting.style import show_message
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def _bytes_axis(axes: Axes, runs: Sequence[RunData]) -> None:
         scales.bytes_axis(axes, min(one for one in sent if one > 0), max(sent), "sent per node")
     else:
         known = all(run.n_nodes for run in runs)
-        say(axes, "no messages were sent" if known else "the number of nodes is not known")
+        show_message(axes, "no messages were sent" if known else "the number of nodes is not known")
 
 
 def _seconds_axis(axes: Axes, runs: Sequence[RunData]) -> None:
@@ -77,7 +77,7 @@ def _seconds_axis(axes: Axes, runs: Sequence[RunData]) -> None:
         own = min(one for one in ends if one > 0)
         scales.seconds_axis(axes, own, max(ends), "virtual time")
     else:
-        say(axes, "no virtual time has passed")
+        show_message(axes, "no virtual time has passed")
 
 
 WAYS = MappingProxyType(

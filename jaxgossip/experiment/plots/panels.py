@@ -15,7 +15,7 @@ from matplotlib.ticker import (
 from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import LARGEST, RunData
 from jaxgossip.plotting import scales
-from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, PINK, say
+from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, PINK, show_message
 
 # Each line differs from every other by its dash, and where it is a single point by its marker: none needs its colour.
 LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
@@ -81,7 +81,7 @@ def draw_histogram(axes: Axes, values: np.ndarray, measure: Measure) -> None:
     finite = values[np.abs(values) <= LARGEST]
     if not finite.size or float(np.ptp(finite)) <= 1e-9 * float(np.abs(finite).max()):
         told = f"every node:\n{measure.text(float(finite[0]))}" if finite.size else "no node has a finite score"
-        say(axes, told if values.size != 1 else measure.text(float(values[0])))
+        show_message(axes, told if values.size != 1 else measure.text(float(values[0])))
         return
     log = measure.scale == "log" and float(finite.min()) > 0
     edges = scales.bin_edges(np.log10(finite) if log else finite)

@@ -16,7 +16,7 @@ from jaxgossip.plotting import scales
 from jaxgossip.plotting.style import BLUE, GREY, ORANGE, style
 
 
-def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
+def ranking(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
     """Draw the final scores of runs, best mean first: mean and worst node and mean model, consensus distance, bytes a round.
 
     Runs that diverged, or have no finite mean, come last and say so: what they measured before is no final score.

@@ -19,7 +19,7 @@ from jaxgossip.experiment.plots.panels import FANS
 from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import BASELINES, RunData
 from jaxgossip.plotting import scales
-from jaxgossip.plotting.style import BLUE, GREY, ORANGE, check_marks, line_looks, say, style
+from jaxgossip.plotting.style import BLUE, GREY, ORANGE, check_marks, line_looks, show_message, style
 
 MAX_RUNS = 40
 """More lines than this nobody can tell apart."""
@@ -187,7 +187,7 @@ def _finish_values(above: Sequence[Axes], shown: Sequence[Way], measure: Measure
     log = measure.scale == "log" and bool((finite > 0).any())
     for axes in above:
         if not finite.size:
-            say(axes, f"no finite {measure.name}\nwas measured")
+            show_message(axes, f"no finite {measure.name}\nwas measured")
             continue
         if log:
             axes.set_yscale("log")
@@ -222,7 +222,7 @@ def _finish_consensus(below: Sequence[Axes], shown: Sequence[Way], values: np.nd
             scales.log_ticks(axes.yaxis, positive)
             scales.limit(axes, positive, log=True)
         else:
-            say(axes, _why_no_distance(values))
+            show_message(axes, _why_no_distance(values))
     below[0].set_ylabel(panels.CONSENSUS)
     _title(below, shown, "How far the models are apart")
 
@@ -245,7 +245,7 @@ def _draw_scores(axes: Axes, run: RunData, measure: Measure) -> None:
             if over
             else "the scores of all nodes\nare known when a run ends"
         )
-        say(axes, told)
+        show_message(axes, told)
         return
     axes.set_title("The only node at the end" if values.size == 1 else f"All {values.size:,} nodes at the end")
     panels.draw_histogram(axes, values, measure)

@@ -49,7 +49,7 @@ class Optimized:
         }
 
 
-def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, told: Told = untold) -> Optimized:
+def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, progress: Told = untold) -> Optimized:
     """Learn weights, and compare them over ``rounds`` rounds.
 
     Args:
@@ -57,13 +57,13 @@ def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, told: Told = 
         rounds: period of the schedule.
         steps: of Adam.
         seed: of the schedule's start.
-        told: progress.
+        progress: called with the share of the work that is done.
 
     Raises:
         GraphError: a graph whose weights cannot be learnt.
     """
-    best = fastest(graph, told=told)
-    learned = learned_schedule(graph, rounds=rounds, steps=steps, seed=seed, told=told)
+    best = fastest(graph, told=progress)
+    learned = learned_schedule(graph, rounds=rounds, steps=steps, seed=seed, told=progress)
     static = {
         "Metropolis-Hastings": metropolis_hastings(graph),
         "best constant": best_constant(graph),

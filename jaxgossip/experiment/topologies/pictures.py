@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from jaxgossip.core import units
 from jaxgossip.plotting import scales
 from jaxgossip.plotting.layouts import layout
-from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, say, style
+from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, show_message, style
 from jaxgossip.topology.graph import Graph, Lattice
 from jaxgossip.topology.spectra.effective_neighbours import ALL_EIGENVALUES_NODES, spectral_measure
 from jaxgossip.topology.spectra.measures import GAP_NOISE, Measures
@@ -176,7 +176,7 @@ def _segments(graph: Graph, x: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def _draw_pattern(axes: Axes, graph: Graph) -> None:
     if graph.n_links > PATTERN_LINKS:
         many = f"{units.count_text(graph.n_nodes)} nodes, {units.count_text(graph.n_links)} links"
-        say(axes, f"{many}:\ntoo many to draw")
+        show_message(axes, f"{many}:\ntoo many to draw")
         return
     n, cells = graph.n_nodes, min(CELLS, graph.n_nodes)
     receivers = np.repeat(np.arange(n), graph.degrees)
@@ -235,7 +235,7 @@ def _draw_spectrum(axes: Axes, found: Measures) -> None:
     weights, n = found.weights, found.weights.graph.n_nodes
     exact = n <= ALL_EIGENVALUES_NODES or closed_laplacian(weights) is not None
     if not exact and not weights.is_symmetric:
-        say(axes, f"the eigenvalues of a matrix of {n:,} rows\nthat is not symmetric are not computed")
+        show_message(axes, f"the eigenvalues of a matrix of {n:,} rows\nthat is not symmetric are not computed")
         return
     if exact:
         values = eigenvalues(weights)
