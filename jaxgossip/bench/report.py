@@ -13,7 +13,7 @@ from jaxgossip.bench.memory import check_room
 from jaxgossip.bench.timing import SAMPLE_S, Copy, reference_seconds, seconds_a_round
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
-from jaxgossip.experiment.results.provenance import provenance
+from jaxgossip.simulation.results.provenance import provenance
 
 CASES = Registry(
     "benchmark case",
@@ -45,7 +45,7 @@ class Report:
         setting: the size.
         repeats: samples a case.
         copy_s: seconds of one copy of the (nodes, params) float32 state, at the start.
-        machine: versions, device and flags (see :func:`jaxgossip.experiment.results.provenance.provenance`).
+        machine: versions, device and flags (see :func:`jaxgossip.simulation.results.provenance.provenance`).
         load: processes that wanted a core in the minute before (the system's load average); None if unknown.
         cases: what was measured, in the order of the registry.
     """

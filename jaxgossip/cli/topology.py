@@ -179,8 +179,8 @@ def optimize(
         raise ConfigError(f"{out}: weights are written as .npz", hint=f"--out {out.with_suffix('.npz')}")
     asked = named(name, nodes, settings or [])
     graph = asked.graph(seed)
-    with ShareProgress(asked.short).shown() as told:
-        found = optimized(graph, rounds=rounds, steps=steps, seed=seed, told=told)
+    with ShareProgress(asked.short).shown() as progress:
+        found = optimized(graph, rounds=rounds, steps=steps, seed=seed, progress=progress)
     if out is not None:
         write_weights(out, found.fastest, found.learned)
     if as_json:
