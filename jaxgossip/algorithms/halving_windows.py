@@ -28,7 +28,7 @@ import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, start_models
-from jaxgossip.core.typing import PRNGKey, Rows, accumulator
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator, derived
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.mixing.operators.tables import Slots, settle
@@ -62,9 +62,9 @@ class Shifts(Schedule):
     offsets: tuple[int, ...]
     order: Order | None = None
 
-    @property
+    @derived
     @override
-    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def numbering(self) -> str:
         return "" if self.order is None else self.order.numbering
 
     @override

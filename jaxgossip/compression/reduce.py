@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Num
 
 FOLDS = 3
 """Eight entries become one: more folds measured slower again, as vectors become too short."""
@@ -19,16 +19,6 @@ FOLDS = 3
 def row_sums(x: Num[Array, "n ..."], axis: int = -1) -> Num[Array, "n ..."]:
     """Return the sums along ``axis``, kept with length one, in the dtype of x."""
     return _fold(x, operator.add, lambda part: jnp.sum(part, axis, keepdims=True, dtype=x.dtype), axis)
-
-
-def row_maxima(x: Num[Array, "n p"]) -> Num[Array, "n 1"]:
-    """Return (n, 1), the largest of each row."""
-    return _fold(x, jnp.maximum, lambda part: jnp.max(part, -1, keepdims=True), -1)
-
-
-def row_counts(mask: Array) -> Int[Array, "n 1"]:
-    """Return (n, 1) int32, how many entries of each row of ``mask`` (n, p) are true."""
-    return row_sums(mask.astype(jnp.int32))
 
 
 def _fold(x: Array, combine: Callable[[Array, Array], Array], reduce: Callable[[Array], Array], axis: int) -> Array:

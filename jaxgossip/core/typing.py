@@ -1,7 +1,7 @@
 """Shapes, named once. ``n`` nodes, ``p`` parameters of one model, ``k`` neighbours, ``s`` evaluated nodes, ``b`` samples."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -27,6 +27,11 @@ NodeScores = Mapping[str, Float[Array, " s"]]
 """Named measurements, one value an evaluated node."""
 PyTree = Any
 """Any nesting of tuples, lists, dicts and registered classes with arrays as leaves."""
+
+
+def derived[T](function: Callable[[Any], T]) -> T:
+    """Return a property that type checkers take for an attribute: what one class stores, another derives."""
+    return cast("T", property(function))
 
 
 def accumulator(dtype: DTypeLike) -> np.dtype:

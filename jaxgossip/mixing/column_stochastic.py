@@ -11,7 +11,7 @@ graphs".
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, override
+from typing import ClassVar, override
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +20,12 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count
-from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, accumulator
+from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, Schedule, column
 from jaxgossip.mixing.operators.tables import Slots, settle
 from jaxgossip.mixing.time_varying.peers import (
-    Neighbours,
+    AmongNeighbours,
     Pushing,
     link_matrix,
     pushed,
@@ -53,14 +53,14 @@ class Mass(Operator):
     unit: Array
     conserves: ClassVar[Conserved] = "mass"
 
-    @property
+    @derived
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def n_nodes(self) -> int:
         return self.inward.n_nodes
 
-    @property
+    @derived
     @override
-    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def numbering(self) -> str:
         return self.inward.numbering
 
     @override
@@ -74,21 +74,10 @@ class Mass(Operator):
             _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), kind), faults.reversed())
         return 1 - share * given[:, 0] / unit, heard
 
+    @property
     @override
-    def arriving(self, faults: Faults | None) -> Any:
-        return self.inward.arriving(faults)
-
-    @override
-    def highest(self, values: NodeFloats, arriving: Any) -> NodeFloats:
-        return self.inward.highest(values, arriving)
-
-    @override
-    def received(self, arriving: Any) -> NodeInts:
-        return self.inward.received(arriving)
-
-    @override
-    def sent(self, faults: Faults | None) -> NodeInts:
-        return self.inward.sent(faults)
+    def links(self) -> Operator:
+        return self.inward
 
     @override
     def messages(self, faults: Faults | None) -> Count:
@@ -135,22 +124,11 @@ class MassPush(Pushing):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class PushSum(Schedule):
+class PushSum(AmongNeighbours):
     """Every round each node sends to ``fanout`` random peers, mass-keeping."""
 
-    neighbours: Neighbours
     fanout: int = _static()
     conserves: ClassVar[Conserved] = "mass"
-
-    @property
-    @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.n_nodes
-
-    @property
-    @override
-    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.numbering
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array
 
-from jaxgossip.core.counting import Count, count, times, total
+from jaxgossip.core.counting import Count, count, total
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
 from jaxgossip.mixing.faults import Faults
@@ -32,17 +32,23 @@ MAX_SLOTS = 128
 class Operator(abc.ABC):
     """One round's mixing; a pytree, applied to the rows of an array.
 
+    A subclass fills in :meth:`hear`, which is the arithmetic, and :meth:`to_scipy`. Who hears whom is answered by
+    :attr:`links`: by default the same W as :meth:`by_slots` has it; an operator that knows better answers
+    :meth:`arriving`, :meth:`highest`, :meth:`received` and :meth:`out_degrees` itself. All else follows from these.
+
     Every operator is also the constant schedule of itself: ``W.at(round, key)`` is ``W``. Rows of 16-bit numbers are
     summed in float32 and rounded once.
 
     Attributes:
         n_nodes: number of nodes.
+        n_links: messages a round when all nodes are online; None if they have to be counted each round.
         numbering: which order of the nodes its rows are in; empty where row i is node i (see
             :class:`jaxgossip.topology.Order`).
         conserves: what stays whatever gets lost: "agreement" (rows sum to one) or "mass" (columns do).
     """
 
     n_nodes: int
+    n_links: int | None = None
     numbering: str = ""
     conserves: ClassVar[Conserved] = "agreement"
 
@@ -72,32 +78,44 @@ class Operator(abc.ABC):
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
         """Return (weight of a node's own row, scalar or (n,); Σ_j W_ij sent_j, (n, p), not yet rounded)."""
 
-    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
-        """Return (n,): the largest of a node's own value and those that reached it."""
-        return jnp.maximum(values, self.highest(values, self.arriving(faults)))
+    @property
+    def links(self) -> "Operator":
+        """An operator in which the same nodes hear each other, whatever the weights."""
+        return self.by_slots()
 
     def arriving(self, faults: Faults | None) -> Any:
         """Return which messages arrive, in the form in which this operator tells them apart; None: all of them.
 
         It is computed once: drawn anew for every question about it, losses would cost more than the answers.
         """
-        return self.by_slots().arriving(faults)
+        return self.links.arriving(faults)
 
     def highest(self, values: NodeFloats, arriving: Any) -> NodeFloats:
         """Return (n,): the largest of the values that reach a node, its own apart; the lowest number if none does."""
-        return self.by_slots().highest(values, arriving)
+        return self.links.highest(values, arriving)
 
     def received(self, arriving: Any) -> NodeInts:
         """Return (n,) int32: how many messages reach each node in this round."""
-        return self.by_slots().received(arriving)
+        return self.links.received(arriving)
+
+    def out_degrees(self) -> NodeInts:
+        """Return (n,) int32: how many messages each node sends in this round if all are online."""
+        return self.links.out_degrees()
+
+    def maximum(self, values: NodeFloats, faults: Faults | None) -> NodeFloats:
+        """Return (n,): the largest of a node's own value and those that reached it."""
+        return jnp.maximum(values, self.highest(values, self.arriving(faults)))
 
     def sent(self, faults: Faults | None) -> NodeInts:
         """Return (n,) int32: how many messages each node sends in this round, arriving or not."""
-        return self.by_slots().sent(faults)
+        number = self.out_degrees()
+        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
 
-    @abc.abstractmethod
     def messages(self, faults: Faults | None) -> Count:
         """Return how many messages are sent in this round; a message that gets lost was sent all the same."""
+        if self.n_links is not None and (faults is None or faults.online is None):
+            return count(self.n_links)
+        return total(self.sent(faults).astype(jnp.uint32))
 
     @abc.abstractmethod
     def to_scipy(self) -> sp.csr_array:
@@ -128,12 +146,10 @@ class SlotOperator(Operator):
     Attributes:
         self_weight: scalar or (n,), what a node keeps of its own row.
         weights: one scalar or (n,) a slot, 0 where the slot moves nothing to that node.
-        n_links: messages a round when all nodes are online.
     """
 
     self_weight: Array
     weights: tuple[Array, ...]
-    n_links: int
 
     @abc.abstractmethod
     def take(self, x: Array, slot: int) -> Array:
@@ -188,11 +204,11 @@ class SlotOperator(Operator):
         return functools.reduce(lambda total, reaches: total + reaches, self._reaches(arriving), number)
 
     @override
-    def sent(self, faults: Faults | None) -> NodeInts:
+    def out_degrees(self) -> NodeInts:
         number = jnp.zeros(self.n_nodes, jnp.int32)
         for slot in range(self.n_slots):
             number = number + self.give(jnp.broadcast_to(self.sends(slot), number.shape).astype(jnp.int32), slot)
-        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
+        return number
 
     def _reaches(self, arriving: SlotMask | None) -> list[Array]:
         there = [self.sends(slot) for slot in range(self.n_slots)]
@@ -202,15 +218,6 @@ class SlotOperator(Operator):
         """Return which slots bring a message to which node."""
         rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
         return jnp.stack([faults.arrive(rows, self.take(rows, slot)) for slot in range(self.n_slots)], axis=1)
-
-    @override
-    def messages(self, faults: Faults | None) -> Count:
-        if faults is None or faults.online is None:
-            return count(self.n_links)
-        sent = jnp.zeros(self.n_nodes, jnp.uint32)
-        for slot in range(self.n_slots):
-            sent = sent + ((self.slot_weight(slot) != 0) & self.take(faults.online, slot))
-        return total(sent)
 
     @override
     def by_slots(self) -> "SlotOperator":
@@ -257,13 +264,6 @@ def column(weight: Array, like: Array | np.dtype) -> Array:
     return weight[:, None] if weight.ndim else weight
 
 
-def regular_messages(n_nodes: int, degree: int, faults: Faults | None) -> Count:
-    """Return the messages of a round in which every node that is online sends ``degree`` of them."""
-    if faults is None or faults.online is None:
-        return count(n_nodes * degree)
-    return times(total(faults.online.astype(jnp.uint32)), degree)
-
-
 def check_one_by_one(longest: int) -> None:
     """Check that nodes can hear ``longest`` others one by one.
 
@@ -286,5 +286,4 @@ __all__ = [
     "SlotOperator",
     "check_one_by_one",
     "column",
-    "regular_messages",
 ]

@@ -17,8 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.core.counting import Count, count, total
-from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator
+from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, column
 from jaxgossip.mixing.operators.tables import Slots, gather, settle
@@ -154,7 +153,7 @@ class Hybrid(Operator):
     Attributes:
         slots: the first k neighbours of every node, and its own weight.
         rest: the others.
-        out_degrees: (n,) int32, messages that each node sends.
+        out_degree: (n,) int32, messages that each node sends.
         n_links: messages a round when all are online.
         longest: how many others the node hears that hears most.
         numbering: which node each row stands for (see :class:`jaxgossip.topology.Order`).
@@ -162,14 +161,14 @@ class Hybrid(Operator):
 
     slots: Slots
     rest: Rest
-    out_degrees: NodeInts
-    n_links: int = _static()
+    out_degree: NodeInts
+    n_links: int | None = _static()
     longest: int = _static()
     numbering: str = _static(default="")
 
-    @property
+    @derived
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def n_nodes(self) -> int:
         return self.slots.n_nodes
 
     @property
@@ -199,15 +198,8 @@ class Hybrid(Operator):
         return self.slots.received(arriving[0]) + self.rest.received(arriving[1])
 
     @override
-    def sent(self, faults: Faults | None) -> NodeInts:
-        number = self.out_degrees
-        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
-
-    @override
-    def messages(self, faults: Faults | None) -> Count:
-        if faults is None or faults.online is None:
-            return count(self.n_links)
-        return total(jnp.where(faults.online, self.out_degrees, 0))
+    def out_degrees(self) -> NodeInts:
+        return self.out_degree
 
     @override
     def to_scipy(self) -> sp.csr_array:

@@ -10,11 +10,10 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
-from jaxgossip.core.counting import Count, count, total
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, accumulator
+from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, regular_messages
+from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one
 from jaxgossip.mixing.operators.tables import Slots
 
 _static = functools.partial(field, metadata={"static": True})
@@ -32,7 +31,7 @@ class Roll(SlotOperator):
     weights: tuple[Array, ...]
     offsets: tuple[int, ...] = _static()
     n_nodes: int = _static()
-    n_links: int = _static()
+    n_links: int | None = _static()
 
     @override
     def take(self, x: Array, slot: int) -> Array:
@@ -55,7 +54,7 @@ class LatticeShift(SlotOperator):
     weights: tuple[Array, ...]
     shape: tuple[int, ...] = _static()
     n_nodes: int = _static()
-    n_links: int = _static()
+    n_links: int | None = _static()
 
     @override
     def take(self, x: Array, slot: int) -> Array:
@@ -75,7 +74,7 @@ class HypercubeFlip(SlotOperator):
     self_weight: Array
     weights: tuple[Array, ...]
     n_nodes: int = _static()
-    n_links: int = _static()
+    n_links: int | None = _static()
 
     @override
     def take(self, x: Array, slot: int) -> Array:
@@ -101,10 +100,15 @@ class AxisMean(Operator):
     amount: Array
     shape: tuple[int, int, int] = _static()
 
-    @property
+    @derived
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def n_nodes(self) -> int:
         return int(np.prod(self.shape))
+
+    @derived
+    @override
+    def n_links(self) -> int | None:
+        return self.n_nodes * (self.shape[1] - 1)
 
     @override
     def mix(self, x: Rows, faults: Faults | None, sent: Rows | None = None) -> Rows:
@@ -161,9 +165,8 @@ class AxisMean(Operator):
         return arriving.sum(-1, dtype=jnp.int32).reshape(-1)
 
     @override
-    def sent(self, faults: Faults | None) -> NodeInts:
-        number = jnp.full(self.n_nodes, self.shape[1] - 1, jnp.int32)
-        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
+    def out_degrees(self) -> NodeInts:
+        return jnp.full(self.n_nodes, self.shape[1] - 1, jnp.int32)
 
     def _arrivals(self, faults: Faults) -> Bool[Array, "before group after group"]:
         group = self.shape[1]
@@ -175,10 +178,6 @@ class AxisMean(Operator):
         rows = jnp.arange(self.n_nodes, dtype=jnp.int32).reshape(self.shape)
         arrived = faults.arrive(rows[..., None], rows.swapaxes(1, 2)[:, None])
         return arrived & ~jnp.eye(group, dtype=bool)[:, None, :]
-
-    @override
-    def messages(self, faults: Faults | None) -> Count:
-        return regular_messages(self.n_nodes, self.shape[1] - 1, faults)
 
     @override
     def to_scipy(self) -> sp.csr_array:
@@ -216,12 +215,12 @@ class Dense(Operator):
 
     matrix: Float[Array, "n n"]
     senders: Slots | None
-    n_links: int = _static()
+    n_links: int | None = _static()
     longest: int = _static()
 
-    @property
+    @derived
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def n_nodes(self) -> int:
         return self.matrix.shape[0]
 
     @override
@@ -251,9 +250,8 @@ class Dense(Operator):
         return arriving.sum(1, dtype=jnp.int32)
 
     @override
-    def sent(self, faults: Faults | None) -> NodeInts:
-        number = self._links().sum(0, dtype=jnp.int32)
-        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
+    def out_degrees(self) -> NodeInts:
+        return self._links().sum(0, dtype=jnp.int32)
 
     def _links(self) -> Bool[Array, "n n"]:
         return (self.matrix != 0) & ~jnp.eye(self.n_nodes, dtype=bool)
@@ -261,12 +259,6 @@ class Dense(Operator):
     def _arrivals(self, faults: Faults) -> Bool[Array, "n n"]:
         rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
         return faults.arrive(rows[:, None], rows[None]) & self._links()
-
-    @override
-    def messages(self, faults: Faults | None) -> Count:
-        if faults is None or faults.online is None:
-            return count(self.n_links)
-        return total((self._links() & faults.online[None]).sum(1, dtype=jnp.uint32))
 
     @override
     def to_scipy(self) -> sp.csr_array:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.core.counting import Count, count, total
-from jaxgossip.core.typing import NodeInts
+from jaxgossip.core.typing import NodeInts, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import SlotOperator
 
@@ -49,14 +49,14 @@ class Slots(SlotOperator):
     self_weight: Array
     weights: tuple[Array, ...]
     sources: tuple[NodeInts, ...]
-    n_links: int | None = _static(default=None)  # pyright: ignore[reportIncompatibleVariableOverride]
+    n_links: int | None = _static(default=None)
     on_request: bool = _static(default=False)
     balanced: bool = _static(default=False)
     numbering: str = _static(default="")
 
-    @property
+    @derived
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def n_nodes(self) -> int:
         return self.sources[0].shape[0]
 
     @override
@@ -70,19 +70,22 @@ class Slots(SlotOperator):
         return (self.slot_weight(slot) != 0) & (self.sources[slot] != rows)
 
     @override
+    def out_degrees(self) -> NodeInts:
+        return self.received(None) if self.balanced else super().out_degrees()
+
+    @override
     def sent(self, faults: Faults | None) -> NodeInts:
         online = None if faults is None else faults.online
-        if self.balanced:
-            number = self.received(None)
-        else:
-            number = jnp.zeros(self.n_nodes, jnp.int32)
-            for slot in range(self.n_slots):
-                asked = self.sends(slot) if online is None or not self.on_request else self.sends(slot) & online
-                number = number + self.give(asked.astype(jnp.int32), slot)
-        return number if online is None else jnp.where(online, number, 0)
+        if online is None or not self.on_request or self.balanced:
+            return super().sent(faults)
+        number = jnp.zeros(self.n_nodes, jnp.int32)
+        for slot in range(self.n_slots):
+            number = number + self.give((self.sends(slot) & online).astype(jnp.int32), slot)
+        return jnp.where(online, number, 0)
 
     @override
     def messages(self, faults: Faults | None) -> Count:
+        # Counted at the receivers: at the senders it takes a scatter, which runs on one thread.
         online = None if faults is None else faults.online
         if online is None and self.n_links is not None:
             return count(self.n_links)

@@ -11,7 +11,7 @@ from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.operators.tables import Slots, settle
-from jaxgossip.mixing.time_varying.peers import Neighbours, distinct, pairs
+from jaxgossip.mixing.time_varying.peers import AmongNeighbours, distinct, pairs
 
 _static = functools.partial(field, metadata={"static": True})
 
@@ -44,23 +44,11 @@ class FreshRegular(Schedule):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomPair(Schedule):
+class RandomPair(AmongNeighbours):
     """Every round one random node averages with one random neighbour of it; all others rest.
 
     The ticks of Boyd, Ghosh, Prabhakar and Shah 2006, "Randomized gossip algorithms", section II-A.
     """
-
-    neighbours: Neighbours
-
-    @property
-    @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.n_nodes
-
-    @property
-    @override
-    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.numbering
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:

@@ -13,9 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Int
 
-from jaxgossip.core.counting import Count, total
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator
+from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, Schedule
@@ -113,9 +112,30 @@ def distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n siz
     return jnp.where(ranks == jnp.iinfo(jnp.int32).max, -1, ranks)
 
 
+@dataclass(frozen=True, eq=False)
+class AmongNeighbours(Schedule):
+    """A schedule in which nodes draw whom they talk to.
+
+    Attributes:
+        neighbours: whom each node may choose.
+    """
+
+    neighbours: Neighbours
+
+    @derived
+    def n_nodes(self) -> int:
+        """Number of nodes."""
+        return self.neighbours.n_nodes
+
+    @derived
+    def numbering(self) -> str:
+        """Which order of the nodes its rows are in."""
+        return self.neighbours.numbering
+
+
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomMatching(Schedule):
+class RandomMatching(AmongNeighbours):
     """Every round pairs nodes at random, and each pair averages: W = (I + P)/2, symmetric and doubly stochastic.
 
     On the complete graph the matching is perfect and uniform (one node is left over if n is odd):
@@ -124,18 +144,7 @@ class RandomMatching(Schedule):
     one of its callers at random. Four attempts pair some 70 % of the nodes of a random regular graph.
     """
 
-    neighbours: Neighbours
     attempts: int = _static(default=4)
-
-    @property
-    @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.n_nodes
-
-    @property
-    @override
-    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.numbering
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
@@ -190,21 +199,10 @@ def pairs(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomPull(Schedule):
+class RandomPull(AmongNeighbours):
     """Every round each node asks ``fanout`` random peers and averages with them: rows 1/(k+1); columns only on average."""
 
-    neighbours: Neighbours
     fanout: int = _static()
-
-    @property
-    @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.n_nodes
-
-    @property
-    @override
-    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.numbering
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
@@ -217,24 +215,13 @@ class RandomPull(Schedule):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, eq=False)
-class RandomPush(Schedule):
+class RandomPush(AmongNeighbours):
     """Every round each node sends to ``fanout`` random peers; a node averages its row with all that arrived.
 
     With the complete graph this is EL-Local (de Vos et al. 2023, "Epidemic Learning"). Row-stochastic: the mean drifts.
     """
 
-    neighbours: Neighbours
     fanout: int = _static()
-
-    @property
-    @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.n_nodes
-
-    @property
-    @override
-    def numbering(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
-        return self.neighbours.numbering
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
@@ -250,9 +237,9 @@ class Pushing(Operator):
 
     targets: SlotInts
 
-    @property
+    @derived
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - derived, not stored
+    def n_nodes(self) -> int:
         return self.targets.shape[0]
 
     @override
@@ -268,12 +255,8 @@ class Pushing(Operator):
         return received_pushes(self.targets, arriving)
 
     @override
-    def sent(self, faults: Faults | None) -> NodeInts:
-        return sent_pushes(self.targets, faults)
-
-    @override
-    def messages(self, faults: Faults | None) -> Count:
-        return pushes(self.targets, faults)
+    def out_degrees(self) -> NodeInts:
+        return pushed(self.targets, None).sum(1, dtype=jnp.int32)
 
 
 @jax.tree_util.register_dataclass
@@ -309,19 +292,6 @@ def pushed(targets: SlotInts, faults: Faults | None) -> SlotMask:
     rows = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None]
     sent = targets != rows
     return sent if faults is None else sent & faults.arrive(targets, rows)
-
-
-def pushes(targets: SlotInts, faults: Faults | None) -> Count:
-    """Return how many messages are sent to ``targets``, arriving or not."""
-    return total(sent_pushes(targets, faults).astype(jnp.uint32))
-
-
-def sent_pushes(targets: SlotInts, faults: Faults | None) -> NodeInts:
-    """Return (n,) int32: how many messages each node sends to ``targets``, arriving or not."""
-    sent = targets != jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None]
-    if faults is not None and faults.online is not None:
-        sent = sent & faults.online[:, None]
-    return sent.sum(1, dtype=jnp.int32)
 
 
 def received_pushes(targets: SlotInts, arrives: SlotMask) -> NodeInts:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.typing import PRNGKey
+from jaxgossip.core.typing import PRNGKey, derived
 from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.operators.tables import Slots, padded_slots, settle
 from jaxgossip.topology.weights import Weights
@@ -37,9 +37,9 @@ class Periodic(Schedule):
     sources: Int[Array, "T k n"]
     balanced: bool = _static(default=False)
 
-    @property
+    @derived
     @override
-    def n_nodes(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def n_nodes(self) -> int:
         return self.sources.shape[2]
 
     @override
