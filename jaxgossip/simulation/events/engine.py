@@ -9,7 +9,9 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.core.pytree import leaves_text
 from jaxgossip.core.typing import PyTree
+from jaxgossip.core.units import counted
 from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
@@ -45,6 +47,9 @@ class EventRun:
     state: PyTree
     slots: PyTree
     waiting: int = field(metadata={"static": True})
+
+    def __repr__(self) -> str:
+        return f"EventRun({leaves_text(self.state)}, {counted(self.waiting, 'message')} in flight)"
 
     def settled(self) -> "EventRun":
         """Return the run with all that it needs on the host, and nothing else."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.core.typing import PyTree, Rows
-from jaxgossip.core.units import counted, duration
+from jaxgossip.core.units import counted, duration, rows_text
 from jaxgossip.network.wallclock import to_seconds
 from jaxgossip.plotting.measures import measures_of
 from jaxgossip.simulation.loop import Status
@@ -50,7 +50,7 @@ class Result:
         problem, final = self.algorithm.problem, self.metrics.final if len(self.metrics) else {}
         measured = [f"{one.name} {one.text(final[f'{one.key}_mean'])}" for one in measures_of(final)[:1]]
         return (
-            f"Result({self.algorithm.name} on {counted(problem.n_nodes, 'node')} × {counted(problem.n_params, 'parameter')}: "
+            f"Result({self.algorithm.name} on {rows_text(problem.n_nodes, problem.n_params)}: "
             f"{self.status} after {self.rounds:,} rounds in {duration(self.wall_s)}; "
             f"{', '.join([counted(len(self.metrics), 'evaluation'), *measured])})"
         )
