@@ -15,6 +15,7 @@ from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, narrowed, rounded, widened
+from jaxgossip.core.units import rows_text
 from jaxgossip.learning.nodewise import fresh_states, updates
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
@@ -99,6 +100,10 @@ class Algorithm(Pytree):
             )
         self.method, self.problem, self.W = method, problem, W
         self.name, self.mixings = name or type(method).__name__, mixings
+
+    def __repr__(self) -> str:
+        problem, over = self.problem, "" if self.W is None else f" over {self.W!r}"
+        return f"Algorithm({self.name} on {rows_text(problem.n_nodes, problem.n_params)}{over})"
 
     def init(self, key: PRNGKey) -> PyTree:
         """Return the state before the first round."""

@@ -18,6 +18,7 @@ from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, narrowed, widened
+from jaxgossip.core.units import rows_text
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
 from jaxgossip.schedule import Source
@@ -153,6 +154,10 @@ class GossipProtocol(Pytree):
             )
         self.method, self.problem, self.exchanges, self.bytes = method, problem, exchanges, bytes
         self.parts, self.settle_at, self.name = parts, settle_at, name or type(method).__name__
+
+    def __repr__(self) -> str:
+        size = rows_text(self.problem.n_nodes, self.problem.n_params)
+        return f"GossipProtocol({self.name} on {size}, by {' or '.join(self.exchanges)})"
 
     def init(self, key: PRNGKey) -> PyTree:
         """Return the state before the first message."""

@@ -36,7 +36,7 @@ def chart(scaling: Mapping[str, Scaling], params: int, machine: Mapping[str, Any
     Args:
         scaling: results of :func:`jaxgossip.bench.scaling.scale`.
         params: parameters of a model in the mixing case.
-        machine: result of :func:`jaxgossip.experiment.results.provenance.provenance`.
+        machine: result of :func:`jaxgossip.simulation.results.provenance.provenance`.
     """
     with style():
         figure = Figure(figsize=(9.4, 5.2), layout="constrained")

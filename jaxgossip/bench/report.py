@@ -13,7 +13,7 @@ from jaxgossip.bench.memory import check_memory
 from jaxgossip.bench.timing import SAMPLE_S, Copy, reference_seconds, seconds_a_round
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
-from jaxgossip.experiment.results.provenance import provenance
+from jaxgossip.simulation.results.provenance import provenance
 
 CASES = Registry(
     "benchmark case",
@@ -45,7 +45,7 @@ class Report:
         setting: the size of the cases.
         repeats: samples per case.
         copy_s: seconds of one copy of the (nodes, params) float32 state, measured at the start.
-        machine: versions, device and flags (see :func:`jaxgossip.experiment.results.provenance.provenance`).
+        machine: versions, device and flags (see :func:`jaxgossip.simulation.results.provenance.provenance`).
         load: the system's load average in the minute before; None if unknown.
         cases: results of the cases, in the order of the registry.
     """

@@ -125,6 +125,12 @@ def partition(tree: PyTree) -> tuple[list[jax.Array], Static]:
     return arrays, Static(structure, leaves, places)
 
 
+def leaves_text(tree: PyTree) -> str:
+    """Return the shapes of a tree's arrays, not what they hold: ``(16, 57) float32, () int32``."""
+    shaped = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
+    return ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in shaped)
+
+
 def digest(array: Any) -> str:
     """Return a short digest of an array's dtype, shape and content."""
     is_key = isinstance(array, jax.Array) and jnp.issubdtype(array.dtype, jax.dtypes.prng_key)

@@ -21,6 +21,7 @@ from jaxgossip.core.errors import DataError
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
+from jaxgossip.core.units import counted, rows_text
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at
 from jaxgossip.topology import Order
 from jaxgossip.topology.memory_check import check_bytes
@@ -48,6 +49,10 @@ class IsotropicQuadratic(Pytree):
         self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
         self.sample_counts = jnp.ones(self.n_nodes, jnp.float32)
         self.optimum = self.targets.mean(0)
+
+    def __repr__(self) -> str:
+        size = rows_text(self.n_nodes, self.n_params)
+        return f"IsotropicQuadratic({size}, curvature {self.curvature:g}, noise {self.noise:g})"
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) starts: standard normal, one for all or one per node, or each node's target."""
@@ -109,6 +114,10 @@ class LeastSquares(Pytree):
         optimum = np.linalg.lstsq(flat, y.ravel(), rcond=None)[0]
         self.optimum = jnp.asarray(optimum, draws.kind)
         self.hessian = jnp.asarray(flat.T @ flat / flat.shape[0], draws.kind)
+
+    def __repr__(self) -> str:
+        samples = f"{counted(self._samples, 'sample')} a node, {self.batch_size or 'all'} of them in a gradient"
+        return f"LeastSquares({rows_text(self.n_nodes, self.n_params)}, {samples})"
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) standard normal starts, one for all or one per node."""

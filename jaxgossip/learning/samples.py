@@ -18,6 +18,7 @@ from jaxgossip.core.pytree import HostOnly, Pytree
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.rows import gather, in_blocks, sum_of_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
+from jaxgossip.core.units import counted, rows_text
 from jaxgossip.learning.device import integers_at, integers_below
 from jaxgossip.learning.models.layout import layout
 from jaxgossip.learning.models.model import Model
@@ -93,6 +94,10 @@ class SampledProblem(Pytree):
                 f"{int(partition.n_train.argmax())}: {padded_bytes / 2**30:,.1f} GiB",
                 hint="give a batch_size",
             )
+
+    def __repr__(self) -> str:
+        samples = f"{counted(self._x.shape[0], 'sample')}, {self.batch_size or 'all'} of a node in a gradient"
+        return f"{type(self).__name__}({rows_text(self.n_nodes, self.n_params)}, {samples})"
 
     @property
     def align(self) -> Align | None:

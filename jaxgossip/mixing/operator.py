@@ -22,6 +22,7 @@ from jaxtyping import Array
 from jaxgossip.core.counting import Count, count, total
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
+from jaxgossip.core.units import counted
 from jaxgossip.mixing.faults import Faults
 
 Conserved = Literal["agreement", "mass"]
@@ -51,6 +52,15 @@ class Operator(abc.ABC):
     n_links: int | None = None
     numbering: str = ""
     conserves: ClassVar[Conserved] = "agreement"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__  # its own now: that of a dataclass would print all weights
+
+    def __repr__(self) -> str:
+        sent = [] if self.n_links is None else [f"{counted(self.n_links, 'message')} a round"]
+        mass = ["keeps mass"] if self.conserves == "mass" else []
+        return f"{type(self).__name__}({', '.join([counted(self.n_nodes, 'node'), *sent, *mass])})"
 
     def __call__(self, x: Rows) -> Rows:
         """Return W x, shape (n, p)."""
@@ -248,6 +258,14 @@ class TimeVarying(abc.ABC):
     n_nodes: int
     numbering: str = ""
     conserves: ClassVar[Conserved] = "agreement"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__  # as an operator's
+
+    def __repr__(self) -> str:
+        mass = ["keeps mass"] if self.conserves == "mass" else []
+        return f"{type(self).__name__}({', '.join([counted(self.n_nodes, 'node'), 'changes by round', *mass])})"
 
     @abc.abstractmethod
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:

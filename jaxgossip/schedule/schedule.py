@@ -95,6 +95,12 @@ class Schedule:
     compute_s: np.ndarray
     seed: int
 
+    def __repr__(self) -> str:
+        words = [f"{self.exchange} on {self.graph!r}", f"cycles of {self.period_s:g} s"]
+        words += ["messages take time"] * (self.delay is not None) + ["churn"] * (self.faults.churn is not None)
+        words += [f"{self.faults.drop:.0%} of messages lost"] * bool(self.faults.drop)
+        return f"Schedule({', '.join([*words, f'seed {self.seed}'])})"
+
     @property
     def n_nodes(self) -> int:
         """Number of nodes."""

@@ -19,7 +19,7 @@ from jaxgossip.algorithms.base import models_of
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
 from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
-from jaxgossip.core.pytree import Pytree, partition
+from jaxgossip.core.pytree import Pytree, leaves_text, partition
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, accumulator
 from jaxgossip.learning import Problem
@@ -53,6 +53,10 @@ class RunState:
     traffic: Traffic
     state: PyTree
     clock: Clock | None = None
+
+    def __repr__(self) -> str:
+        timed = "" if self.clock is None else ", with clocks"
+        return f"RunState({leaves_text(self.state)}{timed})"
 
 
 class Purpose(NamedTuple):

@@ -140,8 +140,8 @@ def test_the_fastest_weights_are_never_worse_than_those_of_the_rules(graph: jg.t
 def test_progress_is_told_in_shares_that_grow_to_one_and_changes_nothing() -> None:
     heard: list[tuple[str, float]] = []
     graph = t.path(5)
-    found = fastest(graph, told=lambda phase, share: heard.append((phase, share)))
-    learned = learned_schedule(graph, rounds=2, steps=300, told=lambda phase, share: heard.append((phase, share)))
+    found = fastest(graph, progress=lambda phase, share: heard.append((phase, share)))
+    learned = learned_schedule(graph, rounds=2, steps=300, progress=lambda phase, share: heard.append((phase, share)))
     for phase in ("fastest weights", "proof", "schedule"):
         shares = [share for name, share in heard if name == phase]
         assert shares == sorted(shares)

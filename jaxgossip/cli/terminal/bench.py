@@ -106,7 +106,7 @@ def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) ->
     """
     from jaxgossip.bench.methods import bench_methods, method_names
     from jaxgossip.cli.terminal.tables import table
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
     names = tuple(name.strip() for name in only.split(",") if name.strip())
     cases = [name for name in method_names() if not names or name in names or name.split()[0] in names]
@@ -142,7 +142,7 @@ def show_grid(*, as_json: bool) -> None:
     """
     from jaxgossip.bench.grids import bench_grid
     from jaxgossip.cli.terminal.tables import table
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
     report = bench_grid(begun=lambda name: tell(f"timing {name}"))
     if as_json:
@@ -171,7 +171,7 @@ def show_events(*, as_json: bool) -> None:
     """
     from jaxgossip.bench.events import USUAL, bench_events
     from jaxgossip.cli.terminal.tables import table
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
     times = bench_events(begun=lambda name: tell(f"timing {name}"))
     if as_json:

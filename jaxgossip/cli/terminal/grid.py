@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxgossip.cli.terminal.output import hint, say, slow, tell, typed, wrapped
-from jaxgossip.cli.terminal.progress import TerminalReporter, stoppable
+from jaxgossip.cli.terminal.progress import watched
 from jaxgossip.cli.terminal.tables import table
 from jaxgossip.core.units import counted
 from jaxgossip.experiment.plots.bands import bands, summary_rows, summary_table
@@ -32,8 +32,8 @@ def sweep_grid(
     first, last = grid.seeds[0], grid.seeds[-1]
     seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
     tell(f"{counted(len(grid.runs), 'run')}: {counted(len(grid.points), 'point')}, {seeds}")
-    with stoppable() as stop:
-        outcome = run_grid(grid, out, force=force, command=command, reporter=TerminalReporter(stop))
+    with watched() as display:
+        outcome = run_grid(grid, out, force=force, command=command, observer=display)
     _report(grid, out)
     kept = f", {outcome.kept} {'was' if outcome.kept == 1 else 'were'} there before" if outcome.kept else ""
     diverged = f", {len(outcome.diverged)} diverged" if outcome.diverged else ""

@@ -29,7 +29,7 @@ def plan_table(plan: "Plan", rounds: int) -> str:
 
 def machine() -> str:
     """Return versions, devices, cores and memory."""
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
     origin = provenance()
     lines = [f"{name:<12} {number}" for name, number in origin["versions"].items()]

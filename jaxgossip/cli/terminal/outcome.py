@@ -10,9 +10,9 @@ from typing import Any
 from jaxgossip.cli.terminal.output import entry, hint, say, tell, wrapped
 from jaxgossip.core.errors import RunError
 from jaxgossip.core.units import duration, scientific
-from jaxgossip.experiment.results.measures import measures_of
 from jaxgossip.experiment.results.target import sentence
 from jaxgossip.experiment.runs.run import Outcome
+from jaxgossip.plotting.measures import measures_of
 
 LABELS = MappingProxyType(
     {

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from jaxgossip.cli.terminal.output import hint, say, set_options, slow, tell, typed, wrapped
-from jaxgossip.cli.terminal.progress import TerminalReporter, stoppable
+from jaxgossip.cli.terminal.progress import watched
 from jaxgossip.cli.terminal.tables import table
 from jaxgossip.experiment.build.description import WIDTH, describe_data
 from jaxgossip.experiment.build.experiment import build, check_round
@@ -28,8 +28,8 @@ def sweep_variants(config: Path, overrides: list[str], out: Path, *, force: bool
         ConfigError: a variant or the folder is invalid.
     """
     all_variants = variants(config, overrides)
-    with stoppable() as stop:
-        outcomes = sweep(all_variants, out, force=force, command=shlex.join(typed()), reporter=TerminalReporter(stop))
+    with watched() as display:
+        outcomes = sweep(all_variants, out, force=force, command=shlex.join(typed()), observer=display)
     folders = {variant.name: out / variant.folder for variant in all_variants}
     loaded = {name: RunData.load(path) for name, path in folders.items() if is_run(path)}
     rows = [{"variant": name, **row} for name, row in zip(loaded, compare_table(list(loaded.values())), strict=True)]

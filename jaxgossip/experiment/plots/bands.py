@@ -20,9 +20,9 @@ from jaxgossip.core import units
 from jaxgossip.experiment.config.toml import value_text
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.runs import common_measure
-from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import RunData, final_numbers, target_cells
 from jaxgossip.plotting import scales
+from jaxgossip.plotting.measures import Measure
 from jaxgossip.plotting.style import style
 
 MOST_PANELS = 6

@@ -216,7 +216,9 @@ def points(runs: Sequence[RunData]) -> list[tuple[dict[str, Any], list[RunData]]
     alike: dict[str, list[RunData]] = {}
     for run in runs:
         config = {key: value for key, value in run.config.items() if key not in ("name", "seed")}
-        alike.setdefault(repr(sorted(_flat(config).items())), []).append(run)
+        # A result that was saved from Python does not tell how its parts were made: nobody knows which it is like.
+        alone = str(run.folder) if "made_by" in run.manifest else ""
+        alike.setdefault(alone + repr(sorted(_flat(config).items())), []).append(run)
     flat = [_flat(some[0].config) for some in alike.values()]
     telling = [key for key in _telling(flat) if key != ("seed",)]
     return [

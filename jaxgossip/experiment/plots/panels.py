@@ -12,9 +12,9 @@ from matplotlib.ticker import (
     MaxNLocator,
 )
 
-from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import LARGEST, RunData
 from jaxgossip.plotting import scales
+from jaxgossip.plotting.measures import Measure
 from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, PINK, show_message
 
 # Each line differs from every other by its dash, and where it is a single point by its marker: none needs its colour.

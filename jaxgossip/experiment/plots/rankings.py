@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from jaxgossip.core import units
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.runs import MAX_RUNS, common_measure
-from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.plotting import scales
+from jaxgossip.plotting.measures import Measure
 from jaxgossip.plotting.style import BLUE, GREY, ORANGE, style
 
 

@@ -16,9 +16,9 @@ from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.axes import Way, ways
 from jaxgossip.experiment.plots.panels import FANS
-from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import BASELINES, RunData
 from jaxgossip.plotting import scales
+from jaxgossip.plotting.measures import Measure
 from jaxgossip.plotting.style import BLUE, GREY, ORANGE, check_marks, line_looks, show_message, style
 
 MAX_RUNS = 40

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgossip.mixing.optimized.loops import Told, untold
+from jaxgossip.mixing.optimized.loops import Progress, quiet
 from jaxgossip.mixing.optimized.weights import Fastest, Learned, fastest, learned_schedule
 from jaxgossip.topology import Graph, Weights, best_constant, metropolis_hastings
 
@@ -49,7 +49,7 @@ class Optimized:
         }
 
 
-def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, progress: Told = untold) -> Optimized:
+def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, progress: Progress = quiet) -> Optimized:
     """Learn weights, and compare them over ``rounds`` rounds.
 
     Args:
@@ -62,8 +62,8 @@ def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, progress: Tol
     Raises:
         GraphError: a graph whose weights cannot be learnt.
     """
-    best = fastest(graph, told=progress)
-    learned = learned_schedule(graph, rounds=rounds, steps=steps, seed=seed, told=progress)
+    best = fastest(graph, progress=progress)
+    learned = learned_schedule(graph, rounds=rounds, steps=steps, seed=seed, progress=progress)
     static = {
         "Metropolis-Hastings": metropolis_hastings(graph),
         "best constant": best_constant(graph),

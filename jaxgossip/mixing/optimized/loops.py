@@ -11,8 +11,8 @@ from jaxtyping import Array
 CHUNK_S = 0.5
 """So long a piece takes, about."""
 
-Told = Callable[[str, float], None]
-"""Told what is computed, and which share of it is done."""
+Progress = Callable[[str, float], None]
+"""Called with what is computed, and the share of it that is done, 0 to 1."""
 
 
 class Numbered(Protocol):
@@ -24,8 +24,8 @@ class Numbered(Protocol):
         ...
 
 
-def untold(phase: str, share: float) -> None:
-    """Tell nobody."""
+def quiet(phase: str, share: float) -> None:
+    """Show no progress."""
 
 
 def in_chunks[At: Numbered](run: Callable[[At, Array], At], at: At, steps: int) -> Iterator[At]:

@@ -30,7 +30,7 @@ from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Mixing
 from jaxgossip.mixing.operators.tables import Slots, slots
 from jaxgossip.mixing.optimized.duality import rho_bound
-from jaxgossip.mixing.optimized.loops import Told, in_chunks, untold
+from jaxgossip.mixing.optimized.loops import Progress, in_chunks, quiet
 from jaxgossip.mixing.time_varying.periodic import periodic
 from jaxgossip.topology.graph import Graph
 from jaxgossip.topology.weights import Weights, best_constant, metropolis_hastings
@@ -125,7 +125,7 @@ class Fastest(NamedTuple):
     bound: float
 
 
-def fastest(graph: Graph, *, steps: int = 200, told: Told = untold) -> Fastest:
+def fastest(graph: Graph, *, steps: int = 200, progress: Progress = quiet) -> Fastest:
     """Find the symmetric weights with the least ρ = ‖W − J‖₂, and a proof of how good they are.
 
     They are never worse than the best constant or the Metropolis–Hastings weights. The proof is :func:`rho_bound` of the
@@ -134,7 +134,7 @@ def fastest(graph: Graph, *, steps: int = 200, told: Told = untold) -> Fastest:
     Args:
         graph: undirected and connected.
         steps: of L-BFGS for every sharpness.
-        told: progress.
+        progress: called as it goes on.
 
     Raises:
         GraphError: a graph whose weights cannot be learnt, see :class:`Edges`.
@@ -169,19 +169,19 @@ def fastest(graph: Graph, *, steps: int = 200, told: Told = untold) -> Fastest:
         for stage, power in enumerate(SHARPNESS):
             start, beta = _Descent(w, descent.init(w), jnp.int32(0), jnp.asarray(jnp.inf)), jnp.asarray(power)
             for at in in_chunks(functools.partial(descend, beta=beta), start, steps):
-                told("fastest weights", (stage + int(at.number) / (steps + 1)) / len(SHARPNESS))
+                progress("fastest weights", (stage + int(at.number) / (steps + 1)) / len(SHARPNESS))
                 w = at.w
             found.append((w, rho_of(w)))
-            told("fastest weights", (stage + 1) / len(SHARPNESS))
+            progress("fastest weights", (stage + 1) / len(SHARPNESS))
         matrices = [np.asarray(edges.matrix(w)) for w, _ in found]
         constant = jnp.full(edges.start.size, float(best_constant(graph).edge))
         found += [(w, rho_of(w)) for w in (constant, jnp.asarray(edges.start))]
         w, rho = min(found, key=lambda one: one[1])
     bound = -np.inf
     for number, matrix in enumerate(reversed(matrices)):  # the sharpest mostly prove most
-        told("proof", number / len(matrices))
+        progress("proof", number / len(matrices))
         bound = rho_bound(matrix, edges.ends, bound)
-    told("proof", 1.0)
+    progress("proof", 1.0)
     return Fastest(edges.weights(np.asarray(w), "fastest"), rho, bound)
 
 
@@ -204,7 +204,7 @@ def learned_schedule(
     steps: int = 2000,
     learning_rate: float = 0.02,
     seed: int = 0,
-    told: Told = untold,
+    progress: Progress = quiet,
 ) -> Learned:
     """Learn weights for each of T rounds together, by differentiating through T rounds of mixing.
 
@@ -219,7 +219,7 @@ def learned_schedule(
         steps: of Adam.
         learning_rate: of its first step.
         seed: of the noise.
-        told: progress.
+        progress: called as it goes on.
 
     Raises:
         GraphError: a graph whose weights cannot be learnt, see :class:`Edges`, or no round or step.
@@ -265,7 +265,7 @@ def learned_schedule(
         plain = jnp.broadcast_to(edges.start, ws.shape)
         at = start = _Search(jnp.asarray(ws), adam.init(ws), jnp.int32(0), jnp.zeros(steps), plain, left(plain))
         for at in in_chunks(descend, start, steps):
-            told("schedule", int(at.number) / steps)
+            progress("schedule", int(at.number) / steps)
         last = left(at.ws)
         best = at.ws if last < at.least else at.best
         return Learned(
