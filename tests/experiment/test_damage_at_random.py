@@ -56,7 +56,7 @@ def read(out: Path) -> None:
     loaded = RunData.load(out)
     final_numbers(loaded)
     compare_table([loaded])
-    labels.facts(loaded)
+    labels.description(loaded)
     labels.footnote(loaded)
     labels.points([loaded])
 

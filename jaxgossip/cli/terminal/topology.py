@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxgossip.core.units import eigenvalue_text, settled
-from jaxgossip.experiment.config.mistakes import shown
+from jaxgossip.experiment.config.diagnostics import shown
 from jaxgossip.experiment.topologies.named import Named
 from jaxgossip.topology.spectra.distances import Diameter
 from jaxgossip.topology.spectra.effective_neighbours import EffectiveNeighbours

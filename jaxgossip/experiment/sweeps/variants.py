@@ -18,8 +18,8 @@ from typing import Any
 from jaxgossip.core import disk
 from jaxgossip.core.errors import ConfigError, RunError
 from jaxgossip.experiment.config import toml
+from jaxgossip.experiment.config.diagnostics import shown
 from jaxgossip.experiment.config.load import check_variants, folder_name, tells_of, validate
-from jaxgossip.experiment.config.mistakes import shown
 from jaxgossip.experiment.config.sections import Config
 from jaxgossip.experiment.results.folder import RunFolder
 from jaxgossip.experiment.results.inputs import CONFIG, changed, sentence
