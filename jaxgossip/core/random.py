@@ -86,7 +86,8 @@ def pair_words(key: PRNGKey, first: UInt32[Array, "..."], second: UInt32[Array, 
     k1, k2 = jax.random.key_data(key)
     # The primitive's loop carries both words: under vmap, one may not have an axis that the other lacks.
     first, second = first + (second - second), second + (first - first)
-    return threefry2x32_p.bind(k1, k2, first, second)
+    one, other = threefry2x32_p.bind(k1, k2, first, second)
+    return one, other
 
 
 def to_unit(words: UInt32[Array, "..."]) -> Float32[Array, "..."]:

@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from jaxgossip.learning.samples import Sampled
 from jaxgossip.topology import Order
 
 
+@runtime_checkable
 class Problem(Protocol):
     """The task of a whole network, as algorithms and engines see it.
 

@@ -25,7 +25,7 @@ here they share it evenly from the first to the last byte of a round.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ class Machines:
     latency: Times
 
 
+@runtime_checkable
 class Exchange(Protocol):
     """A part of a round in which nodes wait for others."""
 

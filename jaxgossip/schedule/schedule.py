@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,7 @@ ANSWERED = ("push", "pull", "push_pull")
 """Exchanges whose models are merged one by one: they can be passed through, and travel in parts."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Whatever messages come from: a schedule, a file, a recording of either."""
 

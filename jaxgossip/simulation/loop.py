@@ -6,7 +6,7 @@ engines; progress, evaluations, checkpoints and Ctrl-C stand here.
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 CHUNK_S = 1.0
 """A chunk aims at this many seconds: progress moves, and a stop is prompt."""
@@ -44,6 +44,7 @@ class Observer:
         return False
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What the loop drives."""
 

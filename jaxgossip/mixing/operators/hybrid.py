@@ -27,8 +27,8 @@ _static = functools.partial(field, metadata={"static": True})
 
 WIDTHS = (1, 2, 4, 8, 16, 32)
 """Pieces are padded to the next of these; longer lists are cut into pieces of the last."""
-Masks = tuple[Bool[Array, "m k"], ...]
-Levels = tuple[tuple[Float[Array, "m k"], ...], ...]
+Masks = tuple[Bool[Array, "_ _"], ...]
+Levels = tuple[tuple[Float[Array, "_ _"], ...], ...]
 
 
 @jax.tree_util.register_dataclass
@@ -45,9 +45,9 @@ class Rest:
         position_above: (n,) int32, which of those of all levels above, one level after the other; likewise.
     """
 
-    tables: tuple[tuple[Int[Array, "m k"], ...], ...]
+    tables: tuple[tuple[Int[Array, "_ _"], ...], ...]
     weights: Levels
-    owners: tuple[Int[Array, " m"], ...]
+    owners: tuple[Int[Array, "_"], ...]
     position: NodeInts
     position_above: NodeInts
 

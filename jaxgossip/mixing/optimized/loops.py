@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ Told = Callable[[str, float], None]
 """Told what is computed, and which share of it is done."""
 
 
+@runtime_checkable
 class Numbered(Protocol):
     """What a loop carries: ``number`` () int32 counts its steps."""
 
