@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Float
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
@@ -120,7 +121,7 @@ def gossip(
     order: Literal["merge_update", "update_merge"] | None = None,
     weighting: Literal["uniform", "age", "samples"] = "uniform",
     local_steps: int = 1,
-    scores: Sequence[float] | NodeFloats | None = None,
+    scores: Sequence[float] | Float[np.ndarray | Array, " n"] | None = None,
 ) -> Algorithm:
     """Run gossip learning: merge the models of the peers met, learn locally, every round.
 

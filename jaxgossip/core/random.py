@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry2x32_p
-from jaxtyping import Array, Float32, UInt32
+from jaxtyping import Array, Float32, Integer, UInt32
 
-from jaxgossip.core.typing import NodeInts, PRNGKey
+from jaxgossip.core.typing import PRNGKey
 
 
 def run_key(seed: int) -> PRNGKey:
@@ -31,7 +31,7 @@ def host_rng(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
-def hashed_bits(key: PRNGKey, nodes: NodeInts, n_columns: int) -> UInt32[Array, "n columns"]:
+def hashed_bits(key: PRNGKey, nodes: Integer[Array, " n"], n_columns: int) -> UInt32[Array, "n columns"]:
     """Return 32 random bits for each entry of (n, columns): a function of (key, node number, column) and nothing else.
 
     Threefry takes some twenty nanoseconds a word on a CPU, which for one word a parameter is many times the cost of the
@@ -53,7 +53,7 @@ def hashed_bits(key: PRNGKey, nodes: NodeInts, n_columns: int) -> UInt32[Array, 
     return _finalise(_finalise(first[:, None] ^ column) ^ second[:, None])
 
 
-def hashed_uniform(key: PRNGKey, nodes: NodeInts, n_columns: int) -> Float32[Array, "n columns"]:
+def hashed_uniform(key: PRNGKey, nodes: Integer[Array, " n"], n_columns: int) -> Float32[Array, "n columns"]:
     """Return numbers uniform on the multiples of 2⁻²⁴ in [0, 1), one for each entry: see :func:`hashed_bits`.
 
     Args:

@@ -20,7 +20,7 @@ from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, Node
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
 from jaxgossip.learning.models.functions import check_functions
-from jaxgossip.learning.models.model import Model, predict
+from jaxgossip.learning.models.model import Measured, Model, predict
 from jaxgossip.learning.partitions.dividing import check_dataset, check_model, divided
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
@@ -142,7 +142,7 @@ class Classification(Sampled):
     def evaluate(self, x: Rows) -> NodeScores:
         """Return what the model measures, else test_accuracy and test_loss, (s,) of every row on the common test set."""
 
-        def one(row: Row) -> NodeScores:
+        def one(row: Row) -> Measured:
             return dict(self.model.measured(self.model.apply(self.params(row), self._x_test), self._y_test))
 
         return in_blocks(one, x)

@@ -18,7 +18,7 @@ from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
 from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
-from jaxgossip.core.pytree import Pytree, partition
+from jaxgossip.core.pytree import Pytree, partition, register_dataclass
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, accumulator
 from jaxgossip.learning import Problem
@@ -32,7 +32,7 @@ UNTIL = jax.ShapeDtypeStruct((), np.int32)
 """Up to which round a program goes on."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RunState:
     """Everything a run carries from round to round, and all that a checkpoint holds.

@@ -57,12 +57,12 @@ class Partition:
         """Number of nodes."""
         return len(self.n_train)
 
-    def train(self, node: int) -> RowNumbers:
+    def train(self, node: int | np.integer) -> RowNumbers:
         """Return the rows that ``node`` trains on."""
         start = self.offsets[node]
         return self.order[start : start + self.n_train[node]]
 
-    def test(self, node: int) -> RowNumbers:
+    def test(self, node: int | np.integer) -> RowNumbers:
         """Return the rows that ``node`` tests itself on; empty unless a local test was asked for."""
         return self.order[self.offsets[node] + self.n_train[node] : self.offsets[node + 1]]
 

@@ -12,7 +12,7 @@ from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.partitions.partition import Partition
 
 
-def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) -> tuple[Dataset, Partition]:
+def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int] | np.ndarray) -> tuple[Dataset, Partition]:
     """Return the task in which ``nodes`` train on labels turned around, class c as C − 1 − c.
 
     Their samples are copied to the end of the table with the new labels; whoever shares a sample keeps the true one, and

@@ -18,6 +18,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_one_by_one, column
@@ -31,7 +32,7 @@ Masks = tuple[Bool[Array, "_ _"], ...]
 Levels = tuple[tuple[Float[Array, "_ _"], ...], ...]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Rest:
     """Sums over the neighbours that have no slot.
@@ -47,11 +48,11 @@ class Rest:
 
     tables: tuple[tuple[Int[Array, "_ _"], ...], ...]
     weights: Levels
-    owners: tuple[Int[Array, "_"], ...]
+    owners: tuple[Int[Array, " _"], ...]
     position: NodeInts
     position_above: NodeInts
 
-    def sums(self, x: Rows, masks: Masks | None) -> Rows:
+    def sums(self, x: Float[Array, "m p"], masks: Masks | None) -> Rows:
         """Return (n, p): the weighted sum of the rows of x that each node hears here, of those in ``masks`` if given."""
         kind = accumulator(x.dtype)
         weights = self.weights
@@ -146,7 +147,7 @@ class Rest:
         return sp.csr_array(first[np.asarray(self.position)] + above[np.asarray(self.position_above)])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Hybrid(Operator):
     """W as slots for the first neighbours of every node and a rest, at a cost in proportion to its edges.

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.typing import NodeInts
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import SlotOperator
@@ -28,7 +29,7 @@ def settle(index: Array) -> Array:
     return jax.lax.optimization_barrier(index)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Slots(SlotOperator):
     """W with at most k neighbours a node: slot j brings row ``sources[j]``.

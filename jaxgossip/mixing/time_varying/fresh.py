@@ -7,6 +7,7 @@ from typing import override
 import jax
 import jax.numpy as jnp
 
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operator import Operator, Schedule
@@ -16,7 +17,7 @@ from jaxgossip.mixing.time_varying.peers import Neighbours, distinct, pairs
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class FreshRegular(Schedule):
     """Every round a fresh graph in which each node hears ``degree`` others and is heard by as many: W = (I + A)/(s + 1).
@@ -42,7 +43,7 @@ class FreshRegular(Schedule):
         return Slots(share, (share,) * self.degree, sources, n * self.degree, balanced=True)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPair(Schedule):
     """Every round one random node averages with one random neighbour of it; all others rest.

@@ -15,6 +15,7 @@ from jaxtyping import Array, Int
 
 from jaxgossip.core.counting import Count, total
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.faults import Faults
@@ -25,7 +26,7 @@ from jaxgossip.topology.graph import Complete, Graph
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """Whom each node may choose: the lists of a graph on the device, or everybody else.
@@ -113,7 +114,7 @@ def distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n siz
     return jnp.where(ranks == jnp.iinfo(jnp.int32).max, -1, ranks)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomMatching(Schedule):
     """Every round pairs nodes at random, and each pair averages: W = (I + P)/2, symmetric and doubly stochastic.
@@ -188,7 +189,7 @@ def pairs(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
     return Slots(1 - shared, (shared,), (partner,), n_links, balanced=True, numbering=numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPull(Schedule):
     """Every round each node asks ``fanout`` random peers and averages with them: rows 1/(k+1); columns only on average."""
@@ -215,7 +216,7 @@ class RandomPull(Schedule):
         return Slots(share, weights, tuple(sources.T), on_request=True, numbering=self.neighbours.numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPush(Schedule):
     """Every round each node sends to ``fanout`` random peers; a node averages its row with all that arrived.
@@ -276,7 +277,7 @@ class Pushing(Operator):
         return pushes(self.targets, faults)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Push(Pushing):
     """y_i = (x_i + Σ x_s over the senders s that reach i) / (1 + their number).

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.operator import Operator, Schedule
 from jaxgossip.mixing.operators.tables import Slots, padded_slots, settle
@@ -20,7 +21,7 @@ from jaxgossip.topology.weights import Weights
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Periodic(Schedule):
     """A finite sequence of fixed graphs, repeated.
@@ -76,7 +77,7 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
     return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot), balanced=balanced)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class OnePeer(Schedule):
     """Each round a node hears one peer at distance 2^(r mod τ), and averages with it.
