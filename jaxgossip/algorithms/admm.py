@@ -14,12 +14,12 @@ from typing import Any, NamedTuple, override
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, apply, at_least_one, needs_agreement, once, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic, chosen
@@ -36,7 +36,7 @@ class DualState(NamedTuple):
 class ADMM(Method):
     """See :func:`admm`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     penalty: float
     local_steps: int
 
@@ -68,7 +68,7 @@ class ADMM(Method):
 @algorithm
 def admm(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     penalty: float = 1.0,

@@ -40,6 +40,7 @@ from jaxgossip.algorithms.base import (
 )
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -62,7 +63,7 @@ class GossipState(NamedTuple):
 class Gossip(Method):
     """See :func:`gossip`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     payload: Literal["model", "update", "gradient"]
     order: Literal["merge_update", "update_merge"] | None
     weighting: Literal["uniform", "age", "samples"]
@@ -114,7 +115,7 @@ class Gossip(Method):
 @algorithm
 def gossip(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     payload: Literal["model", "update", "gradient"] = "model",

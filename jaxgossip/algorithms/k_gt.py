@@ -11,12 +11,12 @@ Liu, Lin, Koloskova and Stich 2024, "Decentralized gradient tracking with local 
 from typing import Any, override
 
 import jax
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, TrainState, apply, at_least_one, between, needs_agreement
 from jaxgossip.algorithms.d2 import Corrected, CorrectedState
 from jaxgossip.core.typing import accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic, chosen
@@ -51,7 +51,7 @@ class KGT(Corrected):
 @algorithm
 def k_gt(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     local_steps: int = 4,

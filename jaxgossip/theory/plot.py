@@ -82,7 +82,7 @@ class Claim:
 def farthest(
     name: str,
     measured: Sequence[float] | np.ndarray,
-    predicted: Sequence[float] | np.ndarray,
+    predicted: float | Sequence[float] | np.ndarray,
     tolerance: float,
     kind: Literal["relative", "absolute"] = "relative",
 ) -> Claim:
@@ -91,7 +91,7 @@ def farthest(
     Args:
         name: what is compared.
         measured: (k,).
-        predicted: (k,), not 0 anywhere where ``kind`` is relative.
+        predicted: (k,) or one for all, not 0 anywhere where ``kind`` is relative.
         tolerance: how far off every point may be.
         kind: of the distance.
     """

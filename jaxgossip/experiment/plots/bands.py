@@ -40,8 +40,11 @@ TOLD_FROM = 3
 BLOWN_UP = 100.0
 """What runs that diverged came to stretches a logarithmic axis at most by so much."""
 
+Numbers = np.ndarray | np.floating
+"""One number, or an array of them."""
 
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+
+def interval(values: np.ndarray) -> tuple[Numbers, Numbers, Numbers]:
     """Return (mean, standard deviation, half of the 95 % band) over axis 0 of (k, …); NaN deviations of a single seed."""
     count = values.shape[0]
     with np.errstate(
@@ -222,7 +225,7 @@ def _diverged(runs: Sequence[RunData]) -> bool:
     return len(_lost(runs)) == len(runs)
 
 
-def _hold_limits(row: Sequence[Axes], low: float, high: float) -> None:
+def _hold_limits(row: np.ndarray, low: float, high: float) -> None:
     """Keep the limits that a row of panels had before the dotted lines, or a little more where these then show more."""
     dotted = [line.get_ydata() for axes in row for line in axes.lines if line.get_linestyle() == ":"]
     far = high * BLOWN_UP if row[0].get_yscale() == "log" else high
