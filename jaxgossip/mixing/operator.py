@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxgossip.core.counting import Count, count, times, total
 from jaxgossip.core.errors import GraphError, InputError
@@ -46,7 +46,7 @@ class Operator(abc.ABC):
     numbering: str = ""
     conserves: ClassVar[Conserved] = "agreement"
 
-    def __call__(self, x: Rows) -> Rows:
+    def __call__(self, x: Float[Array | np.ndarray, "n p"]) -> Rows:
         """Return W x, shape (n, p)."""
         x = jnp.asarray(x)
         if x.ndim != 2 or x.shape[0] != self.n_nodes:

@@ -1,7 +1,7 @@
 """Mixing that repeats: round r uses entry r mod T. The period is an array with a leading time axis."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import override
 
@@ -49,7 +49,7 @@ class Periodic(Schedule):
         return Slots(self.self_weight[now], tuple(self.weights[now]), tuple(self.sources[now]), balanced=self.balanced)
 
 
-def periodic(sequence: Sequence[Weights]) -> Periodic:
+def periodic(sequence: Iterable[Weights]) -> Periodic:
     """Return the schedule that repeats ``sequence``, weights of graphs on the same nodes.
 
     Raises:
