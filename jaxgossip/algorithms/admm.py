@@ -13,12 +13,12 @@ equations (9) and (10); its inexact form: Ling, Shi, Wu and Ribeiro 2015, "DLM".
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, at_least_one, descend, needs_agreement, once, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -35,7 +35,7 @@ class DualState(NamedTuple):
 class ADMM(Method):
     """See :func:`admm`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     penalty: float
     local_steps: int
 
@@ -62,7 +62,7 @@ class ADMM(Method):
 @algorithm
 def admm(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     penalty: float = 1.0,

@@ -17,6 +17,7 @@ from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, narrowed, rounded, widened
 from jaxgossip.core.units import rows_text
 from jaxgossip.learning.nodewise import fresh_states, updates
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
@@ -137,7 +138,7 @@ class TrainState(NamedTuple):
     opt_state: PyTree
 
 
-def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> TrainState:
+def start(problem: Problem, optimizer: Transformation, key: PRNGKey) -> TrainState:
     """Return the initial models with an optimizer state a node, both after the problem's start steps.
 
     Every node takes these from its own initial model, before anything is exchanged, whoever may be offline or slow. Step s
@@ -148,13 +149,13 @@ def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKe
     return _stepped(problem, optimizer, begun, purpose_key(key, "start batch"), steps) if steps else begun
 
 
-def start_models(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> Rows:
+def start_models(problem: Problem, optimizer: Transformation, key: PRNGKey) -> Rows:
     """Return the models (n, p) of :func:`start`, for methods that take no gradient in a round."""
     return start(problem, optimizer, key).x if start_steps_of(problem) else problem.init(key)
 
 
 def with_optimizer(
-    x: Rows, optimizer: optax.GradientTransformation, nodes: NodeInts | None = None, key: PRNGKey | None = None
+    x: Rows, optimizer: Transformation, nodes: NodeInts | None = None, key: PRNGKey | None = None
 ) -> TrainState:
     """Return the models x with a fresh optimizer state each, of 32 bits where the models have 16.
 
@@ -174,7 +175,7 @@ def nodes_of(problem: Problem) -> NodeInts:
 
 def descend(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     round_: Round,
     n_steps: int = 1,
@@ -201,7 +202,7 @@ def descend(
 
 def _stepped(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     batch: PRNGKey,
     n_steps: int,
@@ -223,7 +224,7 @@ def _stepped(
 
 def displacement(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     round_: Round,
     n_steps: int = 1,
@@ -254,16 +255,14 @@ def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows
     return once(chosen(round_.works, narrowed(problem.gradient(once(x), batch), last), last))
 
 
-def along(
-    optimizer: optax.GradientTransformation, direction: Rows, x: Rows, opt_state: PyTree, round_: Round
-) -> tuple[Rows, PyTree]:
+def along(optimizer: Transformation, direction: Rows, x: Rows, opt_state: PyTree, round_: Round) -> tuple[Rows, PyTree]:
     """Return (U, optimizer states): the optimizer's step along ``direction`` (n, p) in the place of a gradient."""
     wide = widened(x)
     moved = updates(optimizer, widened(direction), opt_state, wide)
     return chosen(round_.works, moved, (jnp.zeros_like(wide), opt_state))
 
 
-def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
+def apply(optimizer: Transformation, gradient: Rows, state: TrainState) -> TrainState:
     """Return the state after one optimizer step along ``gradient`` (n, p), each node by itself."""
     x = widened(state.x)
     step, opt_state = updates(optimizer, widened(gradient), state.opt_state, x)

@@ -12,12 +12,12 @@ isolated: Robbins and Monro 1951, "A stochastic approximation method". centralis
 from typing import override
 
 import jax
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, apply, at_least_one, descend, start, with_optimizer
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import PRNGKey
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.network import Round, Traffic
 
@@ -25,7 +25,7 @@ from jaxgossip.network import Round, Traffic
 class Isolated(Method):
     """See :func:`isolated`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     local_steps: int
 
     @override
@@ -41,7 +41,7 @@ class Isolated(Method):
 class Centralised(Method):
     """See :func:`centralised`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     local_steps: int
 
     @override
@@ -62,7 +62,7 @@ class Centralised(Method):
 
 
 @algorithm
-def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
+def isolated(problem: Problem, optimizer: Transformation, *, local_steps: int = 1) -> Algorithm:
     """Train every node on its own data alone: the floor that communication has to beat.
 
     Args:
@@ -79,7 +79,7 @@ def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local
 
 
 @algorithm
-def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
+def centralised(problem: Problem, optimizer: Transformation, *, local_steps: int = 1) -> Algorithm:
     """Train one model on all nodes' data: the ceiling that communication can reach.
 
     Args:

@@ -12,12 +12,12 @@ communication", algorithm 2; with η = 0 it is CHOCO-gossip, algorithm 1.
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.compression import Compressor
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -40,7 +40,7 @@ class ChocoState(NamedTuple):
 class CHOCO(Method):
     """See :func:`choco`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     compressor: Compressor
     consensus_rate: float
 
@@ -64,7 +64,7 @@ class CHOCO(Method):
 @algorithm
 def choco(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     compressor: Compressor,
     *,

@@ -13,11 +13,11 @@ algorithm 1. NIDS: Li, Shi and Yan 2019, equation (2a).
 from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -40,7 +40,7 @@ class CorrectedState(NamedTuple):
 class Corrected(Method):
     """A method that carries a correction, 0 at first."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> CorrectedState:
@@ -71,7 +71,7 @@ class ExactDiffusion(D2):
 
 
 @algorithm
-def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def d2(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run D²: D-SGD whose correction cancels what differs between the nodes' data. Needs λ_min(W) > −1/3.
 
     Args:
@@ -88,7 +88,7 @@ def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> 
 
 
 @algorithm
-def exact_diffusion(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def exact_diffusion(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run exact diffusion: D² with (I + W)/2, for symmetric W of any smallest eigenvalue. Also NIDS.
 
     Args:

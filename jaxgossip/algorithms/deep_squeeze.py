@@ -9,13 +9,13 @@ algorithm 1. It needs no copies of the neighbours, where CHOCO keeps one.
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, between, displacement, needs_agreement, once, start
 from jaxgossip.algorithms.choco import sent_compressed
 from jaxgossip.compression import Compressor, empty_memory, feedback
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -38,7 +38,7 @@ class SqueezeState(NamedTuple):
 class DeepSqueeze(Method):
     """See :func:`deep_squeeze`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     compressor: Compressor
     consensus_rate: float
 
@@ -64,7 +64,7 @@ class DeepSqueeze(Method):
 @algorithm
 def deep_squeeze(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     compressor: Compressor,
     *,

@@ -24,12 +24,12 @@ from typing import NamedTuple, override
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, start_models
 from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey, Rows, derived, widened
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots
@@ -96,7 +96,7 @@ class HalvingWindows(Method):
         offsets: R of them: by how many nodes P shifts.
     """
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     sizes: tuple[int, ...]
     doubles: tuple[bool, ...]
     offsets: tuple[int, ...]
@@ -126,7 +126,7 @@ class HalvingWindows(Method):
 
 
 @algorithm
-def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -> Algorithm:
+def halving_windows(problem: Problem, optimizer: Transformation) -> Algorithm:
     """Average the initial models exactly in ⌈log₂ n⌉ rounds, whatever n is, over and over; it needs no mixing.
 
     Args:

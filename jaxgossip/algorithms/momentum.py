@@ -18,12 +18,12 @@ import abc
 from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, needs_agreement, once, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -51,7 +51,7 @@ class Momentum(Method):
     """
 
     mixings: ClassVar[int] = 1
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     momentum: float
 
     @override
@@ -111,7 +111,7 @@ class DecentLaM(Momentum):
 
 
 @algorithm
-def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
+def dsgdm(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run D-SGD with local momentum, ATC; the same as dsgd with momentum in its optimizer.
 
     Args:
@@ -127,7 +127,7 @@ def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
 
 
 @algorithm
-def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
+def dmsgd(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run DmSGD: D-SGD whose momentum is mixed along with the models.
 
     Args:
@@ -143,9 +143,7 @@ def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
 
 
 @algorithm
-def qg_dsgdm(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
-) -> Algorithm:
+def qg_dsgdm(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run quasi-global momentum: the momentum of what a whole round, mixing included, changes.
 
     Args:
@@ -161,9 +159,7 @@ def qg_dsgdm(
 
 
 @algorithm
-def decentlam(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
-) -> Algorithm:
+def decentlam(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run DecentLaM: momentum of D-SGD's whole step, which keeps D-SGD's fixed point.
 
     Args:

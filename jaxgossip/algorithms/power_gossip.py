@@ -17,7 +17,6 @@ from typing import NamedTuple, override
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 
@@ -28,6 +27,7 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.operator import MAX_SLOTS
@@ -101,7 +101,7 @@ class Edges(Pytree):
 class PowerGossip(Method):
     """See :func:`power_gossip`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     rank: int
     edges: Edges
 
@@ -147,7 +147,7 @@ class PowerGossip(Method):
 
 
 @algorithm
-def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1) -> Algorithm:
+def power_gossip(problem: Problem, optimizer: Transformation, W: Mixing, *, rank: int = 1) -> Algorithm:
     """Run PowerGossip: every edge exchanges the leading part of what its ends differ by; nothing to tune.
 
     Args:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Int, UInt32
 
 from jaxgossip.algorithms.base import TrainState, apply, models_of, once
@@ -19,6 +18,7 @@ from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, narrowed, widened
 from jaxgossip.core.units import rows_text
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
 from jaxgossip.schedule import Source
@@ -219,7 +219,7 @@ def check_schedule(protocol: GossipProtocol, schedule: Source) -> None:
 
 def learn(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     arrivals: Deliveries,
     n_steps: int = 1,

@@ -15,7 +15,6 @@ from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 from scipy.sparse.csgraph import connected_components
@@ -26,6 +25,7 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, narrowed
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.operators.hybrid import rest_of
@@ -107,7 +107,7 @@ class RelaySum(Pytree):
 class RelaySGD(Method):
     """See :func:`relay_sgd`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     relay: RelaySum
 
     @override
@@ -129,7 +129,7 @@ class RelaySGD(Method):
 
 
 @algorithm
-def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def relay_sgd(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run RelaySGD: uniform averages on a tree, at the price of delay instead of slow mixing.
 
     Args:

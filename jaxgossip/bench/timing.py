@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,7 @@ REFERENCE_S = 1.0
 REFERENCE_CALLS = 5
 
 
+@runtime_checkable
 class Rounds(Protocol):
     """A program that advances its own state; it is compiled on first use."""
 

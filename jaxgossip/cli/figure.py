@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jaxgossip.cli.options import Context
 from jaxgossip.cli.terminal.output import hint, loading, say, tell, wrapped
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ figure = typer.Typer(help="Theory plots that check themselves.", add_completion=
 
 
 @figure.callback(invoke_without_command=True)
-def _bare(context: typer.Context) -> None:
+def _bare(context: Context) -> None:
     if context.invoked_subcommand is None:
         say(context.get_help())
 

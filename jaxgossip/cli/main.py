@@ -20,6 +20,7 @@ from jaxgossip.cli.commands.schema import schema
 from jaxgossip.cli.commands.sweep import sweep
 from jaxgossip.cli.commands.validate import validate
 from jaxgossip.cli.figure import figure
+from jaxgossip.cli.options import Context
 from jaxgossip.cli.terminal.failures import failed
 from jaxgossip.cli.terminal.output import make_streams_robust, say, tell
 from jaxgossip.cli.topology import app as topology_commands
@@ -40,7 +41,7 @@ app.add_typer(figure, name="figure")
 
 @app.callback(invoke_without_command=True)
 def _bare(
-    context: typer.Context,
+    context: Context,
     *,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jaxgossip.cli.options import Context
 from jaxgossip.cli.terminal.output import hint, loading, say, slow, tell, typed, wrapped
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 
 
 @app.callback(invoke_without_command=True)
-def _bare(context: typer.Context) -> None:
+def _bare(context: Context) -> None:
     if context.invoked_subcommand is None:
         say(context.get_help())
 

@@ -20,6 +20,7 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
 from jaxgossip.mixing.faults import Faults
@@ -36,7 +37,7 @@ from jaxgossip.mixing.time_varying.peers import (
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Mass(Operator):
     """Mass-keeping mixing on fixed links, made of two operators that tell who hears whom.
@@ -96,7 +97,7 @@ class Mass(Operator):
         return sp.csr_array(links @ sp.diags_array(share) + sp.diags_array(kept))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class MassPush(Pushing):
     """Mass-keeping mixing in which each node sends to ``targets``: 1/(1 + their number) to each of them.
@@ -123,7 +124,7 @@ class MassPush(Pushing):
         return sp.csr_array(links @ sp.diags_array(1 / np.asarray(links.sum(0)).ravel()))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class PushSum(AmongNeighbours):
     """Every round each node sends to ``fanout`` random peers, mass-keeping."""
@@ -136,7 +137,7 @@ class PushSum(AmongNeighbours):
         return MassPush(settle(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class PushSumExponential(TimeVarying):
     """In round r each node sends half of its mass to the one at distance 2^(r mod τ), τ = ⌈log₂ n⌉: directed.

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxgossip.core.counting import Count, count, total
 from jaxgossip.core.errors import GraphError, InputError
@@ -62,7 +62,7 @@ class Operator(abc.ABC):
         mass = ["keeps mass"] if self.conserves == "mass" else []
         return f"{type(self).__name__}({', '.join([counted(self.n_nodes, 'node'), *sent, *mass])})"
 
-    def __call__(self, x: Rows) -> Rows:
+    def __call__(self, x: Float[Array | np.ndarray, "n p"]) -> Rows:
         """Return W x, shape (n, p)."""
         x = jnp.asarray(x)
         if x.ndim != 2 or x.shape[0] != self.n_nodes:

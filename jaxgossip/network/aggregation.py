@@ -29,7 +29,7 @@ from jaxtyping import Array, Bool, Float
 from jaxgossip.core.arguments import guarded, number, plain
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.registry import Registry
-from jaxgossip.core.typing import NodeFloats, Rows
+from jaxgossip.core.typing import NodeInts, Rows
 from jaxgossip.mixing.operator import Operator, SlotOperator
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def nearest(*, liars: int = 1) -> Aggregation:
     return Aggregation("nearest", combine)
 
 
-def ascending(heard: Heard) -> tuple[list[Rows], NodeFloats]:
+def ascending(heard: Heard) -> tuple[list[Rows], NodeInts]:
     """Return (k + 1 of (n, p), each column of a node ascending over them, missing ones infinite at the end; (n,) how many).
 
     A sorting network: comparisons of whole arrays, which XLA fuses, where a sort along an axis takes each on its own.

@@ -6,7 +6,7 @@ engines; progress, evaluations, checkpoints and Ctrl-C stand here.
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from jaxgossip.simulation.listening.observer import Observer
 
@@ -20,6 +20,7 @@ MOST_CHUNK_S = 5.0
 Status = Literal["completed", "diverged", "interrupted"]
 
 
+@runtime_checkable
 class Engine(Protocol):
     """What the loop drives."""
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
@@ -20,7 +21,7 @@ from jaxgossip.topology import Order
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Honest:
     """Those who do not lie.

@@ -33,7 +33,7 @@ UNTIL = jax.ShapeDtypeStruct((), np.int32)
 """Up to which round a program goes on."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RunState:
     """Everything a run carries from round to round, and all that a checkpoint holds.

@@ -10,9 +10,20 @@ import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Union,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, create_model
 from pydantic_core import PydanticCustomError
 
 from jaxgossip.core.arguments import MOST
@@ -278,7 +289,17 @@ def _is_plain_value(value: Any) -> bool:
     return value is None or isinstance(value, (*_SCALARS, Path))
 
 
-def existing_file(value: Path, info: ValidationInfo) -> Path:
+@runtime_checkable
+class InContext(Protocol):
+    """What a validator is told: pydantic's ``ValidationInfo``, whose type cannot be checked at run time."""
+
+    @property
+    def context(self) -> Any:
+        """What the validation was started with."""
+        ...
+
+
+def existing_file(value: Path, info: InContext) -> Path:
     """Return the absolute path of an existing file; relative paths start at the folder in the validation context."""
     folder = (info.context or {}).get("folder") or Path.cwd()
     path = absolute(value, folder)

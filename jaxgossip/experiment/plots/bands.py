@@ -41,8 +41,11 @@ TABLE_BAND_FROM = 3
 BLOWN_UP = 100.0
 """Largest factor by which runs that diverged extend a logarithmic axis."""
 
+Numbers = np.ndarray | np.floating
+"""One number, or an array of them."""
 
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+
+def interval(values: np.ndarray) -> tuple[Numbers, Numbers, Numbers]:
     """Return (mean, standard deviation, half-width of the 95 % band) over axis 0 of (k, …); the latter two NaN if k = 1."""
     count = values.shape[0]
     with np.errstate(over="ignore", invalid="ignore"):  # a mean may overflow to infinity, and its deviation be NaN
@@ -219,7 +222,7 @@ def _diverged(runs: Sequence[RunData]) -> bool:
     return len(_lost(runs)) == len(runs)
 
 
-def _hold_limits(row: Sequence[Axes], low: float, high: float) -> None:
+def _hold_limits(row: np.ndarray, low: float, high: float) -> None:
     """Restore the limits that a row of panels had before the dotted lines, extended to those that are not too far away."""
     dotted = [line.get_ydata() for axes in row for line in axes.lines if line.get_linestyle() == ":"]
     far = high * BLOWN_UP if row[0].get_yscale() == "log" else high

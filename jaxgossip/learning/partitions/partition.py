@@ -65,12 +65,12 @@ class Partition:
         """Number of nodes."""
         return len(self.n_train)
 
-    def train(self, node: int) -> RowNumbers:
+    def train(self, node: int | np.integer) -> RowNumbers:
         """Return the rows that ``node`` trains on."""
         start = self.offsets[node]
         return self.order[start : start + self.n_train[node]]
 
-    def test(self, node: int) -> RowNumbers:
+    def test(self, node: int | np.integer) -> RowNumbers:
         """Return the local test set of ``node``; empty unless one was requested."""
         return self.order[self.offsets[node] + self.n_train[node] : self.offsets[node + 1]]
 

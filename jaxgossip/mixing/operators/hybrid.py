@@ -17,6 +17,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.rows import gather, settle
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator, derived
 from jaxgossip.mixing.faults import Faults
@@ -27,11 +28,11 @@ _static = functools.partial(field, metadata={"static": True})
 
 WIDTHS = (1, 2, 4, 8, 16, 32)
 """Pieces are padded to the next of these; longer lists are cut into pieces of the last."""
-Masks = tuple[Bool[Array, "m k"], ...]
-Levels = tuple[tuple[Float[Array, "m k"], ...], ...]
+Masks = tuple[Bool[Array, "_ _"], ...]
+Levels = tuple[tuple[Float[Array, "_ _"], ...], ...]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Rest:
     """Sums over the neighbours that have no slot.
@@ -45,13 +46,13 @@ class Rest:
         position_above: (n,) int32, which of those of all levels above, one level after the other; likewise.
     """
 
-    tables: tuple[tuple[Int[Array, "m k"], ...], ...]
+    tables: tuple[tuple[Int[Array, "_ _"], ...], ...]
     weights: Levels
-    owners: tuple[Int[Array, " m"], ...]
+    owners: tuple[Int[Array, " _"], ...]
     position: NodeInts
     position_above: NodeInts
 
-    def sums(self, x: Rows, masks: Masks | None) -> Rows:
+    def sums(self, x: Float[Array, "m p"], masks: Masks | None) -> Rows:
         """Return (n, p): the weighted sum of the rows of x that each node hears here, of those in ``masks`` if given."""
         kind = accumulator(x.dtype)
         weights = self.weights
@@ -146,7 +147,7 @@ class Rest:
         return sp.csr_array(first[np.asarray(self.position)] + above[np.asarray(self.position_above)])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Hybrid(Operator):
     """W as slots for the first neighbours of every node and a rest, at a cost in proportion to its edges.

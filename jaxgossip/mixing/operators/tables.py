@@ -4,13 +4,13 @@ import functools
 from dataclasses import dataclass, field
 from typing import override
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, derived
 from jaxgossip.mixing.faults import Faults
@@ -19,7 +19,7 @@ from jaxgossip.mixing.operator import SlotOperator
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Slots(SlotOperator):
     """W with at most k neighbours a node: slot j brings row ``sources[j]``.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ Progress = Callable[[str, float], None]
 """Called with what is computed, and the share of it that is done, 0 to 1."""
 
 
+@runtime_checkable
 class Numbered(Protocol):
     """What a loop carries: ``number`` () int32 counts its steps."""
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import NodeInts, PRNGKey
 from jaxgossip.mixing.build import operator
@@ -30,7 +31,7 @@ from jaxgossip.topology.graph import Graph
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class EquiDyn(TimeVarying):
     """One random offset a round, the same for all nodes: each hears one other.

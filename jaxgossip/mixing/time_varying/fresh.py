@@ -7,6 +7,7 @@ from typing import override
 import jax
 import jax.numpy as jnp
 
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
@@ -17,7 +18,7 @@ from jaxgossip.mixing.time_varying.peers import AmongNeighbours, distinct, pairs
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class FreshRegular(TimeVarying):
     """Every round a fresh graph in which each node hears ``degree`` others and is heard by as many: W = (I + A)/(s + 1).
@@ -43,7 +44,7 @@ class FreshRegular(TimeVarying):
         return Slots(share, (share,) * self.degree, sources, n * self.degree, balanced=True)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPair(AmongNeighbours):
     """Every round one random node averages with one random neighbour of it; all others rest.

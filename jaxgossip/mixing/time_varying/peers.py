@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.rows import gather, settle
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
@@ -25,7 +26,7 @@ from jaxgossip.topology.graph import Complete, Graph
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """Whom each node may choose: the lists of a graph on the device, or everybody else.
@@ -134,7 +135,7 @@ class AmongNeighbours(TimeVarying):
         return self.neighbours.numbering
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomMatching(AmongNeighbours):
     """Every round pairs nodes at random, and each pair averages: W = (I + P)/2, symmetric and doubly stochastic.
@@ -198,7 +199,7 @@ def pairs(partner: NodeInts, n_links: int | None, numbering: str) -> Slots:
     return Slots(1 - shared, (shared,), (partner,), n_links, balanced=True, numbering=numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPull(AmongNeighbours):
     """Every round each node asks ``fanout`` random peers and averages with them: rows 1/(k+1); columns only on average."""
@@ -214,7 +215,7 @@ class RandomPull(AmongNeighbours):
         return Slots(share, weights, tuple(sources.T), on_request=True, numbering=self.neighbours.numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPush(AmongNeighbours):
     """Every round each node sends to ``fanout`` random peers; a node averages its row with all that arrived.
@@ -260,7 +261,7 @@ class Pushing(Operator):
         return pushed(self.targets, None).sum(1, dtype=jnp.int32)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Push(Pushing):
     """y_i = (x_i + Σ x_s over the senders s that reach i) / (1 + their number).

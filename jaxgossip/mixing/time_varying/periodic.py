@@ -1,7 +1,7 @@
 """Mixing that repeats: round r uses entry r mod T. The period is an array with a leading time axis."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import override
 
@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.rows import settle
 from jaxgossip.core.typing import PRNGKey, derived
 from jaxgossip.mixing.operator import Operator, TimeVarying
@@ -21,7 +22,7 @@ from jaxgossip.topology.weights import Weights
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Periodic(TimeVarying):
     """A finite sequence of fixed graphs, repeated.
@@ -49,7 +50,7 @@ class Periodic(TimeVarying):
         return Slots(self.self_weight[now], tuple(self.weights[now]), tuple(self.sources[now]), balanced=self.balanced)
 
 
-def periodic(sequence: Sequence[Weights]) -> Periodic:
+def periodic(sequence: Iterable[Weights]) -> Periodic:
     """Return the mixing that repeats ``sequence``, weights of graphs on the same nodes.
 
     Raises:
@@ -77,7 +78,7 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
     return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot), balanced=balanced)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class OnePeer(TimeVarying):
     """Each round a node hears one peer at distance 2^(r mod τ), and averages with it.

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.core.pytree import leaves_text
+from jaxgossip.core.pytree import leaves_text, register_dataclass
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
 from jaxgossip.schedule import Kind, Source
@@ -27,7 +27,7 @@ STRETCH = 2**20
 """A stretch has about so many messages: less than a second of work, and some tens of megabytes of schedule."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class EventRun:
     """Everything a run carries, and all that a checkpoint holds: the schedule is drawn again.
