@@ -19,7 +19,7 @@ from jaxgossip.algorithms.base import models_of
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
 from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
-from jaxgossip.core.pytree import Pytree, leaves_text, partition
+from jaxgossip.core.pytree import Pytree, leaves_text, partition, register_dataclass
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, accumulator
 from jaxgossip.learning import Problem
