@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from jaxgossip.learning import optimizers as optimizers
     from jaxgossip.simulation import simulate as simulate
     from jaxgossip.simulation import simulate_events as simulate_events
+    from jaxgossip.simulation import sweep as sweep
 
 _ROOMS = (
     "algorithms",
@@ -52,7 +53,7 @@ _ELSEWHERE = MappingProxyType(
         **{name: f"core.{name}" for name in ("files", "random", "registry", "typing")},
     }
 )
-_ENGINES = ("simulate", "simulate_events")
+_ENGINES = ("simulate", "simulate_events", "sweep")
 
 
 def __getattr__(name: str) -> Any:

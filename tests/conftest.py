@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 
 import jax
+import jaxtyping
 import pytest
 
 
@@ -19,6 +20,16 @@ def compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     yield
     jax.config.update("jax_compilation_cache_dir", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Check no annotation during a test marked ``wrong_types``: what our own checks say is what it looks at."""
+    jaxtyping.config.update("jaxtyping_disable", item.get_closest_marker("wrong_types") is not None)
+    try:
+        return (yield)
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.hookimpl(tryfirst=True)

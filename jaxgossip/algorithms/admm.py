@@ -13,7 +13,6 @@ equations (9) and (10); inexact form: Ling, Shi, Wu and Ribeiro 2015, "DLM".
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
@@ -23,11 +22,12 @@ from jaxgossip.algorithms.base import (
     check_agreement,
     check_at_least_one,
     descend,
-    materialize,
     start,
 )
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -50,7 +50,7 @@ class DualState(NamedTuple):
 class ADMM(Method):
     """See :func:`admm`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     penalty: float
     local_steps: int
 
@@ -77,7 +77,7 @@ class ADMM(Method):
 @algorithm
 def admm(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     penalty: float = 1.0,

@@ -15,13 +15,13 @@ notice when a message would be lost, and keep its mass.
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, check_no_start_steps, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, widened
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.schedule.messages import Kind
 
@@ -68,7 +68,7 @@ class PairwiseAveraging(ProtocolMethod):
 class ADPSGD(ProtocolMethod):
     """See :func:`ad_psgd`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TrainState:
@@ -115,7 +115,7 @@ class AsynchronousPushSum(ProtocolMethod):
 class AsynchronousSGP(AsynchronousPushSum):
     """See :func:`asynchronous_sgp`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> MassState:
@@ -143,7 +143,7 @@ def pairwise_averaging(problem: Problem) -> GossipProtocol:
 
 
 @algorithm
-def ad_psgd(problem: Problem, optimizer: optax.GradientTransformation) -> GossipProtocol:
+def ad_psgd(problem: Problem, optimizer: Transformation) -> GossipProtocol:
     """Run AD-PSGD: others may average with a node while it computes a gradient, which is then applied stale.
 
     Args:
@@ -166,7 +166,7 @@ def asynchronous_push_sum(problem: Problem) -> GossipProtocol:
 
 
 @algorithm
-def asynchronous_sgp(problem: Problem, optimizer: optax.GradientTransformation) -> GossipProtocol:
+def asynchronous_sgp(problem: Problem, optimizer: Transformation) -> GossipProtocol:
     """Run stochastic gradient push without rounds: a node adds the mass that arrives, then learns at z = x/w.
 
     Args:

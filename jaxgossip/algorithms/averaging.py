@@ -33,6 +33,7 @@ from jaxgossip.algorithms.base import (
 )
 from jaxgossip.core.arguments import number
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
@@ -56,7 +57,7 @@ class TwoTermState(NamedTuple):
 class Averaging(Method):
     """See :func:`averaging`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TrainState:
@@ -71,7 +72,7 @@ class Averaging(Method):
 class TwoTerm(Method):
     """Averaging with memory."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TwoTermState:
@@ -111,7 +112,7 @@ class Chebyshev(TwoTerm):
 
 
 @algorithm
-def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def averaging(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Average the initial models by mixing them repeatedly; with ``pairwise`` mixing, this is randomised gossip.
 
     Args:
@@ -128,9 +129,7 @@ def averaging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixi
 
 
 @algorithm
-def shift_register(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rho: float | None = None
-) -> Algorithm:
+def shift_register(problem: Problem, optimizer: Transformation, W: Mixing, *, rho: float | None = None) -> Algorithm:
     """Average the initial models by second-order diffusion: with one round of memory, in the square root of the time.
 
     Args:
@@ -154,7 +153,7 @@ def shift_register(
 @algorithm
 def chebyshev(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     lambda_min: float | None = None,

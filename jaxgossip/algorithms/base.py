@@ -14,8 +14,11 @@ from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, narrowed, rounded, widened
+from jaxgossip.core.units import rows_text
 from jaxgossip.learning.nodewise import fresh_states, updates
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
@@ -100,6 +103,10 @@ class Algorithm(Pytree):
         self.method, self.problem, self.W = method, problem, W
         self.name, self.mixings = name or type(method).__name__, mixings
 
+    def __repr__(self) -> str:
+        problem, over = self.problem, "" if self.W is None else f" over {self.W!r}"
+        return f"Algorithm({self.name} on {rows_text(problem.n_nodes, problem.n_params)}{over})"
+
     def init(self, key: PRNGKey) -> PyTree:
         """Return the initial state."""
         return self.method.init(self.problem, key)
@@ -132,7 +139,7 @@ class TrainState(NamedTuple):
     opt_state: PyTree
 
 
-def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> TrainState:
+def start(problem: Problem, optimizer: Transformation, key: PRNGKey) -> TrainState:
     """Return the initial models and optimizer states, after the start steps of the problem.
 
     Every node takes its start steps from its own initial model before the first exchange, regardless of nodes being offline
@@ -143,13 +150,13 @@ def start(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKe
     return _stepped(problem, optimizer, initial, purpose_key(key, "start batch"), steps) if steps else initial
 
 
-def start_models(problem: Problem, optimizer: optax.GradientTransformation, key: PRNGKey) -> Rows:
+def start_models(problem: Problem, optimizer: Transformation, key: PRNGKey) -> Rows:
     """Return the models (n, p) of :func:`start`, for methods without gradients."""
     return start(problem, optimizer, key).x if start_steps_of(problem) else problem.init(key)
 
 
 def with_optimizer(
-    x: Rows, optimizer: optax.GradientTransformation, nodes: NodeInts | None = None, key: PRNGKey | None = None
+    x: Rows, optimizer: Transformation, nodes: NodeInts | None = None, key: PRNGKey | None = None
 ) -> TrainState:
     """Return the models x with new optimizer states, which are of 32 bits for models of 16.
 
@@ -169,7 +176,7 @@ def nodes_of(problem: Problem) -> NodeInts:
 
 def descend(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     round_: Round,
     n_steps: int = 1,
@@ -196,7 +203,7 @@ def descend(
 
 def _stepped(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     batch: PRNGKey,
     n_steps: int,
@@ -218,7 +225,7 @@ def _stepped(
 
 def displacement(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     round_: Round,
     n_steps: int = 1,
@@ -235,15 +242,6 @@ def displacement(
     return after.x - wide.x, after.opt_state
 
 
-def materialize[T](rows: T) -> T:
-    """Return ``rows``, any pytree, kept from being fused into its uses.
-
-    Otherwise a value that is used several times, such as mixed rows or a step, would be recomputed in each use, with its
-    gathers and gradients.
-    """
-    return jax.lax.optimization_barrier(rows)
-
-
 def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows:
     """Return G(X; ξ), (n, p), in the dtype of the ``last`` gradient, which stragglers keep."""
     batch = jax.random.fold_in(round_.key("batch"), 0)
@@ -251,7 +249,7 @@ def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows
 
 
 def step_along(
-    optimizer: optax.GradientTransformation, direction: Rows, x: Rows, opt_state: PyTree, round_: Round
+    optimizer: Transformation, direction: Rows, x: Rows, opt_state: PyTree, round_: Round
 ) -> tuple[Rows, PyTree]:
     """Return (U, optimizer states): the displacement (n, p) by one step with ``direction`` (n, p) as the gradient."""
     wide = widened(x)
@@ -259,7 +257,7 @@ def step_along(
     return chosen(round_.works, moved, (jnp.zeros_like(wide), opt_state))
 
 
-def apply(optimizer: optax.GradientTransformation, gradient: Rows, state: TrainState) -> TrainState:
+def apply(optimizer: Transformation, gradient: Rows, state: TrainState) -> TrainState:
     """Return the state after one optimizer step of each node with ``gradient`` (n, p)."""
     x = widened(state.x)
     step, opt_state = updates(optimizer, widened(gradient), state.opt_state, x)

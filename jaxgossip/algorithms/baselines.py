@@ -12,7 +12,6 @@ isolated: Robbins and Monro 1951, "A stochastic approximation method". centralis
 from typing import override
 
 import jax
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
@@ -27,6 +26,7 @@ from jaxgossip.algorithms.base import (
 )
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import PRNGKey
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.network import Round, Traffic
 
@@ -34,7 +34,7 @@ from jaxgossip.network import Round, Traffic
 class Isolated(Method):
     """See :func:`isolated`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     local_steps: int
 
     @override
@@ -50,7 +50,7 @@ class Isolated(Method):
 class Centralised(Method):
     """See :func:`centralised`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     local_steps: int
 
     @override
@@ -71,7 +71,7 @@ class Centralised(Method):
 
 
 @algorithm
-def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
+def isolated(problem: Problem, optimizer: Transformation, *, local_steps: int = 1) -> Algorithm:
     """Train every node on its own data only: the baseline that communication has to beat.
 
     Args:
@@ -88,7 +88,7 @@ def isolated(problem: Problem, optimizer: optax.GradientTransformation, *, local
 
 
 @algorithm
-def centralised(problem: Problem, optimizer: optax.GradientTransformation, *, local_steps: int = 1) -> Algorithm:
+def centralised(problem: Problem, optimizer: Transformation, *, local_steps: int = 1) -> Algorithm:
     """Train one model on the data of all nodes: the best that communication can reach.
 
     Args:

@@ -12,7 +12,6 @@ communication", algorithm 2; with η = 0 it is CHOCO-gossip, algorithm 1.
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
@@ -22,11 +21,12 @@ from jaxgossip.algorithms.base import (
     check_agreement,
     check_between,
     displacement,
-    materialize,
     start,
 )
 from jaxgossip.compression import Compressor
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -49,7 +49,7 @@ class ChocoState(NamedTuple):
 class CHOCO(Method):
     """See :func:`choco`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     compressor: Compressor
     consensus_rate: float
 
@@ -73,7 +73,7 @@ class CHOCO(Method):
 @algorithm
 def choco(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     compressor: Compressor,
     *,

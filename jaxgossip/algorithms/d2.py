@@ -13,11 +13,12 @@ algorithm 1. NIDS: Li, Shi and Yan 2019, equation (2a).
 from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, displacement, materialize, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, displacement, start
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -40,7 +41,7 @@ class CorrectedState(NamedTuple):
 class Corrected(Method):
     """A method with a correction, initially 0."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> CorrectedState:
@@ -71,7 +72,7 @@ class ExactDiffusion(D2):
 
 
 @algorithm
-def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def d2(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run D²: D-SGD with a correction that cancels the heterogeneity of the data. Needs λ_min(W) > −1/3.
 
     Args:
@@ -88,7 +89,7 @@ def d2(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> 
 
 
 @algorithm
-def exact_diffusion(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def exact_diffusion(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run exact diffusion (NIDS): D² with (I + W)/2, for any symmetric W.
 
     Args:

@@ -9,7 +9,6 @@ algorithm 1. Unlike CHOCO, it keeps no copies of the neighbours.
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
@@ -19,12 +18,13 @@ from jaxgossip.algorithms.base import (
     check_agreement,
     check_between,
     displacement,
-    materialize,
     start,
 )
 from jaxgossip.algorithms.choco import sent_compressed
 from jaxgossip.compression import Compressor, empty_memory, feedback
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -47,7 +47,7 @@ class SqueezeState(NamedTuple):
 class DeepSqueeze(Method):
     """See :func:`deep_squeeze`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     compressor: Compressor
     consensus_rate: float
 
@@ -73,7 +73,7 @@ class DeepSqueeze(Method):
 @algorithm
 def deep_squeeze(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     compressor: Compressor,
     *,

@@ -13,11 +13,10 @@ centralized algorithms?", algorithm 1.
 
 from typing import Literal, override
 
-import optax
-
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, check_at_least_one, descend, start
 from jaxgossip.core.typing import PRNGKey
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -26,7 +25,7 @@ from jaxgossip.network import Round, Traffic
 class DSGD(Method):
     """See :func:`dsgd`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     form: Literal["atc", "cta", "dgd"]
     local_steps: int
 
@@ -52,7 +51,7 @@ class DSGD(Method):
 @algorithm
 def dsgd(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     form: Literal["atc", "cta", "dgd"] = "atc",

@@ -11,12 +11,11 @@ De Vos, Farhadkhani, Guerraoui, Kermarrec, Pires and Sharma 2023, "Epidemic lear
 randomized communication", algorithms 1 and 2.
 """
 
-import optax
-
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, check_at_least_one
 from jaxgossip.algorithms.dsgd import DSGD
 from jaxgossip.core.errors import InputError
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.time_varying.fresh import FreshRegular
@@ -24,9 +23,7 @@ from jaxgossip.mixing.time_varying.peers import RandomPush
 
 
 @algorithm
-def epidemic(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1
-) -> Algorithm:
+def epidemic(problem: Problem, optimizer: Transformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
     """Run epidemic learning: D-SGD with new random peers each round.
 
     Args:

@@ -11,11 +11,11 @@ Shi, Ling, Wu and Yin 2015, "EXTRA: an exact first-order algorithm for decentral
 
 from typing import override
 
-import optax
-
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, TrainState, check_agreement, displacement, materialize
+from jaxgossip.algorithms.base import Algorithm, TrainState, check_agreement, displacement
 from jaxgossip.algorithms.d2 import Corrected, CorrectedState
+from jaxgossip.core.rows import materialize
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -35,7 +35,7 @@ class EXTRA(Corrected):
 
 
 @algorithm
-def extra(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def extra(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run EXTRA: no bias with heterogeneous data, one mixing and one correction per round.
 
     Args:

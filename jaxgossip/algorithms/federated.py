@@ -14,7 +14,6 @@ from typing import NamedTuple, override
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
@@ -30,6 +29,7 @@ from jaxgossip.algorithms.base import (
 )
 from jaxgossip.core import counting
 from jaxgossip.core.typing import PRNGKey, Rows, widened
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.network import Round, Traffic, surely
@@ -50,7 +50,7 @@ class ServerState(NamedTuple):
 class FedAvg(Method):
     """See :func:`federated_averaging`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     sampled: int
     local_steps: int
 
@@ -85,7 +85,7 @@ class FedAvg(Method):
 
 @algorithm
 def federated_averaging(
-    problem: Problem, optimizer: optax.GradientTransformation, *, fraction: float = 1.0, local_steps: int = 1
+    problem: Problem, optimizer: Transformation, *, fraction: float = 1.0, local_steps: int = 1
 ) -> Algorithm:
     """Train one model at a server that averages the models of sampled nodes: FedAvg.
 

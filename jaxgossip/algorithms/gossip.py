@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Float
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
@@ -39,6 +40,7 @@ from jaxgossip.algorithms.base import (
 )
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -61,7 +63,7 @@ class GossipState(NamedTuple):
 class Gossip(Method):
     """See :func:`gossip`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     payload: Literal["model", "update", "gradient"]
     order: Literal["merge_update", "update_merge"] | None
     weighting: Literal["uniform", "age", "samples"]
@@ -113,14 +115,14 @@ class Gossip(Method):
 @algorithm
 def gossip(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     payload: Literal["model", "update", "gradient"] = "model",
     order: Literal["merge_update", "update_merge"] | None = None,
     weighting: Literal["uniform", "age", "samples"] = "uniform",
     local_steps: int = 1,
-    scores: Sequence[float] | NodeFloats | None = None,
+    scores: Sequence[float] | Float[np.ndarray | Array, " n"] | None = None,
 ) -> Algorithm:
     """Run gossip learning: every round, merge the models of peers and learn locally.
 

@@ -20,7 +20,6 @@ Jelasity 2023, "Improving gossip learning via limited model merging". Voting ove
 from typing import Literal, NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm
@@ -31,6 +30,7 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Record
 from jaxgossip.core.random import hashed_uniform, purpose_key
 from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator, narrowed
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Classification, Problem, start_steps_of
 from jaxgossip.schedule.messages import Kind
 
@@ -123,7 +123,7 @@ class Merging(Record):
 class GossipLearning(ProtocolMethod):
     """See :func:`gossip_learning`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     create: Literal["merge_update", "update_merge", "update", "pass"]
     partner: Literal["last_received", "own"]
     merging: Merging
@@ -191,7 +191,7 @@ class GossipLearning(ProtocolMethod):
 @algorithm
 def gossip_learning(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     *,
     create: Literal["merge_update", "update_merge", "update", "pass"] = "merge_update",
     partner: Literal["last_received", "own"] = "last_received",

@@ -14,11 +14,12 @@ Di Lorenzo and Scutari 2016, "NEXT".
 from typing import Literal, NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, check_agreement, fresh_gradient, materialize, start, step_along
+from jaxgossip.algorithms.base import Algorithm, Method, check_agreement, fresh_gradient, start, step_along
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -43,7 +44,7 @@ class TrackingState(NamedTuple):
 class GradientTracking(Method):
     """See :func:`gradient_tracking`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     form: Literal["diging", "atc"]
 
     @override
@@ -69,7 +70,7 @@ class GradientTracking(Method):
 @algorithm
 def gradient_tracking(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     form: Literal["diging", "atc"] = "diging",

@@ -24,14 +24,15 @@ from typing import NamedTuple, override
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, start_models
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, Rows, derived, widened
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, materialize
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.network import Round, Traffic
 from jaxgossip.topology import Order
 
@@ -95,7 +96,7 @@ class HalvingWindows(Method):
         offsets: R int, the number of nodes by which P shifts in each round.
     """
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     sizes: tuple[int, ...]
     doubles: tuple[bool, ...]
     offsets: tuple[int, ...]
@@ -125,7 +126,7 @@ class HalvingWindows(Method):
 
 
 @algorithm
-def halving_windows(problem: Problem, optimizer: optax.GradientTransformation) -> Algorithm:
+def halving_windows(problem: Problem, optimizer: Transformation) -> Algorithm:
     """Average the initial models exactly in ⌈log₂ n⌉ rounds for any n, repeatedly; uses no mixing.
 
     Args:

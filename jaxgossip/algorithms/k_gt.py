@@ -10,8 +10,6 @@ Liu, Lin, Koloskova and Stich 2024, "Decentralized gradient tracking with local 
 
 from typing import override
 
-import optax
-
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import (
     Algorithm,
@@ -23,6 +21,7 @@ from jaxgossip.algorithms.base import (
 )
 from jaxgossip.algorithms.d2 import Corrected, CorrectedState
 from jaxgossip.core.typing import widened
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, Traffic
@@ -48,7 +47,7 @@ class KGT(Corrected):
 @algorithm
 def k_gt(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     local_steps: int = 4,

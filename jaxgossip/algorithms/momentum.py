@@ -18,12 +18,13 @@ import abc
 from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, displacement, materialize, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, displacement, start
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -53,7 +54,7 @@ class Momentum(Method):
     """
 
     mixings: ClassVar[int] = 1
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     momentum: float
 
     @override
@@ -113,7 +114,7 @@ class DecentLaM(Momentum):
 
 
 @algorithm
-def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
+def dsgdm(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run ATC D-SGD with local momentum; equivalent to dsgd with momentum in its optimizer.
 
     Args:
@@ -129,7 +130,7 @@ def dsgdm(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
 
 
 @algorithm
-def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
+def dmsgd(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run DmSGD: D-SGD whose momentum is mixed together with the models.
 
     Args:
@@ -145,9 +146,7 @@ def dmsgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, 
 
 
 @algorithm
-def qg_dsgdm(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
-) -> Algorithm:
+def qg_dsgdm(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run D-SGD with quasi-global momentum: the momentum of the change over whole rounds, mixing included.
 
     Args:
@@ -163,9 +162,7 @@ def qg_dsgdm(
 
 
 @algorithm
-def decentlam(
-    problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, momentum: float = 0.9
-) -> Algorithm:
+def decentlam(problem: Problem, optimizer: Transformation, W: Mixing, *, momentum: float = 0.9) -> Algorithm:
     """Run DecentLaM: D-SGD with momentum of its whole step, which has the fixed point of D-SGD.
 
     Args:

@@ -16,13 +16,13 @@ from typing import override
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.averaging import register_weight
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, descend, fixed_operator, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator, narrowed
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.optimized.extremes import extreme_eigenvalues
@@ -32,7 +32,7 @@ from jaxgossip.network import Round, Traffic
 class Muffliato(Method):
     """See :func:`muffliato`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     noise: float
     steps: int
     omega: float
@@ -64,7 +64,7 @@ class Muffliato(Method):
 @algorithm
 def muffliato(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     W: Mixing,
     *,
     noise: float = 0.1,

@@ -17,7 +17,6 @@ Onoszko, Karlsson, Mogren and Zec 2021, "Decentralized federated learning of dee
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm
@@ -25,6 +24,7 @@ from jaxgossip.algorithms.base import TrainState, check_at_least_one, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
 
@@ -61,7 +61,7 @@ class PensState(NamedTuple):
 class PENS(ProtocolMethod):
     """See :func:`pens`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     sampled: int
     top: int
     local_steps: int
@@ -114,7 +114,7 @@ class PENS(ProtocolMethod):
 @algorithm
 def pens(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     *,
     sampled: int = 10,
     top: int = 2,

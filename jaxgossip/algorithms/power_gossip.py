@@ -17,7 +17,6 @@ from typing import NamedTuple, override
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 
@@ -29,17 +28,17 @@ from jaxgossip.algorithms.base import (
     check_at_least_one,
     displacement,
     fixed_operator,
-    materialize,
     start,
 )
 from jaxgossip.compression import by_blocks
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.rows import gather, materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.operator import MAX_SLOTS
-from jaxgossip.mixing.operators.tables import gather
 from jaxgossip.network import Round, Traffic
 
 
@@ -111,7 +110,7 @@ class Edges(Pytree):
 class PowerGossip(Method):
     """See :func:`power_gossip`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     rank: int
     edges: Edges
 
@@ -157,7 +156,7 @@ class PowerGossip(Method):
 
 
 @algorithm
-def power_gossip(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, rank: int = 1) -> Algorithm:
+def power_gossip(problem: Problem, optimizer: Transformation, W: Mixing, *, rank: int = 1) -> Algorithm:
     """Run PowerGossip: every edge exchanges a low-rank approximation of the difference of its ends; nothing to tune.
 
     Args:

@@ -9,15 +9,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Int, UInt32
 
-from jaxgossip.algorithms.base import TrainState, apply, materialize, models_of
+from jaxgossip.algorithms.base import TrainState, apply, models_of
 from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, narrowed, widened
+from jaxgossip.core.units import rows_text
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
 from jaxgossip.schedule import Source
@@ -160,6 +162,10 @@ class GossipProtocol(Pytree):
         self.method, self.problem, self.exchanges, self.bytes = method, problem, exchanges, bytes
         self.parts, self.settle_at, self.name = parts, settle_at, name or type(method).__name__
 
+    def __repr__(self) -> str:
+        size = rows_text(self.problem.n_nodes, self.problem.n_params)
+        return f"GossipProtocol({self.name} on {size}, by {' or '.join(self.exchanges)})"
+
     def init(self, key: PRNGKey) -> PyTree:
         """Return the initial state."""
         return self.method.init(self.problem, key)
@@ -220,7 +226,7 @@ def check_schedule(protocol: GossipProtocol, schedule: Source) -> None:
 
 def learn(
     problem: Problem,
-    optimizer: optax.GradientTransformation,
+    optimizer: Transformation,
     state: TrainState,
     arrivals: Deliveries,
     n_steps: int = 1,

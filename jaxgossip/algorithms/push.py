@@ -35,6 +35,7 @@ from jaxgossip.algorithms.base import (
     with_optimizer,
 )
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -67,7 +68,7 @@ class PushTrackingState(NamedTuple):
 class PushSum(Method):
     """See :func:`push_sum`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     n_shared: int
 
     @override
@@ -88,7 +89,7 @@ class PushSum(Method):
 class SGP(Method):
     """See :func:`sgp`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     n_shared: int
     local_steps: int
 
@@ -112,7 +113,7 @@ class SGP(Method):
 class PushDIGing(Method):
     """See :func:`push_diging`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     n_shared: int
 
     @override
@@ -139,7 +140,7 @@ class PushDIGing(Method):
 
 
 @algorithm
-def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def push_sum(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Average the initial models by push-sum, without learning.
 
     Args:
@@ -155,7 +156,7 @@ def push_sum(problem: Problem, optimizer: optax.GradientTransformation, W: Mixin
 
 
 @algorithm
-def sgp(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
+def sgp(problem: Problem, optimizer: Transformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
     """Run stochastic gradient push: D-SGD on directed graphs, whose nodes need to know only their out-degrees.
 
     Args:
@@ -173,7 +174,7 @@ def sgp(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing, *,
 
 
 @algorithm
-def push_diging(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def push_diging(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run push-DIGing: gradient tracking on directed, time-varying graphs; no bias with heterogeneous data.
 
     Args:

@@ -16,20 +16,20 @@ from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 from scipy.sparse.csgraph import connected_components
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, fixed_operator, materialize, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, displacement, fixed_operator, start
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.rows import gather, materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, narrowed
+from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.mixing.operators.hybrid import rest_of
-from jaxgossip.mixing.operators.tables import gather
 from jaxgossip.network import Links, Round, Traffic
 
 
@@ -114,7 +114,7 @@ class RelaySum(Pytree):
 class RelaySGD(Method):
     """See :func:`relay_sgd`."""
 
-    optimizer: optax.GradientTransformation
+    optimizer: Transformation
     relay: RelaySum
 
     @override
@@ -136,7 +136,7 @@ class RelaySGD(Method):
 
 
 @algorithm
-def relay_sgd(problem: Problem, optimizer: optax.GradientTransformation, W: Mixing) -> Algorithm:
+def relay_sgd(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     """Run RelaySGD: uniform averages on a tree, with delays instead of slow mixing.
 
     Args:

@@ -1,1 +1,1 @@
-"""How fast jaxgossip is on this machine, in copies of the state: timing, cases, references, table and chart."""
+"""Benchmarks of jaxgossip in units of a copy of the state: timing, cases, references, table and chart."""

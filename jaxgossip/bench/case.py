@@ -1,4 +1,4 @@
-"""What a case of the benchmark is, what it is measured at, and what was found."""
+"""Cases of the benchmark, their settings and their results."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,20 +9,20 @@ from jaxgossip.bench.timing import Rounds
 from jaxgossip.core.errors import InputError
 
 MIN_NODES = 100
-"""Below, the graphs of the cases (16 neighbours a node) are no longer what their names say."""
+"""Smallest number of nodes for which the graphs of the cases (up to 16 neighbours per node) are what their names say."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """At what size the cases are built.
+    """The size of the cases.
 
     Attributes:
         nodes: number of nodes n, at least 100.
-        params: columns p of the state of the mixing cases, at least 1; learning cases have their models' own number.
-        seed: draws graphs, matchings and samples.
+        params: number of columns p of the state in mixing cases, at least 1; in learning cases it follows from the model.
+        seed: seed of graphs, matchings and samples.
 
     Raises:
-        InputError: too few nodes or parameters.
+        InputError: there are too few nodes or parameters.
     """
 
     nodes: int = 1_000_000
@@ -46,13 +46,13 @@ class Case:
     """A program ready to be timed.
 
     Attributes:
-        shape: (n, p) of the float32 state, whose copy is the unit.
-        traffic: of a round in copies of the state, if every row that is read came from memory; None if it moves no rows.
-        items: what a round works on: the number of links (each edge once for each end that hears), or of nodes.
+        shape: (n, p) of the float32 state, whose copy is the unit of time.
+        traffic: memory traffic of a round in copies of the state, without any caching; None if it moves no rows.
+        items: number of links (each edge counts once for each end that hears) or of nodes that a round works on.
         item: which of the two.
         rounds: the compiled program.
-        reference: does one round of the reference.
-        reference_name: what the reference is.
+        reference: runs one round of the reference.
+        reference_name: name of the reference.
     """
 
     shape: tuple[int, int]
@@ -65,25 +65,25 @@ class Case:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of the state."""
+        """Size of the state in bytes."""
         return 4 * self.shape[0] * self.shape[1]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found for one case; all times in seconds.
+    """The results of a case.
 
     Attributes:
-        name: of the case.
+        name: name of the case.
         shape: (n, p) of its state.
-        copy_s: one copy of that state, measured before and after.
-        round_s: one round.
-        traffic_copies: traffic of a round in copies; None if it moves no rows.
-        items: links or nodes of a round.
+        copy_s: seconds of one copy of the state, measured before and after.
+        round_s: seconds of one round.
+        traffic_copies: memory traffic of a round in copies of the state; None if it moves no rows.
+        items: number of links or nodes that a round works on.
         item: which of the two.
         scratch_states: temporary memory of the program in multiples of the state; None if unknown.
-        reference: what it is compared with.
-        reference_s: one round of that.
+        reference: name of the reference.
+        reference_s: seconds of one round of the reference.
     """
 
     name: str
@@ -99,12 +99,12 @@ class Measured:
 
     @property
     def copies(self) -> float:
-        """A round in copies of the state."""
+        """Time of a round in copies of the state."""
         return self.round_s / self.copy_s
 
     @property
     def times_traffic(self) -> float | None:
-        """A round in multiples of its traffic."""
+        """Time of a round relative to that of its memory traffic."""
         return None if self.traffic_copies is None else self.copies / self.traffic_copies
 
     @property
@@ -114,10 +114,10 @@ class Measured:
 
     @property
     def speedup(self) -> float:
-        """How many times as long the reference takes."""
+        """Time of the reference relative to that of the program."""
         return self.reference_s / self.round_s
 
     def record(self) -> dict[str, Any]:
-        """Return all of it, derived numbers too, as JSON values."""
+        """Return the results, including derived numbers, as JSON values."""
         derived = ("copies", "times_traffic", "item_ns", "speedup")
         return dataclasses.asdict(self) | {name: getattr(self, name) for name in derived}

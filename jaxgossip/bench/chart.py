@@ -1,4 +1,4 @@
-"""The scaling chart: nanoseconds of a node-update against the number of nodes, with that of their traffic."""
+"""The scaling chart: nanoseconds per node-update against the number of nodes, with the time of the memory traffic."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -31,12 +31,12 @@ TRAFFIC: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def chart(scaling: Mapping[str, Scaling], params: int, machine: Mapping[str, Any]) -> Figure:
-    """Draw the time of a node-update of each case against the number of nodes, both axes logarithmic.
+    """Draw the time per node-update of each case against the number of nodes, on logarithmic axes.
 
     Args:
-        scaling: what :func:`jaxgossip.bench.scaling.scale` found.
+        scaling: results of :func:`jaxgossip.bench.scaling.scale`.
         params: parameters of a model in the mixing case.
-        machine: :func:`jaxgossip.experiment.results.provenance.provenance`.
+        machine: result of :func:`jaxgossip.simulation.results.provenance.provenance`.
     """
     with style():
         figure = Figure(figsize=(9.4, 5.2), layout="constrained")
@@ -50,12 +50,12 @@ def chart(scaling: Mapping[str, Scaling], params: int, machine: Mapping[str, Any
             _draw(axes, scaling[name].points, _traffic_ns, {"linewidth": 1.0, "dashes": (5, 2.5), **look})
         _axes(axes)
         device = machine["device"]
-        facts = (
+        subtitle = (
             f"rounds: Pegasos on Spambase, {ROUND_PARAMS} parameters; mixing: {params:,} parameters; "
             f"{device['cores']} cores, {device['platform']}, jax {machine['versions']['jax']}"
         )
         axes.set_title("Time of a node-update by size of the network", fontsize=13, fontweight="bold", pad=22)
-        axes.text(0, 1.02, facts, transform=axes.transAxes, color="#444444", va="bottom")
+        axes.text(0, 1.02, subtitle, transform=axes.transAxes, color="#444444", va="bottom")
         axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1))
         axes.text(1.02, 0, _note(scaling), transform=axes.transAxes, va="bottom", color=GREY, fontsize=8.5)
     return figure
@@ -79,9 +79,9 @@ def _traffic_ns(point: Measured) -> float:
 
 
 def _note(scaling: Mapping[str, Scaling]) -> str:
-    """Return what a reader must know beside the lines."""
+    """Return the note beside the chart."""
     lines = ["A copy is np.copyto of the state", "on one thread, measured beside", "each point."]
-    skipped = sorted({nodes for found in scaling.values() for nodes in found.skipped})
+    skipped = sorted({nodes for series in scaling.values() for nodes in series.skipped})
     if skipped:
         lines += ["", "Left out, memory being short:", *(f"{nodes:,} nodes" for nodes in skipped)]
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""How many deliveries a second the events engine does, its schedule included, and whether that depends on the network's size.
+"""Deliveries per second of the events engine, including its schedule, on networks of several sizes.
 
-One sample of Spambase a node, Pegasos, models that merge with the one received last and learn where they arrive (MU of
-Ormándi et al. 2013), everybody linked to everybody. "calm": clocks of different periods, messages that take up to a cycle.
-"failures": half of the messages lost, delays of one to ten cycles, nodes online nine cycles of ten.
+The task is Pegasos on one sample of Spambase per node and a complete graph; models merge with the one received last and learn
+where they arrive (MU of Ormándi et al. 2013). "calm": clocks of different periods, messages that take up to a cycle.
+"failures": half of the messages lost, delays of one to ten cycles, nodes online in nine cycles of ten.
 """
 
 import time
@@ -22,23 +22,23 @@ from jaxgossip.simulation.events.stretches import Flow
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 WARM_CYCLES = 12
-"""Cycles that are not timed, at least two stretches: programs are compiled, and the longest delays fill the network."""
+"""Cycles (at least two stretches) that are not timed, while programs are compiled and messages in flight build up."""
 USUAL = 2_050
-"""Deliveries a second of the usual simulator, one Python object a node, on a core of such a machine."""
+"""Deliveries per second of a conventional simulator, with one Python object per node, on one core of such a machine."""
 
 
 @dataclass(frozen=True)
 class EventTime:
-    """What a delivery takes.
+    """The time per delivery.
 
     Attributes:
         setting: "calm" or "failures".
         nodes: number of nodes.
-        deliveries: how many were timed.
-        waves: into how many they were divided.
-        schedule_us: microseconds a delivery to draw the schedule.
-        level_us: to order it, and to divide it into waves.
-        execute_us: to copy, merge and learn.
+        deliveries: number of deliveries that were timed.
+        waves: number of waves into which they were divided.
+        schedule_us: microseconds per delivery to draw the schedule.
+        level_us: microseconds per delivery to order it and to divide it into waves.
+        execute_us: microseconds per delivery to copy, merge and learn.
     """
 
     setting: str
@@ -51,16 +51,16 @@ class EventTime:
 
     @property
     def total_us(self) -> float:
-        """All of it."""
+        """Microseconds per delivery in total."""
         return self.schedule_us + self.level_us + self.execute_us
 
     @property
     def per_s(self) -> float:
-        """Deliveries a second."""
+        """Deliveries per second."""
         return 1e6 / self.total_us
 
     def record(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
+        """Return the results as JSON values."""
         return {**asdict(self), "per_s": self.per_s, "x_usual": self.per_s / USUAL}
 
 
@@ -86,22 +86,22 @@ def bench_events(
 
     Args:
         sizes: numbers of nodes.
-        stretches: how many are timed; the median counts.
-        messages: about so many a stretch.
-        begun: told what is being timed.
+        stretches: number of stretches that are timed, of which the median is reported.
+        messages: approximate number of messages per stretch.
+        begun: called with a description of each network before it is timed.
     """
     data = learning.DATASETS["spambase"](rng=0)
     model = learning.MODELS["pegasos"]((57,), 2)
-    found = []
+    times = []
     for setting in ("calm", "failures"):
         for nodes in sizes:
             begun(f"{nodes:,} nodes, {setting}")
-            own = learning.PARTITIONS["one_sample"](np.asarray(data.y_train), nodes)
-            problem = learning.classification(data, own, model)
+            partition = learning.PARTITIONS["one_sample"](np.asarray(data.y_train), nodes)
+            problem = learning.classification(data, partition, model)
             protocol = gossip_learning(problem, learning.OPTIMIZERS["pegasos"]())
             program = WaveProgram(protocol, network(setting, nodes).kinds)
-            found.append(_timed(setting, program, network(setting, nodes), stretches, messages))
-    return found
+            times.append(_timed(setting, program, network(setting, nodes), stretches, messages))
+    return times
 
 
 def _timed(setting: str, program: WaveProgram, source: Schedule, stretches: int, messages: int) -> EventTime:
@@ -113,7 +113,7 @@ def _timed(setting: str, program: WaveProgram, source: Schedule, stretches: int,
         for _ in range(cycles):
             next(drawn)
         times.append(time.perf_counter())
-        work = flow.next(cycles)  # draws them again
+        work = flow.next(cycles)  # draws the same cycles again
         times.append(time.perf_counter())
         carried = jax.block_until_ready(program.execute(carried, work))
         times.append(time.perf_counter())

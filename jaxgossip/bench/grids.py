@@ -1,9 +1,9 @@
-"""What a grid of runs costs as one: 5 topologies × 4 learning rates × 8 seeds of 256 nodes, beside the same runs one by one.
+"""The cost of a grid of runs, 5 topologies × 4 learning rates × 8 seeds of 256 nodes, against that of the same runs one by one.
 
-The grid is run whole, from nothing: what it builds, compiles and writes counts. Of the others a few runs are timed, and
-multiplied: with their programs compiled before ("from cache"), down to one program that is there, for which nothing is built
-and nothing written. Rounds and evaluations alone cost as much either way: what a grid saves is the building, tracing,
-compiling and drawing of every run.
+The whole grid is run from scratch, including building, compiling and writing. Of the alternatives only a few runs are timed
+and extrapolated: with their programs compiled beforehand ("from cache"), down to one program in memory, with nothing built
+or written. Rounds and evaluations cost the same in each case: a grid saves the building, tracing, compiling and plotting of
+every run.
 """
 
 import shutil
@@ -53,12 +53,12 @@ SEEDS = 8
 
 @dataclass(frozen=True)
 class GridTime:
-    """What one way of doing all runs takes.
+    """The time that all runs take by one method.
 
     Attributes:
-        name: of the way.
-        seconds: for all runs.
-        timed: how many of them were timed.
+        name: name of the method.
+        seconds: seconds for all runs.
+        timed: number of runs that were timed.
     """
 
     name: str
@@ -68,12 +68,12 @@ class GridTime:
 
 @dataclass(frozen=True)
 class GridReport:
-    """What was found.
+    """The results of the grid benchmark.
 
     Attributes:
-        runs: of the grid.
-        times: the grid, then the others.
-        apart: the greatest distance of a test accuracy of the grid from that of the same run alone.
+        runs: number of runs of the grid.
+        times: times of the grid, then of the alternatives.
+        apart: largest difference between a test accuracy in the grid and in the same run alone.
     """
 
     runs: int
@@ -81,13 +81,13 @@ class GridReport:
     apart: float
 
     def record(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
+        """Return the results as JSON values."""
         grid = self.times[0].seconds
-        ways = [
-            {"name": one.name, "seconds": one.seconds, "timed": one.timed, "x_grid": one.seconds / grid}
-            for one in self.times
+        times = [
+            {"name": each.name, "seconds": each.seconds, "timed": each.timed, "x_grid": each.seconds / grid}
+            for each in self.times
         ]
-        return {"runs": self.runs, "ways": ways, "accuracy_apart": self.apart}
+        return {"runs": self.runs, "ways": times, "accuracy_apart": self.apart}
 
 
 def bench_grid(
@@ -102,10 +102,10 @@ def bench_grid(
 
     Args:
         config: TOML of the runs.
-        axes: ``--grid`` options; the first divides the grid into programs.
-        seeds: of each point.
-        commands: how many runs are timed as processes of their own.
-        begun: told what is being timed.
+        axes: ``--grid`` options; each value of the first needs a program of its own.
+        seeds: number of seeds per point.
+        commands: number of runs that are timed as separate processes.
+        begun: called with the name of each method before it is timed.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -120,20 +120,20 @@ def bench_grid(
         sample = grid.runs[:: max(1, len(grid.runs) // programs) + 1]
         with _compiled_programs_in(folder / "compiled"):
             begun("programs for the others")
-            alone = [_simulated(one) for one in sample]
-            apart = max(_apart(folder / "grid", one, result) for one, result in zip(sample, alone, strict=True))
-            ways: list[tuple[str, Callable[[], object], int]] = [
+            alone = [_simulated(grid_run) for grid_run in sample]
+            apart = max(_difference(folder / "grid", *pair) for pair in zip(sample, alone, strict=True))
+            methods: list[tuple[str, Callable[[], object], int]] = [
                 ("run() one after another, programs from cache", lambda: _run_all(sample, folder / "runs"), len(sample)),
-                ("build and simulate() alone, programs from cache", lambda: [_simulated(one) for one in sample], len(sample)),
+                ("build and simulate() alone, programs from cache", lambda: list(map(_simulated, sample)), len(sample)),
                 ("one program that is there, nothing built or written", _resident(sample[0], 20), 20),
             ]  # fmt: skip
-            for way, do, timed in ways:
-                begun(way)
-                times.append(_timed(way, do, timed, len(grid.runs)))
+            for method, do, timed in methods:
+                begun(method)
+                times.append(_timed(method, do, timed, len(grid.runs)))
         if commands:
-            way = "'jaxgossip run', a process each"
-            begun(way)
-            times.append(_timed(way, lambda: _commands(path, commands, folder), commands, len(grid.runs)))
+            method = "'jaxgossip run', a process each"
+            begun(method)
+            times.append(_timed(method, lambda: _commands(path, commands, folder), commands, len(grid.runs)))
     return GridReport(len(grid.runs), tuple(times), apart)
 
 
@@ -145,7 +145,7 @@ def _timed(name: str, do: Callable[[], object], timed: int, runs: int) -> GridTi
 
 @contextmanager
 def _compiled_programs_in(folder: Path) -> Iterator[None]:
-    """Keep compiled programs in a folder, for a while."""
+    """Cache compiled programs in a folder within the context."""
     wanted = {
         "jax_compilation_cache_dir": str(folder),
         "jax_persistent_cache_min_compile_time_secs": 0.0,
@@ -161,33 +161,33 @@ def _compiled_programs_in(folder: Path) -> Iterator[None]:
             jax.config.update(name, value)
 
 
-def _simulated(one: GridRun) -> Result:
-    config, parts = one.config, build(one.config)
+def _simulated(grid_run: GridRun) -> Result:
+    config, experiment = grid_run.config, build(grid_run.config)
     return simulate(
-        parts.in_rounds,
+        experiment.in_rounds,
         config.rounds,
         seed=config.seed,
         evaluate_every=config.evaluation.every,
-        conditions=parts.conditions,
+        conditions=experiment.conditions,
     )
 
 
-def _apart(grid: Path, one: GridRun, result: Result) -> float:
-    there = RunData.load(grid / one.config.name).column("test_accuracy_mean")
-    return float(np.abs(there - np.asarray(result.metrics["test_accuracy_mean"])).max())
+def _difference(grid: Path, grid_run: GridRun, result: Result) -> float:
+    in_grid = RunData.load(grid / grid_run.config.name).column("test_accuracy_mean")
+    return float(np.abs(in_grid - np.asarray(result.metrics["test_accuracy_mean"])).max())
 
 
 def _run_all(sample: tuple[GridRun, ...], folder: Path) -> None:
-    for one in sample:
-        run(one.config, out=folder / one.config.name)
+    for grid_run in sample:
+        run(grid_run.config, out=folder / grid_run.config.name)
     shutil.rmtree(folder)
 
 
-def _resident(one: GridRun, times: int) -> Callable[[], None]:
-    config, parts = one.config, build(one.config)
-    program = Program(parts.in_rounds, conditions=parts.conditions)
+def _resident(grid_run: GridRun, times: int) -> Callable[[], None]:
+    config, experiment = grid_run.config, build(grid_run.config)
+    program = Program(experiment.in_rounds, conditions=experiment.conditions)
 
-    def again() -> None:
+    def repeat() -> None:
         for _ in range(times):
             state = program.start()
             make_record(program, state, 0.0)
@@ -195,8 +195,8 @@ def _resident(one: GridRun, times: int) -> Callable[[], None]:
                 state = program.advance(state, until)
                 make_record(program, state, 0.0)
 
-    again()
-    return again
+    repeat()
+    return repeat
 
 
 def _commands(path: Path, count: int, folder: Path) -> None:

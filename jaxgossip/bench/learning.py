@@ -1,7 +1,7 @@
-"""The learning cases: a local step of all nodes, and the whole round of gossip learning, against vectorised NumPy.
+"""The learning cases: a local step of all nodes, and a whole round of gossip learning, against vectorised NumPy.
 
-Traffic, in copies of the state: a local step reads and writes each row once, 1 copy (samples stay in the cache); a whole
-round reads the partner's row besides, 1.5 copies.
+Memory traffic in copies of the state: a local step reads and writes each row once, which is 1 copy (samples stay in cache);
+a whole round also reads the partner's row, which makes 1.5 copies.
 """
 
 from functools import partial
@@ -29,13 +29,13 @@ from jaxgossip.network import Round
 REGULARIZATION = 1e-4
 LEARNING_RATE = 0.1
 MLP_NODES = 1000
-"""Perceptrons are bound by arithmetic: more nodes would only take longer."""
+"""Largest number of perceptrons: they are bound by arithmetic, so more would only take longer."""
 MLP_SIZES = (64, 32, 10)
 MLP_BATCH = 32
 
 
 def logistic_step(setting: Setting) -> Case:
-    """Step logistic regression on one sample a node (Spambase, 58 parameters). Traffic: 1 copy."""
+    """Take a step of logistic regression on one sample per node (Spambase, 58 parameters). Traffic: 1 copy."""
     n = setting.nodes
     data = datasets.spambase(rng=setting.seed)
     deal = partitions.one_sample(np.asarray(data.y_train), n, rng=setting.seed)
@@ -46,7 +46,7 @@ def logistic_step(setting: Setting) -> Case:
 
 
 def mlp_step(setting: Setting) -> Case:
-    """Step perceptrons 64-32-10 on batches of 32, at most 1,000 nodes. Traffic: 1 copy, far below their arithmetic."""
+    """Take a step of 64-32-10 perceptrons on batches of 32, at most 1,000 nodes. Traffic: 1 copy, far below the arithmetic."""
     n, (d, h, c) = min(setting.nodes, MLP_NODES), MLP_SIZES
     data = datasets.synthetic(samples=4000, features=d, classes=c, rng=setting.seed)
     rows, labels = np.asarray(data.x_train, np.float32), np.asarray(data.y_train)
@@ -63,12 +63,12 @@ def mlp_step(setting: Setting) -> Case:
 
 
 def round_update_merge(setting: Setting) -> Case:
-    """Do a round of gossip learning on Spambase, Pegasos, random matching: update, then merge. Traffic: 1.5 copies."""
+    """Run a round of gossip learning on Spambase, Pegasos, random matching: update, then merge. Traffic: 1.5 copies."""
     return _gossip(setting, "update_merge")
 
 
 def round_merge_update(setting: Setting) -> Case:
-    """Do a round of gossip learning on Spambase, Pegasos, random matching: merge, then update. Traffic: 1.5 copies."""
+    """Run a round of gossip learning on Spambase, Pegasos, random matching: merge, then update. Traffic: 1.5 copies."""
     return _gossip(setting, "merge_update")
 
 

@@ -1,31 +1,31 @@
-"""What fits: the memory that is free, and what a case of some size takes."""
+"""The memory that the cases need, and that is free."""
 
 from jaxgossip.core import memory
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.units import bytes_text
 
 ROUND_PARAMS = 58
-"""Parameters of a linear model on Spambase, bias included."""
+"""Parameters of a linear model on Spambase, including the bias."""
 STATES = 7
-"""States that a case holds at most: its own, scratch memory, the two of the copy, the reference's and its temporaries."""
+"""Largest number of states in memory: the case's own, scratch memory, two of the copy, the reference and its temporaries."""
 NODE_BYTES = 1200
-"""What building a random graph of degree 8 to 16 takes at its height, per node."""
+"""Peak bytes per node while a random graph of degree 8 to 16 is built."""
 SHARE = 0.8
-"""Of the free memory, this much may be taken: others are at work on the machine too."""
+"""Share of the free memory that may be used, for others may be using the machine too."""
 
 
 def available_bytes() -> int:
-    """Return how much memory the benchmark may take: most of what is free."""
+    """Return how much memory the benchmark may use: most of what is free."""
     return int(SHARE * memory.available_bytes())
 
 
 def needed_bytes(nodes: int, params: int) -> int:
-    """Return about what the largest case takes, graph and reference included, in bytes."""
+    """Return roughly the memory that the largest case takes, including graph and reference, in bytes."""
     return nodes * (4 * STATES * max(params, ROUND_PARAMS) + NODE_BYTES)
 
 
-def check_room(nodes: int, params: int) -> None:
-    """Raise InputError unless the cases of this size fit into the memory that is free."""
+def check_memory(nodes: int, params: int) -> None:
+    """Raise InputError unless cases of this size fit into the free memory."""
     needed, free = needed_bytes(nodes, params), available_bytes()
     if needed > free:
         raise InputError(

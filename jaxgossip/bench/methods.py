@@ -1,7 +1,7 @@
-"""What a round of every method costs beside one of D-SGD, on one graph, one task and one size.
+"""The cost of a round of every method relative to one of D-SGD, on the same graph, task and size.
 
-The task is logistic regression on one sample a node, the graph random 8-regular (trees and directed graphs of about as many
-links where a method needs them, D-SGD then runs on the same). A method that mixes m times a round is due m rounds of D-SGD.
+The task is logistic regression on one sample per node, the graph random 8-regular (or a tree or a directed graph if a method
+needs one, on which D-SGD then runs as well). A method that mixes m times per round is compared with m rounds of D-SGD.
 """
 
 import gc
@@ -31,18 +31,18 @@ DEGREE = 8
 LEARNING_RATE = 0.1
 SAMPLES = 4000
 OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"k_gt": {"local_steps": 1}, "admm": {"local_steps": 1}})
-"""One local step for everybody, as D-SGD takes."""
+"""Options that give every method one local step per round, as in D-SGD."""
 
 
 @dataclass(frozen=True)
 class MethodTime:
-    """What was found for one method; times in seconds.
+    """The results of a method.
 
     Attributes:
-        name: of the method, with its compressor.
-        round_s: one round.
-        dsgd_s: one round of D-SGD on the same network, measured before and after.
-        mixings: how many times a round mixes.
+        name: name of the method, with its compressor.
+        round_s: seconds of one round.
+        dsgd_s: seconds of one round of D-SGD on the same network, measured before and after.
+        mixings: number of mixings per round.
     """
 
     name: str
@@ -52,22 +52,22 @@ class MethodTime:
 
     @property
     def ratio(self) -> float:
-        """A round in rounds of D-SGD."""
+        """Time of a round in rounds of D-SGD."""
         return self.round_s / self.dsgd_s
 
     @property
     def per_mixing(self) -> float:
-        """The same, by the number of mixings (isolated nodes count one): at most 2 is the aim."""
+        """The same per mixing (at least one is counted); the aim is at most 2."""
         return self.ratio / max(1, self.mixings)
 
     def record(self) -> dict[str, Any]:
-        """Return all of it as JSON values."""
-        found = ("name", "round_s", "dsgd_s", "mixings", "ratio", "per_mixing")
-        return {name: getattr(self, name) for name in found}
+        """Return the results as JSON values."""
+        names = ("name", "round_s", "dsgd_s", "mixings", "ratio", "per_mixing")
+        return {name: getattr(self, name) for name in names}
 
 
 def method_names() -> list[str]:
-    """Return the methods that are measured: all algorithms, those that compress once for every compressor."""
+    """Return the names of the methods: all algorithms, with compressing ones once per compressor."""
     return [
         name if compressor is None else f"{name} {compressor}"
         for name in ALGORITHMS
@@ -87,22 +87,22 @@ def bench_methods(
     """Measure the methods.
 
     Args:
-        setting: nodes and parameters.
-        only: algorithms, or names as :func:`method_names` gives them; all if empty.
-        repeats: samples a method; their median counts.
-        sample_s: a sample lasts at least about this long.
-        begun: told the name of each method before it is built.
-        done: told what was found.
+        setting: the size of the network.
+        only: algorithms, or names as returned by :func:`method_names`; all if empty.
+        repeats: samples per method, of which the median is reported.
+        sample_s: approximate least duration of a sample in seconds.
+        begun: called with the name of each method before it is built.
+        done: called with the result of each method.
 
     Raises:
-        InputError: an unknown method, too few parameters, or no sample at all.
+        InputError: a method is unknown, or there are too few parameters or samples.
     """
     if setting.params < 2 or repeats < 1:
         raise InputError(f"methods need params ≥ 2 and repeats ≥ 1, not {setting.params} and {repeats}")
     for name in only:
         _ = name in method_names() or ALGORITHMS[name]
     names = [name for name in method_names() if not only or name in only or name.split()[0] in only]
-    problem, found = _task(setting), []
+    problem, times = _task(setting), []
     for name in names:
         begun(name)
         kind, _, compressor = name.partition(" ")
@@ -115,11 +115,11 @@ def bench_methods(
         before = seconds_a_round(reference, repeats, sample_s)
         round_s = seconds_a_round(ProgramRounds(algorithm, setting.seed), repeats, sample_s)
         after = seconds_a_round(reference, repeats, sample_s)
-        found.append(MethodTime(name, round_s, statistics.mean((before, after)), algorithm.mixings))
+        times.append(MethodTime(name, round_s, statistics.mean((before, after)), algorithm.mixings))
         del reference, algorithm, machinery
         gc.collect()
-        done(found[-1])
-    return found
+        done(times[-1])
+    return times
 
 
 def _task(setting: Setting) -> Problem:
@@ -129,7 +129,7 @@ def _task(setting: Setting) -> Problem:
 
 
 def _network(kind: str, setting: Setting) -> tuple[Graph, Mixing, Mixing]:
-    """Return (graph, what the method mixes by, what D-SGD mixes by beside it)."""
+    """Return (graph, mixing of the method, mixing of D-SGD)."""
     n = setting.nodes
     if kind == "relay_sgd":
         graph = topology.binary_tree(n)

@@ -1,6 +1,6 @@
-"""The mixing cases: X ← W X on the kinds of graph that people use, each against scipy's W @ X.
+"""The mixing cases: X ← W X on common kinds of graphs, each against scipy's W @ X.
 
-Traffic, in copies of the state: (k + 2)/2 with k the mean number of neighbours that a node hears.
+The memory traffic in copies of the state is (k + 2)/2, with k the mean number of neighbours that a node hears.
 """
 
 import jax
@@ -19,12 +19,12 @@ from jaxgossip.topology.graph import Graph
 
 
 def traffic(neighbours: float) -> float:
-    """Return the traffic of an operator in copies, none of it cached: k rows and a node's own are read, one is written."""
+    """Return the uncached traffic of an operator in copies: per node, k rows and its own are read, and one is written."""
     return (neighbours + 2) / 2
 
 
 def ring(setting: Setting) -> Case:
-    """Mix on a ring, two rolls. Traffic: k = 2, so 2 copies."""
+    """Mix on a ring, by two rolls. Traffic: k = 2, so 2 copies."""
     return _static(topology.ring(setting.nodes), setting)
 
 
@@ -39,13 +39,13 @@ def random_16_regular(setting: Setting) -> Case:
 
 
 def random_geometric(setting: Setting) -> Case:
-    """Mix on a random geometric graph of mean degree 8, points numbered at random, rows localised. Traffic: k ≈ 8."""
+    """Mix on a random geometric graph of mean degree 8, randomly numbered, with localised rows. Traffic: k ≈ 8."""
     graph = topology.random_geometric(setting.nodes, mean_degree=8, rng=setting.seed)
     return _static(topology.localised(graph), setting)
 
 
 def small_world(setting: Setting) -> Case:
-    """Mix on a small world of degree 8, 5 % rewired, numbered at random, rows localised. Traffic: k = 8, 5 copies."""
+    """Mix on a small world of degree 8, 5 % rewired, randomly numbered, with localised rows. Traffic: k = 8, 5 copies."""
     graph = topology.watts_strogatz(setting.nodes, 8, 0.05, rng=setting.seed)
     ends = host_rng(setting.seed, "bench numbers").permutation(setting.nodes)[graph.edges()]
     scrambled = topology.from_links(setting.nodes, ends[:, 0], ends[:, 1], name="small world")
@@ -53,7 +53,7 @@ def small_world(setting: Setting) -> Case:
 
 
 def barabasi_albert(setting: Setting) -> Case:
-    """Mix on a Barabási–Albert graph, 8 edges a new node. Traffic: k ≈ 16, so about 9 copies."""
+    """Mix on a Barabási–Albert graph with 8 edges per new node. Traffic: k ≈ 16, so about 9 copies."""
     return _static(topology.barabasi_albert(setting.nodes, 8, rng=setting.seed), setting)
 
 
@@ -63,7 +63,7 @@ def star(setting: Setting) -> Case:
 
 
 def complete_mean(setting: Setting) -> Case:
-    """Replace every row by the mean of all. Traffic: all rows are read once and written once, k = 0, so 1 copy."""
+    """Replace every row by the mean of all. Traffic: all rows are read and written once, so 1 copy."""
     x = _state(setting)
 
     def reference() -> None:
@@ -75,13 +75,13 @@ def complete_mean(setting: Setting) -> Case:
 
 
 def matching_mixing(setting: Setting) -> Case:
-    """Draw a random matching and average each pair. Traffic: k = 1, so 1.5 copies; the drawing itself is not in it."""
+    """Draw a random matching and average each pair. Traffic: k = 1, so 1.5 copies, not counting the draw."""
     x, rng = _state(setting), host_rng(setting.seed, "bench matching")
-    schedule, key = mixing.matching(topology.complete(setting.nodes)), run_key(setting.seed)
+    matchings, key = mixing.matching(topology.complete(setting.nodes)), run_key(setting.seed)
 
     def step(inputs: tuple[Mixing, PRNGKey], x: jax.Array, number: jax.Array) -> jax.Array:
-        schedule, key = inputs
-        return schedule.at(number, jax.random.fold_in(key, number)).mix(x, None)
+        matchings, key = inputs
+        return matchings.at(number, jax.random.fold_in(key, number)).mix(x, None)
 
     def reference() -> None:
         heard = x[random_matching(len(x), rng)]
@@ -93,27 +93,27 @@ def matching_mixing(setting: Setting) -> Case:
         traffic(1),
         setting.nodes,
         "node",
-        Loop(step, (schedule, key), jnp.array(x)),
+        Loop(step, (matchings, key), jnp.array(x)),
         reference,
         "NumPy matching",
     )
 
 
 def matching(setting: Setting) -> Case:
-    """Draw a random matching alone, beside jax.random.permutation. No traffic: it moves no rows."""
+    """Draw a random matching without mixing, against jax.random.permutation. It moves no rows, so there is no traffic."""
     n, key = setting.nodes, run_key(setting.seed)
-    schedule = mixing.matching(topology.complete(n))
-    assert isinstance(schedule, RandomMatching)
+    matchings = mixing.matching(topology.complete(n))
+    assert isinstance(matchings, RandomMatching)
 
     def partners(inputs: tuple[RandomMatching, PRNGKey], _: jax.Array, number: jax.Array) -> jax.Array:
-        schedule, key = inputs
-        return schedule.partners(jax.random.fold_in(key, number))
+        matchings, key = inputs
+        return matchings.partners(jax.random.fold_in(key, number))
 
     def permutation(key: PRNGKey, _: jax.Array, number: jax.Array) -> jax.Array:
         return jax.random.permutation(jax.random.fold_in(key, number), n).astype(jnp.int32)
 
     shuffle = Loop(permutation, key, jnp.zeros(n, jnp.int32))
-    loop = Loop(partners, (schedule, key), jnp.zeros(n, jnp.int32))
+    loop = Loop(partners, (matchings, key), jnp.zeros(n, jnp.int32))
     shape = (n, setting.params)
     return Case(shape, None, n, "node", loop, lambda: shuffle(1), "jax.random.permutation")
 

@@ -1,7 +1,7 @@
-"""The same rounds in vectorised NumPy: what a careful user would write without jaxgossip.
+"""Reference implementations in vectorised NumPy: what a careful user would write without jaxgossip.
 
-Rows of x (n, p) are models, ``samples`` (n,) says which row of the table a node holds, signs are ±1. All steps work in
-place in the dtype of x; a test holds them against the compiled programs in float64.
+The rows of x (n, p) are models, ``samples`` (n,) is the row of the table that each node holds, and signs are ±1. All steps
+work in place in the dtype of x; a test compares them with the compiled programs in float64.
 """
 
 from typing import NamedTuple
@@ -12,11 +12,11 @@ from jaxgossip.learning.data.arrays import Dataset
 
 
 class Table(NamedTuple):
-    """A data set of two classes as the NumPy steps take it.
+    """A data set of two classes in the form that the NumPy steps take.
 
     Attributes:
-        rows: (m, p) samples, a last column of ones for the bias.
-        signs: (m,) ±1.
+        rows: (m, p) samples, with a last column of ones for the bias.
+        signs: (m,) classes as ±1.
     """
 
     rows: np.ndarray
@@ -46,7 +46,7 @@ def random_matching(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def merge(state: Gossip, partner: np.ndarray) -> None:
-    """Average each model with its partner's; the older age counts: x_i ← (x_i + x_j)/2, t_i ← max(t_i, t_j)."""
+    """Average each model with its partner's and keep the larger age: x_i ← (x_i + x_j)/2, t_i ← max(t_i, t_j)."""
     heard = state.x[partner]
     np.add(state.x, heard, out=state.x)
     np.multiply(state.x, state.x.dtype.type(0.5), out=state.x)
@@ -69,13 +69,13 @@ def pegasos(state: Gossip, table: Table, samples: np.ndarray, regularization: fl
 def gossip_round(
     state: Gossip, partner: np.ndarray, table: Table, samples: np.ndarray, regularization: float, order: str
 ) -> None:
-    """Do one round of gossip learning with Pegasos.
+    """Run one round of gossip learning with Pegasos.
 
     Args:
         state: models and ages, updated in place.
-        partner: (n,) whom each node meets.
+        partner: (n,) the partner of each node.
         table: the samples.
-        samples: (n,) which one each node holds.
+        samples: (n,) the sample that each node holds.
         regularization: λ.
         order: ``merge_update`` or ``update_merge``.
     """
@@ -97,7 +97,7 @@ def logistic_step(x: np.ndarray, table: Table, samples: np.ndarray, learning_rat
 
 
 class Layers(NamedTuple):
-    """Perceptrons with one hidden layer as views of rows, in the order of a row: b₀, b₁, w₀, w₁.
+    """Perceptrons with one hidden layer, as views of the rows of x in their order: b₀, b₁, w₀, w₁.
 
     Attributes:
         b0: (n, h).
@@ -120,10 +120,10 @@ class Layers(NamedTuple):
 
 
 def mlp_step(x: np.ndarray, z: np.ndarray, labels: np.ndarray, sizes: tuple[int, int, int], rate: float) -> None:
-    """Take a gradient step of the mean cross entropy of each node's batch.
+    """Take a gradient step on the mean cross entropy of each node's batch.
 
     Args:
-        x: (n, p) perceptrons, one hidden layer of rectified units; updated in place.
+        x: (n, p) perceptrons with one hidden layer of rectified units; updated in place.
         z: (n, b, d) samples.
         labels: (n, b) classes.
         sizes: (d, h, c).

@@ -1,4 +1,4 @@
-"""Run the benchmark: one named case after the other, each beside the copy of its own state."""
+"""The benchmark and its report: named cases, each measured relative to a copy of its own state."""
 
 import gc
 import os
@@ -9,11 +9,11 @@ from typing import Any
 
 from jaxgossip.bench import learning, mixing
 from jaxgossip.bench.case import Case, Measured, Setting
-from jaxgossip.bench.memory import check_room
+from jaxgossip.bench.memory import check_memory
 from jaxgossip.bench.timing import SAMPLE_S, Copy, reference_seconds, seconds_a_round
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
-from jaxgossip.experiment.results.provenance import provenance
+from jaxgossip.simulation.results.provenance import provenance
 
 CASES = Registry(
     "benchmark case",
@@ -34,20 +34,20 @@ CASES = Registry(
         learning.round_merge_update,
     ],
 )
-"""What ``jaxgossip bench --only`` can name, in the order in which it is measured."""
+"""Cases that ``jaxgossip bench --only`` can name, in the order of measurement."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The outcome of a benchmark.
+    """The results of a benchmark.
 
     Attributes:
-        setting: the size.
-        repeats: samples a case.
-        copy_s: seconds of one copy of the (nodes, params) float32 state, at the start.
-        machine: versions, device and flags (see :func:`jaxgossip.experiment.results.provenance.provenance`).
-        load: processes that wanted a core in the minute before (the system's load average); None if unknown.
-        cases: what was measured, in the order of the registry.
+        setting: the size of the cases.
+        repeats: samples per case.
+        copy_s: seconds of one copy of the (nodes, params) float32 state, measured at the start.
+        machine: versions, device and flags (see :func:`jaxgossip.simulation.results.provenance.provenance`).
+        load: the system's load average in the minute before; None if unknown.
+        cases: results of the cases, in the order of the registry.
     """
 
     setting: Setting
@@ -59,7 +59,7 @@ class Report:
 
     @property
     def state_bytes(self) -> int:
-        """Bytes of the (nodes, params) float32 state."""
+        """Size of the (nodes, params) float32 state in bytes."""
         return 4 * self.setting.nodes * self.setting.params
 
     def record(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def chosen(only: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the cases to measure: those of ``only`` in the order of the registry, or all.
 
     Raises:
-        InputError: an unknown name; the hint gives the nearest one.
+        InputError: a name is unknown; the hint gives the nearest one.
     """
     for name in only:
         _ = CASES[name]
@@ -99,33 +99,33 @@ def bench(
     """Measure the cases.
 
     Args:
-        setting: the size.
+        setting: the size of the cases.
         only: names of cases; all if empty.
-        repeats: samples a case; their median counts.
-        sample_s: a sample lasts at least about this long.
-        begun: told the name of each case before it is built.
-        done: told what was found.
+        repeats: samples per case, of which the median is reported.
+        sample_s: approximate least duration of a sample in seconds.
+        begun: called with the name of each case before it is built.
+        done: called with the result of each case.
 
     Raises:
-        InputError: an unknown case, no sample at all, or more memory than there is.
+        InputError: a case is unknown, ``repeats`` is below 1, or the cases exceed the free memory.
     """
     names = chosen(only)
     if repeats < 1:
         raise InputError(f"repeats must be at least 1, not {repeats}", hint="3 is usual")
-    check_room(setting.nodes, setting.params)
+    check_memory(setting.nodes, setting.params)
     load = load_average()
     copy_s = statistics.median(Copy((setting.nodes, setting.params)).samples())
-    found: list[Measured] = []
+    results: list[Measured] = []
     for name in names:
         begun(name)
-        found.append(measure(name, CASES[name](setting), repeats, sample_s))
-        gc.collect()  # a case and its arrays are gone before the next one is built
-        done(found[-1])
-    return Report(setting, repeats, copy_s, provenance(), load, tuple(found))
+        results.append(measure(name, CASES[name](setting), repeats, sample_s))
+        gc.collect()  # free the arrays of a case before the next one is built
+        done(results[-1])
+    return Report(setting, repeats, copy_s, provenance(), load, tuple(results))
 
 
 def load_average() -> float | None:
-    """Return the load average of the last minute; None where the system keeps none."""
+    """Return the load average of the last minute, or None if the system does not provide it."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):
@@ -136,11 +136,11 @@ def measure(name: str, case: Case, repeats: int, sample_s: float = SAMPLE_S, *, 
     """Time a case between two measurements of its unit, so that the drift of a noisy machine cancels.
 
     Args:
-        name: of the case.
-        case: what is timed.
+        name: name of the case.
+        case: the case.
         repeats: number of samples.
-        sample_s: a sample lasts at least about this long.
-        compare: whether to time the reference too; its time is NaN if not.
+        sample_s: approximate least duration of a sample in seconds.
+        compare: whether to time the reference too; otherwise its time is NaN.
     """
     copy = Copy(case.shape)
     copies = copy.samples()

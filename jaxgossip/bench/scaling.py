@@ -1,4 +1,4 @@
-"""How the time of a node-update grows with the number of nodes: what the chart draws."""
+"""The time per node-update as a function of the number of nodes, for the scaling chart."""
 
 import dataclasses
 import gc
@@ -19,17 +19,17 @@ COMPARED = "round_merge_update"
 """The case whose NumPy reference is drawn."""
 MAX_REFERENCE_NODES = 1_000_000
 STATES = MappingProxyType({"round_merge_update": 7, "round_update_merge": 6, "random_8_regular": 5})
-"""States that a case holds at most without its reference: its own, the scratch memory, the two of the copy."""
+"""Largest number of states in memory, without the reference: the case's own, scratch memory, and two of the copy."""
 NODE_BYTES = MappingProxyType({"round_merge_update": 100, "round_update_merge": 100, "random_8_regular": 400})
-"""What a case takes besides, per node: the graph and its tables, or ages and samples."""
+"""Further bytes per node: the graph and its tables, or ages and samples."""
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """One case at many sizes.
+    """The results of a case at several sizes.
 
     Attributes:
-        points: what was measured, in ascending order; ``reference_s`` is NaN where the reference was left out.
+        points: results in ascending order of size; ``reference_s`` is NaN where the reference was not timed.
         skipped: sizes that do not fit into memory.
     """
 
@@ -37,7 +37,7 @@ class Scaling:
     skipped: tuple[int, ...]
 
     def record(self) -> dict[str, Any]:
-        """Return JSON values; what was not measured is null."""
+        """Return the results as JSON values, with None for what was not measured."""
         points = [point.record() for point in self.points]
         for point in points:
             point |= {name: None for name in ("reference_s", "speedup") if point[name] != point[name]}
@@ -46,14 +46,14 @@ class Scaling:
 
 def sizes(largest: int) -> tuple[int, ...]:
     """Return 1,000, 10,000, … up to ``largest``."""
-    found = [SMALLEST]
-    while 10 * found[-1] <= largest:
-        found.append(10 * found[-1])
-    return tuple(found)
+    nodes = [SMALLEST]
+    while 10 * nodes[-1] <= largest:
+        nodes.append(10 * nodes[-1])
+    return tuple(nodes)
 
 
 def needed_bytes(name: str, nodes: int, params: int) -> int:
-    """Return about what a case takes at its height, in bytes, without its reference."""
+    """Return roughly the peak memory of a case without its reference, in bytes."""
     columns = params if name == "random_8_regular" else ROUND_PARAMS
     return nodes * (4 * columns * STATES[name] + NODE_BYTES[name])
 
@@ -70,15 +70,15 @@ def scale(
 
     Args:
         setting: parameters and seed; its number of nodes is not used.
-        largest: most nodes.
-        repeats: samples a point.
-        sample_s: a sample lasts at least about this long.
-        note: told what is measured, and what does not fit.
+        largest: largest number of nodes.
+        repeats: samples per point.
+        sample_s: approximate least duration of a sample in seconds.
+        note: called with a line on each measurement, and on each size that does not fit.
 
     Returns:
-        Name of the case to its points.
+        The results by name of the case.
     """
-    found: dict[str, Scaling] = {}
+    scaling: dict[str, Scaling] = {}
     for name in SERIES:
         points, skipped = [], []
         for nodes in sizes(largest):
@@ -95,5 +95,5 @@ def scale(
             del case
             gc.collect()
             note(f"{name}: {nodes:,} nodes, {1e9 * points[-1].round_s / nodes:.3g} ns a node-update")
-        found[name] = Scaling(tuple(points), tuple(skipped))
-    return found
+        scaling[name] = Scaling(tuple(points), tuple(skipped))
+    return scaling

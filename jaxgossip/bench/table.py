@@ -1,4 +1,4 @@
-"""The benchmark as plain text: one line a case, units in the header, and what the units mean below."""
+"""The benchmark as a table: one row per case, units in the header, and an explanation of the units."""
 
 from jaxgossip.bench.case import Measured
 from jaxgossip.bench.report import Report
@@ -14,7 +14,7 @@ EXPLANATION = (
 
 
 def title(report: Report) -> str:
-    """Return what was measured: the size, and what a copy of the state takes."""
+    """Return the title: the size of the cases, and the time of a copy of the state."""
     setting = report.setting
     bandwidth = 2 * report.state_bytes / report.copy_s
     return (
@@ -24,12 +24,12 @@ def title(report: Report) -> str:
 
 
 def rows(report: Report) -> list[dict[str, str]]:
-    """Return a row a case, heading to text."""
+    """Return one row per case, as a mapping from headings to texts."""
     return [dict(zip(HEADER, cells(case), strict=True)) for case in report.cases]
 
 
 def cells(case: Measured) -> tuple[str, ...]:
-    """Return the texts of one line."""
+    """Return the cells of one row."""
     return (
         case.name,
         f"{case.shape[0]:,} x {case.shape[1]:,}",

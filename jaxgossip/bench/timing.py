@@ -1,7 +1,7 @@
-"""Time one compiled program, and the unit beside it: one copy of the state.
+"""Timing of a compiled program, and of the unit that it is compared with: one copy of the state.
 
-A round is timed where it runs in earnest: inside a loop of one compiled program whose number of rounds is an argument, on
-a state that is donated and carried. Out of a loop, fresh pages for the output cost as much as the arithmetic.
+A round is timed as it runs in practice: inside a loop of one compiled program that takes the number of rounds as an argument,
+on a state that is donated and carried. Outside a loop, fresh pages for the output cost as much as the arithmetic.
 """
 
 import math
@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -23,52 +23,53 @@ from jaxgossip.simulation.compiled import pure
 from jaxgossip.simulation.program import Program
 
 SAMPLE_S = 0.2
-"""A sample of a program lasts at least about this long."""
+"""Approximate least duration of a sample, in seconds."""
 COPY_S = 0.05
-"""Copies are measured for about this long, before and after each program."""
+"""Approximate time for which copies are measured before and after each program, in seconds."""
 SAMPLE_ROUNDS = 10
-"""A sample has at least so many rounds: every call takes fresh scratch memory, whose pages cost as much as a round."""
+"""Least number of rounds in a sample: every call allocates scratch memory, whose fresh pages cost as much as a round."""
 MOST_SAMPLE_S = 2.0
-"""For the sake of those rounds a sample lasts no longer than this; a round that does is sampled once."""
+"""Duration to which ``SAMPLE_ROUNDS`` may extend a sample, in seconds; longer rounds are sampled once."""
 LEAST_ROUNDS = 3
-"""However long a round takes, a sample has so many."""
+"""Least number of rounds in a sample, however long a round takes."""
 MOST_ROUNDS = 10**7
 WARM_UP_ROUNDS = 2
 REFERENCE_S = 1.0
-"""A reference is called again until so many seconds are spent on it."""
+"""Time spent on calls of a reference, in seconds."""
 REFERENCE_CALLS = 5
 
 
+@runtime_checkable
 class Rounds(Protocol):
-    """A compiled program that advances its own state; it is compiled when it is first asked for anything."""
+    """A program that advances its own state; it is compiled on first use."""
 
     @property
     def scratch_bytes(self) -> int | None:
-        """Temporary memory of the program, by the compiler's account; None if the device gives none."""
+        """Temporary memory of the program in bytes, as reported by the compiler; None if it is not."""
         ...
 
     def __call__(self, rounds: int) -> None:
-        """Do so many rounds, and return when they are done."""
+        """Run a number of rounds, and return when they are done."""
         ...
 
 
 class Loop:
-    """The rounds of any step, in one program.
+    """The rounds of an arbitrary step, in one program.
 
     Args:
         step: (inputs, state, round number int32) -> state of the same shapes and dtypes.
-        inputs: pytree, what all rounds have in common: its arrays are arguments of the program.
+        inputs: pytree of the inputs common to all rounds; its arrays are arguments of the program.
         state: pytree of arrays; it is donated.
 
     Attributes:
-        state: after the rounds done so far.
+        state: the state after the rounds run so far.
     """
 
     def __init__(self, step: Callable[[Any, PyTree, jax.Array], PyTree], inputs: PyTree, state: PyTree) -> None:
         self._step, self._inputs, self.state, self._done = step, inputs, state, 0
 
     def __call__(self, rounds: int) -> None:
-        """Do so many rounds, and return when they are done."""
+        """Run a number of rounds, and return when they are done."""
         arrays, compiled = self._program
         begin, end = (jnp.asarray(number, jnp.int32) for number in (self._done, self._done + rounds))
         self.state = jax.block_until_ready(compiled(arrays, self.state, begin, end))
@@ -96,21 +97,21 @@ class Loop:
 
 
 class ProgramRounds:
-    """The rounds of an algorithm, by the engine's own program.
+    """The rounds of an algorithm, run by the engine's own program.
 
     Args:
-        algorithm: what is timed.
-        seed: of the run.
+        algorithm: the algorithm.
+        seed: seed of the run.
     """
 
     def __init__(self, algorithm: Algorithm, seed: int) -> None:
         self._algorithm, self._seed, self._run = algorithm, seed, None
 
     def __call__(self, rounds: int) -> None:
-        """Do so many rounds, and return when they are done.
+        """Run a number of rounds, and return when they are done.
 
         Raises:
-            RunError: the models became NaN or infinite, and the rounds were cut short.
+            RunError: the models became NaN or infinite, which ended the rounds early.
         """
         run = self._program.start() if self._run is None else self._run
         self._run = jax.block_until_ready(self._program.advance(run, int(run.round) + rounds))
@@ -129,25 +130,25 @@ class ProgramRounds:
 
 
 class Copy:
-    """The unit: one ``np.copyto`` of a float32 array, on one thread.
+    """The unit of time: one ``np.copyto`` of a float32 array, on one thread.
 
     Args:
-        shape: of the state, (n, p).
+        shape: (n, p), shape of the state.
     """
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        # Written, not only reserved: pages that were never touched would all be read from one page of zeros.
+        # The pages must be written: untouched ones are all mapped to a single page of zeros.
         self._source, self._target = np.ones(shape, np.float32), np.zeros(shape, np.float32)
         np.copyto(self._target, self._source)
 
     def samples(self, seconds: float = COPY_S) -> list[float]:
-        """Return the seconds of a copy, measured again and again for about ``seconds``, at least three times."""
-        found: list[float] = []
+        """Return the seconds of a copy, measured repeatedly for about ``seconds``, at least three times."""
+        samples: list[float] = []
         count = max(1, int(1e-3 / max(elapsed(self._copy, 1), 1e-9)))
         began = time.perf_counter()
-        while len(found) < 3 or time.perf_counter() - began < seconds:
-            found.append(elapsed(self._copy, count) / count)
-        return found
+        while len(samples) < 3 or time.perf_counter() - began < seconds:
+            samples.append(elapsed(self._copy, count) / count)
+        return samples
 
     def _copy(self, count: int) -> None:
         for _ in range(count):
@@ -165,9 +166,9 @@ def seconds_a_round(rounds: Callable[[int], None], repeats: int, sample_s: float
     """Return the median over ``repeats`` samples of the seconds that one round takes.
 
     Args:
-        rounds: does so many rounds, and returns when they are done.
+        rounds: runs a number of rounds, and returns when they are done.
         repeats: number of samples, 1 or more.
-        sample_s: a sample has as many rounds as last about this long.
+        sample_s: approximate least duration of a sample in seconds.
     """
     rounds(WARM_UP_ROUNDS)
     count, seconds = 1, elapsed(rounds, 1)
@@ -185,11 +186,11 @@ def seconds_a_round(rounds: Callable[[int], None], repeats: int, sample_s: float
 
 
 def reference_seconds(call: Callable[[], None], budget_s: float = REFERENCE_S) -> float:
-    """Return the median seconds of a reference's round: several calls after a warm-up, or one where one takes long.
+    """Return the median seconds of a reference's round, over several calls after a warm-up, or of a single long call.
 
     Args:
-        call: does one round.
-        budget_s: no further call begins when this time is spent.
+        call: runs one round.
+        budget_s: time in seconds after which no further call is made.
     """
     samples: list[float] = []
     began = time.perf_counter()
@@ -199,6 +200,6 @@ def reference_seconds(call: Callable[[], None], budget_s: float = REFERENCE_S) -
 
 
 def scratch_bytes(compiled: Any) -> int | None:
-    """Return the temporary memory of a compiled program in bytes; None where the device does not tell."""
+    """Return the temporary memory of a compiled program in bytes, or None if the device does not report it."""
     analysis = compiled.memory_analysis()
     return None if analysis is None else int(analysis.temp_size_in_bytes)

@@ -1,4 +1,4 @@
-"""``jaxgossip figure``: theory plots on a terminal."""
+"""``jaxgossip figure``: the theory plots."""
 
 import sys
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jaxgossip.cli.options import Context
 from jaxgossip.cli.terminal.output import hint, loading, say, tell, wrapped
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ figure = typer.Typer(help="Theory plots that check themselves.", add_completion=
 
 
 @figure.callback(invoke_without_command=True)
-def _bare(context: typer.Context) -> None:
+def _bare(context: Context) -> None:
     if context.invoked_subcommand is None:
         say(context.get_help())
 
@@ -61,7 +62,7 @@ def run_some(
             hint="'jaxgossip figure list' names them",
         )
     chosen = list(PLOTS) if every else names or []
-    number = {name: at for at, name in enumerate(chosen, 1)}
+    position = {name: number for number, name in enumerate(chosen, 1)}
 
     def done(verdict: Verdict) -> None:
         held = sum(claim.holds for claim in verdict.claims)
@@ -71,9 +72,9 @@ def run_some(
         chosen,
         out,
         quick=quick,
-        formats=tuple(one.strip() for one in formats.split(",") if one.strip()),
+        formats=tuple(suffix.strip() for suffix in formats.split(",") if suffix.strip()),
         with_curves=curves,
-        begun=lambda name, part: tell(f"[{number[name]} of {len(chosen)}] {name}: {part}"),
+        begun=lambda name, part: tell(f"[{position[name]} of {len(chosen)}] {name}: {part}"),
         done=done,
     )
     for verdict in verdicts:
@@ -82,8 +83,8 @@ def run_some(
     pictures = sum(len(verdict.pictures) for verdict in verdicts)
     files = [str(out / PAGE), CLAIMS, f"{pictures} picture{'s' * (pictures != 1)}"]
     files += [verdict.curves.name for verdict in verdicts if verdict.curves is not None]
-    told = f"{sum(held)} of {len(held)} claims hold; wrote {', '.join(files[:-1])} and {files[-1]} beside it"
-    say(wrapped(told))
+    summary = f"{sum(held)} of {len(held)} claims hold; wrote {', '.join(files[:-1])} and {files[-1]} beside it"
+    say(wrapped(summary))
     if not all(held):
         sys.exit(1)
     if not every:

@@ -1,4 +1,4 @@
-"""The command line: its commands, and how it ends."""
+"""The command line: its commands and exit codes."""
 
 import sys
 import warnings
@@ -20,8 +20,9 @@ from jaxgossip.cli.commands.schema import schema
 from jaxgossip.cli.commands.sweep import sweep
 from jaxgossip.cli.commands.validate import validate
 from jaxgossip.cli.figure import figure
+from jaxgossip.cli.options import Context
 from jaxgossip.cli.terminal.failures import failed
-from jaxgossip.cli.terminal.output import printable, say, tell
+from jaxgossip.cli.terminal.output import make_streams_robust, say, tell
 from jaxgossip.cli.topology import app as topology_commands
 
 app = typer.Typer(
@@ -40,7 +41,7 @@ app.add_typer(figure, name="figure")
 
 @app.callback(invoke_without_command=True)
 def _bare(
-    context: typer.Context,
+    context: Context,
     *,
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
@@ -61,14 +62,14 @@ for command in (plot, compare, bench, info):
 
 
 def main() -> None:
-    """Run the command line and exit: 0 done, 1 a run failed, 2 usage or configuration, 130 interrupted."""
-    printable()
+    """Run the command line and exit: 0 success, 1 a run failed, 2 usage or configuration error, 130 interrupted."""
+    make_streams_robust()
     warnings.showwarning = lambda message, *_: tell(f"warning: {message}")
     try:
         code = app(prog_name="jaxgossip", standalone_mode=False)
         sys.stdout.flush()
-    except Exception as error:  # noqa: BLE001 - the last resort: nobody may see a traceback
+    except Exception as error:  # noqa: BLE001 - the last resort: users never see a traceback
         code = failed(error)
-    if code == 130:  # a Ctrl-C that typer has caught, and says nothing of
+    if code == 130:  # a Ctrl-C that typer has caught silently
         failed(KeyboardInterrupt())
     sys.exit(code if isinstance(code, int) else 0)

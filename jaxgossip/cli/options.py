@@ -1,9 +1,14 @@
-"""Arguments and options that several commands have in common."""
+"""Arguments and options shared by several commands."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from typer import Context
+else:  # what commands are given is no typer.Context, but of the class that this one is derived from
+    Context = typer.Context.__base__
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="A configuration in TOML; 'jaxgossip new' writes one.")

@@ -1,9 +1,9 @@
-"""Where the ``jaxgossip`` command begins: large runs ask for huge memory pages, then the command line takes over.
+"""Entry point of the ``jaxgossip`` command: requests huge memory pages for large runs, then runs the command line.
 
-Models of nodes that meet at random lie anywhere in gigabytes, and with pages of 4 KiB every visit to one waits for a walk
-through the page tables: rounds take up to half as long again. Where the kernel gives huge pages to those who ask
-(``transparent_hugepage/enabled`` says ``[madvise]``), glibc's allocator asks if it is told to before the process starts:
-so the command starts itself anew, once, with GLIBC_TUNABLES set. Whoever sets that variable, even to nothing, is left alone.
+The models of nodes that meet at random are scattered over gigabytes, and with 4 KiB pages every access to one waits for a
+page-table walk: rounds take up to 50 % longer. If the kernel grants huge pages on request (``transparent_hugepage/enabled``
+says ``[madvise]``), glibc's allocator requests them only if configured before the process starts, so the command restarts
+itself once with GLIBC_TUNABLES set. If that variable is set already, even to nothing, it is left alone.
 """
 
 import os
@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 LARGE = ("run", "resume", "bench", "plan")
-"""Commands that may hold gigabytes."""
+"""Commands that may use gigabytes."""
 ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 TUNABLE = "glibc.malloc.hugetlb=1"
 
 
 def start() -> None:
-    """Run the command line, with huge pages where they have to be asked for."""
+    """Run the command line, with huge pages if they must be requested."""
     try:
         if wants_huge_pages(sys.argv[1:], os.environ.get("GLIBC_TUNABLES"), ENABLED):
             os.environ["GLIBC_TUNABLES"] = TUNABLE
@@ -25,18 +25,18 @@ def start() -> None:
         from jaxgossip.cli.main import main
 
         main()
-    except KeyboardInterrupt:  # while it loads, or while it leaves
+    except KeyboardInterrupt:  # while loading, or while exiting
         sys.stderr.write("error: interrupted\n")
         sys.exit(130)
 
 
 def wants_huge_pages(words: list[str], tunables: str | None, enabled: Path) -> bool:
-    """Return whether to start anew: a command for large runs, no tunables set, and a kernel that waits to be asked.
+    """Return whether to restart: for a command for large runs, without tunables, on a kernel that waits for requests.
 
     Args:
-        words: of the command line, the program's name left out.
-        tunables: the environment's GLIBC_TUNABLES.
-        enabled: the kernel's file.
+        words: words of the command line, without the name of the program.
+        tunables: the environment's GLIBC_TUNABLES, or None if it is not set.
+        enabled: the kernel's file with the state of huge pages.
     """
     if tunables is not None or not words or words[0] not in LARGE or "--help" in words:
         return False

@@ -1,4 +1,4 @@
-"""The commands about topologies: what there is, what one does to mixing, and several side by side."""
+"""``jaxgossip topology``: list, measure, compare and optimise topologies."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jaxgossip.cli.options import Context
 from jaxgossip.cli.terminal.output import hint, loading, say, slow, tell, typed, wrapped
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 
 
 @app.callback(invoke_without_command=True)
-def _bare(context: typer.Context) -> None:
+def _bare(context: Context) -> None:
     if context.invoked_subcommand is None:
         say(context.get_help())
 
@@ -43,18 +44,18 @@ def list_(*, as_json: Json = False) -> None:
     from jaxgossip.topology import TOPOLOGIES
 
     if as_json:
-        found = [
+        records = [
             {
                 "name": name,
                 "summary": TOPOLOGIES.summary(name),
                 "keys": [
-                    {"name": one.name, "required": one.required, "default": one.default, "about": one.about}
-                    for one in keys_of(TOPOLOGIES[name])
+                    {"name": key.name, "required": key.required, "default": key.default, "about": key.about}
+                    for key in keys_of(TOPOLOGIES[name])
                 ],
             }
             for name in TOPOLOGIES
         ]
-        say(json.dumps(found, indent=2, default=str))
+        say(json.dumps(records, indent=2, default=str))
         return
     for name in TOPOLOGIES:
         say(f"{name}\n{wrapped(TOPOLOGIES.summary(name), 2)}")
@@ -80,26 +81,26 @@ def show(
 ) -> None:
     """Measure one topology: its shape, its spectrum, its mixing."""
     loading()
-    from jaxgossip.cli.terminal.topology import facts
+    from jaxgossip.cli.terminal.topology import measures_text
     from jaxgossip.experiment.topologies.named import named
 
     _check_picture(picture)
-    asked = named(name, nodes, settings or [])
-    found = _measured(asked, rule, seed)
+    topology = named(name, nodes, settings or [])
+    measures = _measure(topology, rule, seed)
     if picture is not None:
         from jaxgossip.experiment.topologies.pictures import page
         from jaxgossip.plotting.style import save_figure
 
         with slow("drawing"):
-            save_figure(page(found, asked.described()), picture)
+            save_figure(page(measures, topology.described()), picture)
     if as_json:
-        say(json.dumps(_record(asked, found, seed), indent=2, default=str))
+        say(json.dumps(_record(topology, measures, seed), indent=2, default=str))
         return
-    say(facts(found, asked, seed))
+    say(measures_text(measures, topology, seed))
     if picture is not None:
         say(f"\nwrote {picture}")
-    shown_again = typed("--plot", f"{asked.short}.png")
-    hint(*(["jaxgossip", "topology", "compare", "ring", "torus", "hypercube"] if picture else shown_again))
+    with_plot = typed("--plot", f"{topology.short}.png")
+    hint(*(["jaxgossip", "topology", "compare", "ring", "torus", "hypercube"] if picture else with_plot))
 
 
 @app.command()
@@ -125,25 +126,26 @@ def compare(
     from jaxgossip.experiment.topologies.named import check_shared, labelled, named
 
     _check_picture(out)
-    asked = [named(name, nodes, settings or [], assume=True) for name in names]
-    check_shared(asked, settings or [])
-    found = [_measured(one, rule, seed) for one in asked]
-    labels = labelled(asked)
+    topologies = [named(name, nodes, settings or [], assume=True) for name in names]
+    check_shared(topologies, settings or [])
+    measures = [_measure(topology, rule, seed) for topology in topologies]
+    labels = labelled(topologies)
     if out is not None:
         from jaxgossip.experiment.topologies.pictures import comparison
         from jaxgossip.plotting.style import save_figure
 
-        save_figure(comparison(found, labels), out)
+        save_figure(comparison(measures, labels), out)
     if as_json:
-        say(json.dumps([_record(one, it, seed) for one, it in zip(asked, found, strict=True)], indent=2, default=str))
+        records = [_record(*pair, seed) for pair in zip(topologies, measures, strict=True)]
+        say(json.dumps(records, indent=2, default=str))
         return
-    say(table(rows(found, labels)))
-    lines = {f"{one.name}: {keys_text(one.assumed)} assumed": None for one in asked if one.assumed}
+    say(table(rows(measures, labels)))
+    lines = {f"{each.name}: {keys_text(each.assumed)} assumed": None for each in topologies if each.assumed}
     if lines:
         say("\n" + "\n".join(lines))
-    for one, it in zip(asked, found, strict=True):
-        for note in it.notes:
-            tell(f"note: {one.word}: {note}")
+    for topology, measured in zip(topologies, measures, strict=True):
+        for note in measured.notes:
+            tell(f"note: {topology.word}: {note}")
     if out is not None:
         say(f"\nwrote {out}")
     else:
@@ -177,18 +179,15 @@ def optimize(
 
     if out is not None and out.suffix != ".npz":
         raise ConfigError(f"{out}: weights are written as .npz", hint=f"--out {out.with_suffix('.npz')}")
-    asked = named(name, nodes, settings or [])
-    graph = asked.graph(seed)
-    with ShareProgress(asked.short).shown() as told:
-        found = optimized(graph, rounds=rounds, steps=steps, seed=seed, told=told)
+    topology = named(name, nodes, settings or [])
+    graph = topology.graph(seed)
+    with ShareProgress(topology.short).shown() as progress:
+        result = optimized(graph, rounds=rounds, steps=steps, seed=seed, progress=progress)
     if out is not None:
-        write_weights(out, found.fastest, found.learned)
+        write_weights(out, result.fastest, result.learned)
     if as_json:
-        say(
-            json.dumps(
-                {"topology": asked.name, "options": dict(asked.options), "seed": seed, **found.record()}, indent=2
-            )
-        )
+        record = {"topology": topology.name, "options": dict(topology.options), "seed": seed, **result.record()}
+        say(json.dumps(record, indent=2))
         return
     say(
         table(
@@ -199,11 +198,11 @@ def optimize(
                     f"left after {rounds} rounds": f"{settled(row.left):.3g}",
                     "a round": f"{settled(row.left) ** (1 / rounds):.4f}",
                 }
-                for row in found.rows
+                for row in result.rows
             ]
         )
     )
-    say(f"\nno symmetric weights have a gap above {gap_text(1 - found.fastest.bound)}, by duality")
+    say(f"\nno symmetric weights have a gap above {gap_text(1 - result.fastest.bound)}, by duality")
     say("'left' is ‖ΠX‖/‖ΠX₀‖ of a random start")
     if out is not None:
         say(f"wrote {out}")
@@ -212,25 +211,24 @@ def optimize(
         hint(*typed("--out", "weights.npz"))
 
 
-def _measured(asked: "Named", rule: str, seed: int) -> "Measures":
+def _measure(topology: "Named", rule: str, seed: int) -> "Measures":
     from jaxgossip.experiment.topologies.named import weights_by
     from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost
     from jaxgossip.topology.spectra.measures import measure
 
-    with slow(f"{asked.short}: building"), links_cost(WEIGHTED_BYTES):
-        graph = asked.graph(seed)
+    with slow(f"{topology.short}: building"), links_cost(WEIGHTED_BYTES):
+        graph = topology.graph(seed)
         weights = weights_by(rule, graph)
-    return measure(weights, step=lambda part: slow(f"{asked.short}: {part}"), rng=seed)
+    return measure(weights, step=lambda part: slow(f"{topology.short}: {part}"), rng=seed)
 
 
-def _record(asked: "Named", found: "Measures", seed: int) -> dict[str, Any]:
-    return {"topology": asked.name, "options": dict(asked.options), "assumed": dict(asked.assumed), "seed": seed} | (
-        found.record()
-    )
+def _record(topology: "Named", measures: "Measures", seed: int) -> dict[str, Any]:
+    options, assumed = dict(topology.options), dict(topology.assumed)
+    return {"topology": topology.name, "options": options, "assumed": assumed, "seed": seed} | measures.record()
 
 
 def _check_picture(path: Path | None) -> None:
-    """Raise ConfigError before minutes of measuring if no picture can be written there."""
+    """Raise ConfigError before minutes of measuring if no figure could be written to ``path``."""
     if path is not None:
         from jaxgossip.plotting.style import check_picture
 

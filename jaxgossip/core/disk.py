@@ -8,9 +8,12 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -114,6 +117,56 @@ def parsed_json(text: str | bytes, *, strict: bool = False) -> Any:
         return json.loads(text, parse_constant=_no_number if strict else None)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def strict_json(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record with None in place of NaN and infinities, which JSON does not have."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in record.items()
+    }
+
+
+@dataclass(frozen=True)
+class Seal:
+    """What tells a log from one that was changed: how many records it holds, and the SHA-256 of their lines."""
+
+    records: int
+    sha256: str
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {"records": self.records, "sha256": self.sha256}
+
+    @classmethod
+    def of(cls, facts: Any) -> "Seal | None":
+        """Return the seal that JSON values tell of; None if they tell of none."""
+        if not isinstance(facts, Mapping):
+            return None
+        records, digest = facts.get("records"), facts.get("sha256")
+        return cls(records, digest) if type(records) is int and isinstance(digest, str) else None
+
+
+class Sealing:
+    """Keeps the seal of a log up to date while lines are added.
+
+    Args:
+        lines: those that are there.
+    """
+
+    def __init__(self, lines: Sequence[bytes] = ()) -> None:
+        self._digest, self._records = sha256(), 0
+        for line in lines:
+            self.add(line)
+
+    def add(self, line: bytes) -> None:
+        """Add a line, without its end."""
+        self._digest.update(line + b"\n")
+        self._records += 1
+
+    @property
+    def seal(self) -> Seal:
+        """The seal of all lines."""
+        return Seal(self._records, self._digest.hexdigest())
 
 
 class Lock:

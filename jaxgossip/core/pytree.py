@@ -7,7 +7,7 @@ static and compared by content, for their values may become shapes or constants 
 import abc
 import types
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any, ClassVar, dataclass_transform, override
 
@@ -64,6 +64,34 @@ class Record(Pytree, abc.ABC):
     def __init_subclass__(cls, **options: Any) -> None:
         dataclass(frozen=True, eq=False)(cls)
         super().__init_subclass__(**options)
+
+
+def register_dataclass[C](cls: type[C]) -> type[C]:
+    """Register a dataclass as a pytree, as :func:`jax.tree_util.register_dataclass` does; JAX never calls its ``__init__``.
+
+    JAX also puts trees together of shapes, NumPy arrays or stacked arrays. These are leaves, not arguments of the class.
+
+    Args:
+        cls: a dataclass; a field with ``metadata={"static": True}`` is no child, but a part of the structure.
+    """
+    static = tuple(field.name for field in fields(cls) if field.metadata.get("static"))  # pyright: ignore[reportArgumentType]
+    names = tuple(field.name for field in fields(cls) if field.name not in static)  # pyright: ignore[reportArgumentType]
+    keys = tuple(map(jax.tree_util.GetAttrKey, names))
+
+    def flatten(value: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(getattr(value, name) for name in names), tuple(getattr(value, name) for name in static)
+
+    def flatten_with_keys(value: Any) -> tuple[tuple[tuple[Any, Any], ...], tuple[Any, ...]]:
+        children, structure = flatten(value)
+        return tuple(zip(keys, children, strict=True)), structure
+
+    def unflatten(structure: tuple[Any, ...], children: Iterable[Any]) -> C:
+        made = object.__new__(cls)
+        vars(made).update(zip(static, structure, strict=True), **dict(zip(names, children, strict=True)))
+        return made
+
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
 
 
 class HostOnly:
@@ -123,6 +151,12 @@ def partition(tree: PyTree) -> tuple[list[jax.Array], Static]:
     for place in places:
         leaves[place] = None
     return arrays, Static(structure, leaves, places)
+
+
+def leaves_text(tree: PyTree) -> str:
+    """Return the shapes of a tree's arrays, not what they hold: ``(16, 57) float32, () int32``."""
+    shaped = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
+    return ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in shaped)
 
 
 def digest(array: Any) -> str:

@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.extend.random import threefry2x32_p
-from jaxtyping import Array, Float32, UInt32
+from jaxtyping import Array, Float32, Integer, UInt32
 
-from jaxgossip.core.typing import NodeInts, PRNGKey
+from jaxgossip.core.typing import PRNGKey
 
 
 def run_key(seed: int) -> PRNGKey:
@@ -31,7 +31,7 @@ def host_rng(seed: int, purpose: str) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
 
 
-def hashed_bits(key: PRNGKey, nodes: NodeInts, n_columns: int) -> UInt32[Array, "n columns"]:
+def hashed_bits(key: PRNGKey, nodes: Integer[Array, " n"], n_columns: int) -> UInt32[Array, "n columns"]:
     """Return 32 random bits for each entry of (n, columns), a function of (key, node number, column) alone.
 
     Threefry takes some twenty nanoseconds per word on a CPU: at one word per parameter, many times the cost of the mixing
@@ -53,7 +53,7 @@ def hashed_bits(key: PRNGKey, nodes: NodeInts, n_columns: int) -> UInt32[Array, 
     return _finalise(_finalise(first[:, None] ^ column) ^ second[:, None])
 
 
-def hashed_uniform(key: PRNGKey, nodes: NodeInts, n_columns: int) -> Float32[Array, "n columns"]:
+def hashed_uniform(key: PRNGKey, nodes: Integer[Array, " n"], n_columns: int) -> Float32[Array, "n columns"]:
     """Return (n, columns) numbers, uniform on the multiples of 2⁻²⁴ in [0, 1): see :func:`hashed_bits`.
 
     Args:
@@ -86,7 +86,8 @@ def pair_words(key: PRNGKey, first: UInt32[Array, "..."], second: UInt32[Array, 
     k1, k2 = jax.random.key_data(key)
     # The primitive's loop carries both words: under vmap, both must have the same axes.
     first, second = first + (second - second), second + (first - first)
-    return threefry2x32_p.bind(k1, k2, first, second)
+    one, other = threefry2x32_p.bind(k1, k2, first, second)
+    return one, other
 
 
 def to_unit(words: UInt32[Array, "..."]) -> Float32[Array, "..."]:

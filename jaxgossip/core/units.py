@@ -42,6 +42,11 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
+def rows_text(n_nodes: int, n_params: int) -> str:
+    """Return the size of a network's models: ``1,024 nodes × 57 parameters``."""
+    return f"{counted(n_nodes, 'node')} × {counted(n_params, 'parameter')}"
+
+
 def duration(seconds: float | None) -> str:
     """Format a duration: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
     if seconds is None or not math.isfinite(seconds):

@@ -1,1 +1,1 @@
-"""Experiments: the configuration, the run folder, the reports and the pictures of a run."""
+"""Experiments: configurations, runs and sweeps, run folders, reports and figures."""

@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.errors import DataError, InputError
 from jaxgossip.core.random import pair_words
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import DrawNumbers, NodeInts, PRNGKey
 from jaxgossip.topology import Order
 
@@ -42,7 +43,7 @@ def integers_below(
     ``jax.random.randint`` would draw two words.
     """
     words = jax.random.bits(key, shape, jnp.uint32)
-    words = words if nodes is None else words.at[nodes].get(mode="promise_in_bounds")
+    words = words if nodes is None else gather(words, nodes)
     return (words % jnp.asarray(bound).astype(jnp.uint32)).astype(jnp.int32)
 
 
@@ -60,11 +61,6 @@ def integers_at(key: PRNGKey, bound: Int[Array, " b"] | int, numbers: DrawNumber
 def normal_at(key: PRNGKey, numbers: DrawNumbers, columns: int, dtype: DTypeLike) -> Float[Array, "b c"]:
     """Return (b, columns) standard normal numbers: row j is a function of (key, numbers[j]) alone."""
     return jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (columns,), dtype))(numbers)
-
-
-def rows_at(table: Array, index: Array | slice | tuple[Array, ...]) -> Array:
-    """Return rows of a table by index. Indices must be in range: the device neither checks nor clips them."""
-    return table.at[index].get(mode="promise_in_bounds")
 
 
 def check_order(order: Order | None, n_nodes: int) -> None:

@@ -17,6 +17,7 @@ from jaxtyping import Array
 
 from jaxgossip.core.arguments import described, is_number, shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Row, Rows
 from jaxgossip.learning.optimizers import Transformation
@@ -34,7 +35,7 @@ RANDOM_PRIMITIVES = ("random_bits", "threefry2x32", "rng_bit_generator", "rng_un
 PLAIN_OPTIMIZERS = "an optimizer of gradients and models alone, such as optax.sgd(0.1) or optax.adam(1e-3)"
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class KeyedState:
     """Optimizer states that contain random keys.

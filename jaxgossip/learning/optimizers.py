@@ -8,7 +8,9 @@ import functools
 import inspect
 from typing import Any
 
+import jax
 import optax
+from jax.core import Tracer
 
 from jaxgossip.core.arguments import guarded, is_number, number
 from jaxgossip.core.errors import InputError
@@ -47,6 +49,10 @@ class Optimizer(Record):
     builder: Builder
     keywords: dict[str, Any]
 
+    def __repr__(self) -> str:
+        shown = (f"{name}={_text(value)}" for name, value in self.keywords.items())
+        return f"Optimizer({', '.join([getattr(self.builder, '__name__', str(self.builder)), *shown])})"
+
     @property
     def transformation(self) -> optax.GradientTransformation:
         """The optax transformation."""
@@ -59,6 +65,11 @@ class Optimizer(Record):
     def update(self, updates: PyTree, state: PyTree, params: PyTree | None = None) -> tuple[PyTree, PyTree]:
         """Return (updates, new state), as optax does."""
         return self.transformation.update(updates, state, params)
+
+
+def _text(value: Any) -> str:
+    is_number_here = isinstance(value, jax.Array) and not isinstance(value, Tracer) and value.ndim == 0
+    return f"{value.item():.6g}" if is_number_here else str(value)
 
 
 Transformation = optax.GradientTransformation | Optimizer

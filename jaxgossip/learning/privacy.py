@@ -18,7 +18,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, ArrayLike, Bool, Float
+from jaxtyping import Array, Bool, Float
+from numpy.typing import ArrayLike
 from scipy.special import gammaln, logsumexp
 from scipy.stats import binom
 

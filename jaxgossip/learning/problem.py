@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -13,14 +13,14 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxgossip.core.arguments import guarded, shown, whole
-from jaxgossip.core.blocks import in_blocks
 from jaxgossip.core.errors import ArgumentTypeError, DataError, InputError
 from jaxgossip.core.pytree import HostOnly
+from jaxgossip.core.rows import in_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.device import check_order, float_type
 from jaxgossip.learning.models.checks import check_functions
-from jaxgossip.learning.models.model import Model, predict
+from jaxgossip.learning.models.model import Measured, Model, predict
 from jaxgossip.learning.partitions.arguments import check_dataset, check_model, resolve_partition
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
@@ -28,6 +28,7 @@ from jaxgossip.learning.samples import SampledProblem
 from jaxgossip.topology import Order
 
 
+@runtime_checkable
 class Problem(Protocol):
     """The learning problem of a whole network, as algorithms and engines see it.
 
@@ -141,7 +142,7 @@ class Classification(SampledProblem):
     def evaluate(self, x: Rows) -> NodeScores:
         """Return the model's own measures, or else test_accuracy and test_loss, (s,), of every row on the common test set."""
 
-        def evaluate_row(row: Row) -> NodeScores:
+        def evaluate_row(row: Row) -> Measured:
             return dict(self.model.measured(self.model.apply(self.params(row), self._x_test), self._y_test))
 
         return in_blocks(evaluate_row, x)

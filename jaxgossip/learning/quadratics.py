@@ -19,8 +19,10 @@ from jaxtyping import Array, Float
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
 from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
-from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at, rows_at
+from jaxgossip.core.units import counted, rows_text
+from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at
 from jaxgossip.topology import Order
 from jaxgossip.topology.memory_check import check_bytes
 
@@ -48,6 +50,10 @@ class IsotropicQuadratic(Pytree):
         self.sample_counts = jnp.ones(self.n_nodes, jnp.float32)
         self.optimum = self.targets.mean(0)
 
+    def __repr__(self) -> str:
+        size = rows_text(self.n_nodes, self.n_params)
+        return f"IsotropicQuadratic({size}, curvature {self.curvature:g}, noise {self.noise:g})"
+
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) starts: standard normal, one for all or one per node, or each node's target."""
         if self._at_targets:
@@ -63,7 +69,7 @@ class IsotropicQuadratic(Pytree):
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
         """Return a (x_j − b_i) + s ξ_j, (b, d), i = nodes[j], with ξ_j drawn by (key, numbers[j])."""
-        gradient = self.curvature * (x - rows_at(self.targets, nodes))
+        gradient = self.curvature * (x - gather(self.targets, nodes))
         if self.noise:
             gradient = gradient + self.noise * normal_at(key, numbers, self.n_params, self._draws.kind)
         return gradient.astype(x.dtype)
@@ -75,7 +81,7 @@ class IsotropicQuadratic(Pytree):
 
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return f_i(x_j) = (a/2) ‖x_j − b_i‖², (b,), i = nodes[j]."""
-        return self.curvature / 2 * jnp.square(x - rows_at(self.targets, nodes)).sum(1)
+        return self.curvature / 2 * jnp.square(x - gather(self.targets, nodes)).sum(1)
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return test_loss and distance_to_optimum of every row, (s,)."""
@@ -109,6 +115,10 @@ class LeastSquares(Pytree):
         self.optimum = jnp.asarray(optimum, draws.kind)
         self.hessian = jnp.asarray(flat.T @ flat / flat.shape[0], draws.kind)
 
+    def __repr__(self) -> str:
+        samples = f"{counted(self._samples, 'sample')} a node, {self.batch_size or 'all'} of them in a gradient"
+        return f"LeastSquares({rows_text(self.n_nodes, self.n_params)}, {samples})"
+
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) standard normal starts, one for all or one per node."""
         return self._draws.start(key, self.n_nodes, self.n_params)
@@ -125,9 +135,9 @@ class LeastSquares(Pytree):
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
         """Return A_Bᵀ (A_B x_j − y_B) / |B|, (b, d), for a minibatch B of node nodes[j], drawn by (key, numbers[j])."""
         if not self.batch_size:
-            return _gradient(rows_at(self.a, nodes), rows_at(self.y, nodes), x)
+            return _gradient(gather(self.a, nodes), gather(self.y, nodes), x)
         rank = integers_at(key, self._samples, numbers, self.batch_size)
-        a, y = (rows_at(table, (nodes[:, None], rank)) for table in (self.a, self.y))
+        a, y = (gather(table, (nodes[:, None], rank)) for table in (self.a, self.y))
         return _gradient(a, y, x)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
@@ -137,7 +147,7 @@ class LeastSquares(Pytree):
 
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return f_i(x_j) = ‖A_i x_j − y_i‖² / (2 m), (b,), i = nodes[j]."""
-        a, y = rows_at(self.a, nodes), rows_at(self.y, nodes)
+        a, y = gather(self.a, nodes), gather(self.y, nodes)
         return jnp.square(_residual(a, y, x)).mean(1) / 2
 
     def evaluate(self, x: Rows) -> NodeScores:

@@ -19,9 +19,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float64, Int
 
 from jaxgossip.core.arguments import guarded
-from jaxgossip.core.blocks import in_blocks
 from jaxgossip.core.errors import DataError
 from jaxgossip.core.pytree import HostOnly
+from jaxgossip.core.rows import in_blocks
 from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.data.rating_files import read_ratings
 from jaxgossip.learning.device import check_order, float_type

@@ -13,12 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.core.blocks import in_blocks, sum_of_blocks
 from jaxgossip.core.errors import DataError
 from jaxgossip.core.pytree import HostOnly, Pytree
 from jaxgossip.core.random import purpose_key
+from jaxgossip.core.rows import gather, in_blocks, sum_of_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
-from jaxgossip.learning.device import integers_at, integers_below, rows_at
+from jaxgossip.core.units import counted, rows_text
+from jaxgossip.learning.device import integers_at, integers_below
 from jaxgossip.learning.models.layout import layout
 from jaxgossip.learning.models.model import Model
 from jaxgossip.learning.partitions.partition import Partition
@@ -94,6 +95,10 @@ class SampledProblem(Pytree):
                 hint="give a batch_size",
             )
 
+    def __repr__(self) -> str:
+        samples = f"{counted(self._x.shape[0], 'sample')}, {self.batch_size or 'all'} of a node in a gradient"
+        return f"{type(self).__name__}({rows_text(self.n_nodes, self.n_params)}, {samples})"
+
     @property
     def align(self) -> Align | None:
         """Alignment of received models with the receiver's own; None if the model needs none."""
@@ -134,12 +139,12 @@ class SampledProblem(Pytree):
         Each number has its own minibatch: words of (key, number), modulo the node's number of samples.
         """
         if self._one_each:
-            samples, used = rows_at(self._samples, rows_at(self._start, nodes))[:, None], None
+            samples, used = gather(self._samples, gather(self._start, nodes))[:, None], None
         elif self.batch_size == 0:
             samples, used = self._every_sample(nodes)
         else:
-            rank = integers_at(key, rows_at(self._n_train, nodes), numbers, self.batch_size)
-            samples, used = rows_at(self._samples, rows_at(self._start, nodes)[:, None] + rank), None
+            rank = integers_at(key, gather(self._n_train, nodes), numbers, self.batch_size)
+            samples, used = gather(self._samples, gather(self._start, nodes)[:, None] + rank), None
         return self._gradients(x, samples, used, key, numbers)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
@@ -215,7 +220,7 @@ class SampledProblem(Pytree):
 
     def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
         """Return the loss of one model on each sample: the only place where a model meets its samples."""
-        x, y = (rows_at(table, samples) for table in (self._x, self._y))
+        x, y = (gather(table, samples) for table in (self._x, self._y))
         return self.model.losses(self.params(row), x, y)
 
     def _aligned(self, own: Rows, heard: Rows) -> Rows:
@@ -249,17 +254,17 @@ class SampledProblem(Pytree):
             # every round, would be copied out before the first one, into an array as large as all models.
             word = jax.random.key_data(key)[0]
             rank = (word % self._n_train.astype(jnp.uint32)).astype(jnp.int32)[:, None]
-            return rows_at(self._samples, self._start[:, None] + rank), None
+            return gather(self._samples, self._start[:, None] + rank), None
         if self.batch_size == 0:
             return self._every_sample(slice(None))
         rank = integers_below(key, self._n_train[:, None], (self.n_nodes, self.batch_size), self._nodes)
-        return rows_at(self._samples, self._start[:, None] + rank), None
+        return gather(self._samples, self._start[:, None] + rank), None
 
     def _every_sample(self, nodes: Int[Array, "*b"] | slice) -> tuple[Int[Array, "*b m"], Bool[Array, "*b m"]]:
         """Return the indices of all training samples of some rows' nodes, padded to the largest node, and which count."""
-        start, n_train = (rows_at(table, nodes)[..., None] for table in (self._start, self._n_train))
+        start, n_train = (gather(table, nodes)[..., None] for table in (self._start, self._n_train))
         rank = jnp.arange(self._most)
-        return rows_at(self._samples, start + jnp.minimum(rank, n_train - 1)), rank < n_train
+        return gather(self._samples, start + jnp.minimum(rank, n_train - 1)), rank < n_train
 
     def _held_out(self, node: Int[Array, ""]) -> tuple[Int[Array, " t"], Bool[Array, " t"], Int[Array, ""]]:
         """Return the test samples of a row's node, padded to the largest node, which of them count, and how many do."""

@@ -155,7 +155,7 @@ def dense(weights: Weights) -> Dense:
 
 
 def _uneven(weights: Weights) -> bool:
-    return np.ndim(weights.edge) > 0 and np.ptp(weights.edge) > 0
+    return np.ndim(weights.edge) > 0 and bool(np.ptp(weights.edge) > 0)
 
 
 def _device(tables: list[np.ndarray] | None, weights: Weights, n_slots: int) -> tuple:

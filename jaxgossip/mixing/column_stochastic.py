@@ -19,10 +19,12 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count
+from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, TimeVarying, column
-from jaxgossip.mixing.operators.tables import Slots, materialize
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.mixing.time_varying.peers import (
     PushOperator,
     RandomPeers,
@@ -34,7 +36,7 @@ from jaxgossip.mixing.time_varying.peers import (
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Mass(Operator):
     """Mass-conserving mixing on fixed links, made of two operators with these links.
@@ -94,7 +96,7 @@ class Mass(Operator):
         return sp.csr_array(links @ sp.diags_array(share) + sp.diags_array(kept))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class MassPush(PushOperator):
     """Mass-conserving mixing in which each node sends 1/(1 + number of targets) of its mass to each target.
@@ -121,7 +123,7 @@ class MassPush(PushOperator):
         return sp.csr_array(links @ sp.diags_array(1 / np.asarray(links.sum(0)).ravel()))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class PushSum(RandomPeers):
     """Mass-conserving mixing in which every round each node sends to ``fanout`` random peers."""
@@ -134,7 +136,7 @@ class PushSum(RandomPeers):
         return MassPush(materialize(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class PushSumExponential(TimeVarying):
     """Mixing in which each node sends half of its mass to the node at distance 2^(r mod τ) in round r, τ = ⌈log₂ n⌉.

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int
 
 from jaxgossip.core.random import pair_words, to_unit
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, NodeMask, PRNGKey
 
 Probability = float | Array
@@ -49,7 +50,9 @@ class Faults(NamedTuple):
         arrives = jnp.ones(receivers.shape, bool)
         if _may_happen(self.drop) or _may_happen(self.link_drop):
             numbers = (
-                (receivers, senders) if self.nodes is None else (_of(self.nodes, receivers), _of(self.nodes, senders))
+                (receivers, senders)
+                if self.nodes is None
+                else (gather(self.nodes, receivers), gather(self.nodes, senders))
             )
             to, by = (number.astype(jnp.uint32) for number in numbers)
             low, high = jnp.minimum(to, by), jnp.maximum(to, by)
@@ -60,15 +63,11 @@ class Faults(NamedTuple):
                 word, _ = pair_words(jax.random.fold_in(self.key, 1), low, high)
                 arrives = arrives & (to_unit(word) >= self.link_drop)
         if self.online is not None:
-            arrives = arrives & _of(self.online, receivers) & _of(self.online, senders)
+            arrives = arrives & gather(self.online, receivers) & gather(self.online, senders)
         if self.side is not None:
-            arrives = arrives & (_of(self.side, receivers) == _of(self.side, senders))
+            arrives = arrives & (gather(self.side, receivers) == gather(self.side, senders))
         return arrives
 
 
 def _may_happen(probability: Probability) -> bool:
     return not isinstance(probability, float | int) or probability > 0
-
-
-def _of(values: Array, rows: Array) -> Array:
-    return values.at[rows].get(mode="promise_in_bounds", wrap_negative_indices=False)

@@ -18,11 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from jaxgossip.core.counting import Count, count, total
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
+from jaxgossip.core.units import counted
 from jaxgossip.mixing.faults import Faults
 
 Conserved = Literal["agreement", "mass"]
@@ -52,7 +53,16 @@ class Operator(abc.ABC):
     numbering: str = ""
     conserves: ClassVar[Conserved] = "agreement"
 
-    def __call__(self, x: Rows) -> Rows:
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__  # its own now: that of a dataclass would print all weights
+
+    def __repr__(self) -> str:
+        sent = [] if self.n_links is None else [f"{counted(self.n_links, 'message')} a round"]
+        mass = ["keeps mass"] if self.conserves == "mass" else []
+        return f"{type(self).__name__}({', '.join([counted(self.n_nodes, 'node'), *sent, *mass])})"
+
+    def __call__(self, x: Float[Array | np.ndarray, "n p"]) -> Rows:
         """Return W x, shape (n, p).
 
         Raises:
@@ -254,6 +264,14 @@ class TimeVarying(abc.ABC):
     n_nodes: int
     numbering: str = ""
     conserves: ClassVar[Conserved] = "agreement"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__repr__ = cls.__repr__  # as an operator's
+
+    def __repr__(self) -> str:
+        mass = ["keeps mass"] if self.conserves == "mass" else []
+        return f"{type(self).__name__}({', '.join([counted(self.n_nodes, 'node'), 'changes by round', *mass])})"
 
     @abc.abstractmethod
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:

@@ -29,7 +29,7 @@ from jaxtyping import Array, Bool, Float
 from jaxgossip.core.arguments import guarded, number, plain
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.registry import Registry
-from jaxgossip.core.typing import NodeFloats, Rows
+from jaxgossip.core.typing import NodeInts, Rows
 from jaxgossip.mixing.operator import Operator, SlotOperator
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def nearest(*, liars: int = 1) -> Aggregation:
     return Aggregation("nearest", combine)
 
 
-def sorted_columns(heard: Heard) -> tuple[list[Rows], NodeFloats]:
+def sorted_columns(heard: Heard) -> tuple[list[Rows], NodeInts]:
     """Return (columns, counts): each node's own and heard rows, sorted column by column, and their number (n,).
 
     ``columns`` are k + 1 arrays (n, p) in ascending order, infinite for rows that did not arrive. They are sorted by a

@@ -2,14 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-import jax
-
 from jaxgossip.core import counting
 from jaxgossip.core.counting import Count
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.network.wallclock import Transfer
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Traffic:
     """Messages and bytes sent by all nodes together, as returned by every algorithm's step.

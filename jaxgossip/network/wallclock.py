@@ -25,7 +25,7 @@ here they share it evenly from the first to the last byte of a round.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Array, Float64, UInt32
 
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.pytree import Pytree, register_dataclass
 from jaxgossip.core.typing import NodeMask
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.network.speeds import Speeds
@@ -54,6 +54,7 @@ class Machines:
     latency: Times
 
 
+@runtime_checkable
 class Transfer(Protocol):
     """A part of a round in which nodes wait for messages."""
 
@@ -62,7 +63,7 @@ class Transfer(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class LinkTransfer:
     """One message along each link.
@@ -105,7 +106,7 @@ class LinkTransfer:
         return jnp.maximum(ready, machines.latency + jnp.maximum(by_senders, by_receivers))
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class ServerTransfer:
     """An exchange with a server, which waits for some nodes and which all nodes wait for.

@@ -1,1 +1,1 @@
-"""Drawing, whatever is drawn: the style, axes that suit their numbers, where the nodes of a graph stand."""
+"""Plotting helpers: the style, axes for common quantities, layouts of graphs."""

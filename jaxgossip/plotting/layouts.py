@@ -1,4 +1,4 @@
-"""Where the nodes of a small graph stand in a picture: by its structure if it has one, else by forces."""
+"""Layouts of small graphs: by structure if the graph has one, otherwise force-directed."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ STEPS = 300
 
 
 def layout(graph: Graph) -> np.ndarray:
-    """Return (n, 2) float64: positions in a picture.
+    """Return the positions of the nodes in a picture, (n, 2) float64.
 
-    Positions in space as they are; circles for rings, their rewired kin and complete graphs; boxes for lattices; a fan of
-    one direction a bit for hypercubes; rings of levels for stars and trees; forces for all others.
+    Graphs with positions in space keep them. Rings, rewired rings and complete graphs are drawn on circles, lattices as
+    boxes, hypercubes with one direction per bit, stars and trees on concentric circles, and all others force-directed.
 
     Args:
-        graph: any, of few nodes.
+        graph: any graph of few nodes.
     """
     n = graph.n_nodes
     if graph.positions is not None and graph.positions.shape[1] >= 2:
@@ -30,7 +30,7 @@ def layout(graph: Graph) -> np.ndarray:
             return np.stack([column, -row], axis=1).astype(np.float64)
         case Hypercube(dimension) if dimension:
             bits = np.arange(n)[:, None] >> np.arange(dimension) & 1
-            # Slightly unequal lengths: no two nodes fall on one point.
+            # Slightly unequal lengths keep nodes from coinciding.
             angle, length = np.pi * np.arange(dimension) / dimension, 1 + 0.17 * np.arange(dimension)
             return bits @ np.stack([length * np.cos(angle), length * np.sin(angle)], axis=1)
         case Star():
@@ -50,7 +50,7 @@ def _circle(n: int, turn: float = 1.0) -> np.ndarray:
 
 
 def _tree(graph: Graph) -> np.ndarray:
-    """Return a tree's nodes on circles around the first: a subtree has a sector as wide as its leaves are many."""
+    """Place a tree's nodes on circles around the first; the sector of a subtree is proportional to its leaves."""
     n = graph.n_nodes
     parent, depth, order = np.full(n, -1), np.zeros(n, int), [0]
     for node in order:
@@ -61,20 +61,20 @@ def _tree(graph: Graph) -> np.ndarray:
     leaves = (np.bincount(parent[1:], minlength=n) == 0).astype(float)
     for node in reversed(order[1:]):
         leaves[parent[node]] += leaves[node]
-    start, begun = np.zeros(n), np.zeros(n)
+    start, used = np.zeros(n), np.zeros(n)
     for node in order[1:]:
         above = parent[node]
-        start[node] = start[above] + begun[above]
-        begun[above] += leaves[node]
+        start[node] = start[above] + used[above]
+        used[above] += leaves[node]
     angle = 2 * np.pi * (start + leaves / 2) / leaves[0]
     return depth[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _forces(graph: Graph) -> np.ndarray:
-    """Return positions by springs along links and repulsion between all (Fruchterman and Reingold 1991).
+    """Place nodes by springs along links and repulsion between all nodes (Fruchterman and Reingold 1991).
 
-    They start from the eigenvectors of the Laplacian's two smallest eigenvalues (Hall 1970), slightly shaken: a graph of
-    blocks opens up by blocks.
+    The iteration starts from the eigenvectors of the Laplacian's two smallest nonzero eigenvalues (Hall 1970), slightly
+    perturbed, so that the blocks of a graph separate.
     """
     n = graph.n_nodes
     if n < 3:
@@ -88,7 +88,7 @@ def _forces(graph: Graph) -> np.ndarray:
         apart = x[:, None] - x[None]
         distance = np.maximum(np.sqrt((apart**2).sum(axis=2)), 1e-3)
         pull = linked * distance / length - length**2 / distance**2
-        # A weak pull to the middle keeps components on the page.
+        # A weak pull to the centre keeps components on the page.
         force = -(apart * pull[:, :, None]).sum(axis=1) - 0.5 * x
         size = np.maximum(np.linalg.norm(force, axis=1, keepdims=True), 1e-12)
         x = x + force / size * np.minimum(size, heat)

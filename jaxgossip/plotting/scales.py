@@ -1,4 +1,4 @@
-"""Axes that suit their numbers: rounds, bytes, seconds, measures, powers of ten."""
+"""Axes for common quantities: rounds, bytes, seconds, measures, powers of ten."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from matplotlib.ticker import (
 from jaxgossip.core import units
 
 MAX_BYTES_RATIO = 8
-"""Lines whose bytes, or virtual times, end further apart than this share a logarithmic axis."""
+"""Ratio of the largest to the smallest final bytes, or virtual times, above which the axis is logarithmic."""
 STEPS = (1, 2, 2.5, 5, 10)
 
 
@@ -34,12 +34,12 @@ def rounds_axis(axes: Axes, last: float) -> None:
 
 
 def bytes_axis(axes: Axes, least: float, most: float, what: str) -> None:
-    """Make x, in bytes, an axis from 0 to ``most`` in a decimal unit; a logarithmic one if ``least`` is far below.
+    """Make x an axis of bytes, from 0 to ``most`` in a decimal unit, or logarithmic if ``least`` is far below ``most``.
 
     Args:
         axes: the panel.
-        least: the smallest last value of a line.
-        most: the largest last value of a line.
+        least: the smallest final value of a line.
+        most: the largest final value of a line.
         what: the axis title, without unit.
     """
     if most > MAX_BYTES_RATIO * least:
@@ -53,12 +53,12 @@ def bytes_axis(axes: Axes, least: float, most: float, what: str) -> None:
 
 
 def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
-    """Make x, in seconds, an axis from 0 to ``most`` in a unit that suits it; a logarithmic one if ``least`` is far below.
+    """Make x an axis of seconds, from 0 to ``most`` in a suitable unit, or logarithmic if ``least`` is far below ``most``.
 
     Args:
         axes: the panel.
-        least: the smallest last value of a line.
-        most: the largest last value of a line.
+        least: the smallest final value of a line.
+        most: the largest final value of a line.
         what: the axis title, without unit.
     """
     if most > MAX_BYTES_RATIO * least:
@@ -73,7 +73,7 @@ def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
 
 
 def _in_unit(axes: Axes, most: float, what: str, size: float, name: str) -> None:
-    """Make x an axis from 0 to ``most`` in the unit called ``name``, of ``size``."""
+    """Make x an axis from 0 to ``most`` in the unit ``name`` of the given size."""
     axes.xaxis.set_major_locator(_Scaled(size, nbins=6))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / size:,.4g}"))
     axes.set_xlim(-0.02 * most, 1.02 * most)
@@ -81,7 +81,7 @@ def _in_unit(axes: Axes, most: float, what: str, size: float, name: str) -> None
 
 
 def value_axis(axis: Any, values: np.ndarray, *, log: bool, percent: bool) -> None:
-    """Make an axis of ``values``: logarithmic, in percent of fractions, or plain."""
+    """Make an axis of ``values``: logarithmic, in percent, or linear."""
     if log:
         log_ticks(axis, values)
     elif percent:
@@ -108,7 +108,7 @@ def log_ticks(axis: Any, values: np.ndarray) -> None:
 
 
 def limit(axes: Axes, values: np.ndarray, *, log: bool) -> None:
-    """Give y the range of finite ``values``, and a little room."""
+    """Set the range of y to that of ``values``, which are finite, with a small margin."""
     if not values.size:
         return
     low, high = float(values.min()), float(values.max())
@@ -127,7 +127,10 @@ def _power(value: float) -> str:
 
 
 def bin_edges(values: np.ndarray) -> np.ndarray:
-    """Return bin edges: a fraction of a test set takes few values, and bins that cut between them make combs."""
+    """Return histogram bin edges that are multiples of the smallest gap between distinct values.
+
+    Fractions of a test set take few values, and other bins would give histograms with spurious gaps.
+    """
     most = min(30, int(np.ceil(2 * values.size ** (1 / 3))))  # Rice's rule
     distinct = np.unique(values)
     span = float(distinct[-1] - distinct[0])
@@ -139,7 +142,7 @@ def bin_edges(values: np.ndarray) -> np.ndarray:
 
 
 class _Scaled(MaxNLocator):
-    """Ticks that are round numbers of a unit."""
+    """A locator whose ticks are round numbers of a unit."""
 
     def __init__(self, size: float, nbins: int) -> None:
         super().__init__(nbins=nbins, steps=STEPS)

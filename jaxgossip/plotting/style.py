@@ -1,4 +1,4 @@
-"""The look of every picture, and how a picture is written."""
+"""The style of all figures, and the writing of figures to files."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -19,31 +19,31 @@ STYLE = Path(__file__).with_name("style.mplstyle")
 
 
 def style() -> AbstractContextManager[None]:
-    """Return the context of our look; nothing of the user's own settings shows, and none is changed."""
+    """Return a context with the style of the package, in which the user's own settings have no effect."""
     return mpl.rc_context(fname=str(STYLE))
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as a picture; the suffix of ``path`` says of which kind (png, svg, pdf).
+    """Write a figure to a file in the format of its suffix (png, svg, pdf).
 
     Raises:
-        ConfigError: matplotlib knows no such kind.
+        ConfigError: matplotlib does not support the format.
     """
     check_picture(path)
     disk.make_folder(path.parent, parents=True)
     with style():
-        _take_words_as_they_are(figure)
+        _sanitise_texts(figure)
         disk.write(path, lambda file: figure.savefig(file, format=path.suffix.removeprefix(".")))
 
 
-def _take_words_as_they_are(figure: Figure) -> None:
-    """Let no name of the user's spoil a picture: bytes that are no text, and dollars that are no formula."""
+def _sanitise_texts(figure: Figure) -> None:
+    """Make all texts drawable: the user's names may contain undecodable bytes, or dollars that are not formulas."""
     for text in figure.findobj(Text):
         assert isinstance(text, Text)
-        words = text.get_text()
-        if any("\ud800" <= char <= "\udfff" for char in words):
-            text.set_text(words.encode(errors="replace").decode())
-        if "$" in words:
+        content = text.get_text()
+        if any("\ud800" <= char <= "\udfff" for char in content):
+            text.set_text(content.encode(errors="replace").decode())
+        if "$" in content:
             try:
                 MathTextParser("path").parse(text.get_text())
             except ValueError:
@@ -51,7 +51,7 @@ def _take_words_as_they_are(figure: Figure) -> None:
 
 
 def check_picture(path: Path) -> None:
-    """Raise ConfigError unless the suffix of ``path`` is a kind of picture that can be written."""
+    """Raise ConfigError unless the suffix of ``path`` is a supported format."""
     known = FigureCanvasAgg(Figure()).get_supported_filetypes()
     if path.suffix.removeprefix(".") not in known:
         raise ConfigError(f"{path}: no picture can be written as '{path.suffix}'", hint=f"known: {', '.join(known)}")
@@ -61,7 +61,7 @@ BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#
 
 
 def line_looks(count: int) -> list[dict[str, Any]]:
-    """Return how ``count`` lines are drawn that have to be told apart."""
+    """Return plot keywords that make ``count`` lines distinguishable."""
     colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
     if count > len(colours):
         colours = [mpl.colormaps["viridis"](0.9 * number / (count - 1)) for number in range(count)]
@@ -73,15 +73,15 @@ def line_looks(count: int) -> list[dict[str, Any]]:
 
 
 def check_marks(axes: Axes) -> None:
-    """Take the marks from lines of which not a single point is seen: to space them, matplotlib needs one."""
+    """Space no markers on lines without any visible point, on which matplotlib would fail."""
     for line in axes.lines:
-        seen = np.isfinite(axes.transData.transform(line.get_xydata())).all(1)
-        if isinstance(line.get_markevery(), float) and not seen.any():
+        visible = np.isfinite(axes.transData.transform(line.get_xydata())).all(1)
+        if isinstance(line.get_markevery(), float) and not visible.any():
             line.set_markevery(None)
 
 
-def say(axes: Axes, text: str) -> None:
-    """Empty a panel, and say in its middle why it is empty."""
+def show_message(axes: Axes, text: str) -> None:
+    """Replace the content of a panel by a message."""
     for artist in [*axes.lines, *axes.collections, *axes.texts]:
         artist.remove()
     axes.set_axis_off()

@@ -11,7 +11,7 @@ linear models on fully distributed data".
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -23,6 +23,7 @@ Law = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 """(sender (m,), receiver (m,), rng) -> (m,) seconds."""
 
 
+@runtime_checkable
 class Speeds(Protocol):
     """Speeds of the nodes' connections, as :func:`transfer` needs them; all arrays are (n,)."""
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -36,6 +36,7 @@ ANSWERED = ("push", "pull", "push_pull")
 """Exchanges whose models are merged one by one, so that they can be passed through or sent in parts."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """A source of messages: a schedule, a file, or a recording of either."""
 
@@ -94,6 +95,12 @@ class Schedule:
     parts: int
     compute_s: np.ndarray
     seed: int
+
+    def __repr__(self) -> str:
+        words = [f"{self.exchange} on {self.graph!r}", f"cycles of {self.period_s:g} s"]
+        words += ["messages take time"] * (self.delay is not None) + ["churn"] * (self.faults.churn is not None)
+        words += [f"{self.faults.drop:.0%} of messages lost"] * bool(self.faults.drop)
+        return f"Schedule({', '.join([*words, f'seed {self.seed}'])})"
 
     @property
     def n_nodes(self) -> int:

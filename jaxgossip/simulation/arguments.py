@@ -63,8 +63,10 @@ def check_parts(algorithm: Any, conditions: Any, speeds: Any) -> None:
 
 def check_observer(observer: Any, kind: type) -> None:
     """Raise ArgumentTypeError unless it is None or listens as an observer of this ``kind`` does."""
+    if observer is None or isinstance(observer, kind):
+        return
     heard = [name for name in vars(kind) if not name.startswith("_")]
-    if observer is not None and not all(hasattr(observer, name) for name in heard):
+    if not all(hasattr(observer, name) for name in heard):
         raise ArgumentTypeError(
             f"{shown(observer)} is no observer", hint="a class derived from jg.simulation.Observer, made"
         )

@@ -6,7 +6,9 @@ engines; progress, evaluations, checkpoints and Ctrl-C stand here.
 
 import time
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from jaxgossip.simulation.listening.observer import Observer
 
 CHUNK_S = 1.0
 """A chunk aims at this many seconds: progress moves, and a stop is prompt."""
@@ -18,32 +20,7 @@ MOST_CHUNK_S = 5.0
 Status = Literal["completed", "diverged", "interrupted"]
 
 
-class Observer:
-    """What a caller of an engine may listen to; every method does nothing until it is overridden."""
-
-    def compiling(self) -> None:
-        """The programs are about to be compiled."""
-
-    def compiled(self, seconds: float) -> None:
-        """They were, in so many seconds."""
-
-    def advanced(self, rounds_done: int) -> None:
-        """A chunk is done."""
-
-    def evaluated(self, record: Mapping[str, Any]) -> None:
-        """An evaluation was made."""
-
-    def chunk(self, run: Any, wall_s: float) -> None:
-        """The state after a chunk, to be saved or left; it must not be kept, the next chunk consumes it."""
-
-    def finished(self, run: Any, wall_s: float) -> None:
-        """Rounds are over; the state at the end, before all nodes are scored; it must not be kept."""
-
-    def should_stop(self) -> bool:
-        """Say whether to end the run here, between two chunks."""
-        return False
-
-
+@runtime_checkable
 class Engine(Protocol):
     """What the loop drives."""
 

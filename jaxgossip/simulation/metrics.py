@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.random import purpose_key
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 from jaxgossip.learning import Problem
 from jaxgossip.mixing.bijection import random_bijection
@@ -19,7 +21,7 @@ from jaxgossip.topology import Order
 QUANTILES = (5, 25, 50, 75, 95)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class Honest:
     """Those who do not lie.
@@ -73,7 +75,7 @@ def measure(
     nodes = sample_nodes(run_key, x.shape[0], sampled_nodes, honest)
     if problem.order is not None and x.shape[0] == problem.n_nodes:
         nodes = jnp.asarray(problem.order.rows)[nodes]
-    rows = x.at[nodes].get(mode="promise_in_bounds") if nodes.shape[0] < x.shape[0] else x
+    rows = gather(x, nodes) if nodes.shape[0] < x.shape[0] else x
     everyone = x if honest is None else x[honest.rows]
     x_mean = blocked_mean(everyone)
     scores = dict(problem.evaluate(rows))

@@ -19,7 +19,7 @@ from jaxgossip.algorithms.base import models_of
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
 from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
-from jaxgossip.core.pytree import Pytree, partition
+from jaxgossip.core.pytree import Pytree, leaves_text, partition, register_dataclass
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, accumulator
 from jaxgossip.learning import Problem
@@ -33,7 +33,7 @@ UNTIL = jax.ShapeDtypeStruct((), np.int32)
 """Up to which round a program goes on."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RunState:
     """Everything a run carries from round to round, and all that a checkpoint holds.
@@ -53,6 +53,10 @@ class RunState:
     traffic: Traffic
     state: PyTree
     clock: Clock | None = None
+
+    def __repr__(self) -> str:
+        timed = "" if self.clock is None else ", with clocks"
+        return f"RunState({leaves_text(self.state)}{timed})"
 
 
 class Purpose(NamedTuple):
@@ -210,7 +214,12 @@ class Run(Pytree):
         return self.timing.advance(run.clock, traffic.exchanges, round_.online, round_.works, together=together)
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
-        """Return the run after round ``until``, or where it diverged or its bytes were spent."""
+        """Return the run after round ``until``, or where it diverged or its bytes were spent.
+
+        Raises:
+            RunError: while it is traced, where a step does not keep the shapes of its state.
+        """
+        check_step(self.algorithm, run, self.step)
         return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self.step, run)
 
     def like(self) -> RunState:
@@ -259,7 +268,6 @@ class Program:
         self._compiler = Compiler(matmul_precision)
         self.like = run.like()
         check_models(algorithm, self.like)
-        check_step(algorithm, self.like, run.step)
         self._start, self._advance, self._measure = (
             self._compiler.compile(one.function, one.inputs, *one.example, donate=one.donate) for one in run.programs()
         )

@@ -15,11 +15,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.core.counting import to_int
+from jaxgossip.core.memory import available_bytes
 from jaxgossip.core.pytree import Static, digest, partition
 from jaxgossip.simulation.compiled import Compiler, Program, Shapes, Vmapped, compile_together
-from jaxgossip.simulation.loop import Observer, Pace, Status, Stopwatch, drive
-from jaxgossip.simulation.program import Purpose, Run, RunState, check_step
+from jaxgossip.simulation.listening.observer import Observer, begun
+from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
+from jaxgossip.simulation.program import Purpose, Run, RunState
 from jaxgossip.simulation.rounds import ended, virtual_seconds
+
+STATES_HELD = 8
+"""A run among others takes about so many times its state: old and new one, gradients, what mixing holds."""
+BLOCK_BYTES = 2**25
+"""… and at most this much for samples and scores in between (see :mod:`jaxgossip.learning.problem`)."""
 
 
 @dataclass
@@ -74,13 +81,26 @@ class Family:
         """The shapes and dtypes of the state of one run."""
         return self.purposes[1].example[0]
 
+    @property
+    def name(self) -> str:
+        """The name of the algorithm of its first run."""
+        run = self.purposes[1].inputs
+        assert isinstance(run, Run)
+        return run.algorithm.name
+
+    def in_memory(self) -> list["Family"]:
+        """Return it in parts that fit into half the memory that is there."""
+        state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.like))
+        each = STATES_HELD * state + min(BLOCK_BYTES, 64 * state)
+        most = max(1, int(available_bytes() / 2 / max(1, each)))
+        return [
+            Family(self.purposes, self.statics, self.members[start : start + most], self.arrays[start : start + most])
+            for start in range(0, len(self.members), most)
+        ]
+
 
 def families(runs: Sequence[Run]) -> list[Family]:
-    """Divide runs into families, in the order of their first members.
-
-    Raises:
-        RunError: a step of one of them does not keep the shapes of its state.
-    """
+    """Divide runs into families, in the order of their first members."""
     found: dict[Any, Family] = {}
     for number, run in enumerate(runs):
         purposes = run.programs()
@@ -88,7 +108,6 @@ def families(runs: Sequence[Run]) -> list[Family]:
         arrays, statics = [arrays for arrays, _ in parts], tuple(static for _, static in parts)
         key = statics, tuple(Shapes.of(some) for some in arrays)
         if key not in found:
-            check_step(run.algorithm, purposes[1].example[0], run.step)
             found[key] = Family(purposes, statics)
         found[key].members.append(number)
         found[key].arrays.append(arrays)
@@ -184,7 +203,7 @@ def simulate_family(
     observer: Observer | None = None,
     matmul_precision: str = "highest",
     restore: Restore | None = None,
-) -> list[Replica] | None:
+) -> list[Replica]:
     """Run a family for ``rounds`` rounds.
 
     Args:
@@ -198,22 +217,22 @@ def simulate_family(
         restore: gives what to go on from.
 
     Returns:
-        What became of each, in the family's order; None if the observer stopped them. One that diverges keeps what was
-        measured before, and the others go on.
+        What became of each, in the family's order. One that diverges keeps what was measured before, and the others go on;
+        if the observer stops them, those that had neither diverged nor spent their bytes are interrupted.
     """
     observer = observer or Observer()
     order, arrays = _as_grid(points, family.arrays)
-    observer.compiling()
-    began = time.perf_counter()
-    program = Replicas(family, arrays, matmul_precision)
-    observer.compiled(time.perf_counter() - began)
-    kept = None if restore is None else restore(program.like)
-    engine, clock = ReplicasEngine(program, kept and kept[0]), Stopwatch(kept[1] if kept else 0.0)
-    stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=kept is None)
-    if stopped:
-        observer.finished(engine.checkpoint(), clock.seconds())
-        return None
-    found = engine.replicas()
+    with begun(observer, family.name, rounds):
+        observer.compiling()
+        began = time.perf_counter()
+        program = Replicas(family, arrays, matmul_precision)
+        observer.compiled(time.perf_counter() - began)
+        kept = None if restore is None else restore(program.like)
+        engine, clock = ReplicasEngine(program, kept and kept[0]), Stopwatch(kept[1] if kept else 0.0)
+        stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=kept is None)
+        if stopped:
+            observer.finished(engine.checkpoint(), clock.seconds())
+    found = engine.replicas(stopped=stopped)
     ordered: list[Replica] = [Replica()] * len(found)
     for place, replica in zip(order, found, strict=True):
         ordered[place] = replica
@@ -282,12 +301,13 @@ class ReplicasEngine:
         """Return what they have come to."""
         return Group(self.runs, self.records)
 
-    def replicas(self) -> list[Replica]:
-        """Return what became of each."""
-        ends = zip(self.records, *(_flat(leaf) for leaf in (self.runs.round, self.runs.diverged)), strict=True)
+    def replicas(self, *, stopped: bool = False) -> list[Replica]:
+        """Return what became of each; ``stopped`` are those that would go on."""
+        leaves = (self.runs.round, self.runs.diverged, self.runs.spent)
+        ends = zip(self.records, *(_flat(leaf) for leaf in leaves), strict=True)
         return [
-            Replica(records, ended(records, diverged=bool(diverged), stopped=False), int(done))
-            for records, done, diverged in ends
+            Replica(records, ended(records, diverged=bool(diverged), stopped=stopped and not spent), int(done))
+            for records, done, diverged, spent in ends
         ]
 
 

@@ -2,71 +2,21 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxgossip.algorithms import Algorithm, GossipProtocol
+from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.counting import to_int
-from jaxgossip.core.typing import PyTree, Rows
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_parts, check_precision
-from jaxgossip.simulation.loop import Observer, Pace, Status, Stopwatch, drive
+from jaxgossip.simulation.listening.observer import Observer, attended, begun
+from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
 from jaxgossip.simulation.metrics import Metrics, lost_in
-from jaxgossip.simulation.program import Program, RunState, by_node, check_start
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run gave.
-
-    Attributes:
-        metrics: records of all evaluations.
-        algorithm: what ran.
-        node_scores: every measurement at the end for all nodes, (n,) NumPy each; empty if interrupted.
-        status: completed, diverged (a model became NaN or infinite in round ``rounds``, or nothing that is measured of the
-            models is finite any more) or interrupted.
-        rounds: rounds done; fewer than asked for where it diverged, was interrupted, or its bytes were spent.
-        wall_s: seconds of rounds and evaluations, without compilation.
-        run: the whole run state, to be continued from, in rows as the problem orders them.
-    """
-
-    metrics: Metrics
-    algorithm: Algorithm | GossipProtocol
-    node_scores: Mapping[str, np.ndarray]
-    status: Status
-    rounds: int
-    wall_s: float
-    run: Any
-
-    def __repr__(self) -> str:
-        scores = ", ".join(self.node_scores) or "none"
-        return (
-            f"Result({self.algorithm.name}: {self.status} after {self.rounds:,} rounds in {self.wall_s:.3g} s; "
-            f"{len(self.metrics)} evaluations, scores of nodes: {scores})"
-        )
-
-    @cached_property
-    def state(self) -> PyTree:
-        """The algorithm's state at the end, node by node."""
-        return by_node(self.run.state, self.algorithm.problem.order)
-
-    @cached_property
-    def x(self) -> Rows:
-        """(n, p) models at the end, node by node."""
-        return self.algorithm.models(self.state)
-
-    @cached_property
-    def virtual_s(self) -> np.ndarray | None:
-        """(n,) float64 virtual seconds at the end, node by node; None if no time was kept."""
-        if self.run.clock is None:
-            return None
-        seconds, order = to_seconds(self.run.clock), self.algorithm.problem.order
-        return seconds if order is None else seconds[order.rows]
+from jaxgossip.simulation.program import Program, RunState, check_start
+from jaxgossip.simulation.results.result import Result, settings
 
 
 def simulate(
@@ -83,8 +33,12 @@ def simulate(
     start: RunState | None = None,
     start_wall_s: float = 0.0,
     observer: Observer | None = None,
+    progress: bool = False,
 ) -> Result:
     """Run ``algorithm`` for ``rounds`` rounds.
+
+    Ctrl-C ends the run between two chunks, of about a second each, and what was measured is returned; a second one raises
+    KeyboardInterrupt at once. Handlers of SIGINT other than Python's own are left alone.
 
     Args:
         algorithm: what runs.
@@ -98,7 +52,8 @@ def simulate(
         speeds: of the nodes' machines: records then tell how many virtual seconds the run takes on them.
         start: a run state to continue from (a checkpoint's); consumed. Round 0 or its own round is not evaluated again.
         start_wall_s: seconds spent before ``start``.
-        observer: listens.
+        observer: listens, and may stop the run.
+        progress: show progress on stderr.
 
     Returns:
         The result; a diverged or interrupted run keeps all that was measured before.
@@ -110,23 +65,26 @@ def simulate(
     check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
     check_precision(matmul_precision)
     check_observer(observer, Observer)
-    observer = observer or Observer()
-    observer.compiling()
-    began = time.perf_counter()
-    program = Program(
-        algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
-        byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
-    )  # fmt: skip
-    observer.compiled(time.perf_counter() - began)
-    if start is not None:
-        check_start(program.like, start)
-    clock, engine = Stopwatch(start_wall_s), RoundsEngine(program, start)
-    stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=start is None)
-    wall_s, status = clock.seconds(), engine.status(stopped=stopped)
-    observer.finished(engine.run, wall_s)
-    scored = {} if stopped else program.score_all(engine.run)
+    with attended(observer, progress=progress) as heard:
+        heard.note(f"compiling {algorithm.name} for {algorithm.problem.n_nodes:,} nodes")
+        with begun(heard, algorithm.name, rounds, start):
+            heard.compiling()
+            began = time.perf_counter()
+            program = Program(
+                algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
+                byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
+            )  # fmt: skip
+            heard.compiled(time.perf_counter() - began)
+            if start is not None:
+                check_start(program.like, start)
+            clock, engine = Stopwatch(start_wall_s), RoundsEngine(program, start)
+            stopped = drive(engine, rounds, evaluate_every, heard, clock, begin=start is None)
+            wall_s, status = clock.seconds(), engine.status(stopped=stopped)
+            heard.finished(engine.run, wall_s)
+            scored = {} if stopped else program.score_all(engine.run)
     scores = {name: np.asarray(values) for name, values in scored.items()}
-    return Result(Metrics(engine.records), algorithm, scores, status, engine.done, wall_s, engine.run)
+    asked = settings(rounds, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
+    return Result(Metrics(engine.records), algorithm, scores, status, engine.done, wall_s, engine.run, asked)
 
 
 class RoundsEngine:

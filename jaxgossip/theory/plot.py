@@ -82,7 +82,7 @@ class Claim:
 def farthest(
     name: str,
     measured: Sequence[float] | np.ndarray,
-    predicted: Sequence[float] | np.ndarray,
+    predicted: float | Sequence[float] | np.ndarray,
     tolerance: float,
     kind: Literal["relative", "absolute"] = "relative",
 ) -> Claim:

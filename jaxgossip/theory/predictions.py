@@ -205,7 +205,7 @@ def averaging_time_bounds(adjacency: np.ndarray, epsilon: float) -> tuple[float,
     return unit / 2, 3 * unit
 
 
-def link_drop_moment(alpha: float, mu: float, q: float) -> float:
+def link_drop_moment[M: (float, np.ndarray)](alpha: float, mu: M, q: float) -> M:
     """E‖(I − αL_q)x‖²/‖x‖², Lx = μx, where each link fails with probability q.
 
     E L_q = (1 − q)L, E L_q² = (1 − q)²L² + 2q(1 − q)L, as (b_e b_eᵀ)² = 2 b_e b_eᵀ. Losing messages independently gives

@@ -14,6 +14,7 @@ import scipy.sparse as sp
 from scipy.sparse import csgraph
 
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.units import counted
 from jaxgossip.topology.memory_check import check_links
 from jaxgossip.topology.order import Order
 from jaxgossip.topology.structures import Circulant, Complete, Hypercube, Lattice, Star, Structure
@@ -56,6 +57,15 @@ class Graph:
         for name, rows in (("labels", self.labels), ("positions", self.positions)):
             if rows is not None and len(rows) != self.n_nodes:
                 raise GraphError(f"{self.name}: {len(rows)} {name} for {self.n_nodes} nodes")
+
+    def __repr__(self) -> str:
+        words = [counted(self.n_nodes, "node")]
+        degree = None if self.structure is None else self.structure.regular_degree(self.n_nodes)
+        if degree is not None:
+            words.append(f"degree {degree:,}")
+        elif self.lists is not None:  # none are made for the sake of a name
+            words.append(counted(self.n_edges, "link" if self.directed else "edge"))
+        return f"Graph({self.name}: {', '.join([*words, *['directed'] * self.directed])})"
 
     @cached_property
     def _csr(self) -> tuple[np.ndarray, np.ndarray]:

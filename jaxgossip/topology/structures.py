@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +13,7 @@ MAX_COMPLETE_EDGES = 2**28
 """Largest number of directed links that a complete graph lists (a gibibyte of indices)."""
 
 
+@runtime_checkable
 class Structure(Protocol):
     """A pattern that determines the neighbour lists of all nodes."""
 

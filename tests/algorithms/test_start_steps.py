@@ -132,6 +132,7 @@ def test_a_data_set_takes_the_number_where_the_task_is_made() -> None:
     assert np.asarray(moved != jg.algorithms.isolated(jg.learning.started(problem, 0), SGD).init(KEY).x).any()
 
 
+@pytest.mark.wrong_types
 def test_where_they_would_be_lost_or_cannot_be_taken_that_is_said() -> None:
     problem = jg.learning.started(quadratic(), 2)
     for make, message in (

@@ -84,7 +84,7 @@ def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
         'in a configuration: topology.kind = "binary_tree"\n\n'
         "keys in [topology], with their [defaults]\n"
         "  nodes          number of nodes (integer; has to be given)\n"
-        "  branching [2]  children of every inner node; 2 makes a binary tree (integer)\n\n"
+        "  branching [2]  number of children of every inner node; 2 gives a binary tree (integer)\n\n"
         "keys in [topology] whatever its kind\n"
         "  allow_disconnected [false]  accept a graph of several components (true or false)\n"
         "  localise [true]             let neighbours stand near each other in memory, in rounds of 32,768 nodes or more; "

@@ -14,7 +14,7 @@ import pytest
 
 from jaxgossip.cli import start as beginning
 from jaxgossip.cli.terminal.failures import failed
-from jaxgossip.cli.terminal.output import fail, plain, printable, say
+from jaxgossip.cli.terminal.output import fail, make_streams_robust, plain, say
 from jaxgossip.experiment.runs import run as runs
 
 Call = Callable[..., tuple[int, str, str]]
@@ -130,7 +130,7 @@ def test_ctrl_c_is_told_wherever_it_hits(
 def test_what_a_terminal_cannot_show_is_replaced_by_what_is_like_it(monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(buffer, encoding="ascii"))
-    printable()
+    make_streams_robust()
     say("‖W‖₂ ≤ 1 – 10⁻³, é × λ₂ … 漢 " + os.fsdecode(b"a\xffb"))
     sys.stdout.flush()
     assert buffer.getvalue() == b"||W||2 <= 1 - 10-3, e x lambda2 ... ? a\xffb\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgossip.cli.terminal.output import Unheard
+from jaxgossip.cli.terminal.output import RobustStream
 from tests.experiment.tiny import TEXT
 
 
@@ -28,12 +28,12 @@ class Gone:
 
 
 def test_what_nobody_hears_is_dropped() -> None:
-    stream = Unheard(Gone(errno.EPIPE), BrokenPipeError)
+    stream = RobustStream(Gone(errno.EPIPE), BrokenPipeError)
     assert stream.write("words") == 5
     with pytest.raises(OSError, match="No space left on device"):
-        Unheard(Gone(errno.ENOSPC), BrokenPipeError).write("results")
-    assert Unheard(Gone(errno.ENOSPC), OSError).write("progress") == 8
-    without = Unheard(None, OSError)
+        RobustStream(Gone(errno.ENOSPC), BrokenPipeError).write("results")
+    assert RobustStream(Gone(errno.ENOSPC), OSError).write("progress") == 8
+    without = RobustStream(None, OSError)
     assert without.write("progress") == 8
     without.close()
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from jaxgossip.cli.terminal import tables
-from jaxgossip.cli.terminal.tables import columns, run_table, table
+from jaxgossip.cli.terminal.tables import run_table, table, terminal_width
 
 WORDS = st.lists(
     st.sampled_from(["ring", "D-SGD", "random", "12.5%", "–", "a_name_of_20_letters"]), min_size=1, max_size=6
@@ -69,7 +69,7 @@ def test_a_file_gets_whole_lines_and_a_few_runs_stand_side_by_side(monkeypatch: 
     rows = [{"run": "x" * 100, "accuracy, mean": "91.0%"}] * 2
     monkeypatch.delenv("COLUMNS", raising=False)
     monkeypatch.setattr(sys, "stdout", None)
-    assert columns() == tables.UNBOUNDED
+    assert terminal_width() == tables.UNBOUNDED
     assert table(rows).count("\n") == 2
     monkeypatch.setenv("COLUMNS", "60")
     assert [line.split()[0] for line in run_table(rows).split("\n")][-1] == "accuracy,"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from jaxgossip.experiment.config.load import load
-from jaxgossip.experiment.runs.observer import Reporter
 from jaxgossip.experiment.runs.run import announced_build
+from jaxgossip.simulation import Observer
 
 Called = Callable[..., tuple[int, str, str]]
 
@@ -40,7 +40,7 @@ def test_validate_says_what_the_data_are(called: Called, tmp_path: Path) -> None
     ]
     said: list[str] = []
 
-    class Listens(Reporter):
+    class Listens(Observer):
         def note(self, text: str) -> None:
             said.append(text)
 

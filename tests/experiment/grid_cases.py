@@ -7,9 +7,8 @@ import numpy as np
 
 from jaxgossip.experiment.build.experiment import build
 from jaxgossip.experiment.config.load import load
-from jaxgossip.experiment.runs.observer import Reporter
 from jaxgossip.experiment.runs.run import precision
-from jaxgossip.simulation import Program
+from jaxgossip.simulation import Observer, Program
 from jaxgossip.simulation.rounds import make_record
 
 TEXT = """
@@ -35,7 +34,7 @@ baselines = []
 """
 
 
-class Listener(Reporter):
+class Listener(Observer):
     """Keeps notes, and stops when it has been told of so many groups."""
 
     def __init__(self, most_groups: int = 1000) -> None:

@@ -127,7 +127,7 @@ def test_a_configuration_runs_and_says_what_it_is(name: str, text: Path, tmp_pat
     lost = sum(count for key, count in final.items() if key.startswith("lost_"))
     assert final["messages"] == final["delivered"] + lost + final["in_flight"] > 0
     # What is not usual is said, and nothing else.
-    facts = labels.facts(RunData.load(tmp_path / "run"))
+    facts = labels.description(RunData.load(tmp_path / "run"))
     assert [said for said in CASES[name].said if said not in facts] == []
     assert [fact for fact in facts if any(word in fact for word in ALWAYS_SAID) and fact not in CASES[name].said] == (
         ["simple (capacity 2) token accounts"] if name == "simple"
@@ -170,7 +170,7 @@ def test_a_file_of_messages_takes_the_place_of_drawn_ones(text: Path, tmp_path: 
     expected = before.copy()
     expected[1] = (before[0] + before[1]) / 2
     np.testing.assert_allclose(after, expected, rtol=1e-6)
-    facts = labels.facts(RunData.load(tmp_path / "run"))
+    facts = labels.description(RunData.load(tmp_path / "run"))
     assert {"messages of mine.csv", "cycles of 5 s"} <= set(facts)
 
 

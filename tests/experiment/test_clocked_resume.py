@@ -10,7 +10,7 @@ import pytest
 
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.runs import run as runs
-from jaxgossip.experiment.runs.observer import Reporter
+from jaxgossip.simulation import Observer
 
 TEXT = """
 name = "stopped"
@@ -50,7 +50,7 @@ CASES = {
 }
 
 
-class Stop(Reporter):
+class Stop(Observer):
     """Asks to stop once so many cycles are done."""
 
     def __init__(self, cycle: int) -> None:
@@ -63,7 +63,7 @@ class Stop(Reporter):
         return self._done >= self._cycle
 
 
-class Kill(Reporter):
+class Kill(Observer):
     """Fails between an evaluation and its checkpoint."""
 
     def __init__(self, cycle: int) -> None:
@@ -96,7 +96,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(name: str, tmp_path: Path, monkeypatc
     stops = (4, 5, 7) if name == "settling" else (4,)  # before nodes settle, as they do, and after
     for stop in stops:
         folder = tmp_path / f"stopped-{stop}"
-        assert runs.run(config, out=folder, reporter=Stop(stop)).status == "interrupted"
+        assert runs.run(config, out=folder, observer=Stop(stop)).status == "interrupted"
         assert stop <= json.loads((folder / "manifest.json").read_text())["rounds"] < 10
         assert runs.resume(folder).status == "completed"
         _same(told(folder), (records, arrays))
@@ -108,7 +108,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path: Path, monkeypatch: pytest.Mo
     config = load(TEXT)
     runs.run(config, out=tmp_path / "whole")
     with pytest.raises(OSError, match="killed"):
-        runs.run(config, out=tmp_path / "killed", reporter=Kill(6))
+        runs.run(config, out=tmp_path / "killed", observer=Kill(6))
     assert [record["round"] for record in told(tmp_path / "killed")[0]] == [0, 3, 6]
     assert int(max((tmp_path / "killed" / "checkpoint").glob("*.npz")).stem.removeprefix("round-")) < 6
     runs.resume(tmp_path / "killed")

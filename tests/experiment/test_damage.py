@@ -31,7 +31,7 @@ def in_no_time() -> Iterator[None]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Return a run that was stopped after round 6 of 8, and one that is complete."""
     folder = tmp_path_factory.mktemp("made")
-    run(load(LONG), out=folder / "stopped", reporter=Stop(6))
+    run(load(LONG), out=folder / "stopped", observer=Stop(6))
     run(load(LONG), out=folder / "complete")
     return {name: folder / name for name in ("stopped", "complete")}
 
@@ -132,7 +132,7 @@ def test_what_came_after_the_checkpoint_is_cut_without_a_word(copy, made) -> Non
     for more in ('{"round": 8', '{"round": 8}\n{"rou', "nonsense\n", lines_of(made["complete"])[4]):
         out, stop = copy("stopped"), Stop()
         (out / "metrics.jsonl").write_text("".join(lines_of(out)) + more)
-        assert resume(out, reporter=stop).status == "completed"
+        assert resume(out, observer=stop).status == "completed"
         assert not any("warning" in note for note in stop.notes)
         assert lines_of(out) == lines_of(made["complete"])
 
@@ -286,7 +286,7 @@ def test_a_folder_that_goes_while_a_run_writes_to_it_is_not_made_anew(tmp_path: 
                 shutil.rmtree(out)
 
     with pytest.raises(RunError, match=rf"{out} was removed while it was being written to"):
-        run(load(LONG), out=out, reporter=Remove())
+        run(load(LONG), out=out, observer=Remove())
     assert not out.exists()
 
 
@@ -300,7 +300,7 @@ def test_two_do_not_work_in_one_folder(tmp_path: Path) -> None:
                     work()
                 told.append(done)
 
-    assert run(load(LONG), out=out, reporter=Another()).status == "completed"
+    assert run(load(LONG), out=out, observer=Another()).status == "completed"
     assert told
     assert not (out / ".lock").exists()
 

@@ -29,7 +29,7 @@ def in_no_time() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("made")
-    run(load(LONG), out=folder / "stopped", reporter=Stop(6))
+    run(load(LONG), out=folder / "stopped", observer=Stop(6))
     run(load(LONG), out=folder / "complete")
     shutil.copytree(folder / "complete", folder / "old")
     manifest = json.loads((folder / "old" / "manifest.json").read_text())
@@ -56,7 +56,7 @@ def read(out: Path) -> None:
     loaded = RunData.load(out)
     final_numbers(loaded)
     compare_table([loaded])
-    labels.facts(loaded)
+    labels.description(loaded)
     labels.footnote(loaded)
     labels.points([loaded])
 

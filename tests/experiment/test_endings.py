@@ -11,13 +11,14 @@ from jaxgossip.experiment.build.experiment import build
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.plots.bands import bands, interval, summary_rows
-from jaxgossip.experiment.plots.rankings import standings
+from jaxgossip.experiment.plots.rankings import ranking
 from jaxgossip.experiment.plots.runs import compare
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
-from jaxgossip.experiment.runs.manifest import ending_facts, unmeasured_words
+from jaxgossip.experiment.runs.manifest import unmeasured_words
 from jaxgossip.experiment.runs.run import resume, run
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
+from jaxgossip.simulation.results.endings import ending_facts
 from tests.experiment.grid_cases import TEXT, Listener
 from tests.experiment.test_plots import make, words  # noqa: F401 - make is a fixture
 
@@ -64,7 +65,7 @@ def test_a_run_of_which_nothing_is_finite_any_more_diverged(config, tmp_path, ca
 def test_a_run_of_a_grid_of_which_nothing_is_finite_any_more_diverged(config, tmp_path) -> None:
     config.write_text(QUADRATIC)
     grid, listener = expand(config, ["network.noise=0.1,1e30"], 1, ["rounds=4"]), Listener()
-    outcome = run_grid(grid, tmp_path / "out", reporter=listener)
+    outcome = run_grid(grid, tmp_path / "out", observer=listener)
     good, lost = (RunData.load(tmp_path / "out" / one.config.name) for one in grid.runs)
     assert outcome.diverged == (grid.runs[1].config.name,)
     assert (good.status, good.manifest.get("not_finite"), lost.diverged_round) == ("completed", None, 3)
@@ -141,7 +142,7 @@ def three(make):  # noqa: F811 - the fixture
 
 def test_a_diverged_run_is_not_ranked_by_what_it_measured_before(three) -> None:
     good, lost, bad = three
-    figure = standings([lost, good, bad], ["lost", "good", "bad"])
+    figure = ranking([lost, good, bad], ["lost", "good", "bad"])
     left = figure.axes[0]
     assert [label.get_text() for label in left.get_yticklabels()] == ["lost", "bad", "good"]
     means = next(line for line in left.lines if line.get_marker() == "o")

@@ -60,7 +60,7 @@ from tests.experiment.grid_cases import Listener, alone, assert_same, records, r
 )
 def test_every_run_of_a_grid_is_what_it_is_alone(config, tmp_path, options, overrides, programs) -> None:
     grid, listener = expand(config, options, 2, overrides), Listener()
-    outcome = run_grid(grid, tmp_path / "out", reporter=listener)
+    outcome = run_grid(grid, tmp_path / "out", observer=listener)
     assert outcome.done == len(grid.runs)
     for run in grid.runs if overrides == [] else grid.runs[1:3]:
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))
@@ -82,7 +82,7 @@ def test_a_grid_of_nodes_with_sessions_is_each_run_alone(config, tmp_path, optio
 @pytest.mark.slow
 def test_samples_of_unequal_nodes_are_taken_whole_in_programs_of_their_own(config, tmp_path) -> None:
     grid, listener = expand(config, [], 2, ["partition.kind=dirichlet", "learning.batch_size=0"]), Listener()
-    run_grid(grid, tmp_path / "out", reporter=listener)
+    run_grid(grid, tmp_path / "out", observer=listener)
     assert listener.compilations == 2  # padded to the largest node, another number of samples for each seed
     for run in grid.runs:
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))
@@ -109,7 +109,7 @@ def test_one_that_diverges_stops_no_other(config, tmp_path) -> None:
     )
     config.write_text(tree.replace("{ samples = 200, features = 4 }", "{ dimension = 3 }"))
     grid, listener = expand(config, ["optimizer.learning_rate=0.1,1e3"], 2, overrides[1:]), Listener()
-    outcome = run_grid(grid, tmp_path / "out", reporter=listener)
+    outcome = run_grid(grid, tmp_path / "out", observer=listener)
     good, bad = grid.runs[:2], grid.runs[2:]
     assert set(outcome.diverged) == {run.config.name for run in bad}
     assert listener.compilations == 1
@@ -214,7 +214,7 @@ def test_draws_under_vmap_are_those_alone() -> None:
 def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(grid_run, "available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
     grid, listener = expand(config, ["optimizer.learning_rate=0.1,0.2"], 3), Listener()
-    run_grid(grid, tmp_path / "out", reporter=listener)
+    run_grid(grid, tmp_path / "out", observer=listener)
     assert 1 < listener.compilations < 6
     for run in grid.runs[1::3]:
         assert_same(records(tmp_path / "out" / run.config.name), alone(run))

@@ -16,7 +16,7 @@ from tests.experiment.grid_cases import TEXT, Impatient, Listener, alone, assert
 @pytest.mark.slow
 def test_a_stopped_grid_goes_on_where_it_was(config, tmp_path) -> None:
     grid, out = expand(config, ["topology.kind=ring,complete,star"], 2), tmp_path / "out"
-    first = run_grid(grid, out, reporter=Listener(most_groups=2))
+    first = run_grid(grid, out, observer=Listener(most_groups=2))
     assert first.interrupted
     assert (first.done, first.kept) == (2, 0)
     before = {path: path.stat().st_mtime_ns for path in out.glob("ring-*/manifest.json")}
@@ -54,14 +54,14 @@ def test_a_grid_grows_in_its_folder_by_values_and_seeds(config, tmp_path) -> Non
 def test_a_group_that_was_stopped_goes_on_from_its_checkpoint_with_the_same_bits(config, tmp_path) -> None:
     grid = expand(config, ["optimizer.learning_rate=0.1,1e38"], 2, ["rounds=20", "checkpoint.every_s=0"])
     run_grid(grid, tmp_path / "whole")
-    first = run_grid(grid, tmp_path / "out", reporter=Impatient(9))
+    first = run_grid(grid, tmp_path / "out", observer=Impatient(9))
     assert first.interrupted
     assert first.done == 0
     (newest,) = sorted((tmp_path / "out" / "checkpoint").glob("round-*.npz"))[-1:]
     newest.write_bytes(b"torn")  # the one before it is as good
     listener = Listener()
     with pytest.warns(UserWarning, match="is damaged"):
-        second = run_grid(grid, tmp_path / "out", reporter=listener)
+        second = run_grid(grid, tmp_path / "out", observer=listener)
     assert second.done == 4
     assert any(note.startswith("going on from round") for note in listener.notes)
     assert not (tmp_path / "out" / "checkpoint").exists()
@@ -77,9 +77,9 @@ def test_a_grid_that_grows_goes_on_with_the_group_that_was_stopped(config, tmp_p
     overrides = ["rounds=20"]
     few = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1, overrides)
     run_grid(few, tmp_path / "whole")
-    run_grid(few, tmp_path / "out", reporter=Impatient(9))
+    run_grid(few, tmp_path / "out", observer=Impatient(9))
     many, listener = expand(config, ["optimizer.learning_rate=0.3,0.1,0.2"], 2, overrides), Listener()
-    outcome = run_grid(many, tmp_path / "out", reporter=listener)
+    outcome = run_grid(many, tmp_path / "out", observer=listener)
     assert (outcome.done, outcome.kept) == (6, 0)
     groups = [note for note in listener.notes if note.startswith(("[group", "going on"))]
     assert [note.partition("]")[0] for note in groups] == ["[group 1 of 2", "going on from round 9", "[group 2 of 2"]
@@ -94,13 +94,13 @@ def test_a_grid_that_grows_goes_on_with_the_group_that_was_stopped(config, tmp_p
 @pytest.mark.slow
 def test_a_checkpoint_of_other_runs_is_of_no_use(config, tmp_path) -> None:
     grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"], 1), tmp_path / "out"
-    run_grid(grid, out, reporter=Impatient(3))
+    run_grid(grid, out, observer=Impatient(3))
     shutil.copytree(out / "checkpoint", tmp_path / "copy")
     run_grid(grid, out)
     shutil.copytree(tmp_path / "copy", out / "checkpoint")
     shutil.rmtree(out / grid.runs[1].config.name)  # of the two in the checkpoint, one is there
     listener = Listener()
-    outcome = run_grid(grid, out, reporter=listener)
+    outcome = run_grid(grid, out, observer=listener)
     assert (outcome.done, outcome.kept) == (1, 1)
     assert not any(note.startswith("going on") for note in listener.notes)
     assert_same(records(out / grid.runs[1].config.name), alone(grid.runs[1]))
@@ -138,7 +138,7 @@ def test_another_order_of_the_keys_is_refused_with_the_right_one(config, tmp_pat
 def test_what_cannot_be_built_is_told_before_anything_runs(config, tmp_path) -> None:
     listener = Listener()
     with pytest.raises(InputError, match=r"small.toml \(topology.kind=torus\): topology: torus: 8 nodes"):
-        run_grid(expand(config, ["topology.kind=ring,torus"]), tmp_path / "out", reporter=listener)
+        run_grid(expand(config, ["topology.kind=ring,torus"]), tmp_path / "out", observer=listener)
     assert listener.notes == []
     assert not (tmp_path / "out").exists()
 

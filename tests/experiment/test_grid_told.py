@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from jaxgossip.cli.main import main
-from jaxgossip.cli.terminal.progress import TerminalReporter
 from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.plots.bands import bands, interval, summary_rows, summary_table
 from jaxgossip.experiment.plots.runs import summary
@@ -16,6 +15,7 @@ from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
 from jaxgossip.experiment.sweeps.variants import runs_in
+from jaxgossip.simulation.listening.display import Display
 from tests.experiment.grid_cases import records
 
 
@@ -112,7 +112,7 @@ def test_what_is_told_of_a_single_run_and_of_none(config, tmp_path, capsys, monk
     out = tmp_path / "out"
     words = ["sweep", str(config), "--seeds", "1", "--out", str(out), "--set", "evaluation.baselines=['isolated']"]
     with monkeypatch.context() as patched:
-        patched.setattr(TerminalReporter, "should_stop", lambda _: True)
+        patched.setattr(Display, "should_stop", lambda _: True)
         nothing = typed(*words)
     assert "0 runs in" in nothing
     assert "drawing" not in nothing

@@ -10,7 +10,7 @@ import pytest
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.plots.bands import bands, summary_rows, summary_table
-from jaxgossip.experiment.plots.rankings import standings
+from jaxgossip.experiment.plots.rankings import ranking
 from jaxgossip.experiment.plots.runs import compare, summary
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
 from jaxgossip.plotting.style import style
@@ -80,19 +80,19 @@ PICTURES = {
     "comparison": lambda one, other: compare([one, other]),
     "comparison by bytes": lambda one, other: compare([one, other], by=("bytes",)),
     "comparison of one": lambda one, _: compare([one]),
-    "standings": lambda one, other: standings([one, other], ["one", "other"]),
-    "standings of one": lambda one, _: standings([one], ["one"]),
+    "ranking": lambda one, other: ranking([one, other], ["one", "other"]),
+    "ranking of one": lambda one, _: ranking([one], ["one"]),
     "bands": lambda one, other: bands([({"x": 1}, [one]), ({"x": 2}, [other])], "grid"),
     "bands of many seeds": lambda one, other: bands([({"x": 1}, [one, *[other] * 4])], "grid"),
 }
 DEFAULT = {
     ("accuracy", "all None", "comparison"),
     ("accuracy", "no bytes", "comparison by bytes"),
-    ("accuracy", "no bytes", "standings"),
-    ("accuracy", "bytes are not known", "standings"),
+    ("accuracy", "no bytes", "ranking"),
+    ("accuracy", "bytes are not known", "ranking"),
     ("distance", "all None", "summary"),
     ("distance", "all 1e+300", "bands of many seeds"),
-    ("own", "last inf", "standings"),
+    ("own", "last inf", "ranking"),
 }
 
 
@@ -170,6 +170,6 @@ def test_a_run_that_sent_nothing_says_so_beside_those_that_did() -> None:
 
 def test_a_run_that_measured_nothing_of_its_models_is_named() -> None:
     run = a_run("accuracy", change=lambda one: {name: value for name, value in one.items() if "accuracy" not in name})
-    for show in (summary, lambda one: compare([one]), lambda one: standings([one], ["one"]), final_numbers):
+    for show in (summary, lambda one: compare([one]), lambda one: ranking([one], ["one"]), final_numbers):
         with pytest.raises(ConfigError, match=r"^run measured nothing of its models"):
             show(run)

@@ -71,7 +71,7 @@ def test_every_file_that_a_configuration_names_has_its_digest(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["graph.txt", pytest.param("run/config.toml", marks=pytest.mark.slow)])
 def test_a_run_whose_inputs_have_changed_goes_on_only_if_it_is_told_to(name: str, config: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    assert run(load(config), out=out, reporter=Stop(2)).status == "interrupted"
+    assert run(load(config), out=out, observer=Stop(2)).status == "interrupted"
     path, before = tmp_path / name, (tmp_path / name).read_text()
     path.write_text(before + "\n")
     with pytest.raises(ConfigError) as caught:
@@ -79,10 +79,10 @@ def test_a_run_whose_inputs_have_changed_goes_on_only_if_it_is_told_to(name: str
     assert caught.value.message == f"{path} has changed since the run in {out} began"
     assert f"'jaxgossip resume {out} --force' goes on" in caught.value.hint
     path.write_text(before)
-    assert resume(out, reporter=Stop(3)).rounds == 3
+    assert resume(out, observer=Stop(3)).rounds == 3
     path.write_text(before + "\n")
     stop = Stop()
-    assert resume(out, force=True, reporter=stop).status == "completed"
+    assert resume(out, force=True, observer=stop).status == "completed"
     assert f"warning: {path} has changed since the run began; manifest.json says so" in stop.notes
     manifest = json.loads((out / "manifest.json").read_text())
     key = "config.toml" if "config" in name else str(path)
@@ -93,7 +93,7 @@ def test_a_run_whose_inputs_have_changed_goes_on_only_if_it_is_told_to(name: str
 
 
 def test_what_a_run_reads_may_not_be_gone(config: Path, tmp_path: Path) -> None:
-    run(load(config), out=tmp_path / "run", reporter=Stop(2))
+    run(load(config), out=tmp_path / "run", observer=Stop(2))
     (tmp_path / "graph.txt").unlink()
     with pytest.raises(ConfigError, match=r"graph\.txt is gone since the run in"):
         resume(tmp_path / "run")
@@ -112,7 +112,7 @@ def test_a_run_that_has_ended_is_told_with_the_configuration_it_had(tmp_path: Pa
 def test_a_run_of_the_first_release_kept_no_digests_and_goes_on_with_a_note(tmp_path: Path) -> None:
     whole, out, stop = tmp_path / "whole", tmp_path / "run", Stop()
     run(load(TEXT), out=whole)
-    run(load(TEXT), out=out, reporter=Stop(2))
+    run(load(TEXT), out=out, observer=Stop(2))
     manifest = json.loads((out / "manifest.json").read_text())
     for key in ("inputs", "logs"):
         manifest.pop(key, None)
@@ -120,7 +120,7 @@ def test_a_run_of_the_first_release_kept_no_digests_and_goes_on_with_a_note(tmp_
     for note in (out / "checkpoint").glob("*.json"):
         facts = json.loads(note.read_text())
         note.write_text(json.dumps({key: facts[key] for key in facts if key not in ("log", "note_sha256")}))
-    assert resume(out, reporter=stop).status == "completed"
+    assert resume(out, observer=stop).status == "completed"
     assert any("kept no digests" in note for note in stop.notes)
     for name in ("metrics.jsonl", "baselines/isolated.jsonl"):
         assert (out / name).read_bytes() == (whole / name).read_bytes()
@@ -129,10 +129,10 @@ def test_a_run_of_the_first_release_kept_no_digests_and_goes_on_with_a_note(tmp_
 def test_a_run_that_is_told_to_goes_on_with_other_evaluations(tmp_path: Path) -> None:
     out = tmp_path / "run"
     text = TEXT.replace("rounds = 4", "rounds = 12").replace("every = 2", "every = 4").replace('"isolated"', "")
-    run(load(text), out=out, reporter=Stop(6))
+    run(load(text), out=out, observer=Stop(6))
     path = out / "config.toml"
     path.write_text(path.read_text().replace("every = 4", "every = 3"))
-    assert resume(out, force=True, reporter=Stop(8)).status == "interrupted"
+    assert resume(out, force=True, observer=Stop(8)).status == "interrupted"
     RunData.load(out)
     assert resume(out).status == "completed"
     rounds = [record["round"] for record in RunData.load(out).records]
@@ -200,14 +200,14 @@ def test_a_grid_of_the_first_release_grows(tmp_path: Path) -> None:
 
 def test_a_run_that_moved_with_its_files_goes_on_for_good_once_it_was_told_to(config: Path, tmp_path: Path) -> None:
     out, moved = tmp_path / "run", tmp_path / "moved.txt"
-    run(load(config), out=out, reporter=Stop(1))
+    run(load(config), out=out, observer=Stop(1))
     (tmp_path / "graph.txt").rename(moved)
     path = out / "config.toml"
     path.write_text(path.read_text().replace("graph.txt", "moved.txt"))
-    assert resume(out, force=True, reporter=Stop(2)).status == "interrupted"
+    assert resume(out, force=True, observer=Stop(2)).status == "interrupted"
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["inputs"] == {"config.toml": inputs.digest(path), str(moved): inputs.digest(moved)}
-    assert resume(out, reporter=Stop(3)).status == "interrupted"
+    assert resume(out, observer=Stop(3)).status == "interrupted"
     moved.write_text(EDGES + "\n")
     with pytest.raises(ConfigError, match=r"moved\.txt has changed since the run in"):
         resume(out)
@@ -222,7 +222,7 @@ def test_a_sweep_goes_on_only_with_the_files_of_all_its_runs(config: Path, tmp_p
         def should_stop(self) -> bool:
             return any(note.startswith("[2 of 2]") for note in self.notes)
 
-    assert [one.status for one in sweep(variants(config), out, reporter=First())] == ["completed", "interrupted"]
+    assert [one.status for one in sweep(variants(config), out, observer=First())] == ["completed", "interrupted"]
     (tmp_path / "graph.txt").write_text(EDGES + "\n")
     with pytest.raises(ConfigError) as caught:
         sweep(variants(config), out)
@@ -234,7 +234,7 @@ def test_a_sweep_goes_on_only_with_the_files_of_all_its_runs(config: Path, tmp_p
 @pytest.mark.slow
 def test_a_grid_goes_on_only_with_the_files_of_all_its_runs(config: Path, tmp_path: Path) -> None:
     grid, out = expand(config, ["optimizer.learning_rate=0.1,0.2"]), tmp_path / "out"
-    assert run_grid(grid, out, reporter=Stop(2)).interrupted
+    assert run_grid(grid, out, observer=Stop(2)).interrupted
     (tmp_path / "graph.txt").write_text(EDGES + "\n")  # the group that was stopped has read the other one
     for _ in range(2):
         with pytest.raises(ConfigError) as caught:

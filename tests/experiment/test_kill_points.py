@@ -63,7 +63,7 @@ def again(out: Path) -> None:
 
 def stopped(out: Path) -> None:
     """Leave a run that an interruption ended in the middle."""
-    runs.run(load(TEXT), out=out / "run", reporter=Stop(2))
+    runs.run(load(TEXT), out=out / "run", observer=Stop(2))
 
 
 def of_variants(out: Path, *, force: bool = False) -> None:

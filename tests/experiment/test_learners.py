@@ -33,8 +33,8 @@ def test_what_is_measured_reaches_records_scores_tables_and_the_picture(
 ) -> None:
     config = load(learner(tmp_path, LEARNERS[measure]))
     assert load(resolved_toml(config)) == config
-    reporter = Listener()
-    outcome = run(config, out=tmp_path / "run", reporter=reporter)
+    listener = Listener()
+    outcome = run(config, out=tmp_path / "run", observer=listener)
     assert outcome.status == "completed"
     records = [json.loads(line) for line in (outcome.folder / "metrics.jsonl").read_text().splitlines()]
     assert [np.isfinite(record[f"{measure}_mean"]) for record in records] == [True] * 3
@@ -49,7 +49,7 @@ def test_what_is_measured_reaches_records_scores_tables_and_the_picture(
     told = (
         "baseline 'centralised' is left out: 'ratings' is measured on the nodes' own data, and it has one model for all"
     )
-    assert (told in reporter.notes) == (measure == "rmse")
+    assert (told in listener.notes) == (measure == "rmse")
     assert (numbers["mean_model"] is None) == (numbers["centralised"] is None) == (measure == "rmse")
     report(outcome)
     table = capsys.readouterr().out

@@ -103,7 +103,7 @@ def test_a_grid_says_once_of_each_method_which_sections_do_nothing_there(tmp_pat
     path, listener = tmp_path / "small.toml", Listener()
     path.write_text(CLASSES.replace("rounds = 7", "rounds = 1"))
     grid = expand(path, ["algorithm.kind=dsgd,isolated", "learning.batch_size=1,2"], overrides=[IDLE[2]])
-    run_grid(grid, tmp_path / "out", reporter=listener)
+    run_grid(grid, tmp_path / "out", observer=listener)
     assert sum("without effect in a run of isolated nodes" in note for note in listener.notes) == 1
     assert sum("without effect" in note for note in listener.notes) == 1
 

@@ -31,7 +31,7 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_starts_elsewhere_than_without(tex
     assert config.tree()["learning"]["start_steps"] == 4
     runs.run(config, out=tmp_path / "whole")
     whole, arrays = told(tmp_path / "whole")
-    assert runs.run(config, out=tmp_path / "stopped", reporter=Stop(4)).status == "interrupted"
+    assert runs.run(config, out=tmp_path / "stopped", observer=Stop(4)).status == "interrupted"
     assert runs.resume(tmp_path / "stopped").status == "completed"
     again, its = told(tmp_path / "stopped")
     assert again == whole

@@ -10,7 +10,7 @@ from jaxgossip.bench.case import Setting
 from jaxgossip.bench.methods import bench_methods
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.config.load import load
-from jaxgossip.experiment.plots.rankings import standings
+from jaxgossip.experiment.plots.rankings import ranking
 from jaxgossip.experiment.results.run_data import RunData, final_numbers
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.variants import merged, sweep, variants, write_table
@@ -81,7 +81,7 @@ def test_a_sweep_runs_all_keeps_what_is_complete_and_tells_all(config: Path, tmp
     table, lines = write_table(rows, out)
     assert [row["variant"] for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())] == ["D²", "slow"]
     assert json.loads(lines.read_text().splitlines()[1])["bytes_sent"] == 576
-    figure = standings(runs, [one.name for one in found])
+    figure = ranking(runs, [one.name for one in found])
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] in (["D²", "slow"], ["slow", "D²"])
     with pytest.raises(ConfigError, match="holds a run of another configuration"):
         sweep(variants(config, ["seed=1"]), out)

@@ -12,13 +12,13 @@ from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.plots.bands import summary_rows, summary_table
 from jaxgossip.experiment.plots.labels import points
 from jaxgossip.experiment.plots.runs import compare, summary
-from jaxgossip.experiment.results.measures import MEASURES, measures_of
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
 from jaxgossip.experiment.results.target import reached, sentence
 from jaxgossip.experiment.runs.run import run
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
 from jaxgossip.network import speeds
+from jaxgossip.plotting.measures import MEASURES, measures_of
 from tests.experiment.grid_cases import TEXT, Listener, alone, assert_same
 
 TIMED = f"""{TEXT}
@@ -149,7 +149,7 @@ def test_a_grid_of_speeds_is_one_program_and_gives_what_each_gives_alone(tmp_pat
     path.write_text(TIMED)
     listener, settings = Listener(), ["evaluation.target=0.5"]
     grid = expand(path, ["speeds.up_mbit_s=0.001,0.01"], 2, settings)
-    run_grid(grid, tmp_path / "grid", reporter=listener)
+    run_grid(grid, tmp_path / "grid", observer=listener)
     for one in grid.runs:
         records = RunData.load(tmp_path / "grid" / one.config.name).records
         assert_same(records, alone(one))

@@ -43,7 +43,7 @@ optimizer = { learning_rate = 0.2 }
 """
 
 
-class Stop(runs.Reporter):
+class Stop(runs.Observer):
     """Keeps notes, and asks to stop once so many rounds are done."""
 
     def __init__(self, after: int = 1000) -> None:

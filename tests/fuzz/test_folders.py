@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.load import load
-from jaxgossip.experiment.runs.observer import Reporter
 from jaxgossip.experiment.runs.run import run
+from jaxgossip.simulation import Observer
 from tests.fuzz.calling import call, thorough
 from tests.fuzz.mutations import damage, fresh
 from tests.fuzz.test_configs import QUADRATIC
@@ -25,7 +25,7 @@ CONFIG = toml.dumps(
 pytestmark = pytest.mark.slow
 
 
-class Stopping(Reporter):
+class Stopping(Observer):
     """Asks to stop after three rounds."""
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("folders")
     (made / "x.toml").write_text(CONFIG)
     config = load(made / "x.toml")
-    assert run(config, out=made / "stopped", reporter=Stopping()).status == "interrupted"
+    assert run(config, out=made / "stopped", observer=Stopping()).status == "interrupted"
     assert run(config, out=made / "complete").status == "completed"
     assert call(fresh(made / "stopped", made / "on").parent, "resume", "on").code == 0
     return made

@@ -9,8 +9,8 @@ import pytest
 
 import jaxgossip
 
-ROOMS = ["core", "topology", "schedule", "compression", "mixing", "learning", "network", "algorithms", "simulation"]
-ROOMS += ["plotting", "experiment", "theory", "bench", "cli"]
+ROOMS = ["core", "topology", "schedule", "compression", "mixing", "learning", "network", "algorithms", "plotting"]
+ROOMS += ["simulation", "experiment", "theory", "bench", "cli"]
 EXPERIMENT = ["config", "build", "results", "planning", "plots", "topologies", "runs", "sweeps"]
 PACKAGE = Path(jaxgossip.__file__).parent
 LARGE_FOLDERS = {"algorithms", "plots"}

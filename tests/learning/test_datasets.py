@@ -261,6 +261,7 @@ def test_impossible_synthetic_data_is_told(arguments: dict, message: str) -> Non
     assert str(told.value) == message
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

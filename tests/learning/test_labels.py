@@ -164,6 +164,7 @@ def test_classes_that_are_hardly_there_are_told() -> None:
     assert numbered.describe()["notes"] == (f"a single sample of: {rest}", f"none to train on of: {rest}")
 
 
+@pytest.mark.wrong_types
 def test_labels_of_a_data_set_by_hand_are_integers() -> None:
     x = np.eye(4, dtype=np.float32)
     for y in (np.array([0, 1, 0.5, 1], np.float32), np.array(["a", "b"] * 2), np.array([True, False] * 2)):

@@ -182,6 +182,7 @@ def own_model(**extra) -> Model:
     return Model(lambda _: jnp.zeros(D), lambda w, x: x @ w, lambda s, _: s, **extra)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("extra", "message"),
     [

@@ -217,6 +217,7 @@ def two_functions(*rest) -> m.Model:
     return m.from_functions(lambda _: 0.0, lambda p, x: x[:, 0] * p, *rest)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -150,6 +150,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("case", MISTAKES)
 def test_what_belongs_elsewhere_is_named_with_the_right_call(case: str) -> None:
     make, text = MISTAKES[case]

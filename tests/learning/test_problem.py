@@ -356,6 +356,7 @@ def test_impossible_problems_are_told(options: dict, error: type[Exception], mes
     assert str(told.value) == message
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("init", "apply", "loss", "message"),
     [

@@ -153,6 +153,7 @@ def test_impossible_liars_are_named(name: str, options: dict, message: str) -> N
         ADVERSARIES[name](n_nodes=N, **options)
 
 
+@pytest.mark.wrong_types
 def test_liars_are_named_by_lists_and_arrays_alike() -> None:
     assert ADVERSARIES["bit_flip"](n_nodes=6, nodes=np.array([4, 1])).liars == (1, 4)
 

@@ -229,6 +229,7 @@ def test_weights_and_matrices_of_any_kind_are_alike() -> None:
         np.testing.assert_allclose(pairwise_privacy(other, 4, 1.0), expected, rtol=1e-9)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -260,6 +261,7 @@ def test_impossible_questions_are_told(changed: dict, message: str) -> None:
         assert isinstance(told.value, GraphError) == ("W" in changed)
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("observers", [[5], [-1], [0.0], [[0]]])
 def test_observers_are_nodes(observers: list) -> None:
     with pytest.raises(InputError, match="observers must be node numbers from 0 to 4"):

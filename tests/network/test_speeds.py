@@ -104,6 +104,7 @@ def test_what_is_no_file_of_speeds_is_said_at_once(damage: Callable[[Path], obje
     assert caught.value.hint
 
 
+@pytest.mark.wrong_types
 def test_impossible_machines_are_refused() -> None:
     with pytest.raises(InputError, match="up_bytes_s of node 1 is 0"):
         Speeds(np.ones(2), np.array([1.0, 0.0]), np.ones(2), np.ones(2))

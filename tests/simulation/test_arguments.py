@@ -96,6 +96,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_gives_one_sentence_and_the_right_call(case: str) -> None:
     make, text = MISTAKES[case]
@@ -104,6 +105,7 @@ def test_a_mistake_gives_one_sentence_and_the_right_call(case: str) -> None:
     assert str(caught.value) == text
 
 
+@pytest.mark.wrong_types
 def test_numbers_of_other_packages_are_numbers() -> None:
     result = jg.simulate(dsgd(local_steps=np.int32(2)), np.int64(2), seed=np.uint32(3))
     again = jg.simulate(dsgd(local_steps=2), 2, seed=3)

@@ -47,7 +47,8 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
 def test_a_result_is_shown_in_one_line() -> None:
     shown = repr(jg.simulate(algorithm(), 20, evaluate_every=10))
     assert re.fullmatch(
-        r"Result\(D-SGD \(ATC\): completed after 20 rounds in [\d.e-]+ s; 3 evaluations, scores of nodes: [\w, ]+\)",
+        r"Result\(D-SGD \(ATC\) on 12 nodes × 5 parameters: completed after 20 rounds in [\d.]+ m?s; "
+        r"3 evaluations, squared distance to the optimum 0\.\d+\)",
         shown,
     )
 

@@ -237,6 +237,7 @@ FILES = [
 ]
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize(("call", "message", "hint"), TABLE, ids=[row[1] for row in TABLE])
 def test_words(call, message, hint):
     with pytest.raises(GraphError) as caught:

@@ -186,6 +186,7 @@ def test_offsets_of_the_exponential_graph(nodes, offsets):
     assert graph.directed
 
 
+@pytest.mark.wrong_types
 def test_numpy_integers_are_whole_numbers():
     assert topology.ring(np.int64(5)).n_nodes == 5
     assert topology.random_regular(np.int32(10), np.int8(3)).regular_degree == 3

@@ -155,10 +155,11 @@ def test_barabasi_albert_in_spans_is_the_sequential_process(monkeypatch):
     assert same_law(seen[0], theirs) > SURE
 
 
-class Scripted:
+class Scripted(np.random.Generator):
     """Stands in for a generator: the edge ends that are drawn next, each out of so many."""
 
     def __init__(self, *draws):
+        super().__init__(np.random.PCG64(0))
         self.draws = [[(end + 0.5) / of for end, of in draw] for draw in draws]
 
     def random(self, size):

@@ -1,1 +1,1 @@
-"""One file a command: parse, call, print. Heavy rooms are imported within, so that ``--help`` answers at once."""
+"""The commands, one per file. Heavy rooms are imported inside functions, so that ``--help`` answers at once."""

@@ -26,7 +26,7 @@ def plan(
     from jaxgossip.experiment.runs.run import precision
 
     with precision(loaded), slow(f"planning {loaded.name}"):
-        found = plan_run(loaded)
-    say(json.dumps(found.record(), indent=2) if as_json else plan_table(found, loaded.rounds))
-    if not as_json and found.fits:
+        run_plan = plan_run(loaded)
+    say(json.dumps(run_plan.record(), indent=2) if as_json else plan_table(run_plan, loaded.rounds))
+    if not as_json and run_plan.fits:
         hint("jaxgossip", "run", config, *set_options(overrides))

@@ -21,10 +21,10 @@ def resume(
     loading()
     from jaxgossip.cli.terminal.cache import keep_compiled
     from jaxgossip.cli.terminal.outcome import report
-    from jaxgossip.cli.terminal.progress import TerminalReporter, stoppable
+    from jaxgossip.cli.terminal.progress import watched
     from jaxgossip.experiment.runs.run import resume as resume_experiment
 
-    with stoppable() as stop:
+    with watched() as display:
         if cache:
             tell(f"compiled programs are kept in {keep_compiled()}")
-        report(resume_experiment(folder, force=force, reporter=TerminalReporter(stop)))
+        report(resume_experiment(folder, force=force, observer=display))

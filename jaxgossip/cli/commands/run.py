@@ -25,19 +25,18 @@ def run(
     loading()
     from jaxgossip.cli.terminal.cache import keep_compiled
     from jaxgossip.cli.terminal.outcome import report
-    from jaxgossip.cli.terminal.progress import TerminalReporter, stoppable
+    from jaxgossip.cli.terminal.progress import watched
     from jaxgossip.experiment.config.load import load
 
     settings = [*(overrides or []), *([] if seed is None else [f"seed={seed}"])]
-    with stoppable() as stop:
-        reporter = TerminalReporter(stop)
+    with watched() as display:
         loaded = load(config, settings)
         if cache:
             tell(f"compiled programs are kept in {keep_compiled()}")
         from jaxgossip.experiment.runs.run import run as run_experiment
 
         command = shlex.join(typed())
-        outcome = run_experiment(loaded, out=out, force=force, command=command, reporter=reporter)
+        outcome = run_experiment(loaded, out=out, force=force, command=command, observer=display)
         other = loaded.seed + 1
         elsewhere = [] if out is None else ["--out", f"{out}-seed-{other}"]
         report(outcome, ["jaxgossip", "run", config, *set_options(overrides), "--seed", other, *elsewhere])

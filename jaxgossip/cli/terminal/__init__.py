@@ -1,1 +1,1 @@
-"""What the commands print, and where to: tables, progress, outcomes, failures."""
+"""Output of the commands: tables, progress, outcomes, failures."""

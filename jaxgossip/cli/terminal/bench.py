@@ -1,4 +1,4 @@
-"""The benchmark on a terminal: a bar or a line a case meanwhile, then the table, the JSON and the chart."""
+"""Output of ``bench``: progress, then tables, JSON and the scaling chart."""
 
 import json
 import os
@@ -18,20 +18,20 @@ from jaxgossip.core.errors import ConfigError
 def chosen_bench(
     asked: list[str], nodes: int, params: int, only: str, repeats: int, picture: Path | None, *, as_json: bool
 ) -> None:
-    """Measure what the command line asks for, and print what was found.
+    """Run the benchmark that the command line asks for, and print the results.
 
     Args:
-        asked: of "methods", "grid" and "events", those that were asked for in the place of the usual cases.
-        nodes: of the networks.
-        params: of a model in the mixing cases.
+        asked: those of "methods", "grid" and "events" to measure instead of the usual cases.
+        nodes: number of nodes of the networks.
+        params: parameters of a model in the mixing cases.
         only: names of cases or methods, separated by commas; all if empty.
-        repeats: samples a case.
-        picture: file of the scaling chart; None: it is not measured.
+        repeats: samples per case.
+        picture: file of the scaling chart; None if it is not to be measured.
         as_json: print one JSON object and nothing else.
 
     Raises:
-        ConfigError: options that do not go together.
-        InputError: an unknown case, an impossible size, or no kind of picture.
+        ConfigError: options are incompatible.
+        InputError: a case is unknown, a size impossible, or the format of the picture not supported.
     """
     if len(asked) > 1:
         raise ConfigError(f"--{asked[0]} goes without --{asked[1]}", hint="leave one of them out")
@@ -51,17 +51,17 @@ def chosen_bench(
 
 
 def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_json: bool) -> None:
-    """Measure, and print what was found.
+    """Measure the usual cases, and print the results.
 
     Args:
-        setting: the size.
+        setting: the size of the cases.
         only: names of cases, separated by commas; all if empty.
-        repeats: samples a case.
-        picture: file of the scaling chart; None: it is not measured.
+        repeats: samples per case.
+        picture: file of the scaling chart; None if it is not to be measured.
         as_json: print one JSON object and nothing else.
 
     Raises:
-        InputError: an unknown case, an impossible size, or no kind of picture.
+        InputError: a case is unknown, a size impossible, or the format of the picture not supported.
     """
     names = tuple(name.strip() for name in only.split(",") if name.strip())
     if picture is not None:
@@ -93,103 +93,103 @@ def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_
 
 
 def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) -> None:
-    """Measure every method beside D-SGD, and print what was found.
+    """Measure every method relative to D-SGD, and print the results.
 
     Args:
-        setting: the size.
+        setting: the size of the cases.
         only: names of algorithms, separated by commas; all if empty.
-        repeats: samples a method.
+        repeats: samples per method.
         as_json: print one JSON object and nothing else.
 
     Raises:
-        InputError: an unknown method, or an impossible size.
+        InputError: a method is unknown, or a size impossible.
     """
     from jaxgossip.bench.methods import bench_methods, method_names
     from jaxgossip.cli.terminal.tables import table
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
     names = tuple(name.strip() for name in only.split(",") if name.strip())
     cases = [name for name in method_names() if not names or name in names or name.split()[0] in names]
     progress = CaseProgress(len(cases))
     try:
-        found = bench_methods(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
+        times = bench_methods(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
     finally:
         progress.stop()
     if as_json:
         size = {"nodes": setting.nodes, "params": setting.params}
-        say(json.dumps({"machine": provenance(), **size, "methods": [one.record() for one in found]}, indent=2))
+        say(json.dumps({"machine": provenance(), **size, "methods": [method.record() for method in times]}, indent=2))
         return
     say(f"{setting.nodes:,} nodes, {setting.params} parameters, logistic regression on one sample a node\n")
     rows = [
         {
-            "method": one.name,
-            "ms a round": f"{1e3 * one.round_s:.3g}",
-            "D-SGD": f"{1e3 * one.dsgd_s:.3g}",
-            "mixings": str(one.mixings),
-            "x D-SGD": f"{one.ratio:.2f}",
-            "a mixing": f"{one.per_mixing:.2f}",
+            "method": method.name,
+            "ms a round": f"{1e3 * method.round_s:.3g}",
+            "D-SGD": f"{1e3 * method.dsgd_s:.3g}",
+            "mixings": str(method.mixings),
+            "x D-SGD": f"{method.ratio:.2f}",
+            "a mixing": f"{method.per_mixing:.2f}",
         }
-        for one in found
+        for method in times
     ]
     say(table(rows))
 
 
 def show_grid(*, as_json: bool) -> None:
-    """Measure a grid of runs beside the same runs one by one, and print what was found.
+    """Measure a grid of runs against the same runs one by one, and print the results.
 
     Args:
         as_json: print one JSON object and nothing else.
     """
     from jaxgossip.bench.grids import bench_grid
     from jaxgossip.cli.terminal.tables import table
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
-    found = bench_grid(begun=lambda name: tell(f"timing {name}"))
+    report = bench_grid(begun=lambda name: tell(f"timing {name}"))
     if as_json:
-        say(json.dumps({"machine": provenance(), **found.record()}, indent=2))
+        say(json.dumps({"machine": provenance(), **report.record()}, indent=2))
         return
-    say(f"{found.runs} runs of 256 nodes: 5 topologies, 4 learning rates, 8 seeds; 100 rounds, 6 evaluations\n")
-    grid = found.times[0].seconds
+    say(f"{report.runs} runs of 256 nodes: 5 topologies, 4 learning rates, 8 seeds; 100 rounds, 6 evaluations\n")
+    grid = report.times[0].seconds
     rows = [
         {
-            "all runs by": one.name,
-            "seconds": f"{one.seconds:.1f}",
-            "x the grid": f"{one.seconds / grid:.1f}",
-            "timed": f"{one.timed} of {found.runs}" if one.timed < found.runs else "all",
+            "all runs by": each.name,
+            "seconds": f"{each.seconds:.1f}",
+            "x the grid": f"{each.seconds / grid:.1f}",
+            "timed": f"{each.timed} of {report.runs}" if each.timed < report.runs else "all",
         }
-        for one in found.times
+        for each in report.times
     ]
     say(table(rows))
-    say(f"\ntest accuracies of the grid and of the same runs alone: {found.apart:.1e} apart at most")
+    say(f"\ntest accuracies of the grid and of the same runs alone: {report.apart:.1e} apart at most")
 
 
 def show_events(*, as_json: bool) -> None:
-    """Measure the events engine on networks of several sizes, and print what was found.
+    """Measure the events engine on networks of several sizes, and print the results.
 
     Args:
         as_json: print one JSON object and nothing else.
     """
     from jaxgossip.bench.events import USUAL, bench_events
     from jaxgossip.cli.terminal.tables import table
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
-    found = bench_events(begun=lambda name: tell(f"timing {name}"))
+    times = bench_events(begun=lambda name: tell(f"timing {name}"))
     if as_json:
-        say(json.dumps({"machine": provenance(), "events": [one.record() for one in found]}, indent=2))
+        say(json.dumps({"machine": provenance(), "events": [each.record() for each in times]}, indent=2))
         return
     say("gossip learning by the nodes' own clocks: Spambase, one sample a node, Pegasos, MU\n")
     rows = [
         {
-            "setting": one.setting,
-            "nodes": f"{one.nodes:,}",
-            "schedule": f"{one.schedule_us:.2f}",
-            "waves": f"{one.level_us:.2f}",
-            "execution": f"{one.execute_us:.2f}",
-            "us a delivery": f"{one.total_us:.2f}",
-            "million a second": f"{one.per_s / 1e6:.2f}",
-            f"x {USUAL:,}/s": f"{one.per_s / USUAL:,.0f}",
+            "setting": each.setting,
+            "nodes": f"{each.nodes:,}",
+            "schedule": f"{each.schedule_us:.2f}",
+            "waves": f"{each.level_us:.2f}",
+            "execution": f"{each.execute_us:.2f}",
+            "us a delivery": f"{each.total_us:.2f}",
+            "million a second": f"{each.per_s / 1e6:.2f}",
+            f"x {USUAL:,}/s": f"{each.per_s / USUAL:,.0f}",
         }
-        for one in found
+        for each in times
     ]
     say(table(rows))
 
@@ -201,16 +201,16 @@ def _draw(report: Report, picture: Path) -> dict[str, object]:
 
     largest = 10 * report.setting.nodes
     tell(f"scaling, from 1,000 to {largest:,} nodes")
-    found = scale(report.setting, largest, repeats=report.repeats, note=lambda text: tell(f"  {text}"))
-    save_figure(chart(found, report.setting.params, report.machine), picture)
-    return {name: series.record() for name, series in found.items()}
+    scaling = scale(report.setting, largest, repeats=report.repeats, note=lambda text: tell(f"  {text}"))
+    save_figure(chart(scaling, report.setting.params, report.machine), picture)
+    return {name: series.record() for name, series in scaling.items()}
 
 
 class CaseProgress:
-    """Progress on stderr: a bar in a terminal, a line a case elsewhere.
+    """Progress on stderr: a bar in a terminal, otherwise a line per case.
 
     Args:
-        cases: how many there are.
+        cases: number of cases.
     """
 
     def __init__(self, cases: int) -> None:
@@ -234,16 +234,16 @@ class CaseProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, description=name)
 
-    def done(self, found: Any) -> None:
-        """Show what was found."""
+    def done(self, result: Any) -> None:
+        """Show the result of a case."""
         self._done += 1
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self._done, description="")
         else:
-            tell(f"  {self._done} of {self._cases}  {found.name}: {1e3 * found.round_s:.3g} ms a round")
+            tell(f"  {self._done} of {self._cases}  {result.name}: {1e3 * result.round_s:.3g} ms a round")
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -1,4 +1,4 @@
-"""What a command says that ends before its time, and its exit code: a sentence and the way out, never a traceback."""
+"""Messages and exit codes of commands that fail: a sentence and a hint, never a traceback."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,14 +7,19 @@ from jaxgossip.cli.terminal.output import fail
 from jaxgossip.core.errors import InputError, JaxGossipError
 
 REPORT = "please report it, with that file and what 'jaxgossip info' says"
-ROOM = "'jaxgossip plan CONFIG' tells what a run takes; fewer nodes, a smaller model or device.dtype=\"bfloat16\" take less"
+MEMORY_HINT = (
+    "'jaxgossip plan CONFIG' tells what a run takes; "
+    'fewer nodes, a smaller model or device.dtype="bfloat16" take less'
+)
 
 
 def failed(error: BaseException) -> int:
-    """Say what ended a command, and return its exit code: 0 nobody listens any more, 1 it failed, 2 usage, 130 stopped.
+    """Report the error that ended a command, and return its exit code.
+
+    The codes are 0 if the output pipe was closed, 1 for failures, 2 for invalid input and 130 for interruptions.
 
     Args:
-        error: what was raised.
+        error: the exception that was raised.
     """
     match error:
         case JaxGossipError():
@@ -29,12 +34,12 @@ def failed(error: BaseException) -> int:
             reason = f"{error.filename or 'stdout'}: {error.strerror or error}"
             fail(reason, "is the folder there, writable, and the disk not full?")
             return 1
-    if hasattr(error, "format_message"):  # the parser's own complaints: typer's copy of click is not ours to import
+    if hasattr(error, "format_message"):  # a usage error of the parser; typer's copy of click is private
         return _misused(error)
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-        fail(f"out of memory: {_first_line(error)}\n{_kept(error)}", ROOM)
+        fail(f"out of memory: {_first_line(error)}\n{_trace_location(error)}", MEMORY_HINT)
         return 1
-    fail(f"{type(error).__name__}: {_first_line(error)}\nnobody foresaw this; {_kept(error)}", REPORT)
+    fail(f"{type(error).__name__}: {_first_line(error)}\nnobody foresaw this; {_trace_location(error)}", REPORT)
     return 1
 
 
@@ -51,8 +56,8 @@ def _first_line(error: BaseException, most: int = 300) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def _kept(error: BaseException) -> str:
-    """Return where the whole trace is: where whoever raised it has put it, or a new file."""
+def _trace_location(error: BaseException) -> str:
+    """Return a sentence on where the full trace is: where a note of the error says, or in a new file."""
     import tempfile
     import traceback
 

@@ -1,4 +1,4 @@
-"""``sweep --grid``: the runs, their table, the summary over seeds, one picture."""
+"""``sweep --grid``: runs a grid, and reports it as a table, a summary over seeds and a figure."""
 
 import shlex
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxgossip.cli.terminal.output import hint, say, slow, tell, typed, wrapped
-from jaxgossip.cli.terminal.progress import TerminalReporter, stoppable
+from jaxgossip.cli.terminal.progress import watched
 from jaxgossip.cli.terminal.tables import table
 from jaxgossip.core.units import counted
 from jaxgossip.experiment.plots.bands import bands, summary_rows, summary_table
@@ -21,10 +21,10 @@ from jaxgossip.plotting.style import save_figure
 def sweep_grid(
     config: Path, options: Sequence[str], n_seeds: int, overrides: Sequence[str], out: Path, *, force: bool
 ) -> None:
-    """Run a grid and tell what it gave; go on with one that was stopped.
+    """Run a grid, or continue one that was stopped, and report the results.
 
     Raises:
-        ConfigError: an option, a run, or the folder.
+        ConfigError: an option, a run or the folder is invalid.
     """
     with slow("checking every run of the grid"):
         grid = expand(config, options, n_seeds, overrides)
@@ -32,9 +32,9 @@ def sweep_grid(
     first, last = grid.seeds[0], grid.seeds[-1]
     seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"
     tell(f"{counted(len(grid.runs), 'run')}: {counted(len(grid.points), 'point')}, {seeds}")
-    with stoppable() as stop:
-        outcome = run_grid(grid, out, force=force, command=command, reporter=TerminalReporter(stop))
-    _tell(grid, out)
+    with watched() as display:
+        outcome = run_grid(grid, out, force=force, command=command, observer=display)
+    _report(grid, out)
     kept = f", {outcome.kept} {'was' if outcome.kept == 1 else 'were'} there before" if outcome.kept else ""
     diverged = f", {len(outcome.diverged)} diverged" if outcome.diverged else ""
     say(f"{counted(outcome.done, 'run')} in {outcome.seconds:.1f} s{kept}{diverged}")
@@ -44,12 +44,12 @@ def sweep_grid(
     hint("jaxgossip", "compare", out, note="or some of its runs; --each draws every run by itself")
 
 
-def _tell(grid: Grid, out: Path) -> None:
-    there = [name for name in (run.config.name for run in grid.runs) if is_run(out / name)]
-    if not there:
+def _report(grid: Grid, out: Path) -> None:
+    existing = [name for name in (run.config.name for run in grid.runs) if is_run(out / name)]
+    if not existing:
         return
     tell("reading what was measured, drawing compare.png")
-    loaded = {name: RunData.load(out / name) for name in there}
+    loaded = {name: RunData.load(out / name) for name in existing}
     measure = common_measure(list(loaded.values()), len(loaded))
     numbers = [
         {**run.cells, "seed": run.config.seed, **final_numbers(loaded[run.config.name], measure)}

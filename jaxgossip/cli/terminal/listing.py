@@ -1,4 +1,4 @@
-"""What ``plan`` and ``info`` print."""
+"""Output of ``plan`` and ``info``."""
 
 import importlib.util
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def plan_table(plan: "Plan", rounds: int) -> str:
-    """Return what a run takes: memory part by part, and time."""
+    """Format the memory and time that a run takes."""
     from jaxgossip.core.units import bytes_text, count_text, duration
 
     links = "" if plan.links is None else f", {count_text(plan.links)} links"
@@ -29,15 +29,15 @@ def plan_table(plan: "Plan", rounds: int) -> str:
 
 def machine() -> str:
     """Return versions, devices, cores and memory."""
-    from jaxgossip.experiment.results.provenance import provenance
+    from jaxgossip.simulation.results.provenance import provenance
 
-    facts = provenance()
-    lines = [f"{name:<12} {number}" for name, number in facts["versions"].items()]
-    device = facts["device"]
+    origin = provenance()
+    lines = [f"{name:<12} {number}" for name, number in origin["versions"].items()]
+    device = origin["device"]
     lines.append(f"{'device':<12} {device['count']} x {device['kind']} ({device['platform']})")
     lines.append(f"{'machine':<12} {device['system']} {device['machine']}, {device['cores']} cores, {_memory()}")
-    lines += [f"{name:<12} {value}" for name, value in facts["flags"].items() if name.isupper() and value]
-    lines.append(f"{'allocator':<12} {facts['allocator'] or 'as it is'}")
+    lines += [f"{name:<12} {value}" for name, value in origin["flags"].items() if name.isupper() and value]
+    lines.append(f"{'allocator':<12} {origin['allocator'] or 'as it is'}")
     extra = "installed" if importlib.util.find_spec("sklearn") else "missing: pip install 'jaxgossip[data]'"
     lines.append(f"{'extra data':<12} {extra}")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``jaxgossip list``: all that a configuration can name, of one kind, or one name with its keys."""
+"""Output of ``list``: all names that a configuration can use, those of one kind, or one name with its keys."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ PLURALS: Mapping[str, str] = MappingProxyType(
         "examples": "example",
     }
 )
-"""What else a kind is called, where it is not the kind with an s."""
+"""Other accepted spellings of kinds, where it is not enough to append an s."""
 
 
 KEY_WIDTH = 32
-"""Columns for a key and its default."""
+"""Width of the column with keys and their defaults."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Kind:
     """A kind of names.
 
     Attributes:
-        registries: where they are.
-        table: of the configuration that holds their keys; empty where they have none.
-        key: that names one of them.
-        section: the keys that the table has whichever is named.
+        registries: the registries with the names.
+        table: table of the configuration with their keys; empty if they have none.
+        key: key of the configuration that takes one of the names.
+        section: model of the keys that the table has for every name.
     """
 
     registries: tuple[Registry, ...]
@@ -54,90 +54,90 @@ class Kind:
 
 
 def kinds() -> dict[str, Kind]:
-    """Return the kinds of names, the examples apart."""
-    found = catalogue.standard()
+    """Return the kinds of names, except for the examples."""
+    standard = catalogue.standard()
     learning = {
-        "dataset": Kind((found.dataset, found.task), "learning.dataset_options", "learning.dataset"),
-        "format": Kind((_formats(found),), "learning.dataset_options", "learning.format"),
-        "model": Kind((found.model,), "learning.model_options", "learning.model"),
+        "dataset": Kind((standard.dataset, standard.task), "learning.dataset_options", "learning.dataset"),
+        "format": Kind((_formats(standard),), "learning.dataset_options", "learning.format"),
+        "model": Kind((standard.model,), "learning.model_options", "learning.model"),
     }
     names = (
         "topology mixing weights dataset format partition model algorithm protocol optimizer compression adversary "
         "aggregation"
     )
     events = "clock peers delay churn tokens speeds"
-    made: dict[str, Kind] = {}
+    by_name: dict[str, Kind] = {}
     for name in (*names.split(), *events.split()):
         table = "algorithm" if name == "protocol" else name
         if name in learning:
-            made[name] = learning[name]
+            by_name[name] = learning[name]
         elif name == "weights":
-            made[name] = Kind((WEIGHT_RULES,), "", "mixing.weights")
+            by_name[name] = Kind((WEIGHT_RULES,), "", "mixing.weights")
         else:
-            made[name] = Kind((getattr(found, name),), table, f"{table}.kind", SECTIONS[table])
-    return made
+            by_name[name] = Kind((getattr(standard, name),), table, f"{table}.kind", SECTIONS[table])
+    return by_name
 
 
-def _formats(found: catalogue.Catalogue) -> Registry:
-    """Return the readers of one's own data files by the names that ``learning.format`` takes, most of them suffixes too."""
-    return Registry("format", {name: found.datafile[name] for name in get_args(Format)})
+def _formats(standard: catalogue.Catalogue) -> Registry:
+    """Return the readers of data files by the names that ``learning.format`` takes, most of which are also suffixes."""
+    return Registry("format", {name: standard.datafile[name] for name in get_args(Format)})
 
 
 def listing(kind: str | None, name: str | None = None) -> str:
-    """Return all names of one kind, or of all, with a line about each; or one name with its keys.
+    """Return the names of one kind or of all kinds, each with a summary, or one name with its keys.
 
     Args:
-        kind: which kind, in the singular or the plural; None: all.
-        name: one of its names; None: all.
+        kind: the kind, in the singular or the plural; None for all.
+        name: one of its names; None for all.
 
     Raises:
-        ConfigError: no such kind or name.
+        ConfigError: the kind or the name is unknown.
     """
     known = kinds()
     summaries = {"examples": examples()} | {
-        title: {entry: registry.summary(entry) for registry in one.registries for entry in registry}
-        for title, one in known.items()
+        title: {entry: registry.summary(entry) for registry in known_kind.registries for entry in registry}
+        for title, known_kind in known.items()
     }
     title = None if kind is None else _singular(kind, list(summaries))
     if title is not None and name is not None:
         if name not in summaries[title]:
             raise ConfigError(f"unknown {title.removesuffix('s')} '{name}'", hint=nearest(name, summaries[title]))
-        return _one(name, summaries[title][name], known.get(title))
+        return _details(name, summaries[title][name], known.get(title))
     width = max(len(entry) for names in summaries.values() for entry in names)
-    told = {one: names for one, names in summaries.items() if title in (None, one)}
-    return "\n\n".join(f"{one}\n{_named(names, width)}" for one, names in told.items())
+    chosen = {heading: names for heading, names in summaries.items() if title in (None, heading)}
+    return "\n\n".join(f"{heading}\n{_grid(names, width)}" for heading, names in chosen.items())
 
 
 def summaries(registry: Registry) -> str:
-    """Return the names of a registry with a line about each."""
-    return _named({name: registry.summary(name) for name in registry}, max(map(len, registry)))
+    """Return the names of a registry, each with a summary."""
+    return _grid({name: registry.summary(name) for name in registry}, max(map(len, registry)))
 
 
 def key_table(keys: Sequence[Key], indent: int = 2) -> str:
-    """Return keys with their defaults in brackets, what they mean and what they take."""
+    """Return keys with their defaults in brackets, their meanings and the values that they take."""
     grid = Table(box=None, pad_edge=False, show_header=False)
     grid.add_column(max_width=indent + KEY_WIDTH, overflow="fold")
     grid.add_column()
-    for one in keys:
-        default = "" if one.required or one.default is None else f" [{toml.inline(one.default).replace('"', '')}]"
-        takes = f"{one.takes}; has to be given" if one.required else one.takes
-        grid.add_row(f"{' ' * indent}{one.name}{default}", f"{one.about} ({takes})" if one.about else takes)
+    for key in keys:
+        default = "" if key.required or key.default is None else f" [{toml.inline(key.default).replace('"', '')}]"
+        takes = f"{key.takes}; has to be given" if key.required else key.takes
+        grid.add_row(f"{' ' * indent}{key.name}{default}", f"{key.about} ({takes})" if key.about else takes)
     return render(grid)
 
 
 def _singular(word: str, known: Collection[str]) -> str:
-    """Return the kind that a word means, be it its plural.
+    """Return the kind that a word names in the singular or the plural.
 
     Raises:
-        ConfigError: it means none.
+        ConfigError: the kind is unknown.
     """
-    for one in known:
-        if word in (one, f"{one}s", PLURALS.get(one)):
-            return one
+    for kind in known:
+        if word in (kind, f"{kind}s", PLURALS.get(kind)):
+            return kind
     raise ConfigError(f"unknown kind '{word}'", hint=nearest(word, list(known)))
 
 
-def _one(name: str, about: str, kind: Kind | None) -> str:
+def _details(name: str, about: str, kind: Kind | None) -> str:
     if kind is None:
         return f"{name}\n{wrapped(about, 2)}\n\nwrite it by: jaxgossip new {name}"
     registry = next(registry for registry in kind.registries if name in registry)
@@ -147,18 +147,18 @@ def _one(name: str, about: str, kind: Kind | None) -> str:
     own: tuple[Key, ...] = ()
     if kind.table:
         without = supplied(kind.key.removeprefix("learning."), name) if kind.section is None else ()
-        without += ("path",) if kind.key == "learning.format" else ()  # the file is learning.dataset itself
+        without += ("path",) if kind.key == "learning.format" else ()  # the path is learning.dataset itself
         own = keys_of(registry[name], without)
         lines += ["", f"keys in [{kind.table}], with their [defaults]" if own else "it has no keys of its own"]
         lines += [key_table(own)] if own else []
-    of_all = keys_of_all(kind.section) if kind.section else ()
-    of_all = tuple(key for key in of_all if key.name not in {one.name for one in own})
-    if of_all:
-        lines += ["", f"keys in [{kind.table}] whatever its kind", key_table(of_all)]
+    common = keys_of_all(kind.section) if kind.section else ()
+    common = tuple(key for key in common if key.name not in {own_key.name for own_key in own})
+    if common:
+        lines += ["", f"keys in [{kind.table}] whatever its kind", key_table(common)]
     return "\n".join(lines)
 
 
-def _named(names: Mapping[str, str], width: int) -> str:
+def _grid(names: Mapping[str, str], width: int) -> str:
     grid = Table(box=None, pad_edge=False, show_header=False)
     grid.add_column(width=width + 2, no_wrap=True)
     grid.add_column()

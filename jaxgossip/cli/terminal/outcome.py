@@ -1,4 +1,4 @@
-"""What a run says when it is over: what was measured, where it is, and the next command."""
+"""The report of a finished run: its final measurements, its folder and the next command."""
 
 import json
 import sys
@@ -10,9 +10,9 @@ from typing import Any
 from jaxgossip.cli.terminal.output import entry, hint, say, tell, wrapped
 from jaxgossip.core.errors import RunError
 from jaxgossip.core.units import duration, scientific
-from jaxgossip.experiment.results.measures import measures_of
 from jaxgossip.experiment.results.target import sentence
 from jaxgossip.experiment.runs.run import Outcome
+from jaxgossip.plotting.measures import measures_of
 
 LABELS = MappingProxyType(
     {
@@ -24,14 +24,13 @@ LABELS = MappingProxyType(
 
 
 def report(outcome: Outcome, again: Sequence[object] = ()) -> None:
-    """Print what became of a run, where it is, and the next command.
+    """Print the outcome of a run, its folder and the next command; exit with 130 if it was interrupted.
 
     Args:
-        outcome: of the run.
-        again: words of a command that runs it with another seed, the next where there is nothing to compare it with.
+        outcome: outcome of the run.
+        again: words of a command that repeats the run with another seed, suggested if there is no run to compare it with.
 
     Raises:
-        KeyboardInterrupt: the run was interrupted, after saying how to go on.
         RunError: the run diverged.
     """
     if outcome.status == "interrupted":
@@ -45,19 +44,20 @@ def report(outcome: Outcome, again: Sequence[object] = ()) -> None:
             f"{outcome.ending}; what was measured before is kept",
             hint="a smaller optimizer.learning_rate is the usual cure",
         )
-    beside = _beside(outcome)
-    hint(*(again if again and not beside else ["jaxgossip", "compare", *beside, outcome.folder]))
+    comparable = _comparable_run(outcome)
+    hint(*(again if again and not comparable else ["jaxgossip", "compare", *comparable, outcome.folder]))
 
 
-def _beside(outcome: Outcome) -> list[Path]:
-    """Return the newest other run beside a run's folder that has measured something of what it has, or nothing."""
+def _comparable_run(outcome: Outcome) -> list[Path]:
+    """Return the newest other run in the parent folder that has the same first measure, or an empty list."""
     folder, key = outcome.folder, f"{measures_of(outcome.final['run'])[0].key}_mean"
-    logs = [path for path in folder.parent.glob("*/metrics.jsonl") if path.parent != folder and key in _first(path)]
+    logs = folder.parent.glob("*/metrics.jsonl")
+    logs = [path for path in logs if path.parent != folder and key in _first_record(path)]
     return [max(logs, key=lambda path: path.stat().st_mtime).parent] if logs else []
 
 
-def _first(log: Path) -> Mapping[str, Any]:
-    """Return the first record of another run's measurements; nothing if there is none that can be read."""
+def _first_record(log: Path) -> Mapping[str, Any]:
+    """Return the first record of a log of measurements; empty if it cannot be read."""
     try:
         with log.open(encoding="utf-8") as lines:
             record = json.loads(lines.readline())
@@ -79,41 +79,41 @@ def _final_table(outcome: Outcome) -> None:
     say(f"\n{outcome.status} after {outcome.rounds:,} rounds {took}")
     say(f"\n{measure.name}" + f" in round {run['round']:,}, the last one measured" * (outcome.status == "diverged"))
     for label, name in [*rows, ("mean model", f"mean_model_{key}")]:
-        if name in run:  # what only nodes can tell says nothing of a mean model
+        if name in run:  # measures that depend on the node do not apply to a mean model
             say(f"  {label:<22}{text(run[name])}")
     for name, record in outcome.final.items():
         if name != "run" and (f"{key}_mean" in record or record.get("diverged")):
             shown = "diverged" if record.get("diverged") else text(record.get(f"{key}_mean"))
             say(f"  {LABELS.get(name, name):<22}{shown}")
     say(f"\n  consensus distance    {scientific(run['consensus_distance'])}")
-    asked = f", {run['requests']:,} of them requests, of no bytes" if "requests" in run else ""
-    say(entry("messages", f"{run['messages']:,}{asked}"))
-    beside = f", {run['metadata_bytes']:,} of them beside the models" if run.get("metadata_bytes") else ""
-    say(entry("bytes sent", f"{run['bytes_sent']:,}{beside}"))
+    requests = f", {run['requests']:,} of them requests, of no bytes" if "requests" in run else ""
+    say(entry("messages", f"{run['messages']:,}{requests}"))
+    metadata = f", {run['metadata_bytes']:,} of them beside the models" if run.get("metadata_bytes") else ""
+    say(entry("bytes sent", f"{run['bytes_sent']:,}{metadata}"))
     if "in_flight" in run:
         say(entry("what became of them", fates(run)))
     if run.get("virtual_s") is not None:
         mean = run.get("virtual_s_mean")
-        beside = "" if mean is None else f", {duration(mean)} for a mean node"
-        say(entry("virtual time", f"{duration(run['virtual_s'])}{beside}"))
+        of_mean = "" if mean is None else f", {duration(mean)} for a mean node"
+        say(entry("virtual time", f"{duration(run['virtual_s'])}{of_mean}"))
     if outcome.target is not None:
-        measure = next(one for one in measures_of(run) if one.key == outcome.target["measure"])
+        measure = next(candidate for candidate in measures_of(run) if candidate.key == outcome.target["measure"])
         say("\n" + wrapped(sentence(outcome.target, measure), 2))
 
 
 def fates(record: Mapping[str, Any]) -> str:
-    """Return what became of all messages of a record."""
+    """Return the fates of all messages of a record, as text."""
     counts = {"delivered": record["delivered"]}
     counts |= {key.removeprefix("lost_"): count for key, count in record.items() if key.startswith("lost_")}
     return fates_text(counts | {"in flight": record["in_flight"]})
 
 
 def fates_text(counts: Mapping[str, int]) -> str:
-    """Return counts by fate as shares of all, those that are not 0."""
+    """Return the nonzero counts by fate as percentages."""
     total = max(1, sum(counts.values()))
     return ", ".join(f"{share(count / total)} {name}" for name, count in counts.items() if count) or "none was sent"
 
 
 def share(fraction: float) -> str:
-    """Return a share in percent, never as 0 % where it is not."""
+    """Format a nonzero fraction in percent, never as 0 %."""
     return f"{fraction:.1%}" if fraction >= 0.001 else "under 0.1%"

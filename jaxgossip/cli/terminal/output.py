@@ -1,4 +1,4 @@
-"""Where words go: results to stdout, everything else to stderr."""
+"""Output to the terminal: results go to stdout, everything else to stderr."""
 
 import codecs
 import contextlib
@@ -16,9 +16,9 @@ from types import MappingProxyType
 from typing import Any
 
 WAIT_S = 2.0
-"""What takes longer than this is told."""
+"""Seconds after which a computation is reported."""
 AGAIN_S = 10.0
-"""And is told again after each so many seconds."""
+"""Seconds between further reports."""
 PLAIN = MappingProxyType(
     {
         "≤": "<=", "≥": ">=", "≠": "!=", "±": "+-", "×": "x", "·": "*", "–": "-", "—": "-", "−": "-", "…": "...",
@@ -26,17 +26,17 @@ PLAIN = MappingProxyType(
         "ε": "epsilon", "δ": "delta", "σ": "sigma", "μ": "mu", "π": "pi", "Π": "Pi",
     }
 )  # fmt: skip
-"""What a terminal sees that has no such character."""
+"""Replacements for characters that the terminal's encoding lacks."""
 ERRORS = "jaxgossip.plain"
-"""Name of the codecs' way with what a terminal's encoding does not have."""
+"""Name of the codec error handler that makes these replacements."""
 
 
-class Unheard:
-    """A stream that drops what nobody can hear any more.
+class RobustStream:
+    """A stream whose output is silently dropped once it can no longer be written.
 
     Args:
-        stream: what it writes to; None where the process was started without.
-        ignored: errors of writing after which all that follows is dropped; others are raised.
+        stream: the stream to write to; None if the process was started without it.
+        ignored: the write errors after which all further output is dropped; others are raised.
     """
 
     def __init__(self, stream: Any, ignored: type[OSError]) -> None:
@@ -44,13 +44,13 @@ class Unheard:
         self._ignored = ignored
 
     def write(self, text: str) -> int:
-        """Write a text, or drop it."""
+        """Write a text, or drop it if the stream has failed."""
         with self._dropping():
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        """See what was written on its way, or drop it."""
+        """Flush the stream, or drop what it has buffered if it has failed."""
         with self._dropping():
             self._stream.flush()
 
@@ -62,31 +62,31 @@ class Unheard:
         try:
             yield
         except self._ignored:
-            # What is left in its buffer would fail again when the process ends.
+            # The rest of the buffer would fail again when the process ends.
             nothing = os.open(os.devnull, os.O_WRONLY)
             with contextlib.suppress(OSError):
                 os.dup2(nothing, self._stream.fileno())
             os.close(nothing)
 
 
-def printable() -> None:
-    """Let no word end a command: neither characters that a stream cannot show, nor listeners that have gone.
+def make_streams_robust() -> None:
+    """Keep output from ending a command, be it by characters that a stream cannot encode or by a closed pipe.
 
-    Characters are replaced by others like them. Progress goes on unheard whatever becomes of stderr, and so do results
-    where the pipe that took them was closed.
+    Such characters are replaced by similar ones. Progress is dropped on any error of stderr, and results are dropped if
+    their pipe has been closed.
     """
     codecs.register_error(ERRORS, plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=ERRORS)
-    if not isinstance(sys.stdout, Unheard):
-        sys.stdout = Unheard(sys.stdout, BrokenPipeError)
-    if not isinstance(sys.stderr, Unheard):
-        sys.stderr = Unheard(sys.stderr, OSError)
+    if not isinstance(sys.stdout, RobustStream):
+        sys.stdout = RobustStream(sys.stdout, BrokenPipeError)
+    if not isinstance(sys.stderr, RobustStream):
+        sys.stderr = RobustStream(sys.stderr, OSError)
 
 
 def plain(error: UnicodeError) -> tuple[bytes, int]:
-    """Return ASCII in the place of what cannot be encoded; bytes of a file's name that were no text go as they came."""
+    """Return ASCII in place of characters that cannot be encoded; undecodable bytes of file names are passed through."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return b"".join(map(_plain, error.object[error.start : error.end])), error.end
@@ -95,27 +95,28 @@ def plain(error: UnicodeError) -> tuple[bytes, int]:
 def _plain(char: str) -> bytes:
     if "\udc80" <= char <= "\udcff":
         return bytes([ord(char) - 0xDC00])
-    alike = "".join(PLAIN.get(one, one) for one in unicodedata.normalize("NFKD", PLAIN.get(char, char)))
-    return alike.encode("ascii", "ignore") or b"?"
+    decomposed = unicodedata.normalize("NFKD", PLAIN.get(char, char))
+    similar = "".join(PLAIN.get(member, member) for member in decomposed)
+    return similar.encode("ascii", "ignore") or b"?"
 
 
 def say(text: str) -> None:
-    """Print a result."""
-    print(text)  # noqa: T201 - this is the place that prints
+    """Print a result to stdout."""
+    print(text)  # noqa: T201 - all output goes through here
 
 
 def tell(text: str) -> None:
-    """Print what happens meanwhile."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the place that prints
+    """Print progress to stderr."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - all output goes through here
 
 
 def wrapped(text: str, indent: int = 0) -> str:
-    """Return a text in lines as wide as the terminal, each after ``indent`` blanks."""
+    """Return a text wrapped to the width of the terminal, indented by ``indent`` blanks."""
     return _filled(text, " " * indent, indent)
 
 
 def entry(name: str, text: str, width: int = 24) -> str:
-    """Return a name and, from column ``width`` on, what is said of it, in lines as wide as the terminal."""
+    """Return a name and, from column ``width`` on, its description, wrapped to the width of the terminal."""
     return _filled(text, f"  {name:<{width - 3}} ", width)
 
 
@@ -126,33 +127,33 @@ def _filled(text: str, first: str, indent: int) -> str:
 
 
 def loading() -> None:
-    """Say at once why nothing happens yet: JAX takes seconds to load."""
+    """Report that JAX is being loaded, which takes seconds, unless it is loaded already."""
     if "jax" not in sys.modules:
         tell("loading JAX")
 
 
 def hint(*words: object, note: str = "") -> None:
-    """Print the next command that makes sense, its words quoted where a shell needs it, and a note below it."""
+    """Suggest the next command, quoted for a shell, with an optional note below it."""
     say(f"\nnext: {shlex.join(map(str, words))}" + (f"\n      ({note})" if note else ""))
 
 
 def set_options(overrides: list[str] | None) -> list[str]:
-    """Return the ``--set`` words that were typed, for the command that comes next."""
+    """Return the ``--set`` options that were given, for the next command."""
     return [word for override in overrides or [] for word in ("--set", override)]
 
 
 def typed(*more: str, without: str = "") -> list[str]:
-    """Return the words of the command line as they were typed, without one of them and with ``more``."""
+    """Return the words of the command line, without the word ``without`` and followed by ``more``."""
     return ["jaxgossip", *(word for word in sys.argv[1:] if word != without), *more]
 
 
-def fail(message: str, way_out: str = "") -> None:
-    """Print an error and the way out."""
-    tell(_readable(f"error: {message}" + (f"\n\nhint: {way_out}" if way_out else "")))
+def fail(message: str, advice: str = "") -> None:
+    """Print an error and a hint on how to fix it."""
+    tell(_readable(f"error: {message}" + (f"\n\nhint: {advice}" if advice else "")))
 
 
 def _readable(text: str) -> str:
-    """Return a text with its lines broken between words, for a terminal; one with a command stays whole, to be copied."""
+    """Return a text wrapped for a terminal, except for lines with commands, which stay whole for copying."""
     if not sys.stderr.isatty():
         return text
     return "\n".join(line if "jaxgossip " in line else wrapped(line) for line in text.split("\n"))
@@ -160,16 +161,16 @@ def _readable(text: str) -> str:
 
 @contextlib.contextmanager
 def repeated(line: Callable[[float], str], every_s: float) -> Iterator[None]:
-    """Tell ``line(seconds so far)`` after ``WAIT_S``, and every ``every_s`` from then on, while the body computes."""
+    """Print ``line(seconds so far)`` after ``WAIT_S`` and then every ``every_s`` seconds, within the context."""
     began, done = time.perf_counter(), threading.Event()
 
-    def go_on() -> None:
+    def report() -> None:
         wait = WAIT_S
         while not done.wait(wait):
             tell(line(time.perf_counter() - began))
             wait = every_s
 
-    thread = threading.Thread(target=go_on, daemon=True)
+    thread = threading.Thread(target=report, daemon=True)
     thread.start()
     try:
         yield
@@ -180,7 +181,7 @@ def repeated(line: Callable[[float], str], every_s: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def slow(what: str) -> Iterator[None]:
-    """Say what is computed, if it takes longer than ``WAIT_S``, and for how long now every ``AGAIN_S``."""
+    """Report a computation that takes longer than ``WAIT_S``, and the time so far every ``AGAIN_S`` seconds."""
 
     def line(seconds: float) -> str:
         return f"  {what} …" + (f" {seconds:.0f} s so far" if seconds > AGAIN_S else "")

@@ -16,7 +16,7 @@ FEW = 10
 """So many classes are told each with its samples."""
 
 
-def data_facts(problem: Problem) -> dict[str, str]:
+def describe_data(problem: Problem) -> dict[str, str]:
     """Return what a problem's data are, by what it is about; empty of a problem that does not describe any."""
     describe = getattr(problem, "describe", None)
     if describe is None:

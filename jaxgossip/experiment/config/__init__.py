@@ -1,1 +1,1 @@
-"""The configuration: TOML in, checked, resolved, described."""
+"""The configuration: reading TOML, checking, resolving and describing it."""

@@ -1,4 +1,4 @@
-"""All that a configuration can name, room by room, in one value that tests and users can replace."""
+"""The catalogue of everything that a configuration can name, as one value that tests and users can replace."""
 
 import inspect
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Catalogue:
         mixing: ``mixing.kind``.
         dataset: ``learning.dataset``, data sets by name.
         task: ``learning.dataset``, tasks that need neither model nor partition.
-        datafile: ``learning.dataset``, readers of files; each is registered by the suffix it reads, without the dot.
+        datafile: ``learning.dataset``, readers of files, each registered under the suffix that it reads, without the dot.
         model: ``learning.model``.
         partition: ``partition.kind``.
         algorithm: ``algorithm.kind``.
@@ -29,7 +29,7 @@ class Catalogue:
         adversary: ``adversary.kind``.
         aggregation: ``aggregation.kind``.
         speeds: ``speeds.kind``.
-        protocol: ``algorithm.kind`` as well: what runs on a schedule of events.
+        protocol: ``algorithm.kind`` as well, algorithms that run on a schedule of events.
         clock: ``clock.kind``.
         peers: ``peers.kind``.
         delay: ``delay.kind``.
@@ -58,60 +58,60 @@ class Catalogue:
     tokens: Registry
 
     def registry(self, section: str) -> Registry:
-        """Return what ``kind`` can name in a section."""
+        """Return the registry of the kinds of a section."""
         if section == "algorithm":
             return Registry("algorithm", {**self.algorithm, **self.protocol})
         return getattr(self, section)
 
 
 @dataclass(frozen=True)
-class Found:
+class NamedBuilder:
     """A builder that a configuration names.
 
     Attributes:
-        name: the name as a resolved configuration has it: the user's own files with absolute paths.
-        builder: what the name stands for.
+        name: the name as in a resolved configuration, with absolute paths of the user's own files.
+        builder: the builder.
     """
 
     name: str
     builder: Builder
 
 
-def find(registry: Registry, name: str, folder: Path) -> Found:
+def find(registry: Registry, name: str, folder: Path) -> NamedBuilder:
     """Return the builder called ``name``: registered, or the user's own as 'file.py:function'.
 
     Args:
-        registry: where registered names are.
+        registry: the registered builders.
         name: the name.
-        folder: where a relative path starts.
+        folder: what a relative path is relative to.
 
     Raises:
-        ConfigError: unknown name, no such file or function, or a file that fails when it is imported.
+        ConfigError: the name is unknown, the file or function does not exist, or the file cannot be imported.
     """
     where, colon, function = name.rpartition(":")
     if not colon:
-        return Found(name, registry[name])
+        return NamedBuilder(name, registry[name])
     if where.endswith(".py"):
         where = str(absolute(where, folder))
     try:
-        return Found(f"{where}:{function}", load_object(f"{where}:{function}", folder))
+        return NamedBuilder(f"{where}:{function}", load_object(f"{where}:{function}", folder))
     except ConfigError:
         raise
-    except Exception as error:  # the user's own file may raise whatever it likes
+    except Exception as error:  # the user's own file can raise any exception
         raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
 
 
-def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | None = None) -> Found:
+def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | None = None) -> NamedBuilder:
     """Return the data set called ``name``: registered, a file, or the user's own as 'file.py:function'.
 
     Args:
-        catalogue: where registered names and readers are.
+        catalogue: the registered data sets, tasks and readers.
         name: the name.
-        folder: where a relative path starts.
-        written: the format of a file; None tells it by the file's suffix or content.
+        folder: what a relative path is relative to.
+        written: the format of a file; if None, it is recognised by suffix or content.
 
     Raises:
-        ConfigError: unknown name, no such file, or a file of a kind that cannot be read.
+        ConfigError: the name is unknown, the file does not exist, or its format is not supported.
     """
     from jaxgossip.learning.data.files import file_format
 
@@ -121,9 +121,9 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | N
     if ":" in name:
         return find(catalogue.dataset, name, folder)
     if name in list(catalogue.task):
-        return Found(name, catalogue.task[name])
+        return NamedBuilder(name, catalogue.task[name])
     if name in list(catalogue.dataset):
-        return Found(name, catalogue.dataset[name])
+        return NamedBuilder(name, catalogue.dataset[name])
     path, readers = absolute(name, folder), list(catalogue.datafile)
     if not path.exists():
         if "/" not in name and Path(name).suffix.removeprefix(".").lower() not in [*readers, "gz", "data", "txt"]:
@@ -136,7 +136,7 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | N
         raise ConfigError(error.message, hint=error.hint) from error
     if suffix not in readers:
         raise ConfigError(f"{path}: no reader for files '.{suffix}'", hint=nearest(suffix, readers))
-    return Found(str(path), catalogue.datafile[suffix])
+    return NamedBuilder(str(path), catalogue.datafile[suffix])
 
 
 def takes(builder: Builder, key: str) -> bool:
@@ -150,7 +150,7 @@ def owners(registry: Mapping[str, Builder], key: str) -> list[str]:
 
 
 def standard() -> Catalogue:
-    """Return the catalogue of jaxgossip's own registries."""
+    """Return the catalogue of the built-in registries."""
     from jaxgossip import algorithms, compression, learning, mixing, network, schedule, topology
 
     learn: Any = learning

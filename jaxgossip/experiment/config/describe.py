@@ -1,4 +1,4 @@
-"""A configuration told to others: as a TOML text with every default written out, and as a JSON schema for editors."""
+"""Descriptions of configurations: TOML with every default written out, and a JSON schema for editors."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -17,7 +17,7 @@ OWN = MappingProxyType({"type": "string", "pattern": ":", "description": "your o
 
 
 def resolved_toml(config: Config) -> str:
-    """Return the configuration as TOML that runs as it is, with every default and each section's meaning."""
+    """Return the configuration as runnable TOML, with every default and a comment on each section."""
     comments: dict[tuple[str, ...], str] = {
         ("name",): "Resolved: every default is written out, every path is absolute."
     }
@@ -48,7 +48,7 @@ def json_schema(catalogue: Catalogue | None = None) -> dict[str, Any]:
     """Return a JSON schema of configurations, for editors: a union over the kinds of each section.
 
     Args:
-        catalogue: what a configuration can name; jaxgossip's own registries if None.
+        catalogue: what a configuration can name; the built-in registries if None.
     """
     catalogue = catalogue or catalogues.standard()
     schema = Config.model_json_schema(by_alias=True)
@@ -114,15 +114,15 @@ def _case(given: dict[str, Any], then: dict[str, Any], otherwise: dict[str, Any]
 
 def _table_schema(model: type[BaseModel]) -> dict[str, Any]:
     schema = model.model_json_schema(by_alias=True)
-    found = _inlined(schema, schema.pop("$defs", {}))
+    inlined = _inlined(schema, schema.pop("$defs", {}))
     for name in ("title", "description"):
-        found.pop(name, None)
-    kind = found.get("properties", {}).get("kind", {})
-    return {"description": kind.get("description") or _doc(model), "required": [], **found}
+        inlined.pop(name, None)
+    kind = inlined.get("properties", {}).get("kind", {})
+    return {"description": kind.get("description") or _doc(model), "required": [], **inlined}
 
 
 def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """Put definitions in their places and leave the machine-made titles out: editors show descriptions."""
+    """Replace references by their definitions, and drop generated titles, so that editors show the descriptions."""
     if isinstance(schema, list):
         return [_inlined(member, definitions) for member in schema]
     if not isinstance(schema, dict):
@@ -138,6 +138,6 @@ def _inlined(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _doc(model: type[BaseModel]) -> str:
-    """Return the words of a section's class; a derived model has none of its own."""
+    """Return the first line of the docstring of a section's class; derived models have none of their own."""
     docs = (base.__doc__ for base in model.__mro__ if base.__doc__ and base not in (Options, Section, BaseModel))
     return next(docs, "").strip().split("\n")[0]

@@ -10,7 +10,7 @@ from jaxgossip.core.registry import nearest
 
 
 def examples_folder() -> Path:
-    """Return the folder of the examples: inside an installed package, or the checkout's own ``configs/``."""
+    """Return the folder of the examples: inside an installed package, or ``configs/`` of the checkout."""
     installed = Path(str(resources.files("jaxgossip"))) / "configs"
     return installed if installed.is_dir() else installed.parent.parent / "configs"
 
@@ -21,10 +21,10 @@ def examples() -> dict[str, str]:
 
 
 def write_example(name: str, out: Path, *, force: bool) -> list[Path]:
-    """Write the example ``name`` to ``out``, and the files it names beside it; return what was written.
+    """Write the example ``name`` to ``out``, and the files that it names beside it; return the paths of all of them.
 
     Raises:
-        ConfigError: no such example, or a file that is there and is not to be overwritten.
+        ConfigError: the example is unknown, or a file exists and ``force`` is not set.
     """
     known = examples()
     if name not in known:

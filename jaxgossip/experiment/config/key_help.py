@@ -1,4 +1,4 @@
-"""The keys of whatever a configuration can name: what each means, what it takes, what it is if left out."""
+"""Help on the keys of a configuration: their meanings, the values that they take, and their defaults."""
 
 import types
 from collections.abc import Collection, Mapping
@@ -22,11 +22,11 @@ class Key:
     """A key of a section or of a table of options.
 
     Attributes:
-        name: of the key.
-        takes: which values, in words.
-        default: its value if left out; None and ``required`` if there is none.
-        required: whether it has to be given.
-        about: what it says.
+        name: name of the key.
+        takes: the values that it takes, in words.
+        default: its default; None if there is none.
+        required: whether it must be given.
+        about: its meaning.
     """
 
     name: str
@@ -41,7 +41,7 @@ def keys_of(builder: Builder, supplied: Collection[str] = ()) -> tuple[Key, ...]
 
     Args:
         builder: the builder.
-        supplied: names of parameters that are no keys here, beside the machinery's.
+        supplied: names of parameters, besides those in ``MACHINERY``, that are not keys here.
     """
     described = describe_parameters(builder)
     return tuple(
@@ -57,7 +57,7 @@ def keys_of(builder: Builder, supplied: Collection[str] = ()) -> tuple[Key, ...]
 
 
 def keys_of_all(section: type[BaseModel]) -> tuple[Key, ...]:
-    """Return the keys that a section has whatever its kind, ``kind`` itself left out."""
+    """Return the keys that a section has for every kind, except ``kind`` itself."""
     return tuple(
         Key(name, takes(field.annotation), _default(field), field.is_required(), field.description or "")
         for name, field in section.model_fields.items()
@@ -66,7 +66,7 @@ def keys_of_all(section: type[BaseModel]) -> tuple[Key, ...]:
 
 
 def takes(annotation: Any) -> str:
-    """Return in words what a key with this annotation takes: ``integer``, ``list of numbers``, ``atc or cta``."""
+    """Describe the values of a key with this annotation: ``integer``, ``list of numbers``, ``atc or cta``."""
     if isinstance(annotation, TypeAliasType):
         return takes(annotation.__value__)
     if annotation in WORDS:
@@ -77,16 +77,16 @@ def takes(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(map(str, inside))
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(words for one in inside if (words := takes(one))))
+        return " or ".join(dict.fromkeys(words for member in inside if (words := takes(member))))
     if origin in (list, tuple):
-        return f"list of {' or '.join(dict.fromkeys(_several(takes(one)) for one in inside if one is not ...))}"
+        return f"list of {' or '.join(dict.fromkeys(_plural(takes(item)) for item in inside if item is not ...))}"
     if origin is dict:
         return f"table of {takes(inside[1])}s"
     return "table"
 
 
-def _several(words: str) -> str:
-    """Return the plural of what a key takes."""
+def _plural(words: str) -> str:
+    """Return the plural of a description of values."""
     return " or ".join(f"{word}s" for word in words.split(" or "))
 
 

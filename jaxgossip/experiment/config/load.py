@@ -1,7 +1,7 @@
-"""From a TOML file to a checked, resolved configuration; every mistake in the user's words, all in one error.
+"""Loading of configurations: from a TOML file to a checked, resolved configuration, with all mistakes in a single error.
 
-A section's keys follow from the builder that it names, so a configuration is read in two steps: find the builders, then
-check every table against the model derived from its builder. What holds between sections is checked last.
+A section's keys depend on the builder that it names, so a configuration is read in two steps: the builders are looked up,
+then every table is checked against the model derived from its builder. Rules between sections are checked last.
 """
 
 import re
@@ -15,9 +15,9 @@ from jaxgossip.experiment.config import catalogue as catalogues
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import Catalogue
 from jaxgossip.experiment.config.describe import json_schema, resolved_toml
-from jaxgossip.experiment.config.mistakes import Problem, config_error, in_order, shown
+from jaxgossip.experiment.config.diagnostics import Diagnostic, config_error, in_order, shown
 from jaxgossip.experiment.config.sections import Classification, Config
-from jaxgossip.experiment.config.validation import Reading
+from jaxgossip.experiment.config.validation import ConfigReader
 
 __all__ = ["Config", "json_schema", "load", "resolved_toml", "tells_of", "validate"]
 
@@ -32,13 +32,14 @@ def load(
     """Return the checked configuration of a TOML file or text.
 
     Args:
-        source: a path; or the TOML itself, a str of several lines or with a ``=``.
-        overrides: ``key.path=value`` each, as ``--set`` has them.
-        folder: where relative paths start; the file's folder if None, for a text the working directory.
-        catalogue: what the configuration can name; jaxgossip's own registries if None.
+        source: a path, or the TOML text itself: a str of several lines or with a ``=``.
+        overrides: overrides of the form ``key.path=value``, as for ``--set``.
+        folder: what relative paths are relative to; if None, the folder of the file, or the working directory for a text.
+        catalogue: what the configuration can name; the built-in registries if None.
 
     Raises:
-        ConfigError: all that is wrong, a line each, as "file: key.path: what"; the hints likewise.
+        ConfigError: the configuration is invalid; lists all mistakes, one per line, as "file: key.path: message", with
+            their hints.
     """
     if isinstance(source, str) and ("\n" in source or ("=" in source and not Path(source).exists())):
         name, tree = "<text>", toml.parse(source, "<text>")
@@ -57,9 +58,9 @@ def load(
 
 
 def tells_of(path: Path, config: Config) -> bool:
-    """Return whether a resolved configuration's file is of ``config``, whichever version wrote it.
+    """Return whether the file of a resolved configuration holds ``config``, whichever version wrote it.
 
-    Keys that were not there yet have their defaults, and comments tell nothing.
+    Keys that the version did not know have their defaults, and comments are ignored.
     """
     try:
         return path.read_bytes() == resolved_toml(config).encode() or load(path).tree() == config.tree()
@@ -68,19 +69,19 @@ def tells_of(path: Path, config: Config) -> bool:
 
 
 def check_variants(listed: Any, source: str) -> None:
-    """Check that ``variants`` lists tables, one at least.
+    """Check that ``variants`` is a nonempty list of tables.
 
     Raises:
-        ConfigError: it does not; the message opens with ``source``.
+        ConfigError: it is not; the message begins with ``source``.
     """
-    if not isinstance(listed, list) or not all(isinstance(one, Mapping) for one in listed) or not listed:
+    if not isinstance(listed, list) or not all(isinstance(variant, Mapping) for variant in listed) or not listed:
         raise ConfigError(
             f"{source}: variants: expected tables", hint="write [[variants]] with a name and what changes"
         )
 
 
 def folder_name(name: str) -> str:
-    """Return a name as that of a folder: letters, digits, '_', '-', '.' and '+'."""
+    """Return a name reduced to characters allowed in folder names: letters, digits, '_', '-', '.' and '+'."""
     plain = name.replace("²", "2").replace("%", "")
     return re.sub(r"[^\w.+-]+", "_", plain).strip("_.").lstrip("-+._") or "run"
 
@@ -88,46 +89,48 @@ def folder_name(name: str) -> str:
 def validate(
     tree: Mapping[str, Any], *, source: str = "configuration", folder: Path, catalogue: Catalogue | None = None
 ) -> Config:
-    """Return the checked configuration of nested tables, as ``load`` does.
+    """Return the checked configuration of nested tables; see :func:`load`.
 
     Args:
-        tree: the tables, ``name`` among them.
-        source: what errors call the configuration.
-        folder: where relative paths start.
-        catalogue: what the configuration can name; jaxgossip's own registries if None.
+        tree: the tables, including ``name``.
+        source: name of the configuration in errors.
+        folder: what relative paths are relative to.
+        catalogue: what the configuration can name; the built-in registries if None.
 
     Raises:
-        ConfigError: all that is wrong, a line each.
+        ConfigError: the configuration is invalid; lists all mistakes, one per line.
     """
-    reading = Reading(catalogue or catalogues.standard(), folder)
-    parts = reading.parts(tree)
-    config = reading.whole(parts)
-    problems = [*reading.problems, *(problem for rule in RULES for problem in rule(parts))]
-    if config is None or problems:
-        raise config_error(source, in_order(problems, tree))
+    reader = ConfigReader(catalogue or catalogues.standard(), folder)
+    sections = reader.sections(tree)
+    config = reader.config(sections)
+    diagnostics = [*reader.diagnostics, *(diagnostic for rule in RULES for diagnostic in rule(sections))]
+    if config is None or diagnostics:
+        raise config_error(source, in_order(diagnostics, tree))
     return config
 
 
-def _one_sample_keeps_no_test(parts: Mapping[str, Any]) -> list[Problem]:
-    partition = parts.get("partition")
+def _one_sample_keeps_no_test(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    partition = sections.get("partition")
     if partition is None or partition.kind != "one_sample" or partition.local_test == 0:
         return []
     message = f"a node with one sample has none to keep for its own test, got {shown(partition.local_test)}"
-    return [Problem(("partition", "local_test"), message, hint="set it to 0, or choose another partition")]
+    return [Diagnostic(("partition", "local_test"), message, hint="set it to 0, or choose another partition")]
 
 
-def _own_partition_takes_local_test(parts: Mapping[str, Any]) -> list[Problem]:
-    partition = parts.get("partition")
+def _own_partition_takes_local_test(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    partition = sections.get("partition")
     if partition is None or ":" not in partition.kind or partition.local_test == 0:
         return []
     if "local_test" in partition.keywords():
         return []
     message = f"{partition.kind} has no parameter local_test, so it would have no effect"
-    return [Problem(("partition", "local_test"), message, hint="take local_test: float = 0.0 in it, or leave it out")]
+    return [
+        Diagnostic(("partition", "local_test"), message, hint="take local_test: float = 0.0 in it, or leave it out")
+    ]
 
 
-def _pegasos_has_one_regularization(parts: Mapping[str, Any]) -> list[Problem]:
-    learning, optimizer = parts.get("learning"), parts.get("optimizer")
+def _pegasos_has_one_regularization(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    learning, optimizer = sections.get("learning"), sections.get("optimizer")
     if not isinstance(learning, Classification) or optimizer is None:
         return []
     if (learning.model, optimizer.kind) != ("pegasos", "pegasos"):
@@ -139,48 +142,48 @@ def _pegasos_has_one_regularization(parts: Mapping[str, Any]) -> list[Problem]:
         f"{step:g} differs from the model's {model:g}: Pegasos steps by 1/(regularization * age) of one and the same"
     )
     hint = "set learning.model_options.regularization and optimizer.regularization alike"
-    return [Problem(("optimizer", "regularization"), message, hint=hint)]
+    return [Diagnostic(("optimizer", "regularization"), message, hint=hint)]
 
 
-def _compression_has_its_algorithm(parts: Mapping[str, Any]) -> list[Problem]:
-    algorithm, compression = parts.get("algorithm"), parts.get("compression")
+def _compression_has_its_algorithm(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    algorithm, compression = sections.get("algorithm"), sections.get("compression")
     if algorithm is None:
         return []
     compresses = "compressor" in algorithm.builder_takes
-    if compresses and "compression" not in parts:
+    if compresses and "compression" not in sections:
         message = f"missing, and algorithm '{algorithm.kind}' compresses what it sends"
-        return [Problem(("compression",), message, hint='write [compression] with a kind, such as "top_k"')]
+        return [Diagnostic(("compression",), message, hint='write [compression] with a kind, such as "top_k"')]
     if compression is not None and not compresses:
         message = f"algorithm '{algorithm.kind}' compresses nothing"
-        return [Problem(("compression",), message, hint="remove the section, or algorithm.kind = 'choco'")]
+        return [Diagnostic(("compression",), message, hint="remove the section, or algorithm.kind = 'choco'")]
     return []
 
 
-def _labels_can_be_flipped(parts: Mapping[str, Any]) -> list[Problem]:
-    adversary, learning = parts.get("adversary"), parts.get("learning")
+def _labels_can_be_flipped(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    adversary, learning = sections.get("adversary"), sections.get("learning")
     if adversary is None or adversary.kind != "label_flip" or learning is None or isinstance(learning, Classification):
         return []
     message = f"'{learning.dataset}' has no labels to flip"
-    return [Problem(("adversary", "kind"), message, hint="choose another kind, or a data set")]
+    return [Diagnostic(("adversary", "kind"), message, hint="choose another kind, or a data set")]
 
 
-def _privacy_has_samples(parts: Mapping[str, Any]) -> list[Problem]:
-    learning = parts.get("learning")
-    if parts.get("privacy") is None or learning is None or isinstance(learning, Classification):
+def _privacy_has_samples(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    learning = sections.get("learning")
+    if sections.get("privacy") is None or learning is None or isinstance(learning, Classification):
         return []
-    return [Problem(("privacy",), f"'{learning.dataset}' has no samples to keep private", hint="remove the section")]
+    return [Diagnostic(("privacy",), f"'{learning.dataset}' has no samples to keep private", hint="remove the section")]
 
 
-def _target_is_a_fraction(parts: Mapping[str, Any]) -> list[Problem]:
-    evaluation, learning = parts.get("evaluation"), parts.get("learning")
+def _target_is_a_fraction(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    evaluation, learning = sections.get("evaluation"), sections.get("learning")
     target = evaluation.get("target") if isinstance(evaluation, Mapping) else None
     if not isinstance(learning, Classification) or not isinstance(target, int | float) or target <= 1:
         return []
     message = f"an accuracy is a fraction of at most 1, got {shown(target)}"
-    return [Problem(("evaluation", "target"), message, hint="0.85 means 85 % of the test samples")]
+    return [Diagnostic(("evaluation", "target"), message, hint="0.85 means 85 % of the test samples")]
 
 
-RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
+RULES: tuple[Callable[[Mapping[str, Any]], list[Diagnostic]], ...] = (
     _one_sample_keeps_no_test,
     _own_partition_takes_local_test,
     _pegasos_has_one_regularization,
@@ -189,4 +192,4 @@ RULES: tuple[Callable[[Mapping[str, Any]], list[Problem]], ...] = (
     _privacy_has_samples,
     _target_is_a_fraction,
 )
-"""What must hold between keys: from the sections that are in order (None if not) to what is wrong."""
+"""Rules between keys: (sections, None for invalid ones) -> diagnostics."""

@@ -1,7 +1,7 @@
-"""A builder's signature is its configuration schema: nothing is written twice.
+"""Configuration schemas derived from the signatures of builders, so that nothing is written twice.
 
-Every parameter that can be passed by keyword, has a plain annotation and is not supplied by the machinery becomes a
-key, with the default of the signature and the description of the docstring's ``Args:`` section.
+Every parameter that can be passed by keyword, has a plain annotation and is not supplied by the run becomes a key, with
+the default of the signature and the description in the ``Args:`` section of the docstring.
 """
 
 import inspect
@@ -10,9 +10,20 @@ import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Union,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationInfo, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, create_model
 from pydantic_core import PydanticCustomError
 
 from jaxgossip.core.arguments import MOST
@@ -39,36 +50,36 @@ MACHINERY = frozenset(
         "speeds",
     }
 )
-"""Parameters that a run supplies itself, known by name: never keys of a configuration."""
+"""Names of parameters that a run supplies itself, which are never keys of a configuration."""
 
 type Whole = Annotated[int, Field(ge=-MOST - 1, le=MOST)]
-"""An integer of a configuration: all that is counted is counted in 32 bits."""
+"""An integer in a configuration, which must fit 32 bits like all counters."""
 
 _SCALARS = (bool, int, float, str)
 _ARGUMENT = re.compile(r"^\*{0,2}(\w+)\s*(?:\([^)]*\))?:\s*(.*)$")
 
 
 class Options(BaseModel):
-    """Keywords for one builder; the keys of a derived model are those of the builder's signature."""
+    """Keywords for a builder; the keys of a derived model are those of the builder's signature."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=())
 
     builder_keys: ClassVar[Mapping[str, str]] = types.MappingProxyType({})
-    """Key of the configuration (and keyword of the builder) to attribute of the model."""
+    """Mapping from keys of the configuration (and keywords of the builder) to attributes of the model."""
 
     builder_takes: ClassVar[frozenset[str]] = frozenset()
-    """All parameters of the builder, those that a run supplies among them."""
+    """All parameters of the builder, including those that a run supplies."""
 
-    if TYPE_CHECKING:  # the attributes of a derived model are not known before its builder is
+    if TYPE_CHECKING:  # the attributes of a derived model depend on its builder
 
         def __getattr__(self, name: str) -> Any: ...
 
     def keywords(self) -> dict[str, Any]:
-        """Return what the builder is called with, the machinery's parameters apart."""
+        """Return the keyword arguments of the builder, except for those that the run supplies."""
         return {key: getattr(self, attribute) for key, attribute in self.builder_keys.items()}
 
     def __eq__(self, other: object) -> bool:
-        # models are derived anew for every configuration, so equality cannot ask for the same class
+        # models are derived anew for every configuration, so equality cannot require the same class
         return isinstance(other, Options) and self.model_dump(by_alias=True) == other.model_dump(by_alias=True)
 
     def __hash__(self) -> int:
@@ -76,7 +87,7 @@ class Options(BaseModel):
 
 
 class Section(Options):
-    """A section of which ``kind`` names the builder."""
+    """A section whose ``kind`` names the builder."""
 
     kind: str = Field(description="which one: a registered name, or your own as 'file.py:function'")
 
@@ -87,35 +98,35 @@ def section_model[S: Section](builder: Builder, kind: str, base: type[S] = Secti
     Args:
         builder: the function whose signature is the schema.
         kind: the only value that the key ``kind`` may have.
-        base: the section's class, with the keys that it has whatever its kind.
+        base: the section's class, with the keys common to all kinds.
 
     Raises:
-        ConfigError: the builder needs a parameter that no configuration can give.
+        ConfigError: the builder requires a parameter that no configuration can give.
     """
     described = Field(description=summary(builder))
     return _derive(builder, base, {"kind": (Literal[kind], described)})  # pyright: ignore[reportReturnType]
 
 
 def options_model(builder: Builder, supplied: Collection[str] = ()) -> type[Options]:
-    """Return the model of a table of keywords for ``builder``, as ``section_model`` without the key ``kind``.
+    """Return the model of a table of keywords for ``builder``: like ``section_model``, without the key ``kind``.
 
     Args:
         builder: the function whose signature is the schema.
-        supplied: names of further parameters that are no keys here, since the run supplies them.
+        supplied: names of further parameters that the run supplies, and that are therefore not keys.
 
     Raises:
-        ConfigError: the builder needs a parameter that no configuration can give.
+        ConfigError: the builder requires a parameter that no configuration can give.
     """
     return _derive(builder, Options, {}, supplied)
 
 
 def supply(builder: Builder, keywords: Mapping[str, Any], **machinery: Any) -> Any:
-    """Call ``builder`` with its keywords, and with those of the machinery's arguments that it names.
+    """Call ``builder`` with its keywords, and with those arguments of the run that it has parameters for.
 
     Args:
-        builder: what is called.
-        keywords: the configuration's part, of ``Options.keywords``.
-        machinery: all that a run could supply at this point, by parameter name.
+        builder: the builder.
+        keywords: the keywords from the configuration, as returned by ``Options.keywords``.
+        machinery: all arguments that a run can supply at this point, by parameter name.
     """
     parameters = inspect.signature(builder).parameters
     given = [machinery[name] for name in parameters if name in machinery and not _is_keyword(parameters[name])]
@@ -124,17 +135,17 @@ def supply(builder: Builder, keywords: Mapping[str, Any], **machinery: Any) -> A
 
 
 def configurable(builder: Builder, supplied: Collection[str] = ()) -> dict[str, inspect.Parameter]:
-    """Return the builder's configurable parameters by name, their annotations made plain.
+    """Return the builder's configurable parameters by name, with annotations that pydantic can check.
 
     Args:
         builder: the function whose signature is read.
-        supplied: names of parameters that are left out, beside the machinery's.
+        supplied: names of parameters to leave out, besides those in ``MACHINERY``.
 
     Raises:
-        ConfigError: a parameter without default can be given neither by a configuration nor by the machinery.
+        ConfigError: a parameter without default can be given neither by a configuration nor by the run.
     """
     hints = _annotations(builder)
-    found: dict[str, inspect.Parameter] = {}
+    parameters: dict[str, inspect.Parameter] = {}
     for name, parameter in inspect.signature(builder).parameters.items():
         if name in MACHINERY or name in supplied or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
@@ -144,19 +155,19 @@ def configurable(builder: Builder, supplied: Collection[str] = ()) -> dict[str, 
             annotation = type(parameter.default) if isinstance(parameter.default, _SCALARS) else None
         plain = _plain(annotation)
         if plain is not None and _is_keyword(parameter) and (required or _is_plain_value(parameter.default)):
-            found[name] = parameter.replace(annotation=plain)
+            parameters[name] = parameter.replace(annotation=plain)
         elif required:
             raise ConfigError(
                 f"{getattr(builder, '__name__', builder)}: no configuration can give its parameter '{name}'",
                 hint="annotate it as int, float, bool, str, Path, Literal[...], or a list, tuple or union of these; "
                 f"or take what a run supplies: {', '.join(sorted(MACHINERY))}",
             )
-    return found
+    return parameters
 
 
 def describe_parameters(builder: Builder) -> dict[str, str]:
-    """Return the descriptions in the ``Args:`` section of a google style docstring, by parameter name."""
-    found: dict[str, str] = {}
+    """Return the descriptions in the ``Args:`` section of a Google-style docstring, by parameter name."""
+    descriptions: dict[str, str] = {}
     indent: int | None = None
     current = ""
     inside = False
@@ -170,10 +181,10 @@ def describe_parameters(builder: Builder) -> dict[str, str]:
             match = _ARGUMENT.match(line.strip()) if depth == indent else None
             if match:
                 current = match[1]
-                found[current] = match[2].strip()
+                descriptions[current] = match[2].strip()
             elif current:
-                found[current] = f"{found[current]} {line.strip()}".strip()
-    return {name: unmarked(text).rstrip(".") for name, text in found.items()}
+                descriptions[current] = f"{descriptions[current]} {line.strip()}".strip()
+    return {name: unmarked(text).rstrip(".") for name, text in descriptions.items()}
 
 
 def summary(builder: Builder) -> str:
@@ -189,9 +200,9 @@ def _derive[S: Options](
     keys: dict[str, str] = {}
     for name, parameter in configurable(builder, supplied).items():
         if name in base.model_fields and name != "kind":
-            keys[name] = name  # a key that every kind has, and this builder asks for
+            keys[name] = name  # a key common to all kinds that this builder takes as well
             continue
-        # a parameter called like a method of pydantic's models (copy, json) keeps its key and gives up its attribute
+        # a parameter named like a method of pydantic models (copy, json) keeps its key, but gets another attribute
         attribute = f"{name}_" if hasattr(BaseModel, name) or hasattr(Options, name) or name == "kind" else name
         default = ... if parameter.default is parameter.empty else parameter.default
         alias = name if attribute != name else None
@@ -209,7 +220,7 @@ def _is_keyword(parameter: inspect.Parameter) -> bool:
 
 
 def _annotations(builder: Builder) -> dict[str, Any]:
-    """Resolve what can be resolved: an annotation that is not ours to read must not spoil its neighbours."""
+    """Return the annotations of a builder, as far as they can be resolved: one that cannot must not affect the others."""
     target = builder.__init__ if inspect.isclass(builder) else inspect.unwrap(builder)
     target = getattr(target, "func", target)
     raw = dict(getattr(target, "__annotations__", {}))
@@ -222,14 +233,14 @@ def _annotations(builder: Builder) -> dict[str, Any]:
             holder = type("_", (), {"__annotations__": {name: annotation}})
             hints = typing.get_type_hints(holder, getattr(target, "__globals__", {}), include_extras=True)
         except (NameError, TypeError, SyntaxError, AttributeError):
-            resolved[name] = object  # a name for type checkers alone: not a plain annotation
+            resolved[name] = object  # a name for type checkers only: not a plain annotation
         else:
             resolved[name] = hints[name]
     return resolved
 
 
 def _plain(annotation: Any) -> Any:
-    """Return the annotation as pydantic shall check it, or None if a configuration cannot hold such a value."""
+    """Return the annotation in the form in which pydantic is to check it, or None if no configuration can hold the value."""
     if annotation is int:
         return Whole
     if annotation in _SCALARS:
@@ -263,7 +274,7 @@ def _plain_union(members: tuple[Any, ...]) -> Any:
     if len(kept) < len(plain) and float in kept:
         # optax writes "a number" as bool | int | float | complex | Array | Schedule
         kept = [member for member in kept if member not in (bool, Whole)]
-    if Path in members:  # str | Path is one thing, and its relative form is the configuration's folder's
+    if Path in members:  # str | Path is a path, relative to the configuration's folder
         kept = [_plain(Path)]
     if not kept:
         return None
@@ -278,8 +289,18 @@ def _is_plain_value(value: Any) -> bool:
     return value is None or isinstance(value, (*_SCALARS, Path))
 
 
-def existing_file(value: Path, info: ValidationInfo) -> Path:
-    """Return the file's absolute path; a relative one starts from the folder in the validation's context."""
+@runtime_checkable
+class InContext(Protocol):
+    """What a validator is told: pydantic's ``ValidationInfo``, whose type cannot be checked at run time."""
+
+    @property
+    def context(self) -> Any:
+        """What the validation was started with."""
+        ...
+
+
+def existing_file(value: Path, info: InContext) -> Path:
+    """Return the absolute path of an existing file; relative paths start at the folder in the validation context."""
     folder = (info.context or {}).get("folder") or Path.cwd()
     path = absolute(value, folder)
     if not path.exists():

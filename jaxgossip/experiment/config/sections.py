@@ -1,7 +1,7 @@
-"""What a configuration holds: the sections, their keys, defaults and bounds.
+"""The sections of a configuration, with their keys, defaults and bounds.
 
-Sections with a ``kind``, and the tables of options, get their further keys from the builder that they name
-(``schema.py``). The descriptions here are those of the JSON schema, of the hints and of resolved configurations.
+Sections with a ``kind``, and tables of options, get their further keys from the builder that they name (``schema.py``).
+The descriptions here appear in the JSON schema, in hints and in resolved configurations.
 """
 
 from collections.abc import Mapping
@@ -18,26 +18,26 @@ DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
     {"mixing": "static", "partition": "iid", "algorithm": "gossip", "optimizer": "sgd"}
     | {"clock": "fixed", "peers": "uniform", "delay": "none"}
 )
-"""What a section means that names no kind; a topology, a data set and a model have to be chosen."""
+"""The kinds of sections that name none; a topology, a data set and a model must be chosen."""
 
 SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype", "order")
-"""Parameters of data sets and tasks that a run takes from elsewhere: never keys of their tables of options."""
+"""Parameters of data sets and tasks that a run supplies from other keys, so that they are not in the tables of options."""
 
 
 def supplied(key: str, name: str) -> tuple[str, ...]:
-    """Return the parameters that a run itself gives to the ``dataset`` or ``model`` called ``name``."""
+    """Return the parameters that a run itself supplies to the ``dataset`` or ``model`` called ``name``."""
     if key == "model":
         return ()
-    # What a file's name stands for is the path itself; any other builder may well have a path among its options.
+    # The reader of a file is given its path; any other builder may have a path among its options.
     return (*SUPPLIED, "path") if ":" not in name and Path(name).is_absolute() else SUPPLIED
 
 
 Format = Literal["csv", "npz", "svmlight"]
-"""How a data file is read, where its name and content do not tell."""
+"""The format of a data file, if it cannot be recognised by name and content."""
 type Fraction = Annotated[float, Field(ge=0, le=1)]
 
 MOST_NAME_BYTES = 200
-"""A folder is called by a run's name, a time and a digest; file systems take 255 bytes."""
+"""Largest length of a name: folders append a time and a digest, and file systems allow 255 bytes."""
 
 
 def _names_a_folder(name: str) -> str:
@@ -137,7 +137,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "speeds": SpeedsSection,
     }
 )
-"""The sections that name a builder, beside ``learning``: each has the registry of its name in the catalogue."""
+"""The sections, besides ``learning``, that name a builder: the catalogue has a registry for each."""
 
 OF_EVENTS = ("clock", "peers", "delay", "churn", "tokens", "schedule")
 """Sections of runs in which every node acts by its own clock."""
@@ -324,18 +324,18 @@ class Config(Table):
         return isinstance(self.learning, Classification)
 
     def tree(self) -> dict[str, Any]:
-        """Return the configuration as nested dicts of TOML's types, absent values left out."""
+        """Return the configuration as nested dicts of TOML types, without absent values."""
         return _tree(self)
 
 
 def _tree(table: BaseModel) -> dict[str, Any]:
     names = list(type(table).model_fields)
-    if isinstance(table, Section):  # its kind, the kind's own keys, then those that every kind has
+    if isinstance(table, Section):  # its kind, the keys of the kind, then the keys common to all kinds
         own = ["kind", *table.builder_keys.values()]
         names = own + [name for name in names if name not in own]
     fields = type(table).model_fields
-    found = {fields[name].alias or name: _plain(getattr(table, name)) for name in names}
-    return {key: value for key, value in found.items() if value not in (None, {})}
+    tree = {fields[name].alias or name: _plain(getattr(table, name)) for name in names}
+    return {key: value for key, value in tree.items() if value not in (None, {})}
 
 
 def _plain(value: Any) -> Any:

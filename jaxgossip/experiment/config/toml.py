@@ -1,4 +1,4 @@
-"""TOML in and out: reading with file and line in the error, writing our tables, and ``--set key.path=value``."""
+"""Reading and writing of TOML, with file and line in errors, and overrides by ``--set key.path=value``."""
 
 import copy
 import math
@@ -17,9 +17,9 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+\Z")
 _ESCAPES = MappingProxyType({'"': '\\"', "\\": "\\\\", "\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r"})
 
 MAX_DEPTH = 32
-"""Tables and lists within each other: more is no configuration, and some deeper Python's own recursion ends."""
+"""Largest nesting depth of tables and lists; somewhat deeper, Python's recursion limit would be exceeded."""
 MAX_BYTES = 2**24
-"""A larger file is no configuration."""
+"""Largest size of a configuration file."""
 
 type Tree = dict[str, Any]
 type KeyPath = tuple[str, ...]
@@ -31,7 +31,7 @@ def read(path: Path) -> Tree:
     """Return the tables of a TOML file.
 
     Raises:
-        ConfigError: no such file, not text, or a syntax error; the message names file and line.
+        ConfigError: the file does not exist, is not text, or has a syntax error; the message names file and line.
     """
     advice = "give the path of a configuration, a .toml file"
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for names that are too long
@@ -48,17 +48,17 @@ def parse(text: str, source: str) -> Tree:
 
     Args:
         text: the TOML.
-        source: what an error calls it, a file's path.
+        source: name of the text in errors, such as the path of a file.
 
     Raises:
-        ConfigError: a syntax error, or what is too deep or too large for a configuration.
+        ConfigError: the text has a syntax error, is nested too deeply, or holds too large an integer.
     """
     try:
         return _loads(text, source)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
-        reason = str(error)[: found.start()] if found else str(error)
-        line = int(found[1]) if found and found[1] else max(1, len(text.splitlines()))
+        location = re.search(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$", str(error))
+        reason = str(error)[: location.start()] if location else str(error)
+        line = int(location[1]) if location and location[1] else max(1, len(text.splitlines()))
         lines = text.splitlines()
         quoted = lines[line - 1].strip() if 0 < line <= len(lines) else ""
         hint = f"line {line} reads: {quoted}" if quoted else ""
@@ -66,26 +66,26 @@ def parse(text: str, source: str) -> Tree:
 
 
 def _loads(text: str, source: str) -> Tree:
-    """Return the tables of a TOML text, none too deep to be worked with and no number longer than 64 bits.
+    """Return the tables of a TOML text, with bounded nesting and integers of at most 64 bits.
 
     Raises:
-        TOMLDecodeError: a syntax error.
-        ConfigError: too deep, or too long a number; the message opens with ``source``.
+        TOMLDecodeError: the text has a syntax error.
+        ConfigError: it is nested too deeply, or holds too large an integer; the message begins with ``source``.
     """
     try:
-        found = tomllib.loads(text)
+        tree = tomllib.loads(text)
     except RecursionError as error:
         raise _too_deep(source) from error
     except ValueError as error:
         if isinstance(error, tomllib.TOMLDecodeError) or "digits" not in str(error):
             raise
         raise ConfigError(f"{source}: an integer of thousands of digits", hint=_INT_HINT) from error
-    _check_values(found, source)
-    return found
+    _check_values(tree, source)
+    return tree
 
 
 def _check_values(tree: Tree, source: str) -> None:
-    """Raise ConfigError, which opens with ``source``, for what no configuration holds: without recursion itself."""
+    """Raise ConfigError, beginning with ``source``, for too deep nesting or too large integers; without recursion."""
     waiting: list[tuple[KeyPath, Any]] = [((), tree)]
     while waiting:
         path, value = waiting.pop()
@@ -108,11 +108,11 @@ def apply_override(tree: Tree, override: str) -> Tree:
 
     Args:
         tree: the tables; not changed.
-        override: the value is read as TOML, and else taken as a bare string: ``topology.kind=ring``.
+        override: ``key.path=value``; a value that is not TOML is taken as a bare string: ``topology.kind=ring``.
 
     Raises:
-        ConfigError: no ``=``, no key, a key that is not TOML's, a path through something that is not a table, or a value
-            that no configuration holds.
+        ConfigError: there is no ``=`` or no key, the key is not valid TOML, its path leads through a value that is not a
+            table, or the value is not allowed in a configuration.
     """
     key, equals, value = override.partition("=")
     if not equals:
@@ -122,15 +122,15 @@ def apply_override(tree: Tree, override: str) -> Tree:
 
 
 def brief(text: str, most: int = 60) -> str:
-    """Return a text, its middle left out where it is too long for a message."""
+    """Return a text with its middle left out if it is too long for a message."""
     return text if len(text) <= most else f"{text[: most - 13]}…{text[-12:]}"
 
 
 def with_value(tree: Tree, path: KeyPath, value: Any, context: str) -> Tree:
-    """Return a copy of ``tree`` with ``value`` at ``path``; tables on the way are made.
+    """Return a copy of ``tree`` with ``value`` at ``path``, creating missing tables.
 
     Raises:
-        ConfigError: a path through something that is not a table; the message opens with ``context``.
+        ConfigError: the path leads through a value that is not a table; the message begins with ``context``.
     """
     changed = copy.deepcopy(tree)
     here = changed
@@ -144,10 +144,10 @@ def with_value(tree: Tree, path: KeyPath, value: Any, context: str) -> Tree:
 
 
 def key_path(key: str, context: str) -> KeyPath:
-    """Return the parts of a dotted key as TOML reads it, quoted parts and all.
+    """Split a dotted key by the rules of TOML, including quoted parts.
 
     Raises:
-        ConfigError: not a TOML key; the message opens with ``context``.
+        ConfigError: it is not a TOML key; the message begins with ``context``.
     """
     key = key.strip()
     try:
@@ -155,8 +155,8 @@ def key_path(key: str, context: str) -> KeyPath:
     except tomllib.TOMLDecodeError:
         here = None
     if not here:
-        said = f"'{key}' is not a key" if key else "no key before the '='"
-        raise ConfigError(f"{context}: {said}", hint="write key.path=value, e.g. optimizer.learning_rate=0.1")
+        message = f"'{key}' is not a key" if key else "no key before the '='"
+        raise ConfigError(f"{context}: {message}", hint="write key.path=value, e.g. optimizer.learning_rate=0.1")
     path: list[str] = []
     while isinstance(here, dict):
         name, here = next(iter(here.items()))
@@ -165,50 +165,50 @@ def key_path(key: str, context: str) -> KeyPath:
 
 
 def parse_value(text: str, context: str) -> Any:
-    """Return a value read as TOML, or the text itself if it is none: ``3``, ``[1, 2]``, ``true``, ``ring``.
+    """Parse a value as TOML, or return the text itself if it is not TOML: ``3``, ``[1, 2]``, ``true``, ``ring``.
 
     Raises:
-        ConfigError: a value that no configuration holds; the message opens with ``context``.
+        ConfigError: the value is not allowed in a configuration; the message begins with ``context``.
     """
     if not is_unicode(text):
         raise ConfigError(f"{context}: not text in UTF-8", hint="rename the file or folder that it names")
     try:
-        found = _loads(f"value = {text}", context)
+        tree = _loads(f"value = {text}", context)
     except tomllib.TOMLDecodeError:
         return text.strip()
-    return found["value"] if list(found) == ["value"] else text.strip()
+    return tree["value"] if list(tree) == ["value"] else text.strip()
 
 
 def is_unicode(text: str) -> bool:
-    """Return whether a text can be written to a file: names of files may hold bytes that are no UTF-8."""
+    """Return whether a text can be encoded as UTF-8; names of files may contain bytes that cannot."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def dumps(tree: Mapping[str, Any], comments: Mapping[KeyPath, str] | None = None) -> str:
-    """Return a TOML text of ``tree``: scalars, lists and nested tables; a value None is left out.
+    """Return ``tree`` as TOML: scalars, lists and nested tables; values that are None are left out.
 
     Args:
-        tree: str keys; values bool, int, float, str, Path, list, tuple, mapping or None.
-        comments: key path to what is said above that key or table, or below a table's last key for a path that ends
-            in the empty string.
+        tree: keys are str; values are bool, int, float, str, Path, list, tuple, mapping or None.
+        comments: key paths to comments, placed above the key or table, or below the last key of a table if the path ends
+            in an empty string.
 
     Raises:
-        TypeError: a value that TOML cannot hold.
-        ConfigError: a text that is none in Unicode, such as the path of a folder with bytes that are no UTF-8.
+        TypeError: TOML cannot represent a value.
+        ConfigError: a text cannot be encoded as UTF-8, such as the path of a folder with undecodable bytes.
     """
     return "\n".join(_table(tree, (), comments or {})).strip("\n") + "\n"
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the values of nested tables by their dotted keys."""
-    found: dict[str, Any] = {}
+    """Return the values of nested tables by dotted key."""
+    values: dict[str, Any] = {}
     for key, value in tree.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
+        values |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return values
 
 
 def inline(value: Any) -> str:
-    """Return a value as TOML has it on one line."""
+    """Return a value as TOML on one line."""
     return _value(value, "value")
 
 
@@ -265,7 +265,7 @@ def _printable(char: str) -> str:
 
 
 def split(text: str) -> list[str]:
-    """Return the parts of a text between commas that stand in no brackets and no quotes."""
+    """Split a text at commas outside of brackets and quotes."""
     parts, depth, quote = [""], 0, ""
     for char in text:
         if quote:
@@ -281,13 +281,13 @@ def split(text: str) -> list[str]:
 
 
 def value_text(value: Any) -> str:
-    """Return a value as the command line has it; a table as its kind and its other keys: ``ring (nodes 16)``."""
+    """Return a value as on the command line; a table as its kind and its other keys: ``ring (nodes 16)``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(value_text, value))}]"
     if isinstance(value, Mapping):
-        others = ", ".join(f"{key} {value_text(one)}" for key, one in value.items() if key != "kind")
+        others = ", ".join(f"{key} {value_text(member)}" for key, member in value.items() if key != "kind")
         kind = value_text(value["kind"]) if "kind" in value else ""
         return f"{kind} ({others})" if kind and others else kind or others
     return str(value)

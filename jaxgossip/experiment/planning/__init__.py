@@ -1,1 +1,1 @@
-"""What a run will take before it takes it: memory, time, messages."""
+"""Estimates made before a run: its memory, time and messages."""

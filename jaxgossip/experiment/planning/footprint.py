@@ -1,4 +1,4 @@
-"""What an experiment holds and how long a round of it takes, by its compiled programs: in rounds, or in events."""
+"""The memory and the time per round of an experiment, by its compiled programs, for runs in rounds and in events."""
 
 import time
 from typing import Any, NamedTuple
@@ -14,22 +14,22 @@ from jaxgossip.simulation.events.stretches import Flow
 from jaxgossip.simulation.program import Program, initial_shapes
 
 CALIBRATION_S = 1.0
-"""A calibration runs about so long."""
+"""Approximate duration of a calibration in seconds."""
 TRIED_CYCLES = 12
-"""Cycles of a schedule from which the copies in flight are counted, if they do not settle before."""
-SETTLED = 1.02
-"""… which they have when a cycle adds less than this factor."""
+"""Largest number of cycles of a schedule from which the copies in flight are counted."""
+CONVERGED = 1.02
+"""Factor of growth in a cycle below which the number of copies counts as converged."""
 MESSAGE_BYTES = 300
-"""What a message of a stretch, or one that waits for it, takes while all are levelled, beside its copy."""
+"""Bytes per message of a stretch, or waiting for it, while messages are divided into waves, not counting its copy."""
 
 
 class Footprint(NamedTuple):
-    """Bytes of a run.
+    """The memory of a run in bytes.
 
     Attributes:
         state: models and optimizer states.
         copies: copies of models in flight; 0 in rounds.
-        scratch: what the hungriest program takes besides.
+        scratch: largest temporary memory of a program.
         messages: the schedule of a stretch; 0 in rounds.
     """
 
@@ -40,7 +40,7 @@ class Footprint(NamedTuple):
 
 
 def state_bytes(experiment: Experiment) -> int:
-    """Return the bytes of models and optimizer states; nothing is computed."""
+    """Return the bytes of models and optimizer states, without computing them."""
     algorithm, seed = experiment.algorithm, experiment.config.seed
     if isinstance(algorithm, GossipProtocol):
         return tree_bytes(jax.eval_shape(algorithm.init, jax.random.key(0)))
@@ -48,7 +48,7 @@ def state_bytes(experiment: Experiment) -> int:
 
 
 def footprint(experiment: Experiment) -> Footprint:
-    """Return what a run holds: its programs are compiled, and none of its models are made."""
+    """Return the memory of a run; its programs are compiled, but no models are allocated."""
     algorithm, config = experiment.algorithm, experiment.config
     if not isinstance(algorithm, GossipProtocol):
         program = _rounds(experiment)
@@ -62,15 +62,15 @@ def footprint(experiment: Experiment) -> Footprint:
         cycles = max(1, min(config.rounds, STRETCH // cycle))
         most = max(most, earlier + cycles * cycle)
         program.compile_for(work, slots)
-        if slots and slots < SETTLED * before:
+        if slots and slots < CONVERGED * before:
             break
-    # The slots grow by doubling, and are twice in memory while they do.
+    # The slots grow by doubling, during which they are in memory twice.
     copies = 2 * slots * tree_bytes(program.slot_like)
     return Footprint(tree_bytes(program.like), copies, program.scratch_bytes, MESSAGE_BYTES * most)
 
 
 def round_seconds(experiment: Experiment) -> float:
-    """Return the seconds of a round, or of a cycle with its schedule, measured."""
+    """Measure the seconds of a round, or of a cycle including its schedule."""
     return _event_seconds(experiment) if experiment.schedule is not None else _round_seconds(experiment)
 
 
@@ -90,7 +90,7 @@ def _event_seconds(experiment: Experiment) -> float:
     assert experiment.schedule is not None
     program, flow, began = _events(experiment), Flow(experiment.schedule), time.perf_counter()
     carried, best, cycles = program.start(), np.inf, 1
-    while time.perf_counter() - began < 4 * CALIBRATION_S:  # compilation included, for it comes with every new shape
+    while time.perf_counter() - began < 4 * CALIBRATION_S:  # including compilation, which occurs for every new shape
         start = time.perf_counter()
         work = flow.next(cycles)
         carried = jax.block_until_ready(program.execute(carried, work))

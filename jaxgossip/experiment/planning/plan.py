@@ -1,9 +1,9 @@
-"""What a run will take, before it takes it: memory by the compiler's account, time by a short calibration.
+"""Estimates of the memory and time of a run: memory as reported by the compiler, time by a short calibration.
 
-    peak = what the process holds once all is built + models and optimizer state + the largest scratch of a program
+    peak = memory of the process once everything is built + models and optimizer state + largest scratch of a program
 
-Nothing of the run is allocated for it: the programs are compiled for shapes. Seconds are those of a network of the same
-kind with fewer nodes, but too many for the cache, times the number of nodes.
+Nothing of the run is allocated: the programs are compiled for shapes. The time is measured on a network of the same kind
+with fewer nodes, yet too many for the cache, and scaled to the number of nodes.
 """
 
 import contextlib
@@ -24,35 +24,35 @@ from jaxgossip.topology.graph import Complete, Graph
 from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost
 
 SMALL_NODES = 2**10
-"""Nodes of the network that tells what a node takes, before one of full size is built."""
+"""Nodes of the small network from which the memory per node is estimated before a large one is built."""
 OUTLINE_FROM = 100_000
-"""Nodes from which building a network is worth a look beforehand; smaller ones are built, and judged by their shapes."""
+"""Number of nodes from which memory is estimated before building; smaller networks are built and judged by their shapes."""
 CALIBRATION_BYTES = 2**26
-"""Models of a calibration: more than caches hold, so that a node takes as long as it does among millions."""
+"""Size of the models in a calibration: more than caches hold, so that a node takes as long as it does among millions."""
 SAME_DEGREE = 0.1
-"""Networks whose mean degrees differ by less than this share take as long a node."""
+"""Relative difference of mean degrees below which networks are taken to need the same time per node."""
 SURE = 0.4
-"""A run whose models, held twice, take less than this share of the free memory fits, scratch and all."""
+"""A run surely fits, including scratch, if twice its models take less than this share of the free memory."""
 
 DRAW_BYTES = 12
-"""What a sample of a minibatch takes while it is drawn: a word, its rank and its number."""
+"""Bytes per sample of a minibatch while it is drawn: a word, its rank and its number."""
 SAMPLE_COPIES = 4
-"""How often the samples of one node's minibatch are in memory at once, on the way to their gradient."""
+"""Number of copies of the samples of a node's minibatch in memory while the gradient is computed."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run takes.
+    """The estimated memory and time of a run.
 
     Attributes:
         nodes: number of nodes.
-        links: messages a round if all links were used; None if the graph was not built, for it could not fit.
-        parameters: of one model.
-        parts: what memory is for, in bytes, by name.
-        peak: the most that the process will hold, in bytes.
-        free: what it may hold, in bytes: what it holds already, and what the system can give.
-        largest: about how many nodes would fit.
-        round_s: seconds a round; None if not calibrated.
+        links: number of directed links; None if the graph was not built, because it could not fit.
+        parameters: number of parameters of a model.
+        parts: bytes of memory by purpose.
+        peak: peak memory of the process in bytes.
+        free: memory that the process may use in bytes, including what it holds already.
+        largest: approximate largest number of nodes that would fit.
+        round_s: seconds per round; None if not calibrated.
     """
 
     nodes: int
@@ -85,11 +85,11 @@ class Plan:
 
 
 def plan(config: Config, *, calibrate: bool = True) -> Plan:
-    """Return what running ``config`` takes.
+    """Estimate the memory and time of a run of ``config``.
 
     Args:
         config: the configuration.
-        calibrate: whether to measure how long a round takes.
+        calibrate: whether to measure the time of a round.
 
     Raises:
         InputError: a part cannot be built.
@@ -99,60 +99,60 @@ def plan(config: Config, *, calibrate: bool = True) -> Plan:
         return outline
     with links_cost(WEIGHTED_BYTES):
         experiment = build(config)
-    found = memory_plan(experiment)
-    if not calibrate or not found.fits:
-        return found
-    return Plan(**{**vars(found), "round_s": _seconds_a_round(config, experiment)})
+    estimate = memory_plan(experiment)
+    if not calibrate or not estimate.fits:
+        return estimate
+    return Plan(**{**vars(estimate), "round_s": _seconds_a_round(config, experiment)})
 
 
 def check_outline(config: Config) -> None:
-    """Raise InputError if ``config`` needs so much memory that it need not even be built."""
+    """Raise InputError if ``config`` clearly needs too much memory, before anything is built."""
     outline = _outline(config)
     if outline is not None and not outline.fits:
         raise _refusal(config, outline)
 
 
 def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
-    """Raise InputError if an experiment needs more memory than is free, with what it needs it for.
+    """Raise InputError, with the memory by purpose, if an experiment needs more memory than is free.
 
-    Most are small, which the shapes of their state and of a minibatch show at once; only a large one is compiled to see.
+    The shapes of state and minibatch show at once that most experiments are small; only large ones are compiled to decide.
 
     Args:
-        experiment: built, and not yet run.
-        note: told what takes a while.
+        experiment: an experiment that is built and not yet run.
+        note: receives a message before a long computation.
     """
     held = resident_bytes()
     state, minibatch = state_bytes(experiment), _minibatch_bytes(experiment)
     if held + 2 * state + minibatch < SURE * (held + available_bytes()):
         return
     note(f"models and minibatches of {bytes_text(state + minibatch)}: compiling once beforehand, to see if they fit")
-    found = memory_plan(experiment)
-    if not found.fits:
-        raise _refusal(experiment.config, found)
+    estimate = memory_plan(experiment)
+    if not estimate.fits:
+        raise _refusal(experiment.config, estimate)
 
 
-def _refusal(config: Config, found: Plan) -> InputError:
-    parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in found.parts.items())
-    ways_out = [f"about {found.largest:,} nodes fit"] if found.largest else []
-    if (config.learning.batch_size or 0) > 1 and found.parts["scratch of a round"] == max(found.parts.values()):
-        ways_out.append(f"a learning.batch_size below {config.learning.batch_size:,} takes less")
-    ways_out += ["a device.dtype of 16 bits halves the models", "--force runs it all the same"]
+def _refusal(config: Config, estimate: Plan) -> InputError:
+    parts = ", ".join(f"{name} {bytes_text(size)}" for name, size in estimate.parts.items())
+    hints = [f"about {estimate.largest:,} nodes fit"] if estimate.largest else []
+    if (config.learning.batch_size or 0) > 1 and estimate.parts["scratch of a round"] == max(estimate.parts.values()):
+        hints.append(f"a learning.batch_size below {config.learning.batch_size:,} takes less")
+    hints += ["a device.dtype of 16 bits halves the models", "--force runs it all the same"]
     return InputError(
-        f"{config.name}: {found.nodes:,} nodes need about {bytes_text(found.peak)} of memory, and "
-        f"{bytes_text(found.free)} can be had ({parts})",
-        hint="; ".join(ways_out),
+        f"{config.name}: {estimate.nodes:,} nodes need about {bytes_text(estimate.peak)} of memory, and "
+        f"{bytes_text(estimate.free)} can be had ({parts})",
+        hint="; ".join(hints),
     )
 
 
 def _minibatch_bytes(experiment: Experiment) -> int:
-    """Return about what the minibatches of a round take: the draws of all nodes, and the samples of one node."""
+    """Estimate the bytes of the minibatches of a round: the draws of all nodes, and the samples of one node."""
     problem, batch = experiment.problem, experiment.config.learning.batch_size or 0  # some tasks have none
     sample = max((array.nbytes // len(array) for array in _arrays_of(problem) if array.ndim and len(array)), default=0)
     return batch * (DRAW_BYTES * problem.n_nodes + SAMPLE_COPIES * sample)
 
 
 def memory_plan(experiment: Experiment) -> Plan:
-    """Return the plan of an experiment that is built, without its times."""
+    """Return the plan of a built experiment, without its time."""
     problem, before = experiment.problem, resident_bytes()
     held = footprint(experiment)
     tables = tree_bytes(experiment.W)
@@ -182,9 +182,9 @@ def memory_plan(experiment: Experiment) -> Plan:
 
 
 def _outline(config: Config) -> Plan | None:
-    """Return what the models and indices of a run take, by those of a network with few nodes; None where none is needed.
+    """Extrapolate the memory of a run from a network with few nodes; None if the network is small enough to be built.
 
-    Scratch is counted as one more copy of the models, about what every algorithm here needs.
+    Scratch is estimated as one more copy of the models, roughly what every algorithm here needs.
     """
     nodes = getattr(config.topology, "nodes", None)
     small = _resized(config, SMALL_NODES)
@@ -194,16 +194,16 @@ def _outline(config: Config) -> Plan | None:
     try:
         experiment = build(small)
     except JaxGossipError:
-        return None  # whatever is wrong with so few nodes need not be wrong with many
+        return None  # an error with so few nodes need not occur with many
     problem = experiment.problem
-    grown = nodes / problem.n_nodes
-    state = round(grown * state_bytes(experiment))
+    scale = nodes / problem.n_nodes
+    state = round(scale * state_bytes(experiment))
     graph = sum(array.nbytes for array in _arrays_of(experiment.graph)) + tree_bytes(experiment.W)
-    samples = 4 * 4 * nodes  # a start, two counts and a number a node, and the table of samples once
+    samples = 4 * 4 * nodes  # a start, two counts and a number per node; the table of samples is shared
     parts = {
         "models and optimizer state": state,
-        "scratch of a round": round(grown * problem.n_nodes * problem.n_params * problem.dtype.itemsize),
-        "graph and mixing tables": round(grown * graph),
+        "scratch of a round": round(scale * problem.n_nodes * problem.n_params * problem.dtype.itemsize),
+        "graph and mixing tables": round(scale * graph),
         "samples and their numbers": samples + sum(array.nbytes for array in _arrays_of(problem)),
         "programs and libraries": held,
     }
@@ -212,7 +212,7 @@ def _outline(config: Config) -> Plan | None:
 
 
 def _resized(config: Config, nodes: int) -> Config | None:
-    """Return the configuration with at most so many nodes; None if its topology has no number to change."""
+    """Return the configuration with at most ``nodes`` nodes; None if the number of nodes of its topology is fixed."""
     topology = config.topology
     if not isinstance(getattr(topology, "nodes", None), int) or getattr(topology, "shape", None) is not None:
         return None
@@ -221,46 +221,46 @@ def _resized(config: Config, nodes: int) -> Config | None:
 
 
 def _seconds_a_round(config: Config, experiment: Experiment) -> float:
-    """Return the seconds of a round, measured on a smaller network of the same kind where there is one.
+    """Return the seconds of a round, measured on a smaller network of the same kind if there is one.
 
-    Of the same kind are networks whose nodes have as many neighbours: links of probability p, or within a radius, become
-    fewer with the nodes, and such a network is timed as it is.
+    Networks are of the same kind if their nodes have as many neighbours. With links of probability p, or within a radius,
+    smaller networks have fewer neighbours, so that these are timed at full size.
     """
     row = experiment.problem.n_params * experiment.problem.dtype.itemsize
     few = 1 << (CALIBRATION_BYTES // row).bit_length()  # a power of two suits every topology
     small = _resized(config, few) if few < experiment.problem.n_nodes else None
-    grown = 1.0
+    scale = 1.0
     if small is not None:
-        with contextlib.suppress(JaxGossipError):  # what is wrong with fewer nodes need not be wrong with many
-            fewer = build(small)
-            if _alike(fewer.graph, experiment.graph):
-                grown, experiment = experiment.problem.n_nodes / few, fewer
-    return grown * round_seconds(experiment)
+        with contextlib.suppress(JaxGossipError):  # an error with fewer nodes need not occur with many
+            smaller = build(small)
+            if _have_same_degree(smaller.graph, experiment.graph):
+                scale, experiment = experiment.problem.n_nodes / few, smaller
+    return scale * round_seconds(experiment)
 
 
-def _alike(few: Graph, many: Graph) -> bool:
-    """Return whether nodes have about as many neighbours in both; on the complete graph nobody counts them."""
+def _have_same_degree(few: Graph, many: Graph) -> bool:
+    """Return whether two graphs have about the same mean degree, or the larger one is complete, which needs no lists."""
     complete = isinstance(many.structure, Complete)
     expected = many.n_links * few.n_nodes
     return complete or abs(few.n_links * many.n_nodes - expected) <= SAME_DEGREE * expected
 
 
 def _arrays_of(owner: Any) -> list[Any]:
-    """Return the arrays that an object holds, each once, those in its tuples and parts too."""
-    found: dict[int, Any] = {}
+    """Return the distinct arrays that an object holds, including those in its tuples and orders."""
+    arrays: dict[int, Any] = {}
     waiting = list(vars(owner).values())
     while waiting:
         value = waiting.pop()
         if isinstance(value, np.ndarray | jax.Array):
-            found[id(value)] = value
+            arrays[id(value)] = value
         elif isinstance(value, tuple):
             waiting.extend(value)
         elif hasattr(value, "nodes") and hasattr(value, "__dict__"):  # an order
             waiting.extend(vars(value).values())
-    return list(found.values())
+    return list(arrays.values())
 
 
 def _rounded(nodes: float) -> int:
-    """Return a number of nodes with two digits, rounded down."""
+    """Round a number of nodes down to two significant digits."""
     digits = 10 ** max(0, len(str(int(nodes))) - 2)
     return int(nodes) // digits * digits

@@ -1,4 +1,4 @@
-"""What a schedule holds: how many messages, what becomes of them, how far they divide into waves."""
+"""Summaries of schedules: the number of messages, their fates, and their division into waves."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from jaxgossip.schedule.peers import Preferences
 from jaxgossip.simulation.events.stretches import Flow
 
 MOST_KEPT = 50_000_000
-"""Messages that are held to be written; each takes some fifty bytes of memory."""
+"""Largest number of messages kept for writing; each takes some fifty bytes of memory."""
 
 
 @dataclass(frozen=True)
 class Timetable:
-    """What a schedule holds.
+    """The summary of a schedule.
 
     Attributes:
-        cycles: how many were drawn.
-        period_s: seconds of a cycle.
-        messages: by kind, those sent within these cycles; a node's own doings are no messages, and counted here too.
-        fates: what became of those between nodes, by reason, those in flight at the end among them.
-        busiest: most deliveries to one node.
-        idle: nodes that nothing reached.
-        waves: waves a cycle, on average.
-        in_flight: copies of models that wait at once, at most.
-        written: messages in the file.
+        cycles: number of cycles drawn.
+        period_s: length of a cycle in seconds.
+        messages: number of messages sent in these cycles by kind, including local events.
+        fates: number of messages between nodes by fate, including those in flight at the end.
+        busiest: largest number of deliveries to a node.
+        idle: number of nodes that no message reached.
+        waves: mean number of waves per cycle.
+        in_flight: largest number of copies of models in flight at once.
+        written: number of messages in the file.
     """
 
     cycles: int
@@ -44,24 +44,24 @@ class Timetable:
     written: int
 
     def record(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the summary as JSON values."""
         return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(self).items()}
 
 
 def timetable(
     experiment: Experiment, cycles: int, out: Path | None = None, advanced: Callable[[int], None] = lambda _: None
 ) -> Timetable:
-    """Return what the first cycles of a schedule hold, and write them to a file if asked to.
+    """Summarise the first cycles of a schedule, and optionally write their messages to a file.
 
     Args:
-        experiment: of a run by the nodes' own clocks.
-        cycles: how many.
-        out: .npz or .csv; None: no file.
-        advanced: told how many cycles are done.
+        experiment: an experiment by the nodes' own clocks.
+        cycles: number of cycles.
+        out: .npz or .csv file to write to; None for no file.
+        advanced: called with the number of cycles done so far.
 
     Raises:
-        ConfigError: a run in rounds, or more messages than a file should hold.
-        InputError: no such kind of file, or no such folder.
+        ConfigError: the run is in rounds, or there are too many messages for a file.
+        InputError: the format of the file is unknown, or its folder does not exist.
     """
     source = experiment.schedule
     if source is None:
@@ -73,10 +73,10 @@ def timetable(
         files.check(out)
     kept: list[Messages] = []
     kinds, reached = np.zeros(len(Kind), np.int64), np.zeros(source.n_nodes, np.int64)
-    heard = _Overheard(source)
-    flow, waves, slots, count = Flow(heard), 0, 0, 0
+    tapped = _TappedSource(source)
+    flow, waves, slots, count = Flow(tapped), 0, 0, 0
     for cycle in range(cycles):
-        work, messages = flow.next(1), heard.latest
+        work, messages = flow.next(1), tapped.latest
         count += len(messages)
         if out is not None:
             kept.append(messages)
@@ -105,8 +105,8 @@ def timetable(
     )
 
 
-class _Overheard:
-    """A source, and what it has yielded last: a schedule is drawn once, to be levelled and to be told of."""
+class _TappedSource:
+    """A source that keeps the messages that it has yielded last, so that a schedule is drawn only once for both uses."""
 
     def __init__(self, source: Source) -> None:
         self.n_nodes, self.period_s, self.kinds = source.n_nodes, source.period_s, source.kinds

@@ -1,4 +1,4 @@
-"""Against what a picture draws: rounds, what a node has sent, virtual time. Each is one column of panels."""
+"""The x axes of figures: rounds, bytes sent per node and virtual time, each a column of panels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from matplotlib.axes import Axes
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.plotting import scales
-from jaxgossip.plotting.style import say
+from jaxgossip.plotting.style import show_message
 
 
 @dataclass(frozen=True)
-class Way:
-    """One kind of x axis.
+class XAxis:
+    """A kind of x axis.
 
     Attributes:
-        name: what the command line calls it.
-        words: how titles go on: "Test accuracy by …".
-        x: (run, baseline, None for the run itself) -> (k,) float64, one value an evaluation.
-        finish: (panel, runs) makes the axis, or says in the panel why there is nothing to draw.
-        of_baselines: whether baselines have values of it; of others the level that they end on is drawn.
+        name: name on the command line.
+        words: end of titles: "Test accuracy by …".
+        x: (run, baseline or None for the run itself) -> (k,) float64, one value per evaluation.
+        finish: (panel, runs) -> None, formats the axis, or shows why there is nothing to draw.
+        of_baselines: whether baselines have values of it; otherwise their final level is drawn.
     """
 
     name: str
@@ -32,28 +32,28 @@ class Way:
     of_baselines: bool = True
 
 
-def ways(runs: Sequence[RunData], by: Sequence[str] = ()) -> list[Way]:
-    """Return the ways to draw runs.
+def x_axes(runs: Sequence[RunData], by: Sequence[str] = ()) -> list[XAxis]:
+    """Return the x axes to draw runs against.
 
     Args:
         runs: the runs.
-        by: names of ways; if empty, rounds and bytes, and virtual time if every run kept it and it does not go with the
-            rounds, as it does where nodes act by their own clocks.
+        by: names of x axes; if empty, rounds and bytes, and virtual time if every run has it and it is not proportional to
+            the rounds, as it is when nodes act by their own clocks.
 
     Raises:
-        ConfigError: an unknown name, or virtual time of a run that kept none.
+        ConfigError: a name is unknown, or a run has no virtual time.
     """
     for name in by:
-        if name not in WAYS:
-            raise ConfigError(f"--by {name}: no such axis", hint=f"allowed: {', '.join(WAYS)}")
+        if name not in X_AXES:
+            raise ConfigError(f"--by {name}: no such axis", hint=f"allowed: {', '.join(X_AXES)}")
     without = next((run for run in runs if run.final.get("virtual_s") is None), None)
     if "seconds" in by and without is not None:
         raise ConfigError(
             f"{without.folder} kept no virtual time", hint="a section [speeds] makes a run keep it; run it again"
         )
-    tells = all(run.final.get("virtual_s_mean") is not None for run in runs)
-    names = dict.fromkeys(by) or [name for name in WAYS if name != "seconds" or tells]
-    return [WAYS[name] for name in names]
+    is_informative = all(run.final.get("virtual_s_mean") is not None for run in runs)
+    names = dict.fromkeys(by) or [name for name in X_AXES if name != "seconds" or is_informative]
+    return [X_AXES[name] for name in names]
 
 
 def _rounds_axis(axes: Axes, runs: Sequence[RunData]) -> None:
@@ -64,32 +64,31 @@ def _rounds_axis(axes: Axes, runs: Sequence[RunData]) -> None:
 def _bytes_axis(axes: Axes, runs: Sequence[RunData]) -> None:
     sent = [float(np.nanmax(run.bytes_per_node(), initial=0.0)) for run in runs]
     if max(sent) > 0:
-        scales.bytes_axis(axes, min(one for one in sent if one > 0), max(sent), "sent per node")
+        scales.bytes_axis(axes, min(number for number in sent if number > 0), max(sent), "sent per node")
     else:
         known = all(run.n_nodes for run in runs)
-        say(axes, "no messages were sent" if known else "the number of nodes is not known")
+        show_message(axes, "no messages were sent" if known else "the number of nodes is not known")
 
 
 def _seconds_axis(axes: Axes, runs: Sequence[RunData]) -> None:
-    # Of the runs alone: a baseline may take a hundred times as long, and is then seen as far as they go.
+    # Only runs count: a baseline may take a hundred times as long, and is then cut off.
     ends = [float(np.nanmax(run.column("virtual_s"), initial=0.0)) for run in runs]
     if max(ends) > 0:
-        own = min(one for one in ends if one > 0)
-        scales.seconds_axis(axes, own, max(ends), "virtual time")
+        scales.seconds_axis(axes, min(end for end in ends if end > 0), max(ends), "virtual time")
     else:
-        say(axes, "no virtual time has passed")
+        show_message(axes, "no virtual time has passed")
 
 
-WAYS = MappingProxyType(
+X_AXES = MappingProxyType(
     {
-        way.name: way
-        for way in (
-            Way("rounds", "by round", lambda run, name: run.column("round", name), _rounds_axis),
-            Way(
+        axis.name: axis
+        for axis in (
+            XAxis("rounds", "by round", lambda run, name: run.column("round", name), _rounds_axis),
+            XAxis(
                 "bytes", "by what a node has sent", lambda run, _: run.bytes_per_node(), _bytes_axis, of_baselines=False
             ),
-            Way("seconds", "by virtual time", lambda run, name: run.column("virtual_s", name), _seconds_axis),
+            XAxis("seconds", "by virtual time", lambda run, name: run.column("virtual_s", name), _seconds_axis),
         )
     }
 )
-"""By the names that ``--by`` takes, in the order in which they stand side by side."""
+"""The x axes by the names that ``--by`` takes, in the order of their columns."""

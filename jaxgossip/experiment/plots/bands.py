@@ -1,8 +1,9 @@
-"""What a grid of runs says, over its seeds: a table of means with their bands, and a picture of them by round.
+"""Statistics of a grid of runs over its seeds: a table of means with confidence bands, and a figure of them by round.
 
-band = mean ± t s/√k        95 % of Student's t with k − 1 degrees of freedom, s the standard deviation over k seeds
+band = mean ± t s/√k        95 % quantile t of Student's distribution with k − 1 degrees of freedom, s the standard deviation
+                            over k seeds
 
-Of two seeds t is 12.7, and of three 4.3: such bands say little more than that there are few.
+For two seeds t is 12.7, and for three 4.3: such bands say little more than that the seeds are few.
 """
 
 import textwrap
@@ -20,33 +21,34 @@ from jaxgossip.core import units
 from jaxgossip.experiment.config.toml import value_text
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.runs import common_measure
-from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import RunData, final_numbers, target_cells
 from jaxgossip.plotting import scales
+from jaxgossip.plotting.measures import Measure
 from jaxgossip.plotting.style import style
 
 MOST_PANELS = 6
-"""So many panels stand side by side."""
+"""Largest number of panels side by side."""
 ROUNDING = 1e-9
-"""Squared distances this much smaller than the largest are those of equal models …"""
+"""Relative to the largest squared distance, distances below this are attributed to rounding of equal models."""
 EQUAL = 1e-12
-"""… and so are those below this, for models are of order one."""
+"""Squared distances below this are attributed to rounding as well, for models are of order one."""
 FEW_POINTS = 6
-"""So many curves are told apart in one panel; more are divided by the first key."""
+"""Largest number of curves in a panel; more are divided by the first key."""
 BAND_FROM = 4
-"""Of so many seeds a picture has a band; fewer are drawn one by one."""
-TOLD_FROM = 3
-"""Of so many seeds a table has the half of the band."""
+"""Least number of seeds for which a figure has a band; fewer are drawn individually."""
+TABLE_BAND_FROM = 3
+"""Least number of seeds for which a table has the half-width of the band."""
 BLOWN_UP = 100.0
-"""What runs that diverged came to stretches a logarithmic axis at most by so much."""
+"""Largest factor by which runs that diverged extend a logarithmic axis."""
+
+Numbers = np.ndarray | np.floating
+"""One number, or an array of them."""
 
 
-def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (mean, standard deviation, half of the 95 % band) over axis 0 of (k, …); NaN deviations of a single seed."""
+def interval(values: np.ndarray) -> tuple[Numbers, Numbers, Numbers]:
+    """Return (mean, standard deviation, half-width of the 95 % band) over axis 0 of (k, …); the latter two NaN if k = 1."""
     count = values.shape[0]
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # means beyond the largest number are infinite, their deviation NaN
+    with np.errstate(over="ignore", invalid="ignore"):  # a mean may overflow to infinity, and its deviation be NaN
         mean = values.mean(0)
         if count < 2:
             return mean, np.full_like(mean, np.nan), np.full_like(mean, np.nan)
@@ -57,36 +59,35 @@ def interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def summary_rows(
     points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], measure: Measure
 ) -> list[dict[str, Any]]:
-    """Return one row of JSON values a point of a grid: its values, then mean, standard deviation and band over its seeds.
+    """Return one row of JSON values per point of a grid: its values, then mean, deviation and band over its seeds.
 
-    Runs that diverged are counted, and left out of the numbers; where there is a target, so are those that did not reach
-    it, of what it took. A number that one of the others has not is not known of the point. Virtual seconds have columns
-    where any were kept.
+    Runs that diverged are counted, but left out of the statistics, and so are runs that did not reach the target in those
+    of the cost of reaching it. A statistic is None if any of the other runs lacks the number. There are columns of virtual
+    seconds if any run has them.
 
     Args:
-        points: the grid's values of each, and its runs.
-        measure: what means are of, one that all runs have.
+        points: the values of each point, and its runs.
+        measure: the measure to summarise, which all runs have.
     """
     everyone = [run for _, runs in points for run in runs]
     timed = any(run.final.get("virtual_s") is not None for run in everyone)
-    aimed = any(run.reached(measure)["target"] is not None for run in everyone)
-    more = ["virtual_s"] * timed + ["rounds_to_target", "bytes_to_target"] * aimed
-    more += ["virtual_s_to_target"] * (aimed and timed)
+    has_target = any(run.reached(measure)["target"] is not None for run in everyone)
+    more = ["virtual_s"] * timed + ["rounds_to_target", "bytes_to_target"] * has_target
+    more += ["virtual_s_to_target"] * (has_target and timed)
     rows: list[dict[str, Any]] = []
     for values, runs in points:
-        whole = [run for run in runs if run.diverged_round is None]
-        row: dict[str, Any] = {**values, "runs": len(runs), "diverged": len(runs) - len(whole)}
+        converged = [run for run in runs if run.diverged_round is None]
+        row: dict[str, Any] = {**values, "runs": len(runs), "diverged": len(runs) - len(converged)}
         row["measure"] = measure.key
-        finals = [final_numbers(run, measure) for run in whole]
+        finals = [final_numbers(run, measure) for run in converged]
         for name in ("mean", "worst", "consensus_distance", *more):
-            found = np.array([numbers[name] for numbers in finals if numbers[name] is not None], np.float64)
-            numbers: list[Any] = [None, None, None]
-            if found.size and (name.endswith("_to_target") or found.size == len(finals)):
-                mean, deviation, half = (float(one) for one in interval(found))
-                numbers = [mean, deviation, half]
-            for what, number in zip(("", "_std", "_band95"), numbers, strict=True):
-                row[f"{name}{what}"] = number if number is not None and np.isfinite(number) else None
-        if aimed:
+            samples = np.array([numbers[name] for numbers in finals if numbers[name] is not None], np.float64)
+            statistics: list[Any] = [None, None, None]
+            if samples.size and (name.endswith("_to_target") or samples.size == len(finals)):
+                statistics = [float(statistic) for statistic in interval(samples)]
+            for suffix, number in zip(("", "_std", "_band95"), statistics, strict=True):
+                row[f"{name}{suffix}"] = number if number is not None and np.isfinite(number) else None
+        if has_target:
             targets = {numbers["target"] for numbers in finals}
             row["target"] = targets.pop() if len(targets) == 1 else None
             row["reached"] = sum(numbers["rounds_to_target"] is not None for numbers in finals)
@@ -95,11 +96,11 @@ def summary_rows(
 
 
 def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[dict[str, str]]:
-    """Return the summary as text, a row a point: mean ± band of the measure, its deviation, worst node, consensus."""
+    """Return the summary as text, one row per point: mean ± band, deviation, worst node and consensus distance."""
     keys = [key for key in rows[0] if key not in _own_columns(rows[0])]
     short = labels.short_names(keys)
     several = any(row["runs"] > 1 for row in rows)
-    found: list[dict[str, str]] = []
+    table: list[dict[str, str]] = []
     for row in rows:
         cells = {short[key]: value_text(row[key]) for key in keys}
         cells["seeds"] = str(row["runs"])
@@ -117,22 +118,22 @@ def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[d
             cells["reached by"] = f"{row['reached']} of {row['runs']}"
         if any(other["diverged"] for other in rows):
             cells["diverged"] = str(row["diverged"])
-        found.append(cells)
-    return found
+        table.append(cells)
+    return table
 
 
 def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: str) -> Figure:
-    """Draw the mean over seeds of every point by round, with its 95 % band: the measure above, the consensus below.
+    """Draw the mean over seeds of every point by round with its 95 % band: the measure, and below the consensus distance.
 
-    Few seeds are drawn one by one in place of the band. Many points are divided into panels by the value of their first
-    key. Runs that diverged are left out; of a point that has no others, the mean of what was measured before is dotted.
+    Few seeds are drawn individually in place of the band. Many points are divided into panels by the value of their first
+    key. Runs that diverged are left out, except that if all runs of a point did, their mean before that is dotted.
 
     Args:
-        points: the grid's values of each, and its runs.
-        title: of the page.
+        points: the values of each point, and its runs.
+        title: title of the figure.
 
     Raises:
-        ConfigError: runs that measured nothing in common.
+        ConfigError: the runs have no measurement in common.
     """
     everyone = [run for _, runs in points for run in runs]
     measure = common_measure(everyone, len(everyone))
@@ -153,15 +154,15 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
     order = list(dict.fromkeys(names))
     colours = mpl.colormaps["viridis"](np.linspace(0.05, 0.88, len(order)))
     shown = values if divided else [""]
-    whole = [run for run in everyone if run.diverged_round is None]
-    furthest = max((float(np.nanmax(run.distance(), initial=0.0)) for run in whole), default=0.0)
+    converged = [run for run in everyone if run.diverged_round is None]
+    furthest = max((float(np.nanmax(run.distance(), initial=0.0)) for run in converged), default=0.0)
     limits = (0.0, 1.0) if measure.is_fraction else (-np.inf, np.inf)
     with style():
         figure = Figure(figsize=(max(7.5, 3.0 * len(shown) + 1.2), 6.6), layout="constrained")
         grid = figure.subplots(2, len(shown), squeeze=False, sharex="col", sharey="row")
         grid[0, 0].set_yscale(measure.scale)
         grid[1, 0].set_yscale("log")
-        for diverged in (False, True):  # those that diverged last: the others set the limits
+        for diverged in (False, True):  # those that diverged come last, for the others set the limits
             before = [(bool(sum(len(axes.lines) for axes in row)), *row[0].get_ylim()) for row in grid]
             for (point, runs), name in zip(points, names, strict=True):
                 if _diverged(runs) is not diverged:
@@ -181,14 +182,14 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
                 if diverged and any_drawn and not (row is grid[0] and measure.is_fraction):
                     _hold_limits(row, low, high)
         for column, value in enumerate(shown):
-            here = [run for point, runs in points if not divided or value_text(point[first]) == value for run in runs]
+            group = [run for point, runs in points if not divided or value_text(point[first]) == value for run in runs]
             for axes, key in zip(grid[:, column], (f"{measure.key}_mean", "consensus_distance"), strict=True):
                 if not axes.lines:
-                    axes.text(0.5, 0.5, _why_empty(here, key), transform=axes.transAxes, ha="center", va="center")
+                    axes.text(0.5, 0.5, _why_empty(group, key), transform=axes.transAxes, ha="center", va="center")
             of_measure = f"{measure.name[0].upper() + measure.name[1:]} by round"
             grid[0, column].set_title(f"{short[first]} = {value}" if divided else of_measure)
             scales.rounds_axis(grid[1, column], max(run.column("round")[-1] for run in everyone))
-        finals = np.concatenate([run.column(f"{measure.key}_mean") for run in whole or everyone])
+        finals = np.concatenate([run.column(f"{measure.key}_mean") for run in converged or everyone])
         scales.value_axis(grid[0, 0].yaxis, finals[np.isfinite(finals)], log=log, percent=measure.is_fraction)
         grid[0, 0].set_ylabel(measure.title)
         grid[1, 0].set_ylabel(panels.CONSENSUS)
@@ -198,13 +199,12 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
 
 
 def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], title: str) -> None:
-    """Write how many seeds there are above the panels, and what is drawn of them and what all have in common below."""
+    """Write the number of seeds above the panels, and an explanation and the common settings below."""
     everyone = [run for _, runs in points for run in runs]
     lost = len(_lost(everyone))
-    told = [_seeds(points), f"{lost} of {len(everyone)} runs diverged" if lost else ""]
-    figure.suptitle(
-        f"{title}: {'; '.join(one for one in told if one)}", x=0.012, ha="left", fontsize=12, fontweight="bold"
-    )
+    phrases = [_seeds(points), f"{lost} of {len(everyone)} runs diverged" if lost else ""]
+    subtitle = "; ".join(filter(None, phrases))
+    figure.suptitle(f"{title}: {subtitle}", x=0.012, ha="left", fontsize=12, fontweight="bold")
     shared = labels.common(everyone)
     notes = [_drawn(points), f"all: {labels.sentence(shared)}" if shared else ""]
     width = int(14 * figure.get_figwidth())
@@ -213,7 +213,7 @@ def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], titl
 
 
 def _lost(runs: Sequence[RunData]) -> list[RunData]:
-    """Return the runs of a point that diverged."""
+    """Return the runs that diverged."""
     return [run for run in runs if run.diverged_round is not None]
 
 
@@ -222,8 +222,8 @@ def _diverged(runs: Sequence[RunData]) -> bool:
     return len(_lost(runs)) == len(runs)
 
 
-def _hold_limits(row: Sequence[Axes], low: float, high: float) -> None:
-    """Keep the limits that a row of panels had before the dotted lines, or a little more where these then show more."""
+def _hold_limits(row: np.ndarray, low: float, high: float) -> None:
+    """Restore the limits that a row of panels had before the dotted lines, extended to those that are not too far away."""
     dotted = [line.get_ydata() for axes in row for line in axes.lines if line.get_linestyle() == ":"]
     far = high * BLOWN_UP if row[0].get_yscale() == "log" else high
     shown = [float(value) for line in dotted for value in np.asarray(line) if high < value <= far]
@@ -233,20 +233,20 @@ def _hold_limits(row: Sequence[Axes], low: float, high: float) -> None:
 def _handles(
     points: Sequence[tuple[Any, Sequence[RunData]]], names: Sequence[str], order: Sequence[str], colours: Any
 ) -> list[Line2D]:
-    found = []
+    handles = []
     for name, colour in zip(order, colours, strict=True):
-        here = [runs for (_, runs), other in zip(points, names, strict=True) if other == name]
-        its = [_diverged(runs) for runs in here]
+        groups = [runs for (_, runs), other in zip(points, names, strict=True) if other == name]
+        diverged = [_diverged(runs) for runs in groups]
         label = textwrap.fill(name or "all runs", 44, break_long_words=False, break_on_hyphens=False)
-        lost, count = (sum(len(some) for some in all_of) for all_of in (map(_lost, here), here))
-        some = f" ({lost} of {count} diverged)" if lost else ""
-        label += " (diverged)" if all(its) else " (diverged where dotted)" if any(its) else some
-        found.append(Line2D([], [], color=colour, label=label, linestyle=":" if all(its) else "-"))
-    return found
+        lost, count = (sum(map(len, members)) for members in (map(_lost, groups), groups))
+        partly = f" ({lost} of {count} diverged)" if lost else ""
+        label += " (diverged)" if all(diverged) else " (diverged where dotted)" if any(diverged) else partly
+        handles.append(Line2D([], [], color=colour, label=label, linestyle=":" if all(diverged) else "-"))
+    return handles
 
 
 def _counts(points: Sequence[tuple[Any, Sequence[RunData]]]) -> list[int]:
-    """Return how many runs are behind each point, of those points that have any that did not diverge."""
+    """Return the number of runs of each point that did not diverge, without points that have none."""
     counts = [sum(run.diverged_round is None for run in runs) for _, runs in points]
     return [count for count in counts if count]
 
@@ -262,18 +262,18 @@ def _seeds(points: Sequence[tuple[Any, Sequence[RunData]]]) -> str:
 
 
 def _drawn(points: Sequence[tuple[Any, Sequence[RunData]]]) -> str:
-    """Return what is drawn of the seeds, and what is of logarithms."""
+    """Return the explanation of bands and thin lines, and of logarithmic axes."""
     counts = _counts(points)
     banded, single = any(count >= BAND_FROM for count in counts), any(1 < count < BAND_FROM for count in counts)
-    told = ["shaded: 95 % band of the mean"] * banded + ["thin: each seed"] * single
-    if not told:
+    phrases = ["shaded: 95 % band of the mean"] * banded + ["thin: each seed"] * single
+    if not phrases:
         return ""
     what = "mean and band are those" if banded else "the mean is that"
-    return f"{', '.join(told)}; on logarithmic axes {what} of the logarithms"
+    return f"{', '.join(phrases)}; on logarithmic axes {what} of the logarithms"
 
 
 def _values(runs: Sequence[RunData], key: str, floor: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return (rounds, values of (runs, rounds)) that all runs have; with a floor, logarithms where all are above it."""
+    """Return (rounds, values (runs, rounds)) at which all runs are finite; with a floor, logarithms where all exceed it."""
     if not runs:
         return np.zeros(0), np.zeros((0, 0))
     length = min(len(run.records) for run in runs)
@@ -287,22 +287,22 @@ def _draw(
     axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None, limits: tuple[float, float]
 ) -> None:
     """Draw the mean of the runs that did not diverge, and its band within the limits, or each of few runs."""
-    whole = [run for run in runs if run.diverged_round is None]
-    x, values = _values(whole, key, floor)
+    converged = [run for run in runs if run.diverged_round is None]
+    x, values = _values(converged, key, floor)
     if not x.size:
         return
     mean, _, half = interval(values)
-    plain = (lambda logs: 10**logs) if floor is not None else (lambda one: one)
+    plain = (lambda logs: 10**logs) if floor is not None else (lambda values: values)
     axes.plot(x, plain(mean), color=colour, marker="o" if x.size == 1 else "")
-    if len(whole) >= BAND_FROM:
-        low, high = (np.clip(plain(one), *limits) for one in (mean - half, mean + half))
+    if len(converged) >= BAND_FROM:
+        low, high = (np.clip(plain(edge), *limits) for edge in (mean - half, mean + half))
         axes.fill_between(x, low, high, color=colour, alpha=0.22, linewidth=0)
-    elif len(whole) > 1:
+    elif len(converged) > 1:
         axes.plot(x, plain(values).T, color=colour, linewidth=0.7, alpha=0.6)
 
 
 def _draw_diverged(axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None) -> None:
-    """Draw the mean of what all runs measured before they diverged, dotted."""
+    """Draw the mean of all runs before they diverged, dotted."""
     x, values = _values(runs, key, floor)
     if x.size:
         mean = values.mean(0) if floor is None else 10 ** values.mean(0)
@@ -325,7 +325,7 @@ def _with_band(row: Mapping[str, Any], name: str, measure: Measure, *, several: 
     mean, half = row[name], row[f"{name}_band95"]
     if mean is None or not several:
         return "–" if mean is None else measure.text(mean)
-    if half is None or row["runs"] - row["diverged"] < TOLD_FROM:
+    if half is None or row["runs"] - row["diverged"] < TABLE_BAND_FROM:
         return f"{measure.text(mean)} ± –"
     return f"{measure.text(mean)} ± {measure.text(half)}"
 

@@ -1,4 +1,4 @@
-"""What a picture says of a run in words: what it is, how it ended, and what sets it apart from other runs."""
+"""Labels of runs in figures: descriptions, endings, final numbers, and differences from other runs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,41 +37,41 @@ RECEIVE_WORDS: Mapping[str, str] = MappingProxyType(
 )
 
 MAX_DIFFERENCES = 4
-"""Runs that differ in more keys than this are called by their names, if these differ."""
+"""Number of differing keys above which runs are labelled by name, if their names differ."""
 
 
-def facts(run: RunData) -> list[str]:
-    """Return what a run is, a phrase each: nodes, topology, mixing or clocks, algorithm, optimizer, task, faults, seed."""
+def description(run: RunData) -> list[str]:
+    """Describe a run in phrases: nodes, topology, mixing or clocks, algorithm, optimizer, task, faults, seed."""
     nodes = run.n_nodes
-    found = [] if nodes is None else [f"{nodes:,} node{'s' if nodes != 1 else ''}"]
-    found.append(_kind(run, "topology", hidden=("nodes", "allow_disconnected", "localise")))
+    phrases = [] if nodes is None else [f"{nodes:,} node{'s' if nodes != 1 else ''}"]
+    phrases.append(_kind(run, "topology", hidden=("nodes", "allow_disconnected", "localise")))
     mixing = run.setting("mixing", "kind")
-    found.append(f"{mixing} mixing" if mixing else "")
-    found.append(_short(run.setting("algorithm", "kind")))
-    found += _exchange(run)
+    phrases.append(f"{mixing} mixing" if mixing else "")
+    phrases.append(_short(run.setting("algorithm", "kind")))
+    phrases += _exchange(run)
     rate = run.setting("optimizer", "learning_rate")
-    found.append(" ".join([_short(run.setting("optimizer", "kind")), "" if rate is None else f"{rate:g}"]).strip())
+    phrases.append(" ".join([_short(run.setting("optimizer", "kind")), "" if rate is None else f"{rate:g}"]).strip())
     task = [_short(run.setting("learning", key)) for key in ("dataset", "model")]
-    found.append(", ".join(part for part in task if part))
+    phrases.append(", ".join(part for part in task if part))
     partition = _kind(run, "partition", hidden=("local_test",))
-    found.append(f"{partition} partition" if partition else "")
+    phrases.append(f"{partition} partition" if partition else "")
     drop, online = run.setting("network", "drop") or 0, run.setting("network", "online")
-    found.append(f"{drop:.0%} of messages lost" if drop else "")
+    phrases.append(f"{drop:.0%} of messages lost" if drop else "")
     of = "of the time" if _in_events(run) else "of rounds"
-    found.append(f"nodes online {online:.0%} {of}" if online not in (None, 1) else "")
-    found += _conditions(run)
+    phrases.append(f"nodes online {online:.0%} {of}" if online not in (None, 1) else "")
+    phrases += _conditions(run)
     seed = run.config.get("seed")
-    found.append("" if seed is None else f"seed {seed}")
-    return [fact for fact in found if fact]
+    phrases.append("" if seed is None else f"seed {seed}")
+    return [phrase for phrase in phrases if phrase]
 
 
 def _in_events(run: RunData) -> bool:
-    """Say whether every node acts by its own clock."""
+    """Return whether every node acts by its own clock."""
     return "schedule" in run.config
 
 
 def _exchange(run: RunData) -> list[str]:
-    """Return when nodes act, whom they call and what travels then, a phrase each; empty ones for what is usual."""
+    """Describe clocks, peers and exchanges in phrases, which are empty for the defaults."""
     if not _in_events(run):
         return []
     path, exchange, receive = (run.setting("schedule", key) for key in ("path", "exchange", "receive"))
@@ -90,7 +90,7 @@ def _exchange(run: RunData) -> list[str]:
 
 
 def _delays_and_churn(run: RunData) -> list[str]:
-    """Return how long messages travel and who is online when, a phrase each; empty ones for what does not befall a run."""
+    """Describe delays and churn in phrases, which are empty if the run has none."""
     delay, churn = run.config.get("delay", {}), run.config.get("churn", {})
     kind, online = delay.get("kind", "none"), churn.get("online")
     return [
@@ -101,7 +101,7 @@ def _delays_and_churn(run: RunData) -> list[str]:
 
 
 def _conditions(run: RunData) -> list[str]:
-    """Return what else befalls or protects the network, a phrase each; empty ones for what does not."""
+    """Describe faults and countermeasures in phrases, which are empty for those that the run does not have."""
     link_drop, straggle, split, noise = (run.setting("network", key) or 0 for key in CONDITIONS)
     healed = run.setting("network", "heal_at")
     compression, adversary, aggregation = (
@@ -121,57 +121,57 @@ def _conditions(run: RunData) -> list[str]:
 
 
 def sentence(phrases: Sequence[str]) -> str:
-    """Return phrases as one line that breaks between them, never within one."""
+    """Join phrases into a line that can be wrapped between, but not within, phrases."""
     return " · ".join(phrase.replace(" ", "\xa0") for phrase in phrases)
 
 
 def ending(run: RunData) -> str:
-    """Return how a run ended if it did not end well, or is not over; empty for a completed run."""
+    """Return how a run ended, or how far it is; empty for a completed run."""
     done, rounds = int(run.final["round"]), run.config.get("rounds")
     if run.diverged_round is not None:
         return divergence(run.manifest) or "diverged"
     if run.status in ("completed", "unknown"):
         return ""
     if run.status == "running" and done == rounds:
-        return ""  # its baselines may still be going
+        return ""  # its baselines may still be running
     of = f" of {rounds:,}" if rounds is not None else ""
     return f"{run.status}: evaluated until round {done:,}{of}"
 
 
 def footnote(run: RunData) -> list[str]:
-    """Return the final numbers of a run, a sentence each; those of its last evaluation, if it diverged."""
+    """Return the final numbers of a run in sentences, or those of its last evaluation if it diverged."""
     numbers, measure = last_numbers(run), run.measures[0]
     scores = {"mean of nodes": numbers["mean"], _worst(run): numbers["worst"], "mean model": numbers["mean_model"]}
     scores |= {BASELINE_WORDS[name]: numbers[name] for name in BASELINES}
-    told = [f"{name} {measure.text(value)}" for name, value in scores.items() if value is not None]
+    phrases = [f"{name} {measure.text(value)}" for name, value in scores.items() if value is not None]
     everyone = run.node_scores.get(measure.key)
     if everyone is not None and np.isfinite(everyone).any():
         node = int(np.nanargmin(everyone) if measure.worst == "min" else np.nanargmax(everyone))
         who = "" if run.node_names is None else f" (node {run.node_names[node]})"
         worst = f"{measure.text(float(everyone[node]))}{who}"
         if run.n_evaluated != everyone.size:
-            told.insert(2, f"worst of all {everyone.size:,} nodes {worst}")
+            phrases.insert(2, f"worst of all {everyone.size:,} nodes {worst}")
         elif who:
-            told = [f"worst node {worst}" if text.startswith("worst node") else text for text in told]
-    told += [f"{BASELINE_WORDS[name]} diverged in round {at:,}" for name, at in run.baseline_divergence.items()]
+            phrases = [f"worst node {worst}" if text.startswith("worst node") else text for text in phrases]
+    phrases += [f"{BASELINE_WORDS[name]} diverged in round {at:,}" for name, at in run.baseline_divergence.items()]
     before = ", the last evaluation before it diverged" * (run.diverged_round is not None)
-    scores_told = ", ".join(told) or "not a finite number"
-    lines = [f"{measure.name} after round {numbers['round']:,}{before}: {scores_told}."]
+    final_scores = ", ".join(phrases) or "not a finite number"
+    lines = [f"{measure.name} after round {numbers['round']:,}{before}: {final_scores}."]
     lines[0] = lines[0][0].upper() + lines[0][1:]
     local = [other for other in run.measures[1:] if other.key == "local_accuracy"]
     for other in local:
         mean = run.column(f"{other.key}_mean")[-1]
-        found = f"mean {other.text(mean)}" if np.isfinite(mean) else "no evaluated node has any"
-        lines.append(f"On the nodes' own test samples: {found}.")
+        score = f"mean {other.text(mean)}" if np.isfinite(mean) else "no evaluated node has any"
+        lines.append(f"On the nodes' own test samples: {score}.")
     sent = f"{units.bytes_text(numbers['bytes_sent'])} sent in {units.count_text(numbers['messages'])} messages"
     distance = units.scientific(numbers["consensus_distance"])
-    told = [f"consensus distance {distance}", sent if numbers["messages"] else "nothing sent"]
+    costs = [f"consensus distance {distance}", sent if numbers["messages"] else "nothing sent"]
     if numbers["virtual_s"] is not None:
-        told.append(f"{units.duration(numbers['virtual_s'])} of virtual time")
-    lines.append(f"C{', '.join(told)[1:]}, computed in {units.duration(numbers['wall_s'])}.")
+        costs.append(f"{units.duration(numbers['virtual_s'])} of virtual time")
+    lines.append(f"C{', '.join(costs)[1:]}, computed in {units.duration(numbers['wall_s'])}.")
     if run.target is not None:
-        found = target.sentence(run.reached(), measure)
-        lines.append(f"{found[0].upper()}{found[1:]}.")
+        reached = target.sentence(run.reached(), measure)
+        lines.append(f"{reached[0].upper()}{reached[1:]}.")
     return lines
 
 
@@ -182,21 +182,21 @@ def _worst(run: RunData) -> str:
 
 
 def differences(runs: Sequence[RunData]) -> list[str]:
-    """Return what sets each run apart from the others: the keys of their configurations that differ.
+    """Return labels that distinguish runs, by the keys of their configurations that differ.
 
     Args:
         runs: the runs.
 
     Returns:
-        A label a run, all different: ``topology=ring``, ``degree=4, seed=1``; the run's name where too many keys
-        differ, its folder where nothing does.
+        One distinct label per run: ``topology=ring``, ``degree=4, seed=1``; the name of the run if too many keys differ,
+        and its folder if none does.
     """
     flat = [_flat(run.config) for run in runs]
-    telling = _telling(flat)
+    keys = _distinguishing_keys(flat)
     names = [run.name for run in runs]
-    if len(telling) > MAX_DIFFERENCES and len(set(names)) == len(names):
+    if len(keys) > MAX_DIFFERENCES and len(set(names)) == len(names):
         return names
-    labels = [_label(telling, one) for one in flat]
+    labels = [_label(keys, config) for config in flat]
     count = Counter(labels)
     return [
         label if label and count[label] == 1 else f"{label} ({run.folder.name})" if label else run.folder.name
@@ -205,39 +205,41 @@ def differences(runs: Sequence[RunData]) -> list[str]:
 
 
 def points(runs: Sequence[RunData]) -> list[tuple[dict[str, Any], list[RunData]]]:
-    """Return runs that differ in their seeds alone together: (what sets them apart from the others, the runs).
+    """Group runs that differ only in their seeds: (values that distinguish the group, its runs).
 
     Args:
         runs: the runs.
 
     Returns:
-        In the order of their first runs; what sets them apart by the paths of its keys, all of them in every point.
+        The groups in the order of their first runs; every group has the same keys, given as dotted paths.
     """
-    alike: dict[str, list[RunData]] = {}
+    groups: dict[str, list[RunData]] = {}
     for run in runs:
         config = {key: value for key, value in run.config.items() if key not in ("name", "seed")}
-        alike.setdefault(repr(sorted(_flat(config).items())), []).append(run)
-    flat = [_flat(some[0].config) for some in alike.values()]
-    telling = [key for key in _telling(flat) if key != ("seed",)]
+        # A result saved from Python does not record how its parts were made, so it forms a group of its own.
+        own = str(run.folder) if "made_by" in run.manifest else ""
+        groups.setdefault(own + repr(sorted(_flat(config).items())), []).append(run)
+    flat = [_flat(group[0].config) for group in groups.values()]
+    keys = [key for key in _distinguishing_keys(flat) if key != ("seed",)]
     return [
-        ({".".join(key): _short(one.get(key)) for key in telling}, some)
-        for one, some in zip(flat, alike.values(), strict=True)
+        ({".".join(key): _short(config.get(key)) for key in keys}, group)
+        for config, group in zip(flat, groups.values(), strict=True)
     ]
 
 
-def _telling(flat: Sequence[Mapping[tuple[str, ...], Any]]) -> list[tuple[str, ...]]:
-    """Return the keys that differ and tell something."""
-    keys = [key for key in dict.fromkeys(key for one in flat for key in one) if key != ("name",)]
-    varying = [key for key in keys if len({repr(one.get(key)) for one in flat}) > 1]
+def _distinguishing_keys(flat: Sequence[Mapping[tuple[str, ...], Any]]) -> list[tuple[str, ...]]:
+    """Return the keys that differ between configurations, without those that follow from others."""
+    keys = [key for key in dict.fromkeys(key for config in flat for key in config) if key != ("name",)]
+    varying = [key for key in keys if len({repr(config.get(key)) for config in flat}) > 1]
     kinds = {key[:-1] for key in varying if key[-1] in ("kind", "dataset", "model")}
-    # keys that only one kind has say nothing that the kind does not say, unless they also differ within it
+    # keys that only one kind has are implied by the kind, unless they also differ within it
     return [key for key in varying if key[-1] in ("kind", "dataset", "model") or not _follows(key, kinds, flat)]
 
 
 def common(runs: Sequence[RunData]) -> list[str]:
-    """Return the facts that all runs share."""
-    everyone = [facts(run) for run in runs]
-    return [fact for fact in everyone[0] if all(fact in other for other in everyone[1:])]
+    """Return the phrases of the description that all runs share."""
+    descriptions = [description(run) for run in runs]
+    return [phrase for phrase in descriptions[0] if all(phrase in other for other in descriptions[1:])]
 
 
 def _follows(key: tuple[str, ...], kinds: set[tuple[str, ...]], flat: Sequence[Mapping[tuple[str, ...], Any]]) -> bool:
@@ -245,10 +247,10 @@ def _follows(key: tuple[str, ...], kinds: set[tuple[str, ...]], flat: Sequence[M
     if section is None:
         return False
     values: dict[Any, set[str]] = {}
-    for one in flat:
-        kind = tuple(one.get((*section, name)) for name in ("kind", "dataset", "model"))
-        values.setdefault(kind, set()).add(repr(one.get(key)))
-    return all(len(some) == 1 for some in values.values()) and any(key not in one for one in flat)
+    for config in flat:
+        kind = tuple(config.get((*section, name)) for name in ("kind", "dataset", "model"))
+        values.setdefault(kind, set()).add(repr(config.get(key)))
+    return all(len(distinct) == 1 for distinct in values.values()) and any(key not in config for config in flat)
 
 
 def _label(keys: Sequence[tuple[str, ...]], flat: Mapping[tuple[str, ...], Any]) -> str:
@@ -257,19 +259,19 @@ def _label(keys: Sequence[tuple[str, ...]], flat: Mapping[tuple[str, ...], Any])
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return the last parts of key paths, or what stands before a last part ``kind``; the whole path if two are alike."""
+    """Return the last part of each key path, ignoring a final ``kind``, or the whole path if two would be equal."""
     last = {key: key.removesuffix(".kind").rsplit(".", maxsplit=1)[-1] for key in keys}
     return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
 
 
 def _flat(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    found: dict[tuple[str, ...], Any] = {}
+    values: dict[tuple[str, ...], Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, (*path, key))
+            values |= _flat(value, (*path, key))
         else:
-            found[*path, key] = value
-    return found
+            values[*path, key] = value
+    return values
 
 
 def _kind(run: RunData, name: str, hidden: Sequence[str]) -> str:

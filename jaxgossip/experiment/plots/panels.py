@@ -1,4 +1,4 @@
-"""The panels of a picture: fans, curves, histograms, and axes that suit their numbers."""
+"""Panels of a figure: fans of quantiles, curves, histograms and marks."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -12,12 +12,12 @@ from matplotlib.ticker import (
     MaxNLocator,
 )
 
-from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import LARGEST, RunData
 from jaxgossip.plotting import scales
-from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, PINK, say
+from jaxgossip.plotting.measures import Measure
+from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, PINK, show_message
 
-# Each line differs from every other by its dash, and where it is a single point by its marker: none needs its colour.
+# Lines differ in their dashes, and single points in their markers, so that they can be told apart without colour.
 LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "mean": {"marker": "o", "color": BLUE, "linewidth": 2.2, "zorder": 6},
@@ -42,7 +42,7 @@ LOST_DISTANCE = "no consensus distance is finite\nonce the models differ"
 
 
 def draw_fan(axes: Axes, run: RunData, measure: Measure, x: np.ndarray) -> None:
-    """Draw the quantiles of a measure over nodes against ``x`` (k,): bands, or bars where there is one evaluation."""
+    """Draw the quantiles of a measure over nodes against ``x`` (k,): as bands, or as bars for a single evaluation."""
     for low, high, alpha, _ in FANS:
         below, above = (run.column(f"{measure.key}_{q}") for q in (low, high))
         if not (np.isfinite(below) & np.isfinite(above)).any():
@@ -54,14 +54,14 @@ def draw_fan(axes: Axes, run: RunData, measure: Measure, x: np.ndarray) -> None:
 
 
 def draw_line(axes: Axes, role: str, x: np.ndarray, y: np.ndarray, *, log: bool = False) -> None:
-    """Draw the line of a role (a key of ``LINES``), a marker where it has one point only."""
+    """Draw the line of a role (a key of ``LINES``), or a marker if it has a single point."""
     shown = np.where(y > 0, y, np.nan) if log else y
     if np.isfinite(shown).any():
         axes.plot(x, shown, **look(role, alone=int(np.isfinite(shown).sum()) == 1))
 
 
 def look(role: str, *, alone: bool = False) -> dict[str, Any]:
-    """Return how a role's line is drawn: without its marker, or as its marker alone."""
+    """Return the plot keywords of a role: a line without marker, or if ``alone`` only the marker."""
     drawn = dict(LINES[role])
     marker = drawn.pop("marker")
     if not alone:
@@ -70,18 +70,18 @@ def look(role: str, *, alone: bool = False) -> dict[str, Any]:
 
 
 def draw_level(axes: Axes, role: str, y: np.ndarray, *, log: bool = False) -> None:
-    """Draw the last value of a line across the axes: a baseline that has no bytes to be drawn against."""
+    """Draw the last value of a line across the axes, for baselines that send no bytes to be drawn against."""
     finite = y[np.isfinite(y) & ((y > 0) | (not log))]
     if finite.size:
         axes.axhline(finite[-1], **look(role))
 
 
 def draw_histogram(axes: Axes, values: np.ndarray, measure: Measure) -> None:
-    """Draw the distribution of a measure over all nodes, its bins aligned with the values that can occur."""
+    """Draw the distribution of a measure over all nodes, with bins aligned to the values that can occur."""
     finite = values[np.abs(values) <= LARGEST]
     if not finite.size or float(np.ptp(finite)) <= 1e-9 * float(np.abs(finite).max()):
-        told = f"every node:\n{measure.text(float(finite[0]))}" if finite.size else "no node has a finite score"
-        say(axes, told if values.size != 1 else measure.text(float(values[0])))
+        message = f"every node:\n{measure.text(float(finite[0]))}" if finite.size else "no node has a finite score"
+        show_message(axes, message if values.size != 1 else measure.text(float(values[0])))
         return
     log = measure.scale == "log" and float(finite.min()) > 0
     edges = scales.bin_edges(np.log10(finite) if log else finite)
@@ -96,7 +96,7 @@ def draw_histogram(axes: Axes, values: np.ndarray, measure: Measure) -> None:
 
 
 def mark_target(row: Sequence[Axes], runs: Sequence[RunData], measure: Measure) -> list[Line2D]:
-    """Draw the target that all runs have across the panels of its measure, thin; return what a legend says of it."""
+    """Draw a target common to all runs as a thin line across the panels of its measure; return its legend handles."""
     targets = {run.target for run in runs}
     target = targets.pop()
     if target is None or targets or any(run.measures[0] != measure for run in runs):
@@ -110,7 +110,7 @@ def mark_target(row: Sequence[Axes], runs: Sequence[RunData], measure: Measure) 
 
 
 def mark_divergence(axes: Axes, round_number: int, *, label: bool) -> None:
-    """Mark the round in which a run diverged, unless the panel only says why it is empty."""
+    """Mark the round in which a run diverged, unless the panel only shows a message."""
     if not axes.axison:
         return
     axes.axvline(round_number, color=ORANGE, linewidth=1.2, zorder=8)

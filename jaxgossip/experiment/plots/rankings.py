@@ -1,4 +1,4 @@
-"""How many runs ended, side by side: where lines over one another could not be told apart."""
+"""Rankings of many runs by their final scores, where overlaid lines could not be distinguished."""
 
 from collections.abc import Sequence
 
@@ -10,24 +10,24 @@ from matplotlib.lines import Line2D
 from jaxgossip.core import units
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.runs import MAX_RUNS, common_measure
-from jaxgossip.experiment.results.measures import Measure
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.plotting import scales
+from jaxgossip.plotting.measures import Measure
 from jaxgossip.plotting.style import BLUE, GREY, ORANGE, style
 
 
-def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
-    """Draw the final scores of runs, best mean first: mean and worst node and mean model, consensus distance, bytes a round.
+def ranking(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
+    """Draw the final scores of runs, best mean first: mean, worst node, mean model, consensus distance, bytes per round.
 
-    Runs that diverged, or have no finite mean, come last and say so: what they measured before is no final score.
+    Runs that diverged, or have no finite mean, come last with a note, for their earlier measurements are no final scores.
 
     Args:
         runs: the runs, at most ``MAX_RUNS``.
-        names: what the rows are called.
-        title: of the page.
+        names: labels of the rows.
+        title: title of the figure.
 
     Raises:
-        ConfigError: no run, too many, or runs that measured nothing in common.
+        ConfigError: there are no runs or too many, or they have no measurement in common.
     """
     measure = common_measure(runs, MAX_RUNS)
     means = np.array([_final(run, f"{measure.key}_mean") for run in runs])
@@ -82,7 +82,7 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
         if (each > 0).any():
             scales.bytes_axis(right, float(each[each > 0].min()), float(np.nanmax(each)), "sent per node and round")
         for place, run in enumerate(ranked):
-            _say_why_empty(left, run, place, measure)
+            _explain_missing(left, run, place, measure)
             text = f"{units.bytes_text(run.final['bytes_sent'])} in {int(run.final['round']):,} rounds"
             right.annotate(
                 text, (1.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=7.5, color=GREY
@@ -98,12 +98,12 @@ def standings(runs: Sequence[RunData], names: Sequence[str], title: str = "") ->
 
 
 def _final(run: RunData, key: str) -> float:
-    """Return the last value of a run's column, NaN of a run that diverged."""
+    """Return the last value of a run's column, or NaN if the run diverged."""
     return float("nan") if run.diverged_round is not None else float(run.column(key)[-1])
 
 
-def _say_why_empty(axes: Axes, run: RunData, place: int, measure: Measure) -> None:
-    """Write into the row of a run without a final score why it has none."""
+def _explain_missing(axes: Axes, run: RunData, place: int, measure: Measure) -> None:
+    """Write the reason into the row of a run that has no final score."""
     if np.isfinite(_final(run, f"{measure.key}_mean")):
         return
     why = "no finite mean" if run.diverged_round is None else f"diverged in round {run.diverged_round:,}"
@@ -111,10 +111,10 @@ def _say_why_empty(axes: Axes, run: RunData, place: int, measure: Measure) -> No
 
 
 def _log_dots(axes: Axes, values: np.ndarray, title: str, label: str) -> None:
-    there = np.isfinite(values) & (values > 0)
-    axes.plot(values[there], np.flatnonzero(there), "o", color=BLUE, markersize=5.5)
-    if there.any():
+    positive = np.isfinite(values) & (values > 0)
+    axes.plot(values[positive], np.flatnonzero(positive), "o", color=BLUE, markersize=5.5)
+    if positive.any():
         axes.set_xscale("log")
-        scales.log_ticks(axes.xaxis, values[there])
+        scales.log_ticks(axes.xaxis, values[positive])
     axes.set_title(title)
     axes.set_xlabel(label)

@@ -5,6 +5,7 @@ manifest.json           command, seed, versions, device, digests of what was rea
 metrics.jsonl           one object an evaluation
 baselines/NAME.jsonl    the same of a baseline
 node_scores.npz         every node's measurements at the end, and the nodes' names where the graph has them
+models.npz              of a result that was saved from Python, which has no config.toml: x (n, p), node by node
 summary.png
 checkpoint/
 error.txt               the trace of what broke the run, if something did
@@ -18,7 +19,7 @@ import json
 import shlex
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -28,11 +29,12 @@ from typing import Any
 import numpy as np
 
 from jaxgossip.core import disk
+from jaxgossip.core.disk import Seal
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.inputs import CONFIG, digest
-from jaxgossip.experiment.results.log import MetricsLog, Record, Seal, anew
+from jaxgossip.experiment.results.log import MetricsLog, Record, anew
 
-MANIFEST, SCORES = "manifest.json", "node_scores.npz"
+MANIFEST, SCORES, MODELS = "manifest.json", "node_scores.npz", "models.npz"
 OWN = (CONFIG, MANIFEST, SCORES, "metrics.jsonl", "baselines", "summary.png", "checkpoint", "error.txt")
 """What a run writes into its folder."""
 NODE, LONGEST_NAME = "node", 200
@@ -42,6 +44,7 @@ STATUSES = (*FINISHED, "running", "interrupted", "failed")
 KINDS: Mapping[str, type] = MappingProxyType(
     {"status": str, "name": str, "rounds": int, "resumed": list, "graph": dict, "inputs": dict, "logs": dict}
     | {"versions": dict, "device": dict, "flags": dict, "started": str}
+    | {"made_by": str, "settings": dict, "first_round": int, "models_sha256": str}
     | {"diverged_round": int, "reason": str, "not_finite": list, "node_scores_sha256": str}
 )
 """Of which types facts of a manifest are, where it has them."""
@@ -149,6 +152,8 @@ class RunFolder:
                 hint = "runs are listed by 'ls runs'"
                 if (path / "sweep.json").is_file():
                     hint = "it is a sweep: type its command again, and it goes on"
+                elif is_saved(path):
+                    hint = f"it holds a result that was saved from Python: jg.results.load('{path}') reads it"
                 elif (path / CONFIG).is_file():
                     hint = f"it was stopped before it began; {anew(path)}"
                 raise ConfigError(f"{path} is not a run folder: it {reason}", hint=hint)
@@ -199,6 +204,11 @@ class RunFolder:
         return MetricsLog(self.path / log_name(baseline))
 
 
+def is_saved(path: Path) -> bool:
+    """Return whether a folder holds a result that was saved from Python: a run without a configuration."""
+    return not (path / CONFIG).is_file() and (path / MANIFEST).is_file() and "made_by" in checked_manifest(path)
+
+
 def log_name(baseline: str | None = None) -> str:
     """Return where in a run folder the log of the run is, or of one of its baselines."""
     return f"baselines/{baseline}.jsonl" if baseline else "metrics.jsonl"
@@ -215,7 +225,8 @@ def finished_log(folder: Path, manifest: Mapping[str, Any], every: int | None) -
         what = "is not what the run wrote" if path.is_file() else "is gone"
         raise ConfigError(f"{path} {what}", hint=f"put the file back as the run left it, or {anew(folder)}")
     last_round = manifest["rounds"] if manifest["status"] == "completed" else None
-    return RunFolder(folder).log().check(seal_of(manifest), every, last_round)
+    log = replace(RunFolder(folder).log(), first_round=manifest.get("first_round", 0))
+    return log.check(seal_of(manifest), every, last_round)
 
 
 def seal_of(manifest: Mapping[str, Any], baseline: str | None = None) -> Seal | None:

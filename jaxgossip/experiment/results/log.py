@@ -4,13 +4,11 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jaxgossip.core import disk
+from jaxgossip.core.disk import Seal, Sealing, strict_json
 from jaxgossip.core.errors import ConfigError
 
 type Record = dict[str, Any]
@@ -20,57 +18,16 @@ LATER_KEYS = frozenset({"requests"})
 
 
 @dataclass(frozen=True)
-class Seal:
-    """What tells a log from one that was changed: how many records it holds, and the SHA-256 of their lines."""
-
-    records: int
-    sha256: str
-
-    def facts(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {"records": self.records, "sha256": self.sha256}
-
-    @classmethod
-    def of(cls, facts: Any) -> "Seal | None":
-        """Return the seal that JSON values tell of; None if they tell of none."""
-        if not isinstance(facts, Mapping):
-            return None
-        records, digest = facts.get("records"), facts.get("sha256")
-        return cls(records, digest) if type(records) is int and isinstance(digest, str) else None
-
-
-class Sealing:
-    """Keeps the seal of a log up to date while lines are added.
-
-    Args:
-        lines: those that are there.
-    """
-
-    def __init__(self, lines: Sequence[bytes] = ()) -> None:
-        self._digest, self._records = sha256(), 0
-        for line in lines:
-            self.add(line)
-
-    def add(self, line: bytes) -> None:
-        """Add a line, without its end."""
-        self._digest.update(line + b"\n")
-        self._records += 1
-
-    @property
-    def seal(self) -> Seal:
-        """The seal of all lines."""
-        return Seal(self._records, self._digest.hexdigest())
-
-
-@dataclass(frozen=True)
 class MetricsLog:
     """A file of records, one JSON object a line; a line torn by a kill is as if it had never been begun.
 
     Attributes:
         path: the file.
+        first_round: of the first record; that of a run which began where another ended is not 0.
     """
 
     path: Path
+    first_round: int = 0
 
     def append(self, record: Mapping[str, Any]) -> bytes:
         """Append a record, see it to the disk, and return its line."""
@@ -183,8 +140,8 @@ class MetricsLog:
     def _check_follows(self, before: Record | None, record: Record, number: int) -> None:
         at = record["round"]
         if before is None:
-            if at != 0:
-                raise self._damaged(number, f"round {at:,}, and records begin with round 0")
+            if at != self.first_round:
+                raise self._damaged(number, f"round {at:,}, and records begin with round {self.first_round:,}")
             return
         if record.get("diverged"):  # what closes the log of a baseline repeats its last numbers
             if at < before["round"]:
@@ -216,10 +173,3 @@ def anew(folder: Path) -> str:
     """Return how to run again what stands in a run folder, as a part of a hint."""
     config, out = (shlex.quote(str(path)) for path in (folder / "config.toml", folder))
     return f"run it again: 'jaxgossip run {config} --out {out} --force'"
-
-
-def strict_json(record: Mapping[str, Any]) -> Record:
-    """Return the record with None in place of NaN and infinities, which JSON does not have."""
-    return {
-        name: None if isinstance(value, float) and not np.isfinite(value) else value for name, value in record.items()
-    }

@@ -3,8 +3,9 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -12,11 +13,14 @@ import numpy as np
 from jaxgossip.core import units
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.divergence import diverged_round
-from jaxgossip.experiment.results.folder import FINISHED, NODE, RunFolder, finished_log, seal_of
+from jaxgossip.experiment.results.folder import FINISHED, NODE, RunFolder, finished_log, is_saved, seal_of
 from jaxgossip.experiment.results.inputs import CONFIG
-from jaxgossip.experiment.results.measures import Measure, measures_of
-from jaxgossip.experiment.results.stored import config_at, evaluated_every, manifest_at
+from jaxgossip.experiment.results.stored import config_at, config_of_saved, evaluated_every, manifest_at, models_at
 from jaxgossip.experiment.results.target import reached
+from jaxgossip.plotting.measures import Measure, measures_of
+
+if TYPE_CHECKING:
+    from jaxgossip.simulation import Metrics
 
 BASELINES = ("isolated", "centralised", "federated_averaging")
 
@@ -64,7 +68,8 @@ class RunData:
         folder = Path(folder)
         if not folder.is_dir():
             raise ConfigError(f"no such run: {folder}", hint="give the folder of a run, e.g. one under runs/")
-        for needed in ("config.toml", "metrics.jsonl"):
+        saved = is_saved(folder)
+        for needed in ("metrics.jsonl",) if saved else (CONFIG, "metrics.jsonl"):
             if not (folder / needed).is_file():
                 nested = [str(path.parent) for path in sorted(folder.glob(f"*/{needed}"))[-3:]]
                 hint = (
@@ -73,7 +78,8 @@ class RunData:
                 if (folder / "sweep.json").is_file():
                     hint = f"it is a sweep: 'jaxgossip compare {shlex.quote(str(folder))}' shows its runs"
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
-        config, manifest = config_at(folder / CONFIG), manifest_at(folder)
+        manifest = manifest_at(folder)
+        config = config_of_saved(manifest) if saved else config_at(folder / CONFIG)
         its, every = RunFolder(folder), evaluated_every(config, manifest)
         ended = manifest.get("status") in FINISHED
         records = finished_log(folder, manifest, every) if ended else its.log().records(every)
@@ -146,6 +152,22 @@ class RunData:
         if not found:
             raise ConfigError(f"{self.folder} measured nothing of its models", hint="there is nothing to show of it")
         return found
+
+    @property
+    def metrics(self) -> "Metrics":
+        """The records as ``result.metrics`` has them: by name, a column over evaluations, NaN for what was not finite."""
+        from jaxgossip.simulation import Metrics
+
+        return Metrics(self.records)
+
+    @cached_property
+    def x(self) -> np.ndarray:
+        """(n, p) models at the end, node by node, of a result that was saved from Python.
+
+        Raises:
+            ConfigError: the folder holds none, or they are not those that were saved.
+        """
+        return models_at(self.folder, self.manifest)
 
     @property
     def final(self) -> Record:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxgossip.core.errors import ConfigError
-from jaxgossip.experiment.results.folder import MANIFEST, checked_manifest
-from jaxgossip.experiment.results.inputs import CONFIG, accepted
+from jaxgossip.experiment.results.folder import MANIFEST, MODELS, checked_manifest
+from jaxgossip.experiment.results.inputs import CONFIG, accepted, digest
 
 
 def manifest_at(folder: Path) -> Mapping[str, Any]:
@@ -24,12 +26,42 @@ def manifest_at(folder: Path) -> Mapping[str, Any]:
 
 def evaluated_every(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> int | None:
     """Return the rounds from one evaluation to the next; None if the configuration does not tell, or was another before."""
+    if manifest.get("first_round"):  # it began where another run ended, in a round of any number
+        return None
     changed = [one.get("changed") for one in manifest.get("resumed", []) if isinstance(one, Mapping)]
     if any(CONFIG in some for some in changed if isinstance(some, list)):
         return None
     evaluation = config.get("evaluation")
     every = evaluation.get("every") if isinstance(evaluation, Mapping) else None
     return every if type(every) is int and every > 0 else None
+
+
+def config_of_saved(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what the manifest of a saved result tells of what a configuration would hold."""
+    settings, found = manifest.get("settings", {}), {"name": manifest.get("name", "")}
+    found |= {key: settings[key] for key in ("seed", "rounds") if isinstance(settings.get(key), int)}
+    evaluation = {key.removeprefix("evaluate_"): settings.get(key) for key in ("evaluate_every", "sampled_nodes")}
+    whole = {key: value for key, value in evaluation.items() if isinstance(value, int)}
+    return found | {"algorithm": {"kind": manifest.get("name", "")}, "evaluation": whole}
+
+
+def models_at(folder: Path, manifest: Mapping[str, Any]) -> np.ndarray:
+    """Return x (n, p), of the dtype that the models had, of a result that was saved from Python.
+
+    Raises:
+        ConfigError: the folder holds none, or not those that were written.
+    """
+    path = folder / MODELS
+    if not path.is_file():
+        hint = "'jaxgossip run' keeps none; result.save(folder) does"
+        raise ConfigError(f"{folder} holds no models: it has no {MODELS}", hint=hint)
+    if manifest.get("models_sha256") not in (None, digest(path)):
+        raise ConfigError(f"{path} is not what was saved", hint="put the file back as it was, or save the result again")
+    with np.load(path, allow_pickle=False) as file:
+        x = file["x"]
+    import jax.numpy as jnp
+
+    return x.view(jnp.bfloat16) if manifest.get("dtype") == "bfloat16" else x
 
 
 def config_at(path: Path) -> Mapping[str, Any]:

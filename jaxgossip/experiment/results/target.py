@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxgossip.core import units
-from jaxgossip.experiment.results.measures import Measure, measures_of
+from jaxgossip.plotting.measures import Measure, measures_of
 
 KEYS = ("round", "bytes_sent", "virtual_s")
 

@@ -6,8 +6,7 @@ from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.core.errors import RunError
 from jaxgossip.experiment.build.experiment import Experiment
 from jaxgossip.experiment.results.folder import RunFolder
-from jaxgossip.experiment.runs.observer import Teller
-from jaxgossip.simulation import EventRun, Result, RunState, checkpoint, simulate, simulate_events
+from jaxgossip.simulation import EventRun, Observer, Result, RunState, checkpoint, simulate, simulate_events
 from jaxgossip.simulation.events.engine import run_shapes
 from jaxgossip.simulation.program import initial_shapes
 
@@ -15,7 +14,7 @@ from jaxgossip.simulation.program import initial_shapes
 def simulated(
     experiment: Experiment,
     algorithm: Algorithm | GossipProtocol,
-    observer: Teller,
+    observer: Observer,
     *,
     rounds: int | None = None,
     faultless: bool = False,
@@ -24,28 +23,22 @@ def simulated(
     """Simulate ``algorithm`` as the configuration says: the run itself, or a baseline of ``rounds`` rounds."""
     config = experiment.config
     budget, rounds = (config.byte_budget, config.rounds) if rounds is None else (0, rounds)
-    observer.reporter.note(f"compiling {algorithm.name} for {experiment.graph.n_nodes:,} nodes")
-    done = int(start["start"].round) if start.get("start") is not None else 0
-    observer.reporter.begin(algorithm.name, rounds, done)
-    try:
-        common: dict[str, Any] = {
-            "seed": config.seed,
-            "evaluate_every": config.evaluation.every,
-            "sampled_nodes": config.evaluation.sampled_nodes,
-            "byte_budget": budget,
-            "matmul_precision": config.device.matmul_precision,
-            "observer": observer,
-            **start,
-        }
-        if isinstance(algorithm, GossipProtocol):
-            assert experiment.schedule is not None
-            return simulate_events(algorithm, experiment.schedule, rounds, **common)
-        # Seconds of baselines in rounds are no match for those of clocks.
-        speeds = experiment.speeds if experiment.schedule is None else None
-        conditions = None if faultless else experiment.conditions
-        return simulate(algorithm, rounds, conditions=conditions, speeds=speeds, **common)
-    finally:
-        observer.reporter.end()
+    common: dict[str, Any] = {
+        "seed": config.seed,
+        "evaluate_every": config.evaluation.every,
+        "sampled_nodes": config.evaluation.sampled_nodes,
+        "byte_budget": budget,
+        "matmul_precision": config.device.matmul_precision,
+        "observer": observer,
+        **start,
+    }
+    if isinstance(algorithm, GossipProtocol):
+        assert experiment.schedule is not None
+        return simulate_events(algorithm, experiment.schedule, rounds, **common)
+    # Seconds of baselines in rounds are no match for those of clocks.
+    speeds = experiment.speeds if experiment.schedule is None else None
+    conditions = None if faultless else experiment.conditions
+    return simulate(algorithm, rounds, conditions=conditions, speeds=speeds, **common)
 
 
 def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | EventRun | None, dict[str, Any]]:

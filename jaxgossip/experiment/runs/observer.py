@@ -1,61 +1,21 @@
-"""What a run tells while it goes, and what it writes: records, checkpoints, a word to whoever listens."""
+"""What a run writes while it goes: records and checkpoints."""
 
 import time
 from collections.abc import Mapping
 from typing import Any, override
 
+from jaxgossip.core.disk import Sealing
 from jaxgossip.experiment.results.folder import RunFolder
-from jaxgossip.experiment.results.log import MetricsLog, Sealing
+from jaxgossip.experiment.results.log import MetricsLog
 from jaxgossip.simulation import EventRun, Observer, checkpoint
+from jaxgossip.simulation.listening.observer import Forwarding
 
 
-class Reporter:
-    """What a run tells while it goes; every method does nothing until it is overridden."""
-
-    def note(self, text: str) -> None:
-        """One line about what happens next."""
-
-    def begin(self, name: str, rounds: int, done: int) -> None:
-        """A simulation called ``name`` of ``rounds`` rounds is about to start, ``done`` of them done before."""
-
-    def advanced(self, done: int) -> None:
-        """So many rounds are done."""
-
-    def evaluated(self, record: Mapping[str, Any]) -> None:
-        """An evaluation was made."""
-
-    def end(self) -> None:
-        """The simulation is over."""
-
-    def should_stop(self) -> bool:
-        """Say whether the user asked to stop."""
-        return False
-
-
-class Teller(Observer):
-    """Hands what a simulation tells on to the reporter."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.reporter = reporter
-
-    @override
-    def advanced(self, rounds_done: int) -> None:
-        self.reporter.advanced(rounds_done)
-
-    @override
-    def evaluated(self, record: Mapping[str, Any]) -> None:
-        self.reporter.evaluated(record)
-
-    @override
-    def should_stop(self) -> bool:
-        return self.reporter.should_stop()
-
-
-class RunObserver(Teller):
-    """Writes records and checkpoints while a simulation goes, and tells the reporter.
+class RunObserver(Forwarding):
+    """Writes records and checkpoints while a simulation goes, and hands what it hears on.
 
     Args:
-        reporter: is told.
+        observer: to whom.
         log: of the records.
         sealing: the seal of those that it holds.
         folder: of the run.
@@ -66,7 +26,7 @@ class RunObserver(Teller):
 
     def __init__(
         self,
-        reporter: Reporter,
+        observer: Observer,
         log: MetricsLog,
         sealing: Sealing,
         folder: RunFolder,
@@ -75,7 +35,7 @@ class RunObserver(Teller):
         every_s: float | None = None,
         numbering: str = "",
     ) -> None:
-        super().__init__(reporter)
+        super().__init__(observer)
         self._log = log
         self._sealing = sealing
         self._folder = folder
@@ -87,6 +47,7 @@ class RunObserver(Teller):
     @override
     def compiled(self, seconds: float) -> None:
         self._compiled.append(seconds)
+        super().compiled(seconds)
 
     @override
     def evaluated(self, record: Mapping[str, Any]) -> None:
@@ -98,11 +59,13 @@ class RunObserver(Teller):
     def chunk(self, run: Any, wall_s: float) -> None:
         if self._every_s is not None and time.perf_counter() - self._saved >= self._every_s:
             self.save(run, wall_s)
+        super().chunk(run, wall_s)
 
     @override
     def finished(self, run: Any, wall_s: float) -> None:
         if self._every_s is not None:
             self.save(run, wall_s)
+        super().finished(run, wall_s)
 
     def save(self, run: Any, wall_s: float) -> None:
         """Write a checkpoint now."""

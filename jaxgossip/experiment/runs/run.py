@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from jaxgossip.core import disk
+from jaxgossip.core.disk import Seal
 from jaxgossip.core.errors import ConfigError, JaxGossipError, RunError
 from jaxgossip.experiment.build.builders import in_own_code, place_of
 from jaxgossip.experiment.build.description import file_note, idle_note
@@ -22,11 +23,12 @@ from jaxgossip.experiment.planning.plan import check_fits, check_outline
 from jaxgossip.experiment.results.divergence import divergence
 from jaxgossip.experiment.results.folder import FINISHED, SCORES, RunFolder, finished_log, log_name, seal_of
 from jaxgossip.experiment.results.inputs import CONFIG, accepted, digest, digests
-from jaxgossip.experiment.results.log import Seal
-from jaxgossip.experiment.results.provenance import provenance
 from jaxgossip.experiment.runs.engines import numbering_of, restore, simulated
-from jaxgossip.experiment.runs.manifest import ending_facts, privacy_facts, target_facts, unmeasured_words
-from jaxgossip.experiment.runs.observer import Reporter, RunObserver
+from jaxgossip.experiment.runs.manifest import privacy_facts, target_facts, unmeasured_words
+from jaxgossip.experiment.runs.observer import RunObserver
+from jaxgossip.simulation import Observer
+from jaxgossip.simulation.results.endings import ending_facts
+from jaxgossip.simulation.results.provenance import provenance
 from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost, without_memory_check
 
 
@@ -54,7 +56,7 @@ class Outcome:
 
 
 def run(
-    config: Config, *, out: Path | None = None, force: bool = False, command: str = "", reporter: Reporter | None = None
+    config: Config, *, out: Path | None = None, force: bool = False, command: str = "", observer: Observer | None = None
 ) -> Outcome:
     """Run a configuration in a new folder.
 
@@ -63,13 +65,13 @@ def run(
         out: the folder; None makes one under ``runs/``.
         force: overwrite a run that is there, and run what does not seem to fit into memory.
         command: what the user typed, for the manifest.
-        reporter: listens.
+        observer: listens.
 
     Raises:
         InputError: the configuration cannot be built or does not fit into memory, or the folder is in use.
         RunError: the run failed.
     """
-    reporter, began = reporter or Reporter(), time.perf_counter()
+    observer, began = observer or Observer(), time.perf_counter()
     room = without_memory_check() if force else links_cost(WEIGHTED_BYTES, "--force runs it all the same")
     with precision(config), room:
         resolved = resolved_toml(config)
@@ -82,9 +84,9 @@ def run(
             CONFIG: sha256(resolved.encode()).hexdigest(),
             **digests(config),
         }  # as the build is about to read them
-        experiment = announced_build(config, reporter)
+        experiment = announced_build(config, observer)
         if not force:
-            check_fits(experiment, reporter.note)
+            check_fits(experiment, observer.note)
         manifest = {
             "status": "running",
             "name": config.name,
@@ -95,62 +97,62 @@ def run(
             "matmul_precision": config.device.matmul_precision,
             "graph": experiment.graph.describe(),
             "parameters": experiment.problem.n_params,
-            **privacy_facts(experiment, reporter.note),
+            **privacy_facts(experiment, observer.note),
             **provenance(),
             "inputs": inputs,
         }
         path = out if out is not None else RunFolder.new_path(config.name, resolved)
         disk.make_folder(path, parents=True)
-        with disk.locked(path, reporter.note) as lock:
+        with disk.locked(path, observer.note) as lock:
             folder = RunFolder.create(path, lock, resolved=resolved, manifest=manifest, force=force)
-            return carry_through(experiment, folder, manifest, reporter, began)
+            return carry_through(experiment, folder, manifest, observer, began)
 
 
-def resume(path: Path, *, force: bool = False, reporter: Reporter | None = None) -> Outcome:
+def resume(path: Path, *, force: bool = False, observer: Observer | None = None) -> Outcome:
     """Go on with the run in ``path``, from its newest intact checkpoint or, without one, from the start.
 
     Args:
         path: the run's folder.
         force: go on also if the configuration or what it reads has changed since; the manifest then says so.
-        reporter: listens.
+        observer: listens.
 
     Raises:
         ConfigError: there is no run, what it reads has changed, another process is at work in it, or a file is damaged.
         RunError: its checkpoints are damaged.
     """
-    reporter, began = reporter or Reporter(), time.perf_counter()
+    observer, began = observer or Observer(), time.perf_counter()
     folder = RunFolder.open(path)
     manifest = folder.manifest()
     if manifest["status"] in FINISHED and not force:
-        accepted(manifest, path, reporter.note, only=(CONFIG,))
+        accepted(manifest, path, observer.note, only=(CONFIG,))
         return ended(folder, manifest)
-    with disk.locked(path, reporter.note) as lock:
+    with disk.locked(path, observer.note) as lock:
         folder = RunFolder.open(path, lock)
         disk.remove_leftovers(path)
         manifest = folder.manifest()
-        session = {"at": now(), **provenance(), **accepted(manifest, path, reporter.note, force=force)}
+        session = {"at": now(), **provenance(), **accepted(manifest, path, observer.note, force=force)}
         if manifest["status"] in FINISHED:
             if "changed" in session:
                 folder.write_manifest(manifest | {"resumed": [*manifest.get("resumed", []), session]})
             return ended(folder, manifest)
-        return go_on(folder, manifest, session, reporter, began)
+        return go_on(folder, manifest, session, observer, began)
 
 
 def go_on(
-    folder: RunFolder, manifest: dict[str, Any], session: dict[str, Any], reporter: Reporter, began: float
+    folder: RunFolder, manifest: dict[str, Any], session: dict[str, Any], observer: Observer, began: float
 ) -> Outcome:
     """Go on with a run that has not ended; ``session`` is what the manifest is to say of this process."""
     config = load(folder.path / CONFIG)
     with precision(config), without_memory_check():  # whoever forced it when it began, means it still
-        experiment = announced_build(config, reporter)
+        experiment = announced_build(config, observer)
         for stale in ("error", "finished", "rounds"):
             manifest.pop(stale, None)
         for what in ("versions", "device", "flags"):
             if manifest.get(what) != session[what]:
-                reporter.note(f"warning: {what} differ from those the run began with: its bits may differ too")
+                observer.note(f"warning: {what} differ from those the run began with: its bits may differ too")
         manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), session]}
         folder.write_manifest(manifest)
-        return carry_through(experiment, folder, manifest, reporter, began)
+        return carry_through(experiment, folder, manifest, observer, began)
 
 
 def ended(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
@@ -173,7 +175,7 @@ def ended(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
 
 
 def carry_through(
-    experiment: Experiment, folder: RunFolder, manifest: dict[str, Any], reporter: Reporter, began: float
+    experiment: Experiment, folder: RunFolder, manifest: dict[str, Any], observer: Observer, began: float
 ) -> Outcome:
     """Simulate what is left of a run and its baselines, and write all files."""
     config, final = experiment.config, {}
@@ -191,8 +193,8 @@ def carry_through(
         folder.write_manifest(manifest | found | times)
         if status != "interrupted":
             if found["status"] == "completed" and (warning := unmeasured_words(records[-1])):
-                reporter.note(warning)
-            reporter.note("drawing summary.png")
+                observer.note(warning)
+            observer.note("drawing summary.png")
             draw_summary(folder.path)
         return Outcome(folder.path, found["status"], rounds, final, seconds, found.get("target"), divergence(found))
 
@@ -201,12 +203,10 @@ def carry_through(
         done = int(start.round) if start is not None else -1
         earlier, sealing = log.keep(done, config.evaluation.every, Seal.of(facts.get("log")))
         numbering = numbering_of(experiment)
-        observer = RunObserver(
-            reporter, log, sealing, folder, compiled, every_s=config.checkpoint.every_s, numbering=numbering
+        writer = RunObserver(
+            observer, log, sealing, folder, compiled, every_s=config.checkpoint.every_s, numbering=numbering
         )
-        result = simulated(
-            experiment, experiment.algorithm, observer, start=start, start_wall_s=facts.get("wall_s", 0.0)
-        )
+        result = simulated(experiment, experiment.algorithm, writer, start=start, start_wall_s=facts.get("wall_s", 0.0))
         start = None
         status, rounds, spent = result.status, result.rounds, bool(result.run.spent)
         if result.node_scores:
@@ -216,8 +216,8 @@ def carry_through(
         if status != "interrupted":
             # Where its bytes ended the run, baselines go no further than it did.
             wanted = rounds if spent else config.rounds
-            for name in _measured_baselines(experiment, reporter):
-                baseline = run_baseline(experiment, name, folder, manifest, reporter, compiled, wanted)
+            for name in _measured_baselines(experiment, observer):
+                baseline = run_baseline(experiment, name, folder, manifest, observer, compiled, wanted)
                 if baseline is None:
                     status = "interrupted"
                     break
@@ -236,13 +236,13 @@ def carry_through(
     return finish(status, rounds)
 
 
-def _measured_baselines(experiment: Experiment, reporter: Reporter) -> list[str]:
+def _measured_baselines(experiment: Experiment, observer: Observer) -> list[str]:
     """Return the baselines that are run; those of which nothing would be measured are told, and left out."""
     measured, config = experiment.baselines, experiment.config
     for name in config.evaluation.baselines:
         if name not in measured:
             own = f"'{config.learning.dataset}' is measured on the nodes' own data"
-            reporter.note(f"baseline '{name}' is left out: {own}, and it has one model for all")
+            observer.note(f"baseline '{name}' is left out: {own}, and it has one model for all")
     return measured
 
 
@@ -251,7 +251,7 @@ def run_baseline(
     name: str,
     folder: RunFolder,
     manifest: dict[str, Any],
-    reporter: Reporter,
+    observer: Observer,
     compiled: list[float],
     rounds: int,
 ) -> Mapping[str, Any] | None:
@@ -265,14 +265,14 @@ def run_baseline(
         try:
             records = log.check(seal, every) if seal is not None else log.records(every)
         except ConfigError as error:
-            reporter.note(f"warning: {error.message}; this baseline is run again")
+            observer.note(f"warning: {error.message}; this baseline is run again")
     if records and (records[-1]["round"] == rounds or records[-1].get("diverged")):
         return records[-1]
     _, sealing = log.keep(-1, every)
     disk.make_folder(log.path.parent)
-    observer = RunObserver(reporter, log, sealing, folder, compiled)
+    writer = RunObserver(observer, log, sealing, folder, compiled)
     algorithm = experiment.baseline(name)
-    result = simulated(experiment, algorithm, observer, rounds=rounds, faultless=name == "centralised")
+    result = simulated(experiment, algorithm, writer, rounds=rounds, faultless=name == "centralised")
     if result.status == "interrupted":
         return None
     if result.status == "diverged":
@@ -282,14 +282,14 @@ def run_baseline(
     return log.records()[-1]
 
 
-def announced_build(config: Config, reporter: Reporter) -> Experiment:
+def announced_build(config: Config, observer: Observer) -> Experiment:
     """Build the parts of a run and say so."""
-    reporter.note(f"building {config.topology.kind} topology, data and models")
+    observer.note(f"building {config.topology.kind} topology, data and models")
     experiment = build(config)
     check_round(experiment)
     for said in (file_note(experiment.problem), idle_note(experiment.algorithm, experiment.conditions)):
         if said:
-            reporter.note(said)
+            observer.note(said)
     return experiment
 
 

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from jaxgossip.core import disk
+from jaxgossip.core.disk import strict_json
 from jaxgossip.core.errors import JaxGossipError, RunError
-from jaxgossip.core.memory import available_bytes
 from jaxgossip.core.units import counted
 from jaxgossip.experiment.build.builders import in_own_code, place_of
 from jaxgossip.experiment.build.description import idle_note
@@ -28,25 +27,21 @@ from jaxgossip.experiment.config.toml import value_text
 from jaxgossip.experiment.results.divergence import divergence
 from jaxgossip.experiment.results.folder import RunFolder, log_name
 from jaxgossip.experiment.results.inputs import CONFIG
-from jaxgossip.experiment.results.log import strict_json
-from jaxgossip.experiment.results.measures import named
-from jaxgossip.experiment.results.provenance import provenance
 from jaxgossip.experiment.runs.engines import simulated
-from jaxgossip.experiment.runs.manifest import ending_facts, privacy_facts, target_facts
-from jaxgossip.experiment.runs.observer import Reporter, Teller
+from jaxgossip.experiment.runs.manifest import privacy_facts, target_facts
 from jaxgossip.experiment.runs.run import now, precision
 from jaxgossip.experiment.sweeps.grid import Grid, GridRun, lifted_numbers
 from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, GroupObserver, members_done, members_kept
 from jaxgossip.experiment.sweeps.ownership import check_claim, check_inputs, claim, inputs_of, status_of
+from jaxgossip.plotting.measures import named
+from jaxgossip.simulation import Observer
 from jaxgossip.simulation.program import Run
-from jaxgossip.simulation.replicas import Family, Replica, families, simulate_family
+from jaxgossip.simulation.replicas import Replica, families, simulate_family
+from jaxgossip.simulation.results.endings import ending_facts
+from jaxgossip.simulation.results.provenance import provenance
 
 SMALL_NETWORK = 20_000
 """Networks of at most so many nodes are built in no time."""
-STATES_HELD = 8
-"""A run among others takes about so many times its state: old and new one, gradients, what mixing holds."""
-BLOCK_BYTES = 2**25
-"""… and at most this much for samples and scores in between (see :mod:`jaxgossip.learning.problem`)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ class GridOutcome:
 
 
 def run_grid(
-    grid: Grid, out: Path, *, force: bool = False, command: str = "", reporter: Reporter | None = None
+    grid: Grid, out: Path, *, force: bool = False, command: str = "", observer: Observer | None = None
 ) -> GridOutcome:
     """Run what is missing of a grid.
 
@@ -78,13 +73,13 @@ def run_grid(
         out: its folder; a run's stands in it.
         force: start anew, also where another grid was.
         command: what the user typed, for the manifests.
-        reporter: listens.
+        observer: listens.
 
     Raises:
         ConfigError: ``out`` holds something else, or another grid.
         InputError: a run cannot be built.
     """
-    reporter, began = reporter or Reporter(), time.perf_counter()
+    observer, began = observer or Observer(), time.perf_counter()
     check_claim(grid, out, force=force)
     if out.is_dir():
         disk.check_unlocked(out)
@@ -92,20 +87,20 @@ def run_grid(
     status = _statuses(grid, out, inputs, force=force)
     missing = [run for run in grid.runs if status[run.config.name] is None]
     if grid.lists_baselines and len(missing) == len(grid.runs):
-        reporter.note("a grid runs no baselines; algorithm.kind=isolated as a value runs one of them")
+        observer.note("a grid runs no baselines; algorithm.kind=isolated as a value runs one of them")
     if len(missing) < len(grid.runs):
         there = len(grid.runs) - len(missing)
-        reporter.note(f"{there} of {counted(len(grid.runs), 'run')} {'is' if there == 1 else 'are'} there already")
+        observer.note(f"{there} of {counted(len(grid.runs), 'run')} {'is' if there == 1 else 'are'} there already")
     kept = out / CHECKPOINTS
     bundles = _bundles(grid.runs, missing, [] if force else members_done(kept), [] if force else members_kept(kept))
     shared = Shared()
-    _build_first(grid, bundles, shared, reporter)
+    _build_first(grid, bundles, shared, observer)
     disk.make_folder(out, parents=True)
-    with disk.locked(out, reporter.note) as lock:
+    with disk.locked(out, observer.note) as lock:
         claim(grid, out, inputs, force=force)
         disk.remove_leftovers(out)
         facts = {"command": command, **provenance()} if missing else {}
-        work = _Work(grid, out, lock, shared, facts, inputs, reporter)
+        work = _Work(grid, out, lock, shared, facts, inputs, observer)
         interrupted = work.do(bundles, status)
         if not interrupted:
             disk.remove(out / CHECKPOINTS)
@@ -125,7 +120,7 @@ class _Work:
     shared: Shared
     facts: Mapping[str, Any]
     inputs: Mapping[str, Mapping[str, str]]
-    reporter: Reporter
+    observer: Observer
     told: set[str] = field(default_factory=set)
 
     def tell_idle(self, experiment: Experiment) -> None:
@@ -133,14 +128,14 @@ class _Work:
         idle = idle_note(experiment.algorithm, experiment.conditions)
         if idle and idle not in self.told:
             self.told.add(idle)
-            self.reporter.note(idle)
+            self.observer.note(idle)
 
     def do(self, bundles: Sequence[Sequence[GridRun]], status: dict[str, str | None]) -> bool:
         """Run bundles one after another, note the status of each run, and return whether they were stopped."""
         for number, bundle in enumerate(bundles, start=1):
-            if self.reporter.should_stop():
+            if self.observer.should_stop():
                 return True
-            self.reporter.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {counted(len(bundle), 'run')}")
+            self.observer.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {counted(len(bundle), 'run')}")
             with precision(bundle[0].config), _named(self.grid, ", ".join(_common(bundle))):
                 for (runs, experiments), replicas in _run_bundle(bundle, self):
                     self.lock.check()
@@ -152,7 +147,7 @@ class _Work:
                         _write(self.out / _name(run), experiment, replica, facts)
                         status[_name(run)] = replica.status
                     disk.remove(self.out / CHECKPOINTS)
-                    _tell_endings([run for run, *_ in new], [replica for *_, replica in new], self.reporter)
+                    _tell_endings([run for run, *_ in new], [replica for *_, replica in new], self.observer)
             if any(status[_name(run)] is None for run in bundle):
                 return True
         return False
@@ -202,7 +197,7 @@ def _bundles(
     return [*([first] if first else []), *found.values()]
 
 
-def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Shared, reporter: Reporter) -> None:
+def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Shared, observer: Observer) -> None:
     """Build the first run of each bundle of small networks: what cannot be built is told before anything runs.
 
     Raises:
@@ -210,7 +205,7 @@ def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Share
     """
     for bundle in bundles:
         first = bundle[0]
-        if reporter.should_stop():
+        if observer.should_stop():
             return
         if (first.config.topology.keywords().get("nodes") or 0) <= SMALL_NETWORK:
             with precision(first.config), _named(grid, ", ".join(_common(bundle))):
@@ -242,12 +237,12 @@ def _run_bundle(
     bundle: Sequence[GridRun], work: _Work
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
     """Yield what is done, ((runs, their parts), what became of each); less than the bundle if it was stopped."""
-    config, reporter = bundle[0].config, work.reporter
+    config, observer = bundle[0].config, work.observer
     experiments = [_built(run, work.shared) for run in bundle]
     for experiment in experiments:
         work.tell_idle(experiment)
     if config.in_events:
-        yield from _one_by_one(bundle, experiments, reporter)
+        yield from _one_by_one(bundle, experiments, observer)
         return
     simulations = [
         Run(
@@ -262,41 +257,37 @@ def _run_bundle(
     ]
     with _own_errors(experiments[0]):
         found = families(simulations)
-    parts = [part for family in found for part in _parts(family)]
+    parts = [part for family in found for part in family.in_memory()]
     for number, family in enumerate(parts, start=1):
         part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
         runs = [bundle[member] for member in family.members]
         its = [experiments[member] for member in family.members]
         every_s = config.checkpoint.every_s
-        observer = GroupObserver(work.out / CHECKPOINTS, list(map(_name, runs)), every_s, reporter, work.lock)
-        replicas = observer.done()
+        keeping = GroupObserver(work.out / CHECKPOINTS, list(map(_name, runs)), every_s, observer, work.lock)
+        replicas = keeping.done()
         if replicas is not None:
             yield (runs, its), replicas
             continue
-        reporter.note(f"compiling {experiments[0].algorithm.name} for {counted(len(runs), 'run')}{part}")
-        reporter.begin(experiments[0].algorithm.name, config.rounds, 0)
-        try:
-            with _own_errors(experiments[0]):
-                replicas = simulate_family(
-                    family, [run.point for run in runs], config.rounds,
-                    evaluate_every=config.evaluation.every, observer=observer, restore=observer.restore,
-                    matmul_precision=config.device.matmul_precision,
-                )  # fmt: skip
-        finally:
-            reporter.end()
-        if replicas is None:
+        observer.note(f"compiling {experiments[0].algorithm.name} for {counted(len(runs), 'run')}{part}")
+        with _own_errors(experiments[0]):
+            replicas = simulate_family(
+                family, [run.point for run in runs], config.rounds,
+                evaluate_every=config.evaluation.every, observer=keeping, restore=keeping.restore,
+                matmul_precision=config.device.matmul_precision,
+            )  # fmt: skip
+        if any(replica.status == "interrupted" for replica in replicas):
             return
-        observer.finish(replicas)
+        keeping.finish(replicas)
         yield (runs, its), replicas
 
 
 def _one_by_one(
-    bundle: Sequence[GridRun], experiments: Sequence[Experiment], reporter: Reporter
+    bundle: Sequence[GridRun], experiments: Sequence[Experiment], observer: Observer
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
     """Yield the runs by the nodes' own clocks, each with a schedule of its own; fewer if they were stopped."""
     for run, experiment in zip(bundle, experiments, strict=True):
         with _own_errors(experiment):
-            result = simulated(experiment, experiment.algorithm, Teller(reporter))
+            result = simulated(experiment, experiment.algorithm, observer)
         if result.status == "interrupted":
             return
         records = [dict(record) for record in result.metrics]
@@ -306,18 +297,6 @@ def _one_by_one(
 def _built(run: GridRun, shared: Shared) -> Experiment:
     lifted = {place: jnp.asarray(value) for place, value in lifted_numbers(run).items()}
     return build(run.config, shared=shared, lifted=lifted)
-
-
-def _parts(family: Family) -> list[Family]:
-    """Return a family in parts that fit into half the memory that is there."""
-    state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(family.like))
-    each = STATES_HELD * state + min(BLOCK_BYTES, 64 * state)
-    most = max(1, int(available_bytes() / 2 / max(1, each)))
-    members, arrays = family.members, family.arrays
-    return [
-        Family(family.purposes, family.statics, members[start : start + most], arrays[start : start + most])
-        for start in range(0, len(members), most)
-    ]
 
 
 def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mapping[str, Any]) -> None:
@@ -337,7 +316,7 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
             "matmul_precision": config.device.matmul_precision,
             "graph": experiment.graph.describe(),
             "parameters": experiment.problem.n_params,
-            **privacy_facts(experiment, Reporter().note),
+            **privacy_facts(experiment, Observer().note),
             **target_facts(config, replica.records),
             "logs": {log_name(): RunFolder(folder).log().seal().facts()},
             **facts,
@@ -345,17 +324,17 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
     )
 
 
-def _tell_endings(runs: Sequence[GridRun], replicas: Sequence[Replica], reporter: Reporter) -> None:
+def _tell_endings(runs: Sequence[GridRun], replicas: Sequence[Replica], observer: Observer) -> None:
     """Name the runs that diverged, and what other runs have no finite number of at their end."""
     unmeasured: Counter[str] = Counter()
     for run, replica in zip(runs, replicas, strict=True):
         found = ending_facts(replica.status, replica.rounds, replica.records)
         if found["status"] == "diverged":
-            reporter.note(f"  {run.config.name} {divergence(found)}; the others went on")
+            observer.note(f"  {run.config.name} {divergence(found)}; the others went on")
         else:
             unmeasured.update(found.get("not_finite", ()))
     for name, count in unmeasured.items():
-        reporter.note(f"  warning: no finite number at the end of {counted(count, 'run')}: {named(name)}")
+        observer.note(f"  warning: no finite number at the end of {counted(count, 'run')}: {named(name)}")
 
 
 @contextlib.contextmanager

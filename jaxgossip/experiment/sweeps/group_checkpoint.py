@@ -12,8 +12,8 @@ from typing import override
 
 from jaxgossip.core import disk
 from jaxgossip.core.errors import RunError
-from jaxgossip.experiment.runs.observer import Reporter, Teller
-from jaxgossip.simulation import RunState, checkpoint
+from jaxgossip.simulation import Observer, RunState, checkpoint
+from jaxgossip.simulation.listening.observer import Forwarding
 from jaxgossip.simulation.replicas import Group, Replica
 
 CHECKPOINTS = "checkpoint"
@@ -38,21 +38,21 @@ def members_done(folder: Path) -> list[str]:
     return [] if found is None else found[0]
 
 
-class GroupObserver(Teller):
-    """Keeps what a group of runs has come to in a folder, every few seconds and at its end, and tells the reporter.
+class GroupObserver(Forwarding):
+    """Keeps what a group of runs has come to in a folder, every few seconds and at its end, and hands what it hears on.
 
     Args:
         folder: for checkpoints of one group, the one that is being run.
         members: the names of its runs; what was kept of other ones is of no use.
         every_s: seconds from one checkpoint to the next.
-        reporter: is told where the group goes on.
+        observer: hears it, and where the group goes on.
         lock: this process's hold of the sweep's folder.
     """
 
     def __init__(
-        self, folder: Path, members: Sequence[str], every_s: float, reporter: Reporter, lock: disk.Lock
+        self, folder: Path, members: Sequence[str], every_s: float, observer: Observer, lock: disk.Lock
     ) -> None:
-        super().__init__(reporter)
+        super().__init__(observer)
         self._folder, self._members, self._every_s = folder, list(members), every_s
         self._lock, self._saved = lock, time.perf_counter()
 
@@ -62,7 +62,7 @@ class GroupObserver(Teller):
             if members_kept(self._folder) == self._members:
                 runs, facts = checkpoint.load(self._folder, like, needed=NEEDED)
                 if facts["members"] == self._members and len(facts["records"]) == len(self._members):
-                    self.reporter.note(f"going on from round {facts['round']:,}")
+                    self.note(f"going on from round {facts['round']:,}")
                     return Group(runs, facts["records"]), facts["wall_s"]
         disk.remove(self._folder)
         return None
@@ -70,10 +70,15 @@ class GroupObserver(Teller):
     @override
     def chunk(self, run: Group, wall_s: float) -> None:
         if time.perf_counter() - self._saved >= self._every_s:
-            self.finished(run, wall_s)
+            self._save(run, wall_s)
+        super().chunk(run, wall_s)
 
     @override
     def finished(self, run: Group, wall_s: float) -> None:
+        self._save(run, wall_s)
+        super().finished(run, wall_s)
+
+    def _save(self, run: Group, wall_s: float) -> None:
         self._lock.check()
         facts = {"members": self._members, "records": run.records, "wall_s": wall_s}
         checkpoint.save(self._folder, run.runs, round_number=int(run.runs.round.max()), facts=facts)

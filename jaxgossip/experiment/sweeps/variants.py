@@ -18,13 +18,13 @@ from typing import Any
 from jaxgossip.core import disk
 from jaxgossip.core.errors import ConfigError, RunError
 from jaxgossip.experiment.config import toml
+from jaxgossip.experiment.config.diagnostics import shown
 from jaxgossip.experiment.config.load import check_variants, folder_name, tells_of, validate
-from jaxgossip.experiment.config.mistakes import shown
 from jaxgossip.experiment.config.sections import Config
 from jaxgossip.experiment.results.folder import RunFolder
 from jaxgossip.experiment.results.inputs import CONFIG, changed, sentence
-from jaxgossip.experiment.runs.observer import Reporter
 from jaxgossip.experiment.runs.run import Outcome, resume, run
+from jaxgossip.simulation import Observer
 
 NOTE = "sweep.json"
 """What a sweep's folder says of its runs."""
@@ -95,7 +95,7 @@ def merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 
 def sweep(
-    found: Sequence[Variant], out: Path, *, force: bool = False, command: str = "", reporter: Reporter | None = None
+    found: Sequence[Variant], out: Path, *, force: bool = False, command: str = "", observer: Observer | None = None
 ) -> list[Outcome]:
     """Run all variants into ``out``, one folder each; go on with a sweep that is there.
 
@@ -104,33 +104,33 @@ def sweep(
         out: the sweep's folder.
         force: run again what is complete.
         command: what the user typed, for the manifests.
-        reporter: listens.
+        observer: listens.
 
     Raises:
         ConfigError: ``out`` holds something else, a grid, or runs of other configurations.
         RunError: a run failed.
     """
-    reporter = reporter or Reporter()
+    observer = observer or Observer()
     there = note_of(out)
     if there is not None and "variants" not in there:
         raise ConfigError(f"{out} holds a grid of runs", hint="choose another --out")
     for variant in found if not force else ():
         _check_variant(out / variant.folder, variant)
     disk.make_folder(out, parents=True)
-    with disk.locked(out, reporter.note) as lock:
+    with disk.locked(out, observer.note) as lock:
         disk.remove_leftovers(out)
         names = {"variants": {variant.folder: variant.name for variant in found}}
         disk.write(out / NOTE, json.dumps(names, indent=1) + "\n")
         outcomes = []
         for number, variant in enumerate(found, start=1):
             lock.check()
-            reporter.note(f"[{number} of {len(found)}] {variant.name}")
+            observer.note(f"[{number} of {len(found)}] {variant.name}")
             its = out / variant.folder
             if not force and RunFolder.is_begun(its):
-                outcome = resume(its, reporter=reporter)
+                outcome = resume(its, observer=observer)
             else:
                 RunFolder.clear_unbegun(its)
-                outcome = run(variant.config, out=its, force=force, command=command, reporter=reporter)
+                outcome = run(variant.config, out=its, force=force, command=command, observer=observer)
             outcomes.append(outcome)
             if outcome.status == "interrupted":
                 break

@@ -1,1 +1,1 @@
-"""Topologies by a few words, measured, drawn and optimised."""
+"""Topologies named on the command line: building, plotting and optimising them."""

@@ -1,4 +1,4 @@
-"""Topologies by a few words: a registered name, one's own function or an edge list, with keys as a configuration has them."""
+"""Topologies named on the command line: a registered name, a user's function or an edge list, with their keys."""
 
 import inspect
 import math
@@ -11,29 +11,29 @@ from pydantic import ValidationError
 
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.core.registry import Builder, nearest
-from jaxgossip.experiment.config.mistakes import shown, translate
+from jaxgossip.experiment.config.diagnostics import shown, translate
 from jaxgossip.experiment.config.schema import configurable, options_model, supply
 from jaxgossip.experiment.config.toml import brief, parse_value, split
 from jaxgossip.topology import TOPOLOGIES, WEIGHT_RULES, Graph, Weights
 
 NODES = 64
-"""Nodes of a network whose size nobody gave: a square, a power of two."""
+"""Default number of nodes: a square, and a power of two."""
 FILE_SUFFIXES = (".txt", ".csv", ".tsv", ".data", ".edges", ".edgelist", ".el", ".adjlist", ".mtx", ".graph", ".metis")
 FILE_SUFFIXES += (".net", ".gml", ".graphml", ".gz")
-"""Words that end so are names of files, also where there is none."""
+"""Suffixes by which words are taken as names of files, even if the file does not exist."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """A topology as it was asked for.
+    """A topology as requested by the user.
 
     Attributes:
-        word: how the user called it.
-        name: the registered name, or one's own as 'file.py:function'.
-        builder: what the name stands for.
-        options: its keys.
-        assumed: which of these nobody gave.
-        said: which of these the user gave beside the name.
+        word: the word that the user gave.
+        name: the registered name, or the user's own builder as 'file.py:function'.
+        builder: the builder.
+        options: the values of its keys.
+        assumed: the options with assumed values.
+        explicit: the keys that the user gave with the name.
     """
 
     word: str
@@ -41,7 +41,7 @@ class Named:
     builder: Builder
     options: Mapping[str, Any]
     assumed: Mapping[str, Any] = field(default_factory=dict)
-    said: Collection[str] = ()
+    explicit: Collection[str] = ()
 
     @property
     def short(self) -> str:
@@ -56,37 +56,37 @@ class Named:
         return bool({"rng", "seed"} & set(inspect.signature(self.builder).parameters))
 
     def described(self, hidden: Collection[str] = ("nodes", "path")) -> str:
-        """Return the name and its options in a line: ``watts_strogatz, degree 4, beta 0.1``."""
+        """Return the name and its options on one line: ``watts_strogatz, degree 4, beta 0.1``."""
         return ", ".join(
             [self.short, *(f"{key} {shown(value)}" for key, value in self.options.items() if key not in hidden)]
         )
 
     def graph(self, seed: int) -> Graph:
-        """Build the graph that a run with this seed has.
+        """Build the graph of a run with this seed.
 
         Raises:
-            ConfigError: an unknown or missing key, or a value of another type.
-            GraphError: an impossible graph.
+            ConfigError: a key is unknown or missing, or a value has the wrong type.
+            GraphError: the graph is impossible.
         """
         model = options_model(self.builder)
         try:
             keywords = model.model_validate(dict(self.options)).keywords()
         except ValidationError as error:
-            problem = next(iter(translate(error, dict(self.options), model, ())))
-            key = ".".join(map(str, problem.path))
-            hint = problem.hint
-            if problem.message == "missing":
+            diagnostic = next(iter(translate(error, dict(self.options), model, ())))
+            key = ".".join(map(str, diagnostic.path))
+            hint = diagnostic.hint
+            if diagnostic.message == "missing":
                 value = suggested(self.name, self.options.get("nodes", NODES)).get(key)
                 hint = f"e.g. --set {key}={'VALUE' if value is None else value}; {hint}".removesuffix("; ")
-            raise ConfigError(f"{self.word}: {key}: {problem.message}", hint=hint) from error
+            raise ConfigError(f"{self.word}: {key}: {diagnostic.message}", hint=hint) from error
         from jaxgossip.core.random import host_rng
 
-        made = supply(self.builder, keywords, rng=host_rng(seed, "topology"), seed=seed)
-        if isinstance(made, Graph):
-            return made
+        built = supply(self.builder, keywords, rng=host_rng(seed, "topology"), seed=seed)
+        if isinstance(built, Graph):
+            return built
         from jaxgossip.experiment.build.experiment import as_graph
 
-        return as_graph(made)
+        return as_graph(built)
 
 
 def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume: bool = False) -> Named:
@@ -95,28 +95,29 @@ def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume:
     Args:
         word: a registered name, 'file.py:function' or the path of an edge list; with ``assume``, ``:key=value,…`` may
             follow.
-        nodes: how many, where the topology takes it and no setting says; ``NODES`` if None.
+        nodes: number of nodes, if the topology takes it and no setting gives it; ``NODES`` if None.
         settings: ``key=value``, values as in TOML.
-        assume: give the keys that the topology needs and nobody gave; say ``assumed`` which.
+        assume: whether to assume values for required keys that are not given, and list them in ``assumed``.
 
     Raises:
-        ConfigError: no such name or file, or a setting that is none.
+        ConfigError: the name or file does not exist, or a setting is malformed.
     """
-    own, said = _split(word) if assume else (word, [])
+    own, explicit = _split(word) if assume else (word, [])
     options = {
-        key: parse_value(value, f"{word}: {brief(key)}") for key, value in map(_key_and_value, [*settings, *said])
+        key: parse_value(value, f"{word}: {brief(key)}") for key, value in map(_key_and_value, [*settings, *explicit])
     }
     name, builder = own, None
     if own not in TOPOLOGIES and _is_file(own):
         name, options = "edge_list", {"path": own, **options}
     builder = TOPOLOGIES.resolve(name) if ":" in name else _registered(name)
     parameters = inspect.signature(builder).parameters
-    if assume:  # settings for all topologies reach those that have such a key
-        shared = {_key_and_value(setting)[0] for setting in settings} - {_key_and_value(one)[0] for one in said}
+    if assume:  # settings for all topologies apply to those that have such a key
+        shared = {_key_and_value(setting)[0] for setting in settings}
+        shared -= {_key_and_value(setting)[0] for setting in explicit}
         options = {key: value for key, value in options.items() if key not in shared or key in parameters}
     assumed: dict[str, Any] = {}
     if "nodes" in parameters and "nodes" not in options:
-        fixed = parameters["nodes"].default  # of a network that was observed, and has the nodes it has
+        fixed = parameters["nodes"].default  # observed networks have a fixed number of nodes
         known = fixed is not inspect.Parameter.empty
         options["nodes"] = fixed if known and (nodes is None or assume) else NODES if nodes is None else nodes
     elif nodes is not None and not assume and "nodes" not in parameters:
@@ -127,36 +128,37 @@ def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume:
         }
         if {"p", "radius", "mean_degree"} & set(options):
             assumed.pop("mean_degree", None)
-    return Named(own, name, builder, options | assumed, assumed, tuple(_key_and_value(one)[0] for one in said))
+    explicit_keys = tuple(_key_and_value(setting)[0] for setting in explicit)
+    return Named(own, name, builder, options | assumed, assumed, explicit_keys)
 
 
-def check_shared(asked: Sequence[Named], settings: Sequence[str]) -> None:
-    """Check that every setting for all of them is a key of one of them at least.
+def check_shared(topologies: Sequence[Named], settings: Sequence[str]) -> None:
+    """Check that every shared setting is a key of at least one of the topologies.
 
     Raises:
-        ConfigError: it is a key of none.
+        ConfigError: a setting is a key of none.
     """
-    keys = {key for one in asked for key in configurable(one.builder)}
+    keys = {key for topology in topologies for key in configurable(topology.builder)}
     for setting in settings:
         key, _ = _key_and_value(setting)
         if key not in keys:
             raise ConfigError(f"--set {setting}: no topology here has a key '{key}'", hint=nearest(key, list(keys)))
 
 
-def labelled(asked: Sequence[Named]) -> list[str]:
-    """Return what a table and a chart call each: its name, what the user gave beside it, and what tells equal names apart."""
-    found: list[str] = []
-    for one in asked:
-        same = [other for other in asked if other.short == one.short]
-        telling = {key for key in one.options if len({repr(other.options.get(key)) for other in same}) > 1}
-        found.append(one.described(set(one.options) - telling - set(one.said)))
-    return found
+def labelled(topologies: Sequence[Named]) -> list[str]:
+    """Return labels of topologies: the name, the explicit options, and those that distinguish equal names."""
+    labels: list[str] = []
+    for topology in topologies:
+        same = [other for other in topologies if other.short == topology.short]
+        differing = {key for key in topology.options if len({repr(other.options.get(key)) for other in same}) > 1}
+        labels.append(topology.described(set(topology.options) - differing - set(topology.explicit)))
+    return labels
 
 
 def suggested(name: str, nodes: Any) -> dict[str, Any]:
-    """Return values for the keys without default of a registered topology, under which it is most likely connected."""
+    """Return values for the required keys of a registered topology for which it is most likely connected."""
     n = nodes if isinstance(nodes, int) and nodes > 1 else NODES
-    enough = max(4, math.ceil(2 * math.log(n)))  # twice the threshold of connectedness
+    enough = max(4, math.ceil(2 * math.log(n)))  # twice the connectivity threshold
     values: dict[str, dict[str, Any]] = {
         "k_nearest_ring": {"degree": 4},
         "random_regular": {"degree": 4},
@@ -177,8 +179,8 @@ def weights_by(rule: str, graph: Graph) -> Weights:
     """Return the graph's weights by a registered rule.
 
     Raises:
-        ConfigError: unknown rule.
-        GraphError: the rule has no weights for this graph.
+        ConfigError: the rule is unknown.
+        GraphError: the rule gives no weights for this graph.
     """
     return WEIGHT_RULES[rule](graph)
 
@@ -196,7 +198,7 @@ def _is_file(word: str) -> bool:
 
 
 def _split(word: str) -> tuple[str, list[str]]:
-    """Return the name and the settings of ``NAME:key=value,key=value``; commas within brackets or quotes do not divide."""
+    """Split ``NAME:key=value,key=value`` into the name and its settings; commas in brackets or quotes do not separate."""
     before, colon, after = word.rpartition(":")
     if not colon or "=" not in after:
         return word, []

@@ -1,4 +1,4 @@
-"""Weights that are learnt on one graph, beside those of the rules."""
+"""Weights learnt on a graph, compared with those of weight rules."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from jaxgossip.mixing.optimized.loops import Progress, no_progress
+from jaxgossip.mixing.optimized.loops import Progress, quiet
 from jaxgossip.mixing.optimized.weights import Fastest, Learned, fastest, learned_sequence
 from jaxgossip.topology import Graph, Weights, best_constant, metropolis_hastings
 
 
 @dataclass(frozen=True)
 class Row:
-    """One way to choose weights.
+    """The contraction of one choice of weights.
 
     Attributes:
-        name: of it.
-        rho: by what a round contracts in the worst case: ‖W − J‖₂; of a schedule ‖W_T ⋯ W_1 − J‖₂^(1/T).
+        name: name of the choice.
+        rho: worst-case contraction per round: ‖W − J‖₂, or ‖W_T ⋯ W_1 − J‖₂^(1/T) for a sequence.
         left: √(E‖ΠX_T‖²/‖ΠX_0‖²) after T rounds from a random start.
     """
 
@@ -28,12 +28,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Optimized:
-    """What was found on one graph.
+    """The results on a graph.
 
     Attributes:
-        rows: rules, the fastest static weights and the learnt schedule.
-        fastest: the static weights.
-        learned: the schedule.
+        rows: weight rules, the fastest static weights and the learnt sequence.
+        fastest: the fastest static weights.
+        learned: the learnt sequence.
     """
 
     rows: tuple[Row, ...]
@@ -49,21 +49,21 @@ class Optimized:
         }
 
 
-def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, told: Progress = no_progress) -> Optimized:
+def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, progress: Progress = quiet) -> Optimized:
     """Learn weights, and compare them over ``rounds`` rounds.
 
     Args:
         graph: undirected and connected.
-        rounds: period of the schedule.
-        steps: of Adam.
-        seed: of the schedule's start.
-        told: progress.
+        rounds: period of the learnt sequence.
+        steps: number of steps of Adam.
+        seed: seed of the initial sequence.
+        progress: called with the share of the work that is done.
 
     Raises:
-        GraphError: a graph whose weights cannot be learnt.
+        GraphError: the graph is directed or disconnected, so that its weights cannot be learnt.
     """
-    best = fastest(graph, progress=told)
-    learned = learned_sequence(graph, rounds=rounds, steps=steps, seed=seed, progress=told)
+    best = fastest(graph, progress=progress)
+    learned = learned_sequence(graph, rounds=rounds, steps=steps, seed=seed, progress=progress)
     static = {
         "Metropolis-Hastings": metropolis_hastings(graph),
         "best constant": best_constant(graph),

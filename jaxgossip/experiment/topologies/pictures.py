@@ -1,4 +1,4 @@
-"""Pictures of topologies: one drawn with its degrees and its spectrum, and several side by side."""
+"""Figures of topologies: a single one with its degrees and its spectrum, and a comparison of several."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from jaxgossip.core import units
 from jaxgossip.plotting import scales
 from jaxgossip.plotting.layouts import layout
-from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, say, style
+from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, show_message, style
 from jaxgossip.topology.graph import Graph, Lattice
 from jaxgossip.topology.spectra.effective_neighbours import ALL_EIGENVALUES_NODES, spectral_measure
 from jaxgossip.topology.spectra.measures import GAP_NOISE, Measures
@@ -24,54 +24,55 @@ DRAWN_NODES = 300
 NAMED_NODES = 40
 """Graphs up to this size show the names of their nodes."""
 NAME_LETTERS = 12
-"""Longer names are cut."""
+"""Largest length of a name; longer ones are shortened."""
 PATTERN_LINKS = 50_000_000
-"""Graphs up to so many links are shown by the pattern of their adjacency."""
+"""Largest number of links for which the sparsity pattern of the adjacency matrix is shown."""
 CELLS = 150
-"""Cells of that pattern along a side, at most."""
+"""Largest number of cells of that pattern along a side."""
 POINTS = 2000
-"""Points of a spectrum, at most."""
+"""Largest number of points of a spectrum."""
 HEAVY = 40
-"""Degrees that spread over more values than this are told by their tail."""
+"""Range of degrees above which their tail is drawn in place of a histogram."""
 
 
-def page(found: Measures, title: str) -> Figure:
-    """Draw a topology: the graph itself, its degrees, its spectrum.
+def page(measures: Measures, title: str) -> Figure:
+    """Draw a topology: the graph, its degrees and its spectrum.
 
     Args:
-        found: its measures.
-        title: of the page.
+        measures: measures of the topology.
+        title: title of the figure.
     """
     with style():
         figure = Figure(figsize=(12, 4.5), layout="constrained")
         left, middle, right = figure.subplots(1, 3, width_ratios=(1.1, 1, 1))
-        graph = found.weights.graph
+        graph = measures.weights.graph
         _draw_graph(left, graph)
         _draw_degrees(middle, graph)
-        _draw_spectrum(right, found)
+        _draw_spectrum(right, measures)
         figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
-        figure.supxlabel(_sentence(found), fontsize=9, color="#444444", x=0.012, ha="left")
+        figure.supxlabel(_sentence(measures), fontsize=9, color="#444444", x=0.012, ha="left")
     return figure
 
 
-def comparison(found: Sequence[Measures], labels: Sequence[str]) -> Figure:
-    """Draw topologies side by side: spectral gap, effective number of neighbours, messages a round.
+def comparison(all_measures: Sequence[Measures], labels: Sequence[str]) -> Figure:
+    """Compare topologies: spectral gap, effective number of neighbours, messages per round.
 
     Args:
-        found: their measures.
-        labels: what the rows are called.
+        all_measures: measures of each topology.
+        labels: labels of the rows.
     """
-    y = np.arange(len(found))[::-1]
+    y = np.arange(len(all_measures))[::-1]
     with style():
-        figure = Figure(figsize=(12, 1.9 + 0.3 * len(found)), layout="constrained")
+        figure = Figure(figsize=(12, 1.9 + 0.3 * len(all_measures)), layout="constrained")
         left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1.2, 1))
         left.set_yticks(y, list(labels))
-        _dots(left, np.array([np.nan if one.gap is None else one.gap for one in found]), y)
+        gaps = [measures.gap for measures in all_measures]
+        _dots(left, np.array([np.nan if gap is None else gap for gap in gaps]), y)
         left.set_title("How fast it agrees")
         left.set_xlabel("spectral gap $1-\\rho$")
         looks = (("o", BLUE), ("D", GREEN), ("s", ORANGE))
-        decays = [entry.gamma for entry in found[0].neighbours]
-        values = np.array([[entry.value for entry in one.neighbours] for one in found])
+        decays = [estimate.gamma for estimate in all_measures[0].neighbours]
+        values = np.array([[estimate.value for estimate in measures.neighbours] for measures in all_measures])
         middle.hlines(y, values.min(axis=1), values.max(axis=1), color=GREY, alpha=0.35, linewidth=2)
         for column, (marker, colour) in zip(range(len(decays)), looks, strict=False):
             _dots(middle, values[:, column], y, marker, colour)
@@ -83,45 +84,41 @@ def comparison(found: Sequence[Measures], labels: Sequence[str]) -> Figure:
             for gamma, (marker, colour) in zip(decays, looks, strict=False)
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-        _dots(right, np.array([float(one.messages) for one in found]), y)
+        _dots(right, np.array([float(measures.messages) for measures in all_measures]), y)
         right.set_title("What it costs")
         right.set_xlabel("messages a round")
         for axes in (left, middle, right):
-            axes.set_ylim(-0.7, len(found) - 0.3)
+            axes.set_ylim(-0.7, len(all_measures) - 0.3)
             axes.grid(axis="y", alpha=0.35)
-        sizes = sorted({one.weights.graph.n_nodes for one in found})
+        sizes = sorted({measures.weights.graph.n_nodes for measures in all_measures})
         size = f"{sizes[0]:,} nodes" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,} nodes"
-        rule = found[0].weights.rule
-        figure.suptitle(
-            f"{len(found)} topologies, {size}, {rule} weights", x=0.012, ha="left", fontsize=13, fontweight="bold"
-        )
+        title = f"{len(all_measures)} topologies, {size}, {all_measures[0].weights.rule} weights"
+        figure.suptitle(title, x=0.012, ha="left", fontsize=13, fontweight="bold")
     return figure
 
 
 def _dots(axes: Axes, values: np.ndarray, y: np.ndarray, marker: str = "o", colour: str = BLUE) -> None:
-    there = np.isfinite(values) & (values > 0)
-    axes.plot(values[there], y[there], marker, color=colour, markersize=5.5)
-    if there.any():
+    known = np.isfinite(values) & (values > 0)
+    axes.plot(values[known], y[known], marker, color=colour, markersize=5.5)
+    if known.any():
         axes.set_xscale("log")
-        scales.log_ticks(axes.xaxis, values[there])
-    for place in y[~there]:
+        scales.log_ticks(axes.xaxis, values[known])
+    for place in y[~known]:
         axes.annotate("0 or unknown", (0.02, place), xycoords=("axes fraction", "data"), va="center", color=GREY)
 
 
-def _sentence(found: Measures) -> str:
-    graph, near = found.weights.graph, found.neighbours
+def _sentence(measures: Measures) -> str:
+    graph = measures.weights.graph
     link = "link" if graph.directed else "edge"
-    parts = [
-        f"{count:,} {one}{'' if count == 1 else 's'}" for count, one in ((graph.n_nodes, "node"), (graph.n_edges, link))
-    ]
-    if found.diameter is not None:
-        parts.append(f"diameter {'' if found.diameter.exact else 'at least '}{found.diameter.hops:,}")
-    if found.gap is not None:
-        name = "spectral gap" if found.weights.is_doubly_stochastic else "$1-\\|W-J\\|_2$ ="
-        parts.append(f"{name} {units.scientific(units.settled(found.gap, GAP_NOISE))}")
-    parts += [f"$n_W({one.gamma:g})$ = {one.value:.4g}" for one in near]
-    parts.append(f"{found.weights.rule} weights")
-    return " · ".join(parts)
+    phrases = [units.counted(graph.n_nodes, "node"), units.counted(graph.n_edges, link)]
+    if measures.diameter is not None:
+        phrases.append(f"diameter {'' if measures.diameter.exact else 'at least '}{measures.diameter.hops:,}")
+    if measures.gap is not None:
+        name = "spectral gap" if measures.weights.is_doubly_stochastic else "$1-\\|W-J\\|_2$ ="
+        phrases.append(f"{name} {units.scientific(units.settled(measures.gap, GAP_NOISE))}")
+    phrases += [f"$n_W({estimate.gamma:g})$ = {estimate.value:.4g}" for estimate in measures.neighbours]
+    phrases.append(f"{measures.weights.rule} weights")
+    return " · ".join(phrases)
 
 
 def _draw_graph(axes: Axes, graph: Graph) -> None:
@@ -143,12 +140,12 @@ def _draw_graph(axes: Axes, graph: Graph) -> None:
             axes.annotate(
                 shown.replace("$", "\\$"), place, xytext=(5, 4), textcoords="offset points", fontsize=6.5, zorder=4
             )
-    parts = f", {graph.n_components:,} components" if graph.n_components > 1 else ""
-    axes.set_title(f"The graph{parts}" + (" (stubs go round to the other side)" if _wraps(graph) else ""))
+    components = f", {graph.n_components:,} components" if graph.n_components > 1 else ""
+    axes.set_title(f"The graph{components}" + (" (stubs go round to the other side)" if _wraps(graph) else ""))
 
 
 def _give_room(axes: Axes, x: np.ndarray) -> None:
-    """Set limits around points that are wide in both directions, also of one node and of nodes in a line."""
+    """Set limits around points that are not degenerate in any direction, even for one node or for nodes in a line."""
     middle, half = (x.max(axis=0) + x.min(axis=0)) / 2, np.ptp(x, axis=0) / 2
     half = 1.08 * np.maximum(half, 0.25 * half.max() or 1.0)
     axes.set_xlim(middle[0] - half[0], middle[0] + half[0])
@@ -160,7 +157,7 @@ def _wraps(graph: Graph) -> bool:
 
 
 def _segments(graph: Graph, x: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return (m, 2, 2): a line an edge; the edges that close a torus end in the open, once at each side."""
+    """Return the lines of the edges, (m, 2, 2); edges that wrap around a torus become a stub on each side."""
     lines = x[edges]
     if not _wraps(graph):
         return lines
@@ -176,7 +173,7 @@ def _segments(graph: Graph, x: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def _draw_pattern(axes: Axes, graph: Graph) -> None:
     if graph.n_links > PATTERN_LINKS:
         many = f"{units.count_text(graph.n_nodes)} nodes, {units.count_text(graph.n_links)} links"
-        say(axes, f"{many}:\ntoo many to draw")
+        show_message(axes, f"{many}:\ntoo many to draw")
         return
     n, cells = graph.n_nodes, min(CELLS, graph.n_nodes)
     receivers = np.repeat(np.arange(n), graph.degrees)
@@ -212,12 +209,12 @@ def _draw_degrees(axes: Axes, graph: Graph) -> None:
         _count_axes(axes)
         return
     tail = count[::-1].cumsum()[::-1] / graph.n_nodes
-    there = values > 0
-    axes.plot(values[there], tail[there], "o", markersize=3.5, color=BLUE)
+    positive = values > 0
+    axes.plot(values[positive], tail[positive], "o", markersize=3.5, color=BLUE)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    scales.log_ticks(axes.xaxis, values[there].astype(float))
-    scales.log_ticks(axes.yaxis, tail[there])
+    scales.log_ticks(axes.xaxis, values[positive].astype(float))
+    scales.log_ticks(axes.yaxis, tail[positive])
     axes.set_title("The tail of the degrees")
     axes.set_ylabel("share of nodes with degree ≥ $d$")
 
@@ -231,11 +228,11 @@ def _count_axes(axes: Axes) -> None:
     axes.grid(visible=False, axis="x")
 
 
-def _draw_spectrum(axes: Axes, found: Measures) -> None:
-    weights, n = found.weights, found.weights.graph.n_nodes
+def _draw_spectrum(axes: Axes, measures: Measures) -> None:
+    weights, n = measures.weights, measures.weights.graph.n_nodes
     exact = n <= ALL_EIGENVALUES_NODES or closed_laplacian(weights) is not None
     if not exact and not weights.is_symmetric:
-        say(axes, f"the eigenvalues of a matrix of {n:,} rows\nthat is not symmetric are not computed")
+        show_message(axes, f"the eigenvalues of a matrix of {n:,} rows\nthat is not symmetric are not computed")
         return
     if exact:
         values = eigenvalues(weights)
@@ -256,27 +253,27 @@ def _draw_spectrum(axes: Axes, found: Measures) -> None:
     axes.set_xlim(-0.02, 1.02)
     low = min(-0.05, float(values.min()) - 0.08)
     axes.set_ylim(low, 1.08)
-    _mark_ends(axes, found)
+    _mark_ends(axes, measures)
 
 
-def _mark_ends(axes: Axes, found: Measures) -> None:
-    """Mark λ₂ and λ_min, each with its number where the curve leaves room."""
+def _mark_ends(axes: Axes, measures: Measures) -> None:
+    """Mark λ₂ and λ_min, with their values where the curve leaves room."""
     for value, name, x, align in (
-        (found.lambda_2, "\\lambda_2", 0.98, "right"),
-        (found.lambda_min, "\\lambda_{\\min}", 0.02, "left"),
+        (measures.lambda_2, "\\lambda_2", 0.98, "right"),
+        (measures.lambda_min, "\\lambda_{\\min}", 0.02, "left"),
     ):
         if value is not None:
             axes.axhline(value, color=ORANGE, linewidth=0.9, dashes=(4, 2), zorder=1)
             axes.annotate(
-                f"${name} = {_near_one(value)}$", (x, value), xycoords=("axes fraction", "data"),
+                f"${name} = {_eigenvalue_mathtext(value)}$", (x, value), xycoords=("axes fraction", "data"),
                 xytext=(0, -4 if align == "right" else 3),
                 textcoords="offset points", ha=align, va="top" if align == "right" else "bottom",
                 color=ORANGE, fontsize=8.5,
             )  # fmt: skip
 
 
-def _near_one(value: float) -> str:
-    """Return an eigenvalue for mathtext; what separates it from 1 or -1 is not rounded away."""
+def _eigenvalue_mathtext(value: float) -> str:
+    """Return an eigenvalue as mathtext, without rounding away its distance from 1 or -1."""
     text = units.eigenvalue_text(value, digits=4)
     mantissa, power, exponent = text.partition("e")
     return f"{mantissa}\\times 10^{{{int(exponent)}}}" if power else text

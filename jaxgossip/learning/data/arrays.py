@@ -18,6 +18,8 @@ from jaxgossip.learning.data.labels import check_classes, class_labels
 
 Samples = Float32[np.ndarray | Array, "m ..."]
 ClassNumbers = Int32[np.ndarray | Array, "m"]
+TestSamples = Float32[np.ndarray | Array, "t ..."]
+TestClassNumbers = Int32[np.ndarray | Array, "t"]
 
 MISSING_FEATURES = "every feature has to be a finite number; fill or leave out what is missing"
 MAX_LISTED = 10
@@ -45,8 +47,8 @@ class Dataset:
     name: str
     x_train: Samples
     y_train: ClassNumbers
-    x_test: Samples
-    y_test: ClassNumbers
+    x_test: TestSamples
+    y_test: TestClassNumbers
     n_classes: int
     labels: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -197,7 +199,7 @@ def _check_lengths(name: str, x: np.ndarray, y: np.ndarray) -> None:
         raise DataError(f"{name}: {len(x)} samples, but {len(y)} labels", hint="one label a sample")
 
 
-def _check_shapes(name: str, x: Samples, x_test: Samples) -> None:
+def _check_shapes(name: str, x: Samples, x_test: TestSamples) -> None:
     if x.shape[1:] != x_test.shape[1:]:
         shapes = f"{x.shape[1:]} and {x_test.shape[1:]}"
         raise DataError(

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float, Real
 from scipy.linalg import helmert
 
 from jaxgossip.core.arguments import guarded
@@ -155,7 +155,7 @@ DATASETS = Registry("dataset", [spambase, digits, breast_cancer, synthetic])
 
 @partial(jax.jit, static_argnums=(1, 2, 3))
 def _gaussian_classes(
-    key: PRNGKey, samples: int, features: int, classes: int, separation: float, flip: float
+    key: PRNGKey, samples: int, features: int, classes: int, separation: Float[Array, ""], flip: Real[Array, ""]
 ) -> tuple[Array, Array]:
     turn, noise, flips, others = jax.random.split(key, 4)
     rotation = jnp.linalg.qr(jax.random.normal(turn, (features, classes - 1), jnp.float32))[0]

@@ -115,23 +115,25 @@ def check_classes(name: str, y: np.ndarray, hint: str = "") -> None:
         hint: a further hint.
     """
     classes, counts = np.unique(y, return_counts=True)
-    more = f"; {hint}" if hint else ""
+    further_hint = f"; {hint}" if hint else ""
     if classes.size < 2:
-        raise DataError(f"{name}: all {y.size} labels are {classes[0]}", hint="at least two classes are needed" + more)
+        raise DataError(
+            f"{name}: all {y.size} labels are {classes[0]}", hint="at least two classes are needed" + further_hint
+        )
     singles = int((counts == 1).sum())
     if y.dtype.kind == "U":
         if singles == y.size >= FEW_SAMPLES:
-            hint = "they would be no classes" + more
+            hint = "they would be no classes" + further_hint
             raise DataError(f"{name}: no two of the {y.size:,} samples have one label", hint=hint)
         return
     gaps = int(classes[-1]) - int(classes[0]) + 1 > classes.size
-    many = (
+    like_quantity = (
         (gaps and np.median(counts) < RECURRING) or singles >= SINGLE_SHARE * classes.size
         if classes.size > FEW_CLASSES
         else gaps and 2 * classes.size > y.size
     )
-    if y.size >= FEW_SAMPLES and (many or singles == y.size):
-        raise _quantity_error(name, classes.size, y.size, more)
+    if y.size >= FEW_SAMPLES and (like_quantity or singles == y.size):
+        raise _quantity_error(name, classes.size, y.size, further_hint)
 
 
 def shortened(word: str) -> str:
@@ -147,9 +149,10 @@ def _labels_of_objects(name: str, y: np.ndarray, where: Place) -> np.ndarray:
     if all(strings):
         return y.astype(str)
     if any(strings):
-        odd = strings.index(not strings[0])
+        differing = strings.index(not strings[0])
         raise DataError(
-            f"{where(odd)} is {rows[odd]!r}, and that of row 0 {rows[0]!r}", hint="all numbers, or all strings"
+            f"{where(differing)} is {rows[differing]!r}, and that of row 0 {rows[0]!r}",
+            hint="all numbers, or all strings",
         )
     if all(isinstance(value, bool | int | float | np.integer | np.floating | np.bool_) for value in rows):
         return np.array(rows)

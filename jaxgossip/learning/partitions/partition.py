@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int32, Int64
 
 from jaxgossip.core.errors import DataError
+from jaxgossip.core.units import counted
 
 RowNumbers = Int32[np.ndarray, "k"]
 Offsets = Int64[np.ndarray, "n_plus_1"]
@@ -52,17 +53,24 @@ class Partition:
             owned = int(self.offsets[node + 1] - self.offsets[node])
             raise DataError(f"node {node} trains on {self.n_train[node]} of its {owned} samples")
 
+    def __repr__(self) -> str:
+        least, most = int(self.n_train.min()), int(self.n_train.max())
+        each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+        return (
+            f"Partition({counted(self.n_nodes, 'node')}, {counted(len(self.order), 'sample')}: each trains on {each})"
+        )
+
     @property
     def n_nodes(self) -> int:
         """Number of nodes."""
         return len(self.n_train)
 
-    def train(self, node: int) -> RowNumbers:
+    def train(self, node: int | np.integer) -> RowNumbers:
         """Return the rows that ``node`` trains on."""
         start = self.offsets[node]
         return self.order[start : start + self.n_train[node]]
 
-    def test(self, node: int) -> RowNumbers:
+    def test(self, node: int | np.integer) -> RowNumbers:
         """Return the local test set of ``node``; empty unless one was requested."""
         return self.order[self.offsets[node] + self.n_train[node] : self.offsets[node + 1]]
 

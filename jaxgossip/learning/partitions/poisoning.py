@@ -12,7 +12,7 @@ from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.partitions.partition import Partition
 
 
-def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int]) -> tuple[Dataset, Partition]:
+def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int] | np.ndarray) -> tuple[Dataset, Partition]:
     """Return the data set and partition with which ``nodes`` train on flipped labels, class c as C − 1 − c.
 
     Their samples are appended to the table with the new labels: nodes that share a sample keep the true label, and local test

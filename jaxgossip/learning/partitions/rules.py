@@ -7,13 +7,13 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Array, Int
 
 from jaxgossip.core.arguments import described, guarded
 from jaxgossip.core.errors import ArgumentTypeError, DataError
 from jaxgossip.learning.partitions.partition import Partition, fingerprint
 
-ClassLabels = Int[np.ndarray, "m"]
+ClassLabels = Int[np.ndarray | Array, "m"]
 
 
 def _checked[**P](builder: Callable[P, Partition]) -> Callable[P, Partition]:

@@ -18,20 +18,22 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
+from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.rows import gather, materialize
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_sender_count, column
-from jaxgossip.mixing.operators.tables import Slots, gather, materialize
+from jaxgossip.mixing.operators.tables import Slots
 
 _static = functools.partial(field, metadata={"static": True})
 
 WIDTHS = (1, 2, 4, 8, 16, 32)
 """Pieces are padded to the next of these widths; longer lists are cut into pieces of the last."""
-Masks = tuple[Bool[Array, "m k"], ...]
-Levels = tuple[tuple[Float[Array, "m k"], ...], ...]
+Masks = tuple[Bool[Array, "_ _"], ...]
+Levels = tuple[tuple[Float[Array, "_ _"], ...], ...]
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Rest:
     """Sums over the neighbours that have no slot.
@@ -45,13 +47,13 @@ class Rest:
         position_above: (n,) int32, its index in the concatenated sums of all levels above, whose last row is zero.
     """
 
-    tables: tuple[tuple[Int[Array, "m k"], ...], ...]
+    tables: tuple[tuple[Int[Array, "_ _"], ...], ...]
     weights: Levels
-    owners: tuple[Int[Array, " m"], ...]
+    owners: tuple[Int[Array, " _"], ...]
     position: NodeInts
     position_above: NodeInts
 
-    def sums(self, x: Rows, masks: Masks | None) -> Rows:
+    def sums(self, x: Float[Array, "m p"], masks: Masks | None) -> Rows:
         """Return (n, p): the weighted sum over each node's rest of the rows of x, restricted to ``masks`` if given."""
         dtype = accumulator(x.dtype)
         weights = self.weights
@@ -149,7 +151,7 @@ class Rest:
         return sp.csr_array(first[np.asarray(self.position)] + above[np.asarray(self.position_above)])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Hybrid(Operator):
     """W as slots for the first neighbours of each node, and a rest; its cost is proportional to the number of edges.

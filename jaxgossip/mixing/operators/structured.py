@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_sender_count
@@ -22,7 +23,7 @@ MAX_MASK = 2**28
 """Most link states that are held; a mean under faults needs one for each ordered pair of nodes of a group."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Roll(SlotOperator):
     """Circulant W: slot k brings row i + offsets[k] (mod n)."""
@@ -42,7 +43,7 @@ class Roll(SlotOperator):
         return jnp.roll(values, self.offsets[slot])
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class LatticeShift(SlotOperator):
     """W of a box of cells in C order: slots 2a and 2a + 1 bring the next and the previous cell along axis a.
@@ -66,7 +67,7 @@ class LatticeShift(SlotOperator):
         return self.take(values, slot ^ 1)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class HypercubeFlip(SlotOperator):
     """W of a hypercube: slot b brings row i xor 2^b, a flip of one axis of length two."""
@@ -86,7 +87,7 @@ class HypercubeFlip(SlotOperator):
         return self.take(values, slot)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class AxisMean(Operator):
     """W of groups that average internally: W = (1 − a) I + a M, M the mean over axis 1 of the rows reshaped to ``shape``.
@@ -202,7 +203,7 @@ class AxisMean(Operator):
         )  # fmt: skip
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Dense(Operator):
     """W as a dense (n, n) matrix: the reference, and fast enough below a few thousand nodes.

@@ -4,13 +4,14 @@ import functools
 from dataclasses import dataclass, field
 from typing import override
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import SlotOperator
@@ -18,17 +19,7 @@ from jaxgossip.mixing.operator import SlotOperator
 _static = functools.partial(field, metadata={"static": True})
 
 
-def gather(x: Array, index: Int[Array, "..."]) -> Array:
-    """Return x[index] for indices known to be in [0, n), without the code that clamps them or wraps negative ones."""
-    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
-
-
-def materialize(index: Int[Array, "..."]) -> Int[Array, "..."]:
-    """Return ``index``, kept from being fused into a gather of rows, which would recompute it for every column."""
-    return jax.lax.optimization_barrier(index)
-
-
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Slots(SlotOperator):
     """W with at most k neighbours per node: slot j brings row ``sources[j]``.

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,7 @@ Progress = Callable[[str, float], None]
 """Called with the phase of a computation and the fraction of it that is done."""
 
 
+@runtime_checkable
 class Numbered(Protocol):
     """The carry of a loop, whose ``number`` () int32 counts its steps."""
 
@@ -24,7 +25,7 @@ class Numbered(Protocol):
         ...
 
 
-def no_progress(phase: str, share: float) -> None:
+def quiet(phase: str, share: float) -> None:
     """Report nothing."""
 
 

@@ -30,7 +30,7 @@ from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Mixing
 from jaxgossip.mixing.operators.tables import Slots, slots
 from jaxgossip.mixing.optimized.duality import rho_bound
-from jaxgossip.mixing.optimized.loops import Progress, in_chunks, no_progress
+from jaxgossip.mixing.optimized.loops import Progress, in_chunks, quiet
 from jaxgossip.mixing.time_varying.periodic import periodic
 from jaxgossip.topology.graph import Graph
 from jaxgossip.topology.weights import Weights, best_constant, metropolis_hastings
@@ -125,7 +125,7 @@ class Fastest(NamedTuple):
     bound: float
 
 
-def fastest(graph: Graph, *, steps: int = 200, progress: Progress = no_progress) -> Fastest:
+def fastest(graph: Graph, *, steps: int = 200, progress: Progress = quiet) -> Fastest:
     """Return the symmetric weights of least ρ = ‖W − J‖₂, with a lower bound on what is possible.
 
     They are never worse than the best constant and the Metropolis–Hastings weights. The bound is the best
@@ -205,7 +205,7 @@ def learned_sequence(
     steps: int = 2000,
     learning_rate: float = 0.02,
     seed: int = 0,
-    progress: Progress = no_progress,
+    progress: Progress = quiet,
 ) -> Learned:
     """Learn the weights of T rounds jointly, by differentiating through T rounds of mixing.
 

@@ -19,17 +19,19 @@ import numpy as np
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import NodeInts, PRNGKey
 from jaxgossip.mixing.build import operator
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, materialize
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.topology.generators import equitopo as weights
 from jaxgossip.topology.graph import Graph
 
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class EquiDyn(TimeVarying):
     """EquiDyn mixing: one random offset per round, the same for all nodes, each of which hears at most one other.

@@ -7,16 +7,18 @@ from typing import override
 import jax
 import jax.numpy as jnp
 
+from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, materialize
+from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.mixing.time_varying.peers import RandomPeers, draw_distinct, pair_averaging
 
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class FreshRegular(TimeVarying):
     """A new random graph each round, of in- and out-degree s = ``degree``: W = (I + A)/(s + 1).
@@ -43,7 +45,7 @@ class FreshRegular(TimeVarying):
         return Slots(share, (share,) * self.degree, sources, n * self.degree, balanced=True)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPair(RandomPeers):
     """Every round one random node averages with one of its neighbours at random; all others are idle.

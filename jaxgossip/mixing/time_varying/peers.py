@@ -14,17 +14,19 @@ import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.rows import gather, materialize
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, gather, materialize, select_rows
+from jaxgossip.mixing.operators.tables import Slots, select_rows
 from jaxgossip.topology.graph import Complete, Graph
 
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Neighbours:
     """The peers among which each node chooses: neighbour lists on the device, or all other nodes.
@@ -135,7 +137,7 @@ class RandomPeers(TimeVarying):
         return self.neighbours.numbering
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomMatching(RandomPeers):
     """Every round nodes are paired at random, and pairs average: W = (I + P)/2, symmetric and doubly stochastic.
@@ -203,7 +205,7 @@ def pair_averaging(partner: NodeInts, n_links: int | None, numbering: str) -> Sl
     return Slots(1 - shared, (shared,), (partner,), n_links, balanced=True, numbering=numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPull(RandomPeers):
     """Every round each node pulls from ``fanout`` = k random peers and averages, with weights 1/(k + 1).
@@ -222,7 +224,7 @@ class RandomPull(RandomPeers):
         return Slots(share, weights, tuple(sources.T), on_request=True, numbering=self.neighbours.numbering)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class RandomPush(RandomPeers):
     """Every round each node sends to ``fanout`` random peers and averages its row with all that arrive.
@@ -269,7 +271,7 @@ class PushOperator(Operator):
         return arriving_pushes(self.targets, None).sum(1, dtype=jnp.int32)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Push(PushOperator):
     """W that averages what arrives: y_i = (x_i + Σ_s x_s)/(1 + number of senders s whose messages reach i).

@@ -1,7 +1,7 @@
 """Periodic mixing: round r uses entry r mod T of arrays with a leading time axis."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import override
 
@@ -12,15 +12,17 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
+from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, derived
 from jaxgossip.mixing.operator import Operator, TimeVarying
-from jaxgossip.mixing.operators.tables import Slots, materialize, padded_slots
+from jaxgossip.mixing.operators.tables import Slots, padded_slots
 from jaxgossip.topology.weights import Weights
 
 _static = functools.partial(field, metadata={"static": True})
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class Periodic(TimeVarying):
     """A finite sequence of W, repeated.
@@ -48,7 +50,7 @@ class Periodic(TimeVarying):
         return Slots(self.self_weight[t], tuple(self.weights[t]), tuple(self.sources[t]), balanced=self.balanced)
 
 
-def periodic(sequence: Sequence[Weights]) -> Periodic:
+def periodic(sequence: Iterable[Weights]) -> Periodic:
     """Return mixing that repeats ``sequence``, weights on graphs of the same nodes.
 
     Args:
@@ -79,7 +81,7 @@ def periodic(sequence: Sequence[Weights]) -> Periodic:
     return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot), balanced=balanced)
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True, eq=False)
 class OnePeer(TimeVarying):
     """In round r each node averages with one peer, at distance 2^j with j = r mod τ, τ = ⌈log₂ n⌉.

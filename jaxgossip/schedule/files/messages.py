@@ -19,6 +19,7 @@ from jaxgossip.core import disk
 from jaxgossip.core.arguments import number
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.npz import read_npz
+from jaxgossip.core.units import counted
 from jaxgossip.schedule.files.tables import Table, read_table
 from jaxgossip.schedule.messages import Fate, Kind, Messages
 from jaxgossip.schedule.peers import Preferences
@@ -48,6 +49,10 @@ class Recorded:
     n_nodes: int
     period_s: float
     messages: Messages
+
+    def __repr__(self) -> str:
+        messages = counted(self.messages.sender.size, "message")
+        return f"Recorded({counted(self.n_nodes, 'node')}, {messages}, cycles of {self.period_s:g} s)"
 
     @property
     def kinds(self) -> frozenset[Kind]:

@@ -9,21 +9,25 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.core.pytree import leaves_text, register_dataclass
 from jaxgossip.core.typing import PyTree
+from jaxgossip.core.units import counted
 from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.stretches import Flow
-from jaxgossip.simulation.loop import Observer, Stopwatch, drive
+from jaxgossip.simulation.listening.observer import Observer, attended, begun
+from jaxgossip.simulation.loop import Stopwatch, drive
 from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import check_start
-from jaxgossip.simulation.rounds import Result, ended
+from jaxgossip.simulation.results.result import Result, settings
+from jaxgossip.simulation.rounds import ended
 
 STRETCH = 2**20
 """A stretch has about so many messages: less than a second of work, and some tens of megabytes of schedule."""
 
 
-@jax.tree_util.register_dataclass
+@register_dataclass
 @dataclass(frozen=True)
 class EventRun:
     """Everything a run carries, and all that a checkpoint holds: the schedule is drawn again.
@@ -43,6 +47,9 @@ class EventRun:
     state: PyTree
     slots: PyTree
     waiting: int = field(metadata={"static": True})
+
+    def __repr__(self) -> str:
+        return f"EventRun({leaves_text(self.state)}, {counted(self.waiting, 'message')} in flight)"
 
     def settled(self) -> "EventRun":
         """Return the run with all that it needs on the host, and nothing else."""
@@ -77,8 +84,11 @@ def simulate_events(
     start: EventRun | None = None,
     start_wall_s: float = 0.0,
     observer: Observer | None = None,
+    progress: bool = False,
 ) -> Result:
     """Run ``protocol`` on ``schedule`` for ``cycles`` cycles: exactly what one event after the other would give.
+
+    Ctrl-C ends the run between two stretches, as it does in :func:`~jaxgossip.simulation.rounds.simulate`.
 
     Args:
         protocol: what nodes send, and what a message does.
@@ -91,7 +101,8 @@ def simulate_events(
         matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
         start: a run to continue from (a checkpoint's); consumed. Its own cycle is not evaluated again.
         start_wall_s: seconds spent before ``start``.
-        observer: listens; a round is a cycle.
+        observer: listens, and may stop the run; a round is a cycle.
+        progress: show progress on stderr.
 
     Returns:
         The result; a diverged or interrupted run keeps all that was measured before.
@@ -103,24 +114,27 @@ def simulate_events(
     check_counts(cycles, seed, evaluate_every, sampled_nodes, byte_budget)
     check_precision(matmul_precision)
     check_observer(observer, Observer)
-    observer = observer or Observer()
-    observer.compiling()
-    began = time.perf_counter()
-    program = WaveProgram(
-        protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
-    )
-    observer.compiled(time.perf_counter() - began)
-    clock, engine = Stopwatch(start_wall_s), EventsEngine(program, schedule, cycles, byte_budget)
-    if start is not None:
-        check_start(program.like, getattr(start, "state", start))
-        engine.resume(start)
-    stopped = drive(engine, cycles, evaluate_every, observer, clock, begin=start is None)
-    wall_s, run = clock.seconds(), engine.checkpoint().settled()
-    status = ended(engine.records, diverged=engine.diverged, stopped=stopped)
-    observer.finished(run, wall_s)
-    scored = {} if stopped else program.score_all(engine.carried.state)
+    with attended(observer, progress=progress) as heard:
+        heard.note(f"compiling {protocol.name} for {protocol.problem.n_nodes:,} nodes")
+        with begun(heard, protocol.name, cycles, start):
+            heard.compiling()
+            began = time.perf_counter()
+            program = WaveProgram(
+                protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
+            )
+            heard.compiled(time.perf_counter() - began)
+            clock, engine = Stopwatch(start_wall_s), EventsEngine(program, schedule, cycles, byte_budget)
+            if start is not None:
+                check_start(program.like, getattr(start, "state", start))
+                engine.resume(start)
+            stopped = drive(engine, cycles, evaluate_every, heard, clock, begin=start is None)
+            wall_s, run = clock.seconds(), engine.checkpoint().settled()
+            status = ended(engine.records, diverged=engine.diverged, stopped=stopped)
+            heard.finished(run, wall_s)
+            scored = {} if stopped else program.score_all(engine.carried.state)
     scores = {name: np.asarray(values) for name, values in scored.items()}
-    return Result(Metrics(engine.records), protocol, scores, status, engine.done, wall_s, run)
+    asked = settings(cycles, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
+    return Result(Metrics(engine.records), protocol, scores, status, engine.done, wall_s, run, asked)
 
 
 class EventsEngine:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.random import purpose_key, run_key
+from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PyTree, accumulator
 from jaxgossip.schedule.messages import Kind
 from jaxgossip.simulation.compiled import Compiler
@@ -236,7 +237,7 @@ def _rows(leaf: Any, count: int) -> jax.ShapeDtypeStruct:
 
 
 def _gathered(tree: PyTree, rows: Array) -> PyTree:
-    return jax.tree.map(lambda leaf: leaf.at[rows].get(mode="promise_in_bounds"), tree)
+    return jax.tree.map(lambda leaf: gather(leaf, rows), tree)
 
 
 def _scattered(tree: PyTree, rows: Array, values: PyTree) -> PyTree:

@@ -124,7 +124,7 @@ def padded(*arrays: np.ndarray, size: int = 0) -> tuple[Array, ...]:
 
 
 @jax.jit
-def _levels(order: Array, node: Array, steps: int, m: int, start: Any, found: Any) -> Array:
+def _levels(order: Array, node: Array, steps: Array, m: Array, start: Any, found: Any) -> Array:
     """Return the waves of all sends, then those of all deliveries; ``start`` (n,) zeros: that of each node's last delivery."""
 
     def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -141,7 +141,7 @@ def _levels(order: Array, node: Array, steps: int, m: int, start: Any, found: An
 
 
 @jax.jit
-def _rewritten(order: Array, node: Array, steps: int, m: int, reached: Array, start: Any, found: Any) -> Array:
+def _rewritten(order: Array, node: Array, steps: Array, m: Array, reached: Array, start: Any, found: Any) -> Array:
     """Return the wave in which each sender is next rewritten, by send; NEVER if it is not."""
 
     def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -157,7 +157,7 @@ def _rewritten(order: Array, node: Array, steps: int, m: int, reached: Array, st
 
 
 @jax.jit
-def _slots(order: Array, steps: int, m: int, start: Array, held: int) -> tuple[Array, Array]:
+def _slots(order: Array, steps: Array, m: Array, start: Array, held: Array) -> tuple[Array, Array]:
     """Return (the slot of each message, how many slots there are): a stack of those that are free.
 
     ``order`` has copies, and reads from ``m`` on, wave by wave; ``start`` has the slots that are taken already.

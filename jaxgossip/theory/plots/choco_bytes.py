@@ -39,7 +39,7 @@ EVERY = 20
 """Rounds between two evaluations."""
 
 
-class Bytes(NamedTuple):
+class ByteCosts(NamedTuple):
     """Message sizes and errors.
 
     Attributes:
@@ -73,7 +73,7 @@ def objective(models: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndar
     return loss, (models - sign / (1 + np.exp(margin)) @ rows) / len(y)
 
 
-def predict(quick: bool) -> Bytes:
+def predict(quick: bool) -> ByteCosts:
     """Count the bytes of a message."""
     p = FEATURES + 1
     kept, column = p // 100, int(np.ceil(np.log2(p)))
@@ -82,10 +82,10 @@ def predict(quick: bool) -> Bytes:
         TOP: 4.0 * kept + np.ceil(kept * column / 8),
         QSGD: np.ceil(p * 6 / 8) + 4.0,
     }
-    return Bytes(message, (0.1, 0.05, 0.02, 0.01) if not quick else (0.1, 0.05, 0.02), {})
+    return ByteCosts(message, (0.1, 0.05, 0.02, 0.01) if not quick else (0.1, 0.05, 0.02), {})
 
 
-def measure(quick: bool) -> Bytes:
+def measure(quick: bool) -> ByteCosts:
     """Run all three on both deals, with the same minibatches."""
     x, y = table()
     data = Dataset("two classes", x, y, x[:1], y[:1], 2)
@@ -103,7 +103,7 @@ def measure(quick: bool) -> Bytes:
         for name, algorithm in methods(classification(data, partition, model), len(y)).items():
             means, message[name] = _means(algorithm, rounds(quick))
             left.setdefault(deal, {})[name] = objective(means.astype(float), x.astype(float), y)[0] - best
-    return Bytes(message, (), left)
+    return ByteCosts(message, (), left)
 
 
 def methods(problem: Problem, m: int) -> dict[str, Algorithm]:
@@ -139,7 +139,7 @@ def reached(left: np.ndarray, error: float) -> float:
     return float(EVERY * (1 + below.argmax())) if below.any() else np.inf
 
 
-def draw(predicted: Bytes, measured: Bytes) -> Figure:
+def draw(predicted: ByteCosts, measured: ByteCosts) -> Figure:
     """Error against bytes on both deals; dashed, the curve of exact D-SGD at the bytes of the compressed messages.
 
     Where rows are dealt by class, this curve is drawn for comparison and not claimed: dotted.
@@ -180,7 +180,7 @@ def _by_block(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.exp(logs / np.diff([*edges, values.size]))
 
 
-def claims(predicted: Bytes, measured: Bytes) -> list[Claim]:
+def claims(predicted: ByteCosts, measured: ByteCosts) -> list[Claim]:
     """Return: message sizes to the byte, and, dealt at random, the saving of a message at every error within 10 %."""
     checks = [
         Claim(f"bytes of a message, {name}", measured.message[name], size, 0.0, "absolute")

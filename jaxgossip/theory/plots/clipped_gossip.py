@@ -31,7 +31,7 @@ N = HONEST + LIARS
 RULES = ("plain mean", "clipped, oracle τ", "clipped, adaptive τ")
 
 
-class Attacked(NamedTuple):
+class AttackOutcome(NamedTuple):
     """Outcome for the honest nodes, (rounds + 1,), by aggregation rule.
 
     Attributes:
@@ -58,7 +58,7 @@ def values() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(N, COLUMNS))
 
 
-def predict(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
+def predict(quick: bool) -> AttackOutcome:  # noqa: ARG001 - nothing is smaller
     """Iterate the two linear maps of the plain mean on the honest nodes."""
     W = topology.metropolis_hastings(graph()).to_scipy().toarray()[:HONEST]
     among, share = W[:, :HONEST], W[:, HONEST:].sum(1)
@@ -72,10 +72,10 @@ def predict(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
         x, y = under_dissensus @ x, among @ y + LIE * share[:, None]
         dissensus.append(x)
         constant.append(y)
-    return Attacked({RULES[0]: _variance(np.stack(dissensus))}, {RULES[0]: _drift(np.stack(constant))})
+    return AttackOutcome({RULES[0]: _variance(np.stack(dissensus))}, {RULES[0]: _drift(np.stack(constant))})
 
 
-def measure(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
+def measure(quick: bool) -> AttackOutcome:  # noqa: ARG001 - nothing is smaller
     """Average under both attacks, by the plain mean and with clipping."""
     liars = list(range(HONEST, N))
     rules = dict(
@@ -86,7 +86,7 @@ def measure(quick: bool) -> Attacked:  # noqa: ARG001 - nothing is smaller
         {name: _run(Conditions(adversary=attack, aggregation=rule)) for name, rule in rules.items()}
         for attack in attacks
     )
-    return Attacked(
+    return AttackOutcome(
         {name: _variance(x) for name, x in dissensus.items()}, {name: _drift(x) for name, x in constant.items()}
     )
 
@@ -113,7 +113,7 @@ def _drift(x: np.ndarray) -> np.ndarray:
     return np.square(x.mean(1) - x[0].mean(0)).sum(1)
 
 
-def draw(predicted: Attacked, measured: Attacked) -> Figure:
+def draw(predicted: AttackOutcome, measured: AttackOutcome) -> Figure:
     """Variance under dissensus and drift under a constant lie, both against rounds."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     t = np.arange(ROUNDS + 1)
@@ -143,7 +143,7 @@ def draw(predicted: Attacked, measured: Attacked) -> Figure:
     return figure
 
 
-def claims(predicted: Attacked, measured: Attacked) -> list[Claim]:
+def claims(predicted: AttackOutcome, measured: AttackOutcome) -> list[Claim]:
     """Return: the plain mean fails as predicted; clipping agrees and drifts ten thousand times less."""
     plain, *clipped = RULES
     spread = measured.variance[plain][-1]

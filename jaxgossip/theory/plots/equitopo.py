@@ -37,7 +37,7 @@ OFFSET, PAIRS = "OD-EquiDyn", "OU-EquiDyn"
 COLUMNS = 16
 
 
-class Equi(NamedTuple):
+class EquiTopo(NamedTuple):
     """Rates by number of nodes.
 
     Attributes:
@@ -77,7 +77,7 @@ def mean_idle(n: int) -> float:
     return float(np.where(runs % 2 == 0, remainder, a - remainder).mean())
 
 
-def predict(quick: bool) -> Equi:
+def predict(quick: bool) -> EquiTopo:
     """Evaluate the formulas above; the static exponential graph with τ offsets has ρ = 1 − 2/(τ + 1)."""
     n = np.array(sizes(quick))
     modes = [drawn_modes(size, links(size)) for size in n.tolist()]
@@ -88,10 +88,10 @@ def predict(quick: bool) -> Equi:
     rho[EXPONENTIAL] = 1 - 2 / (np.ceil(np.log2(n)) + 1)
     idle = np.array([mean_idle(size) for size in n.tolist()])
     shares = {OFFSET: (1 - 1 / n) / 2, PAIRS: ((n - idle) / 2 * (1 + 1 / n**2) + idle - 1) / (n - 1)}
-    return Equi(n.tolist(), rho, {name: np.zeros(n.size) for name in rho}, shares)
+    return EquiTopo(n.tolist(), rho, {name: np.zeros(n.size) for name in rho}, shares)
 
 
-def measure(quick: bool) -> Equi:
+def measure(quick: bool) -> EquiTopo:
     """Take the spectrum of each operator's impulse response, as of a circulant, and let each schedule mix for many rounds."""
     rho: dict[str, list[float]] = {}
     apart: dict[str, list[float]] = {}
@@ -108,9 +108,9 @@ def measure(quick: bool) -> Equi:
             rho.setdefault(name, []).append(float(np.abs(spectrum[1:]).max()))
             apart.setdefault(name, []).append(deviation)
         for name, schedule in {OFFSET: od_equi_dyn(graph), PAIRS: ou_equi_dyn(graph)}.items():
-            shares.setdefault(name, []).append(_left(schedule, 500 if quick else 2000))
+            shares.setdefault(name, []).append(_remaining_share(schedule, 500 if quick else 2000))
     arrays = ({name: np.array(values) for name, values in by_name.items()} for by_name in (rho, apart, shares))
-    return Equi(sizes(quick), *arrays)
+    return EquiTopo(sizes(quick), *arrays)
 
 
 def _spectrum(W: Operator) -> tuple[np.ndarray, float]:
@@ -122,21 +122,21 @@ def _spectrum(W: Operator) -> tuple[np.ndarray, float]:
     return spectrum, float(np.abs(answers[:, 1] - np.fft.ifft(spectrum * np.fft.fft(x))).max())
 
 
-def _left(schedule: Mixing, rounds: int) -> float:
+def _remaining_share(schedule: Mixing, rounds: int) -> float:
     """Return the mean share of ‖ΠX‖² that remains after a round on random columns."""
     n = schedule.n_nodes
     x = jax.random.normal(jax.random.key(1), (n, COLUMNS))
     x = x - x.mean(0)
 
-    def left(key: jax.Array) -> jax.Array:
+    def remaining(key: jax.Array) -> jax.Array:
         mixed = Round(jnp.int32(0), key, n).links(schedule).mix(x)
         return jnp.square(mixed - mixed.mean(0)).sum() / jnp.square(x).sum()
 
     keys = jax.random.split(jax.random.key(2), rounds)
-    return float(jax.jit(lambda keys: jax.lax.map(left, keys).mean())(keys))
+    return float(jax.jit(lambda keys: jax.lax.map(remaining, keys).mean())(keys))
 
 
-def draw(predicted: Equi, measured: Equi) -> Figure:
+def draw(predicted: EquiTopo, measured: EquiTopo) -> Figure:
     """ρ against n for the fixed graphs; the share left by a round against n for the random ones."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     n = measured.sizes
@@ -162,7 +162,7 @@ def draw(predicted: Equi, measured: Equi) -> Figure:
     return figure
 
 
-def claims(predicted: Equi, measured: Equi) -> list[Claim]:
+def claims(predicted: EquiTopo, measured: EquiTopo) -> list[Claim]:
     """Return: ρ by its formula within 10⁻¹⁰ and below 0.55 for all n; the share left by a random round within 1 %."""
     checks = []
     for at, n in enumerate(measured.sizes):

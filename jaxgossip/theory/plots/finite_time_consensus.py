@@ -73,7 +73,7 @@ class Network(NamedTuple):
     left: Callable[[int], float]
 
 
-class Left(NamedTuple):
+class Remainders(NamedTuple):
     """Remainder of the worst start, (rounds + 1,), computed in each precision."""
 
     float64: np.ndarray
@@ -172,7 +172,7 @@ def predict(quick: bool) -> dict[str, tuple[int | None, np.ndarray]]:
     }
 
 
-def measure(quick: bool) -> dict[str, Left]:
+def measure(quick: bool) -> dict[str, Remainders]:
     """Average the n unit vectors, which become the columns of M_t."""
     errors = {}
     for name, network in networks(quick).items():
@@ -182,11 +182,11 @@ def measure(quick: bool) -> dict[str, Left]:
                 kind = jnp.float64 if double else jnp.float32
                 problem = quadratics.averaging(network.n_nodes, values=np.eye(network.n_nodes), dtype=kind)
                 lines.append(worst_case_distance(trajectory(network.algorithm(problem), ROUNDS)))
-        errors[name] = Left(*lines)
+        errors[name] = Remainders(*lines)
     return errors
 
 
-def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str, Left]) -> Figure:
+def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str, Remainders]) -> Figure:
     """Distance of the worst start against rounds, in float64; values that are exact to rounding are at the bottom."""
     figure, (axes,) = drawing.page(width=7.0, height=4.2)
     t = np.arange(ROUNDS + 1)
@@ -208,7 +208,7 @@ def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str
     return figure
 
 
-def claims(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str, Left]) -> list[Claim]:
+def claims(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str, Remainders]) -> list[Claim]:
     """Return: exact at the predicted round in both precisions and not before, and never for the others."""
     checks = []
     for name, errors in measured.items():

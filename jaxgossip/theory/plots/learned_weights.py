@@ -94,11 +94,11 @@ def measure(quick: bool) -> Measured:
             "fastest static": operator(best),
             f"learned, {period} rounds": periodic(learned.sequence),
         }
-        rounds[name] = Rounds(period, {rule: _left(W, 2 * period) for rule, W in mixings.items()})
+        rounds[name] = Rounds(period, {rule: _disagreements(W, 2 * period) for rule, W in mixings.items()})
     return Measured(static, rounds)
 
 
-def _left(W: Mixing, rounds: int) -> np.ndarray:
+def _disagreements(W: Mixing, rounds: int) -> np.ndarray:
     start = jax.random.normal(jax.random.key(0), (W.n_nodes, 200))
     start = start - start.mean(0)
 

@@ -30,7 +30,7 @@ BRACKETS = (("ring", 2, 3.0, 9.0), ("static exponential", 1, 2.0, 6.0))
 """Brackets of η_c n^k: topology, k, lower bound, upper bound."""
 
 
-class Term(NamedTuple):
+class NetworkTerms(NamedTuple):
     """Network terms and critical step sizes.
 
     Attributes:
@@ -74,14 +74,14 @@ def moduli(name: str, n: int) -> np.ndarray:
     return np.abs(topology.eigenvalues(topology.metropolis_hastings(graph(name, n))))
 
 
-def predict(quick: bool) -> Term:
+def predict(quick: bool) -> NetworkTerms:
     """Sum over the eigenvalues, and solve net = mean for the step size."""
 
     def largest(name: str, n: int) -> float:
         lam = moduli(name, n)
         return crossing(lambda eta: net_error("atc", lam, 1, eta, 1.0) > mean_error(n, 1, eta, 1.0), 1e-8, 0.5, 1e-13)
 
-    return Term(
+    return NetworkTerms(
         sizes(quick),
         {
             name: np.array([net_error("atc", moduli(name, n), 1, 1e-12, 1.0) / 1e-24 for n in nodes])
@@ -91,9 +91,9 @@ def predict(quick: bool) -> Term:
     )
 
 
-def measure(quick: bool) -> Term:
+def measure(quick: bool) -> NetworkTerms:
     """Let a unit of noise at one node decay under D-SGD: at step size 0 for the term, at several for η_c."""
-    return Term(
+    return NetworkTerms(
         sizes(quick),
         {name: np.array([_network_term(name, n) for n in nodes]) for name, nodes in sizes(quick).items()},
         {name: {n: _critical_step(name, n) for n in nodes} for name, nodes in counts(quick).items()},
@@ -133,7 +133,7 @@ def _critical_step(name: str, n: int) -> float:
     return float(np.exp(np.polyval(coefficients, 0.0)))
 
 
-def draw(predicted: Term, measured: Term) -> Figure:
+def draw(predicted: NetworkTerms, measured: NetworkTerms) -> Figure:
     """The term and η_c, both against the number of nodes."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     for number, (name, terms) in enumerate(measured.terms.items()):
@@ -159,7 +159,7 @@ def slope(steps: dict[int, float]) -> float:
     return float(np.polyfit(np.log(list(steps)), np.log(list(steps.values())), 1)[0])
 
 
-def claims(predicted: Term, measured: Term) -> list[Claim]:
+def claims(predicted: NetworkTerms, measured: NetworkTerms) -> list[Claim]:
     """Return: the terms, the step sizes, and the slope of the step sizes in n."""
     checks = [
         Claim(f"network term, {name} {n}", term, theory, 0.01)

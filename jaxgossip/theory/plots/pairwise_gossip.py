@@ -32,7 +32,7 @@ MOST_TICKS = 1_000_000
 """Limit on the averaging time, far beyond every bound here."""
 
 
-class Times(NamedTuple):
+class AveragingTimes(NamedTuple):
     """Contractions and averaging times.
 
     Attributes:
@@ -68,10 +68,10 @@ def graphs(quick: bool) -> dict[str, topology.Graph]:
     return quick_graphs if quick else quick_graphs | other_graphs
 
 
-def predict(quick: bool) -> Times:
+def predict(quick: bool) -> AveragingTimes:
     """Evaluate the formulas above."""
     ratios = {n: pairwise_ratio(n) for n in counts(quick)}
-    return Times(
+    return AveragingTimes(
         ratios,
         {n: ratio ** np.arange(TICKS + 1) for n, ratio in ratios.items()},
         {
@@ -81,11 +81,11 @@ def predict(quick: bool) -> Times:
     )
 
 
-def measure(quick: bool) -> Times:
+def measure(quick: bool) -> AveragingTimes:
     """Run many seeds: sixty ticks on complete graphs, and each graph until all but ε of the runs are within ε."""
     seeds = 400 if quick else 2000
-    falls = {n: _falls(n, seeds) for n in counts(quick)}
-    return Times(
+    falls = {n: _decays(n, seeds) for n in counts(quick)}
+    return AveragingTimes(
         {n: float((fall[:, 1:] / fall[:, :-1]).mean()) for n, fall in falls.items()},
         {n: fall.mean(0) for n, fall in falls.items()},
         {name: np.array([_averaging_time(graph, seeds // 2)]) for name, graph in graphs(quick).items()},
@@ -97,7 +97,7 @@ def _algorithm(graph: topology.Graph, values: np.ndarray) -> Algorithm:
     return averaging(problem, optax.identity(), pairwise(graph))
 
 
-def _falls(n: int, seeds: int) -> np.ndarray:
+def _decays(n: int, seeds: int) -> np.ndarray:
     """Return (seeds, ticks + 1): ‖Πx_t‖²/‖Πx₀‖²."""
     values = np.random.default_rng(0).normal(size=(n, COLUMNS))
     values -= values.mean(0)
@@ -134,7 +134,7 @@ def _averaging_time(graph: topology.Graph, seeds: int) -> int:
     return int(jax.jit(lambda states: jax.lax.while_loop(unfinished, tick, (jnp.int32(0), states)))(states)[0])
 
 
-def draw(predicted: Times, measured: Times) -> Figure:
+def draw(predicted: AveragingTimes, measured: AveragingTimes) -> Figure:
     """The mean decay on complete graphs; the averaging time of each graph within its bounds."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     t = np.arange(TICKS + 1)
@@ -161,7 +161,7 @@ def draw(predicted: Times, measured: Times) -> Figure:
     return figure
 
 
-def claims(predicted: Times, measured: Times) -> list[Claim]:
+def claims(predicted: AveragingTimes, measured: AveragingTimes) -> list[Claim]:
     """Return: the loss per tick on complete graphs within 2 %; every averaging time within its bounds."""
     # A mean over sampled pairs.
     checks = [

@@ -22,7 +22,7 @@ LEAST_DEGREE, LEAST_REACH = 20, 0.2
 """Limits from which graphs are dense enough for the laws of dense graphs, which are drawn only there."""
 
 
-class Swept(NamedTuple):
+class SweepResults(NamedTuple):
     """Results of the sweeps.
 
     Attributes:
@@ -38,7 +38,7 @@ class Swept(NamedTuple):
     r: np.ndarray
 
 
-def predict(_: bool) -> Swept:
+def predict(_: bool) -> SweepResults:
     """Return the limits known from theory.
 
     G(n, p): A has one eigenvalue np, and Wigner's semicircle of radius R = 2√(np(1 − p)): with W = (A + I)/(d + 1) the gap is
@@ -47,7 +47,7 @@ def predict(_: bool) -> Swept:
     """
     c, degree, r = (np.array(values, float) for values in (C, MEAN_DEGREES, RADII))
     ring = (1 + 2 * np.cos(2 * np.pi * np.arange(1, RING_DEGREE // 2 + 1) / SWEPT).sum()) / (RING_DEGREE + 1)
-    return Swept(
+    return SweepResults(
         np.exp(-np.exp(-c)),
         1 - (2 * np.sqrt(degree * (1 - degree / SWEPT)) + 1) / (degree + 1),
         np.array([1 - ring]),
@@ -55,7 +55,7 @@ def predict(_: bool) -> Swept:
     )
 
 
-def measure(quick: bool) -> Swept:
+def measure(quick: bool) -> SweepResults:
     """Sample graphs, and measure connectedness and gaps."""
     replicas, graphs = (400, 2) if quick else (1000, 4)
     connected = [
@@ -67,7 +67,7 @@ def measure(quick: bool) -> Swept:
         gap_samples = [[_gap(make(value, seed)) for seed in range(graphs)] for value in values]
         return np.array(gap_samples).mean(1)
 
-    return Swept(
+    return SweepResults(
         np.array(connected),
         gaps(lambda degree, seed: erdos_renyi(SWEPT, p=degree / SWEPT, rng=seed), MEAN_DEGREES),
         gaps(lambda beta, seed: topology.watts_strogatz(SWEPT, RING_DEGREE, beta, rng=seed), BETAS),
@@ -82,7 +82,7 @@ def _gap(graph: topology.Graph) -> float:
     return 1 - float(max(lam[-2], -lam[0]))
 
 
-def draw(predicted: Swept, measured: Swept) -> Figure:
+def draw(predicted: SweepResults, measured: SweepResults) -> Figure:
     """Connectedness and the three gaps."""
     figure, (first, second, third, fourth) = drawing.page(4, width=3.0, height=3.5)
     drawing.series(first, C, measured.connected, 0, f"measured, n = {NODES}")
@@ -135,7 +135,7 @@ def draw(predicted: Swept, measured: Swept) -> Figure:
     return figure
 
 
-def claims(predicted: Swept, measured: Swept) -> list[Claim]:
+def claims(predicted: SweepResults, measured: SweepResults) -> list[Claim]:
     """Return: connectedness by the limit law, gaps by closed forms where they hold, and gaps that grow with p, β and r."""
     checks = [
         Claim(f"share connected, c = {c}", float(share), float(limit), 0.07, "absolute")

@@ -32,7 +32,7 @@ ETA, NOISE, DIMENSION = 0.1, 1.0, 600
 DRAWS, COLUMNS = 400, 16
 
 
-class Random(NamedTuple):
+class RandomGraphs(NamedTuple):
     """Values of β and consensus.
 
     Attributes:
@@ -63,10 +63,10 @@ def schedules(quick: bool) -> Mapping[str, tuple[Mixing, float]]:
     return {"random matching": (matching(graph), matching_beta(FEW))} | regular
 
 
-def predict(quick: bool) -> Random:
+def predict(quick: bool) -> RandomGraphs:
     """Evaluate the formulas above."""
     tried = degrees(quick)
-    return Random(
+    return RandomGraphs(
         tried,
         np.array([oracle_beta(N, s) for s in tried]),
         np.array([local_beta(N, s) for s in tried]),
@@ -77,26 +77,26 @@ def predict(quick: bool) -> Random:
     )
 
 
-def measure(quick: bool) -> Random:
+def measure(quick: bool) -> RandomGraphs:
     """Mix random rows over many draws of each graph, and run D-SGD."""
-    tried, graph = degrees(quick), topology.complete(N)
-    return Random(
-        tried,
-        np.array([_left(fresh_regular(graph, degree=s)) for s in tried]),
-        np.array([_left(push(graph, fanout=s)) for s in tried]),
+    degrees_tried, graph = degrees(quick), topology.complete(N)
+    return RandomGraphs(
+        degrees_tried,
+        np.array([_remaining_share(fresh_regular(graph, degree=s)) for s in degrees_tried]),
+        np.array([_remaining_share(push(graph, fanout=s)) for s in degrees_tried]),
         {name: (beta, _consensus(W, 250 if quick else 2000)) for name, (W, beta) in schedules(quick).items()},
     )
 
 
-def _left(schedule: Mixing) -> float:
+def _remaining_share(schedule: Mixing) -> float:
     x = jax.random.normal(jax.random.key(0), (N, COLUMNS))
     x = x - x.mean(0)
 
-    def left(key: jax.Array) -> jax.Array:
+    def remaining(key: jax.Array) -> jax.Array:
         return jnp.square(Round(jnp.int32(0), key, N).links(schedule).mix(x)).sum() / jnp.square(x).sum()
 
     keys = jax.random.split(jax.random.key(1), DRAWS)
-    return float(jax.jit(lambda keys: jax.lax.map(left, keys).mean())(keys))
+    return float(jax.jit(lambda keys: jax.lax.map(remaining, keys).mean())(keys))
 
 
 def _consensus(schedule: Mixing, rounds: int) -> float:
@@ -105,7 +105,7 @@ def _consensus(schedule: Mixing, rounds: int) -> float:
     return float(jax.jit(lambda: stationary(algorithm, rounds, 30))().consensus)
 
 
-def draw(predicted: Random, measured: Random) -> Figure:  # noqa: ARG001 - curves are finer than what is predicted
+def draw(predicted: RandomGraphs, measured: RandomGraphs) -> Figure:  # noqa: ARG001 - curves are finer than what is predicted
     """β against s; consensus against β."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.9)
     s = list(range(1, measured.degrees[-1] + 1))
@@ -129,7 +129,7 @@ def draw(predicted: Random, measured: Random) -> Figure:  # noqa: ARG001 - curve
     return figure
 
 
-def claims(predicted: Random, measured: Random) -> list[Claim]:
+def claims(predicted: RandomGraphs, measured: RandomGraphs) -> list[Claim]:
     """Return: each β within 1.5 %, each consensus within 1 %."""
     pairs = (("fresh regular graph", 0), ("push", 1))
     betas = [

@@ -20,7 +20,7 @@ COLUMNS = 4
 EXACT, INEXACT = 1e-12, 1e-2
 
 
-class Relayed(NamedTuple):
+class RelayErrors(NamedTuple):
     """Errors on one tree.
 
     Attributes:
@@ -64,12 +64,12 @@ def predict(quick: bool) -> dict[str, np.ndarray]:
     return errors
 
 
-def measure(quick: bool) -> dict[str, Relayed]:
+def measure(quick: bool) -> dict[str, RelayErrors]:
     """Relay the same values round by round, and average them by gossip."""
     return {name: _measured(graph, int(hops(graph).max()) + 2) for name, graph in trees(quick).items()}
 
 
-def _measured(graph: topology.Graph, rounds: int) -> Relayed:
+def _measured(graph: topology.Graph, rounds: int) -> RelayErrors:
     W = metropolis_hastings(graph)
     relay, x = RelaySum(W.to_scipy()), jnp.asarray(values(graph))
 
@@ -86,10 +86,10 @@ def _measured(graph: topology.Graph, rounds: int) -> Relayed:
     start = (relay.none(COLUMNS, np.dtype(np.float64)), x)
     _, errors = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(rounds, dtype=jnp.int32)))(start)
     first = float(error(x))
-    return Relayed(*(np.concatenate([[first], np.asarray(errors_of)]) for errors_of in errors))
+    return RelayErrors(*(np.concatenate([[first], np.asarray(errors_of)]) for errors_of in errors))
 
 
-def draw(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> Figure:
+def draw(predicted: dict[str, np.ndarray], measured: dict[str, RelayErrors]) -> Figure:
     """Errors against rounds for each tree; the dotted line is the tree's diameter."""
     figure, panels = drawing.page(len(measured), width=2.9, height=3.6, sharey=True)
     for axes, (name, relayed) in zip(panels, measured.items(), strict=True):
@@ -109,7 +109,7 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> Figu
     return figure
 
 
-def claims(predicted: dict[str, np.ndarray], measured: dict[str, Relayed]) -> list[Claim]:
+def claims(predicted: dict[str, np.ndarray], measured: dict[str, RelayErrors]) -> list[Claim]:
     """Return: exact at the diameter, far off one round before, and in between the mean over the nodes within reach."""
     checks = []
     for name, expected in predicted.items():

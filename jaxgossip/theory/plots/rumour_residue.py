@@ -53,7 +53,7 @@ def residue(k: float) -> float:
     return predictions.crossing(lambda s: np.log(s) + (k + 1) * (1 - s) > 0, 1e-12, 1 / (k + 1))
 
 
-def telling(s: np.ndarray, k: float) -> np.ndarray:
+def spreading_share(s: np.ndarray, k: float) -> np.ndarray:
     """Return i(s), the share of spreading nodes while a share s is uninformed."""
     return (k + 1) / k * (1 - s) + np.log(s) / k
 
@@ -119,19 +119,19 @@ def _residue(n: int, k: int, replicas: int) -> Residue:
 def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
     """Left: one run for each k in the plane of uninformed and spreading shares. Right: residues and calls."""
     figure, (left, right) = drawing.page(2, height=4.0)
-    for number, (k, residue_) in enumerate(measured.items()):
-        drawing.series(left, residue_.path[:, 0], residue_.path[:, 1], number, f"k = {k}")
+    for number, (k, outcome) in enumerate(measured.items()):
+        drawing.series(left, outcome.path[:, 0], outcome.path[:, 1], number, f"k = {k}")
         s = np.geomspace(predicted[k], 1, 200)
-        drawing.theory(left, s, telling(s, k), claimed=f"share that tells, along a run, k = {k}")
+        drawing.theory(left, s, spreading_share(s, k), claimed=f"share that tells, along a run, k = {k}")
         right.errorbar(
-            residue_.messages,
-            residue_.share,
-            2 * residue_.error,
+            outcome.messages,
+            outcome.share,
+            2 * outcome.error,
             color=f"C{number}",
             marker=drawing.MARKS[number],
             markersize=6,
             linestyle="",
-            label=f"k = {k}: residue {residue_.share:.4f}, theory {predicted[k]:.4f}",
+            label=f"k = {k}: residue {outcome.share:.4f}, theory {predicted[k]:.4f}",
         )
     left.set_xlabel("share of the nodes that do not know, s")
     left.set_ylabel("share that tells, i")
@@ -152,17 +152,17 @@ def claims(predicted: dict[int, float], measured: dict[int, Residue]) -> list[Cl
     """Return: residues and numbers of calls within 3 %, and the path of a run within 5 % of all nodes."""
     checks = [
         claim
-        for k, residue_ in measured.items()
+        for k, outcome in measured.items()
         for claim in (
             # One run is drawn, which begins with the calls of a single node: in a small network their randomness still shows.
             farthest(
                 f"share that tells, along a run, k = {k}",
-                residue_.path[:, 1],
-                telling(residue_.path[:, 0], k),
+                outcome.path[:, 1],
+                spreading_share(outcome.path[:, 0], k),
                 0.05,
                 "absolute",
             ),
-            Claim(f"residue against e⁻ᵐ, k = {k}", residue_.share, float(np.exp(-residue_.messages)), 0.03),
+            Claim(f"residue against e⁻ᵐ, k = {k}", outcome.share, float(np.exp(-outcome.messages)), 0.03),
         )
     ]
     return (

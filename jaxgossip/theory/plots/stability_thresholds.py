@@ -27,7 +27,7 @@ ACCURACY = 5e-4
 """Half-width of the last bracket of a threshold: a twentieth of the tolerance of the claims."""
 
 
-class Flips(NamedTuple):
+class Thresholds(NamedTuple):
     """Thresholds of growth.
 
     Attributes:
@@ -57,36 +57,42 @@ def ring(lambda_min: float) -> Operator:
     return operator(topology.from_matrix(np.eye(N) - (1 - lambda_min) / 4 * L))
 
 
-def predict(quick: bool) -> Flips:
+def predict(quick: bool) -> Thresholds:
     """Return 1 + λ_min and −1/(3 − 2ηa)."""
-    return Flips(
+    return Thresholds(
         {low: predictions.largest_step("dgd", low) for low in lowest(quick)},
         {eta: predictions.d2_lowest(eta) for eta in steps(quick)},
         dict.fromkeys(steps(quick), 1.0),
     )
 
 
-def measure(quick: bool) -> Flips:
+def measure(quick: bool) -> Thresholds:
     """Bisect between decay and growth of the disagreement, which is renormalised in every round."""
     problem = isotropic_quadratic(N, dimension=2, heterogeneity=0.0, noise=0.0, init="independent", dtype=jnp.float64)
     rounds = 4000 if quick else 8000
 
-    def grower(make: Callable[..., Any], *leaves: str, **form: str) -> Callable[[Operator, float], float]:
+    def growth_rate_of(make: Callable[..., Any], *leaves: str, **form: str) -> Callable[[Operator, float], float]:
         # W and η are arguments, so that all runs of a method share one compiled program.
         return jax.jit(lambda W, eta: late_rate(make(problem, optax.sgd(eta), W, **form), leaves, rounds))
 
-    dgd, exact, lazy = grower(dsgd, "x", form="dgd"), grower(d2, "x", "c"), grower(exact_diffusion, "x", "c")
+    dgd, exact, lazy = (
+        growth_rate_of(dsgd, "x", form="dgd"),
+        growth_rate_of(d2, "x", "c"),
+        growth_rate_of(exact_diffusion, "x", "c"),
+    )
     by_step, by_weights = {}, {}
     for low in lowest(quick):
         W = metropolis_hastings(topology.ring(N)) if low == -1 / 3 else ring(low)
         by_step[low] = predictions.crossing(lambda eta, W=W: float(dgd(W, eta)) > 1, 0.01, 2.0, 2 * ACCURACY)
     for eta in steps(quick):
-        flip = predictions.crossing(lambda low, eta=eta: float(exact(ring(-low), eta)) > 1, 0.05, 0.99, 2 * ACCURACY)
-        by_weights[eta] = -flip
-    return Flips(by_step, by_weights, {eta: float(lazy(ring(-0.98), eta)) for eta in steps(quick)})
+        threshold = predictions.crossing(
+            lambda low, eta=eta: float(exact(ring(-low), eta)) > 1, 0.05, 0.99, 2 * ACCURACY
+        )
+        by_weights[eta] = -threshold
+    return Thresholds(by_step, by_weights, {eta: float(lazy(ring(-0.98), eta)) for eta in steps(quick)})
 
 
-def draw(_: Flips, measured: Flips) -> Figure:
+def draw(_: Thresholds, measured: Thresholds) -> Figure:
     """Left: largest step size of DGD against λ_min. Right: lowest λ_min of D² against the step size."""
     figure, (left, right) = drawing.page(2, width=4.4, height=3.8)
     low = np.linspace(-1, 0.6, 50)
@@ -112,7 +118,7 @@ def draw(_: Flips, measured: Flips) -> Figure:
     return figure
 
 
-def claims(predicted: Flips, measured: Flips) -> list[Claim]:
+def claims(predicted: Thresholds, measured: Thresholds) -> list[Claim]:
     """Return: every threshold within 1 %, and exact diffusion stable where D² has long diverged."""
     checks = [
         Claim(f"DGD diverges from ηa, λ_min = {low:.3g}", measured.dgd[low], value, 0.01)

@@ -18,7 +18,7 @@ merge (MU) do not profit: without accounts they are already averages of many wal
 brings as many other nodes' e-mails with tokens as without. They only have to save their first tokens.
 
 As in the paper: N = 5,000, a random 20-out overlay, transfers of a hundredth of a cycle. The paper measures, over two days
-(1,000 cycles), the relative age of walks of which only an older model replaces a younger one; here every model that arrives
+(1,000 cycles), the relative age of walks in which only an older model replaces a younger one; here every model that arrives
 replaces the node's, as in RW, and Spambase is learnt with it, one e-mail per node.
 """
 

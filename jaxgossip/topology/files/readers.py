@@ -217,7 +217,7 @@ def _bipartite(matrix: sp.csr_array) -> Graph:
 
 def _is_whole(name: Any) -> bool:
     """Return whether a node's name is a whole number: an integer of Python or NumPy, or a float without a fraction."""
-    return isinstance(name, Real) and not isinstance(name, bool | np.bool_) and name == name // 1
+    return isinstance(name, Real) and not isinstance(name, bool | np.bool_) and bool(name == name // 1)
 
 
 def _without_self_links(owner: str, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

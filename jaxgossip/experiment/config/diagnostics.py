@@ -1,4 +1,4 @@
-"""Validation errors in the user's words: key path, what was expected, what was found, the nearest name."""
+"""Diagnostics of invalid configurations in the user's terms: key path, expected and actual value, nearest name."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,13 +39,13 @@ _BOUNDS = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong with a configuration.
+class Diagnostic:
+    """One mistake in a configuration.
 
     Attributes:
         path: the key path as the user writes it, e.g. ``("topology", "degree")``.
         message: what is wrong, without the path.
-        hint: the way out, or empty.
+        hint: how to fix it, or empty.
     """
 
     path: tuple[str, ...]
@@ -56,14 +56,16 @@ class Problem:
         return f"{dotted(self.path)}: {self.message}" if self.path else self.message
 
 
-def config_error(source: str, problems: Iterable[Problem]) -> ConfigError:
-    """Return one error that tells all ``problems`` of the configuration ``source``, a line each."""
-    unique = list(dict.fromkeys(problems))
-    message = "\n".join(f"{source}: {problem}" for problem in unique)
-    hinted = [problem for problem in unique if problem.hint]
+def config_error(source: str, diagnostics: Iterable[Diagnostic]) -> ConfigError:
+    """Return a single error with all ``diagnostics`` of the configuration ``source``, one per line."""
+    unique = list(dict.fromkeys(diagnostics))
+    message = "\n".join(f"{source}: {diagnostic}" for diagnostic in unique)
+    hinted = [diagnostic for diagnostic in unique if diagnostic.hint]
     if len(unique) == 1:
         return ConfigError(message, hint=unique[0].hint)
-    return ConfigError(message, hint="\n".join(f"{dotted(problem.path)}: {problem.hint}" for problem in hinted))
+    return ConfigError(
+        message, hint="\n".join(f"{dotted(diagnostic.path)}: {diagnostic.hint}" for diagnostic in hinted)
+    )
 
 
 def translate(
@@ -71,48 +73,49 @@ def translate(
     raw: Any,
     model: type[BaseModel],
     prefix: tuple[str, ...] = (),
-) -> list[Problem]:
-    """Return the problems that pydantic found.
+) -> list[Diagnostic]:
+    """Translate an error of pydantic into diagnostics.
 
     Args:
-        error: pydantic's error.
-        raw: the table that was validated; it tells the user's keys from pydantic's union tags.
-        model: the model that it was validated against; it gives allowed keys and descriptions.
+        error: the error.
+        raw: the table that was validated, to distinguish the user's keys from pydantic's union tags.
+        model: the model that it was validated against, for allowed keys and descriptions.
         prefix: the key path of ``raw``.
     """
     expected: dict[tuple[str, ...], list[str]] = {}
-    found: dict[tuple[str, ...], Problem] = {}
+    diagnostics: dict[tuple[str, ...], Diagnostic] = {}
     for item in error.errors():
         keys = _user_path(item["loc"], raw, keep_last=item["type"] in ("missing", "extra_forbidden"))
         path = (*prefix, *map(str, keys))
         wanted = _wanted(item)
         if wanted:
-            # the members of a union each complain: one sentence names them all
+            # each member of a union reports an error: they are merged into one message
             kinds = expected.setdefault(path, [])
             kinds.extend([wanted] if wanted not in kinds else [])
             message = f"expected {' or '.join(kinds)}, got {shown(item['input'])}"
-            found[path] = Problem(path, message, hint=_nearest_choice(item) or getattr(found.get(path), "hint", ""))
-        elif path not in found:
+            hint = _nearest_choice(item) or getattr(diagnostics.get(path), "hint", "")
+            diagnostics[path] = Diagnostic(path, message, hint=hint)
+        elif path not in diagnostics:
             owner = _table_at(model, keys[:-1])
-            found[path] = _problem(path, item, owner)
-    return list(found.values())
+            diagnostics[path] = _diagnostic(path, item, owner)
+    return list(diagnostics.values())
 
 
-def in_order(problems: Iterable[Problem], raw: Mapping[str, Any]) -> list[Problem]:
-    """Return the problems in the order of the user's keys; missing keys come first in their table, tables last."""
+def in_order(diagnostics: Iterable[Diagnostic], raw: Mapping[str, Any]) -> list[Diagnostic]:
+    """Sort diagnostics by the order of the user's keys; missing keys come first in their table, tables last."""
     order = {path: position for position, path in enumerate(_walk(raw, ()))}
 
-    def position(problem: Problem) -> int:
-        path = problem.path
+    def position(diagnostic: Diagnostic) -> int:
+        path = diagnostic.path
         while path not in order:
             path = path[:-1]
-        return order[path] if path or not problem.path else len(order)
+        return order[path] if path or not diagnostic.path else len(order)
 
-    return sorted(problems, key=position)
+    return sorted(diagnostics, key=position)
 
 
 def shown(value: Any) -> str:
-    """Return a value as a message shows it: in TOML's words, and short."""
+    """Return a value as shown in messages: in the notation of TOML, and shortened."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Mapping):
@@ -134,21 +137,21 @@ def allowed_keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _problem(path: tuple[str, ...], item: Mapping[str, Any], owner: type[BaseModel] | None) -> Problem:
+def _diagnostic(path: tuple[str, ...], item: Mapping[str, Any], owner: type[BaseModel] | None) -> Diagnostic:
     kind, context = item["type"], item.get("ctx", {})
     if kind == "missing":
-        return Problem(path, "missing", hint=_description(owner, path[-1]))
+        return Diagnostic(path, "missing", hint=_description(owner, path[-1]))
     if kind == "extra_forbidden":
-        return Problem(path, "unknown key", hint=nearest(path[-1], allowed_keys(owner)) if owner else "")
+        return Diagnostic(path, "unknown key", hint=nearest(path[-1], allowed_keys(owner)) if owner else "")
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
         bound = context[key] if isinstance(context[key], int) else f"{context[key]:g}"
         message = f"must be {words} {bound}, got {shown(item['input'])}"
-        return Problem(path, message, hint=_description(owner, path[-1]))
+        return Diagnostic(path, message, hint=_description(owner, path[-1]))
     if kind == "string_pattern_mismatch":
-        return Problem(path, f"{shown(item['input'])} does not fit", hint=_description(owner, path[-1]))
+        return Diagnostic(path, f"{shown(item['input'])} does not fit", hint=_description(owner, path[-1]))
     message = item["msg"]
-    return Problem(path, message[0].lower() + message[1:], hint=_description(owner, path[-1]) if path else "")
+    return Diagnostic(path, message[0].lower() + message[1:], hint=_description(owner, path[-1]) if path else "")
 
 
 def _wanted(item: Mapping[str, Any]) -> str:
@@ -173,7 +176,7 @@ def _table_at(model: type[BaseModel], keys: Sequence[str | int]) -> type[BaseMod
     for key in keys:
         fields = {field.alias or name: field for name, field in here.model_fields.items()}
         annotation = fields[str(key)].annotation if str(key) in fields else None
-        tables = [one for one in (get_args(annotation) or (annotation,)) if _is_table(one)]
+        tables = [member for member in (get_args(annotation) or (annotation,)) if _is_table(member)]
         if len(tables) != 1:
             return None
         here = tables[0]

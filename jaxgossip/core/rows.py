@@ -1,4 +1,4 @@
-"""Evaluation of functions over many rows in blocks, so that their intermediate results stay bounded and in cache."""
+"""Rows of arrays: gathered by index, and evaluated in blocks whose intermediate results stay bounded and in cache."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,13 +6,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Int
 
 from jaxgossip.core.typing import PyTree
 
 BLOCK_BYTES = 2**25
 """Bytes of intermediate results per block, about the size of a shared cache: for minibatch gradients, evaluated rows and
 the samples of a mean gradient."""
+
+
+def gather(x: Array, index: Int[Array, "..."] | slice | tuple[Int[Array, "..."], ...]) -> Array:
+    """Return ``x[index]`` for indices in 0..len(x)-1, which spares the code that would clamp and wrap them."""
+    return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
+
+
+def materialize[T](arrays: T) -> T:
+    """Return ``arrays``, any pytree, kept from being fused into its uses.
+
+    Fused into a gather of rows, an index would be recomputed for every column; mixed rows or steps that are used several
+    times would be recomputed in each use, with their gathers and gradients.
+    """
+    return jax.lax.optimization_barrier(arrays)
 
 
 def in_blocks(row_program: Callable[[Any], PyTree], rows: PyTree) -> PyTree:

@@ -1,9 +1,11 @@
 """What is measured of a model, and how it is told: its words, which end is worst, its scale, its digits."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from jaxgossip.core.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -71,3 +73,28 @@ def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
 def named(key: str) -> str:
     """Return the words for a measurement by its name in records."""
     return next((measure.name for measure in MEASURES if measure.key == key), key.replace("_", " "))
+
+
+def metric_of(records: Sequence[Mapping[str, Any]], metric: str | None) -> tuple[Measure | None, str]:
+    """Return what a metric's name means: (the measurement that it is of, if any; its key in a record).
+
+    Args:
+        records: of a run.
+        metric: a measurement, such as ``"test_accuracy"``, of which it is the mean; or any key; None: the first measurement.
+
+    Raises:
+        InputError: there are no records, or none of that name.
+    """
+    if not records:
+        raise InputError("nothing was measured", hint="the run was stopped before its first evaluation")
+    measures = measures_of(records[-1])
+    if metric is None and measures:
+        return measures[0], f"{measures[0].key}_mean"
+    for measure in measures:
+        if metric == measure.key:
+            return measure, f"{measure.key}_mean"
+    if metric is None or metric not in records[-1]:
+        known = ", ".join([*(measure.key for measure in measures), *(key for key in records[-1] if key != "round")])
+        raise InputError(f"no metric '{metric}'", hint=f"there are: {known}")
+    of = [measure for measure in measures if metric.removeprefix("mean_model_").startswith(measure.key)]
+    return (max(of, key=lambda measure: len(measure.key)) if of else None), metric

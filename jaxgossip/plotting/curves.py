@@ -1,0 +1,90 @@
+"""Curves by rounds of what records hold, drawn into anybody's axes."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+
+from jaxgossip.plotting.measures import Measure, metric_of, named
+from jaxgossip.plotting.scales import limit, value_axis
+from jaxgossip.plotting.style import style
+
+type Record = Mapping[str, Any]
+
+LOG_SCALE = ("consensus_distance",)
+"""What is drawn on a logarithmic axis though it is measured of no single model."""
+
+
+def draw_records(records: Sequence[Record], metric: str | None, axes: Axes | None, label: str) -> Axes:
+    """Draw a metric of one run by rounds; of a measurement the mean over nodes, and its quantiles 5 to 95 % as a band.
+
+    Args:
+        records: of the run, in the order of rounds.
+        metric: a measurement or any name in a record; None: the first measurement.
+        axes: to draw into; None: new ones in our style.
+        label: of the line.
+
+    Returns:
+        The axes.
+
+    Raises:
+        InputError: no such metric.
+    """
+    measure, key = metric_of(records, metric)
+    axes = new_axes() if axes is None else axes
+    rounds, values = column(records, "round"), column(records, key)
+    (line,) = axes.plot(rounds, values, label=label, marker="o" if len(rounds) == 1 else "")
+    if measure is not None and key == f"{measure.key}_mean" and f"{measure.key}_q05" in records[-1]:
+        low, high = (column(records, f"{measure.key}_{quantile}") for quantile in ("q05", "q95"))
+        axes.fill_between(rounds, low, high, color=line.get_color(), alpha=0.18, lw=0)
+    return finished(axes, measure, key)
+
+
+def draw_band(axes: Axes, rounds: np.ndarray, mean: np.ndarray, std: np.ndarray, label: str, dash: str = "-") -> None:
+    """Draw a mean over runs (k,) by rounds (k,), and a band of one standard deviation (k,) to both sides of it."""
+    (line,) = axes.plot(rounds, mean, dash, label=label, marker="o" if len(rounds) == 1 else "")
+    if np.isfinite(std).any():
+        axes.fill_between(rounds, mean - std, mean + std, color=line.get_color(), alpha=0.18, lw=0)
+
+
+def new_axes() -> Axes:
+    """Return the axes of a new figure in our style; a notebook shows it."""
+    import matplotlib.pyplot as plt  # noqa: PLC0415 - pyplot keeps its figures, which only a caller's own are to be
+
+    with style():
+        return plt.subplots(figsize=(6.0, 3.8), layout="constrained")[1]
+
+
+def told_apart(axes: Axes, count: int) -> None:
+    """Give axes colours for so many lines, if those of our style are fewer."""
+    with style():
+        few = len(mpl.rcParams["axes.prop_cycle"])
+    if count > few:
+        axes.set_prop_cycle(color=mpl.colormaps["viridis"](np.linspace(0.05, 0.9, count)))
+
+
+def column(records: Sequence[Record], key: str) -> np.ndarray:
+    """Return (k,) float64: one value an evaluation, NaN where there is none."""
+    return np.asarray([record.get(key, np.nan) for record in records], np.float64)
+
+
+def finished(axes: Axes, measure: Measure | None, key: str) -> Axes:
+    """Give axes their titles, scale and ticks for all lines that are in them, a legend if they have several; return them."""
+    log = key in LOG_SCALE or (measure is not None and measure.scale == "log")
+    drawn = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
+    drawn += [np.asarray(path.vertices, np.float64)[:, 1] for band in axes.collections for path in band.get_paths()]
+    values = np.concatenate([some[np.isfinite(some)] for some in drawn]) if drawn else np.zeros(0)
+    log = log and bool((values > 0).any())
+    with style():
+        if log:
+            axes.set_yscale("log", nonpositive="mask")
+        value_axis(axes.yaxis, values, log=log, percent=measure is not None and measure.is_fraction)
+        if log:
+            limit(axes, values[values > 0], log=True)
+        axes.set_ylabel((measure.title if key == f"{measure.key}_mean" else named(key)) if measure else named(key))
+        axes.set_xlabel("round")
+        if len(axes.lines) > 1:
+            axes.legend()
+    return axes

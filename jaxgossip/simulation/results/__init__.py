@@ -1,0 +1,1 @@
+"""What runs gave: shown, drawn, saved, and how they ended."""
