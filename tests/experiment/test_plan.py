@@ -65,7 +65,9 @@ def test_only_a_network_of_the_same_degrees_stands_for_a_larger_one() -> None:
     assert plans._have_same_degree(t.random_regular(100, 8, rng=0), t.random_regular(400, 8, rng=0))
     assert plans._have_same_degree(t.complete(10), t.complete(1000))
     assert not plans._have_same_degree(t.erdos_renyi(100, p=0.1, rng=0), t.erdos_renyi(400, p=0.1, rng=0))
-    assert plans._have_same_degree(t.erdos_renyi(1000, mean_degree=20, rng=0), t.erdos_renyi(4000, mean_degree=20, rng=0))
+    assert plans._have_same_degree(
+        t.erdos_renyi(1000, mean_degree=20, rng=0), t.erdos_renyi(4000, mean_degree=20, rng=0)
+    )
 
 
 @pytest.mark.parametrize("nodes", [10**9, 2**31 - 1])
