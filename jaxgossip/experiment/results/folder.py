@@ -30,7 +30,7 @@ import numpy as np
 from jaxgossip.core import disk
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.inputs import CONFIG, digest
-from jaxgossip.experiment.results.log import MetricsLog, Record, Seal, anew
+from jaxgossip.experiment.results.log import MetricsLog, Record, Seal, rerun_hint
 
 MANIFEST, SCORES = "manifest.json", "node_scores.npz"
 OWN = (CONFIG, MANIFEST, SCORES, "metrics.jsonl", "baselines", "summary.png", "checkpoint", "error.txt")
@@ -149,7 +149,7 @@ class RunFolder:
                 if (path / "sweep.json").is_file():
                     hint = "it is a sweep: type its command again, and it goes on"
                 elif (path / CONFIG).is_file():
-                    hint = f"it was stopped before it began; {anew(path)}"
+                    hint = f"it was stopped before it began; {rerun_hint(path)}"
                 raise ConfigError(f"{path} is not a run folder: it {reason}", hint=hint)
         return cls(path, lock)
 
@@ -212,7 +212,7 @@ def finished_log(folder: Path, manifest: Mapping[str, Any], every: int | None) -
     path, known = folder / SCORES, manifest.get("node_scores_sha256")
     if known is not None and (not path.is_file() or digest(path) != known):
         what = "is not what the run wrote" if path.is_file() else "is gone"
-        raise ConfigError(f"{path} {what}", hint=f"put the file back as the run left it, or {anew(folder)}")
+        raise ConfigError(f"{path} {what}", hint=f"put the file back as the run left it, or {rerun_hint(folder)}")
     last_round = manifest["rounds"] if manifest["status"] == "completed" else None
     return RunFolder(folder).log().check(seal_of(manifest), every, last_round)
 
@@ -228,7 +228,7 @@ def checked_manifest(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it is not JSON, or its entries have other types than a run writes.
     """
-    file, hint = path / MANIFEST, f"put the file back as the run left it, or {anew(path)}"
+    file, hint = path / MANIFEST, f"put the file back as the run left it, or {rerun_hint(path)}"
     try:
         manifest = disk.parsed_json(file.read_bytes())
     except ValueError as error:

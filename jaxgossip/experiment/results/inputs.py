@@ -14,7 +14,7 @@ from typing import Any
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.config.sections import Config
-from jaxgossip.experiment.results.log import anew
+from jaxgossip.experiment.results.log import rerun_hint
 
 CONFIG = "config.toml"
 """The resolved configuration in a run folder, whose digest is also stored under this name."""
@@ -96,7 +96,7 @@ def accepted(
         raise ConfigError(
             f"{sentence(changes, folder)} since the run in {folder} began",
             hint=f"put back what was there; or 'jaxgossip resume {shlex.quote(str(folder))} --force' goes on with what is "
-            f"there now, and manifest.json will say so; or {anew(folder)}",
+            f"there now, and manifest.json will say so; or {rerun_hint(folder)}",
         )
     note(f"warning: {sentence(changes, folder)} since the run began; manifest.json says so")
     manifest["inputs"] = {CONFIG: digest(folder / CONFIG), **digests(load(folder / CONFIG))}

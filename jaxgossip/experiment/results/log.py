@@ -209,10 +209,10 @@ class MetricsLog:
     def _damaged(self, number: int | None, what: str) -> ConfigError:
         where = self.path if number is None else f"{self.path}:{number}"
         folder = self.path.parent.parent if self.path.parent.name == "baselines" else self.path.parent
-        return ConfigError(f"{where}: {what}", hint=f"put the file back as the run left it, or {anew(folder)}")
+        return ConfigError(f"{where}: {what}", hint=f"put the file back as the run left it, or {rerun_hint(folder)}")
 
 
-def anew(folder: Path) -> str:
+def rerun_hint(folder: Path) -> str:
     """Return the part of a hint on how to repeat the run in a folder."""
     config, out = (shlex.quote(str(path)) for path in (folder / "config.toml", folder))
     return f"run it again: 'jaxgossip run {config} --out {out} --force'"
