@@ -20,7 +20,7 @@ def gather(x: Array, index: Int[Array, "..."] | slice | tuple[Int[Array, "..."],
     return x.at[index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
 
-def settle(index: Int[Array, "..."]) -> Int[Array, "..."]:
+def settle(index: Array) -> Array:
     """Return ``index``, computed once: fused into a gather of rows it would be computed anew for every column."""
     return jax.lax.optimization_barrier(index)
 
