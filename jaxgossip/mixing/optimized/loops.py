@@ -1,4 +1,4 @@
-"""Compiled loops in pieces: between two of them Ctrl-C is heard, and how far the loop is can be told."""
+"""Compiled loops in pieces: between two of them Ctrl-C is heard, and progress can be shown."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -125,6 +125,7 @@ class Fastest(NamedTuple):
     bound: float
 
 
+@guarded
 def fastest(graph: Graph, *, steps: int = 200, progress: Progress = quiet) -> Fastest:
     """Find the symmetric weights with the least ρ = ‖W − J‖₂, and a proof of how good they are.
 
@@ -197,6 +198,7 @@ class Learned(NamedTuple):
     left: np.ndarray
 
 
+@guarded
 def learned_schedule(
     graph: Graph,
     *,
