@@ -103,8 +103,8 @@ def constant(
     """
     del rng
     numbers("speeds", {"up_mbit_s": up_mbit_s, "down_mbit_s": down_mbit_s}, above=True)
-    up, down = (np.full(n_nodes, rate * BYTES_A_MBIT) for rate in (up_mbit_s, down_mbit_s))
-    return Speeds(np.full(n_nodes, compute_s), up, down, np.full(n_nodes, latency_s))
+    up, down = (np.full(n_nodes, float(rate * BYTES_A_MBIT)) for rate in (up_mbit_s, down_mbit_s))
+    return Speeds(np.full(n_nodes, float(compute_s)), up, down, np.full(n_nodes, float(latency_s)))
 
 
 @guarded
@@ -144,7 +144,7 @@ def normal(
     work = _truncated(draw, n_nodes, "compute_s", compute_s, compute_std, compute_s / 10)
     up = BYTES_A_MBIT * _truncated(draw, n_nodes, "up_mbit_s", up_mbit_s, std_mbit_s, least_mbit_s)
     down = BYTES_A_MBIT * _truncated(draw, n_nodes, "down_mbit_s", down_mbit_s, std_mbit_s, least_mbit_s)
-    return Speeds(work, up, down, np.full(n_nodes, latency_s))
+    return Speeds(work, up, down, np.full(n_nodes, float(latency_s)))
 
 
 @guarded

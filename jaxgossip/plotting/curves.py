@@ -86,5 +86,5 @@ def finished(axes: Axes, measure: Measure | None, key: str) -> Axes:
         axes.set_ylabel((measure.title if key == f"{measure.key}_mean" else named(key)) if measure else named(key))
         axes.set_xlabel("round")
         if len(axes.lines) > 1:
-            axes.legend()
+            axes.legend(borderaxespad=0.8)
     return axes

@@ -1,4 +1,4 @@
-"""What is measured of a model, and how it is told: its words, which end is worst, its scale, its digits."""
+"""Measures of models and their presentation: names, which extreme is worst, scales and formats."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ from jaxgossip.core.errors import InputError
 
 @dataclass(frozen=True)
 class Measure:
-    """A measurement of models as tables and pictures show it.
+    """A measure of models, as shown in tables and figures.
 
     Attributes:
-        key: the name in a record, to which ``_mean``, ``_min``, ``_q05`` … are appended.
-        name: the same in words.
-        unit: what an axis adds in parentheses, or empty.
-        worst: which extreme is the worst node.
-        scale: of an axis.
+        key: name in records, to which ``_mean``, ``_min``, ``_q05`` … are appended.
+        name: name in words.
+        unit: unit in the title of an axis, or empty.
+        worst: which extreme is that of the worst node.
+        scale: scale of an axis.
     """
 
     key: str
@@ -28,7 +28,7 @@ class Measure:
 
     @property
     def is_fraction(self) -> bool:
-        """Whether values lie in 0 to 1 and are shown in percent."""
+        """Whether values lie in [0, 1] and are shown in percent."""
         return self.unit == "%"
 
     @property
@@ -37,10 +37,10 @@ class Measure:
         return f"{self.name} ({self.unit})" if self.unit else self.name
 
     def text(self, value: float) -> str:
-        """Return a value as a table shows it, a dash for what is not finite."""
+        """Format a value for a table; a dash if it is not finite."""
         if not math.isfinite(value):
             return "–"
-        percent = self.is_fraction and abs(value) < 100  # what is no fraction may have hundreds of digits
+        percent = self.is_fraction and abs(value) < 100  # an invalid fraction may have hundreds of digits
         return f"{100 * value:.1f}%" if percent else f"{value:.3g}"
 
 
@@ -52,17 +52,17 @@ MEASURES = (
     Measure("distance_to_optimum", "squared distance to the optimum", "", "max", "log"),
     Measure("test_loss", "test loss", "", "max", "log"),
 )
-"""Known measurements, the most telling first."""
+"""Known measures, in order of preference."""
 
 
 NO_MEASURES = ("virtual_s_mean",)
-"""What a record has a mean of that is not of a model."""
+"""Means in records that are not measures of models."""
 
 
 def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
-    """Return the measures that a record holds, the most telling first.
+    """Return the measures in a record, in order of preference.
 
-    A user's own measurement comes after those known here, on a linear axis and with its smallest value the worst.
+    A user's own measures come after the known ones, with a linear axis and the smallest value as the worst.
     """
     known = [measure for measure in MEASURES if f"{measure.key}_mean" in record]
     keys = {measure.key for measure in known}
@@ -71,7 +71,7 @@ def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
 
 
 def named(key: str) -> str:
-    """Return the words for a measurement by its name in records."""
+    """Return the name in words of a measure, given its name in records."""
     return next((measure.name for measure in MEASURES if measure.key == key), key.replace("_", " "))
 
 

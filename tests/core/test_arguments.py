@@ -74,6 +74,7 @@ def cases() -> Iterator[Any]:
                     yield pytest.param(builder, key, numeric(parameter), name, id=f"{room}-{name}-{key}")
 
 
+@pytest.mark.wrong_types
 @pytest.mark.by_default("compression-top_k-fraction")
 @pytest.mark.parametrize(("builder", "key", "kind", "name"), list(cases()))
 def test_a_number_that_makes_no_sense_is_refused(builder: Any, key: str, kind: str, name: str) -> None:

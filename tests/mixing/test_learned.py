@@ -164,3 +164,10 @@ def test_few_eigenvectors_prove_what_all_prove(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("jaxgossip.mixing.optimized.duality.COLUMNS", 4)
     assert rho_bound(W, ends) == pytest.approx(whole, abs=1e-7)
     assert rho_bound(W, ends, above=whole + 0.01) == whole + 0.01
+
+
+def test_the_former_name_of_progress_is_refused_with_the_new_one() -> None:
+    with pytest.raises(
+        InputError, match=r"unexpected keyword argument 'told' \(fastest\(graph, \*, steps, progress\)\)"
+    ):
+        fastest(jg.topology.ring(8), told=print)

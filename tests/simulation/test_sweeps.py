@@ -216,3 +216,27 @@ def test_points_of_a_sweep_are_asked_for_by_their_names(swept: SweepResult) -> N
         swept.summary("accuracy")
     with pytest.raises(ArgumentTypeError):
         jg.sweep(make(0.1), 1, seeds="four")
+
+
+@pytest.mark.slow
+def test_budgets_speeds_and_seeds_of_problems_are_those_of_simulate() -> None:
+    def own(rate: float, seed: int) -> jg.algorithms.Algorithm:
+        problem = jg.learning.isotropic_quadratic(N, dimension=3, noise=0.5, rng=seed)
+        return jg.algorithms.dsgd(problem, optax.adam(rate), jg.mixing.matching(jg.topology.complete(N)))
+
+    def speeds(seed: int) -> jg.network.Speeds:
+        return jg.network.speeds.lognormal(N, rng=seed, compute_s=0.05, up_mbit_s=2.0, down_mbit_s=2.0)
+
+    asked = {"evaluate_every": 3, "byte_budget": 1500, "sampled_nodes": 4}
+    faults = jg.network.Conditions(drop=0.2, online=0.8)
+    found = jg.sweep(
+        own, 60, grid=[{"rate": 0.1}, {"rate": 0.02}], seeds=[4, 9], conditions=faults, speeds=speeds, **asked
+    )
+    for run in found:
+        alone = jg.simulate(
+            own(run.point["rate"], run.seed), 60, seed=run.seed, conditions=faults, speeds=speeds(run.seed), **asked
+        )
+        assert (run.status, run.rounds) == (alone.status, alone.rounds)
+        assert run.rounds < 60
+        for name in set(run.metrics.names) - {"wall_s"}:
+            np.testing.assert_allclose(run.metrics[name], alone.metrics[name], rtol=1e-4, atol=1e-6, err_msg=name)

@@ -1,1 +1,1 @@
-"""From a configuration to what it names: graph, mixing, problem, algorithm, schedule."""
+"""Building of what a configuration names: graph, mixing, problem, algorithm, schedule."""

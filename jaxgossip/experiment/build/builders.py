@@ -1,4 +1,4 @@
-"""Calling the builders that a configuration names; what goes wrong in one begins with its section's name."""
+"""Calls of the builders that a configuration names; their errors begin with the name of the section."""
 
 import contextlib
 import inspect
@@ -16,88 +16,88 @@ from jaxgossip.experiment.config.schema import Options, configurable, describe_p
 
 
 class Shared:
-    """Parts that several runs have in common, built once: what a part follows from is its key."""
+    """Parts shared by several runs, each built once; the key of a part contains everything that determines it."""
 
     def __init__(self) -> None:
-        self._found: dict[Any, Any] = {}
+        self._parts: dict[Any, Any] = {}
 
     def get[T](self, key: Any, make: Callable[[], T]) -> T:
-        """Return the part of this key, made if it is the first of it."""
-        if key not in self._found:
-            self._found[key] = make()
-        return self._found[key]
+        """Return the part with this key, which is built on first use."""
+        if key not in self._parts:
+            self._parts[key] = make()
+        return self._parts[key]
 
 
 @dataclass(frozen=True)
 class Builder:
-    """Calls builders with what a configuration and a run give them.
+    """Calls builders with arguments from a configuration and from a run.
 
-    A part that follows from its keys alone is built once for all runs that share it: runs whose parts are the same objects
-    are served by the same programs, whatever functions these parts hold.
+    A part that depends only on its keys is built once for all runs that share it: runs whose parts are the same objects
+    share compiled programs, whatever functions these parts hold.
 
     Attributes:
-        seed: the run's, for builders that ask for it.
-        shared: parts of earlier runs, to be used again.
+        seed: seed of the run, for builders that take it.
+        shared: parts of earlier runs, to be reused.
     """
 
     seed: int
     shared: Shared = field(default_factory=Shared)
 
     def section(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
-        """Return what the builder that a section names makes of its keys and of what a run supplies.
+        """Build a section: call the builder that it names with its keys and with arguments that the run supplies.
 
         Args:
-            name: of the section.
-            section: its keys.
-            registry: where registered kinds are.
-            expected: type, or types, of what is to come of it.
-            machinery: all that a run could supply, by parameter name.
+            name: name of the section.
+            section: the section.
+            registry: the registered kinds.
+            expected: expected type, or types, of the result.
+            machinery: all arguments that the run can supply, by parameter name.
 
         Raises:
-            JaxGossipError: whatever went wrong.
+            JaxGossipError: the builder is unknown or fails, or its result has another type.
         """
         with errors_of(name, section.kind):
             builder = self.resolve(registry, section.kind)
         return self.call(name, section.kind, builder, section, expected, **machinery)
 
     def optional(self, name: str, section: Any, registry: Registry, expected: Any, **machinery: Any) -> Any:
-        """Return the same, or None without a section."""
+        """Build a section as :meth:`section` does; None if there is no section."""
         return None if section is None else self.section(name, section, registry, expected, **machinery)
 
     def resolve(self, registry: Registry, name: str) -> Any:
-        """Return the builder of this name; the user's own file is run once."""
+        """Return the builder with this name; a user's own file is executed only once."""
         return self.shared.get(("builder", registry.kind, name), lambda: registry.resolve(name))
 
     def call(
         self, name: str, kind: str, builder: Any, options: Options, expected: Any, *, table: str = "", **machinery: Any
     ) -> Any:
-        """Return what ``builder`` makes of ``options`` and of what a run supplies; see :meth:`section`.
+        """Call a builder with its options and with arguments that the run supplies; see :meth:`section`.
 
-        ``table`` is the path of the builder's keys, if it is not ``name``.
+        ``table`` is the path of the builder's keys, if it differs from ``name``.
         """
         keywords = options.keywords()
         given = {key: value for key, value in {"seed": self.seed, **machinery}.items() if key not in keywords}
         asked = {key: value for key, value in given.items() if key in inspect.signature(builder).parameters}
-        with errors_of(name, kind), _keys_told(table or name, builder):
+        with errors_of(name, kind), _hints_on_keys(table or name, builder):
             if all(isinstance(value, _PLAIN) for value in asked.values()):
                 key = ("part", builder, repr(sorted(keywords.items())), repr(sorted(asked.items())))
-                found = self.shared.get(key, lambda: supply(builder, keywords, **asked))
+                part = self.shared.get(key, lambda: supply(builder, keywords, **asked))
             else:
-                found = supply(builder, keywords, **asked)
-            if not isinstance(found, expected):
+                part = supply(builder, keywords, **asked)
+            if not isinstance(part, expected):
                 wanted = expected if isinstance(expected, tuple) else (expected,)
-                names = " or ".join(one.__name__ for one in wanted)
-                raise ConfigError(f"{kind} returned {type(found).__name__}", hint=f"return a jaxgossip {names}")
-            return found
+                names = " or ".join(cls.__name__ for cls in wanted)
+                raise ConfigError(f"{kind} returned {type(part).__name__}", hint=f"return a jaxgossip {names}")
+            return part
 
 
 _PLAIN = (bool, int, float, str, tuple, np.dtype, type(None))
-"""What a run supplies that has no state: a part that is built of nothing else is the same for all."""
+"""Types of stateless arguments: a part built only from these is the same for all runs."""
 
 
 @contextlib.contextmanager
 def errors_of(name: str, kind: str) -> Iterator[None]:
-    """Begin every error with the section's name; what a user's own code raises becomes an error like the others."""
+    """Prefix errors with the name of the section, and convert exceptions of the user's own code to ConfigError."""
     try:
         yield
     except JaxGossipError as error:
@@ -109,27 +109,27 @@ def errors_of(name: str, kind: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _keys_told(table: str, builder: Any) -> Iterator[None]:
-    """Give every error without a hint one: what the keys mean that its message names, or which keys there are."""
+def _hints_on_keys(table: str, builder: Any) -> Iterator[None]:
+    """Add a hint to errors without one: the meanings of the keys that the message names, or a list of all keys."""
     try:
         yield
     except JaxGossipError as error:
         if error.hint:
             raise
-        keys, meant = configurable(builder), describe_parameters(builder)
+        keys, meanings = configurable(builder), describe_parameters(builder)
         named = [key for key in keys if re.search(rf"\b{re.escape(key)}\b", error.message)]
-        told = [f"{table}.{key}: {meant[key]}" for key in named if key in meant]
+        lines = [f"{table}.{key}: {meanings[key]}" for key in named if key in meanings]
         rest = f"keys of {table}: {', '.join(keys)}" if keys else f"another kind: 'jaxgossip list {table}' names them"
-        raise type(error)(error.message, hint="\n".join(told) or rest) from error
+        raise type(error)(error.message, hint="\n".join(lines) or rest) from error
 
 
 def in_own_code(error: Exception, kinds: Sequence[str]) -> str:
-    """Return a sentence about an error that the user's own code (``kinds``) raised."""
+    """Return a sentence on an error raised by the user's own code (``kinds``)."""
     return f"{' or '.join(kinds)} raised {type(error).__name__}: {error}".split("\n", maxsplit=1)[0]
 
 
 def place_of(error: Exception, kinds: Sequence[str]) -> str:
-    """Return the last line of the user's own files that led to ``error``."""
+    """Return the innermost line of the user's own files in the traceback of ``error``."""
     files = {kind.rpartition(":")[0] for kind in kinds}
     frames = traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])

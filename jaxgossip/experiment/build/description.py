@@ -1,4 +1,4 @@
-"""What was understood of a configuration's data and sections, in words: for ``validate``, and at the beginning of a run."""
+"""Descriptions of the data and the sections of a configuration, for ``validate`` and at the beginning of a run."""
 
 import textwrap
 from collections.abc import Mapping
@@ -11,42 +11,42 @@ from jaxgossip.learning import Problem
 from jaxgossip.network import Conditions
 
 WIDTH = 80
-"""Columns of a terminal."""
+"""Width of a terminal."""
 FEW = 10
-"""So many classes are told each with its samples."""
+"""Largest number of classes that are listed individually with their samples."""
 
 
 def describe_data(problem: Problem) -> dict[str, str]:
-    """Return what a problem's data are, by what it is about; empty of a problem that does not describe any."""
+    """Describe the data of a problem, subject to text; empty if the problem does not describe its data."""
     describe = getattr(problem, "describe", None)
     if describe is None:
         return {}
-    told = describe()
-    found = _of_ratings(told) if "items" in told else _of_classes(told)
-    if told["notes"]:
-        found["notes"] = "; ".join(told["notes"])
-    least, mean, most = told["samples_a_node"]
+    data = describe()
+    description = _describe_ratings(data) if "items" in data else _describe_classes(data)
+    if data["notes"]:
+        description["notes"] = "; ".join(data["notes"])
+    least, mean, most = data["samples_a_node"]
     spread = (
         f"{counted(least, 'sample')} on each"
         if least == most
         else f"{least:,} to {most:,} samples, {mean:,.4g} on average"
     )
-    return found | {"nodes": spread}
+    return description | {"nodes": spread}
 
 
 def file_note(problem: Problem) -> str:
-    """Return how a file was understood, in a sentence; empty where the data are of none."""
+    """Return a sentence on how a data file was interpreted; empty if there is no file."""
     describe = getattr(problem, "describe", None)
-    told = {} if describe is None else describe()
-    if not told.get("notes"):
+    data = {} if describe is None else describe()
+    if not data.get("notes"):
         return ""
-    return textwrap.fill(f"{Path(told['name']).name}: {'; '.join(told['notes'])}", WIDTH, subsequent_indent="  ")
+    return textwrap.fill(f"{Path(data['name']).name}: {'; '.join(data['notes'])}", WIDTH, subsequent_indent="  ")
 
 
 def idle_note(algorithm: Algorithm | GossipProtocol, conditions: Conditions) -> str:
-    """Return which sections change nothing that nodes learn, in a sentence; empty where all do.
+    """Return a sentence on sections that have no effect on learning; empty if there are none.
 
-    They are no mistake: methods that do not mix stand beside others in one grid.
+    They are not mistakes, for a grid may contain both methods that mix and methods that do not.
     """
     if not isinstance(algorithm, Algorithm) or algorithm.mixings or not conditions.on_mixing:
         return ""
@@ -55,18 +55,18 @@ def idle_note(algorithm: Algorithm | GossipProtocol, conditions: Conditions) -> 
     return textwrap.fill(text, WIDTH, subsequent_indent="  ")
 
 
-def _of_ratings(told: Mapping[str, Any]) -> dict[str, str]:
-    trained, tested = told["training_ratings"], told["test_ratings"]
+def _describe_ratings(data: Mapping[str, Any]) -> dict[str, str]:
+    trained, tested = data["training_ratings"], data["test_ratings"]
     return {
-        "data": f"{Path(told['name']).name}: {trained:,} ratings to train on and {tested:,} to test on, "
-        f"{told['mean']:.4g} on average",
-        "items": f"{told['items']:,}, rated by {told['users']:,} users",
+        "data": f"{Path(data['name']).name}: {trained:,} ratings to train on and {tested:,} to test on, "
+        f"{data['mean']:.4g} on average",
+        "items": f"{data['items']:,}, rated by {data['users']:,} users",
     }
 
 
-def _of_classes(told: Mapping[str, Any]) -> dict[str, str]:
-    classes: Mapping[str, int] = told["classes"]
-    features = f"{told['features']:,}" + (f" ({' × '.join(map(str, told['shape']))})" if len(told["shape"]) > 1 else "")
+def _describe_classes(data: Mapping[str, Any]) -> dict[str, str]:
+    classes: Mapping[str, int] = data["classes"]
+    features = f"{data['features']:,}" + (f" ({' × '.join(map(str, data['shape']))})" if len(data["shape"]) > 1 else "")
     if len(classes) <= FEW:
         each = ", ".join(f"{name} ({count:,})" for name, count in classes.items())
         spread = f"{len(classes)}: {each}"
@@ -76,5 +76,5 @@ def _of_classes(told: Mapping[str, Any]) -> dict[str, str]:
             f"{len(classes):,} of {min(classes.values()):,} to {max(classes.values()):,} samples: "
             f"{', '.join(names[: FEW - 2])}, … {names[-1]}"
         )
-    samples = f"{told['training_samples']:,} samples to train on and {told['test_samples']:,} to test on"
-    return {"data": f"{Path(told['name']).name}: {samples}", "features": features, "classes": spread}
+    samples = f"{data['training_samples']:,} samples to train on and {data['test_samples']:,} to test on"
+    return {"data": f"{Path(data['name']).name}: {samples}", "features": features, "classes": spread}

@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a run: graph, problem, mixing, optimizer, algorithm, conditions."""
+"""Building of an experiment from its configuration: graph, problem, mixing, optimizer, algorithm, conditions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ from jaxgossip.simulation.program import Run
 from jaxgossip.topology import TOPOLOGIES, Graph, Order, check_connected, from_networkx, from_scipy, localised
 
 LOCALISE_FROM = 2**15
-"""Nodes from which models no longer fit a cache, so that the order of their rows matters."""
+"""Number of nodes from which models no longer fit into cache, so that the order of their rows matters."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,13 @@ class Experiment:
         config: the configuration.
         graph: who hears whom.
         problem: what each node learns.
-        W: how models meet in rounds; None where every node acts by its own clock.
-        optimizer: each node's.
+        W: the mixing, in rounds; None if every node acts by its own clock.
+        optimizer: the optimizer of each node.
         algorithm: the update rule, ready to run.
         conditions: faults of rounds.
-        speeds: of the nodes' machines, for rounds of as many local steps as the algorithm takes; None: no time is kept.
-        schedule: who sends to whom and when, where every node acts by its own clock; None in rounds.
+        speeds: speeds of the nodes' machines, for rounds of as many local steps as the algorithm takes; None if no virtual
+            time is kept.
+        schedule: who sends to whom and when, if every node acts by its own clock; None in rounds.
     """
 
     config: Config
@@ -74,7 +75,7 @@ class Experiment:
 
     @property
     def in_rounds(self) -> Algorithm:
-        """The algorithm, of a run in rounds."""
+        """The algorithm of a run in rounds."""
         assert isinstance(self.algorithm, Algorithm)
         return self.algorithm
 
@@ -89,13 +90,13 @@ class Experiment:
 
     @property
     def baselines(self) -> list[str]:
-        """The baselines that the configuration names, but those of which nothing can be measured."""
+        """The baselines that the configuration names, except those of which nothing can be measured."""
         return [name for name in self.config.evaluation.baselines if _measured(self.baseline(name))[0]]
 
     def baseline(self, name: str) -> Algorithm:
-        """Return the baseline called ``name``, with as many local steps a round as the algorithm takes."""
+        """Return the baseline called ``name``, with as many local steps per round as the algorithm takes."""
         steps = {"local_steps": local_steps(self.config)}
-        # What nodes learned before the first round is lost when a server sends them its model.
+        # What nodes learn before the first round is lost when the server sends them its model.
         problem = started(self.problem, 0) if name == "federated_averaging" else self.problem
         return supply(ALGORITHMS[name], steps, problem=problem, optimizer=self.optimizer)
 
@@ -107,9 +108,9 @@ def build(
 
     Args:
         config: the configuration.
-        shared: parts of earlier runs, to be used again.
-        lifted: (section, key) of the optimizer or the network -> the array that takes the place of its number, so that
-            the number is no part of the program.
+        shared: parts of earlier runs, to be reused.
+        lifted: (section, key) of the optimizer or the network -> an array in place of its number, so that the number is an
+            argument of the program rather than a constant.
 
     Raises:
         InputError: a part cannot be built; the message begins with its section.
@@ -160,12 +161,12 @@ def build(
 
 
 def _of_section(lifted: Mapping[tuple[str, str], Any], name: str) -> dict[str, Any]:
-    """Return the arrays in the place of numbers of a section, by key."""
+    """Return the arrays in place of numbers of a section, by key."""
     return {key: value for (section, key), value in lifted.items() if section == name}
 
 
 def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> None:
-    """Raise ConfigError unless something is measured of the models that the algorithm has."""
+    """Raise ConfigError unless there is a measure of the algorithm's models."""
     measured, of_nodes = _measured(algorithm)
     if measured:
         return
@@ -182,9 +183,9 @@ def check_measured(config: Config, algorithm: Algorithm | GossipProtocol) -> Non
 
 
 def check_round(experiment: Experiment) -> None:
-    """Raise what a round raises of noise, liars or an aggregation: what has no effect, or does not go with the algorithm.
+    """Raise the errors of a round about noise, adversaries or aggregations that have no effect or do not suit the algorithm.
 
-    Only tracing can tell, some tenths of a second; runs without any of them are not traced.
+    They are found only by tracing, which takes some tenths of a second; runs without any of these are not traced.
     """
     if isinstance(experiment.algorithm, Algorithm) and experiment.conditions.on_mixing:
         run = Run(experiment.algorithm, conditions=experiment.conditions)
@@ -192,29 +193,29 @@ def check_round(experiment: Experiment) -> None:
 
 
 def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:
-    """Return whether anything is measured of an algorithm's models, and whether it has one a node."""
+    """Return whether there is a measure of an algorithm's models, and whether it has one model per node."""
     problem = algorithm.problem
     if isinstance(problem, ClassificationProblem):
-        return True, True  # it has a common test set; to trace its evaluation would take longer than to build it
+        return True, True  # it has a common test set; tracing its evaluation would take longer than building it
     x = jax.eval_shape(lambda key: algorithm.models(algorithm.init(key)), jax.random.key(0))
-    one, node = jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct((1,), jnp.int32)
+    row, node = jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct((1,), jnp.int32)
     of_nodes = x.shape[0] == problem.n_nodes
-    own = of_nodes and jax.eval_shape(problem.evaluate_local, one, node)
-    return bool(jax.eval_shape(problem.evaluate, one) or own), of_nodes
+    own = of_nodes and jax.eval_shape(problem.evaluate_local, row, node)
+    return bool(jax.eval_shape(problem.evaluate, row) or own), of_nodes
 
 
 def local_steps(config: Config) -> int:
-    """Return how many optimizer steps a node takes in a round."""
+    """Return the number of optimizer steps that a node takes per round."""
     return config.algorithm.keywords().get("local_steps") or 1
 
 
 def _seed_of(config: Config, section: Section) -> int | None:
-    """Return the seed if a section's builder draws; None if what it gives is the same for all."""
+    """Return the seed if a section's builder draws random numbers, else None, for its result is the same for all seeds."""
     return config.seed if {"rng", "seed"} & section.builder_takes else None
 
 
 def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
-    """Draw who lies; None without a section."""
+    """Build the adversary; None if there is no section."""
     rng = host_rng(config.seed, "adversary")
     return Builder(config.seed).optional(
         "adversary", config.adversary, ADVERSARIES, Adversary, n_nodes=n_nodes, rng=rng
@@ -222,7 +223,7 @@ def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
 
 
 def build_aggregation(config: Config, part: Builder, W: Mixing | None) -> Aggregation | None:
-    """Return how nodes take in what they hear, and check that the mixing allows it; None without a section."""
+    """Build the aggregation, and check that the mixing allows it; None if there is no section."""
     aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
     if config.aggregation is not None and W is not None:
         with errors_of("aggregation", config.aggregation.kind):
@@ -233,47 +234,47 @@ def build_aggregation(config: Config, part: Builder, W: Mixing | None) -> Aggreg
 def build_graph(config: Config) -> Graph:
     """Build the graph, and check that it is connected unless the configuration allows otherwise.
 
-    One's own topology may return a networkx graph or a scipy sparse matrix as well.
+    A user's own topology may also return a networkx graph or a scipy sparse matrix.
     """
     part = Builder(config.seed)
-    found = part.section("topology", config.topology, TOPOLOGIES, object, rng=host_rng(config.seed, "topology"))
+    built = part.section("topology", config.topology, TOPOLOGIES, object, rng=host_rng(config.seed, "topology"))
     with errors_of("topology", config.topology.kind):
-        graph = found if isinstance(found, Graph) else as_graph(found)
+        graph = built if isinstance(built, Graph) else as_graph(built)
         check_connected(graph, allow_disconnected=config.topology.allow_disconnected)
     return graph
 
 
 def in_order(graph: Graph, config: Config) -> Graph:
-    """Return the graph with its nodes' rows in an order for the cache, where that may pay.
+    """Return the graph with its rows ordered for the cache, if that may pay off.
 
-    One's own algorithm or mixing may rely on row i being node i: then it is.
+    Row i stays node i for a user's own algorithm or mixing, which may rely on it.
     """
     wanted = config.topology.localise and not _rows_are_nodes(config) and graph.n_nodes >= LOCALISE_FROM
     return localised(graph) if wanted else graph
 
 
 def _rows_are_nodes(config: Config) -> bool:
-    """Say whether row i has to be node i: one's own algorithm or mixing may rely on it, and so does a schedule."""
+    """Return whether row i must be node i: a user's own algorithm or mixing may rely on it, and so does a schedule."""
     return config.mixing is None or any(":" in section.kind for section in (config.mixing, config.algorithm))
 
 
-def as_graph(found: Any) -> Graph:
-    """Return a networkx graph or a sparse or dense matrix as a Graph.
+def as_graph(value: Any) -> Graph:
+    """Convert a networkx graph, or a sparse or dense matrix, to a Graph.
 
     Raises:
-        ConfigError: neither.
+        ConfigError: the value is neither.
     """
-    if hasattr(found, "nodes") and hasattr(found, "edges"):
-        return from_networkx(found)
-    if hasattr(found, "shape"):
-        return from_scipy(found)
+    if hasattr(value, "nodes") and hasattr(value, "edges"):
+        return from_networkx(value)
+    if hasattr(value, "shape"):
+        return from_scipy(value)
     raise ConfigError(
-        f"expected a graph, got {type(found).__name__}", hint="return a Graph, a networkx graph or a matrix"
+        f"expected a graph, got {type(value).__name__}", hint="return a Graph, a networkx graph or a matrix"
     )
 
 
 def build_problem(config: Config, n_nodes: int, order: Order | None = None, shared: Shared | None = None) -> Problem:
-    """Build what the nodes learn: a task of its own, or a data set divided over nodes with a model."""
+    """Build the learning problem: a task, or a model with a data set that is divided over the nodes."""
     return started(_problem(config, n_nodes, order, shared or Shared()), config.learning.start_steps)
 
 

@@ -1,4 +1,4 @@
-"""The schedule of a configuration: clock, peers, delay, churn and tokens put together, or a file of messages."""
+"""Building of the schedule of a configuration: from clock, peers, delay, churn and tokens, or from a file of messages."""
 
 from typing import Any
 
@@ -33,25 +33,25 @@ from jaxgossip.topology import Graph
 def build_schedule(
     config: Config, part: Builder, graph: Graph, protocol: GossipProtocol, speeds: Speeds | None
 ) -> Source:
-    """Return who sends to whom and when.
+    """Build the schedule of a run by the nodes' own clocks.
 
     Args:
-        config: the configuration, of a run in events.
-        part: calls builders.
+        config: the configuration.
+        part: calls the builders.
         graph: who hears whom.
         protocol: what nodes send.
-        speeds: of the nodes' machines.
+        speeds: speeds of the nodes' machines.
 
     Raises:
-        InputError: a part cannot be built, or does not go with another.
+        InputError: a part cannot be built, or parts are incompatible.
     """
     table, n, seed = config.schedule, graph.n_nodes, config.seed
     assert table is not None
     if table.path is not None:
         with errors_of("schedule", ""):
-            found = files.read(table.path, n, period_s=table.period_s or 1.0)
-            check_schedule(protocol, found)
-            return found
+            recorded = files.read(table.path, n, period_s=table.period_s or 1.0)
+            check_schedule(protocol, recorded)
+            return recorded
     given: dict[str, Any] = {"graph": graph, "n_nodes": n, "speeds": speeds, "message_bytes": protocol.bytes[0]}
     given |= {"compute_s": None if speeds is None else speeds.compute_s}
 
@@ -79,12 +79,12 @@ def build_schedule(
 
 
 def check_exchange(config: Config, graph: Graph, protocol: GossipProtocol, exchange: str) -> None:
-    """Check that what travels goes with the protocol, the graph and the other sections.
+    """Check that the exchange is compatible with the protocol, the graph and the other sections.
 
     Raises:
-        InputError: it does not; the message begins with the section or key, and the hint is one that the protocol allows.
+        InputError: it is not; the message begins with the section or key, and the hint is allowed by the protocol.
     """
-    table, choices = config.schedule, [f"'{one}'" for one in protocol.exchanges]
+    table, choices = config.schedule, [f"'{name}'" for name in protocol.exchanges]
     assert table is not None
     if exchange not in protocol.exchanges:
         raise InputError(
@@ -93,7 +93,7 @@ def check_exchange(config: Config, graph: Graph, protocol: GossipProtocol, excha
         )
 
     def others(*exchanges: str) -> str:
-        fitting = [f"'{one}'" for one in exchanges if one in protocol.exchanges]
+        fitting = [f"'{name}'" for name in exchanges if name in protocol.exchanges]
         return f", or schedule.exchange = {' or '.join(fitting)}" if fitting else ""
 
     travels = f"{protocol.name} by exchange '{exchange}'"

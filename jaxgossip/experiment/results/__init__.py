@@ -1,4 +1,4 @@
-"""What a run leaves behind, written and read: folder, log, inputs, measures.
+"""The results of runs, written and read: folders, logs, inputs, measures.
 
 >>> run = jaxgossip.results.load("runs/quickstart")
 >>> run.column("test_accuracy_mean")
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def load(folder: str | Path) -> "RunData":
-    """Return what the folder of a run holds, finished or not: its records, baselines and scores.
+    """Load the records, baselines and scores of a run, finished or not, from its folder.
 
     Raises:
-        ConfigError: no run folder, or one that was damaged.
+        ConfigError: the folder is not that of a run, or is damaged.
     """
     from jaxgossip.experiment.results.run_data import RunData
 

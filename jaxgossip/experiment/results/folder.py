@@ -1,17 +1,17 @@
-"""The run folder: what a run leaves behind, written so that a kill at any moment loses nothing.
+"""The run folder: the output of a run, written such that a kill at any moment loses nothing.
 
-config.toml             resolved, runnable as it is
-manifest.json           command, seed, versions, device, digests of what was read and written, times, status
-metrics.jsonl           one object an evaluation
-baselines/NAME.jsonl    the same of a baseline
-node_scores.npz         every node's measurements at the end, and the nodes' names where the graph has them
-models.npz              of a result that was saved from Python, which has no config.toml: x (n, p), node by node
+config.toml             resolved configuration, runnable as it is
+manifest.json           command, seed, versions, device, digests of inputs and outputs, times, status
+metrics.jsonl           one record per evaluation
+baselines/NAME.jsonl    the same for a baseline
+node_scores.npz         every node's measures at the end, and the nodes' names if the graph has them
+models.npz              only of a result saved from Python, which has no config.toml: x (n, p), node by node
 summary.png
 checkpoint/
-error.txt               the trace of what broke the run, if something did
+error.txt               traceback of the error that ended the run, if any
 
-The manifest comes last when a folder is made, and goes last when it is emptied: a folder with both manifest and
-configuration holds a run, and anything less was left by a kill.
+The manifest is written last when a folder is created, and removed last when it is emptied: a folder with both manifest and
+configuration holds a run, and one with only some of its files was left by a kill.
 """
 
 import contextlib
@@ -32,13 +32,13 @@ from jaxgossip.core import disk
 from jaxgossip.core.disk import Seal
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.inputs import CONFIG, digest
-from jaxgossip.experiment.results.log import MetricsLog, Record, anew
+from jaxgossip.experiment.results.log import MetricsLog, Record, rerun_hint
 
 MANIFEST, SCORES, MODELS = "manifest.json", "node_scores.npz", "models.npz"
 OWN = (CONFIG, MANIFEST, SCORES, "metrics.jsonl", "baselines", "summary.png", "checkpoint", "error.txt")
-"""What a run writes into its folder."""
+"""The files and folders that a run writes into its folder."""
 NODE, LONGEST_NAME = "node", 200
-"""The array of the nodes' names in node_scores.npz, and what is kept of a name."""
+"""The array of the nodes' names in node_scores.npz, and the length to which names are shortened."""
 FINISHED = ("completed", "diverged")
 STATUSES = (*FINISHED, "running", "interrupted", "failed")
 KINDS: Mapping[str, type] = MappingProxyType(
@@ -47,8 +47,8 @@ KINDS: Mapping[str, type] = MappingProxyType(
     | {"made_by": str, "settings": dict, "first_round": int, "models_sha256": str}
     | {"diverged_round": int, "reason": str, "not_finite": list, "node_scores_sha256": str}
 )
-"""Of which types facts of a manifest are, where it has them."""
-SAID: Mapping[type, str] = MappingProxyType({str: "text", int: "whole number", list: "list", dict: "table"})
+"""Types of the entries of a manifest, all of them optional."""
+TYPE_NAMES: Mapping[type, str] = MappingProxyType({str: "text", int: "whole number", list: "list", dict: "table"})
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class RunFolder:
     """A run folder on disk.
 
     Attributes:
-        path: where it is.
-        lock: this process's hold of it, to be had by whoever writes.
+        path: path of the folder.
+        lock: this process's lock on the folder, which writers must hold.
     """
 
     path: Path
@@ -65,7 +65,7 @@ class RunFolder:
 
     @staticmethod
     def new_path(name: str, resolved: str) -> Path:
-        """Return where a run goes that was given no folder: ``runs/<utc>-<name>-<hash of the configuration>``."""
+        """Return the default folder of a new run: ``runs/<utc>-<name>-<hash of the configuration>``."""
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
         path = Path("runs") / f"{stamp}-{name}-{sha256(resolved.encode()).hexdigest()[:8]}"
         others = (path.with_name(f"{path.name}-{number}") for number in range(2, 1000))
@@ -75,23 +75,22 @@ class RunFolder:
     def create(
         cls, out: Path, lock: disk.Lock, *, resolved: str, manifest: Mapping[str, Any], force: bool
     ) -> "RunFolder":
-        """Make a new run in a folder that is there: its ``config.toml``, and then its ``manifest.json``.
+        """Create a new run in an existing folder: its ``config.toml``, and then its ``manifest.json``.
 
         Args:
-            out: where.
-            lock: this process's hold of it.
+            out: the folder.
+            lock: this process's lock on it.
             resolved: text of the resolved configuration.
-            manifest: what is known before the run.
-            force: empty a run folder that is there.
+            manifest: the manifest before the run.
+            force: whether to empty a run folder.
 
         Raises:
-            ConfigError: the folder is not empty, and is not to be overwritten.
+            ConfigError: the folder is not empty, and must not be overwritten.
         """
         cls.check_free(out, resolved, force=force)
-        there = [path for path in sorted(out.iterdir()) if path.name not in (disk.LOCK, MANIFEST)]
-        for old in sorted(
-            there, key=lambda path: path.name != CONFIG
-        ):  # not the folder itself: it may be a mount or a link
+        existing = [path for path in sorted(out.iterdir()) if path.name not in (disk.LOCK, MANIFEST)]
+        # The folder itself is kept, for it may be a mount point or a link.
+        for old in sorted(existing, key=lambda path: path.name != CONFIG):
             disk.remove(old)
         disk.remove(out / MANIFEST)
         folder = cls(out, lock)
@@ -101,20 +100,20 @@ class RunFolder:
 
     @staticmethod
     def check_free(out: Path | None, resolved: str, *, force: bool) -> None:
-        """Raise ConfigError if ``out`` is in use and not to be overwritten; None is always free.
+        """Raise ConfigError if ``out`` is not empty and must not be overwritten; None is always free.
 
-        What a kill left of a folder that was being made is free for the configuration that it was made for.
+        A folder that a kill left incomplete is free for the configuration that it was created for.
         """
         if out is None:
             return
         if out.exists() and not out.is_dir():
             raise ConfigError(f"{out} is a file, not a folder", hint="give --out another folder")
-        there = {path.name for path in out.iterdir() if not disk.is_leftover(path)} if out.is_dir() else set()
-        if not there or (there == {CONFIG} and (out / CONFIG).read_bytes() == resolved.encode()):
+        names = {path.name for path in out.iterdir() if not disk.is_leftover(path)} if out.is_dir() else set()
+        if not names or (names == {CONFIG} and (out / CONFIG).read_bytes() == resolved.encode()):
             return
-        if not (out / MANIFEST).is_file() and not (force and there <= set(OWN)):
+        if not (out / MANIFEST).is_file() and not (force and names <= set(OWN)):
             hint = "choose another --out"
-            if there <= set(OWN):
+            if names <= set(OWN):
                 hint = f"--force empties it: a run that was stopped while it was made may have left it; or {hint}"
             raise ConfigError(f"{out} is not empty and holds no run", hint=hint)
         if not force:
@@ -126,25 +125,25 @@ class RunFolder:
 
     @staticmethod
     def is_begun(path: Path) -> bool:
-        """Return whether a folder holds a run, and not just what a kill left of one that was made or emptied."""
+        """Return whether a folder holds a run, and not just files left when its creation or removal was killed."""
         return (path / CONFIG).is_file() and (path / MANIFEST).is_file()
 
     @staticmethod
     def clear_unbegun(path: Path) -> None:
-        """Remove from a folder what a kill left of a run in it that was being made or emptied; nothing of anybody else's."""
+        """Empty a folder in which the creation or removal of a run was killed, unless it holds any other files."""
         if path.is_dir() and not RunFolder.is_begun(path):
             disk.check_unlocked(path)
-            there = sorted(path.iterdir())
-            if all(disk.is_leftover(one) or one.name in OWN for one in there):
-                for one in there:
-                    disk.remove(one)
+            members = sorted(path.iterdir())
+            if all(disk.is_leftover(member) or member.name in OWN for member in members):
+                for member in members:
+                    disk.remove(member)
 
     @classmethod
     def open(cls, path: Path, lock: disk.Lock | None = None) -> "RunFolder":
         """Return an existing run folder.
 
         Raises:
-            ConfigError: there is no run.
+            ConfigError: the folder holds no run.
         """
         for needed in (CONFIG, MANIFEST):
             if not (path / needed).is_file():
@@ -155,7 +154,7 @@ class RunFolder:
                 elif is_saved(path):
                     hint = f"it holds a result that was saved from Python: jg.results.load('{path}') reads it"
                 elif (path / CONFIG).is_file():
-                    hint = f"it was stopped before it began; {anew(path)}"
+                    hint = f"it was stopped before it began; {rerun_hint(path)}"
                 raise ConfigError(f"{path} is not a run folder: it {reason}", hint=hint)
         return cls(path, lock)
 
@@ -165,37 +164,37 @@ class RunFolder:
         return self.path / "checkpoint"
 
     def manifest(self) -> dict[str, Any]:
-        """Return ``manifest.json``.
+        """Return the content of ``manifest.json``.
 
         Raises:
             ConfigError: it is damaged.
         """
         return checked_manifest(self.path)
 
-    def write_manifest(self, facts: Mapping[str, Any]) -> None:
-        """Write ``manifest.json`` anew."""
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replace ``manifest.json``."""
         self.check_there()
-        disk.write(self.path / MANIFEST, json.dumps(facts, indent=2) + "\n")
+        disk.write(self.path / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
     def keep_trace(self, error: Exception) -> None:
-        """Write the whole trace of an error to ``error.txt``, and note on the error that it is there."""
+        """Write the traceback of an error to ``error.txt``, and add a note to the error that says so."""
         path = self.path / "error.txt"
-        with contextlib.suppress(OSError):  # no room for it: the error itself says more than that there is none
+        with contextlib.suppress(OSError):  # on a full disk, the error itself is what matters
             disk.write(path, "".join(traceback.format_exception(error)))
             error.add_note(f"the whole trace is in {path}")
 
     def write_scores(self, scores: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> None:
-        """Write ``node_scores.npz``: every measurement of all nodes, (n,) each; as ``node``, their names if they have any."""
+        """Write ``node_scores.npz``: every measure of all nodes, (n,) each, and their names, if any, as ``node``."""
         self.check_there()
         path, arrays = self.path / "node_scores.npz", dict(scores)
-        if names is not None:  # an array of text is as wide as its longest
+        if names is not None:  # an array of texts is as wide as its longest
             arrays[NODE] = np.array(
-                [one if len(one) <= LONGEST_NAME else f"{one[: LONGEST_NAME - 1]}…" for one in names]
+                [name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…" for name in names]
             )
         disk.write(path, lambda file: np.savez(file, **arrays))  # pyright: ignore[reportArgumentType] - a mapping of arrays
 
     def check_there(self) -> None:
-        """Raise RunError if the folder was removed since this process took hold of it."""
+        """Raise RunError if the folder has been removed since this process locked it."""
         if self.lock is not None:
             self.lock.check()
 
@@ -210,7 +209,7 @@ def is_saved(path: Path) -> bool:
 
 
 def log_name(baseline: str | None = None) -> str:
-    """Return where in a run folder the log of the run is, or of one of its baselines."""
+    """Return the path, within the run folder, of the log of the run or of one of its baselines."""
     return f"baselines/{baseline}.jsonl" if baseline else "metrics.jsonl"
 
 
@@ -218,19 +217,19 @@ def finished_log(folder: Path, manifest: Mapping[str, Any], every: int | None) -
     """Return the records of a run that has ended.
 
     Raises:
-        ConfigError: they, or the scores of its nodes, are not those that it wrote.
+        ConfigError: the records or the scores of the nodes are not those that the run wrote.
     """
     path, known = folder / SCORES, manifest.get("node_scores_sha256")
     if known is not None and (not path.is_file() or digest(path) != known):
         what = "is not what the run wrote" if path.is_file() else "is gone"
-        raise ConfigError(f"{path} {what}", hint=f"put the file back as the run left it, or {anew(folder)}")
+        raise ConfigError(f"{path} {what}", hint=f"put the file back as the run left it, or {rerun_hint(folder)}")
     last_round = manifest["rounds"] if manifest["status"] == "completed" else None
     log = replace(RunFolder(folder).log(), first_round=manifest.get("first_round", 0))
     return log.check(seal_of(manifest), every, last_round)
 
 
 def seal_of(manifest: Mapping[str, Any], baseline: str | None = None) -> Seal | None:
-    """Return the seal of a log that is complete; None if the manifest knows of none."""
+    """Return the seal of a complete log, or None if the manifest has none."""
     return Seal.of(manifest.get("logs", {}).get(log_name(baseline)))
 
 
@@ -238,26 +237,26 @@ def checked_manifest(path: Path) -> dict[str, Any]:
     """Return the ``manifest.json`` of the run folder ``path``.
 
     Raises:
-        ConfigError: it is no JSON, or its facts are of other types than a run writes.
+        ConfigError: it is not JSON, or its entries have other types than a run writes.
     """
-    file, hint = path / MANIFEST, f"put the file back as the run left it, or {anew(path)}"
+    file, hint = path / MANIFEST, f"put the file back as the run left it, or {rerun_hint(path)}"
     try:
-        found = disk.parsed_json(file.read_bytes())
+        manifest = disk.parsed_json(file.read_bytes())
     except ValueError as error:
         raise ConfigError(f"{file}: not JSON: {error}", hint=hint) from error
-    if not isinstance(found, dict) or "status" not in found:
+    if not isinstance(manifest, dict) or "status" not in manifest:
         raise ConfigError(f"{file}: it tells no status of a run", hint=hint)
     for key, kind in KINDS.items():
-        if key in found and (not isinstance(found[key], kind) or isinstance(found[key], bool)):
-            raise ConfigError(f"{file}: its {key} is no {SAID[kind]}", hint=hint)
-    if found["status"] not in STATUSES:
-        raise ConfigError(f"{file}: unknown status '{found['status']}'", hint=hint)
-    if found["status"] in FINISHED and "rounds" not in found:
+        if key in manifest and (not isinstance(manifest[key], kind) or isinstance(manifest[key], bool)):
+            raise ConfigError(f"{file}: its {key} is no {TYPE_NAMES[kind]}", hint=hint)
+    if manifest["status"] not in STATUSES:
+        raise ConfigError(f"{file}: unknown status '{manifest['status']}'", hint=hint)
+    if manifest["status"] in FINISHED and "rounds" not in manifest:
         raise ConfigError(f"{file}: it tells no rounds of a run that has ended", hint=hint)
-    for name, known in found.get("inputs", {}).items():
+    for name, known in manifest.get("inputs", {}).items():
         if not isinstance(known, str):
             raise ConfigError(f"{file}: the digest of {name} is no text", hint=hint)
-    for name, facts in found.get("logs", {}).items():
-        if Seal.of(facts) is None:
+    for name, seal in manifest.get("logs", {}).items():
+        if Seal.of(seal) is None:
             raise ConfigError(f"{file}: what it tells of {name} is no count and digest", hint=hint)
-    return found
+    return manifest

@@ -1,6 +1,6 @@
-"""What a run reads besides its configuration: data, graphs, messages, traces, weights, one's own code; and their digests.
+"""The input files of a run, besides its configuration, and their digests: data, graphs, messages, traces, weights, user code.
 
-A run that goes on with other inputs than it began with would be a mixture that nobody can repeat.
+A run that was resumed with other inputs than it began with could not be reproduced.
 """
 
 import shlex
@@ -14,27 +14,27 @@ from typing import Any
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.config.sections import Config
-from jaxgossip.experiment.results.log import anew
+from jaxgossip.experiment.results.log import rerun_hint
 
 CONFIG = "config.toml"
-"""The resolved configuration in a run folder, by which its digest goes, too."""
+"""The resolved configuration in a run folder, whose digest is also stored under this name."""
 
 
 def digests(config: Config, known: dict[str, str] | None = None) -> dict[str, str]:
-    """Return the SHA-256 of every file that a configuration names, by absolute path, in order.
+    """Return the SHA-256 of every file that a configuration names, by absolute path in sorted order.
 
-    Own code counts as its file and those beside it that it has imported.
+    User code includes the file that is named and the modules beside it that it has imported.
 
     Args:
         config: the configuration.
-        known: digests of files that were read before, to which those of new ones are added.
+        known: digests of files that were read before, to which new ones are added.
     """
     known = {} if known is None else known
-    found = sorted({str(path) for path in _named(config.tree()) if path.is_file()})
-    for name in found:
+    names = sorted({str(path) for path in _named(config.tree()) if path.is_file()})
+    for name in names:
         if name not in known:
             known[name] = digest(Path(name))
-    return {name: known[name] for name in found}
+    return {name: known[name] for name in names}
 
 
 def digest(path: Path) -> str:
@@ -44,20 +44,20 @@ def digest(path: Path) -> str:
 
 
 def changed(known: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """Return which inputs are not what they were, and what became of them: path -> 'has changed' or 'is gone'.
+    """Return the inputs that differ from their digests: path -> 'has changed' or 'is gone'.
 
     Args:
-        known: digests of before.
-        folder: where relative paths start.
+        known: the earlier digests.
+        folder: what relative paths are relative to.
     """
-    found = {}
+    changes = {}
     for name, before in known.items():
         path = folder / name
         if not path.is_file():
-            found[name] = "is gone"
+            changes[name] = "is gone"
         elif digest(path) != before:
-            found[name] = "has changed"
-    return found
+            changes[name] = "has changed"
+    return changes
 
 
 def accepted(
@@ -68,20 +68,20 @@ def accepted(
     force: bool = False,
     only: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Check that a run's inputs are what they were; with ``force``, take them as they are into its manifest.
+    """Check that the inputs of a run are unchanged; with ``force``, update its manifest to the present ones.
 
     Args:
-        manifest: of the run.
-        folder: of the run.
-        note: is told where nobody can know, and what is taken as it is.
-        force: go on with inputs that have changed.
-        only: names of inputs; all if None.
+        manifest: manifest of the run.
+        folder: folder of the run.
+        note: receives a warning if changes cannot be detected, or are accepted.
+        force: whether to accept inputs that have changed.
+        only: names of the inputs to check; None for all.
 
     Returns:
-        What the manifest is to say of this session: ``{"changed": [paths]}``, or nothing.
+        The entry of the manifest on this session: ``{"changed": [paths]}``, or an empty dict.
 
     Raises:
-        ConfigError: an input has changed or is gone.
+        ConfigError: an input has changed or is gone, and ``force`` is not set.
     """
     known: dict[str, str] | None = manifest.get("inputs")
     if known is None:
@@ -89,29 +89,29 @@ def accepted(
             "this run was begun by a version that kept no digests: nobody can tell whether its files have changed since"
         )
         return {}
-    found = changed(known if only is None else {name: known[name] for name in only if name in known}, folder)
-    if not found:
+    changes = changed(known if only is None else {name: known[name] for name in only if name in known}, folder)
+    if not changes:
         return {}
     if not force:
         raise ConfigError(
-            f"{sentence(found, folder)} since the run in {folder} began",
+            f"{sentence(changes, folder)} since the run in {folder} began",
             hint=f"put back what was there; or 'jaxgossip resume {shlex.quote(str(folder))} --force' goes on with what is "
-            f"there now, and manifest.json will say so; or {anew(folder)}",
+            f"there now, and manifest.json will say so; or {rerun_hint(folder)}",
         )
-    note(f"warning: {sentence(found, folder)} since the run began; manifest.json says so")
+    note(f"warning: {sentence(changes, folder)} since the run began; manifest.json says so")
     manifest["inputs"] = {CONFIG: digest(folder / CONFIG), **digests(load(folder / CONFIG))}
-    return {"changed": list(found)}
+    return {"changed": list(changes)}
 
 
-def sentence(found: Mapping[str, str], folder: Path) -> str:
-    """Return what changed, for an error: at most three files by name."""
-    told = [f"{folder / name} {what}" for name, what in found.items()]
-    more = f" and {len(told) - 3} more" if len(told) > 3 else ""
-    return ", ".join(told[:3]) + more
+def sentence(changes: Mapping[str, str], folder: Path) -> str:
+    """Return a sentence on the changes, naming at most three files."""
+    phrases = [f"{folder / name} {what}" for name, what in changes.items()]
+    more = f" and {len(phrases) - 3} more" if len(phrases) > 3 else ""
+    return ", ".join(phrases[:3]) + more
 
 
 def _named(value: Any) -> Iterator[Path]:
-    """Find the paths among a configuration's values: absolute ones, as a resolved configuration has them, and own code."""
+    """Yield the paths among the values of a resolved configuration, which are absolute, and those of user code."""
     if isinstance(value, Mapping):
         for member in value.values():
             yield from _named(member)
@@ -139,7 +139,7 @@ def _code(path: Path) -> Iterator[Path]:
 def _module(name: str) -> Iterator[Path]:
     try:
         spec = find_spec(name)
-    except (ImportError, ValueError):  # a word with a colon that names no module
+    except (ImportError, ValueError):  # a word with a colon that does not name a module
         return
     if spec is not None and spec.origin and spec.has_location:
         yield Path(spec.origin)

@@ -1,4 +1,4 @@
-"""The log of a run's records, one JSON object a line, and whether it is what the run wrote."""
+"""The log of a run's records, one JSON object per line, and the check that it is unchanged since the run wrote it."""
 
 import json
 import shlex
@@ -14,12 +14,12 @@ from jaxgossip.core.errors import ConfigError
 type Record = dict[str, Any]
 
 LATER_KEYS = frozenset({"requests"})
-"""What records have that the first release did not write: they may begin where a run of its goes on."""
+"""Keys that the first release did not write, and that may first appear where a run of that release is resumed."""
 
 
 @dataclass(frozen=True)
 class MetricsLog:
-    """A file of records, one JSON object a line; a line torn by a kill is as if it had never been begun.
+    """A file of records, one JSON object per line; an incomplete last line, left by a kill, is ignored.
 
     Attributes:
         path: the file.
@@ -30,57 +30,57 @@ class MetricsLog:
     first_round: int = 0
 
     def append(self, record: Mapping[str, Any]) -> bytes:
-        """Append a record, see it to the disk, and return its line."""
+        """Append a record durably, and return its line."""
         line = json.dumps(strict_json(record))
         disk.append(self.path, line + "\n")
         return line.encode()
 
     def lines(self) -> list[bytes]:
-        """Return all whole lines, without their ends."""
+        """Return all complete lines, without line breaks."""
         return self.path.read_bytes().split(b"\n")[:-1] if self.path.is_file() else []
 
     def records(self, every: int | None = None) -> list[Record]:
-        """Return all whole records.
+        """Return all complete records.
 
         Args:
-            every: rounds from one evaluation to the next, as far as that is to be checked, too.
+            every: rounds between evaluations; None if that is not to be checked.
 
         Raises:
-            ConfigError: a line that holds none, or rounds that do not follow one another; it names file and line.
+            ConfigError: a line is not a record, or rounds are out of order; names the file and the line.
         """
         return self._checked(self.lines(), every)
 
     def seal(self) -> Seal:
-        """Return the seal of all whole records."""
+        """Return the seal of all complete records."""
         return Sealing(self.lines()).seal
 
     def check(self, seal: Seal | None, every: int | None = None, last_round: int | None = None) -> list[Record]:
-        """Return all records of a log that is complete.
+        """Return all records of a completed log.
 
         Args:
-            seal: what it was when it was completed; None if nobody kept that.
-            every: as of :meth:`records`.
-            last_round: of the last record; None if nobody knows.
+            seal: the seal of the log when it was completed; None if unknown.
+            every: see :meth:`records`.
+            last_round: round of the last record; None if unknown.
 
         Raises:
-            ConfigError: it is not what it was; or as of :meth:`records`.
+            ConfigError: the log has changed since, or is invalid; see :meth:`records`.
         """
-        found = self.records(every) if seal is None else self._sealed(self.lines(), seal, every)
-        if not found or (last_round is not None and found[-1]["round"] < last_round):
+        records = self.records(every) if seal is None else self._sealed(self.lines(), seal, every)
+        if not records or (last_round is not None and records[-1]["round"] < last_round):
             what = "no record" if last_round is None else f"no record, and the run went on to round {last_round:,}"
-            raise self._damaged(len(found) + 1, what)
-        return found
+            raise self._damaged(len(records) + 1, what)
+        return records
 
     def keep(self, last_round: int, every: int, seal: Seal | None = None) -> tuple[list[Record], Sealing]:
-        """Drop records after a round and return (those that stay, their seal to go on with).
+        """Drop all records after a round, and return (the remaining records, their seal to continue with).
 
         Args:
-            last_round: of the checkpoint that a run goes on from; −1: all records go.
-            every: rounds from one evaluation to the next.
-            seal: of the records that the checkpoint stands on; None if nobody kept it.
+            last_round: round of the checkpoint from which a run is resumed; −1 drops all records.
+            every: rounds between evaluations.
+            seal: seal of the records up to the checkpoint; None if unknown.
 
         Raises:
-            ConfigError: the records up to there are not those that the run had written; it names file and line.
+            ConfigError: these records are not those that the run had written; names the file and the line.
         """
         lines = self.lines()
         if last_round < 0:
@@ -89,12 +89,12 @@ class MetricsLog:
             kept = lines[: seal.records]
         else:
             kept = self._until(lines, last_round)
-        found = self._checked(kept, every) if seal is None else self._sealed(kept, seal, every)
-        if seal is None and last_round >= 0 and (not found or found[-1]["round"] + every < last_round):
-            raise self._damaged(len(found) + 1, f"no record, and the checkpoint is of round {last_round:,}")
+        records = self._checked(kept, every) if seal is None else self._sealed(kept, seal, every)
+        if seal is None and last_round >= 0 and (not records or records[-1]["round"] + every < last_round):
+            raise self._damaged(len(records) + 1, f"no record, and the checkpoint is of round {last_round:,}")
         if self.path.is_file():
             disk.write(self.path, b"".join(line + b"\n" for line in kept))
-        return found, Sealing(kept)
+        return records, Sealing(kept)
 
     def _until(self, lines: Sequence[bytes], last_round: int) -> list[bytes]:
         kept: list[bytes] = []
@@ -105,25 +105,25 @@ class MetricsLog:
         return kept
 
     def _sealed(self, lines: Sequence[bytes], seal: Seal, every: int | None) -> list[Record]:
-        whole = Sealing(lines).seal == seal  # also where --force goes on with another evaluation.every
-        found = self._checked(lines, None if whole else every)
-        if len(found) < seal.records:
-            raise self._damaged(len(found) + 1, f"no record, and the run had written {seal.records:,}")
-        if len(found) > seal.records:
+        intact = Sealing(lines).seal == seal  # even if --force continued with another evaluation.every
+        records = self._checked(lines, None if intact else every)
+        if len(records) < seal.records:
+            raise self._damaged(len(records) + 1, f"no record, and the run had written {seal.records:,}")
+        if len(records) > seal.records:
             raise self._damaged(seal.records + 1, f"a record, and the run had written {seal.records:,}")
-        if not whole:
+        if not intact:
             raise self._damaged(None, "its records are not those that the run wrote: they were changed since")
-        return found
+        return records
 
     def _checked(self, lines: Sequence[bytes], every: int | None) -> list[Record]:
-        found: list[Record] = []
+        records: list[Record] = []
         for number, line in enumerate(lines, start=1):
             record = self._record(line, number)
-            self._check_follows(found[-1] if found else None, record, number)
-            found.append(record)
+            self._check_follows(records[-1] if records else None, record, number)
+            records.append(record)
         if every is not None:
-            self._check_schedule(found, every)
-        return found
+            self._check_rounds(records, every)
+        return records
 
     def _record(self, line: bytes, number: int) -> Record:
         try:
@@ -138,38 +138,40 @@ class MetricsLog:
         return record
 
     def _check_follows(self, before: Record | None, record: Record, number: int) -> None:
-        at = record["round"]
+        round_number = record["round"]
         if before is None:
-            if at != self.first_round:
-                raise self._damaged(number, f"round {at:,}, and records begin with round {self.first_round:,}")
+            if round_number != self.first_round:
+                raise self._damaged(
+                    number, f"round {round_number:,}, and records begin with round {self.first_round:,}"
+                )
             return
-        if record.get("diverged"):  # what closes the log of a baseline repeats its last numbers
-            if at < before["round"]:
-                raise self._damaged(number, f"round {at:,} after round {before['round']:,}")
+        if record.get("diverged"):  # the record that closes the log of a baseline repeats its last numbers
+            if round_number < before["round"]:
+                raise self._damaged(number, f"round {round_number:,} after round {before['round']:,}")
             record = {key: value for key, value in record.items() if key != "diverged"}
-        elif at <= before["round"]:
-            raise self._damaged(number, f"round {at:,} after round {before['round']:,}")
+        elif round_number <= before["round"]:
+            raise self._damaged(number, f"round {round_number:,} after round {before['round']:,}")
         differing = (record.keys() - before.keys() - LATER_KEYS) | (before.keys() - record.keys())
         if differing:
             other = min(differing)
             raise self._damaged(number, f"'{other}' is in this record or in the one before it, and not in both")
 
-    def _check_schedule(self, records: Sequence[Record], every: int) -> None:
-        """Every record but the last stands in a round of the schedule; the last may be where the run ended."""
+    def _check_rounds(self, records: Sequence[Record], every: int) -> None:
+        """Check that records are ``every`` rounds apart; only the last one may be earlier, where the run ended."""
         for place, record in enumerate(records):
-            at, due = record["round"], place * every
-            if at == due or record.get("diverged"):
+            round_number, due = record["round"], place * every
+            if round_number == due or record.get("diverged"):
                 continue
-            if place < len(records) - 1 or at > due:
-                raise self._damaged(place + 1, f"round {at:,}, where round {due:,} belongs")
+            if place < len(records) - 1 or round_number > due:
+                raise self._damaged(place + 1, f"round {round_number:,}, where round {due:,} belongs")
 
     def _damaged(self, number: int | None, what: str) -> ConfigError:
         where = self.path if number is None else f"{self.path}:{number}"
         folder = self.path.parent.parent if self.path.parent.name == "baselines" else self.path.parent
-        return ConfigError(f"{where}: {what}", hint=f"put the file back as the run left it, or {anew(folder)}")
+        return ConfigError(f"{where}: {what}", hint=f"put the file back as the run left it, or {rerun_hint(folder)}")
 
 
-def anew(folder: Path) -> str:
-    """Return how to run again what stands in a run folder, as a part of a hint."""
+def rerun_hint(folder: Path) -> str:
+    """Return the part of a hint on how to repeat the run in a folder."""
     config, out = (shlex.quote(str(path)) for path in (folder / "config.toml", folder))
     return f"run it again: 'jaxgossip run {config} --out {out} --force'"

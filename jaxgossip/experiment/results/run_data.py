@@ -1,4 +1,4 @@
-"""What a run folder holds, read back for tables and pictures; a run that is still going, or was killed, is read too."""
+"""Reading of run folders for tables and figures, including those of runs that are still running or were killed."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BASELINES = ("isolated", "centralised", "federated_averaging")
 
 LARGEST, SMALLEST = 1e100, 1e-100
-"""Magnitudes that a picture tells from infinity, and from nothing."""
+"""Magnitudes beyond which figures treat numbers as infinite, and as zero."""
 
 type Record = Mapping[str, Any]
 
@@ -35,15 +35,15 @@ class RunData:
     """A run read from its folder.
 
     Attributes:
-        folder: where it is.
-        config: the resolved configuration as nested tables; it is not checked again, so that runs of other versions
-            and runs whose own files have moved can still be read.
-        manifest: facts of the run; empty values where it was killed before they were known.
-        records: one a evaluation, in the order of rounds.
+        folder: the run folder.
+        config: the resolved configuration as nested tables; it is not checked again, so that runs of other versions, and
+            runs whose input files have moved, can still be read.
+        manifest: the manifest; empty if the run was killed before it was written.
+        records: one record per evaluation, in the order of rounds.
         baselines: the records of each baseline that was run.
-        node_scores: every measurement at the end, (n,) float each, over all nodes; empty before the end.
-        node_names: the names of the nodes, where the graph has them.
-        baseline_divergence: round in which a baseline's model became NaN or infinite.
+        node_scores: every measure at the end, (n,) float over all nodes; empty before the end.
+        baseline_divergence: round in which the model of a baseline became NaN or infinite.
+        node_names: the names of the nodes, if the graph has them.
     """
 
     folder: Path
@@ -63,7 +63,7 @@ class RunData:
             folder: the run folder.
 
         Raises:
-            ConfigError: the folder is no run, was never evaluated, or a file in it is damaged.
+            ConfigError: the folder is not that of a run, the run was never evaluated, or a file is damaged.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -80,22 +80,20 @@ class RunData:
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
         manifest = manifest_at(folder)
         config = config_of_saved(manifest) if saved else config_at(folder / CONFIG)
-        its, every = RunFolder(folder), evaluated_every(config, manifest)
+        run_folder, every = RunFolder(folder), evaluated_every(config, manifest)
         ended = manifest.get("status") in FINISHED
-        records = finished_log(folder, manifest, every) if ended else its.log().records(every)
+        records = finished_log(folder, manifest, every) if ended else run_folder.log().records(every)
         if not records:
             raise ConfigError(f"{folder} has no evaluation yet", hint="wait for the first, or resume the run")
-        baselines = {name: its.log(name).records(every) for name in BASELINES}
+        logs = {name: run_folder.log(name).records(every) for name in BASELINES}
         for name in BASELINES:
             if seal_of(manifest, name) is not None:
-                its.log(name).check(seal_of(manifest, name), every)
-        # the marker that closes a diverged baseline repeats the numbers of the evaluation before it
+                run_folder.log(name).check(seal_of(manifest, name), every)
+        # the record that marks the divergence of a baseline repeats the numbers of the evaluation before it
         divergence = {
-            name: int(record["round"]) for name, some in baselines.items() for record in some if record.get("diverged")
+            name: int(record["round"]) for name, log in logs.items() for record in log if record.get("diverged")
         }
-        baselines = {
-            name: tuple(record for record in some if not record.get("diverged")) for name, some in baselines.items()
-        }
+        baselines = {name: tuple(record for record in log if not record.get("diverged")) for name, log in logs.items()}
         scores = _arrays(folder / "node_scores.npz")
         names = scores.pop(NODE, None)
         return cls(
@@ -103,7 +101,7 @@ class RunData:
             config=config,
             manifest=manifest,
             records=tuple(records),
-            baselines={name: some for name, some in baselines.items() if some},
+            baselines={name: log for name, log in baselines.items() if log},
             node_scores=scores,
             node_names=None if names is None else tuple(map(str, names.tolist())),
             baseline_divergence=divergence,
@@ -116,12 +114,12 @@ class RunData:
 
     @property
     def status(self) -> str:
-        """Completed, diverged, interrupted, running or failed; 'unknown' without a manifest."""
+        """The status: completed, diverged, interrupted, running or failed, or 'unknown' without a manifest."""
         return str(self.manifest.get("status", "unknown"))
 
     @property
     def n_nodes(self) -> int | None:
-        """Number of nodes; None if the folder does not tell."""
+        """Number of nodes; None if unknown."""
         nodes = self._section("graph", self.manifest).get("nodes") or self._section("topology").get("nodes")
         if nodes is None and self.node_scores:
             nodes = next(iter(self.node_scores.values())).size
@@ -129,29 +127,29 @@ class RunData:
 
     @property
     def n_evaluated(self) -> int | None:
-        """Number of nodes behind the statistics of a record; None if the folder does not tell."""
+        """Number of nodes that are evaluated while running; None if unknown."""
         sampled = self._section("evaluation").get("sampled_nodes")
         return self.n_nodes if sampled is None or self.n_nodes is None else min(int(sampled), self.n_nodes)
 
     @property
     def diverged_round(self) -> int | None:
-        """Round in which a model became NaN or infinite, or from which on nothing measured is finite; None: not diverged."""
+        """Round in which a model, or all measurements, ceased to be finite; None if the run has not diverged."""
         if self.status != "diverged":
             return None
-        found = diverged_round(self.manifest)
-        return int(self.records[-1]["round"]) if found is None else found
+        round_number = diverged_round(self.manifest)
+        return int(self.records[-1]["round"]) if round_number is None else round_number
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """What the run measured of a model, the most telling first.
+        """The measures of the run, in order of preference.
 
         Raises:
-            ConfigError: nothing was.
+            ConfigError: there are none.
         """
-        found = measures_of(self.records[-1])
-        if not found:
+        measures = measures_of(self.records[-1])
+        if not measures:
             raise ConfigError(f"{self.folder} measured nothing of its models", hint="there is nothing to show of it")
-        return found
+        return measures
 
     @property
     def metrics(self) -> "Metrics":
@@ -175,14 +173,14 @@ class RunData:
         return self.records[-1]
 
     def column(self, key: str, baseline: str | None = None) -> np.ndarray:
-        """Return one value an evaluation, (k,) float64; NaN where there is none, or none that a picture can hold.
+        """Return one value per evaluation, (k,) float64; NaN where it is missing.
 
-        Numbers beyond ``LARGEST`` are infinite, and those below ``SMALLEST`` 0: the axes of a picture reckon with squares,
-        ratios and powers of what they show.
+        Numbers above ``LARGEST`` become infinite, and those below ``SMALLEST`` 0, for the axes of figures compute squares,
+        ratios and powers of them.
 
         Args:
-            key: the name in a record.
-            baseline: of which baseline; the run itself if None.
+            key: name in the records.
+            baseline: name of a baseline; None for the run itself.
         """
         records = self.records if baseline is None else self.baselines.get(baseline, ())
         values = np.array([_number(record.get(key)) for record in records], np.float64)
@@ -191,11 +189,11 @@ class RunData:
         return values
 
     def bytes_per_node(self) -> np.ndarray:
-        """Return (k,) float64: bytes sent until each evaluation, the mean over nodes; NaN if nodes are unknown."""
+        """Return (k,) float64: bytes sent per node until each evaluation; NaN if the number of nodes is unknown."""
         return self.column("bytes_sent") / (self.n_nodes or np.nan)
 
     def distance(self, baseline: str | None = None) -> np.ndarray:
-        """Return (k,) float64: the consensus distance, exactly 0 where equal initial models differ by rounding."""
+        """Return (k,) float64: the consensus distance, with 0 for equal initial models in spite of rounding."""
         values = self.column("consensus_distance", baseline)
         if values.size > 1 and values[0] < 1e-9 * np.nanmax(values[1:], initial=0.0):
             values[0] = 0.0  # the mean of equal numbers is not always that number
@@ -203,51 +201,52 @@ class RunData:
 
     @property
     def target(self) -> float | None:
-        """The mean whose first reaching is told; None if the configuration has none."""
-        found = self.setting("evaluation", "target")
-        return float(found) if isinstance(found, int | float) else None
+        """The target for the mean of the first measure; None if the configuration has none."""
+        target = self.setting("evaluation", "target")
+        return float(target) if isinstance(target, int | float) else None
 
     def reached(self, measure: Measure | None = None) -> dict[str, Any]:
-        """Return when the target was first reached (:func:`jaxgossip.experiment.results.target.reached`); all None without one.
+        """Return when the target was first reached; see :func:`jaxgossip.experiment.results.target.reached`.
 
         Args:
-            measure: whose mean; the run's first measure, which the target is meant for, if None.
+            measure: the measure; the values are all None unless it is the run's first one, to which the target refers.
         """
         if self.target is None or measure not in (None, self.measures[0]):
             return dict.fromkeys(("measure", "target", "round", "bytes_sent", "virtual_s"))
         return reached(self.records, self.target, self.measures[0])
 
     def setting(self, section: str, key: str) -> Any:
-        """Return the configuration's value of ``section.key``; None if it has none."""
+        """Return the value of ``section.key`` in the configuration, or None."""
         return self._section(section).get(key)
 
     def _section(self, name: str, tree: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
-        found = (self.config if tree is None else tree).get(name)
-        return found if isinstance(found, Mapping) else {}
+        section = (self.config if tree is None else tree).get(name)
+        return section if isinstance(section, Mapping) else {}
 
 
 def final_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]:
-    """Return what a run came to as :func:`last_numbers` does, with None for what a run that diverged did not come to.
+    """Return the numbers of :func:`last_numbers`, with None for the scores of a run that diverged.
 
     Args:
         run: the run.
-        measure: what mean, worst, … are of; the run's first measure if None.
+        measure: the measure of mean, worst, …; None for the run's first one.
     """
-    found = last_numbers(run, measure)
+    numbers = last_numbers(run, measure)
     of_models = ("mean", "worst", "mean_model", "consensus_distance")
-    return found if run.diverged_round is None else found | dict.fromkeys(of_models)
+    return numbers if run.diverged_round is None else numbers | dict.fromkeys(of_models)
 
 
 def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]:
-    """Return a run's last numbers as JSON values, None for what was not measured or is not finite.
+    """Return the numbers of a run's last record as JSON values, with None for those not measured or not finite.
 
     Args:
         run: the run.
-        measure: what mean, worst, … are of; the run's first measure if None.
+        measure: the measure of mean, worst, …; None for the run's first one.
 
-    Keys: run, status, round, measure (what mean, worst, … are of), mean, worst, mean_model, isolated, centralised,
-    consensus_distance, messages, bytes_sent, metadata_bytes, virtual_s, wall_s; target, and rounds_to_target,
-    bytes_to_target and virtual_s_to_target, of the first evaluation that reached it.
+    Returns:
+        A dict with the keys run, status, round, measure, mean, worst, mean_model, the baselines, consensus_distance,
+        messages, bytes_sent, metadata_bytes, virtual_s, wall_s; target, and rounds_to_target, bytes_to_target and
+        virtual_s_to_target of the first evaluation that reached it.
     """
     measure = measure or run.measures[0]
     baselines = {name: _last(run.column(f"{measure.key}_mean", name)) for name in BASELINES}
@@ -276,11 +275,11 @@ def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]
 
 
 def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool) -> dict[str, str]:
-    """Return what it took to reach the target, column title to text; a dash where it was not reached.
+    """Return the cost of reaching the target, column title to text; a dash if it was not reached.
 
     Args:
-        numbers: of :func:`final_numbers`, or means of them.
-        measure: what the target is of.
+        numbers: result of :func:`final_numbers`, or means of several.
+        measure: the measure to which the target refers.
         timed: whether there is a column of virtual time.
     """
     to = " to target" if numbers["target"] is None else f" to {measure.text(numbers['target'])}"
@@ -293,10 +292,10 @@ def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool) -
 
 
 def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
-    """Return one row a run, column title to text, all rows with the same columns.
+    """Return one row per run, column title to text, all with the same columns.
 
     Args:
-        runs: the runs; the titles name the measure if all have the same, and rows say theirs if not.
+        runs: the runs; if their first measures differ, a column names them.
     """
     rows: list[dict[str, str]] = []
     kinds = {run.measures[0].key for run in runs}
@@ -317,7 +316,7 @@ def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
         cells |= {f"{title}, mean": "diverged"} if run.diverged_round is not None else {}
         measured = {"measured": measure.name} if len(kinds) > 1 else {}
         to_target = {}
-        if targets:  # columns are the same for all: rows say their own where targets differ
+        if targets:  # all rows need the same columns: if targets differ, a column gives them
             same = {"target": next(iter(targets))} if len(targets) == 1 and len(kinds) == 1 else {"target": None}
             own = {} if same["target"] else {"target": "–" if run.target is None else measure.text(run.target)}
             to_target = own | target_cells({**numbers, **same}, measure, timed=timed)

@@ -1,4 +1,4 @@
-"""What a run folder says of the run, read without checking it against today's builders: other versions are read too."""
+"""Reading of the configuration and manifest in a run folder, without checks against builders, which may have changed."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,10 +12,10 @@ from jaxgossip.experiment.results.inputs import CONFIG, accepted, digest
 
 
 def manifest_at(folder: Path) -> Mapping[str, Any]:
-    """Return a run's manifest, empty where it was killed before it had one.
+    """Return the manifest of a run, empty if the run was killed before it was written.
 
     Raises:
-        ConfigError: it is damaged, or the configuration is not the one that it was run with.
+        ConfigError: the manifest is damaged, or the configuration is not the one that was run.
     """
     if not (folder / MANIFEST).is_file():
         return {}
@@ -25,11 +25,11 @@ def manifest_at(folder: Path) -> Mapping[str, Any]:
 
 
 def evaluated_every(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> int | None:
-    """Return the rounds from one evaluation to the next; None if the configuration does not tell, or was another before."""
-    if manifest.get("first_round"):  # it began where another run ended, in a round of any number
+    """Return the rounds between evaluations; None if unknown, or if the configuration was changed when resuming."""
+    if manifest.get("first_round"):  # it continued another run, in a round of any number
         return None
-    changed = [one.get("changed") for one in manifest.get("resumed", []) if isinstance(one, Mapping)]
-    if any(CONFIG in some for some in changed if isinstance(some, list)):
+    changed = [session.get("changed") for session in manifest.get("resumed", []) if isinstance(session, Mapping)]
+    if any(CONFIG in names for names in changed if isinstance(names, list)):
         return None
     evaluation = config.get("evaluation")
     every = evaluation.get("every") if isinstance(evaluation, Mapping) else None
@@ -65,10 +65,10 @@ def models_at(folder: Path, manifest: Mapping[str, Any]) -> np.ndarray:
 
 
 def config_at(path: Path) -> Mapping[str, Any]:
-    """Return a run's configuration as tables whose numbers are numbers; its kinds and further keys may be of any version.
+    """Return a run's configuration as tables, checking only tables and numbers; kinds and keys may be of any version.
 
     Raises:
-        ConfigError: it is no TOML, or a table or number is something else.
+        ConfigError: the file is not TOML, or a table or number has another type.
     """
     from jaxgossip.experiment.config import toml
     from jaxgossip.experiment.config.sections import SECTIONS, Evaluation, Network

@@ -1,4 +1,4 @@
-"""What it took to get there: the first evaluation in which the mean over nodes had reached a target."""
+"""The cost of reaching a target: the first evaluation in which the mean over nodes had reached it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,13 +13,13 @@ def reached(records: Sequence[Mapping[str, Any]], target: float, measure: Measur
     """Return when the mean of a measure first was as good as ``target``, as JSON values.
 
     Args:
-        records: of a run, in the order of rounds.
-        target: at least this where the smallest value is the worst, such as of an accuracy; else at most this.
-        measure: whose mean; the run's first measure if None.
+        records: records of a run, in the order of rounds.
+        target: a lower bound if the smallest value is the worst, as for an accuracy; otherwise an upper bound.
+        measure: the measure; None for the run's first one.
 
     Returns:
-        measure, target, and of the first evaluation that reached it: round, bytes_sent (all nodes together) and virtual_s
-        (when that round was over everywhere); None for what is not known, all three where none reached it.
+        measure, target, and of the first evaluation that reached it: round, bytes_sent (by all nodes together) and
+        virtual_s (when all nodes had finished that round); None if unknown, and if no evaluation reached the target.
     """
     measure = measure or measures_of(records[-1])[0]
     first: Mapping[str, Any] = next((record for record in records if _as_good(record, target, measure)), {})
@@ -33,17 +33,18 @@ def _as_good(record: Mapping[str, Any], target: float, measure: Measure) -> bool
     return value >= target if measure.worst == "min" else value <= target  # NaN is neither
 
 
-def sentence(found: Mapping[str, Any], measure: Measure) -> str:
-    """Return what it took, for people: ``test accuracy 85.0% after 120 rounds, 1.24 GB sent, 3 min 05 s``.
+def sentence(first: Mapping[str, Any], measure: Measure) -> str:
+    """Return the cost in words: ``test accuracy 85.0% after 120 rounds, 1.24 GB sent, 3 min 05 s of virtual time``.
 
     Args:
-        found: of :func:`reached`.
+        first: result of :func:`reached`.
         measure: the measure that it names.
     """
-    what = f"{measure.name} {measure.text(found['target'])}"
-    if found["round"] is None:
+    what = f"{measure.name} {measure.text(first['target'])}"
+    if first["round"] is None:
         return f"{what} not reached"
-    parts = [f"{what} after {units.counted(found['round'], 'round')}", f"{units.bytes_text(found['bytes_sent'])} sent"]
-    if found["virtual_s"] is not None:
-        parts.append(f"{units.duration(found['virtual_s'])} of virtual time")
-    return ", ".join(parts)
+    rounds, sent = units.counted(first["round"], "round"), units.bytes_text(first["bytes_sent"])
+    phrases = [f"{what} after {rounds}", f"{sent} sent"]
+    if first["virtual_s"] is not None:
+        phrases.append(f"{units.duration(first['virtual_s'])} of virtual time")
+    return ", ".join(phrases)

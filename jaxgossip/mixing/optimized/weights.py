@@ -125,6 +125,7 @@ class Fastest(NamedTuple):
     bound: float
 
 
+@guarded
 def fastest(graph: Graph, *, steps: int = 200, progress: Progress = quiet) -> Fastest:
     """Return the symmetric weights of least ρ = ‖W − J‖₂, with a lower bound on what is possible.
 
@@ -198,6 +199,7 @@ class Learned(NamedTuple):
     left: np.ndarray
 
 
+@guarded
 def learned_sequence(
     graph: Graph,
     *,

@@ -1,4 +1,4 @@
-"""With what a result was made: enough to make it again to the bit."""
+"""The provenance of a result: versions, device and flags, enough to reproduce it bit for bit."""
 
 import os
 import platform
@@ -41,17 +41,17 @@ def provenance() -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return commit and cleanness of the checkout that holds ``folder``; None outside of one."""
+    """Return the commit of the checkout that contains ``folder``, and whether it is clean; None outside of a checkout."""
 
     def ask(*words: str) -> str | None:
         try:
             command = ["git", "-C", str(folder), *words]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - fixed words
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - our words
         except (OSError, subprocess.SubprocessError):
             return None
         return answer.stdout.strip()
 
-    # An installed copy inside somebody else's repository must not report that repository's commit.
+    # A copy installed inside another repository must not report the commit of that repository.
     if ask("ls-files", "--error-unmatch", str(Path(__file__))) is None:
         return None
     changes = ask("status", "--porcelain")

@@ -99,7 +99,7 @@ class SweepResult(Sequence[SweepRun]):
         """
         key, rows = self._metric(metric)[1], []
         for runs in self._by_point():
-            ends = np.array([run.metrics[key][-1] for run in runs if run.status == "completed"], np.float64)
+            ends = np.array([_last(run, key) for run in runs if run.status == "completed"], np.float64)
             counts = {"runs": len(runs), "diverged": sum(run.status == "diverged" for run in runs)}
             numbers = {"mean": _mean(ends), "std": _std(ends)}
             rows.append({**_plain(runs[0].point), **counts, "metric": key, **numbers})
@@ -177,7 +177,7 @@ class SweepResult(Sequence[SweepRun]):
     def __getitem__(self, which: Any) -> Any:
         if isinstance(which, str):
             key = self._metric(which)[1]
-            return np.array([run.metrics[key][-1] if len(run.metrics) else np.nan for run in self.runs], np.float64)
+            return np.array([_last(run, key) for run in self.runs], np.float64)
         return self.runs[which]
 
     def __repr__(self) -> str:
@@ -225,6 +225,11 @@ def _curve(runs: Sequence[SweepRun], key: str) -> tuple[np.ndarray, np.ndarray, 
     columns = [np.array([one[number] for one in rounds], np.float64) for number in shared]
     means, deviations = ([statistic(column) for column in columns] for statistic in (_mean, _std))
     return np.array(shared, np.float64), np.array(means, np.float64), np.array(deviations, np.float64)
+
+
+def _last(run: SweepRun, key: str) -> float:
+    """Return the last value of a run; NaN where it was never evaluated, or measures other things than the others."""
+    return float(run.metrics.final.get(key, np.nan)) if len(run.metrics) else float("nan")
 
 
 def _mean(values: np.ndarray) -> float:
