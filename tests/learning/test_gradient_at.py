@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgossip.core import blocks
 from jaxgossip.core.random import pair_words
 from jaxgossip.learning import DifferentialPrivacy, classification, isotropic_quadratic, least_squares, models
 from jaxgossip.learning.device import integers_at, normal_at
@@ -217,7 +216,7 @@ def test_a_gradient_of_some_draws_no_more_than_it_needs() -> None:
 def test_memory_does_not_grow_with_the_samples_of_all_that_are_asked(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**18)
+    monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 2**18)
     task = task_of(batch_size=0)
     for b in (1000, 50_000):
         x, nodes = jax.ShapeDtypeStruct((b, task.n_params), jnp.float32), jax.ShapeDtypeStruct((b,), jnp.int32)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgossip.core import blocks
 from jaxgossip.core.errors import InputError
 from jaxgossip.learning import DifferentialPrivacy, classification, models
 from jaxgossip.learning import privacy as privacy_module
@@ -173,7 +172,7 @@ def test_private_gradients_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatc
         task = task_of(DifferentialPrivacy(1.0, 2.0), partition=partition, dtype=np.float64)
         x = rows(23, D + 1)
         whole = gradient_of(task, x)
-        monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**14)
+        monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 2**14)
         divided = jax.jit(lambda x: task.gradient(x, KEY))
         assert "scan" in str(divided.trace(x).jaxpr)
         np.testing.assert_allclose(divided(x), whole, rtol=1e-12, atol=1e-14)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgossip.core import blocks
 from jaxgossip.core.errors import DataError, InputError
 from jaxgossip.learning import classification, isotropic_quadratic, least_squares, models
 from jaxgossip.learning import samples as samples_module
@@ -87,7 +86,7 @@ def test_evaluation_in_blocks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     task = classification(dataset(), UNEVEN, models.logistic((D,), 2))
     x, nodes = jnp.asarray(rows(23, task.n_params, np.float32)), jnp.asarray(np.arange(23) % N)
     whole, local = (jax.jit(method)(*of) for method, of in ((task.evaluate, (x,)), (task.evaluate_local, (x, nodes))))
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
+    monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 5 * 7 * 16 * 4)  # five rows at a time
     # a new function each: what is compiled already must not be used again
     for name, values in jax.jit(lambda x: {**task.evaluate(x)})(x).items():
         np.testing.assert_allclose(values, whole[name], rtol=1e-6)
@@ -183,7 +182,7 @@ def test_a_mean_gradient_in_blocks_is_the_same(batch_size: int, monkeypatch: pyt
         task = classification(dataset(3), UNEVEN, model, batch_size=batch_size, dtype=np.float64)
         x = jnp.asarray(rows(1, task.n_params))
         whole = task.mean_gradient(x, KEY)
-        monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
+        monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 1000)
         assert "scan" in str(jax.make_jaxpr(task.mean_gradient)(x, KEY))
         np.testing.assert_allclose(task.mean_gradient(x, KEY), whole, rtol=1e-12)
 
@@ -200,7 +199,7 @@ def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.M
         task = classification(data, partition, model, batch_size=batch_size, dtype=np.float64)
         x = rows(n, task.n_params)
         whole = gradient_of(task, x)
-        monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**16)
+        monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 2**16)
         # a new function: what is compiled already must not be used again
         divided = jax.jit(lambda x: task.gradient(x, KEY))
         assert "scan" in str(divided.trace(x).jaxpr)
@@ -209,7 +208,7 @@ def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.M
 
 
 def test_the_mean_gradient_never_holds_a_row_for_each_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**20)
+    monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 2**20)
     n, data = 200_000, dataset(3)
     task = classification(data, one_sample(data.y_train, n), models.mlp((D,), 3))
     assert scratch(task.mean_gradient, jnp.zeros((1, task.n_params)), KEY) < 2**21 + 16 * n < 4 * n * task.n_params / 10
@@ -218,7 +217,7 @@ def test_the_mean_gradient_never_holds_a_row_for_each_node(monkeypatch: pytest.M
 @pytest.mark.by_default("logistic")
 @pytest.mark.parametrize("name", ["logistic", "mlp", "cnn"])
 def test_memory_of_an_evaluation_does_not_grow_with_its_rows(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "BLOCK_BYTES", 2**18)
+    monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 2**18)
     data = dataset(2, d=16)
     model = models.MODELS[name]((16,), 2)
     task = classification(data, one_sample(data.y_train, 5), model)

@@ -199,6 +199,7 @@ MISTAKES = {
 }  # fmt: skip
 
 
+@pytest.mark.wrong_types
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistakes_are_named_with_a_way_out(name: str) -> None:
     call, message = MISTAKES[name]
@@ -207,6 +208,7 @@ def test_mistakes_are_named_with_a_way_out(name: str) -> None:
     assert str(raised.value) == message
 
 
+@pytest.mark.wrong_types
 def test_points_of_a_sweep_are_asked_for_by_their_names(swept: SweepResult) -> None:
     with pytest.raises(InputError, match=r"the sweep has no 'rat' \(its grid: rate = 0.1, 0.05; drop = 0, 0.3\)"):
         swept.where(rat=0.1)
