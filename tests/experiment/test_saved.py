@@ -47,6 +47,7 @@ def test_what_is_saved_is_read_back(result: Result, tmp_path: Path) -> None:
     assert found.node_scores.keys() == result.node_scores.keys()
     for name, scores in result.node_scores.items():
         np.testing.assert_array_equal(found.node_scores[name], scores)
+    assert repr(found) == f"RunData({folder}: completed, 4 evaluations up to round 10)"
     assert (found.status, found.n_nodes, found.config["seed"], found.config["rounds"]) == ("completed", N, 3, 10)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["settings"] == {

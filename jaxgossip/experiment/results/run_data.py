@@ -30,7 +30,7 @@ LARGEST, SMALLEST = 1e100, 1e-100
 type Record = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunData:
     """A run read from its folder.
 
@@ -54,6 +54,10 @@ class RunData:
     node_scores: Mapping[str, np.ndarray]
     baseline_divergence: Mapping[str, int]
     node_names: tuple[str, ...] | None = None
+
+    def __repr__(self) -> str:
+        status, evaluations = self.manifest.get("status", "unfinished"), units.counted(len(self.records), "evaluation")
+        return f"RunData({self.folder}: {status}, {evaluations} up to round {self.records[-1]['round']:,})"
 
     @classmethod
     def load(cls, folder: Path | str) -> "RunData":
