@@ -16,9 +16,9 @@ import numpy as np
 from jaxgossip import learning, topology
 from jaxgossip.algorithms import gossip_learning
 from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, Schedule, schedule
-from jaxgossip.simulation.events.engine import STRETCH
+from jaxgossip.simulation.events.engine import SEGMENT_MESSAGES
 from jaxgossip.simulation.events.program import WaveProgram
-from jaxgossip.simulation.events.stretches import Flow
+from jaxgossip.simulation.events.segments import MessageStream
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 WARM_CYCLES = 12
@@ -79,7 +79,7 @@ def bench_events(
     sizes: Sequence[int] = SIZES,
     *,
     stretches: int = 3,
-    messages: int = STRETCH,
+    messages: int = SEGMENT_MESSAGES,
     begun: Callable[[str], None] = lambda _: None,
 ) -> list[EventTime]:
     """Time the engine on networks of several sizes, in both settings.
@@ -106,7 +106,7 @@ def bench_events(
 
 def _timed(setting: str, program: WaveProgram, source: Schedule, stretches: int, messages: int) -> EventTime:
     cycles = max(1, messages // source.n_nodes)
-    flow, carried, drawn = Flow(source), program.start(), source.cycles()
+    flow, carried, drawn = MessageStream(source), program.start(), source.cycles()
     seconds, counts, warm = [], [], max(2, -(-WARM_CYCLES // cycles))
     for number in range(warm + stretches):
         times = [time.perf_counter()]

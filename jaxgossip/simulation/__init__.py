@@ -1,4 +1,4 @@
-"""Engines that run an algorithm, what they measure, and how a run is saved."""
+"""Engines that run algorithms and protocols, with their metrics, results and checkpoints."""
 
 from jaxgossip.simulation.events.engine import EventRun as EventRun
 from jaxgossip.simulation.events.engine import simulate_events as simulate_events

@@ -1,4 +1,4 @@
-"""What the engines are given, checked before anything is compiled."""
+"""Checks of the engines' arguments, made before anything is compiled."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,11 +13,11 @@ from jaxgossip.network import Conditions, Speeds
 from jaxgossip.topology import Graph
 
 MOST_BYTES = 2**63 - 1
-"""Bytes are counted by two words."""
+"""Largest byte budget: counters are two 32-bit words."""
 
 
 def check_counts(rounds: Any, seed: Any, evaluate_every: Any, sampled_nodes: Any, byte_budget: Any) -> None:
-    """Raise InputError unless the numbers that both engines take are whole and in range."""
+    """Raise InputError unless the numbers that all engines take are whole and in range."""
     for name, value, least, most in (
         ("rounds", rounds, 0, None),
         ("seed", seed, 0, MOST_SEED),
@@ -31,7 +31,7 @@ def check_counts(rounds: Any, seed: Any, evaluate_every: Any, sampled_nodes: Any
 
 
 def check_precision(matmul_precision: Any) -> None:
-    """Raise InputError unless JAX knows the precision."""
+    """Raise InputError unless ``matmul_precision`` is a precision that JAX accepts."""
     try:
         with jax.default_matmul_precision(matmul_precision):
             pass
@@ -40,8 +40,8 @@ def check_precision(matmul_precision: Any) -> None:
         raise InputError(f"matmul_precision cannot be {shown(matmul_precision)}", hint=hint) from error
 
 
-def check_parts(algorithm: Any, conditions: Any, speeds: Any) -> None:
-    """Raise ArgumentTypeError unless they are what the rounds engine runs."""
+def check_algorithm(algorithm: Any, conditions: Any, speeds: Any) -> None:
+    """Raise ArgumentTypeError unless the arguments of the rounds engine are of the right types."""
     if not isinstance(algorithm, Algorithm):
         hint = "jg.algorithms.dsgd(problem, optimizer, W), or another of jg.algorithms"
         if isinstance(algorithm, GossipProtocol):
@@ -62,22 +62,22 @@ def check_parts(algorithm: Any, conditions: Any, speeds: Any) -> None:
 
 
 def check_observer(observer: Any, kind: type) -> None:
-    """Raise ArgumentTypeError unless it is None or listens as an observer of this ``kind`` does."""
+    """Raise ArgumentTypeError unless ``observer`` is None or has all public methods of ``kind``."""
     if observer is None or isinstance(observer, kind):
         return
-    heard = [name for name in vars(kind) if not name.startswith("_")]
-    if not all(hasattr(observer, name) for name in heard):
+    methods = [name for name in vars(kind) if not name.startswith("_")]
+    if not all(hasattr(observer, name) for name in methods):
         raise ArgumentTypeError(
             f"{shown(observer)} is no observer", hint="a class derived from jg.simulation.Observer, made"
         )
 
 
 def check_protocol(protocol: Any, schedule: Any) -> None:
-    """Check what the events engine runs.
+    """Check the arguments of the events engine.
 
     Raises:
-        ArgumentTypeError: something that is no protocol, or no schedule.
-        InputError: a schedule of other nodes, or a problem whose rows stand in another order.
+        ArgumentTypeError: ``protocol`` is not a protocol, or ``schedule`` is not a schedule.
+        InputError: protocol and schedule do not fit together, or the rows of the problem are reordered.
     """
     if not isinstance(protocol, GossipProtocol):
         hint = "jg.algorithms.gossip_learning(problem, optimizer), or another protocol of jg.algorithms"

@@ -1,8 +1,8 @@
-"""Checkpoints that survive a kill at any moment.
+"""Crash-safe checkpoints.
 
-A checkpoint is one ``.npz`` of arrays and one ``.json`` that names it, its SHA-256 and what else is needed to go on. Both
-are written under a temporary name, flushed to the disk and renamed; the ``.json`` comes last, so that whoever finds one
-finds its arrays. The one before is kept until the new one stands.
+A checkpoint is an ``.npz`` file of arrays and a ``.json`` file of metadata, which includes the name and the SHA-256 of the
+``.npz``. Both are written under a temporary name, flushed to disk and renamed. The ``.json`` is written last, so its arrays
+exist whenever it does. The previous checkpoint is kept.
 """
 
 import hashlib
@@ -20,93 +20,94 @@ from jaxgossip.core import disk
 from jaxgossip.core.errors import JaxGossipWarning, RunError
 from jaxgossip.core.typing import PyTree
 
-KEEP = 2
-ANEW = "run it again from the start with 'jaxgossip run'"
+CHECKPOINTS_KEPT = 2
+RESTART_HINT = "run it again from the start with 'jaxgossip run'"
 
-type Kinds = Mapping[str, type | tuple[type, ...]]
+type FieldTypes = Mapping[str, type | tuple[type, ...]]
 
 
-def save(folder: Path, tree: PyTree, *, round_number: int, facts: Mapping[str, Any]) -> Path:
-    """Write a checkpoint of ``tree`` after ``round_number`` and return its ``.json``.
+def save(folder: Path, tree: PyTree, *, round_number: int, metadata: Mapping[str, Any]) -> Path:
+    """Write a checkpoint and return the path of its ``.json``.
 
     Args:
-        folder: where checkpoints stand; made if missing, in a folder that is there.
+        folder: folder of the checkpoints, created if missing; its parent must exist.
         tree: any pytree of arrays.
-        round_number: names the checkpoint.
-        facts: JSON values to hand back on loading.
+        round_number: number of completed rounds, which names the files.
+        metadata: JSON values that :func:`load` returns.
     """
     disk.make_folder(folder)
-    arrays, note = folder / f"round-{round_number:09d}.npz", folder / f"round-{round_number:09d}.json"
+    arrays, json_file = folder / f"round-{round_number:09d}.npz", folder / f"round-{round_number:09d}.json"
     leaves = {f"leaf{i:04d}": _storable(np.asarray(leaf)) for i, leaf in enumerate(jax.tree.leaves(tree))}
     disk.write(arrays, lambda file: np.savez(file, **leaves))  # pyright: ignore[reportArgumentType] - a mapping of arrays
-    facts = {"round": round_number, "arrays": arrays.name, "sha256": _sha256(arrays), **facts}
-    disk.write(note, json.dumps(facts | {"note_sha256": _note_sha256(facts)}, indent=1) + "\n")
-    for old in notes(folder)[KEEP:]:
+    metadata = {"round": round_number, "arrays": arrays.name, "sha256": _sha256(arrays), **metadata}
+    disk.write(json_file, json.dumps(metadata | {"note_sha256": _note_sha256(metadata)}, indent=1) + "\n")
+    for old in metadata_files(folder)[CHECKPOINTS_KEPT:]:
         disk.remove(old)
     for old in folder.glob("round-*.npz"):
         if not old.with_suffix(".json").is_file():
             disk.remove(old)
-    return note
+    return json_file
 
 
 def load(
-    folder: Path, like: PyTree | Callable[[dict[str, Any]], PyTree], *, needed: Kinds | None = None
+    folder: Path, like: PyTree | Callable[[dict[str, Any]], PyTree], *, needed: FieldTypes | None = None
 ) -> tuple[PyTree, dict[str, Any]]:
-    """Return (tree, facts) of the newest checkpoint whose checksums hold.
+    """Return (tree, metadata) of the newest checkpoint whose checksums match.
 
     Args:
-        folder: where checkpoints stand.
-        like: a pytree of arrays or shapes with the structure, shapes and dtypes expected; or what makes one of the facts.
-        needed: facts without which, or with one of another type, a checkpoint counts as damaged.
+        folder: folder of the checkpoints.
+        like: pytree of arrays or ``jax.ShapeDtypeStruct`` with the expected structure, shapes and dtypes; or a function
+            from the metadata to one.
+        needed: required keys and the types of their values; a checkpoint that lacks one counts as damaged.
 
     Raises:
-        RunError: no checkpoint, none intact, or one of another shape.
+        RunError: there is no checkpoint, all are damaged, or the newest intact one has other shapes or dtypes.
     """
-    found = notes(folder)
-    if not found:
-        raise RunError(f"no checkpoint in {folder}", hint=ANEW)
+    candidates = metadata_files(folder)
+    if not candidates:
+        raise RunError(f"no checkpoint in {folder}", hint=RESTART_HINT)
     damaged = folder
-    for number, note in enumerate(found):
-        arrays, facts = note.with_suffix(".npz"), facts_of(note, needed or {})
-        if facts is not None and arrays.is_file() and _sha256(arrays) == facts["sha256"]:
-            return _restore(arrays, like(facts) if callable(like) else like), facts
-        damaged = note if facts is None else arrays
-        if number < len(found) - 1:
+    for number, json_file in enumerate(candidates):
+        arrays, metadata = json_file.with_suffix(".npz"), read_metadata(json_file, needed or {})
+        if metadata is not None and arrays.is_file() and _sha256(arrays) == metadata["sha256"]:
+            return _restore(arrays, like(metadata) if callable(like) else like), metadata
+        damaged = json_file if metadata is None else arrays
+        if number < len(candidates) - 1:
             warnings.warn(f"{damaged} is damaged; the checkpoint before it is used", JaxGossipWarning, stacklevel=2)
-    raise RunError(f"no checkpoint in {folder} is intact: {damaged} is damaged", hint=ANEW)
+    raise RunError(f"no checkpoint in {folder} is intact: {damaged} is damaged", hint=RESTART_HINT)
 
 
-def notes(folder: Path) -> list[Path]:
-    """Return the ``.json`` of all checkpoints in a folder, the newest first."""
-    found = [note for note in folder.glob("round-*.json") if _round_of(note).isdecimal()]
-    return sorted(found, key=lambda note: int(_round_of(note)), reverse=True)
+def metadata_files(folder: Path) -> list[Path]:
+    """Return the ``.json`` files of all checkpoints in a folder, newest first."""
+    files = [json_file for json_file in folder.glob("round-*.json") if _round_of(json_file).isdecimal()]
+    return sorted(files, key=lambda json_file: int(_round_of(json_file)), reverse=True)
 
 
-def facts_of(note: Path, needed: Kinds) -> dict[str, Any] | None:
-    """Return what a checkpoint's ``.json`` says; None if it is damaged, or lacks a fact that is needed."""
+def read_metadata(json_file: Path, needed: FieldTypes) -> dict[str, Any] | None:
+    """Return the contents of a checkpoint's ``.json``; None if it is damaged or lacks a key of ``needed``."""
     try:
-        facts = disk.parsed_json(note.read_bytes())
+        metadata = disk.parsed_json(json_file.read_bytes())
     except (OSError, ValueError):
         return None
-    if not isinstance(facts, dict):
+    if not isinstance(metadata, dict):
         return None
-    known = facts.pop("note_sha256", None)  # the first release did not write it
-    if known is not None and known != _note_sha256(facts):
+    expected = metadata.pop("note_sha256", None)  # the first release did not write it
+    if expected is not None and expected != _note_sha256(metadata):
         return None
-    sound = all(isinstance(facts.get(key), kind) for key, kind in {"round": int, "sha256": str, **needed}.items())
-    return facts if sound and facts["round"] == int(_round_of(note)) else None
+    valid = all(isinstance(metadata.get(key), kind) for key, kind in {"round": int, "sha256": str, **needed}.items())
+    return metadata if valid and metadata["round"] == int(_round_of(json_file)) else None
 
 
-def _round_of(note: Path) -> str:
-    return note.stem.removeprefix("round-")
+def _round_of(json_file: Path) -> str:
+    return json_file.stem.removeprefix("round-")
 
 
-def _note_sha256(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+def _note_sha256(metadata: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(metadata).encode()).hexdigest()
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
-    """Return the array as NumPy's own files know it: bfloat16 as the 16 bits that it is."""
+    """Return the array in a dtype that ``.npz`` files support: bfloat16 is viewed as uint16."""
     return array.view(np.uint16) if array.dtype == jnp.bfloat16 else array
 
 
@@ -120,10 +121,11 @@ def _restore(path: Path, like: PyTree) -> PyTree:
             for array, leaf in zip(arrays, leaves, strict=True)
         ]
     expected = [(leaf.shape, np.dtype(leaf.dtype)) for leaf in leaves]
-    found = [(array.shape, array.dtype) for array in arrays]
-    if expected != found:
+    stored_shapes = [(array.shape, array.dtype) for array in arrays]
+    if expected != stored_shapes:
         raise RunError(
-            f"{path} holds a state of another shape than the configuration makes: {found}, not {expected}", hint=ANEW
+            f"{path} holds a state of another shape than the configuration makes: {stored_shapes}, not {expected}",
+            hint=RESTART_HINT,
         )
     return jax.tree.unflatten(structure, [jnp.asarray(array) for array in arrays])
 

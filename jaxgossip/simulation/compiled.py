@@ -1,7 +1,7 @@
-"""Pure functions compiled ahead of time, once for all inputs that differ in the values of device arrays alone.
+"""Ahead-of-time compilation of pure functions, shared by all inputs that differ only in the values of device arrays.
 
-An input is a pytree: its arrays are arguments of the program, the rest is a part of it (:mod:`jaxgossip.core.pytree`). A
-program that was compiled before is used again, whoever asks.
+An input is a pytree: its arrays become arguments of the program, everything else becomes part of the program (see
+:mod:`jaxgossip.core.pytree`). Compiled programs are cached for the whole process.
 """
 
 import functools
@@ -14,16 +14,16 @@ import jax
 from jaxgossip.core.pytree import Static, partition
 from jaxgossip.core.typing import PyTree
 
-PROGRAMS_KEPT = 64
-"""Compiled programs that a process keeps for others to come."""
+MAX_CACHED_PROGRAMS = 64
+"""Number of programs that the cache of the process holds."""
 
 
 class Shapes(NamedTuple):
     """The shapes and dtypes of a pytree of arrays.
 
     Attributes:
-        structure: of the tree.
-        leaves: its leaves.
+        structure: structure of the tree.
+        leaves: shape and dtype of each leaf.
     """
 
     structure: Any
@@ -31,22 +31,22 @@ class Shapes(NamedTuple):
 
     @classmethod
     def of(cls, tree: PyTree) -> "Shapes":
-        """Return those of a tree of arrays, or of what stands for some."""
+        """Return the shapes of a tree whose leaves have a ``shape`` and a ``dtype``."""
         leaves, structure = jax.tree.flatten(tree)
         return cls(structure, tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves))
 
     def tree(self) -> PyTree:
-        """Return the tree, of ``jax.ShapeDtypeStruct``."""
+        """Return a tree of ``jax.ShapeDtypeStruct``."""
         return jax.tree.unflatten(self.structure, self.leaves)
 
 
 class Vmapped(NamedTuple):
-    """How a program serves many inputs at once: under one ``vmap`` after another, the outermost first.
+    """The nested ``vmap`` axes over which a program processes many inputs at once, outermost first.
 
     Attributes:
-        sizes: of the axes.
-        inputs: by axis, for every array of the input: 0 where it has that axis, None where all share it.
-        arguments: likewise for every further argument, the same for all axes.
+        sizes: size of each axis.
+        inputs: for each axis, the ``in_axes`` of the input's arrays: 0 if an array has the axis, None if it is shared.
+        arguments: ``in_axes`` of the further arguments, the same for every axis.
     """
 
     sizes: tuple[int, ...]
@@ -54,16 +54,16 @@ class Vmapped(NamedTuple):
     arguments: tuple[int | None, ...]
 
 
-ONE = Vmapped((), (), ())
-"""A program serves one input."""
+UNBATCHED = Vmapped((), (), ())
+"""No axes: a program for a single input."""
 
 
 class Program:
-    """A lowered function of (arrays of its input, further arguments), compiled when it is first needed.
+    """A lowered function of (arrays of the input, *further arguments), compiled on first use.
 
     Args:
-        lowered: the function, as JAX lowers it.
-        donated: whether the first further argument is consumed.
+        lowered: a ``jax.stages.Lowered``.
+        donated: whether the first further argument is donated.
     """
 
     def __init__(self, lowered: Any, *, donated: bool) -> None:
@@ -76,7 +76,7 @@ class Program:
 
     @property
     def scratch_bytes(self) -> int:
-        """What it takes besides its arguments and what it consumes, by the compiler's account; 0 where there is none."""
+        """Bytes needed beyond the arguments and donated buffers, according to the compiler; 0 if it gives no estimate."""
         analysis = self.call.memory_analysis()
         if analysis is None:
             return 0
@@ -85,13 +85,13 @@ class Program:
 
 
 class Compiler:
-    """Compiles functions of inputs.
+    """Compiles pure functions of an input.
 
     Args:
-        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
 
     Attributes:
-        scratch_bytes: what the hungriest program takes besides its arguments and what it consumes, by the compiler's account.
+        scratch_bytes: largest ``Program.scratch_bytes`` among the programs compiled so far.
     """
 
     def __init__(self, matmul_precision: str = "highest") -> None:
@@ -101,13 +101,13 @@ class Compiler:
     def compile(
         self, function: Callable[..., Any], inputs: PyTree, *example: Any, donate: bool = False
     ) -> Callable[..., Any]:
-        """Return ``function`` of these inputs, compiled for arguments like ``example``; with ``donate`` the first is consumed.
+        """Return ``function`` bound to ``inputs`` and compiled for arguments shaped like ``example``.
 
         Args:
-            function: (inputs, *arguments) -> a pytree of arrays; pure, and the same object whenever it is the same function.
+            function: (inputs, *arguments) -> pytree of arrays; pure. The cache compares functions by identity.
             inputs: any pytree.
-            example: the arguments, or ``jax.ShapeDtypeStruct`` in their places.
-            donate: whether the first argument's memory is used for what comes out.
+            example: the arguments, or a ``jax.ShapeDtypeStruct`` for each.
+            donate: whether the first argument is donated, that is, its memory is reused for the output.
         """
         arrays, static = partition(inputs)
         program = self.lower(function, static, arrays, example, donate=donate)
@@ -122,23 +122,23 @@ class Compiler:
         example: Sequence[Any],
         *,
         donate: bool = False,
-        vmapped: Vmapped = ONE,
+        vmapped: Vmapped = UNBATCHED,
     ) -> Program:
-        """Return the program of ``function`` for inputs of this static part, with these arrays or others like them."""
+        """Return the program of ``function`` for inputs with this static part and arrays of these shapes and dtypes."""
         x64 = bool(jax.config.jax_enable_x64)
         shapes = Shapes.of(list(arrays)), Shapes.of(tuple(example))
         return lowered(function, static, *shapes, self._precision, vmapped, x64=x64, donate=donate)
 
 
 def compile_together(programs: Sequence[Program]) -> None:
-    """Compile several programs at once: compilation leaves Python alone, and who waits for one may as well for three."""
+    """Compile several programs in parallel threads: XLA releases the GIL while it compiles."""
     with ThreadPoolExecutor(max(1, len(programs))) as pool:
         for _ in pool.map(lambda program: program.call, programs):
             pass
 
 
 def pure(function: Callable[..., Any], static: Static, matmul_precision: str = "highest") -> Callable[..., Any]:
-    """Return ``function`` as one of (arrays of its input, further arguments)."""
+    """Return ``function`` as a function of (arrays of the input, *further arguments)."""
 
     def of_arrays(arrays: Sequence[Any], *arguments: Any) -> Any:
         with jax.default_matmul_precision(matmul_precision):
@@ -147,19 +147,19 @@ def pure(function: Callable[..., Any], static: Static, matmul_precision: str = "
     return of_arrays
 
 
-@functools.lru_cache(maxsize=PROGRAMS_KEPT)
+@functools.lru_cache(maxsize=MAX_CACHED_PROGRAMS)
 def lowered(
     function: Callable[..., Any],
     static: Static,
     arrays: Shapes,
     example: Shapes,
     matmul_precision: str,
-    vmapped: Vmapped = ONE,
+    vmapped: Vmapped = UNBATCHED,
     *,
-    x64: bool,  # noqa: ARG001 - tells apart what is traced with and without it
+    x64: bool,  # noqa: ARG001 - part of the cache key: tracing depends on it
     donate: bool,
 ) -> Program:
-    """Return the program of ``function`` for inputs of this static part and these shapes."""
+    """Return the program of ``function`` for inputs with this static part and these shapes."""
     call = pure(function, static, matmul_precision)
     for size, axes in reversed(list(zip(vmapped.sizes, vmapped.inputs, strict=True))):
         call = jax.vmap(call, in_axes=(list(axes), *vmapped.arguments), axis_size=size)

@@ -1,7 +1,7 @@
-"""The one host loop: advance, evaluate, tell, stop in good order; whatever it is that runs.
+"""The host loop that all engines share: advance, evaluate, notify observers, and stop cleanly.
 
-An engine carries a state and never owns the loop. Rounds, events by the nodes' own clocks, and many runs at once are three
-engines; progress, evaluations, checkpoints and Ctrl-C stand here.
+An engine holds a state but never owns the loop. There are three engines: rounds, events, and many runs at once. Progress,
+evaluations, checkpoints and requests to stop are handled here.
 """
 
 import time
@@ -11,65 +11,65 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from jaxgossip.simulation.listening.observer import Observer
 
 CHUNK_S = 1.0
-"""A chunk aims at this many seconds: progress moves, and a stop is prompt."""
-CHUNK_ROUNDS = 4
-"""Long rounds come at least so many a chunk, for every chunk takes fresh scratch memory, as large as all models …"""
-MOST_CHUNK_S = 5.0
-"""… but no more than last this long."""
+"""Target duration of a chunk in seconds: short enough for progress to move and for a stop to be prompt."""
+MIN_CHUNK_ROUNDS = 4
+"""Minimum rounds per chunk, since every chunk allocates scratch memory as large as all models …"""
+MAX_CHUNK_S = 5.0
+"""… as long as that minimum takes no more than this many seconds."""
 
 Status = Literal["completed", "diverged", "interrupted"]
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """What the loop drives."""
+    """The interface that the loop drives."""
 
     @property
     def done(self) -> int:
-        """Rounds, or cycles, done."""
+        """Rounds, or cycles, completed."""
         ...
 
     @property
     def over(self) -> bool:
-        """Whether nothing goes on: what runs diverged, or has spent its bytes."""
+        """Whether nothing is left to advance: every run has diverged or exhausted its byte budget."""
         ...
 
     def advance(self, goal: int) -> None:
-        """Do some rounds, none beyond round ``goal``."""
+        """Advance by one chunk, at most to round ``goal``."""
         ...
 
     def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
-        """Keep a record of what is measured now, and return what observers are told of it; None: nothing is measured."""
+        """Record an evaluation of the current state, and return what observers receive; None if there is nothing to measure."""
         ...
 
     def checkpoint(self) -> Any:
-        """Return all that is needed to go on from here; the next rounds consume it."""
+        """Return everything needed to continue from here; the next chunk consumes it."""
         ...
 
 
 class Stopwatch:
-    """Seconds since it was made, plus those spent before."""
+    """Wall-clock seconds since construction, plus ``before``."""
 
     def __init__(self, before: float = 0.0) -> None:
         self._began = time.perf_counter() - before
 
     def seconds(self) -> float:
-        """Return them."""
+        """Return the elapsed seconds."""
         return time.perf_counter() - self._began
 
 
 def drive(
     engine: Engine, rounds: int, evaluate_every: int, observer: Observer, clock: Stopwatch, *, begin: bool
 ) -> bool:
-    """Let an engine run until round ``rounds``, or until it is over or the observer stops it.
+    """Advance an engine to round ``rounds``, or until it is over or the observer stops it.
 
     Args:
-        engine: what runs.
-        rounds: counted from the very first.
-        evaluate_every: rounds between evaluations; the last one is always evaluated.
-        observer: listens.
-        clock: of the run.
-        begin: whether to evaluate before anything else: round 0, of a run that begins.
+        engine: the engine.
+        rounds: total number of rounds, including those already done.
+        evaluate_every: rounds between evaluations; the last round is always evaluated.
+        observer: receives records and progress, and may stop the engine.
+        clock: the run's stopwatch.
+        begin: whether to evaluate before the first chunk, as a new run does.
 
     Returns:
         Whether the observer stopped it.
@@ -97,18 +97,18 @@ def drive(
 
 
 class Pace:
-    """How many rounds to do at a time."""
+    """Chooses the number of rounds per chunk from the duration of the previous chunk."""
 
     def __init__(self) -> None:
         self._seconds_a_round: float | None = None
 
     def rounds(self) -> int:
-        """Return how many; one while nobody knows how long it takes."""
+        """Return the rounds of the next chunk; 1 until a chunk has been timed."""
         if self._seconds_a_round is None:
             return 1
         seconds = max(self._seconds_a_round, 1e-9)
-        return max(1, int(CHUNK_S / seconds), min(CHUNK_ROUNDS, int(MOST_CHUNK_S / seconds)))
+        return max(1, int(CHUNK_S / seconds), min(MIN_CHUNK_ROUNDS, int(MAX_CHUNK_S / seconds)))
 
-    def took(self, seconds: float, rounds: int) -> None:
-        """Learn that so many rounds took so many seconds."""
+    def update(self, seconds: float, rounds: int) -> None:
+        """Record that the last chunk of ``rounds`` rounds took ``seconds`` seconds."""
         self._seconds_a_round = seconds / max(1, rounds)

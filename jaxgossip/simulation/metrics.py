@@ -1,4 +1,4 @@
-"""What is measured of a network, on the device; one flat record an evaluation."""
+"""Metrics of a network, computed on the device; every evaluation gives one flat record."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -23,34 +23,35 @@ QUANTILES = (5, 25, 50, 75, 95)
 
 @register_dataclass
 @dataclass(frozen=True)
-class Honest:
-    """Those who do not lie.
+class HonestNodes:
+    """The nodes that are not adversarial.
 
     Attributes:
-        nodes: (k,) int32, their numbers, ascending.
-        rows: (k,) int32, the rows in which they stand, ascending.
+        nodes: (k,) int32, node numbers, ascending.
+        rows: (k,) int32, rows of the model matrix, ascending.
     """
 
     nodes: NodeInts
     rows: NodeInts
 
     @classmethod
-    def of(cls, honest: np.ndarray, order: Order | None) -> "Honest":
-        """Return those of a mask (n,) by node."""
+    def of(cls, honest: np.ndarray, order: Order | None) -> "HonestNodes":
+        """Return the honest nodes, given an (n,) bool mask by node number."""
         rows = honest if order is None else honest[order.nodes]
         return cls(*(jnp.asarray(np.flatnonzero(mask), jnp.int32) for mask in (honest, rows)))
 
 
-def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: Honest | None = None) -> NodeInts:
-    """Return the nodes that are evaluated: all, or ``sampled_nodes`` of them, drawn once a run, in ascending order.
+def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: HonestNodes | None = None) -> NodeInts:
+    """Return the (s,) int32 nodes that are evaluated, ascending: all of them, or ``sampled_nodes`` drawn once per run.
 
-    The same nodes throughout make a curve comparable with itself; the worst node is the worst of these.
+    A run evaluates the same nodes throughout, so that the values along a curve are comparable. Extremes and quantiles are
+    those of the evaluated nodes.
 
     Args:
         run_key: the run's key.
         n_nodes: number of nodes.
-        sampled_nodes: how many are evaluated at most.
-        honest: the nodes that may be drawn; None: all.
+        sampled_nodes: maximum number of nodes to evaluate.
+        honest: the nodes to draw from; None for all.
     """
     if honest is not None:
         return honest.nodes[sample_nodes(run_key, honest.nodes.size, sampled_nodes)]
@@ -61,15 +62,16 @@ def sample_nodes(run_key: PRNGKey, n_nodes: int, sampled_nodes: int, honest: Hon
 
 
 def measure(
-    problem: Problem, x: Rows, run_key: PRNGKey, sampled_nodes: int, honest: Honest | None = None
+    problem: Problem, x: Rows, run_key: PRNGKey, sampled_nodes: int, honest: HonestNodes | None = None
 ) -> dict[str, jax.Array]:
-    """Return scalars: statistics over evaluated nodes, of the mean model, and the consensus distance.
+    """Return scalars: statistics over the evaluated nodes, scores of the mean model, and the consensus distance.
 
-    Where some nodes lie, only those that are ``honest`` count, in all of them.
+    Every measurement ``m`` of the problem gives m_mean, m_std, m_min, m_max, m_q05 … m_q95 over the evaluated nodes and, if
+    it is taken on common data, mean_model_m, that of the mean model x̄ = (1/n) Σ_i x_i. ``consensus_distance`` is
+    (1/n) Σ_i ‖x_i − x̄‖² over the shared columns of all n nodes. Nodes without a local test split are excluded from the
+    statistics of local measurements.
 
-    ``consensus_distance`` is (1/n) Σ_i ‖x_i − x̄‖² over the shared columns of all n nodes; every measurement ``m`` of the
-    problem becomes m_mean, m_std, m_min, m_max, m_q05 … m_q95 over the evaluated nodes and, on common data,
-    mean_model_m of the single model x̄ = (1/n) Σ_i x_i. Nodes without a local test split are left out of its statistics.
+    If some nodes are adversarial, everything is computed over the ``honest`` nodes alone.
     """
     honest = honest if x.shape[0] == problem.n_nodes else None
     nodes = sample_nodes(run_key, x.shape[0], sampled_nodes, honest)
@@ -90,7 +92,7 @@ def measure(
 
 
 def statistics(name: str, values: jax.Array) -> dict[str, jax.Array]:
-    """Return mean, standard deviation, extremes and quantiles of (s,) values; NaNs are nodes without the measurement."""
+    """Return mean, standard deviation, extremes and quantiles of (s,) values, ignoring NaN: nodes without the measurement."""
     record = {
         f"{name}_mean": jnp.nanmean(values),
         f"{name}_std": jnp.nanstd(values),
@@ -101,27 +103,27 @@ def statistics(name: str, values: jax.Array) -> dict[str, jax.Array]:
     return record | {f"{name}_q{q:02d}": quantiles[i] for i, q in enumerate(QUANTILES)}
 
 
-def measured_in(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the measurements whose :func:`statistics` a record holds."""
+def measurement_names(record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the measurements whose :func:`statistics` are in a record."""
     return tuple(key.removesuffix("_q50") for key in record if key.endswith("_q50"))
 
 
 def is_finite(value: object) -> bool:
-    """Return whether a record's value is a finite number; None stands for one that is not."""
+    """Return whether a record's value is a finite number; stored records have None in place of NaN and infinities."""
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def lost_in(records: Sequence[Mapping[str, Any]]) -> int | None:
-    """Return the round from which on nothing that was measured is finite any more; None if something is, or nothing ever was.
+def first_lost_round(records: Sequence[Mapping[str, Any]]) -> int | None:
+    """Return the first round of the final records in which no measurement has a finite mean; None if the run is not lost.
 
-    Models that are finite and yet so large that every measurement of them overflows are lost like infinite ones. What is
-    measured of models that agree to within finite numbers, and never was finite, is not defined for them, and not lost.
+    Finite models so large that every measurement overflows count as lost, like infinite ones. If no measurement was ever
+    finite but the consensus distance still is, the measurements are undefined for these models rather than lost.
 
     Args:
-        records: of a run, in the order of rounds, NaN and infinities as they are or as None.
+        records: records of a run in the order of rounds, with NaN and infinities as such or as None.
     """
-    finite = [any(is_finite(record.get(f"{name}_mean")) for name in measured_in(record)) for record in records]
-    if not records or finite[-1] or not measured_in(records[-1]):
+    finite = [any(is_finite(record.get(f"{name}_mean")) for name in measurement_names(record)) for record in records]
+    if not records or finite[-1] or not measurement_names(records[-1]):
         return None
     if not any(finite) and is_finite(records[-1].get("consensus_distance")):
         return None
@@ -130,12 +132,15 @@ def lost_in(records: Sequence[Mapping[str, Any]]) -> int | None:
 
 
 def consensus_distance(x: Rows, x_mean: jax.Array) -> jax.Array:
-    """Return (1/n) Σ_i ‖x_i − x̄‖², x (n, p), x̄ (p,)."""
+    """Return the scalar (1/n) Σ_i ‖x_i − x̄‖² of models x (n, p) with mean x̄ (p,)."""
     return blocked_mean(jnp.square(x - x_mean).sum(1))
 
 
 class Metrics(Sequence[Mapping[str, Any]]):
-    """The records of a run, one an evaluation; by name, a NumPy column over evaluations.
+    """The records of a run, one per evaluation; indexing by name gives a column over all evaluations.
+
+    Raises:
+        KeyError: on indexing by a name that is not in the records.
 
     >>> result.metrics["test_accuracy_mean"]   # (evaluations,) float64
     >>> result.metrics[-1]                     # the last record, a dict
@@ -156,7 +161,7 @@ class Metrics(Sequence[Mapping[str, Any]]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all metrics, in the order of a record."""
+        """Names of all metrics, in the order of the last record."""
         return tuple(self.records[-1]) if self.records else ()
 
     @property

@@ -1,9 +1,9 @@
-"""A run as compiled programs: start, advance by any number of rounds, measure, score all nodes.
+"""The compiled programs of a run: initialise, advance by any number of rounds, measure, score all nodes.
 
     run ← step(run) until ``until`` or divergence
 
-The number of rounds is an argument of one program, not a shape: chunks of any size, a resumed run and an uninterrupted
-one execute the very same instructions, so they agree bit for bit and nothing is compiled twice.
+The number of rounds is an argument of the program, not part of its shapes. Chunks of any size, resumed runs and uninterrupted
+runs therefore execute the same instructions: they agree bit for bit, and nothing is compiled twice.
 """
 
 import dataclasses
@@ -26,25 +26,25 @@ from jaxgossip.learning import Problem
 from jaxgossip.network import Adversary, Conditions, Round, Speeds, Timing, Traffic
 from jaxgossip.network.wallclock import Clock
 from jaxgossip.simulation.compiled import Compiler, pure
-from jaxgossip.simulation.metrics import Honest, measure
+from jaxgossip.simulation.metrics import HonestNodes, measure
 from jaxgossip.topology import Order
 
 UNTIL = jax.ShapeDtypeStruct((), np.int32)
-"""Up to which round a program goes on."""
+"""Shape of the argument that says up to which round a program advances."""
 
 
 @register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RunState:
-    """Everything a run carries from round to round, and all that a checkpoint holds.
+    """The state of a run, as carried from round to round and stored in checkpoints.
 
     Attributes:
-        round: int32, rounds done.
-        diverged: bool, a model became NaN or infinite in the last round done.
-        spent: bool, another round like the last one would exceed the budget of bytes.
-        traffic: messages and bytes so far.
+        round: () int32, rounds completed.
+        diverged: () bool, whether a model became NaN or infinite in the last round.
+        spent: () bool, whether another round like the last one would exceed the byte budget.
+        traffic: messages and bytes sent so far.
         state: the algorithm's state.
-        clock: (n, 2) uint32, virtual seconds of every node (see :mod:`jaxgossip.network.wallclock`); None: not kept.
+        clock: (n, 2) uint32, virtual time of every node (see :mod:`jaxgossip.network.wallclock`); None if not kept.
     """
 
     round: jax.Array
@@ -59,14 +59,14 @@ class RunState:
         return f"RunState({leaves_text(self.state)}{timed})"
 
 
-class Purpose(NamedTuple):
-    """One program of a run.
+class ProgramSpec(NamedTuple):
+    """Specification of one program of a run.
 
     Attributes:
-        function: (inputs, *arguments) -> what it computes.
-        inputs: what it follows from.
-        example: arguments, or shapes in their places.
-        donate: whether the first argument is consumed.
+        function: pure function (inputs, *arguments) -> pytree of arrays.
+        inputs: its inputs, whose arrays become arguments of the program.
+        example: the other arguments, or their shapes.
+        donate: whether the first of ``example`` is donated.
     """
 
     function: Callable[..., Any]
@@ -75,13 +75,13 @@ class Purpose(NamedTuple):
     donate: bool = False
 
 
-class Beginning(Pytree):
-    """What the state before the first round follows from.
+class Initialization(Pytree):
+    """The inputs that determine the state before the first round.
 
     Args:
-        method: of the algorithm.
-        problem: what is learnt.
-        key: of the run.
+        method: the algorithm's method.
+        problem: the learning problem.
+        key: the run's key.
         timed: whether virtual clocks are kept.
     """
 
@@ -97,18 +97,18 @@ class Beginning(Pytree):
 
 
 class Evaluation(Pytree):
-    """What an evaluation of a state follows from.
+    """The inputs that, with a run state, determine an evaluation.
 
     Args:
-        method: of the algorithm.
-        problem: what is learnt.
-        key: of the run.
-        sampled_nodes: how many nodes an evaluation looks at.
-        honest: who may be evaluated where some lie; None: all.
+        method: the algorithm's method.
+        problem: the learning problem.
+        key: the run's key.
+        sampled_nodes: maximum number of nodes per evaluation.
+        honest: the nodes to evaluate if some are adversarial; None for all.
     """
 
     def __init__(
-        self, method: Method, problem: Problem, key: PRNGKey, sampled_nodes: int, honest: Honest | None
+        self, method: Method, problem: Problem, key: PRNGKey, sampled_nodes: int, honest: HonestNodes | None
     ) -> None:
         self.method, self.problem, self.key = method, problem, key
         self.sampled_nodes, self.honest = sampled_nodes, honest
@@ -120,7 +120,7 @@ class Evaluation(Pytree):
         )
 
     def scores(self, run: RunState) -> dict[str, jax.Array]:
-        """Return every measurement for all nodes, each (n,), row by row; NaN of those that lie."""
+        """Return every measurement for all nodes, each (n,) by row, with NaN for adversarial nodes."""
         problem, x = self.problem, models_of(self.method, self.problem, run.state)
         scores = dict(problem.evaluate(x))
         if x.shape[0] != problem.n_nodes:
@@ -133,19 +133,19 @@ class Evaluation(Pytree):
 
 
 class Run(Pytree):
-    """What a run in rounds follows from, and its pure functions; the arrays in it are arguments of its programs.
+    """The inputs of a run in rounds and its pure functions; the arrays in it become arguments of the compiled programs.
 
     Args:
-        algorithm: what runs.
-        seed: determines, with the algorithm, every bit of the run.
-        conditions: faults.
-        sampled_nodes: how many nodes an evaluation looks at.
-        byte_budget: the run ends before all nodes together have sent more than so many bytes; 0: no limit.
-        speeds: of the nodes' machines, for virtual seconds; None: no time is kept.
+        algorithm: the algorithm to run.
+        seed: seed of all random draws; together with the algorithm it determines every bit of the run.
+        conditions: faults of the network and the nodes; none by default.
+        sampled_nodes: maximum number of nodes per evaluation.
+        byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
+        speeds: speeds of the nodes' machines, for virtual clocks; None to keep no clocks.
 
     Attributes:
-        liars: (n,) bool by row, who lies; None: nobody.
-        honest: who may be evaluated where some lie; None: all.
+        liars: (n,) bool by row, the adversarial nodes; None if there are none.
+        honest: the nodes to evaluate if some are adversarial; None for all.
     """
 
     def __init__(
@@ -164,29 +164,33 @@ class Run(Pytree):
         self.sampled_nodes = sampled_nodes
         self.timing = None if speeds is None else Timing(speeds, problem.n_nodes, problem.order)
         self.liars: NodeMask | None = None
-        self.honest: Honest | None = None
+        self.honest: HonestNodes | None = None
         if adversary is not None:
             _check_labels(adversary, problem)
             mask = adversary.honest(problem.n_nodes)
-            self.honest = Honest.of(mask, problem.order)
+            self.honest = HonestNodes.of(mask, problem.order)
             self.liars = jnp.asarray(~mask if problem.order is None else ~mask[problem.order.nodes])
-            # Who lies is told by the mask, so that runs with other liars share a program.
+            # The mask, an array, identifies the liars: runs that differ in them share a program.
             adversary = dataclasses.replace(adversary, liars=())
         self.conditions = dataclasses.replace(conditions, adversary=adversary)
 
     @property
-    def beginning(self) -> Beginning:
-        """What its first state follows from."""
-        return Beginning(self.algorithm.method, self.algorithm.problem, self.key, timed=self.timing is not None)
+    def initialization(self) -> Initialization:
+        """The inputs of the first state."""
+        return Initialization(self.algorithm.method, self.algorithm.problem, self.key, timed=self.timing is not None)
 
     @property
     def evaluation(self) -> Evaluation:
-        """What an evaluation follows from."""
+        """The inputs of an evaluation."""
         method, problem = self.algorithm.method, self.algorithm.problem
         return Evaluation(method, problem, self.key, self.sampled_nodes, self.honest)
 
     def step(self, run: RunState) -> RunState:
-        """Return the run after one more round."""
+        """Return the run after one more round.
+
+        Raises:
+            ArgumentTypeError: while tracing, if the algorithm's step does not return its traffic.
+        """
         problem = self.algorithm.problem
         timed = self.timing is not None
         round_ = Round(run.round, self.key, problem.n_nodes, self.conditions, problem.order, timed, self.liars)
@@ -196,7 +200,7 @@ class Run(Pytree):
                 f"{self.algorithm.name}: step returns {described(traffic)} in the place of its traffic",
                 hint="return state, links.sent(x)",
             )
-        # A sum meets every entry at the price of one read, and a NaN or an infinity anywhere shows in it.
+        # A sum reads every entry once, and a NaN or infinity anywhere makes it non-finite.
         finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
         clock = self._clock(run, round_, traffic)
         traffic = traffic.counts()
@@ -207,32 +211,32 @@ class Run(Pytree):
         return RunState(run.round + 1, ~finite, spent, total, state, clock)
 
     def _clock(self, run: RunState, round_: Round, traffic: Traffic) -> Clock | None:
-        """Return the clocks after this round; one model, which all nodes' work goes into, makes all of them wait."""
+        """Return the clocks after this round; if there is a single model for all nodes, they wait for one another."""
         if self.timing is None or run.clock is None:
             return None
         together = jax.eval_shape(self.algorithm.models, run.state).shape[0] != round_.n_nodes
         return self.timing.advance(run.clock, traffic.exchanges, round_.online, round_.works, together=together)
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
-        """Return the run after round ``until``, or where it diverged or its bytes were spent.
+        """Return the run after round ``until``, or after the round in which it diverged or exhausted its byte budget.
 
         Raises:
-            RunError: while it is traced, where a step does not keep the shapes of its state.
+            RunError: while tracing, if a step changes the shapes or dtypes of the state.
         """
         check_step(self.algorithm, run, self.step)
         return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self.step, run)
 
     def like(self) -> RunState:
-        """Return the shapes and dtypes of its state; nothing is computed."""
-        return jax.eval_shape(self.beginning.state)
+        """Return the shapes and dtypes of the run's state without computing anything."""
+        return jax.eval_shape(self.initialization.state)
 
-    def programs(self) -> tuple[Purpose, ...]:
-        """Return its three programs: the first state, rounds, an evaluation."""
+    def programs(self) -> tuple[ProgramSpec, ...]:
+        """Return the run's three programs: the first state, rounds, and an evaluation."""
         like = self.like()
         return (
-            Purpose(Beginning.state, self.beginning, ()),
-            Purpose(Run.rounds, self, (like, UNTIL), donate=True),
-            Purpose(Evaluation.measured, self.evaluation, (like,)),
+            ProgramSpec(Initialization.state, self.initialization, ()),
+            ProgramSpec(Run.rounds, self, (like, UNTIL), donate=True),
+            ProgramSpec(Evaluation.measured, self.evaluation, (like,)),
         )
 
 
@@ -240,13 +244,13 @@ class Program:
     """The compiled programs of one run.
 
     Args:
-        algorithm: what runs.
-        seed: determines, with the algorithm, every bit of the run.
-        conditions: faults.
-        sampled_nodes: how many nodes an evaluation looks at.
-        byte_budget: the run ends before all nodes together have sent more than so many bytes; 0: no limit.
-        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
-        speeds: of the nodes' machines, for virtual seconds; None: no time is kept.
+        algorithm: the algorithm to run.
+        seed: seed of all random draws; together with the algorithm it determines every bit of the run.
+        conditions: faults of the network and the nodes; none by default.
+        sampled_nodes: maximum number of nodes per evaluation.
+        byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+        speeds: speeds of the nodes' machines, for virtual clocks; None to keep no clocks.
     """
 
     def __init__(
@@ -269,12 +273,13 @@ class Program:
         self.like = run.like()
         check_models(algorithm, self.like)
         self._start, self._advance, self._measure = (
-            self._compiler.compile(one.function, one.inputs, *one.example, donate=one.donate) for one in run.programs()
+            self._compiler.compile(spec.function, spec.inputs, *spec.example, donate=spec.donate)
+            for spec in run.programs()
         )
 
     @property
     def scratch_bytes(self) -> int:
-        """What the hungriest program takes besides its arguments and what it consumes, by the compiler's account."""
+        """Largest number of bytes that a program needs beyond its arguments and donated buffers, as the compiler estimates."""
         return self._compiler.scratch_bytes
 
     def start(self) -> RunState:
@@ -282,7 +287,7 @@ class Program:
         return self._start()
 
     def advance(self, run: RunState, until: int) -> RunState:
-        """Return the run after round ``until``, or after the round in which it diverged; ``run`` is consumed."""
+        """Return the run after round ``until``, or where it ended earlier (see :meth:`Run.rounds`); ``run`` is donated."""
         return self._advance(run, jnp.asarray(until, jnp.int32))
 
     def measure(self, run: RunState) -> dict[str, jax.Array]:
@@ -290,12 +295,12 @@ class Program:
         return self._measure(run)
 
     def score_all(self, run: RunState) -> dict[str, jax.Array]:
-        """Return every measurement for all nodes, each (n,), by node."""
+        """Return every measurement for all nodes, each (n,) by node number."""
         scores = self._compiler.compile(Evaluation.scores, self._run.evaluation, self.like)(run)
         return by_node(scores, self.algorithm.problem.order)
 
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """Return (function, arguments) of the compiled rounds, for export to other platforms and memory analysis."""
+        """Return (function, arguments or their shapes) of the rounds program, for export and memory analysis."""
         arrays, static = partition(self._run)
         return pure(Run.rounds, static, self._precision), (arrays, self.like, UNTIL)
 
@@ -309,23 +314,23 @@ def _check_labels(adversary: Adversary, problem: Problem) -> None:
 
 
 def by_node(tree: PyTree, order: Order | None) -> PyTree:
-    """Return ``tree`` with what it holds for each row, node by node: as the user numbers them."""
+    """Return ``tree`` with every leaf that has one entry per row reordered by the user's node numbers."""
     if order is None:
         return tree
 
-    def one(leaf: jax.Array) -> jax.Array:
+    def reordered(leaf: jax.Array) -> jax.Array:
         return leaf[order.rows] if leaf.ndim and leaf.shape[0] == order.nodes.size else leaf
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(reordered, tree)
 
 
 def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False) -> RunState:
-    """Return the shapes and dtypes of a run's state, with clocks if it is ``timed``; nothing is computed."""
-    return jax.eval_shape(Beginning(algorithm.method, algorithm.problem, run_key(seed), timed=timed).state)
+    """Return the shapes and dtypes of a run's state, with clocks if ``timed``, without computing anything."""
+    return jax.eval_shape(Initialization(algorithm.method, algorithm.problem, run_key(seed), timed=timed).state)
 
 
 def check_models(algorithm: Algorithm, like: RunState) -> None:
-    """Raise InputError unless an algorithm's models are rows of the problem's: one a node, or one for all."""
+    """Raise InputError unless an algorithm's models have shape (n, p), or (1, p) for a single model of all nodes."""
     shape = jax.eval_shape(algorithm.models, like.state).shape
     n, p = algorithm.problem.n_nodes, algorithm.problem.n_params
     if shape not in ((n, p), (1, p)):
@@ -336,31 +341,36 @@ def check_models(algorithm: Algorithm, like: RunState) -> None:
 
 
 def check_start(like: PyTree, start: PyTree) -> None:
-    """Raise InputError unless ``start`` is a state of this run: the structure, shapes and dtypes of ``like``."""
+    """Check that ``start`` is a state of this run: that it has the structure, shapes and dtypes of ``like``.
+
+    Raises:
+        ArgumentTypeError: ``start`` is of another type.
+        InputError: its structure differs, or the shape or dtype of a leaf.
+    """
     if type(start) is not type(like):
         raise ArgumentTypeError(
             f"a run does not start from {described(start)}", hint="start is the 'run' of another result"
         )
-    here, there = jax.tree.flatten_with_path(like), jax.tree.flatten_with_path(start)
-    if here[1] != there[1]:
+    (expected, expected_tree), (given, given_tree) = (jax.tree.flatten_with_path(tree) for tree in (like, start))
+    if expected_tree != given_tree:
         raise InputError(
             "start is the state of another algorithm or optimizer",
             hint="continue with those, and the speeds, that made it",
         )
-    for (path, mine), (_, its) in zip(here[0], there[0], strict=True):
-        if (mine.shape, mine.dtype) != (its.shape, its.dtype):
+    for (path, wanted), (_, leaf) in zip(expected, given, strict=True):
+        if (wanted.shape, wanted.dtype) != (leaf.shape, leaf.dtype):
             raise InputError(
-                f"start{jax.tree_util.keystr(path)} is {its.dtype}{list(its.shape)}, and this run has "
-                f"{mine.dtype}{list(mine.shape)}",
+                f"start{jax.tree_util.keystr(path)} is {leaf.dtype}{list(leaf.shape)}, and this run has "
+                f"{wanted.dtype}{list(wanted.shape)}",
                 hint="continue with the problem and the network that made it",
             )
 
 
 def check_step(algorithm: Algorithm, like: RunState, step: Callable[[RunState], RunState]) -> None:
-    """Check that a step returns a state of the shapes and dtypes it was given.
+    """Check that a step keeps the structure, shapes and dtypes of the algorithm's state.
 
     Raises:
-        RunError: names the first leaf that changes.
+        RunError: it does not; the message names the first leaf that changes.
     """
     after = jax.eval_shape(step, like)
     before_leaves, before_tree = jax.tree.flatten_with_path(like.state)

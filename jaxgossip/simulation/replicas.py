@@ -1,8 +1,7 @@
-"""Many runs as one program: the runs of a family under ``vmap``, each with its own seed, scalars and data.
+"""Many runs as one program: a family of runs under ``vmap``, each with its own seed, scalars and data.
 
-    points × seeds: an array that a whole row or column of runs shares is held once, and only the others are stacked
-
-Every draw is a function of (seed, round, purpose, node), so a replica is what it would be alone, to within rounding.
+Runs form a grid of points × seeds. An array shared along an axis of the grid is stored once along it; other arrays are
+stacked. Every draw is a function of (seed, round, purpose, node), so a replica equals the same run on its own, up to rounding.
 """
 
 import time
@@ -18,25 +17,25 @@ from jaxgossip.core.counting import to_int
 from jaxgossip.core.memory import available_bytes
 from jaxgossip.core.pytree import Static, digest, partition
 from jaxgossip.simulation.compiled import Compiler, Program, Shapes, Vmapped, compile_together
-from jaxgossip.simulation.listening.observer import Observer, begun
+from jaxgossip.simulation.listening.observer import Observer, announced
 from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
-from jaxgossip.simulation.program import Purpose, Run, RunState
-from jaxgossip.simulation.rounds import ended, virtual_seconds
+from jaxgossip.simulation.program import ProgramSpec, Run, RunState
+from jaxgossip.simulation.rounds import final_status, virtual_seconds
 
 STATES_HELD = 8
-"""A run among others takes about so many times its state: old and new one, gradients, what mixing holds."""
+"""Memory of a replica as a multiple of its state: old and new state, gradients, temporaries of mixing …"""
 BLOCK_BYTES = 2**25
-"""… and at most this much for samples and scores in between (see :mod:`jaxgossip.learning.problem`)."""
+"""… plus at most this many bytes of temporary samples and scores (see :mod:`jaxgossip.learning.problem`)."""
 
 
 @dataclass
 class Replica:
-    """What became of one run among others.
+    """The outcome of one run of a family.
 
     Attributes:
-        records: of its evaluations.
-        status: as of :class:`~jaxgossip.simulation.rounds.Result`.
-        rounds: rounds done.
+        records: its evaluations.
+        status: as in :class:`~jaxgossip.simulation.results.result.Result`.
+        rounds: rounds completed.
     """
 
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -44,74 +43,74 @@ class Replica:
     rounds: int = 0
 
 
-class Group(NamedTuple):
-    """What a family has come to, and all that is needed to go on from there.
+class FamilyState(NamedTuple):
+    """The progress of a family: everything needed to continue from there.
 
     Attributes:
-        runs: the states, every leaf (points, seeds, …).
-        records: of each run, in the order of the grid.
+        runs: the states; every leaf has shape (points, seeds, …).
+        records: the evaluations of each run, point by point.
     """
 
     runs: RunState
     records: list[list[dict[str, Any]]]
 
 
-Restore = Callable[[RunState], tuple[Group, float] | None]
-"""Given the shapes of a family's states, what it had come to, and the seconds spent before; None: nothing is kept."""
+Restore = Callable[[RunState], tuple[FamilyState, float] | None]
+"""Function from the shapes of a family's states to (its stored progress, seconds spent so far); None if none is stored."""
 
 
 @dataclass(frozen=True, eq=False)
 class Family:
-    """Runs that the same programs serve: all but the values of their device arrays is equal.
+    """Runs that share compiled programs, since they differ only in the values of device arrays.
 
     Attributes:
-        purposes: the programs of its first run.
-        statics: by program, what the runs have in common.
-        members: their places in the list that was asked about.
-        arrays: by member and program, the arrays of its input.
+        specs: the programs of the first run.
+        statics: for each program, the static part of its input, which all runs share.
+        members: index of each run in the sequence that was divided into families.
+        arrays: for each member and program, the arrays of the input.
     """
 
-    purposes: tuple[Purpose, ...]
+    specs: tuple[ProgramSpec, ...]
     statics: tuple[Static, ...]
     members: list[int] = field(default_factory=list)
     arrays: list[list[list[jax.Array]]] = field(default_factory=list)
 
     @property
     def like(self) -> RunState:
-        """The shapes and dtypes of the state of one run."""
-        return self.purposes[1].example[0]
+        """Shapes and dtypes of the state of one run."""
+        return self.specs[1].example[0]
 
     @property
     def name(self) -> str:
-        """The name of the algorithm of its first run."""
-        run = self.purposes[1].inputs
+        """Name of the first run's algorithm."""
+        run = self.specs[1].inputs
         assert isinstance(run, Run)
         return run.algorithm.name
 
-    def in_memory(self) -> list["Family"]:
-        """Return it in parts that fit into half the memory that is there."""
-        state = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.like))
-        each = STATES_HELD * state + min(BLOCK_BYTES, 64 * state)
-        most = max(1, int(available_bytes() / 2 / max(1, each)))
+    def split_to_fit(self) -> list["Family"]:
+        """Return the family split into parts, each of which fits into half of the available memory."""
+        state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.like))
+        run_bytes = STATES_HELD * state_bytes + min(BLOCK_BYTES, 64 * state_bytes)
+        size = max(1, int(available_bytes() / 2 / max(1, run_bytes)))
         return [
-            Family(self.purposes, self.statics, self.members[start : start + most], self.arrays[start : start + most])
-            for start in range(0, len(self.members), most)
+            Family(self.specs, self.statics, self.members[start : start + size], self.arrays[start : start + size])
+            for start in range(0, len(self.members), size)
         ]
 
 
 def families(runs: Sequence[Run]) -> list[Family]:
-    """Divide runs into families, in the order of their first members."""
-    found: dict[Any, Family] = {}
+    """Divide runs into families, ordered by their first members."""
+    by_key: dict[Any, Family] = {}
     for number, run in enumerate(runs):
-        purposes = run.programs()
-        parts = [partition(purpose.inputs) for purpose in purposes]
-        arrays, statics = [arrays for arrays, _ in parts], tuple(static for _, static in parts)
-        key = statics, tuple(Shapes.of(some) for some in arrays)
-        if key not in found:
-            found[key] = Family(purposes, statics)
-        found[key].members.append(number)
-        found[key].arrays.append(arrays)
-    return list(found.values())
+        specs = run.programs()
+        partitions = [partition(spec.inputs) for spec in specs]
+        arrays, statics = [arrays for arrays, _ in partitions], tuple(static for _, static in partitions)
+        key = statics, tuple(Shapes.of(leaves) for leaves in arrays)
+        if key not in by_key:
+            by_key[key] = Family(specs, statics)
+        by_key[key].members.append(number)
+        by_key[key].arrays.append(arrays)
+    return list(by_key.values())
 
 
 class Replicas:
@@ -119,8 +118,8 @@ class Replicas:
 
     Args:
         family: the runs.
-        arrays: the arrays of each run, a list of points of lists of seeds of one list a program.
-        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
+        arrays: ``arrays[point][seed][program]`` is the list of arrays of that run's input to that program.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
     """
 
     def __init__(
@@ -133,20 +132,20 @@ class Replicas:
         compiler, stacks = Compiler(matmul_precision), _Stacks()
         programs: list[Program] = []
         self._arrays: list[list[jax.Array]] = []
-        for number, purpose in enumerate(family.purposes):
-            own = [[run[number] for run in row] for row in arrays]
-            stacked = [stacks.of([[run[place] for run in row] for row in own]) for place in range(len(own[0][0]))]
-            example = (self.like, *purpose.example[1:]) if purpose.example else ()
+        for number, spec in enumerate(family.specs):
+            inputs = [[run[number] for run in row] for row in arrays]
+            stacked = [stacks.of([[run[place] for run in row] for row in inputs]) for place in range(len(inputs[0][0]))]
+            example = (self.like, *spec.example[1:]) if spec.example else ()
             axes = tuple(tuple(axes[level] for _, axes in stacked) for level in range(2))
             vmapped = Vmapped(self.shape, axes, (0, None)[: len(example)])
             self._arrays.append([array for array, _ in stacked])
             programs.append(
                 compiler.lower(
-                    purpose.function,
+                    spec.function,
                     family.statics[number],
                     self._arrays[-1],
                     example,
-                    donate=purpose.donate,
+                    donate=spec.donate,
                     vmapped=vmapped,
                 )
             )
@@ -154,27 +153,27 @@ class Replicas:
         self._first, self._rounds, self._measured = (program.call for program in programs)
 
     def start(self) -> RunState:
-        """Return the states before the first round, every leaf (points, seeds, …)."""
+        """Return the states before the first round; every leaf has shape (points, seeds, …)."""
         return self._first(self._arrays[0])
 
     def advance(self, runs: RunState, until: int) -> RunState:
-        """Return the runs after round ``until``, each that diverged as it was then; ``runs`` is consumed."""
+        """Return the runs after round ``until``, or each where it ended earlier; ``runs`` is donated."""
         return self._rounds(self._arrays[1], runs, jnp.asarray(until, jnp.int32))
 
     def measure(self, runs: RunState) -> dict[str, jax.Array]:
-        """Return the scalars of one evaluation, (points, seeds) each."""
+        """Return the scalars of one evaluation, each of shape (points, seeds)."""
         return self._measured(self._arrays[2], runs)
 
 
 class _Stacks:
-    """Arrays of many runs as one, each made once: an array that all runs share, or a whole row of them, is held once."""
+    """Stacks the arrays of many runs, without copies along an axis on which all are equal, and caches the results."""
 
     def __init__(self) -> None:
         self._digests: dict[int, str] = {}
         self._made: dict[tuple[int, ...], tuple[jax.Array, tuple[int | None, int | None]]] = {}
 
     def of(self, grid: Sequence[Sequence[jax.Array]]) -> tuple[jax.Array, tuple[int | None, int | None]]:
-        """Return the arrays of all runs, stacked along the axes along which they differ, and these axes (0 or None)."""
+        """Return the arrays stacked along the axes (points, seeds) on which they differ, and 0 or None for each axis."""
         key = tuple(id(array) for row in grid for array in row)
         if key not in self._made:
             self._made[key] = self._stacked(grid)
@@ -208,51 +207,51 @@ def simulate_family(
 
     Args:
         family: the runs.
-        points: what each of them shares with those that differ in their seeds alone; hashable.
-        rounds: how many rounds.
-        evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
-        observer: listens; the records it gets are means over the runs, the states it gets are a :class:`Group`, the last one
-            where it stops the runs.
-        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
-        restore: gives what to go on from.
+        points: for each run, a hashable value that is equal for runs that differ only in their seeds.
+        rounds: number of rounds.
+        evaluate_every: rounds between evaluations; round 0 and the last round are always evaluated.
+        observer: receives records that are means over the runs, and states that are a :class:`FamilyState`; ``finished`` is
+            called only if it stops the runs.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+        restore: returns stored progress to continue from.
 
     Returns:
-        What became of each, in the family's order. One that diverges keeps what was measured before, and the others go on;
-        if the observer stops them, those that had neither diverged nor spent their bytes are interrupted.
+        The outcome of each run, in the family's order. A run that diverges keeps its records, and the others continue. If the
+        observer stops the family, runs that had neither diverged nor exhausted their byte budget are interrupted.
     """
     observer = observer or Observer()
     order, arrays = _as_grid(points, family.arrays)
-    with begun(observer, family.name, rounds):
+    with announced(observer, family.name, rounds):
         observer.compiling()
         began = time.perf_counter()
         program = Replicas(family, arrays, matmul_precision)
         observer.compiled(time.perf_counter() - began)
-        kept = None if restore is None else restore(program.like)
-        engine, clock = ReplicasEngine(program, kept and kept[0]), Stopwatch(kept[1] if kept else 0.0)
-        stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=kept is None)
+        restored = None if restore is None else restore(program.like)
+        engine, clock = ReplicasEngine(program, restored and restored[0]), Stopwatch(restored[1] if restored else 0.0)
+        stopped = drive(engine, rounds, evaluate_every, observer, clock, begin=restored is None)
         if stopped:
             observer.finished(engine.checkpoint(), clock.seconds())
-    found = engine.replicas(stopped=stopped)
-    ordered: list[Replica] = [Replica()] * len(found)
-    for place, replica in zip(order, found, strict=True):
+    replicas = engine.replicas(stopped=stopped)
+    ordered: list[Replica] = [Replica()] * len(replicas)
+    for place, replica in zip(order, replicas, strict=True):
         ordered[place] = replica
     return ordered
 
 
 class ReplicasEngine:
-    """A family of runs on its way.
+    """A family of runs, as the host loop drives it.
 
     Args:
-        program: its compiled programs.
-        start: what it goes on from; None: the first states.
+        program: the compiled programs of the family.
+        start: progress to continue from; None for the first states.
 
     Attributes:
-        runs: the states.
-        records: of each run.
-        done: rounds done by those that go on.
+        runs: the current states.
+        records: the evaluations of each run.
+        done: rounds completed by the runs that have not ended early.
     """
 
-    def __init__(self, program: Replicas, start: Group | None = None) -> None:
+    def __init__(self, program: Replicas, start: FamilyState | None = None) -> None:
         self._program, self._pace = program, Pace()
         if start is None:
             points, seeds = program.shape
@@ -263,20 +262,20 @@ class ReplicasEngine:
 
     @property
     def over(self) -> bool:
-        """Whether all of them diverged or have spent their bytes."""
+        """Whether every run has diverged or exhausted its byte budget."""
         return bool((_flat(self.runs.diverged) | _flat(self.runs.spent)).all())
 
     def advance(self, goal: int) -> None:
-        """Do some rounds, none beyond round ``goal``; those that diverged stay where they are."""
+        """Advance by one chunk, at most to round ``goal``; runs that have ended stay as they are."""
         until, began = min(goal, self.done + self._pace.rounds()), time.perf_counter()
         self.runs = jax.block_until_ready(self._program.advance(self.runs, until))
-        self._pace.took(time.perf_counter() - began, until - self.done)
+        self._pace.update(time.perf_counter() - began, until - self.done)
         self.done = until
 
     def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
-        """Keep a record of every run that is in order, and was not measured in this round of its own; return their mean.
+        """Append a record for every run that has not diverged or been recorded at its current round; return their mean.
 
-        ``wall_s`` of a run is its share of the group's time.
+        The ``wall_s`` of a run is the family's divided by the number of runs.
         """
         runs = self.runs
         measured = {name: _flat(values) for name, values in jax.device_get(self._program.measure(runs)).items()}
@@ -297,22 +296,22 @@ class ReplicasEngine:
             new.append(record)
         return {name: float(np.mean([record[name] for record in new])) for name in new[0]} if new else None
 
-    def checkpoint(self) -> Group:
-        """Return what they have come to."""
-        return Group(self.runs, self.records)
+    def checkpoint(self) -> FamilyState:
+        """Return the progress of the family, whose states the next chunk consumes."""
+        return FamilyState(self.runs, self.records)
 
     def replicas(self, *, stopped: bool = False) -> list[Replica]:
-        """Return what became of each; ``stopped`` are those that would go on."""
+        """Return the outcome of each run; if ``stopped``, runs that had not ended are interrupted."""
         leaves = (self.runs.round, self.runs.diverged, self.runs.spent)
         ends = zip(self.records, *(_flat(leaf) for leaf in leaves), strict=True)
         return [
-            Replica(records, ended(records, diverged=bool(diverged), stopped=stopped and not spent), int(done))
+            Replica(records, final_status(records, diverged=bool(diverged), stopped=stopped and not spent), int(done))
             for records, done, diverged, spent in ends
         ]
 
 
 def _as_grid(points: Sequence[Any], arrays: Sequence[Any]) -> tuple[list[int], list[list[Any]]]:
-    """Return the members point by point, as places and as a grid of their arrays; one row if it has holes."""
+    """Return (indices of the runs point by point, their arrays as points × seeds); one row if points have unequal counts."""
     rows: dict[Any, list[int]] = {}
     for place, point in enumerate(points):
         rows.setdefault(point, []).append(place)

@@ -11,10 +11,10 @@ from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.counting import to_int
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
-from jaxgossip.simulation.arguments import check_counts, check_observer, check_parts, check_precision
-from jaxgossip.simulation.listening.observer import Observer, attended, begun
+from jaxgossip.simulation.arguments import check_algorithm, check_counts, check_observer, check_precision
+from jaxgossip.simulation.listening.observer import Observer, announced, combined
 from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
-from jaxgossip.simulation.metrics import Metrics, lost_in
+from jaxgossip.simulation.metrics import Metrics, first_lost_round
 from jaxgossip.simulation.program import Program, RunState, check_start
 from jaxgossip.simulation.results.result import Result, settings
 
@@ -37,50 +37,51 @@ def simulate(
 ) -> Result:
     """Run ``algorithm`` for ``rounds`` rounds.
 
-    Ctrl-C ends the run between two chunks, of about a second each, and what was measured is returned; a second one raises
-    KeyboardInterrupt at once. Handlers of SIGINT other than Python's own are left alone.
+    The first Ctrl-C stops the run after the current chunk, which takes about a second, and returns what has been measured; a
+    second one raises KeyboardInterrupt immediately. A SIGINT handler other than Python's default is left in place.
 
     Args:
-        algorithm: what runs.
-        rounds: how many rounds, counted from the very first.
-        seed: determines, with the algorithm, every bit of the result.
-        evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
-        conditions: faults of network and nodes; none by default.
-        sampled_nodes: how many nodes an evaluation looks at, drawn once; at the end all are scored.
-        byte_budget: end before all nodes together have sent more than so many bytes; 0: no limit.
-        matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
-        speeds: of the nodes' machines: records then tell how many virtual seconds the run takes on them.
-        start: a run state to continue from (a checkpoint's); consumed. Round 0 or its own round is not evaluated again.
-        start_wall_s: seconds spent before ``start``.
-        observer: listens, and may stop the run.
-        progress: show progress on stderr.
+        algorithm: the algorithm to run.
+        rounds: total number of rounds, including those before ``start``.
+        seed: seed of all random draws; together with the algorithm it determines every bit of the result.
+        evaluate_every: rounds between evaluations; round 0 and the last round are always evaluated.
+        conditions: faults of the network and the nodes; none by default.
+        sampled_nodes: maximum number of nodes per evaluation, drawn once per run; all nodes are scored at the end.
+        byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+        speeds: speeds of the nodes' machines; if given, records contain the virtual seconds that the run takes on them.
+        start: a run state to continue from, such as a checkpoint's; donated. Its round is not evaluated again.
+        start_wall_s: wall-clock seconds spent before ``start``.
+        observer: receives records and progress, and may stop the run.
+        progress: whether to show progress on stderr.
 
     Returns:
-        The result; a diverged or interrupted run keeps all that was measured before.
+        The result. A diverged or interrupted run keeps all records up to its end.
 
     Raises:
-        InputError: a number out of range, or something else in the place of an argument.
+        InputError: a number is out of range, or ``start`` does not fit this run.
+        ArgumentTypeError: an argument is of the wrong type.
     """
-    check_parts(algorithm, conditions, speeds)
+    check_algorithm(algorithm, conditions, speeds)
     check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
     check_precision(matmul_precision)
     check_observer(observer, Observer)
-    with attended(observer, progress=progress) as heard:
-        heard.note(f"compiling {algorithm.name} for {algorithm.problem.n_nodes:,} nodes")
-        with begun(heard, algorithm.name, rounds, start):
-            heard.compiling()
+    with combined(observer, progress=progress) as listener:
+        listener.note(f"compiling {algorithm.name} for {algorithm.problem.n_nodes:,} nodes")
+        with announced(listener, algorithm.name, rounds, start):
+            listener.compiling()
             began = time.perf_counter()
             program = Program(
                 algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
                 byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
             )  # fmt: skip
-            heard.compiled(time.perf_counter() - began)
+            listener.compiled(time.perf_counter() - began)
             if start is not None:
                 check_start(program.like, start)
             clock, engine = Stopwatch(start_wall_s), RoundsEngine(program, start)
-            stopped = drive(engine, rounds, evaluate_every, heard, clock, begin=start is None)
+            stopped = drive(engine, rounds, evaluate_every, listener, clock, begin=start is None)
             wall_s, status = clock.seconds(), engine.status(stopped=stopped)
-            heard.finished(engine.run, wall_s)
+            listener.finished(engine.run, wall_s)
             scored = {} if stopped else program.score_all(engine.run)
     scores = {name: np.asarray(values) for name, values in scored.items()}
     asked = settings(rounds, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
@@ -88,16 +89,16 @@ def simulate(
 
 
 class RoundsEngine:
-    """A run in rounds on its way.
+    """A run in rounds, as the host loop drives it.
 
     Args:
-        program: its compiled programs.
-        start: a state to go on from, consumed; None: the first one.
+        program: the compiled programs of the run.
+        start: the state to continue from, donated; None for the initial state.
 
     Attributes:
-        run: the state.
-        records: of its evaluations.
-        done: rounds done.
+        run: the current state.
+        records: the evaluations so far.
+        done: rounds completed.
     """
 
     def __init__(self, program: Program, start: RunState | None = None) -> None:
@@ -108,42 +109,42 @@ class RoundsEngine:
 
     @property
     def over(self) -> bool:
-        """Whether it diverged or has spent its bytes."""
+        """Whether the run has diverged or exhausted its byte budget."""
         return bool(self.run.diverged) or bool(self.run.spent)
 
     def advance(self, goal: int) -> None:
-        """Do some rounds, none beyond round ``goal``."""
+        """Advance by one chunk, at most to round ``goal``."""
         before, began = self.done, time.perf_counter()
         until = min(goal, before + self._pace.rounds())
         self.run = jax.block_until_ready(self._program.advance(self.run, until))
         self.done = int(self.run.round)
-        self._pace.took(time.perf_counter() - began, self.done - before)
+        self._pace.update(time.perf_counter() - began, self.done - before)
 
     def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
-        """Keep a record, unless the models are lost."""
+        """Append and return a record; None if the run has diverged."""
         if bool(self.run.diverged):
             return None
         self.records.append(make_record(self._program, self.run, wall_s))
         return self.records[-1]
 
     def checkpoint(self) -> RunState:
-        """Return the state."""
+        """Return the state, which the next chunk consumes."""
         return self.run
 
     def status(self, *, stopped: bool) -> Status:
-        """Return how it ended."""
-        return ended(self.records, diverged=bool(self.run.diverged), stopped=stopped)
+        """Return how the run ended; ``stopped`` is whether the observer stopped it."""
+        return final_status(self.records, diverged=bool(self.run.diverged), stopped=stopped)
 
 
-def ended(records: Sequence[Mapping[str, Any]], *, diverged: bool, stopped: bool) -> Status:
-    """Return how a run ended of which these are the records."""
-    if diverged or (not stopped and lost_in(records) is not None):
+def final_status(records: Sequence[Mapping[str, Any]], *, diverged: bool, stopped: bool) -> Status:
+    """Return the status of a run that has ended with these records."""
+    if diverged or (not stopped and first_lost_round(records) is not None):
         return "diverged"
     return "interrupted" if stopped else "completed"
 
 
 def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:
-    """Return one evaluation as a flat dict of Python numbers."""
+    """Evaluate a run and return the record, a flat dict of Python numbers."""
     measured = {name: float(value) for name, value in jax.device_get(program.measure(run)).items()}
     return {
         "round": int(run.round),
@@ -157,7 +158,7 @@ def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any
 
 
 def virtual_seconds(clock: Clock | np.ndarray | None) -> dict[str, float]:
-    """Return what a record tells of clocks (n, 2): when the round is over everywhere, and for a node on average."""
+    """Return the virtual seconds of (n, 2) clocks for a record, latest and mean over nodes; empty without clocks."""
     if clock is None:
         return {}
     seconds = to_seconds(clock)

@@ -1,4 +1,4 @@
-"""Many runs from Python: the points of a grid times seeds, those that share their programs together under one ``vmap``."""
+"""Sweeps from Python: a grid of points × seeds, in which runs that share compiled programs run together under ``vmap``."""
 
 import inspect
 import itertools
@@ -14,23 +14,23 @@ from jaxgossip.core.units import counted
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.schedule import Source
 from jaxgossip.simulation.arguments import (
+    check_algorithm,
     check_counts,
     check_observer,
-    check_parts,
     check_precision,
     check_protocol,
 )
 from jaxgossip.simulation.events.engine import simulate_events
-from jaxgossip.simulation.listening.observer import Forwarding, Observer, attended
+from jaxgossip.simulation.listening.observer import Forwarding, Observer, combined
 from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import Run
 from jaxgossip.simulation.replicas import families, simulate_family
 from jaxgossip.simulation.results.sweep_result import Point, SweepResult, SweepRun
 
-NAME = "algorithm"
-"""The name in a point of which of several algorithms it is."""
-TAKEN = ("seed", "status", "round", "rounds")
-"""What a row of the table holds beside its point."""
+ALGORITHM = "algorithm"
+"""Name under which a point holds the name of its algorithm, if there are several."""
+RESERVED_NAMES = ("seed", "status", "round", "rounds")
+"""Names that a grid cannot use, since rows of the table have columns of these names."""
 
 type Made = Algorithm | GossipProtocol
 type Make = Callable[..., Made] | Made
@@ -52,77 +52,78 @@ def sweep(
     observer: Observer | None = None,
     progress: bool = False,
 ) -> SweepResult:
-    """Run an algorithm at every point of a grid, with every seed: each run is what :func:`simulate` gives, to rounding.
+    """Run an algorithm at every point of a grid with every seed; each run equals that of :func:`simulate`, up to rounding.
 
     >>> def make(rate, nodes):
     ...     W = jg.mixing.metropolis_hastings(jg.topology.ring(nodes))
     ...     problem = jg.learning.classification(data, "iid", model, nodes=nodes, batch_size=5)
     ...     return jg.algorithms.dsgd(problem, optax.sgd(rate), W)
     >>> result = jg.sweep(make, 1000, grid={"rate": [0.1, 0.05], "nodes": [16, 64]}, seeds=4)
-    >>> result.summary("test_accuracy")                        # mean and std over seeds, a dict a point
+    >>> result.summary("test_accuracy")                        # mean and std over seeds, one dict per point
     >>> jg.sweep({"D-SGD": dsgd, "D²": d2}, 1000, seeds=4).plot()   # algorithms, or functions that make them
 
-    Runs that differ in nothing but the values of device arrays share their programs, and run together: the seeds of a
-    point do, and so do points that differ in JAX arrays alone. An optimizer of optax holds its numbers where no program
-    can see them; ``grid={"rate": jnp.array([0.1, 0.05])}`` with ``jg.optimizers.Optimizer(optax.sgd,
-    {"learning_rate": rate})`` makes of all its rates one program.
+    Runs that differ only in the values of device arrays share compiled programs and run together: the seeds of a point, and
+    points whose values are JAX arrays. The numbers of a plain optax optimizer are constants of the program, so every learning
+    rate is compiled separately; with ``grid={"rate": jnp.array([0.1, 0.05])}`` and ``jg.optimizers.Optimizer(optax.sgd,
+    {"learning_rate": rate})`` all rates share one program.
 
-    Ctrl-C ends the sweep between two chunks, and what was measured is returned; a second one raises KeyboardInterrupt.
+    The first Ctrl-C stops the sweep after the current chunk and returns what has been measured; a second one raises
+    KeyboardInterrupt immediately.
 
     Args:
-        make: gives the algorithm of a point, whose values it takes by name; if it takes ``seed``, it is called for each
-            seed, else once a point. Or an algorithm as it is; or several, by name or in a list: then their names are the
-            values of ``"algorithm"`` in the points. Protocols by the nodes' own clocks, which need a ``schedule``, run
-            one by one.
-        rounds: how many rounds, or cycles.
-        grid: the values of each name, of which every combination is a point; or the points themselves.
-        seeds: how many, from 0 on; or which.
-        evaluate_every: rounds between evaluations; round 0 and the last one are always evaluated.
-        conditions: faults of network and nodes; or what gives them of a point's values (and ``seed``) that it takes by
-            name, such as ``lambda drop: jg.network.Conditions(drop=drop)``.
-        sampled_nodes: how many nodes an evaluation looks at, drawn once a run.
-        byte_budget: a run ends before all its nodes together have sent more than so many bytes; 0: no limit.
-        matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
-        speeds: of the nodes' machines, or what gives them, like ``conditions``.
-        schedule: of protocols, or what gives it, like ``conditions``.
-        observer: listens, and may stop the sweep; of runs that go together, records are means.
-        progress: show progress on stderr.
+        make: function that returns the algorithm of a point, whose values it takes as keyword arguments. It is called once
+            per point, or for every seed if it has a parameter ``seed``. Alternatively an algorithm, or several functions or
+            algorithms in a mapping by name, or algorithms in a list; points of several have their names under
+            ``"algorithm"``. Gossip protocols need a ``schedule`` and run one at a time.
+        rounds: number of rounds, or cycles.
+        grid: a mapping from names to values, every combination of which is a point; or a list of points.
+        seeds: the number of seeds, which are then 0, 1, …; or the seeds.
+        evaluate_every: rounds between evaluations; round 0 and the last round are always evaluated.
+        conditions: faults of the network and the nodes; or a function that returns them and takes values of the point, and
+            ``seed``, by name, such as ``lambda drop: jg.network.Conditions(drop=drop)``.
+        sampled_nodes: maximum number of nodes per evaluation, drawn once per run.
+        byte_budget: a run ends before all its nodes together have sent more than this many bytes; 0 for no limit.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+        speeds: speeds of the nodes' machines, or a function that returns them, as for ``conditions``.
+        schedule: schedule of the protocols, or a function that returns one, as for ``conditions``.
+        observer: receives records and progress, and may stop the sweep; records of runs that run together are their means.
+        progress: whether to show progress on stderr.
 
     Returns:
-        The runs, seed by seed within point by point: a table, means over seeds, a picture. Of a sweep that was stopped,
-        those that are done and those that were under way.
+        The runs, point by point and seed by seed. If the sweep was stopped, the runs that have ended and those in progress.
 
     Raises:
-        InputError: a grid whose names nothing takes, a number out of range, or something else in the place of an argument.
+        InputError: a name of the grid is used by no function, a number is out of range, or arguments do not fit together.
+        ArgumentTypeError: an argument is of the wrong type.
     """
-    its_seeds = _seeds(seeds)
-    for seed in its_seeds:
+    seed_list = _seeds(seeds)
+    for seed in seed_list:
         check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
     check_precision(matmul_precision)
     check_observer(observer, Observer)
-    parts = {"conditions": conditions, "speeds": speeds, "schedule": schedule}
-    points = _points(make, grid, parts)
-    began, asked = time.perf_counter(), len(points) * len(its_seeds)
-    found: dict[int, SweepRun] = {}
-    with attended(observer, progress=progress) as heard:
-        planned: list[_Planned] = []
+    options = {"conditions": conditions, "speeds": speeds, "schedule": schedule}
+    points = _points(make, grid, options)
+    began, requested = time.perf_counter(), len(points) * len(seed_list)
+    finished: dict[int, SweepRun] = {}
+    with combined(observer, progress=progress) as listener:
+        planned: list[_PlannedRun] = []
         for number, (point, maker) in enumerate(points):
-            if heard.should_stop():
+            if listener.should_stop():
                 break
-            planned += _at_point(number, point, maker, parts, its_seeds)
+            planned += _plan_point(number, point, maker, options, seed_list)
         common = {"evaluate_every": evaluate_every, "matmul_precision": matmul_precision}
-        for places, done in _in_turn(planned, rounds, sampled_nodes, byte_budget, common, heard):
-            found |= {
+        for places, outcomes in _run_planned(planned, rounds, sampled_nodes, byte_budget, common, listener):
+            finished |= {
                 place: SweepRun(planned[place].point, planned[place].seed, Metrics(records), status, rounds_done)
-                for place, (records, status, rounds_done) in zip(places, done, strict=True)
+                for place, (records, status, rounds_done) in zip(places, outcomes, strict=True)
             }
-    runs = tuple(found[place] for place in sorted(found))
-    return SweepResult(runs, asked, time.perf_counter() - began)
+    runs = tuple(finished[place] for place in sorted(finished))
+    return SweepResult(runs, requested, time.perf_counter() - began)
 
 
 @dataclass(frozen=True)
-class _Planned:
-    """A run that is to be."""
+class _PlannedRun:
+    """A run to be executed; ``number`` is the index of its point."""
 
     number: int
     point: Point
@@ -133,16 +134,16 @@ class _Planned:
     schedule: Source | None
 
 
-def _in_turn(
-    planned: Sequence[_Planned],
+def _run_planned(
+    planned: Sequence[_PlannedRun],
     rounds: int,
     sampled_nodes: int,
     byte_budget: int,
     common: Mapping[str, Any],
-    heard: Observer,
+    listener: Observer,
 ) -> Iterable[tuple[Sequence[int], list[tuple[Sequence[Mapping[str, Any]], Any, int]]]]:
-    """Yield (places among the planned, what became of each): family by family, then protocols one by one, until stopped."""
-    in_rounds = [place for place, one in enumerate(planned) if isinstance(one.algorithm, Algorithm)]
+    """Yield (indices in ``planned``, their outcomes): family by family, then protocols one by one, until stopped."""
+    in_rounds = [place for place, run in enumerate(planned) if isinstance(run.algorithm, Algorithm)]
     runs = [
         Run(
             planned[place].algorithm,
@@ -154,50 +155,54 @@ def _in_turn(
         )
         for place in in_rounds
     ]
-    groups = [part for family in families(runs) for part in family.in_memory()]
-    others = [place for place, one in enumerate(planned) if not isinstance(one.algorithm, Algorithm)]
+    groups = [part for family in families(runs) for part in family.split_to_fit()]
+    protocols = [place for place, run in enumerate(planned) if not isinstance(run.algorithm, Algorithm)]
     for number, family in enumerate(groups, start=1):
-        if heard.should_stop():
+        if listener.should_stop():
             return
         places = [in_rounds[member] for member in family.members]
-        heard.note(
+        listener.note(
             f"compiling {family.name} for {counted(len(places), 'run')}"
             + (f", program {number} of {len(groups)}" if len(groups) > 1 else "")
         )
-        kinds = [planned[place].number for place in places]
-        replicas = simulate_family(family, kinds, rounds, observer=heard, **common)
+        points = [planned[place].number for place in places]
+        replicas = simulate_family(family, points, rounds, observer=listener, **common)
         yield places, [(replica.records, replica.status, replica.rounds) for replica in replicas]
         if any(replica.status == "interrupted" for replica in replicas):
             return
-    for place in others:
-        if heard.should_stop():
+    for place in protocols:
+        if listener.should_stop():
             return
-        one = planned[place]
-        assert one.schedule is not None
+        run = planned[place]
+        assert run.schedule is not None
         result = simulate_events(
-            one.algorithm, one.schedule, rounds, seed=one.seed, sampled_nodes=sampled_nodes,
-            byte_budget=byte_budget, observer=Forwarding(heard), **common,
+            run.algorithm, run.schedule, rounds, seed=run.seed, sampled_nodes=sampled_nodes,
+            byte_budget=byte_budget, observer=Forwarding(listener), **common,
         )  # fmt: skip
         yield [place], [(result.metrics.records, result.status, result.rounds)]
         if result.status == "interrupted":
             return
 
 
-def _at_point(number: int, point: Point, make: Make, parts: Mapping[str, Any], seeds: Sequence[int]) -> list[_Planned]:
-    """Return the runs at a point, one a seed; what does not take the seed is made once."""
-    makers = {NAME: make, **parts}
-    once = {name: _made(name, part, point, seeds[0]) for name, part in makers.items() if not _takes_seed(part)}
-    found = []
+def _plan_point(
+    number: int, point: Point, make: Make, options: Mapping[str, Any], seeds: Sequence[int]
+) -> list[_PlannedRun]:
+    """Return the runs at a point, one per seed; functions that do not take the seed are called once."""
+    makers = {ALGORITHM: make, **options}
+    shared = {name: _made(name, maker, point, seeds[0]) for name, maker in makers.items() if not _takes_seed(maker)}
+    planned = []
     for seed in seeds:
-        made = {name: once[name] if name in once else _made(name, part, point, seed) for name, part in makers.items()}
+        made = {
+            name: shared[name] if name in shared else _made(name, maker, point, seed) for name, maker in makers.items()
+        }
         algorithm, conditions, speeds, schedule = (made[name] for name in makers)
         _check_made(point, algorithm, conditions, speeds, schedule)
-        found.append(_Planned(number, point, seed, algorithm, conditions, speeds, schedule))
-    return found
+        planned.append(_PlannedRun(number, point, seed, algorithm, conditions, speeds, schedule))
+    return planned
 
 
 def _check_made(point: Point, algorithm: Any, conditions: Any, speeds: Any, schedule: Any) -> None:
-    """Raise InputError unless these run together."""
+    """Raise InputError or ArgumentTypeError unless these can form a run."""
     if not isinstance(algorithm, GossipProtocol):
         if not isinstance(algorithm, Algorithm):
             where = f" at {dict(point)}" if point else ""
@@ -205,7 +210,7 @@ def _check_made(point: Point, algorithm: Any, conditions: Any, speeds: Any, sche
                 f"sweep: make gives {shown(algorithm)}{where}, which is no algorithm",
                 hint="def make(rate): return jg.algorithms.dsgd(problem, optax.sgd(rate), W)",
             )
-        check_parts(algorithm, conditions, speeds)
+        check_algorithm(algorithm, conditions, speeds)
         return
     if schedule is None:
         raise InputError(
@@ -221,101 +226,104 @@ def _check_made(point: Point, algorithm: Any, conditions: Any, speeds: Any, sche
         )
 
 
-def _made(name: str, part: Any, point: Point, seed: int) -> Any:
-    """Return what ``part`` gives of the values that it takes by name; anything that is no function as it is."""
-    if not _is_maker(part):
-        return part
-    signature = inspect.signature(part)
-    values = {key: value for key, value in point.items() if key != NAME or NAME in signature.parameters}
-    chosen = {key: value for key, value in values.items() if _takes(part, key)}
-    if _takes_seed(part):
-        chosen["seed"] = seed
+def _made(name: str, maker: Any, point: Point, seed: int) -> Any:
+    """Return the result of ``maker`` for the values of a point that it takes by name; a value that is no function as it is."""
+    if not _is_maker(maker):
+        return maker
+    signature = inspect.signature(maker)
+    values = {key: value for key, value in point.items() if key != ALGORITHM or ALGORITHM in signature.parameters}
+    keywords = {key: value for key, value in values.items() if _takes(maker, key)}
+    if _takes_seed(maker):
+        keywords["seed"] = seed
     try:
-        signature.bind(**chosen)
+        signature.bind(**keywords)
     except TypeError as error:
-        called = "make" if name == NAME else name
+        called = "make" if name == ALGORITHM else name
         raise InputError(
             f"sweep: {called}: {error}", hint="what it takes by name are names of the grid, or it has a default"
         ) from error
-    return part(**chosen)
+    return maker(**keywords)
 
 
-def _is_maker(part: Any) -> bool:
-    return callable(part) and not isinstance(part, Algorithm | GossipProtocol | Conditions | Speeds)
+def _is_maker(value: Any) -> bool:
+    return callable(value) and not isinstance(value, Algorithm | GossipProtocol | Conditions | Speeds)
 
 
-def _takes(part: Any, name: str) -> bool:
-    """Return whether a function takes an argument by this name."""
-    if not _is_maker(part):
+def _takes(value: Any, name: str) -> bool:
+    """Return whether ``value`` is a function that accepts a keyword argument of this name."""
+    if not _is_maker(value):
         return False
-    parameters = inspect.signature(part).parameters
-    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+    parameters = inspect.signature(value).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return True
     return name in parameters and parameters[name].kind is not inspect.Parameter.POSITIONAL_ONLY
 
 
-def _takes_seed(part: Any) -> bool:
-    return _is_maker(part) and "seed" in inspect.signature(part).parameters
+def _takes_seed(value: Any) -> bool:
+    return _is_maker(value) and "seed" in inspect.signature(value).parameters
 
 
 def _seeds(seeds: Any) -> list[int]:
-    """Return the seeds.
+    """Return the seeds as a list.
 
     Raises:
-        InputError: none, or some that are no whole numbers; one that is there twice.
+        ArgumentTypeError: ``seeds`` is neither a number nor an iterable.
+        InputError: there are no seeds, one is not a whole number in range, or one occurs twice.
     """
     if isinstance(seeds, str) or not (is_number(seeds) or isinstance(seeds, Iterable)):
         raise ArgumentTypeError(f"sweep: seeds cannot be {shown(seeds)}", hint="seeds=4, or seeds=[0, 1, 2, 3]")
     if is_number(seeds):
         return list(range(whole("sweep", "seeds", seeds, 1)))
-    found = [whole("sweep", "seeds", seed, 0, MOST_SEED) for seed in seeds]
-    if not found or len(set(found)) < len(found):
-        raise InputError(f"sweep: seeds are {'none' if not found else 'not all different'}", hint="seeds=[0, 1, 2, 3]")
-    return found
+    numbers = [whole("sweep", "seeds", seed, 0, MOST_SEED) for seed in seeds]
+    if not numbers or len(set(numbers)) < len(numbers):
+        hint = "seeds=[0, 1, 2, 3]"
+        raise InputError(f"sweep: seeds are {'none' if not numbers else 'not all different'}", hint=hint)
+    return numbers
 
 
-def _points(make: Any, grid: Any, parts: Mapping[str, Any]) -> list[tuple[Point, Any]]:
-    """Return (point, what makes its algorithm) of all points.
+def _points(make: Any, grid: Any, options: Mapping[str, Any]) -> list[tuple[Point, Any]]:
+    """Return every point with its algorithm or the function that makes it.
 
     Raises:
-        InputError: a grid that is none, or names that nothing takes.
+        InputError: the grid is empty or inconsistent, or one of its names is reserved or used by no function.
+        ArgumentTypeError: ``make`` or ``grid`` is of the wrong type.
     """
     makers, several = _makers(make)
     values = _values(grid)
     for name in dict.fromkeys(name for point in values for name in point):
-        if not isinstance(name, str) or name in TAKEN or (several and name == NAME):
+        if not isinstance(name, str) or name in RESERVED_NAMES or (several and name == ALGORITHM):
             hint = "seeds=… gives the seeds" if name == "seed" else "rename it in the grid and in make"
             raise InputError(f"sweep: {shown(name)} cannot be a name of the grid", hint=hint)
-    found = []
-    for called, maker in makers.items():
+    points = []
+    for label, maker in makers.items():
         for point in values:
             for name in point:
-                if not any(_takes(part, name) for part in (maker, *parts.values())):
-                    what = f"the function of '{called}'" if several else "make"
+                if not any(_takes(value, name) for value in (maker, *options.values())):
+                    what = f"the function of '{label}'" if several else "make"
                     hint = "an algorithm as it is takes nothing: give a function" if not _is_maker(maker) else ""
                     hint = hint or f"def make({', '.join(point)}): …, or conditions=lambda {name}: …"
                     raise InputError(f"sweep: {what} does not take '{name}', nor does anything else", hint=hint)
-            found.append(({NAME: called, **point} if several else dict(point), maker))
-    return found
+            points.append(({ALGORITHM: label, **point} if several else dict(point), maker))
+    return points
 
 
 def _makers(make: Any) -> tuple[dict[str, Any], bool]:
-    """Return (what makes algorithms, by name; whether there are several)."""
+    """Return (algorithms or functions that make them, by name; whether several were given)."""
     if isinstance(make, Mapping):
         if not make or not all(isinstance(name, str) for name in make):
             raise InputError("sweep: algorithms are given by name", hint="{'D-SGD': make_dsgd, 'D²': make_d2}")
         return dict(make), True
     if isinstance(make, Sequence) and not isinstance(make, str):
-        found: dict[str, Any] = {}
-        for one in make:
-            if not isinstance(one, Algorithm | GossipProtocol):
+        by_name: dict[str, Any] = {}
+        for algorithm in make:
+            if not isinstance(algorithm, Algorithm | GossipProtocol):
                 hint = "functions go by name: {'D-SGD': make_dsgd, 'D²': make_d2}"
-                raise ArgumentTypeError(f"sweep: {shown(one)} is no algorithm", hint=hint)
-            same = sum(name == one.name or name.startswith(f"{one.name} #") for name in found)
-            found[f"{one.name} #{same + 1}" if same else one.name] = one
-        if not found:
+                raise ArgumentTypeError(f"sweep: {shown(algorithm)} is no algorithm", hint=hint)
+            same = sum(name == algorithm.name or name.startswith(f"{algorithm.name} #") for name in by_name)
+            by_name[f"{algorithm.name} #{same + 1}" if same else algorithm.name] = algorithm
+        if not by_name:
             raise InputError("sweep: there is no algorithm in the list")
-        return found, True
+        return by_name, True
     if not callable(make) and not isinstance(make, Algorithm | GossipProtocol):
         hint = "def make(rate): return jg.algorithms.dsgd(problem, optax.sgd(rate), W)"
         raise ArgumentTypeError(f"sweep: {shown(make)} makes no algorithm", hint=hint)
@@ -323,7 +331,7 @@ def _makers(make: Any) -> tuple[dict[str, Any], bool]:
 
 
 def _values(grid: Any) -> list[Mapping[str, Any]]:
-    """Return the points of a grid: every combination of its values, or those that are listed."""
+    """Return the points of a grid: every combination of the values of a mapping, or the points of a list."""
     hint = "grid={'rate': [0.1, 0.05], 'n': [16, 64]}, or a list of points, [{'rate': 0.1, 'n': 16}, …]"
     if grid is None:
         return [{}]

@@ -18,7 +18,7 @@ from jaxgossip.core import counting
 from jaxgossip.core.random import run_key
 from jaxgossip.network import Conditions, Round, Traffic
 from jaxgossip.network.conditions import FAULTLESS
-from jaxgossip.simulation.program import Beginning, by_node
+from jaxgossip.simulation.program import Initialization, by_node
 from jaxgossip.topology import weights
 from tests.algorithms.cases import CASES, Case, N, P
 
@@ -29,7 +29,7 @@ t = jg.topology
 
 def first_state(algorithm: Algorithm, key: Any) -> Any:
     """Return the state before the first round of a run of this key."""
-    return Beginning(algorithm.method, algorithm.problem, key, timed=False).state().state
+    return Initialization(algorithm.method, algorithm.problem, key, timed=False).state().state
 
 
 def quadratic(n: int = N, **options: object) -> jg.learning.Problem:

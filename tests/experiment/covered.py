@@ -23,7 +23,7 @@ from jaxgossip.mixing.optimized.weights import Edges
 from jaxgossip.schedule import EXCHANGES
 from jaxgossip.simulation.compiled import Compiler, pure
 from jaxgossip.simulation.events import program as waves
-from jaxgossip.simulation.events.stretches import Flow
+from jaxgossip.simulation.events.segments import MessageStream
 from jaxgossip.simulation.program import Evaluation, Run
 from jaxgossip.topology import Graph, metropolis_hastings
 from tests.experiment.covering import IN_EVENTS, IN_ROUNDS, LEARNING, NONE, Array, Row, Rule, covering, every_pair
@@ -288,7 +288,7 @@ def _trace_events(experiment: Experiment) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(waves, "Compiler", Tracing)
         program = waves.WaveProgram(protocol, experiment.schedule.kinds, seed=config.seed)
-    work = Flow(experiment.schedule).next(config.rounds)
+    work = MessageStream(experiment.schedule).next(config.rounds)
     program.compile_for(work, work.n_slots)
     program.score_all(program.like)
     if protocol.settle_at is not None:

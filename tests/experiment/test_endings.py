@@ -18,7 +18,7 @@ from jaxgossip.experiment.runs.manifest import unmeasured_words
 from jaxgossip.experiment.runs.run import resume, run
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
-from jaxgossip.simulation.results.endings import ending_facts
+from jaxgossip.simulation.results.endings import ending_entries
 from tests.experiment.grid_cases import TEXT, Listener
 from tests.experiment.test_plots import make, words  # noqa: F401 - make is a fixture
 
@@ -80,23 +80,23 @@ def test_what_is_not_finite_of_a_completed_run_is_named() -> None:
         "local_accuracy_mean": None,
         "local_accuracy_q50": None,
     }
-    assert ending_facts("completed", 9, [fine]) == {"status": "completed", "rounds": 9}
-    assert ending_facts("completed", 9, [fine, bad]) == {
+    assert ending_entries("completed", 9, [fine]) == {"status": "completed", "rounds": 9}
+    assert ending_entries("completed", 9, [fine, bad]) == {
         "status": "completed",
         "rounds": 9,
         "not_finite": ["test_loss", "local_accuracy"],
     }
     told = "warning: no finite number in round 9: test loss, accuracy on own test samples"
     assert (unmeasured_words(fine), unmeasured_words(bad)) == ("", told)
-    assert ending_facts("interrupted", 9, [bad]) == {"status": "interrupted", "rounds": 9}
+    assert ending_entries("interrupted", 9, [bad]) == {"status": "interrupted", "rounds": 9}
 
 
 def test_a_model_that_became_infinite_did_so_in_the_round_that_is_not_measured_any_more() -> None:
     null = {"test_loss_mean": None, "test_loss_q50": None, "consensus_distance": None}
     first = {"round": 0, "test_loss_mean": 1.0, "test_loss_q50": 1.0, "consensus_distance": 1.0}
-    found = ending_facts("diverged", 13, [first, {"round": 9, **null}])
+    found = ending_entries("diverged", 13, [first, {"round": 9, **null}])
     assert (found["diverged_round"], found["reason"]) == (13, "a model became NaN or infinite")
-    lost = ending_facts("completed", 9, [first, {"round": 6, **null}, {"round": 9, **null}])
+    lost = ending_entries("completed", 9, [first, {"round": 6, **null}, {"round": 9, **null}])
     assert (lost["status"], lost["diverged_round"]) == ("diverged", 6)
 
 

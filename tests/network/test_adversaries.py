@@ -10,7 +10,7 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.network import ADVERSARIES, Adversary, Conditions, Round
-from jaxgossip.simulation.metrics import Honest
+from jaxgossip.simulation.metrics import HonestNodes
 
 t = jg.topology
 N, P, LIARS = 12, 5, [2, 7]
@@ -190,6 +190,6 @@ def test_only_honest_nodes_are_measured() -> None:
 def test_a_sample_of_nodes_is_one_of_honest_nodes() -> None:
     honest = np.ones(N, bool)
     honest[LIARS] = False
-    some = Honest.of(honest, None)
+    some = HonestNodes.of(honest, None)
     drawn = np.concatenate([jg.simulation.metrics.sample_nodes(jax.random.key(seed), N, 4, some) for seed in range(20)])
     assert set(drawn.tolist()) == set(HONEST.tolist())

@@ -206,7 +206,7 @@ def test_products_keep_full_float32_precision_unless_asked_otherwise() -> None:
 def test_a_checkpoint_gives_back_every_bit(tmp_path) -> None:
     program = Program(algorithm(), seed=1)
     run = program.advance(program.start(), 17)
-    checkpoint.save(tmp_path, run, round_number=17, facts={"wall_s": 1.5})
+    checkpoint.save(tmp_path, run, round_number=17, metadata={"wall_s": 1.5})
     restored, facts = checkpoint.load(tmp_path, initial_shapes(algorithm(), 1))
     same(restored, run)
     assert facts["round"] == 17
@@ -215,7 +215,7 @@ def test_a_checkpoint_gives_back_every_bit(tmp_path) -> None:
 
 def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path) -> None:
     for number in (1, 2, 3):
-        checkpoint.save(tmp_path, {"x": jnp.full(3, float(number))}, round_number=number, facts={})
+        checkpoint.save(tmp_path, {"x": jnp.full(3, float(number))}, round_number=number, metadata={})
     assert len(list(tmp_path.glob("*.json"))) == 2
     newest = tmp_path / "round-000000003.npz"
     newest.write_bytes(newest.read_bytes()[:-7])
@@ -232,6 +232,6 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path) -> None:
 
 
 def test_a_checkpoint_of_another_shape_is_refused(tmp_path) -> None:
-    checkpoint.save(tmp_path, {"x": jnp.zeros(3)}, round_number=1, facts={})
+    checkpoint.save(tmp_path, {"x": jnp.zeros(3)}, round_number=1, metadata={})
     with pytest.raises(jg.errors.RunError, match="another shape"):
         checkpoint.load(tmp_path, {"x": jnp.zeros(4)})

@@ -13,7 +13,7 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.simulation import Observer
 from jaxgossip.simulation.listening import display
-from jaxgossip.simulation.listening.interrupt import RETURNED
+from jaxgossip.simulation.listening.interrupt import STOPPING
 
 N = 6
 NETWORK = jg.schedule.schedule(jg.topology.complete(N), clock=jg.schedule.clocks.fixed(N, np.random.default_rng(0)))
@@ -94,7 +94,7 @@ def test_ctrl_c_ends_a_run_between_two_chunks(kind: str, capsys: pytest.CaptureF
     assert (result.status, result.rounds, list(result.metrics["round"])) == ("interrupted", 1, [0, 1])
     assert not result.node_scores
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert capsys.readouterr().err == f"\n{RETURNED}\n"
+    assert capsys.readouterr().err == f"\n{STOPPING}\n"
 
 
 def test_a_second_ctrl_c_ends_it_at_once() -> None:

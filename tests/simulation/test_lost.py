@@ -10,7 +10,7 @@ from jaxgossip import algorithms, mixing, topology
 from jaxgossip.learning import isotropic_quadratic
 from jaxgossip.network import Conditions
 from jaxgossip.simulation import simulate
-from jaxgossip.simulation.metrics import lost_in
+from jaxgossip.simulation.metrics import first_lost_round
 
 NOTHING = (None, math.nan, math.inf, -math.inf)
 
@@ -25,17 +25,17 @@ def record(round_number, loss, accuracy, distance=1.0):
 @pytest.mark.parametrize("nothing", NOTHING)
 def test_a_run_is_lost_from_the_first_round_after_which_nothing_is_finite(nothing) -> None:
     gone = [record(number, nothing, nothing, nothing) for number in range(5)]
-    assert lost_in([record(0, 1.0, 0.5), record(1, nothing, 0.5), *gone[2:]]) == 2
-    assert lost_in([record(0, 1.0, 0.5), *gone[1:3], record(3, nothing, 0.5)]) is None
-    assert lost_in([*gone[:2], record(2, 1.0, nothing), *gone[3:]]) == 3
-    assert lost_in(gone) == 0
+    assert first_lost_round([record(0, 1.0, 0.5), record(1, nothing, 0.5), *gone[2:]]) == 2
+    assert first_lost_round([record(0, 1.0, 0.5), *gone[1:3], record(3, nothing, 0.5)]) is None
+    assert first_lost_round([*gone[:2], record(2, 1.0, nothing), *gone[3:]]) == 3
+    assert first_lost_round(gone) == 0
 
 
 @pytest.mark.parametrize("nothing", NOTHING)
 def test_what_never_was_defined_of_models_that_agree_is_not_lost(nothing) -> None:
-    assert lost_in([record(number, nothing, nothing) for number in range(3)]) is None
-    assert lost_in([{"round": 0, "consensus_distance": nothing}]) is None
-    assert lost_in([]) is None
+    assert first_lost_round([record(number, nothing, nothing) for number in range(3)]) is None
+    assert first_lost_round([{"round": 0, "consensus_distance": nothing}]) is None
+    assert first_lost_round([]) is None
 
 
 def test_noise_that_drowns_all_measurements_is_told_as_divergence() -> None:

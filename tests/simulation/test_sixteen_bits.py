@@ -137,7 +137,7 @@ def test_large_halves_do_not_count_as_diverged() -> None:
 @KINDS
 def test_a_checkpoint_gives_the_same_bits_back(kind: type, tmp_path: Path) -> None:
     tree = {"x": jnp.asarray(np.random.default_rng(0).normal(size=(4, 3)), kind), "age": jnp.arange(4)}
-    checkpoint.save(tmp_path, tree, round_number=1, facts={})
+    checkpoint.save(tmp_path, tree, round_number=1, metadata={})
     back, _ = checkpoint.load(tmp_path, tree)
     assert back["x"].dtype == kind
     np.testing.assert_array_equal(np.asarray(back["x"]).view(np.uint16), np.asarray(tree["x"]).view(np.uint16))

@@ -258,7 +258,7 @@ def test_chunks_and_resumed_runs_give_the_same_bits(tmp_path: Path) -> None:
     for until in (1, 2, 7, 20):
         pieces = program.advance(pieces, until)
     half = program.advance(program.start(), 11)
-    checkpoint.save(tmp_path, half, round_number=11, facts={})
+    checkpoint.save(tmp_path, half, round_number=11, metadata={})
     restored, _ = checkpoint.load(tmp_path, initial_shapes(averaging(W), 1, timed=True))
     resumed = program.advance(restored, 20)
     for other in (pieces, resumed):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.simulation.events.waves import Stretch, waves
+from jaxgossip.simulation.events.waves import Segment, waves
 
 
 class Timed(NamedTuple):
@@ -45,7 +45,7 @@ def one_by_one(n: int, timed: Timed) -> np.ndarray:
     return x
 
 
-def stretches(timed: Timed, cuts: list[int]) -> list[tuple[np.ndarray, Stretch]]:
+def stretches(timed: Timed, cuts: list[int]) -> list[tuple[np.ndarray, Segment]]:
     """Return (the numbers of the messages, the stretch) for each part of the order of operations."""
     m, found, waiting = timed.sender.size, [], np.empty(0, int)
     for part in np.split(timed.order, cuts):
@@ -54,7 +54,7 @@ def stretches(timed: Timed, cuts: list[int]) -> list[tuple[np.ndarray, Stretch]]
         place = np.zeros(m, int)
         place[numbers] = np.arange(numbers.size)
         order = np.where(part < m, place[part % m], numbers.size + place[part % m])
-        stretch = Stretch(timed.sender[numbers], timed.receiver[numbers], order, waiting.size)
+        stretch = Segment(timed.sender[numbers], timed.receiver[numbers], order, waiting.size)
         found.append((numbers, stretch))
         waiting = numbers[~np.isin(numbers, arrived)]
     return found
@@ -102,11 +102,11 @@ def test_levels_are_the_longest_chains(delay: float) -> None:
         else:
             level[number] = 1 + max(before[number], last[timed.receiver[number]])
             last[timed.receiver[number]] = level[number]
-    assert waves(50, Stretch(*timed)).level.tolist() == level.tolist()
+    assert waves(50, Segment(*timed)).level.tolist() == level.tolist()
 
 
 def test_slots_are_no_more_than_copies_that_wait_at_once() -> None:
-    found = waves(40, Stretch(*random_schedule(40, 500, 5, delay=0.2)))
+    found = waves(40, Segment(*random_schedule(40, 500, 5, delay=0.2)))
     waits = found.slot >= 0
     at_once = [(waits & (found.copied <= wave) & (wave <= found.level)).sum() for wave in range(1, found.n_waves + 1)]
     assert found.n_slots == max(at_once)
@@ -116,10 +116,10 @@ def test_what_is_read_in_place_is_not_copied() -> None:
     # Nodes that act alone, at once: each reads what it rewrites.
     node = np.array([0, 1, 0, 2, 1, 0])
     at_once = np.stack([np.arange(6), 6 + np.arange(6)], axis=1).ravel()
-    found = waves(3, Stretch(node, node, at_once))
+    found = waves(3, Segment(node, node, at_once))
     assert found.slot.tolist() == [-1] * 6
     assert found.n_slots == 0
     # Two that cross read each other in one wave, and of two in a row the second reads what the first has written.
-    crossing = waves(3, Stretch(np.array([0, 1, 1]), np.array([1, 0, 2]), np.array([0, 1, 3, 4, 2, 5])))
+    crossing = waves(3, Segment(np.array([0, 1, 1]), np.array([1, 0, 2]), np.array([0, 1, 3, 4, 2, 5])))
     assert crossing.level.tolist() == [1, 1, 2]
     assert (crossing.slot >= 0).tolist() == [True, True, False]

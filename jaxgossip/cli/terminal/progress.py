@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TimeRemainingColumn
 
 from jaxgossip.cli.terminal.output import repeated, tell
-from jaxgossip.simulation.listening.display import Display, words
+from jaxgossip.simulation.listening.display import Display, truncated_column
 from jaxgossip.simulation.listening.interrupt import stoppable
 
 SHARE_S = 5.0
@@ -48,7 +48,7 @@ class ShareProgress:
             with repeated(self._line, SHARE_S):
                 yield self._heard_of
             return
-        columns = (words("{task.description}", 40), BarColumn(bar_width=14), TaskProgressColumn())
+        columns = (truncated_column("{task.description}", 40), BarColumn(bar_width=14), TaskProgressColumn())
         console = Console(stderr=True)
         with Progress(*columns, TimeRemainingColumn(compact=True), console=console, transient=True) as self._bar:
             yield self._heard_of

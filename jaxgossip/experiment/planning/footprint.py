@@ -8,9 +8,9 @@ import numpy as np
 
 from jaxgossip.algorithms import GossipProtocol
 from jaxgossip.experiment.build.experiment import Experiment
-from jaxgossip.simulation.events.engine import STRETCH
+from jaxgossip.simulation.events.engine import SEGMENT_MESSAGES
 from jaxgossip.simulation.events.program import WaveProgram
-from jaxgossip.simulation.events.stretches import Flow
+from jaxgossip.simulation.events.segments import MessageStream
 from jaxgossip.simulation.program import Program, initial_shapes
 
 CALIBRATION_S = 1.0
@@ -55,11 +55,11 @@ def footprint(experiment: Experiment) -> Footprint:
         return Footprint(tree_bytes(program.like), 0, program.scratch_bytes, 0)
     program, slots, most = _events(experiment), 0, 0
     assert experiment.schedule is not None
-    flow = Flow(experiment.schedule)
+    flow = MessageStream(experiment.schedule)
     for _ in range(min(TRIED_CYCLES, config.rounds)):
         before, earlier, work = slots, flow.waiting, flow.next(1)
         slots, cycle = max(slots, work.n_slots), max(1, flow.waiting - earlier + work.receiver.size)
-        cycles = max(1, min(config.rounds, STRETCH // cycle))
+        cycles = max(1, min(config.rounds, SEGMENT_MESSAGES // cycle))
         most = max(most, earlier + cycles * cycle)
         program.compile_for(work, slots)
         if slots and slots < CONVERGED * before:
@@ -88,14 +88,14 @@ def _round_seconds(experiment: Experiment) -> float:
 
 def _event_seconds(experiment: Experiment) -> float:
     assert experiment.schedule is not None
-    program, flow, began = _events(experiment), Flow(experiment.schedule), time.perf_counter()
+    program, flow, began = _events(experiment), MessageStream(experiment.schedule), time.perf_counter()
     carried, best, cycles = program.start(), np.inf, 1
     while time.perf_counter() - began < 4 * CALIBRATION_S:  # including compilation, which occurs for every new shape
         start = time.perf_counter()
         work = flow.next(cycles)
         carried = jax.block_until_ready(program.execute(carried, work))
         best = min(best, (time.perf_counter() - start) / cycles)
-        cycles = max(1, min(2 * cycles, cycles * STRETCH // max(1, work.receiver.size)))
+        cycles = max(1, min(2 * cycles, cycles * SEGMENT_MESSAGES // max(1, work.receiver.size)))
     return float(best)
 
 

@@ -11,7 +11,7 @@ from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.build.experiment import Experiment
 from jaxgossip.schedule import Kind, Messages, Source, files
 from jaxgossip.schedule.peers import Preferences
-from jaxgossip.simulation.events.stretches import Flow
+from jaxgossip.simulation.events.segments import MessageStream
 
 MOST_KEPT = 50_000_000
 """Largest number of messages kept for writing; each takes some fifty bytes of memory."""
@@ -74,7 +74,7 @@ def timetable(
     kept: list[Messages] = []
     kinds, reached = np.zeros(len(Kind), np.int64), np.zeros(source.n_nodes, np.int64)
     tapped = _TappedSource(source)
-    flow, waves, slots, count = Flow(tapped), 0, 0, 0
+    flow, waves, slots, count = MessageStream(tapped), 0, 0, 0
     for cycle in range(cycles):
         work, messages = flow.next(1), tapped.latest
         count += len(messages)

@@ -43,24 +43,24 @@ def simulated(
 
 def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | EventRun | None, dict[str, Any]]:
     """Return the newest checkpointed state, and what its note says; (None, {}) if there is none yet."""
-    if not checkpoint.notes(folder.checkpoints):
+    if not checkpoint.metadata_files(folder.checkpoints):
         return None, {}
     algorithm, seed = experiment.algorithm, experiment.config.seed
-    needed: checkpoint.Kinds = {"wall_s": (int, float), "numbering": str}
+    needed: checkpoint.FieldTypes = {"wall_s": (int, float), "numbering": str}
 
-    def like(facts: dict[str, Any]) -> RunState | EventRun:
+    def like(metadata: dict[str, Any]) -> RunState | EventRun:
         if isinstance(algorithm, GossipProtocol):
-            return run_shapes(algorithm, facts["waiting"], seed)
+            return run_shapes(algorithm, metadata["waiting"], seed)
         return initial_shapes(algorithm, seed, timed=experiment.speeds is not None)
 
-    in_events: checkpoint.Kinds = {"waiting": int} if isinstance(algorithm, GossipProtocol) else {}
-    state, facts = checkpoint.load(folder.checkpoints, like, needed={**needed, **in_events})
-    if facts["numbering"] != numbering_of(experiment):
+    in_events: checkpoint.FieldTypes = {"waiting": int} if isinstance(algorithm, GossipProtocol) else {}
+    state, metadata = checkpoint.load(folder.checkpoints, like, needed={**needed, **in_events})
+    if metadata["numbering"] != numbering_of(experiment):
         raise RunError(
             f"the checkpoint in {folder.checkpoints} has the nodes in other rows than this version gives them",
             hint="go on with the version it was made with (manifest.json), or start anew with 'jaxgossip run'",
         )
-    return state, facts
+    return state, metadata
 
 
 def numbering_of(experiment: Experiment) -> str:

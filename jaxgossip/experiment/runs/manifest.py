@@ -9,7 +9,7 @@ from jaxgossip.experiment.config.sections import Classification, Config
 from jaxgossip.experiment.results.target import reached
 from jaxgossip.learning import DifferentialPrivacy
 from jaxgossip.plotting.measures import named
-from jaxgossip.simulation.results.endings import unmeasured_facts
+from jaxgossip.simulation.results.endings import not_finite_entry
 
 
 def privacy_facts(experiment: Experiment, note: Callable[[str], None]) -> dict[str, Any]:
@@ -41,6 +41,6 @@ def target_facts(config: Config, records: Sequence[Mapping[str, Any]]) -> dict[s
 
 def unmeasured_words(record: Mapping[str, Any]) -> str:
     """Return a warning that names what a record has no finite number of; empty if it has of all."""
-    names = unmeasured_facts(record).get("not_finite", [])
+    names = not_finite_entry(record).get("not_finite", [])
     told = ", ".join(named(name) for name in names)
     return f"warning: no finite number in round {record['round']:,}: {told}" if names else ""

@@ -70,8 +70,8 @@ class RunObserver(Forwarding):
     def save(self, run: Any, wall_s: float) -> None:
         """Write a checkpoint now."""
         self._folder.check_there()
-        facts = {"wall_s": wall_s, "numbering": self._numbering, "log": self._sealing.seal.facts()}
+        metadata = {"wall_s": wall_s, "numbering": self._numbering, "log": self._sealing.seal.facts()}
         if isinstance(run, EventRun):
-            run, facts = run.settled(), facts | run.facts
-        checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), facts=facts)
+            run, metadata = run.settled(), metadata | run.metadata
+        checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), metadata=metadata)
         self._saved = time.perf_counter()

@@ -27,7 +27,7 @@ from jaxgossip.experiment.runs.engines import numbering_of, restore, simulated
 from jaxgossip.experiment.runs.manifest import privacy_facts, target_facts, unmeasured_words
 from jaxgossip.experiment.runs.observer import RunObserver
 from jaxgossip.simulation import Observer
-from jaxgossip.simulation.results.endings import ending_facts
+from jaxgossip.simulation.results.endings import ending_entries
 from jaxgossip.simulation.results.provenance import provenance
 from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost, without_memory_check
 
@@ -185,7 +185,7 @@ def carry_through(
         seconds = time.perf_counter() - began
         times = {"finished": now(), "compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
         records = log.records()
-        found = ending_facts(status, rounds, records) | target_facts(config, records)
+        found = ending_entries(status, rounds, records) | target_facts(config, records)
         if found["status"] in FINISHED:
             manifest.setdefault("logs", {})[log_name()] = log.seal().facts()
             if (folder.path / SCORES).is_file():
@@ -199,14 +199,16 @@ def carry_through(
         return Outcome(folder.path, found["status"], rounds, final, seconds, found.get("target"), divergence(found))
 
     try:
-        start, facts = restore(experiment, folder)
+        start, metadata = restore(experiment, folder)
         done = int(start.round) if start is not None else -1
-        earlier, sealing = log.keep(done, config.evaluation.every, Seal.of(facts.get("log")))
+        earlier, sealing = log.keep(done, config.evaluation.every, Seal.of(metadata.get("log")))
         numbering = numbering_of(experiment)
         writer = RunObserver(
             observer, log, sealing, folder, compiled, every_s=config.checkpoint.every_s, numbering=numbering
         )
-        result = simulated(experiment, experiment.algorithm, writer, start=start, start_wall_s=facts.get("wall_s", 0.0))
+        result = simulated(
+            experiment, experiment.algorithm, writer, start=start, start_wall_s=metadata.get("wall_s", 0.0)
+        )
         start = None
         status, rounds, spent = result.status, result.rounds, bool(result.run.spent)
         if result.node_scores:

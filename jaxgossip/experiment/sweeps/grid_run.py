@@ -37,7 +37,7 @@ from jaxgossip.plotting.measures import named
 from jaxgossip.simulation import Observer
 from jaxgossip.simulation.program import Run
 from jaxgossip.simulation.replicas import Replica, families, simulate_family
-from jaxgossip.simulation.results.endings import ending_facts
+from jaxgossip.simulation.results.endings import ending_entries
 from jaxgossip.simulation.results.provenance import provenance
 
 SMALL_NETWORK = 20_000
@@ -257,7 +257,7 @@ def _run_bundle(
     ]
     with _own_errors(experiments[0]):
         found = families(simulations)
-    parts = [part for family in found for part in family.in_memory()]
+    parts = [part for family in found for part in family.split_to_fit()]
     for number, family in enumerate(parts, start=1):
         part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
         runs = [bundle[member] for member in family.members]
@@ -308,7 +308,7 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
     disk.write(folder / log_name(), lines)
     RunFolder(folder).write_manifest(
         {
-            **ending_facts(replica.status, replica.rounds, replica.records),
+            **ending_entries(replica.status, replica.rounds, replica.records),
             "name": config.name,
             "seed": config.seed,
             "finished": now(),
@@ -328,7 +328,7 @@ def _tell_endings(runs: Sequence[GridRun], replicas: Sequence[Replica], observer
     """Name the runs that diverged, and what other runs have no finite number of at their end."""
     unmeasured: Counter[str] = Counter()
     for run, replica in zip(runs, replicas, strict=True):
-        found = ending_facts(replica.status, replica.rounds, replica.records)
+        found = ending_entries(replica.status, replica.rounds, replica.records)
         if found["status"] == "diverged":
             observer.note(f"  {run.config.name} {divergence(found)}; the others went on")
         else:

@@ -14,21 +14,21 @@ from jaxgossip.core import disk
 from jaxgossip.core.errors import RunError
 from jaxgossip.simulation import Observer, RunState, checkpoint
 from jaxgossip.simulation.listening.observer import Forwarding
-from jaxgossip.simulation.replicas import Group, Replica
+from jaxgossip.simulation.replicas import FamilyState, Replica
 
 CHECKPOINTS = "checkpoint"
 """Folder, beside the runs, of the group that is being run."""
 DONE = "done.json"
 """What became of a group all of whose runs are done, until each has a folder."""
-NEEDED: checkpoint.Kinds = MappingProxyType({"members": list, "records": list, "wall_s": (int, float)})
+NEEDED: checkpoint.FieldTypes = MappingProxyType({"members": list, "records": list, "wall_s": (int, float)})
 
 
 def members_kept(folder: Path) -> list[str]:
     """Return the names of the runs whose group left checkpoints in ``folder``, in its order; none without a readable one."""
-    for note in checkpoint.notes(folder):
-        facts = checkpoint.facts_of(note, NEEDED)  # damaged: the one before it may be intact
-        if facts is not None:
-            return [str(name) for name in facts["members"]]
+    for note in checkpoint.metadata_files(folder):
+        metadata = checkpoint.read_metadata(note, NEEDED)  # damaged: the one before it may be intact
+        if metadata is not None:
+            return [str(name) for name in metadata["members"]]
     return []
 
 
@@ -56,32 +56,32 @@ class GroupObserver(Forwarding):
         self._folder, self._members, self._every_s = folder, list(members), every_s
         self._lock, self._saved = lock, time.perf_counter()
 
-    def restore(self, like: RunState) -> tuple[Group, float] | None:
+    def restore(self, like: RunState) -> tuple[FamilyState, float] | None:
         """Return what is kept of the group, and the seconds spent before; None: nothing, and it starts anew."""
         with contextlib.suppress(RunError):  # damaged, or of another shape: from the start
             if members_kept(self._folder) == self._members:
-                runs, facts = checkpoint.load(self._folder, like, needed=NEEDED)
-                if facts["members"] == self._members and len(facts["records"]) == len(self._members):
-                    self.note(f"going on from round {facts['round']:,}")
-                    return Group(runs, facts["records"]), facts["wall_s"]
+                runs, metadata = checkpoint.load(self._folder, like, needed=NEEDED)
+                if metadata["members"] == self._members and len(metadata["records"]) == len(self._members):
+                    self.note(f"going on from round {metadata['round']:,}")
+                    return FamilyState(runs, metadata["records"]), metadata["wall_s"]
         disk.remove(self._folder)
         return None
 
     @override
-    def chunk(self, run: Group, wall_s: float) -> None:
+    def chunk(self, run: FamilyState, wall_s: float) -> None:
         if time.perf_counter() - self._saved >= self._every_s:
             self._save(run, wall_s)
         super().chunk(run, wall_s)
 
     @override
-    def finished(self, run: Group, wall_s: float) -> None:
+    def finished(self, run: FamilyState, wall_s: float) -> None:
         self._save(run, wall_s)
         super().finished(run, wall_s)
 
-    def _save(self, run: Group, wall_s: float) -> None:
+    def _save(self, run: FamilyState, wall_s: float) -> None:
         self._lock.check()
-        facts = {"members": self._members, "records": run.records, "wall_s": wall_s}
-        checkpoint.save(self._folder, run.runs, round_number=int(run.runs.round.max()), facts=facts)
+        metadata = {"members": self._members, "records": run.records, "wall_s": wall_s}
+        checkpoint.save(self._folder, run.runs, round_number=int(run.runs.round.max()), metadata=metadata)
         self._saved = time.perf_counter()
 
     def done(self) -> list[Replica] | None:

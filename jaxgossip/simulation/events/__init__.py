@@ -1,1 +1,1 @@
-"""The events engine: a schedule cut into stretches, levelled into waves, executed in batches."""
+"""The events engine: a schedule is cut into segments, sorted into conflict-free waves, and executed in batches."""

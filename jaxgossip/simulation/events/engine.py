@@ -1,4 +1,4 @@
-"""The events engine: exact asynchrony, stretch by stretch of a schedule, with metrics and a graceful stop between them."""
+"""The events engine: exact asynchronous execution of a schedule, one segment at a time."""
 
 import time
 from collections.abc import Mapping
@@ -15,30 +15,30 @@ from jaxgossip.core.units import counted
 from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
-from jaxgossip.simulation.events.stretches import Flow
-from jaxgossip.simulation.listening.observer import Observer, attended, begun
+from jaxgossip.simulation.events.segments import MessageStream
+from jaxgossip.simulation.listening.observer import Observer, announced, combined
 from jaxgossip.simulation.loop import Stopwatch, drive
 from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import check_start
 from jaxgossip.simulation.results.result import Result, settings
-from jaxgossip.simulation.rounds import ended
+from jaxgossip.simulation.rounds import final_status
 
-STRETCH = 2**20
-"""A stretch has about so many messages: less than a second of work, and some tens of megabytes of schedule."""
+SEGMENT_MESSAGES = 2**20
+"""Target number of messages per segment: less than a second of work, and tens of megabytes of schedule."""
 
 
 @register_dataclass
 @dataclass(frozen=True)
 class EventRun:
-    """Everything a run carries, and all that a checkpoint holds: the schedule is drawn again.
+    """The state of a run by events, as stored in checkpoints; the schedule is not part of it, since it can be redrawn.
 
     Attributes:
-        round: int32, cycles done.
-        diverged: bool, a model became NaN or infinite in the last stretch done.
-        spent: bool, another cycle like the last one would exceed the budget of bytes.
+        round: () int32, cycles completed.
+        diverged: () bool, whether a model became NaN or infinite in the last segment.
+        spent: () bool, whether another cycle like the last one would exceed the byte budget.
         state: the protocol's state.
-        slots: copies in flight, in the order of their messages' numbers; more slots than copies until it is ``settled``.
-        waiting: how many copies are in flight.
+        slots: copies in flight, ordered by message number; unless trimmed by :meth:`settled`, followed by unused slots.
+        waiting: number of copies in flight.
     """
 
     round: Any
@@ -52,18 +52,18 @@ class EventRun:
         return f"EventRun({leaves_text(self.state)}, {counted(self.waiting, 'message')} in flight)"
 
     def settled(self) -> "EventRun":
-        """Return the run with all that it needs on the host, and nothing else."""
+        """Return the run with its slots on the host and trimmed to the copies in flight."""
         slots = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.waiting], self.slots)
         return replace(self, slots=slots)
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What a checkpoint must tell before its shapes are known."""
+    def metadata(self) -> dict[str, Any]:
+        """Checkpoint metadata from which the shapes of the arrays follow (see :func:`run_shapes`)."""
         return {"waiting": self.waiting}
 
 
 def run_shapes(protocol: GossipProtocol, waiting: int, seed: int = 0) -> EventRun:
-    """Return the shapes and dtypes of a run with so many copies in flight; nothing is computed."""
+    """Return the shapes and dtypes of a run with ``waiting`` copies in flight, without computing anything."""
     like = jax.eval_shape(Events(protocol, frozenset(Kind), seed=seed, sampled_nodes=1).first)
     flag = jax.ShapeDtypeStruct((), bool)
     sent = jax.eval_shape(protocol.message, like)
@@ -86,51 +86,53 @@ def simulate_events(
     observer: Observer | None = None,
     progress: bool = False,
 ) -> Result:
-    """Run ``protocol`` on ``schedule`` for ``cycles`` cycles: exactly what one event after the other would give.
+    """Run ``protocol`` on ``schedule`` for ``cycles`` cycles, with the result of executing one event after another.
 
-    Ctrl-C ends the run between two stretches, as it does in :func:`~jaxgossip.simulation.rounds.simulate`.
+    Ctrl-C stops the run after the current segment, as in :func:`~jaxgossip.simulation.rounds.simulate`.
 
     Args:
-        protocol: what nodes send, and what a message does.
-        schedule: who sends to whom, and when.
-        cycles: how many, counted from the very first.
-        seed: determines, with protocol and schedule, every bit of the result.
-        evaluate_every: cycles between evaluations; cycle 0 and the last one are always evaluated.
-        sampled_nodes: how many nodes an evaluation looks at, drawn once; at the end all are scored.
-        byte_budget: end before all nodes together have sent more than so many bytes; 0: no limit.
-        matmul_precision: of float32 matrix products; "highest" is full float32 on every device.
-        start: a run to continue from (a checkpoint's); consumed. Its own cycle is not evaluated again.
-        start_wall_s: seconds spent before ``start``.
-        observer: listens, and may stop the run; a round is a cycle.
-        progress: show progress on stderr.
+        protocol: what nodes send, and how they process messages.
+        schedule: which node sends to which, and when.
+        cycles: total number of cycles, including those before ``start``.
+        seed: seed of all random draws; together with protocol and schedule it determines every bit of the result.
+        evaluate_every: cycles between evaluations; cycle 0 and the last cycle are always evaluated.
+        sampled_nodes: maximum number of nodes per evaluation, drawn once per run; all nodes are scored at the end.
+        byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+        start: a run to continue from, such as a checkpoint's; donated. Its cycle is not evaluated again.
+        start_wall_s: wall-clock seconds spent before ``start``.
+        observer: receives records and progress, and may stop the run; its rounds are cycles.
+        progress: whether to show progress on stderr.
 
     Returns:
-        The result; a diverged or interrupted run keeps all that was measured before.
+        The result. A diverged or interrupted run keeps all records up to its end.
 
     Raises:
-        InputError: counts out of range, a schedule of other nodes, or a problem whose rows stand in another order.
+        InputError: a number is out of range, protocol and schedule do not fit together, the rows of the problem are
+            reordered, or ``start`` does not fit this run.
+        ArgumentTypeError: an argument is of the wrong type.
     """
     check_protocol(protocol, schedule)
     check_counts(cycles, seed, evaluate_every, sampled_nodes, byte_budget)
     check_precision(matmul_precision)
     check_observer(observer, Observer)
-    with attended(observer, progress=progress) as heard:
-        heard.note(f"compiling {protocol.name} for {protocol.problem.n_nodes:,} nodes")
-        with begun(heard, protocol.name, cycles, start):
-            heard.compiling()
+    with combined(observer, progress=progress) as listener:
+        listener.note(f"compiling {protocol.name} for {protocol.problem.n_nodes:,} nodes")
+        with announced(listener, protocol.name, cycles, start):
+            listener.compiling()
             began = time.perf_counter()
             program = WaveProgram(
                 protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
             )
-            heard.compiled(time.perf_counter() - began)
+            listener.compiled(time.perf_counter() - began)
             clock, engine = Stopwatch(start_wall_s), EventsEngine(program, schedule, cycles, byte_budget)
             if start is not None:
                 check_start(program.like, getattr(start, "state", start))
                 engine.resume(start)
-            stopped = drive(engine, cycles, evaluate_every, heard, clock, begin=start is None)
+            stopped = drive(engine, cycles, evaluate_every, listener, clock, begin=start is None)
             wall_s, run = clock.seconds(), engine.checkpoint().settled()
-            status = ended(engine.records, diverged=engine.diverged, stopped=stopped)
-            heard.finished(run, wall_s)
+            status = final_status(engine.records, diverged=engine.diverged, stopped=stopped)
+            listener.finished(run, wall_s)
             scored = {} if stopped else program.score_all(engine.carried.state)
     scores = {name: np.asarray(values) for name, values in scored.items()}
     asked = settings(cycles, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
@@ -138,101 +140,101 @@ def simulate_events(
 
 
 class EventsEngine:
-    """A run by the nodes' own clocks on its way: its program, its schedule, and what it carries.
+    """A run by events, as the host loop drives it.
 
     Args:
-        program: its compiled programs.
-        schedule: who sends to whom, and when.
-        cycles: at most so many are done.
+        program: the compiled programs of the run.
+        schedule: which node sends to which, and when.
+        cycles: total number of cycles.
         byte_budget: see :func:`simulate_events`.
 
     Attributes:
-        flow: what of the schedule is done.
-        carried: models, and copies in flight.
-        records: of its evaluations.
-        diverged: whether a model became NaN or infinite in the last stretch.
-        spent: whether another cycle like the last one would exceed the budget of bytes.
+        stream: the schedule, read up to the current cycle.
+        carried: the protocol's state and the copies in flight.
+        records: the evaluations so far.
+        diverged: whether a model became NaN or infinite in the last segment.
+        spent: whether another cycle like the last one would exceed the byte budget.
     """
 
     def __init__(self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int) -> None:
-        self.flow, self.carried = Flow(schedule), program.start()
+        self.stream, self.carried = MessageStream(schedule), program.start()
         self.records: list[Mapping[str, Any]] = []
         self.diverged = self.spent = False
         self._program, self._protocol, self._budget = program, program.protocol, byte_budget
         settle_at = self._protocol.settle_at
         self._settles = cycles if settle_at is None else min(settle_at, cycles)
-        # Cycles; how many messages one has is not known yet. Stretches of other lengths are compiled by themselves.
-        self._at_a_time = max(1, STRETCH // (16 * schedule.n_nodes))
+        # A first guess: the number of messages per cycle is not known yet.
+        self._segment_cycles = max(1, SEGMENT_MESSAGES // (16 * schedule.n_nodes))
 
     @property
     def done(self) -> int:
-        """Cycles done."""
-        return self.flow.cycle
+        """Cycles completed."""
+        return self.stream.cycle
 
     @property
     def over(self) -> bool:
-        """Whether it diverged or has spent its bytes."""
+        """Whether the run has diverged or exhausted its byte budget."""
         return self.diverged or self.spent
 
     def resume(self, start: EventRun) -> None:
-        """Go on from a checkpoint: what was sent before is drawn again, and not executed."""
+        """Continue from a checkpoint; messages sent before it are redrawn but not executed."""
         self.carried = self._program.resumed(start.state, start.slots)
         self.diverged, self.spent = bool(start.diverged), bool(start.spent)
         before = int(start.round)
         if self._settles < before:
-            self.flow.skip(self._settles)
+            self.stream.skip(self._settles)
             self._settle()
-        self.flow.skip(before - self.done)
+        self.stream.skip(before - self.done)
 
     def advance(self, goal: int) -> None:
-        """Execute the next stretch, no further than cycle ``goal``."""
+        """Execute the next segment, at most to cycle ``goal``."""
         if self.done == self._settles:
             self._settle()
-        until = min(goal, self.done + (1 if self._budget else self._at_a_time))
+        until = min(goal, self.done + (1 if self._budget else self._segment_cycles))
         if self.done < self._settles:
             until = min(until, self._settles)
-        sent, stretch = self.flow.tally.models, until - self.done
-        work = self.flow.next(stretch)
-        self.carried = jax.block_until_ready(self._program.execute(self.carried, work))
-        self._at_a_time = max(1, min(2 * stretch, stretch * STRETCH // max(1, work.receiver.size)))
+        sent, cycles = self.stream.tally.models, until - self.done
+        plan = self.stream.next(cycles)
+        self.carried = jax.block_until_ready(self._program.execute(self.carried, plan))
+        self._segment_cycles = max(1, min(2 * cycles, cycles * SEGMENT_MESSAGES // max(1, plan.receiver.size)))
         self.diverged = not self._program.is_finite(self.carried.state)
-        after_another = (2 * self.flow.tally.models - sent) * self._protocol.bytes[0]
+        after_another = (2 * self.stream.tally.models - sent) * self._protocol.bytes[0]
         self.spent = 0 < self._budget < after_another
 
     def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
-        """Keep a record, unless the models are lost."""
+        """Append and return a record; None if the run has diverged."""
         if self.diverged:
             return None
-        self.records.append(make_record(self._program, self.flow, self.carried, wall_s))
+        self.records.append(make_record(self._program, self.stream, self.carried, wall_s))
         return self.records[-1]
 
     def checkpoint(self) -> EventRun:
-        """Return what a checkpoint holds; consumed by the next stretch."""
+        """Return the run's state, which the next segment consumes."""
         diverged, spent, (state, slots) = np.bool_(self.diverged), np.bool_(self.spent), self.carried
-        return EventRun(np.int32(self.done), diverged, spent, state, slots, self.flow.waiting)
+        return EventRun(np.int32(self.done), diverged, spent, state, slots, self.stream.waiting)
 
     def _settle(self) -> None:
-        """Let nodes call whom they prefer; done again, it changes nothing."""
+        """Let nodes call the peers that they prefer from now on; idempotent."""
         if self._protocol.settle_at is not None:
             state, prefers = self._protocol.settle(self.carried.state)
-            self.flow.prefer(np.asarray(prefers))
+            self.stream.prefer(np.asarray(prefers))
             self.carried = self.carried._replace(state=state)
 
 
-def make_record(program: WaveProgram, flow: Flow, carried: Carried, wall_s: float) -> dict[str, Any]:
-    """Return one evaluation as a flat dict of Python numbers."""
+def make_record(program: WaveProgram, stream: MessageStream, carried: Carried, wall_s: float) -> dict[str, Any]:
+    """Evaluate a run and return the record, a flat dict of Python numbers."""
     measured = {name: float(value) for name, value in jax.device_get(program.measure(carried.state)).items()}
-    tally, (whole, metadata) = flow.tally, program.protocol.bytes
+    tally, (whole, metadata) = stream.tally, program.protocol.bytes
     return {
-        "round": flow.cycle,
+        "round": stream.cycle,
         **measured,
         "messages": tally.sent,
-        **({"requests": tally.requests} if Kind.REQUEST in flow.kinds else {}),
+        **({"requests": tally.requests} if Kind.REQUEST in stream.kinds else {}),
         "bytes_sent": tally.models * whole,
         "metadata_bytes": tally.models * metadata,
         "delivered": tally.delivered,
         **{f"lost_{fate.name.lower()}": count for fate, count in tally.lost.items()},
         "in_flight": tally.in_flight,
-        "virtual_s": flow.cycle * flow.period_s,
+        "virtual_s": stream.cycle * stream.period_s,
         "wall_s": round(wall_s, 6),
     }

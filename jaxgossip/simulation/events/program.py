@@ -1,9 +1,9 @@
-"""A run of a protocol as compiled programs: start, execute a stretch in waves, measure, score all nodes.
+"""The compiled programs of a protocol run: initialise, execute a segment in waves, measure, score all nodes.
 
-    wave l:   slots ← copies of senders;      rows of receivers ← deliver(rows, what each hears)
+    wave l:   slots ← copies of senders;      rows of receivers ← deliver(rows, messages)
 
-All waves of a stretch run inside one program, which consumes models and slots and writes them in place. Waves are divided
-into batches of one size, the last of each padded with deliveries to nobody.
+All waves of a segment run inside one program, which updates models and slots in place. Waves are divided into batches of equal
+size; the last batch of each wave is padded with deliveries that have no effect.
 """
 
 from functools import partial
@@ -21,21 +21,21 @@ from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PyTree, accumulator
 from jaxgossip.schedule.messages import Kind
 from jaxgossip.simulation.compiled import Compiler
-from jaxgossip.simulation.events.stretches import Work
+from jaxgossip.simulation.events.segments import WavePlan
 from jaxgossip.simulation.events.waves import padded, recurring
 from jaxgossip.simulation.metrics import measure, sample_nodes, statistics
 
 BATCH = 256
-"""Deliveries of a batch: fewer, and starting it costs more than they do; more, and narrow waves are mostly padding. Between a
-hundred and some thousand it hardly matters, from a thousand nodes to a million."""
+"""Deliveries per batch. In smaller batches overhead dominates; in larger ones narrow waves are mostly padding. From a thousand
+to a million nodes, anything between a hundred and a few thousand performs about equally well."""
 
 
 class Carried(NamedTuple):
-    """What a run carries from stretch to stretch.
+    """The device arrays carried from segment to segment.
 
     Attributes:
-        state: the protocol's, node axis first.
-        slots: copies that wait, slot axis first.
+        state: the protocol's state, node axis first.
+        slots: copies in flight, slot axis first.
     """
 
     state: PyTree
@@ -43,13 +43,13 @@ class Carried(NamedTuple):
 
 
 class Events(Pytree):
-    """What a run of a protocol follows from beside its schedule, and its pure functions.
+    """The inputs of a protocol run other than its schedule, and its pure functions.
 
     Args:
-        protocol: what nodes send, and what a message does.
-        kinds: of messages that can occur.
-        seed: determines, with the protocol and its schedule, every bit of the run.
-        sampled_nodes: how many nodes an evaluation looks at.
+        protocol: what nodes send, and how they process messages.
+        kinds: kinds of messages that can occur.
+        seed: seed of all random draws; together with protocol and schedule it determines every bit of the run.
+        sampled_nodes: maximum number of nodes per evaluation.
     """
 
     def __init__(self, protocol: GossipProtocol, kinds: frozenset[Kind], *, seed: int, sampled_nodes: int) -> None:
@@ -62,36 +62,36 @@ class Events(Pytree):
         return jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
 
     def waves(self, carried: Carried, tables: dict[str, Array]) -> Carried:
-        """Return what is carried after all waves of a stretch."""
+        """Return the carried arrays after all waves of a segment."""
         protocol, batch = self.protocol, self.batch
         n_slots = jax.tree.leaves(carried.slots)[0].shape[0]
         n_nodes = protocol.problem.n_nodes
 
-        def taken(
+        def entries(
             names: tuple[str, ...], ends: str, wave: Array, number: Array
         ) -> tuple[list[Array], Bool[Array, " b"]]:
             start = tables[ends][wave - 1] + number * batch
-            some = [jax.lax.dynamic_slice_in_dim(tables[name], start, batch) for name in names]
-            return some, start + jnp.arange(batch) < tables[ends][wave]
+            slices = [jax.lax.dynamic_slice_in_dim(tables[name], start, batch) for name in names]
+            return slices, start + jnp.arange(batch) < tables[ends][wave]
 
         def batches(ends: str, wave: Array) -> Array:
             return (tables[ends][wave] - tables[ends][wave - 1] + batch - 1) // batch
 
         def copy(wave: Array, number: Array, carried: Carried) -> Carried:
-            (sender, slot), real = taken(("copy_sender", "copy_slot"), "copy_ends", wave, number)
+            (sender, slot), real = entries(("copy_sender", "copy_slot"), "copy_ends", wave, number)
             copies = protocol.message(_gathered(carried.state, sender))
             return carried._replace(slots=_scattered(carried.slots, jnp.where(real, slot, n_slots), copies))
 
         def deliver(wave: Array, number: Array, carried: Carried) -> Carried:
             names = ("sender", "slot", "receiver", "kind", "part", "number")
-            (sender, slot, receiver, kind, part, numbers), real = taken(names, "ends", wave, number)
+            (sender, slot, receiver, kind, part, numbers), real = entries(names, "ends", wave, number)
             waits = slot >= 0
-            standing = protocol.message(_gathered(carried.state, jnp.where(waits, 0, sender)))
+            current = protocol.message(_gathered(carried.state, jnp.where(waits, 0, sender)))
             copied = _gathered(carried.slots, jnp.where(waits, slot, 0))
-            heard = jax.tree.map(partial(_either, waits), copied, standing)
+            received = jax.tree.map(partial(_either, waits), copied, current)
             arrivals = Deliveries(receiver, sender, kind, part, numbers, self.key, self.kinds)
-            rows = protocol.deliver(_gathered(carried.state, receiver), heard, arrivals)
-            # All that is read is read before anything is written: else a whole array is copied with every batch.
+            rows = protocol.deliver(_gathered(carried.state, receiver), received, arrivals)
+            # The barrier forces all reads before the write; otherwise XLA copies the whole array for every batch.
             rows = jax.lax.optimization_barrier(rows)
             return carried._replace(state=_scattered(carried.state, jnp.where(real, receiver, n_nodes), rows))
 
@@ -125,11 +125,11 @@ class WaveProgram:
     """The compiled programs of one run.
 
     Args:
-        protocol: what nodes send, and what a message does.
-        kinds: of messages that can occur.
-        seed: determines, with the protocol and its schedule, every bit of the run.
-        sampled_nodes: how many nodes an evaluation looks at.
-        matmul_precision: of float32 matrix products: "highest" is full float32 on every device.
+        protocol: what nodes send, and how they process messages.
+        kinds: kinds of messages that can occur.
+        seed: seed of all random draws; together with protocol and schedule it determines every bit of the run.
+        sampled_nodes: maximum number of nodes per evaluation.
+        matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
     """
 
     def __init__(
@@ -147,14 +147,14 @@ class WaveProgram:
         self.like = jax.eval_shape(events.first)
         self.slot_like = jax.eval_shape(protocol.message, jax.tree.map(lambda leaf: _rows(leaf, 1), self.like))
         self._measure, self._is_finite = (
-            self._compiler.compile(one, events, self.like) for one in (Events.measured, Events.finite)
+            self._compiler.compile(function, events, self.like) for function in (Events.measured, Events.finite)
         )
         self._batch = events.batch
         self._programs: dict[Any, Any] = {}
 
     @property
     def scratch_bytes(self) -> int:
-        """What the hungriest program takes besides its arguments and what it consumes, by the compiler's account."""
+        """Largest number of bytes that a program needs beyond its arguments and donated buffers, as the compiler estimates."""
         return self._compiler.scratch_bytes
 
     def start(self) -> Carried:
@@ -162,33 +162,33 @@ class WaveProgram:
         return Carried(self._start(), self.empty_slots(recurring(0)))
 
     def resumed(self, state: PyTree, slots: PyTree) -> Carried:
-        """Return what a checkpoint held, its copies in slots 0, 1, …"""
+        """Return the carried arrays of a checkpoint, whose copies are in slots 0, 1, …"""
         have = jax.tree.leaves(slots)[0].shape[0]
         return Carried(state, _longer(slots, self.empty_slots(recurring(have) - have)))
 
     def empty_slots(self, count: int) -> PyTree:
-        """Return ``count`` slots with nothing in them."""
+        """Return ``count`` slots filled with zeros."""
         zeros = jax.tree.map(lambda leaf: np.zeros((count, *leaf.shape[1:]), leaf.dtype), self.slot_like)
         return jax.tree.map(jnp.asarray, zeros)
 
-    def execute(self, carried: Carried, work: Work) -> Carried:
-        """Return what is carried after a stretch; ``carried`` is consumed."""
-        carried = Carried(carried.state, self._grown(carried.slots, work.n_slots))
-        if work.n_waves:
-            tables = self._tables(work)
+    def execute(self, carried: Carried, plan: WavePlan) -> Carried:
+        """Return the carried arrays after a segment; ``carried`` is donated."""
+        carried = Carried(carried.state, self._grown(carried.slots, plan.n_slots))
+        if plan.n_waves:
+            tables = self._tables(plan)
             carried = self._program(Events.waves, self._events, carried, tables)(carried, tables)
-        if work.kept.size:
-            (kept,) = padded(work.kept)
+        if plan.kept.size:
+            (kept,) = padded(plan.kept)
             moved = self._program(_moved, (), carried.slots, kept)
             carried = Carried(carried.state, moved(carried.slots, kept))
         return carried
 
-    def compile_for(self, work: Work, n_slots: int) -> None:
-        """Compile what a stretch like ``work`` needs, with so many slots; nothing is computed."""
-        if work.n_waves:
+    def compile_for(self, plan: WavePlan, n_slots: int) -> None:
+        """Compile the program that a segment like ``plan`` needs, with ``n_slots`` slots, without running it."""
+        if plan.n_waves:
             count = recurring(n_slots)
             slots = jax.tree.map(lambda leaf: _rows(leaf, count), self.slot_like)
-            self._program(Events.waves, self._events, Carried(self.like, slots), self._tables(work))
+            self._program(Events.waves, self._events, Carried(self.like, slots), self._tables(plan))
 
     def measure(self, state: PyTree) -> dict[str, Array]:
         """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
@@ -203,7 +203,7 @@ class WaveProgram:
         return self._compiler.compile(Events.scores, self._events, self.like)(state)
 
     def _program(self, function: Any, inputs: Any, first: Any, second: Any) -> Any:
-        """Return the program for arguments of these shapes; a run has more of them than are kept for other runs."""
+        """Return the program for arguments of these shapes, cached here since a run may need more than the process caches."""
         key = (function, *(leaf.shape for leaf in jax.tree.leaves((first, second))))
         if key not in self._programs:
             self._programs[key] = self._compiler.compile(function, inputs, first, second, donate=True)
@@ -215,20 +215,22 @@ class WaveProgram:
             return slots
         return _longer(slots, self.empty_slots(recurring(count) - have))
 
-    def _tables(self, work: Work) -> dict[str, Array]:
+    def _tables(self, plan: WavePlan) -> dict[str, Array]:
         batch = self._batch
-        # A batch is a slice of so many entries, wherever it begins: the arrays go on so far behind their last entry.
-        copies, deliveries = work.copy_slot.size + batch, work.receiver.size + batch
-        copy_sender, copy_slot = padded(work.copy_sender, work.copy_slot, size=copies)
+        # A batch is a slice of fixed length: the arrays are padded by a batch, so that no slice reaches beyond their end.
+        copies, deliveries = plan.copy_slot.size + batch, plan.receiver.size + batch
+        copy_sender, copy_slot = padded(plan.copy_sender, plan.copy_slot, size=copies)
         names = ("sender", "slot", "receiver", "kind", "part", "number")
-        named = dict(zip(names, padded(*(getattr(work, name) for name in names), size=deliveries), strict=True))
-        ends = [np.append(one, np.full(recurring(one.size) - one.size, one[-1])) for one in (work.copy_ends, work.ends)]
+        named = dict(zip(names, padded(*(getattr(plan, name) for name in names), size=deliveries), strict=True))
+        copy_ends, delivery_ends = (
+            np.append(ends, np.full(recurring(ends.size) - ends.size, ends[-1])) for ends in (plan.copy_ends, plan.ends)
+        )
         return named | {
             "copy_sender": copy_sender,
             "copy_slot": copy_slot,
-            "copy_ends": jnp.asarray(ends[0].astype(np.int32)),
-            "ends": jnp.asarray(ends[1].astype(np.int32)),
-            "n_waves": jnp.asarray(np.int32(work.n_waves)),
+            "copy_ends": jnp.asarray(copy_ends.astype(np.int32)),
+            "ends": jnp.asarray(delivery_ends.astype(np.int32)),
+            "n_waves": jnp.asarray(np.int32(plan.n_waves)),
         }
 
 
@@ -241,12 +243,12 @@ def _gathered(tree: PyTree, rows: Array) -> PyTree:
 
 
 def _scattered(tree: PyTree, rows: Array, values: PyTree) -> PyTree:
-    """Return the tree with some rows rewritten, those that exist: no two are the same."""
+    """Return the tree with ``rows`` rewritten; rows must be distinct, and those out of range are ignored."""
 
-    def one(leaf: Array, value: Array) -> Array:
+    def scattered(leaf: Array, value: Array) -> Array:
         return leaf.at[rows].set(value.astype(leaf.dtype), mode="drop", unique_indices=True)
 
-    return jax.tree.map(one, tree, values)
+    return jax.tree.map(scattered, tree, values)
 
 
 def _either(first: Bool[Array, " b"], a: Array, b: Array) -> Array:
@@ -258,5 +260,5 @@ def _longer(slots: PyTree, more: PyTree) -> PyTree:
 
 
 def _moved(_: tuple[()], slots: PyTree, kept: Array) -> PyTree:
-    """Return the slots with what waits in ``kept`` moved to the first of them."""
+    """Return the slots with the contents of slots ``kept`` moved to slots 0, 1, …"""
     return jax.tree.map(lambda leaf: leaf.at[: kept.size].set(leaf[kept]) if leaf.ndim else leaf, slots)

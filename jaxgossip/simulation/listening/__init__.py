@@ -1,1 +1,1 @@
-"""Who listens to a run while it goes: observers, a display of progress, Ctrl-C."""
+"""Observers of a run in progress, the progress display, and the handling of Ctrl-C."""

@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar in a terminal, plain lines elsewhere."""
+"""Progress of a run on stderr: a progress bar in a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -14,14 +14,14 @@ from jaxgossip.plotting.measures import measures_of
 from jaxgossip.simulation.listening.observer import Observer
 
 LINE_S = 10.0
-"""Without a terminal, at most one line in so many seconds."""
+"""Minimum seconds between two lines if stderr is not a terminal."""
 
 
 class Display(Observer):
-    """Progress on stderr.
+    """An observer that shows progress on stderr.
 
     Args:
-        stop: says whether the user asked to stop; nobody does by default.
+        stop: returns whether the run should stop; by default it never does.
     """
 
     def __init__(self, stop: Callable[[], bool] = lambda: False) -> None:
@@ -42,13 +42,13 @@ class Display(Observer):
         self._began = self._shown = 0.0
         if sys.stderr.isatty():
             self._bar = Progress(
-                words("{task.description}", 20),
+                truncated_column("{task.description}", 20),
                 BarColumn(bar_width=14),
                 MofNCompleteColumn(),
-                words("{task.fields[speed]}"),
-                words("ETA"),
+                truncated_column("{task.fields[speed]}"),
+                truncated_column("ETA"),
                 TimeRemainingColumn(compact=True),
-                words("{task.fields[measured]}"),
+                truncated_column("{task.fields[measured]}"),
                 console=Console(stderr=True),
             )
             self._task = self._bar.add_task(name, total=rounds, completed=done, speed="", measured="")
@@ -57,7 +57,7 @@ class Display(Observer):
     @override
     def advanced(self, rounds_done: int) -> None:
         self._done = rounds_done
-        if self._began == 0.0:  # the first chunk sets the clock: before it, the program was compiled
+        if self._began == 0.0:  # timing starts after the first chunk, since compilation precedes it
             self._began, self._first = time.perf_counter(), rounds_done
         self._show(rounds_done)
 
@@ -97,10 +97,10 @@ class Display(Observer):
         return f"  {self._name}: round {done:,} of {self._rounds:,}{left}{measured}"
 
 
-def words(text: str, most: int | None = None) -> TextColumn:
-    """Return a column of a bar that is cut where the terminal, or ``most`` columns, have no room for it."""
+def truncated_column(text: str, most: int | None = None) -> TextColumn:
+    """Return a text column of the bar, truncated to the terminal and to ``most`` characters."""
     return TextColumn(text, markup=False, table_column=Column(no_wrap=True, overflow="ellipsis", max_width=most))
 
 
 def _print(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - this is the display
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - printing is its purpose

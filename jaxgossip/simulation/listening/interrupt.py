@@ -1,4 +1,4 @@
-"""Ctrl-C as a request: the run ends in good order between two chunks, and only a second one ends it at once."""
+"""Ctrl-C as a request to stop: the first ends the run cleanly after the current chunk, the second immediately."""
 
 import contextlib
 import signal
@@ -6,46 +6,46 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-RETURNED = "stopping after this chunk; what was measured is returned (again: stop at once)"
+STOPPING = "stopping after this chunk; what was measured is returned (again: stop at once)"
 
 
 @contextlib.contextmanager
 def stoppable(note: Callable[[], None], *signals: int) -> Iterator[Callable[[], bool]]:
-    """Turn the first of some signals into a request to stop; a second one raises KeyboardInterrupt at once.
+    """Turn the first of some signals into a request to stop; a second one raises KeyboardInterrupt immediately.
 
     Args:
-        note: called with the first.
-        signals: SIGINT, which is Ctrl-C, and others. Their handlers are restored when the body ends.
+        note: called on the first signal.
+        signals: signal numbers, such as SIGINT, that of Ctrl-C. Their handlers are restored when the body ends.
 
     Yields:
-        What says whether it came.
+        A function that returns whether a signal has arrived.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
-    def ask(number: int, frame: object) -> None:
+    def handle(number: int, frame: object) -> None:
         del frame
-        if asked:
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
         note()
 
-    before = {number: signal.signal(number, ask) for number in signals}
+    previous = {number: signal.signal(number, handle) for number in signals}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(received)
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a request to stop, where Ctrl-C would otherwise raise KeyboardInterrupt.
+    """Turn the first Ctrl-C into a request to stop, if it would otherwise raise KeyboardInterrupt.
 
-    That is in the main thread, and unless a handler other than Python's own is there: the caller's, or that of a run
-    around this one. Elsewhere nothing is changed.
+    Outside the main thread, or if SIGINT has a handler other than Python's default, such as that of an enclosing run,
+    nothing is changed.
 
     Yields:
-        What says whether it was asked for.
+        A function that returns whether Ctrl-C was pressed.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
@@ -56,5 +56,5 @@ def interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _note() -> None:
-    with contextlib.suppress(RuntimeError):  # the signal came while something else was being printed
-        print(f"\n{RETURNED}", file=sys.stderr, flush=True)  # noqa: T201 - the run goes on for a while
+    with contextlib.suppress(RuntimeError):  # reentrant write: the signal arrived during another print
+        print(f"\n{STOPPING}", file=sys.stderr, flush=True)  # noqa: T201 - the chunk still takes a while

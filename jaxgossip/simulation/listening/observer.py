@@ -1,4 +1,4 @@
-"""The one way to listen to a run: an observer, and how several of them hear the same run."""
+"""Observers, which receive the progress, records and states of a run, and their composition."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -8,10 +8,10 @@ from jaxgossip.simulation.listening.interrupt import interruptible
 
 
 class Observer:
-    """What listens to a run; every method does nothing until it is overridden.
+    """Callbacks of a run. By default every method does nothing; subclasses override those that they need.
 
-    A run calls ``note``, ``begin``, ``compiling`` and ``compiled``; then ``evaluated``, ``advanced`` and ``chunk`` as it goes
-    on, asking ``should_stop`` before each chunk; at its end ``finished`` and, whatever happened, ``end``.
+    A run calls ``note``, ``begin``, ``compiling`` and ``compiled``. Before each chunk it calls ``should_stop``, and during and
+    after it ``advanced``, ``evaluated`` and ``chunk``. At the end it calls ``finished`` and, even after an error, ``end``.
 
     >>> class Patient(jg.simulation.Observer):
     ...     def evaluated(self, record):
@@ -20,42 +20,47 @@ class Observer:
     """
 
     def note(self, text: str) -> None:
-        """One line about what happens next."""
+        """Receive one line of text about what happens next."""
 
     def begin(self, name: str, rounds: int, done: int) -> None:
-        """A run called ``name`` of ``rounds`` rounds, or cycles, is about to start, ``done`` of them done before."""
+        """A run called ``name`` begins; ``done`` of its ``rounds`` rounds, or cycles, were completed earlier."""
 
     def compiling(self) -> None:
-        """The programs are about to be compiled."""
+        """Compilation begins."""
 
     def compiled(self, seconds: float) -> None:
-        """They were, in so many seconds."""
+        """Compilation has ended and took ``seconds`` seconds."""
 
     def advanced(self, rounds_done: int) -> None:
-        """A chunk is done."""
+        """A chunk has ended; ``rounds_done`` counts all rounds completed so far."""
 
     def evaluated(self, record: Mapping[str, Any]) -> None:
-        """An evaluation was made."""
+        """Receive the record of an evaluation."""
 
     def chunk(self, run: Any, wall_s: float) -> None:
-        """The state after a chunk, to be saved or left; it must not be kept, the next chunk consumes it."""
+        """Receive the state after a chunk. Do not keep a reference to it: the next chunk consumes it.
+
+        Args:
+            run: the state, all that is needed to continue the run.
+            wall_s: wall-clock seconds since the run began, including earlier sessions.
+        """
 
     def finished(self, run: Any, wall_s: float) -> None:
-        """Rounds are over; the state at the end, before all nodes are scored; it must not be kept."""
+        """Receive the final state, before all nodes are scored. Do not keep a reference to it."""
 
     def end(self) -> None:
-        """The run is over, or broke."""
+        """The run is over, or an error has ended it."""
 
     def should_stop(self) -> bool:
-        """Say whether to end the run here, between two chunks."""
+        """Return whether to end the run before the next chunk."""
         return False
 
 
 class Forwarding(Observer):
-    """Hands all that it hears on to others, in their order; a subclass says what it does besides.
+    """An observer that forwards every call to other observers in order; subclasses add to it.
 
     Args:
-        observers: the others. The run ends where any of them wants it to.
+        observers: the observers to forward to. The run ends as soon as one of them asks for it.
     """
 
     def __init__(self, *observers: Observer) -> None:
@@ -112,26 +117,26 @@ class Forwarding(Observer):
 
 
 @contextlib.contextmanager
-def attended(observer: Observer | None, *, progress: bool) -> Iterator[Observer]:
-    """Give one observer for all who listen: the caller's, a display on stderr with ``progress``, and Ctrl-C.
+def combined(observer: Observer | None, *, progress: bool) -> Iterator[Observer]:
+    """Yield an observer that combines the caller's, a display on stderr if ``progress``, and the handling of Ctrl-C.
 
-    The first Ctrl-C makes it want the run to stop (:func:`~jaxgossip.simulation.listening.interrupt.interruptible`).
+    The first Ctrl-C makes its ``should_stop`` return True (:func:`~jaxgossip.simulation.listening.interrupt.interruptible`).
     """
     with interruptible() as asked:
-        listeners = [observer or Observer(), _Asked(asked)]
+        observers = [observer or Observer(), _StopRequest(asked)]
         if progress:
-            from jaxgossip.simulation.listening.display import Display  # noqa: PLC0415 - rich, where somebody watches
+            from jaxgossip.simulation.listening.display import Display  # noqa: PLC0415 - needs rich, which is slow to load
 
-            listeners.append(Display())
-        yield Forwarding(*listeners)
+            observers.append(Display())
+        yield Forwarding(*observers)
 
 
 @contextlib.contextmanager
-def begun(observer: Observer, name: str, rounds: int, start: Any = None) -> Iterator[None]:
-    """Tell an observer that a run begins, from a state if there is one, and that it is over when the body ends."""
+def announced(observer: Observer, name: str, rounds: int, start: Any = None) -> Iterator[None]:
+    """Call an observer's ``begin``, with the rounds already done by ``start``, and its ``end`` when the body ends."""
     try:
         done = int(getattr(start, "round", 0))
-    except (TypeError, ValueError):  # no state of a run: to be refused once its shapes are known
+    except (TypeError, ValueError):  # not the state of a run: rejected once the shapes are known
         done = 0
     observer.begin(name, rounds, done)
     try:
@@ -140,8 +145,8 @@ def begun(observer: Observer, name: str, rounds: int, start: Any = None) -> Iter
         observer.end()
 
 
-class _Asked(Observer):
-    """Wants the run to stop once somebody asked for it."""
+class _StopRequest(Observer):
+    """Ends the run once ``asked()`` is True."""
 
     def __init__(self, asked: Any) -> None:
         self._asked = asked

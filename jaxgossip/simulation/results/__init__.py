@@ -1,1 +1,1 @@
-"""What runs gave: shown, drawn, saved, and how they ended."""
+"""Results of runs and sweeps: summaries, plots, saving, status and provenance."""

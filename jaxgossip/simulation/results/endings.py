@@ -1,41 +1,41 @@
-"""How a run ended, as its manifest tells it."""
+"""The manifest's entries on how a run ended."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxgossip.simulation.metrics import is_finite, lost_in, measured_in
+from jaxgossip.simulation.metrics import first_lost_round, is_finite, measurement_names
 
 
-def ending_facts(status: str, rounds: int, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the manifest says of how a run ended.
+def ending_entries(status: str, rounds: int, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the manifest's entries on how a run ended.
 
     Args:
-        status: as the engine has it, which may not know the records from before a run was resumed.
-        rounds: rounds done.
-        records: all of the run.
+        status: status according to the engine, which may not have the records made before the run was resumed.
+        rounds: rounds completed.
+        records: all records of the run.
 
     Returns:
-        status and rounds; of a diverged run diverged_round and reason, a clause; of a run that is over not_finite, the
-        names of what was measured and has no finite mean in the last record, unless all is finite.
+        ``status`` and ``rounds``; for a diverged run also ``diverged_round`` and ``reason``; for a run that was not
+        interrupted also ``not_finite``, the names of measurements without a finite mean in the last record, if there are any.
     """
-    found: dict[str, Any] = {"status": status, "rounds": rounds}
+    entries: dict[str, Any] = {"status": status, "rounds": rounds}
     if status == "interrupted":
-        return found
-    # The round in which a model became NaN or infinite is not measured any more.
-    lost = lost_in(records) if records[-1]["round"] == rounds else None
+        return entries
+    # There is no record of a round in which a model became NaN or infinite.
+    lost = first_lost_round(records) if records[-1]["round"] == rounds else None
     if lost is not None:
-        found |= {
+        entries |= {
             "status": "diverged",
             "diverged_round": lost,
             "reason": "nothing measured is a finite number any more",
         }
     elif status == "diverged":
-        found |= {"diverged_round": rounds, "reason": "a model became NaN or infinite"}
-    return found | unmeasured_facts(records[-1])
+        entries |= {"diverged_round": rounds, "reason": "a model became NaN or infinite"}
+    return entries | not_finite_entry(records[-1])
 
 
-def unmeasured_facts(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``not_finite``: the names of what a record holds and has no finite number of; empty if it has of all."""
-    names = [name for name in measured_in(record) if not is_finite(record.get(f"{name}_mean"))]
+def not_finite_entry(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry ``not_finite``, the names of a record's measurements that are not finite; empty if all are."""
+    names = [name for name in measurement_names(record) if not is_finite(record.get(f"{name}_mean"))]
     names += ["consensus_distance"] * (not is_finite(record.get("consensus_distance")))
     return {"not_finite": names} if names else {}

@@ -1,4 +1,4 @@
-"""The provenance of a result: versions, device and flags, enough to reproduce it bit for bit."""
+"""The provenance of a result: the versions, device and flags needed to reproduce it bit for bit."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from jaxgossip import __version__
 
 
 def provenance() -> dict[str, Any]:
-    """Return versions, device, flags and the state of the checkout, as JSON values."""
+    """Return versions, device, flags and the state of the git checkout, as JSON values."""
     device = jax.devices()[0]
     return {
         "versions": {
@@ -41,18 +41,18 @@ def provenance() -> dict[str, Any]:
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return the commit of the checkout that contains ``folder``, and whether it is clean; None outside of a checkout."""
+    """Return the commit of the git checkout of jaxgossip at ``folder``, and whether it is clean; None without a checkout."""
 
-    def ask(*words: str) -> str | None:
+    def git(*arguments: str) -> str | None:
         try:
-            command = ["git", "-C", str(folder), *words]
-            answer = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - our words
+            command = ["git", "-C", str(folder), *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 - fixed arguments
         except (OSError, subprocess.SubprocessError):
             return None
-        return answer.stdout.strip()
+        return done.stdout.strip()
 
     # A copy installed inside another repository must not report the commit of that repository.
-    if ask("ls-files", "--error-unmatch", str(Path(__file__))) is None:
+    if git("ls-files", "--error-unmatch", str(Path(__file__))) is None:
         return None
-    changes = ask("status", "--porcelain")
-    return {"commit": ask("rev-parse", "HEAD"), "clean": changes == ""}
+    changes = git("status", "--porcelain")
+    return {"commit": git("rev-parse", "HEAD"), "clean": changes == ""}

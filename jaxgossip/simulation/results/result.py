@@ -1,4 +1,4 @@
-"""What a run gave: shown, drawn, saved."""
+"""The result of a run: metrics, final state, plotting and saving."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gave.
+    """The result of a run.
 
     Attributes:
         metrics: records of all evaluations.
-        algorithm: what ran.
-        node_scores: every measurement at the end for all nodes, (n,) NumPy each; empty if interrupted.
-        status: completed, diverged (a model became NaN or infinite in round ``rounds``, or nothing that is measured of the
-            models is finite any more) or interrupted.
-        rounds: rounds done; fewer than asked for where it diverged, was interrupted, or its bytes were spent.
-        wall_s: seconds of rounds and evaluations, without compilation.
-        run: the whole run state, to be continued from, in rows as the problem orders them.
-        settings: what was asked for: rounds, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision.
+        algorithm: the algorithm or protocol that was run.
+        node_scores: final measurements of all nodes, each an (n,) NumPy array; empty if interrupted.
+        status: ``"completed"``, ``"interrupted"``, or ``"diverged"``: a model became NaN or infinite in round ``rounds``, or
+            no measurement of the models is finite any more.
+        rounds: rounds completed; fewer than requested if the run diverged, was interrupted, or exhausted its byte budget.
+        wall_s: wall-clock seconds of rounds and evaluations, without compilation.
+        run: the complete run state, from which the run can be continued, with rows in the order of the problem.
+        settings: the run's arguments: rounds, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision.
     """
 
     metrics: Metrics
@@ -48,7 +48,9 @@ class Result:
 
     def __repr__(self) -> str:
         problem, final = self.algorithm.problem, self.metrics.final if len(self.metrics) else {}
-        measured = [f"{one.name} {one.text(final[f'{one.key}_mean'])}" for one in measures_of(final)[:1]]
+        measured = [
+            f"{measure.name} {measure.text(final[f'{measure.key}_mean'])}" for measure in measures_of(final)[:1]
+        ]
         return (
             f"Result({self.algorithm.name} on {rows_text(problem.n_nodes, problem.n_params)}: "
             f"{self.status} after {self.rounds:,} rounds in {duration(self.wall_s)}; "
@@ -57,56 +59,57 @@ class Result:
 
     @cached_property
     def state(self) -> PyTree:
-        """The algorithm's state at the end, node by node."""
+        """Final state of the algorithm, by node."""
         return by_node(self.run.state, self.algorithm.problem.order)
 
     @cached_property
     def x(self) -> Rows:
-        """(n, p) models at the end, node by node."""
+        """Final models (n, p), by node."""
         return self.algorithm.models(self.state)
 
     @cached_property
     def virtual_s(self) -> np.ndarray | None:
-        """(n,) float64 virtual seconds at the end, node by node; None if no time was kept."""
+        """Final virtual seconds of every node, (n,) float64; None if no clocks were kept."""
         if self.run.clock is None:
             return None
         seconds, order = to_seconds(self.run.clock), self.algorithm.problem.order
         return seconds if order is None else seconds[order.rows]
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None, *, label: str | None = None) -> "Axes":
-        """Draw a metric by rounds (cycles of a run by clocks), and return the axes.
+        """Plot a metric against rounds, or cycles, and return the axes.
 
-        >>> axes = result.plot()                               # the mean over nodes, and the middle nine tenths of them
-        >>> other.plot("consensus_distance", ax=axes)          # one more line
+        >>> axes = result.plot()                               # the mean over nodes, with their 5% to 95% quantiles
+        >>> other.plot("consensus_distance", ax=axes)          # another line in the same axes
 
         Args:
             metric: a measurement, such as ``"test_accuracy"``, or any name in a record; the first measurement by default.
-            ax: matplotlib axes to draw into, whose look stays; by default new ones, in the style of our pictures.
-            label: of the line, for a legend; the algorithm's name by default.
+            ax: matplotlib axes to draw into, whose style is kept; by default new axes in the style of jaxgossip.
+            label: label of the line in a legend; the algorithm's name by default.
 
         Raises:
-            InputError: no such metric, or nothing was measured.
+            InputError: there is no such metric, or nothing was measured.
         """
-        from jaxgossip.plotting.curves import draw_records  # noqa: PLC0415 - matplotlib, where somebody draws
+        from jaxgossip.plotting.curves import draw_records  # noqa: PLC0415 - matplotlib is slow to load
 
         return draw_records(self.metrics.records, metric, ax, label or self.algorithm.name)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write the result into a folder, as ``jaxgossip run`` does, and return it; ``jg.results.load(folder)`` reads it.
+        """Save the result in a folder, with the layout of ``jaxgossip run``, and return its path.
 
-        It holds ``metrics.jsonl``, ``node_scores.npz``, ``models.npz`` (``x``, (n, p) node by node), and, last of all,
-        ``manifest.json``: status, seed and settings, versions and device, digests. There is no ``config.toml``: a result
-        does not know how its parts were made, so ``jaxgossip plot`` and ``compare`` show it, and ``resume`` cannot go on.
+        The folder holds ``metrics.jsonl``, ``node_scores.npz``, ``models.npz`` (``x``, (n, p) by node) and
+        ``manifest.json`` (status, seed, settings, versions, device, digests). ``jg.results.load`` reads it, and so do
+        ``jaxgossip plot`` and ``compare``. It cannot be resumed: there is no ``config.toml``, since a result does not record
+        how its algorithm and problem were made.
 
         Args:
-            folder: made if it is not there, with those above it.
-            overwrite: replace a result that was saved in it before.
+            folder: the folder, created with its parents if missing.
+            overwrite: whether to replace a result saved there earlier.
 
         Raises:
-            InputError: nothing was measured, or the folder holds something (else).
-            ConfigError: another process is writing into it.
+            InputError: nothing was measured, or the folder holds other files or a result that is not to be replaced.
+            ConfigError: another process is writing to the folder.
         """
-        from jaxgossip.simulation.results.saved import save  # noqa: PLC0415 - it knows what a result is
+        from jaxgossip.simulation.results.saved import save  # noqa: PLC0415 - that module imports this one
 
         return save(self, Path(folder), overwrite=overwrite)
 
@@ -114,7 +117,7 @@ class Result:
 def settings(
     rounds: int, seed: int, evaluate_every: int, sampled_nodes: int, byte_budget: int, matmul_precision: str
 ) -> dict[str, Any]:
-    """Return what a run was asked for, by name."""
+    """Return the arguments of a run as a dict of Python values."""
     return {
         "rounds": int(rounds),
         "seed": int(seed),

@@ -1,4 +1,4 @@
-"""What a sweep gave: one row a run, means over seeds, a picture."""
+"""The result of a sweep: a table of its runs, statistics over seeds, and a plot."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class SweepRun:
     """One run of a sweep.
 
     Attributes:
-        point: the values of the grid that it has, by name.
-        seed: its seed.
-        metrics: the records of its evaluations.
-        status: as of :class:`~jaxgossip.simulation.results.result.Result`.
-        rounds: rounds, or cycles, done.
+        point: the run's values of the grid, by name.
+        seed: the run's seed.
+        metrics: records of all evaluations.
+        status: as in :class:`~jaxgossip.simulation.results.result.Result`.
+        rounds: rounds, or cycles, completed.
     """
 
     point: Point
@@ -38,7 +38,7 @@ class SweepRun:
     rounds: int
 
     def __repr__(self) -> str:
-        where = ", ".join([*_words(self.point), f"seed={self.seed}"])
+        where = ", ".join([*_labels(self.point), f"seed={self.seed}"])
         return (
             f"SweepRun({where}: {self.status} after {self.rounds:,} rounds; {counted(len(self.metrics), 'evaluation')})"
         )
@@ -46,17 +46,17 @@ class SweepRun:
 
 @dataclass(frozen=True, eq=False)
 class SweepResult(Sequence[SweepRun]):
-    """What a sweep gave: a sequence of its runs, seed by seed within point by point.
+    """The result of a sweep: a sequence of its runs, point by point and seed by seed.
 
-    >>> result.table()                        # a dict a run: pandas.DataFrame(result.table())
-    >>> result.summary("test_accuracy")       # a dict a point: mean and std over seeds
-    >>> result["test_accuracy"]               # (runs,) the last value of each run
+    >>> result.table()                        # one dict per run: pandas.DataFrame(result.table())
+    >>> result.summary("test_accuracy")       # one dict per point: mean and std over seeds
+    >>> result["test_accuracy"]               # (runs,) float64, the last value of each run
     >>> result.where(rate=0.1).plot()
 
     Attributes:
-        runs: those that are done or, where the sweep was interrupted, partly done.
-        asked: how many runs were asked for.
-        wall_s: seconds from start to end, with compilation.
+        runs: the runs that have ended and, if the sweep was interrupted, those in progress.
+        asked: number of runs requested.
+        wall_s: wall-clock seconds of the whole sweep, including compilation.
     """
 
     runs: tuple[SweepRun, ...]
@@ -65,57 +65,57 @@ class SweepResult(Sequence[SweepRun]):
 
     @property
     def status(self) -> Status:
-        """Interrupted where runs are missing or partly done, else completed; a run that diverged is over, too."""
+        """``"interrupted"`` if a run is missing or was interrupted, else ``"completed"``, even if runs diverged."""
         stopped = len(self.runs) < self.asked or any(run.status == "interrupted" for run in self.runs)
         return "interrupted" if stopped else "completed"
 
     @property
     def points(self) -> tuple[Point, ...]:
-        """The points of the grid, in the order of their first runs."""
+        """Points of the grid, in the order of their first runs."""
         return tuple(runs[0].point for runs in self._by_point())
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one flat dict a run: its point, seed, status, and its last record; values are Python's own."""
+        """Return one flat dict per run with its point, seed, status and last record; scalars are Python numbers."""
         return [
             _row(run, {"status": run.status, **(run.metrics.final if len(run.metrics) else {})}) for run in self.runs
         ]
 
     def records(self) -> list[dict[str, Any]]:
-        """Return one flat dict an evaluation of every run: its point, its seed, and what was measured."""
+        """Return one flat dict per evaluation of every run, with the run's point and seed."""
         return [_row(run, record) for run in self.runs for record in run.metrics]
 
     def summary(self, metric: str | None = None) -> list[dict[str, Any]]:
-        """Return one flat dict a point: the point, ``runs``, ``diverged``, ``metric``, and its ``mean`` and ``std`` over seeds.
+        """Return one flat dict per point: its values, ``runs``, ``diverged``, ``metric``, and ``mean`` and ``std`` over seeds.
 
-        Both are of the last records of the runs that completed; NaN where none did. The deviation is the sample's, with
-        n − 1, and NaN of a single run.
+        Mean and standard deviation are over the last records of completed runs, NaN if there are none. The standard deviation
+        is that of a sample, with n − 1, and NaN for a single run.
 
         Args:
-            metric: a measurement, such as ``"test_accuracy"``, of which it is the mean over nodes; or any name in a record.
-                The first measurement by default.
+            metric: a measurement, such as ``"test_accuracy"``, which stands for its mean over nodes; or any name in a
+                record. The first measurement by default.
 
         Raises:
-            InputError: no such metric.
+            InputError: there is no such metric.
         """
         key, rows = self._metric(metric)[1], []
         for runs in self._by_point():
-            ends = np.array([_last(run, key) for run in runs if run.status == "completed"], np.float64)
+            last = np.array([_last(run, key) for run in runs if run.status == "completed"], np.float64)
             counts = {"runs": len(runs), "diverged": sum(run.status == "diverged" for run in runs)}
-            numbers = {"mean": _mean(ends), "std": _std(ends)}
-            rows.append({**_plain(runs[0].point), **counts, "metric": key, **numbers})
+            statistics = {"mean": _mean(last), "std": _std(last)}
+            rows.append({**_plain(runs[0].point), **counts, "metric": key, **statistics})
         return rows
 
     def curve(self, metric: str | None = None, **point: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (rounds, mean over seeds, their standard deviation), (k,) float64 each, of the runs at one point.
+        """Return (rounds, mean over seeds, standard deviation over seeds) of one point, each (k,) float64.
 
-        Runs that did not complete are left out, and so are evaluations that not all of the others have.
+        Runs that did not complete are excluded, as are evaluations that the completed runs do not all share.
 
         Args:
-            metric: as of :meth:`summary`.
-            point: its values by name, as many as tell it from the others.
+            metric: as in :meth:`summary`.
+            point: values of the point by name, as many as identify it.
 
         Raises:
-            InputError: no such metric, or not one point that has these values.
+            InputError: there is no such metric, or the values do not identify exactly one point.
         """
         chosen = self.where(**point)
         if len(chosen.points) != 1:
@@ -124,10 +124,10 @@ class SweepResult(Sequence[SweepRun]):
         return _curve([run for run in chosen.runs if run.status == "completed"], key)
 
     def where(self, **point: Any) -> "SweepResult":
-        """Return the runs at the points that have these values, as a result of their own.
+        """Return a result with only the runs at points that have these values.
 
         Raises:
-            InputError: a name that the grid has not.
+            InputError: the grid has no such name.
         """
         for name in point:
             if any(name not in run.point for run in self.runs):
@@ -136,21 +136,22 @@ class SweepResult(Sequence[SweepRun]):
         return SweepResult(runs, len(runs), self.wall_s)
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
-        """Draw a metric by rounds, a line a point: the mean over seeds, and one standard deviation to both sides.
+        """Plot a metric against rounds, one line per point: the mean over seeds, with a band of one standard deviation.
 
-        Runs that did not complete are left out; of a point that has no others, the mean of what they share is dotted.
+        Runs that did not complete are excluded. For a point without completed runs, the mean of the evaluations that its runs
+        share is drawn dotted.
 
         Args:
-            metric: as of :meth:`summary`.
-            ax: matplotlib axes to draw into, whose look stays; by default new ones, in the style of our pictures.
+            metric: as in :meth:`summary`.
+            ax: matplotlib axes to draw into, whose style is kept; by default new axes in the style of jaxgossip.
 
         Returns:
             The axes.
 
         Raises:
-            InputError: no such metric, or no run.
+            InputError: there is no such metric, or there are no runs.
         """
-        from jaxgossip.plotting import curves  # noqa: PLC0415 - matplotlib, where somebody draws
+        from jaxgossip.plotting import curves  # noqa: PLC0415 - matplotlib is slow to load
 
         measure, key = self._metric(metric)
         groups = self._by_point()
@@ -158,9 +159,9 @@ class SweepResult(Sequence[SweepRun]):
         if ax is None:
             curves.told_apart(axes, len(groups))
         for runs in groups:
-            whole = [run for run in runs if run.status == "completed"]
-            label = ", ".join(_words(runs[0].point)) + ("" if whole else f" ({runs[0].status})")
-            curves.draw_band(axes, *_curve(whole or runs, key), label, "-" if whole else ":")
+            completed = [run for run in runs if run.status == "completed"]
+            label = ", ".join(_labels(runs[0].point)) + ("" if completed else f" ({runs[0].status})")
+            curves.draw_band(axes, *_curve(completed or runs, key), label, "-" if completed else ":")
         return curves.finished(axes, measure, key)
 
     @override
@@ -190,7 +191,7 @@ class SweepResult(Sequence[SweepRun]):
         return f"SweepResult({shape}: {', '.join(ends) or 'no runs'} in {duration(self.wall_s)}{self._range()})"
 
     def _range(self) -> str:
-        """Return from where to where the points' means of the first measurement go, in words; empty without any."""
+        """Return the range of the points' means of the first measurement as text; empty without measurements."""
         measured = [run for run in self.runs if len(run.metrics) and measures_of(run.metrics.final)]
         if not measured:
             return ""
@@ -202,10 +203,10 @@ class SweepResult(Sequence[SweepRun]):
         return f"; {measure.name} {' to '.join(ends)}"
 
     def _by_point(self) -> list[list[SweepRun]]:
-        found: dict[int, list[SweepRun]] = {}
-        for run in self.runs:  # the runs of a point hold the same one
-            found.setdefault(id(run.point), []).append(run)
-        return list(found.values())
+        by_point: dict[int, list[SweepRun]] = {}
+        for run in self.runs:  # the runs of a point share one object
+            by_point.setdefault(id(run.point), []).append(run)
+        return list(by_point.values())
 
     def _metric(self, metric: str | None) -> tuple[Measure | None, str]:
         measured = [run for run in self.runs if len(run.metrics)]
@@ -215,20 +216,20 @@ class SweepResult(Sequence[SweepRun]):
         values: dict[str, dict[str, None]] = {}
         for point in self.points:
             for name, value in point.items():
-                values.setdefault(name, {})[_word(value)] = None
-        return "its grid: " + "; ".join(f"{name} = {', '.join(its)}" for name, its in values.items())
+                values.setdefault(name, {})[_text(value)] = None
+        return "its grid: " + "; ".join(f"{name} = {', '.join(texts)}" for name, texts in values.items())
 
 
 def _curve(runs: Sequence[SweepRun], key: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rounds = [{int(record["round"]): record.get(key, np.nan) for record in run.metrics} for run in runs]
     shared = sorted(set(rounds[0]).intersection(*rounds[1:])) if rounds else []
-    columns = [np.array([one[number] for one in rounds], np.float64) for number in shared]
+    columns = [np.array([values[number] for values in rounds], np.float64) for number in shared]
     means, deviations = ([statistic(column) for column in columns] for statistic in (_mean, _std))
     return np.array(shared, np.float64), np.array(means, np.float64), np.array(deviations, np.float64)
 
 
 def _last(run: SweepRun, key: str) -> float:
-    """Return the last value of a run; NaN where it was never evaluated, or measures other things than the others."""
+    """Return the last value of a metric; NaN if the run was never evaluated or does not have the metric."""
     return float(run.metrics.final.get(key, np.nan)) if len(run.metrics) else float("nan")
 
 
@@ -250,32 +251,32 @@ def _statuses(runs: Iterable[SweepRun]) -> list[str]:
 
 
 def _plain(point: Point) -> dict[str, Any]:
-    """Return a point with scalars of NumPy and JAX as Python's own numbers."""
-    return {name: _own(value) for name, value in point.items()}
+    """Return a point with NumPy and JAX scalars as Python numbers."""
+    return {name: _python_value(value) for name, value in point.items()}
 
 
-def _own(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     if getattr(value, "shape", None) != ():
         return value
     number = np.asarray(value)
-    # 0.1 of 32 bits is a tenth to whoever wrote it, and not 0.10000000149011612.
+    # Keep a float32 0.1 as 0.1, not 0.10000000149011612.
     return float(str(number)) if number.dtype == np.float32 else number.item()
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Return whether two values of a grid are the same: numbers to the accuracy of float32, others by equality or identity."""
-    a, b = _own(a), _own(b)
+    """Return whether two values of a grid are equal: numbers to float32 precision, others by identity or equality."""
+    a, b = _python_value(a), _python_value(b)
     if is_number(a) and is_number(b):
         return bool(np.isclose(float(a), float(b), rtol=1e-6, atol=0.0))
     return a is b or bool(np.all(a == b))
 
 
-def _words(point: Point) -> list[str]:
-    return [_word(value) if name == "algorithm" else f"{name}={_word(value)}" for name, value in point.items()]
+def _labels(point: Point) -> list[str]:
+    return [_text(value) if name == "algorithm" else f"{name}={_text(value)}" for name, value in point.items()]
 
 
-def _word(value: Any) -> str:
-    value = _own(value)
+def _text(value: Any) -> str:
+    value = _python_value(value)
     if is_number(value):
         return f"{float(value):.6g}"
     return str(getattr(value, "name", None) or getattr(value, "__name__", None) or value)
