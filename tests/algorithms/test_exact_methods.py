@@ -186,6 +186,7 @@ def test_a_step_size_beyond_the_threshold_diverges(method: Method, known: float)
     assert sizes[1] > 1e3
 
 
+@pytest.mark.slow
 def test_diging_diverges_at_a_step_that_extra_bears() -> None:
     with jax.enable_x64(True):
         problem, W = quadratic(2, heterogeneity=1.0), ring()

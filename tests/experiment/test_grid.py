@@ -23,7 +23,9 @@ from tests.experiment.grid_cases import Listener, alone, assert_same, records, r
 @pytest.mark.parametrize(
     ("options", "overrides", "programs"),
     [
-        (["topology.kind=ring,complete", "optimizer.learning_rate=0.05,0.2"], [], 2),
+        pytest.param(
+            ["topology.kind=ring,complete", "optimizer.learning_rate=0.05,0.2"], [], 2, marks=pytest.mark.slow
+        ),
         pytest.param(
             ["network.drop=0,0.4"],
             ["network.online=0.7", "network.straggle=0.3", "optimizer.kind=adam"],

@@ -115,6 +115,7 @@ def test_a_run_keeps_its_virtual_time_and_when_it_reached_its_target(folders: di
     assert final_numbers(plain)["virtual_s_to_target"] is None
 
 
+@pytest.mark.slow
 def test_tables_have_columns_of_time_and_target_where_there_are_any(folders: dict[str, Path]) -> None:
     timed, other, plain = (RunData.load(folder) for folder in folders.values())
     (row,) = compare_table([timed])
@@ -126,6 +127,7 @@ def test_tables_have_columns_of_time_and_target_where_there_are_any(folders: dic
     assert not {"virtual time", "target"} & set(compare_table([plain])[0])
 
 
+@pytest.mark.slow
 def test_pictures_have_a_column_by_virtual_time(folders: dict[str, Path]) -> None:
     timed, other, plain = (RunData.load(folder) for folder in folders.values())
 

@@ -93,7 +93,7 @@ def test_what_is_lost_stays_with_its_receiver(kind: str) -> None:
     np.testing.assert_array_equal(np.asarray(W.mix(jnp.eye(n), Faults(jax.random.key(2), 1.0))), np.eye(n))
 
 
-@pytest.mark.by_default("u_equi_static")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["equi_static", "u_equi_static"])
 def test_static_circulants_roll_with_one_number_a_slot(kind: str) -> None:
     W = m.MIXINGS[kind](t.complete(40), degree=60, rng=1)  # some offsets are drawn more than once

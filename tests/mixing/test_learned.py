@@ -115,7 +115,7 @@ def test_graphs_without_free_weights_are_refused(graph: jg.topology.Graph) -> No
 
 
 @pytest.mark.by_default("50")
-@pytest.mark.parametrize("steps", [1, 50])
+@pytest.mark.parametrize("steps", [1, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_schedule_is_never_worse_than_metropolis_hastings(steps: int) -> None:
     """Two nodes agree at once under weights of 1/2, where the logarithm has no gradient."""
     pair = learned_sequence(t.path(2), rounds=1, steps=steps)

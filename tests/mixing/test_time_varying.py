@@ -155,7 +155,7 @@ def chances(graph: t.Graph) -> np.ndarray:
     return calls + calls.T
 
 
-@pytest.mark.by_default("complete")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "graph", [t.path(7), t.star(7), t.complete(7), t.barabasi_albert(8, m=2, rng=0)], ids=lambda g: g.name
 )

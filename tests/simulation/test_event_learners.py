@@ -204,6 +204,7 @@ def test_schedules(drawn: tuple[str, Schedule], every: int) -> None:
         compared(*protocol_of(exchange, quadratic()), source, every)
 
 
+@pytest.mark.slow
 def test_a_synchronous_schedule_without_delay_is_gossip_in_rounds() -> None:
     """A matching of all nodes at each tick: both engines merge the same pairs and learn, models agree to 1e-6."""
     n, rounds = 60, 40

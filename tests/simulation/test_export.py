@@ -61,7 +61,7 @@ def lowers_everywhere(
     assert result.platforms == PLATFORMS
 
 
-@pytest.mark.by_default("k_peer_exponential", "hyper_hypercube", "static")
+@pytest.mark.by_default("k_peer_exponential", "static")
 @pytest.mark.parametrize("name", OPERATORS)
 def test_every_operator_lowers_for_every_platform(name: str) -> None:
     W = OPERATORS[name]()
@@ -74,7 +74,7 @@ def test_every_operator_lowers_for_every_platform(name: str) -> None:
     lowers_everywhere(jg.algorithms.gossip(problem, optax.sgd(0.1), W, weighting="age"), drop=0.1, online=0.9)
 
 
-@pytest.mark.by_default("k_peer_exponential", "static", "hyper_hypercube")
+@pytest.mark.by_default("static")
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_clocks_of_every_operator_lower_for_every_platform(name: str) -> None:
     W = OPERATORS[name]()

@@ -70,7 +70,7 @@ def test_steps_too_small_for_a_model_add_up_within_a_round(kind: type) -> None:
     np.testing.assert_allclose(ends[kind], ends[jnp.float32], rtol=2 * step, atol=1e-4)
 
 
-@pytest.mark.by_default("isolated-float16")
+@pytest.mark.slow
 @KINDS
 @pytest.mark.parametrize("algorithm", ["gossip", "dsgd", "isolated", "centralised"])
 def test_every_algorithm_learns_with_them(algorithm: str, kind: type) -> None:

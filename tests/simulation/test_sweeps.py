@@ -125,6 +125,7 @@ def test_what_takes_a_seed_is_made_for_each() -> None:
     assert [run.seed for run in found] == [5, 3]
 
 
+@pytest.mark.slow
 def test_several_algorithms_go_by_name() -> None:
     named = jg.sweep({"slow": lambda rate: make(rate / 10), "fixed": make}, 0, grid=[{"rate": 0.1}])
     assert [run.point for run in named] == [{"algorithm": "slow", "rate": 0.1}, {"algorithm": "fixed", "rate": 0.1}]

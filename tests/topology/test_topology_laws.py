@@ -27,6 +27,7 @@ def coins(chances: dict[tuple, float]) -> dict[tuple, float]:
     return law
 
 
+@pytest.mark.slow
 def test_two_nodes_are_linked_as_often_as_they_should_be_also_where_hardly_any_graph_has_an_edge() -> None:
     for p in (0.1, 1e-3):
         edges = [topology.erdos_renyi(2, p, rng=seed).n_edges for seed in range(4000)]
