@@ -54,8 +54,9 @@ class Method(Record):
     def step(self, problem: Problem, W: Any, state: Any, round_: Round) -> tuple[PyTree, Traffic]:
         """Return (state, traffic) after one round.
 
-        Randomness comes from ``round_.key(purpose)`` and mixing from ``round_.links(W, problem.n_shared)``; nothing else varies between
-        rounds. For models of 16 bits the returned leaves may be float32: they are rounded once, at the end of the round.
+        Randomness comes from ``round_.key(purpose)`` and mixing from ``round_.links(W, problem.n_shared)``; nothing else
+        varies between rounds. For models of 16 bits the returned leaves may be float32: they are rounded once, at the end
+        of the round.
         """
 
     def models(self, state: Any) -> Rows:
