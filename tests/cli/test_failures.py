@@ -59,7 +59,7 @@ def test_a_run_that_breaks_keeps_its_trace_in_its_folder(
     def broken(*_: object, **__: object) -> None:
         raise MemoryError("Unable to allocate 3. TiB for an array")
 
-    monkeypatch.setattr(runs, "simulated", broken)
+    monkeypatch.setattr(runs, "simulate_experiment", broken)
     code, _, err = called("run", config, "--out", "here")
     assert code == 1
     assert (

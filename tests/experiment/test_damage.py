@@ -15,7 +15,7 @@ from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.runs.run import resume, run
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
-from jaxgossip.experiment.sweeps.variants import note_of, runs_in, sweep, variants
+from jaxgossip.experiment.sweeps.variants import read_sweep_file, run_folders, sweep, variants
 from tests.experiment.tiny import TEXT, VARIANTS, Stop, quick
 
 LONG = TEXT.replace("rounds = 4", "rounds = 8")
@@ -258,7 +258,7 @@ def test_a_sweep_with_a_damaged_run_is_told(kind: str, tmp_path: Path) -> None:
     work()
     path = min(out.glob("*/metrics.jsonl"))
     path.write_text("".join(lines_of(path.parent)[:1]))
-    for use in (work, lambda: [RunData.load(one) for one in runs_in([out])]):
+    for use in (work, lambda: [RunData.load(one) for one in run_folders([out])]):
         with pytest.raises(ConfigError, match=rf"{path}:2: no record"):
             use()
     for text in (
@@ -271,10 +271,10 @@ def test_a_sweep_with_a_damaged_run_is_told(kind: str, tmp_path: Path) -> None:
         "[" * 99_999,
     ):
         (out / "sweep.json").write_text(text)
-        for use in (work, lambda: runs_in([out])):
+        for use in (work, lambda: run_folders([out])):
             with pytest.raises(ConfigError, match=r"sweep\.json is damaged"):
                 use()
-    assert note_of(tmp_path / "none") is None
+    assert read_sweep_file(tmp_path / "none") is None
 
 
 def test_a_folder_that_goes_while_a_run_writes_to_it_is_not_made_anew(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from jaxgossip.experiment.plots.bands import bands, interval, summary_rows
 from jaxgossip.experiment.plots.rankings import ranking
 from jaxgossip.experiment.plots.runs import compare
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
-from jaxgossip.experiment.runs.manifest import unmeasured_words
+from jaxgossip.experiment.runs.manifest import not_finite_warning
 from jaxgossip.experiment.runs.run import resume, run
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
@@ -87,7 +87,7 @@ def test_what_is_not_finite_of_a_completed_run_is_named() -> None:
         "not_finite": ["test_loss", "local_accuracy"],
     }
     told = "warning: no finite number in round 9: test loss, accuracy on own test samples"
-    assert (unmeasured_words(fine), unmeasured_words(bad)) == ("", told)
+    assert (not_finite_warning(fine), not_finite_warning(bad)) == ("", told)
     assert ending_entries("interrupted", 9, [bad]) == {"status": "interrupted", "rounds": 9}
 
 

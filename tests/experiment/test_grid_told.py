@@ -14,7 +14,7 @@ from jaxgossip.experiment.plots.runs import summary
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
-from jaxgossip.experiment.sweeps.variants import runs_in
+from jaxgossip.experiment.sweeps.variants import run_folders
 from jaxgossip.simulation.listening.display import Display
 from tests.experiment.grid_cases import records
 
@@ -133,7 +133,7 @@ def test_what_is_told_of_a_single_run_and_of_none(config, tmp_path, capsys, monk
 def test_compare_takes_a_sweep_and_draws_bands_over_its_seeds(config, tmp_path, monkeypatch, capsys) -> None:
     grid = expand(config, ["topology.kind=ring,star", "optimizer.learning_rate=0.1"], 2)
     run_grid(grid, tmp_path / "out")
-    loaded = [RunData.load(folder) for folder in runs_in([tmp_path / "out"])]
+    loaded = [RunData.load(folder) for folder in run_folders([tmp_path / "out"])]
     assert [(values, len(runs)) for values, runs in labels.points(loaded)] == [
         ({"topology.kind": "ring"}, 2),
         ({"topology.kind": "star"}, 2),
@@ -156,9 +156,9 @@ def test_compare_takes_a_sweep_and_draws_bands_over_its_seeds(config, tmp_path, 
     assert "seed_4" in compare(str(tmp_path / "out"), "--each")
     first = tmp_path / "out" / grid.runs[0].config.name
     twice = [tmp_path / "out", first, tmp_path / "out" / ".." / "out", tmp_path / "out"]
-    assert runs_in(twice) == [run.folder for run in loaded]
+    assert run_folders(twice) == [run.folder for run in loaded]
     other = tmp_path / "out" / grid.runs[1].config.name
-    assert runs_in([first / ".." / first.name, other, first]) == [first / ".." / first.name, other]
+    assert run_folders([first / ".." / first.name, other, first]) == [first / ".." / first.name, other]
     (tmp_path / "none").mkdir()
     (tmp_path / "none" / "sweep.json").write_text('{"variants": {"a": ""}}')
     assert "none is a sweep of which no run has measured anything" in compare(str(tmp_path / "none"))

@@ -27,12 +27,12 @@ def compare(
     from jaxgossip.experiment.plots.runs import common_measure
     from jaxgossip.experiment.plots.runs import compare as draw
     from jaxgossip.experiment.results.run_data import RunData, compare_table
-    from jaxgossip.experiment.sweeps.variants import runs_in
+    from jaxgossip.experiment.sweeps.variants import run_folders
     from jaxgossip.plotting.style import check_picture, save_figure
 
     check_picture(out)
     with slow("reading runs"):
-        loaded = [RunData.load(folder) for folder in runs_in(runs)]
+        loaded = [RunData.load(folder) for folder in run_folders(runs)]
     points = labels.points(loaded)
     if each or len(points) == len(loaded):
         say(run_table(compare_table(loaded)))

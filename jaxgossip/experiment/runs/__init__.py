@@ -1,1 +1,1 @@
-"""One run: its engine, its observer, its manifest, its end."""
+"""Single runs of a configuration: starting, resuming, checkpoints and the manifest."""

@@ -1,4 +1,4 @@
-"""Which engine runs an algorithm: rounds, or events by the nodes' own clocks; and where a run goes on."""
+"""Chooses the engine of an experiment, rounds or events, and restores the state of a stopped run."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from jaxgossip.simulation.events.engine import run_shapes
 from jaxgossip.simulation.program import initial_shapes
 
 
-def simulated(
+def simulate_experiment(
     experiment: Experiment,
     algorithm: Algorithm | GossipProtocol,
     observer: Observer,
@@ -20,7 +20,16 @@ def simulated(
     faultless: bool = False,
     **start: Any,
 ) -> Result:
-    """Simulate ``algorithm`` as the configuration says: the run itself, or a baseline of ``rounds`` rounds."""
+    """Simulate ``algorithm`` with the settings of an experiment.
+
+    Args:
+        experiment: the experiment.
+        algorithm: the experiment's own algorithm or a baseline.
+        observer: receives records and progress, and may stop the run.
+        rounds: number of rounds of a baseline, which has no byte budget; None for the configuration's rounds and budget.
+        faultless: whether to leave out the faults of the network and the nodes.
+        start: ``start`` and ``start_wall_s`` of the engine, to continue a run.
+    """
     config = experiment.config
     budget, rounds = (config.byte_budget, config.rounds) if rounds is None else (0, rounds)
     common: dict[str, Any] = {
@@ -35,14 +44,18 @@ def simulated(
     if isinstance(algorithm, GossipProtocol):
         assert experiment.schedule is not None
         return simulate_events(algorithm, experiment.schedule, rounds, **common)
-    # Seconds of baselines in rounds are no match for those of clocks.
+    # The virtual seconds of a baseline in rounds are not comparable with those of a run by events.
     speeds = experiment.speeds if experiment.schedule is None else None
     conditions = None if faultless else experiment.conditions
     return simulate(algorithm, rounds, conditions=conditions, speeds=speeds, **common)
 
 
 def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | EventRun | None, dict[str, Any]]:
-    """Return the newest checkpointed state, and what its note says; (None, {}) if there is none yet."""
+    """Return (state, metadata) of the newest intact checkpoint; (None, {}) if there is no checkpoint yet.
+
+    Raises:
+        RunError: all checkpoints are damaged, or the newest intact one does not fit the experiment.
+    """
     if not checkpoint.metadata_files(folder.checkpoints):
         return None, {}
     algorithm, seed = experiment.algorithm, experiment.config.seed
@@ -64,6 +77,6 @@ def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | Event
 
 
 def numbering_of(experiment: Experiment) -> str:
-    """Return in which order the rows of the experiment's models stand."""
+    """Return the name of the order of the rows of the experiment's models; empty if they are ordered by node."""
     order = experiment.problem.order
     return "" if order is None else order.numbering

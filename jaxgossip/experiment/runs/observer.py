@@ -1,4 +1,4 @@
-"""What a run writes while it goes: records and checkpoints."""
+"""Writes the records and checkpoints of a run in progress."""
 
 import time
 from collections.abc import Mapping
@@ -12,16 +12,16 @@ from jaxgossip.simulation.listening.observer import Forwarding
 
 
 class RunObserver(Forwarding):
-    """Writes records and checkpoints while a simulation goes, and hands what it hears on.
+    """An observer that writes records and checkpoints, and forwards every call.
 
     Args:
-        observer: to whom.
-        log: of the records.
-        sealing: the seal of those that it holds.
-        folder: of the run.
-        compiled: gets the seconds of compilations.
-        every_s: seconds from one checkpoint to the next; None: there are none.
-        numbering: in which order the rows of models stand.
+        observer: the observer to forward to.
+        log: the log to which records are appended.
+        sealing: the running seal of the log.
+        folder: the run's folder.
+        compiled: list to which the seconds of every compilation are appended.
+        every_s: seconds between checkpoints; None to write none.
+        numbering: order of the rows of the models, stored in checkpoints (see ``numbering_of``).
     """
 
     def __init__(

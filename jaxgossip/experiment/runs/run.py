@@ -1,4 +1,4 @@
-"""Carry a configuration through: build, simulate, save, run the baselines, draw; and go on where a run stopped."""
+"""Runs a configuration: build, simulate, save, run the baselines, plot; and resumes stopped runs."""
 
 import contextlib
 import time
@@ -23,8 +23,8 @@ from jaxgossip.experiment.planning.plan import check_fits, check_outline
 from jaxgossip.experiment.results.divergence import divergence
 from jaxgossip.experiment.results.folder import FINISHED, SCORES, RunFolder, finished_log, log_name, seal_of
 from jaxgossip.experiment.results.inputs import CONFIG, accepted, digest, digests
-from jaxgossip.experiment.runs.engines import numbering_of, restore, simulated
-from jaxgossip.experiment.runs.manifest import privacy_facts, target_facts, unmeasured_words
+from jaxgossip.experiment.runs.engines import numbering_of, restore, simulate_experiment
+from jaxgossip.experiment.runs.manifest import not_finite_warning, privacy_entry, target_entry
 from jaxgossip.experiment.runs.observer import RunObserver
 from jaxgossip.simulation import Observer
 from jaxgossip.simulation.results.endings import ending_entries
@@ -34,16 +34,16 @@ from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost, without_
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-        folder: its folder.
-        status: completed, diverged or interrupted.
-        rounds: rounds done.
-        final: the last record, and those of the baselines by name.
-        seconds: from the start of the process's work to its end.
-        target: when the configuration's target was reached, as the manifest has it; None without one.
-        ending: how a run that diverged did; empty of others.
+        folder: the run's folder.
+        status: ``"completed"``, ``"diverged"`` or ``"interrupted"``.
+        rounds: rounds completed.
+        final: the last record of the run, under ``"run"``, and of each baseline, by name.
+        seconds: wall-clock seconds of this call; 0 if the run had already ended.
+        target: the manifest's entry on when the target was reached; None without a target.
+        ending: description of how the run diverged; empty if it did not.
     """
 
     folder: Path
@@ -62,20 +62,21 @@ def run(
 
     Args:
         config: the configuration.
-        out: the folder; None makes one under ``runs/``.
-        force: overwrite a run that is there, and run what does not seem to fit into memory.
-        command: what the user typed, for the manifest.
-        observer: listens.
+        out: the run's folder; None for a new folder under ``runs/``.
+        force: whether to overwrite an existing run, and to skip the checks of available memory.
+        command: command line of the user, for the manifest.
+        observer: receives records and progress, and may stop the run.
 
     Raises:
-        InputError: the configuration cannot be built or does not fit into memory, or the folder is in use.
+        InputError: the configuration cannot be built, or does not fit into memory.
+        ConfigError: the folder is not free, or is in use by another process.
         RunError: the run failed.
     """
     observer, began = observer or Observer(), time.perf_counter()
-    room = without_memory_check() if force else links_cost(WEIGHTED_BYTES, "--force runs it all the same")
-    with precision(config), room:
+    memory_check = without_memory_check() if force else links_cost(WEIGHTED_BYTES, "--force runs it all the same")
+    with precision(config), memory_check:
         resolved = resolved_toml(config)
-        if out is not None:  # before minutes of building
+        if out is not None:  # fail before building, which can take minutes
             disk.check_unlocked(out)
             RunFolder.check_free(out, resolved, force=force)
         if not force:
@@ -83,7 +84,7 @@ def run(
         inputs = {
             CONFIG: sha256(resolved.encode()).hexdigest(),
             **digests(config),
-        }  # as the build is about to read them
+        }  # before the build reads the files
         experiment = announced_build(config, observer)
         if not force:
             check_fits(experiment, observer.note)
@@ -97,7 +98,7 @@ def run(
             "matmul_precision": config.device.matmul_precision,
             "graph": experiment.graph.describe(),
             "parameters": experiment.problem.n_params,
-            **privacy_facts(experiment, observer.note),
+            **privacy_entry(experiment, observer.note),
             **provenance(),
             "inputs": inputs,
         }
@@ -105,27 +106,27 @@ def run(
         disk.make_folder(path, parents=True)
         with disk.locked(path, observer.note) as lock:
             folder = RunFolder.create(path, lock, resolved=resolved, manifest=manifest, force=force)
-            return carry_through(experiment, folder, manifest, observer, began)
+            return execute(experiment, folder, manifest, observer, began)
 
 
 def resume(path: Path, *, force: bool = False, observer: Observer | None = None) -> Outcome:
-    """Go on with the run in ``path``, from its newest intact checkpoint or, without one, from the start.
+    """Resume the run in ``path`` from its newest intact checkpoint or, if it has none yet, from the start.
 
     Args:
         path: the run's folder.
-        force: go on also if the configuration or what it reads has changed since; the manifest then says so.
-        observer: listens.
+        force: whether to resume even if the configuration or an input file has changed; the manifest records the changes.
+        observer: receives records and progress, and may stop the run.
 
     Raises:
-        ConfigError: there is no run, what it reads has changed, another process is at work in it, or a file is damaged.
-        RunError: its checkpoints are damaged.
+        ConfigError: there is no run, an input has changed, another process uses the folder, or a file is damaged.
+        RunError: all checkpoints are damaged, or the run failed.
     """
     observer, began = observer or Observer(), time.perf_counter()
     folder = RunFolder.open(path)
     manifest = folder.manifest()
     if manifest["status"] in FINISHED and not force:
         accepted(manifest, path, observer.note, only=(CONFIG,))
-        return ended(folder, manifest)
+        return ended_outcome(folder, manifest)
     with disk.locked(path, observer.note) as lock:
         folder = RunFolder.open(path, lock)
         disk.remove_leftovers(path)
@@ -134,16 +135,16 @@ def resume(path: Path, *, force: bool = False, observer: Observer | None = None)
         if manifest["status"] in FINISHED:
             if "changed" in session:
                 folder.write_manifest(manifest | {"resumed": [*manifest.get("resumed", []), session]})
-            return ended(folder, manifest)
-        return go_on(folder, manifest, session, observer, began)
+            return ended_outcome(folder, manifest)
+        return continue_run(folder, manifest, session, observer, began)
 
 
-def go_on(
+def continue_run(
     folder: RunFolder, manifest: dict[str, Any], session: dict[str, Any], observer: Observer, began: float
 ) -> Outcome:
-    """Go on with a run that has not ended; ``session`` is what the manifest is to say of this process."""
+    """Continue a run that has not ended; ``session`` is the manifest's entry on this process."""
     config = load(folder.path / CONFIG)
-    with precision(config), without_memory_check():  # whoever forced it when it began, means it still
+    with precision(config), without_memory_check():  # checked, or forced, when the run began
         experiment = announced_build(config, observer)
         for stale in ("error", "finished", "rounds"):
             manifest.pop(stale, None)
@@ -152,14 +153,14 @@ def go_on(
                 observer.note(f"warning: {what} differ from those the run began with: its bits may differ too")
         manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), session]}
         folder.write_manifest(manifest)
-        return carry_through(experiment, folder, manifest, observer, began)
+        return execute(experiment, folder, manifest, observer, began)
 
 
-def ended(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
-    """Return what became of a run that has ended, and draw its picture if that is missing.
+def ended_outcome(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
+    """Return the outcome of a run that has already ended, drawing ``summary.png`` if it is missing.
 
     Raises:
-        ConfigError: what it had measured is no longer as it was.
+        ConfigError: its records have been altered.
     """
     config = load(folder.path / CONFIG)
     every = config.evaluation.every
@@ -170,14 +171,14 @@ def ended(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
             final[name] = folder.log(name).check(seal_of(manifest, name), every)[-1]
     if not (folder.path / "summary.png").is_file():
         draw_summary(folder.path)
-    target = target_facts(config, records).get("target")
+    target = target_entry(config, records).get("target")
     return Outcome(folder.path, manifest["status"], manifest["rounds"], final, 0.0, target, divergence(manifest))
 
 
-def carry_through(
+def execute(
     experiment: Experiment, folder: RunFolder, manifest: dict[str, Any], observer: Observer, began: float
 ) -> Outcome:
-    """Simulate what is left of a run and its baselines, and write all files."""
+    """Simulate the rest of a run and its baselines, and write all files."""
     config, final = experiment.config, {}
     log, compiled = folder.log(), []
 
@@ -185,18 +186,18 @@ def carry_through(
         seconds = time.perf_counter() - began
         times = {"finished": now(), "compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
         records = log.records()
-        found = ending_entries(status, rounds, records) | target_facts(config, records)
-        if found["status"] in FINISHED:
+        ending = ending_entries(status, rounds, records) | target_entry(config, records)
+        if ending["status"] in FINISHED:
             manifest.setdefault("logs", {})[log_name()] = log.seal().facts()
             if (folder.path / SCORES).is_file():
-                found["node_scores_sha256"] = digest(folder.path / SCORES)
-        folder.write_manifest(manifest | found | times)
+                ending["node_scores_sha256"] = digest(folder.path / SCORES)
+        folder.write_manifest(manifest | ending | times)
         if status != "interrupted":
-            if found["status"] == "completed" and (warning := unmeasured_words(records[-1])):
+            if ending["status"] == "completed" and (warning := not_finite_warning(records[-1])):
                 observer.note(warning)
             observer.note("drawing summary.png")
             draw_summary(folder.path)
-        return Outcome(folder.path, found["status"], rounds, final, seconds, found.get("target"), divergence(found))
+        return Outcome(folder.path, ending["status"], rounds, final, seconds, ending.get("target"), divergence(ending))
 
     try:
         start, metadata = restore(experiment, folder)
@@ -206,7 +207,7 @@ def carry_through(
         writer = RunObserver(
             observer, log, sealing, folder, compiled, every_s=config.checkpoint.every_s, numbering=numbering
         )
-        result = simulated(
+        result = simulate_experiment(
             experiment, experiment.algorithm, writer, start=start, start_wall_s=metadata.get("wall_s", 0.0)
         )
         start = None
@@ -214,19 +215,19 @@ def carry_through(
         if result.node_scores:
             folder.write_scores(result.node_scores, experiment.graph.labels)
         final["run"] = result.metrics.final if len(result.metrics) else earlier[-1]
-        del result  # a million models make room for the baselines
+        del result  # free the models before the baselines run
         if status != "interrupted":
-            # Where its bytes ended the run, baselines go no further than it did.
-            wanted = rounds if spent else config.rounds
+            # If the run ended by its byte budget, baselines run for as many rounds as it did.
+            baseline_rounds = rounds if spent else config.rounds
             for name in _measured_baselines(experiment, observer):
-                baseline = run_baseline(experiment, name, folder, manifest, observer, compiled, wanted)
+                baseline = run_baseline(experiment, name, folder, manifest, observer, compiled, baseline_rounds)
                 if baseline is None:
                     status = "interrupted"
                     break
                 final[name] = baseline
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        with contextlib.suppress(OSError, RunError):  # a disk that is full, a folder that is gone
+        with contextlib.suppress(OSError, RunError):  # full disk, deleted folder
             folder.write_manifest(
                 manifest | {"status": status, "finished": now(), "error": f"{type(error).__name__}: {error}"}
             )
@@ -239,7 +240,7 @@ def carry_through(
 
 
 def _measured_baselines(experiment: Experiment, observer: Observer) -> list[str]:
-    """Return the baselines that are run; those of which nothing would be measured are told, and left out."""
+    """Return the baselines to run, noting those that are left out since nothing would be measured of them."""
     measured, config = experiment.baselines, experiment.config
     for name in config.evaluation.baselines:
         if name not in measured:
@@ -257,9 +258,9 @@ def run_baseline(
     compiled: list[float],
     rounds: int,
 ) -> Mapping[str, Any] | None:
-    """Run a baseline beside the run unless its log is whole; return its last record, None if interrupted.
+    """Run a baseline unless its log is complete; return its last record, or None if it was interrupted.
 
-    The manifest keeps the seal of a log that is whole, before the next baseline begins.
+    The seal of a complete log is written to the manifest before the next baseline begins.
     """
     log, every = folder.log(name), experiment.config.evaluation.every
     seal, records = seal_of(manifest, name), []
@@ -274,7 +275,7 @@ def run_baseline(
     disk.make_folder(log.path.parent)
     writer = RunObserver(observer, log, sealing, folder, compiled)
     algorithm = experiment.baseline(name)
-    result = simulated(experiment, algorithm, writer, rounds=rounds, faultless=name == "centralised")
+    result = simulate_experiment(experiment, algorithm, writer, rounds=rounds, faultless=name == "centralised")
     if result.status == "interrupted":
         return None
     if result.status == "diverged":
@@ -285,18 +286,18 @@ def run_baseline(
 
 
 def announced_build(config: Config, observer: Observer) -> Experiment:
-    """Build the parts of a run and say so."""
+    """Build the experiment of a configuration, noting progress and settings that have no effect."""
     observer.note(f"building {config.topology.kind} topology, data and models")
     experiment = build(config)
     check_round(experiment)
-    for said in (file_note(experiment.problem), idle_note(experiment.algorithm, experiment.conditions)):
-        if said:
-            observer.note(said)
+    for note in (file_note(experiment.problem), idle_note(experiment.algorithm, experiment.conditions)):
+        if note:
+            observer.note(note)
     return experiment
 
 
 def draw_summary(path: Path) -> None:
-    """Draw ``summary.png`` of the run in ``path``."""
+    """Draw the ``summary.png`` of the run in ``path``."""
     from jaxgossip.experiment.plots.runs import summary
     from jaxgossip.experiment.results.run_data import RunData
     from jaxgossip.plotting.style import save_figure
@@ -305,10 +306,10 @@ def draw_summary(path: Path) -> None:
 
 
 def precision(config: Config) -> Any:
-    """Return the context in which 64-bit numbers are on or off, as the configuration says."""
+    """Return a context manager that enables or disables 64-bit types in JAX, according to the configuration's dtype."""
     return jax.enable_x64(config.device.dtype == "float64")
 
 
 def now() -> str:
-    """Return the time in UTC, ISO 8601, seconds."""
+    """Return the current UTC time in ISO 8601 format, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,1 +1,1 @@
-"""Many runs of one configuration: variants, and grids of keys and seeds."""
+"""Sweeps: many runs of one configuration, as named variants or as a grid of values and seeds."""

@@ -1,4 +1,4 @@
-"""A grid of runs: every combination of some keys' values, each with several seeds.
+"""Grids of runs: every combination of the values of some keys, each with several seeds.
 
 --grid topology.kind=ring,torus --grid optimizer.learning_rate=0.01,0.1 --seeds 8
 """
@@ -22,9 +22,9 @@ from jaxgossip.experiment.topologies.named import suggested
 
 EXAMPLE = "write --grid optimizer.learning_rate=0.01,0.1"
 MAX_RUNS = 100_000
-"""Of a grid: more folders beside each other are of use to nobody."""
+"""Maximum number of runs of a grid, each of which has a folder in the same folder."""
 LIFTED_NETWORK = ("drop", "online", "link_drop", "straggle", "noise")
-"""Keys of [network] that may be numbers of a run, not of its program."""
+"""Keys of [network] whose values can be arguments of a program rather than constants in it."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Axis:
     """One ``--grid`` option.
 
     Attributes:
-        path: the key's path.
-        values: its values.
+        path: path of the key.
+        values: values of the key.
     """
 
     path: toml.KeyPath
@@ -46,7 +46,7 @@ class Axis:
 
     @property
     def section(self) -> str:
-        """How errors begin the keys of its table."""
+        """Prefix of the keys of its table in error messages."""
         return f"{self.path[0]}."
 
 
@@ -55,8 +55,8 @@ class GridRun:
     """One run of a grid.
 
     Attributes:
-        values: key to value, of the grid's keys.
-        config: its own configuration, checked; its name is that of its folder.
+        values: the run's value of each key of the grid.
+        config: the run's validated configuration, whose name is that of the run folder.
     """
 
     values: Mapping[str, Any]
@@ -64,12 +64,12 @@ class GridRun:
 
     @property
     def point(self) -> str:
-        """What it shares with the runs that differ in their seeds alone."""
+        """The run's values as text, the same for all seeds."""
         return ", ".join(f"{key}={value_text(value)}" for key, value in self.values.items())
 
     @property
     def cells(self) -> dict[str, Any]:
-        """Its values as rows of tables hold them: numbers, words and truths as they are, anything else as text."""
+        """The run's values as table cells: numbers, strings and booleans as they are, everything else as text."""
         return {
             key: value if isinstance(value, str | int | float) else value_text(value)
             for key, value in self.values.items()
@@ -81,12 +81,12 @@ class Grid:
     """A grid of runs.
 
     Attributes:
-        source: what errors call the configuration.
-        axes: its keys and their values.
-        seeds: of each point.
-        runs: all of them, point by point.
-        base: the checked configuration of its first run, for what all have in common.
-        lists_baselines: whether the configuration names baselines, which a grid leaves out.
+        source: name of the configuration in error messages.
+        axes: keys and their values.
+        seeds: seeds of each point.
+        runs: all runs, point by point.
+        base: validated configuration of the first run, for settings that all runs share.
+        lists_baselines: whether the configuration lists baselines, which grids do not run.
     """
 
     source: str
@@ -103,10 +103,10 @@ class Grid:
 
 
 def parse_axis(option: str) -> Axis:
-    """Return the axis that ``key.path=v1,v2`` means; values are read as ``--set`` reads its own.
+    """Return the axis of an option ``key.path=v1,v2``, whose values are parsed like those of ``--set``.
 
     Raises:
-        ConfigError: no ``=``, no key, no value, an empty one, or one twice.
+        ConfigError: ``=``, the key or a value is missing, a value is repeated, or the key cannot be varied.
     """
     key, equals, text = option.partition("=")
     context = f"--grid {toml.brief(option)}"
@@ -131,16 +131,16 @@ def parse_axis(option: str) -> Axis:
 
 
 def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequence[str] = ()) -> Grid:
-    """Return the grid of runs of a configuration, every one checked.
+    """Return the grid of runs of a configuration, each of them validated.
 
     Args:
         path: the TOML file.
-        options: ``key.path=v1,v2`` each.
-        n_seeds: how many seeds each point is run with: the configuration's and those that follow it.
-        overrides: ``key.path=value`` each, applied before the grid's values.
+        options: ``--grid`` options, each ``key.path=v1,v2``.
+        n_seeds: number of seeds per point, counted up from the configuration's seed.
+        overrides: ``--set`` options, each ``key.path=value``, applied before the grid's values.
 
     Raises:
-        ConfigError: whatever is wrong with an option or with one of the runs.
+        ConfigError: an option or the configuration of a run is invalid.
     """
     if n_seeds < 1:
         raise ConfigError(f"--seeds {n_seeds}: at least one is needed", hint="--seeds 8 runs every point eight times")
@@ -161,26 +161,27 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
         raise ConfigError(f"a grid of {points * n_seeds:,} runs", hint=f"split it: a grid has at most {MAX_RUNS:,}")
     runs, folders, lists_baselines = [], set(), False
     for values in itertools.product(*(axis.values for axis in axes)):
-        here = {"name": folder_name(path.stem), **tree}
+        point_tree = {"name": folder_name(path.stem), **tree}
         for axis, value in zip(axes, values, strict=True):
-            here = toml.with_value(here, axis.path, value, f"--grid {axis.key}")
+            point_tree = toml.with_value(point_tree, axis.path, value, f"--grid {axis.key}")
         point = {axis.key: value for axis, value in zip(axes, values, strict=True)}
-        told = " ".join(f"{key}={value_text(value)}" for key, value in point.items())
-        source, folder = f"{path} ({told})" if told else str(path), path.absolute().parent
+        label = " ".join(f"{key}={value_text(value)}" for key, value in point.items())
+        source, folder = f"{path} ({label})" if label else str(path), path.absolute().parent
         try:
-            checked = validate(here, source=source, folder=folder)
+            checked = validate(point_tree, source=source, folder=folder)
         except ConfigError as error:
-            hints = [error.hint, *(_as_tables(here, axis, folder) for axis in axes if axis.section in error.message)]
-            raise ConfigError(error.message, hint="\n".join(hint for hint in hints if hint)) from error
-        lists_baselines = lists_baselines or bool(here.get("evaluation", {}).get("baselines"))
-        alone = checked.evaluation.model_copy(update={"baselines": ()})
+            tables = (_as_tables(point_tree, axis, folder) for axis in axes if axis.section in error.message)
+            raise ConfigError(error.message, hint="\n".join(hint for hint in (error.hint, *tables) if hint)) from error
+        lists_baselines = lists_baselines or bool(point_tree.get("evaluation", {}).get("baselines"))
+        evaluation = checked.evaluation.model_copy(update={"baselines": ()})
         if checked.seed + n_seeds > 2**63:
             raise ConfigError(f"--seeds {n_seeds}: seeds from {checked.seed} on reach beyond 2⁶³")
         for seed in range(checked.seed, checked.seed + n_seeds):
             name = _name(axes, values, seed)
             name = name if name not in folders else f"{name}-{len(runs)}"
             folders.add(name)
-            runs.append(GridRun(point, checked.model_copy(update={"seed": seed, "name": name, "evaluation": alone})))
+            updates = {"seed": seed, "name": name, "evaluation": evaluation}
+            runs.append(GridRun(point, checked.model_copy(update=updates)))
     first = runs[0].config
     seeds = tuple(range(first.seed, first.seed + n_seeds))
     return Grid(
@@ -189,37 +190,38 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
 
 
 def _as_tables(tree: toml.Tree, axis: Axis, folder: Path) -> str:
-    """Return the option that gives each kind of an axis the keys that it has; empty where all have the same."""
+    """Return a hint to give each kind on an axis as a table with its own keys; empty if all kinds have the same keys."""
     section, _, last = axis.key.partition(".")
     registry = standard().registry(section) if section in SECTIONS else None
     if last != "kind" or registry is None or not all(isinstance(kind, str) for kind in axis.values):
         return ""
     try:
         keys = {kind: configurable(find(registry, kind, folder).builder) for kind in axis.values}
-    except ConfigError:  # a kind that is not known is what is wrong
+    except ConfigError:  # the error is an unknown kind, for which this hint does not help
         return ""
-    known = {key for some in keys.values() for key in some}
-    if all(some.keys() == known for some in keys.values()):
+    known = {key for parameters in keys.values() for key in parameters}
+    if all(parameters.keys() == known for parameters in keys.values()):
         return ""
     tables = []
-    for kind, its in keys.items():
-        given = {key: value for key, value in tree[section].items() if key != "kind" and key not in known - its.keys()}
-        lacking = [key for key, one in its.items() if one.default is one.empty and key not in given]
+    for kind, parameters in keys.items():
+        others = {"kind", *(known - parameters.keys())}
+        given = {key: value for key, value in tree[section].items() if key not in others}
+        missing = [key for key, one in parameters.items() if one.default is one.empty and key not in given]
         examples = suggested(kind, given.get("nodes"))
-        table = {"kind": kind, **given, **{key: examples.get(key, "…") for key in lacking}}
+        table = {"kind": kind, **given, **{key: examples.get(key, "…") for key in missing}}
         tables.append(f"{{{','.join(f'{key}={toml.inline(value)}' for key, value in table.items())}}}")
     return f"kinds with keys of their own: --grid {shlex.quote(f'{section}={",".join(tables)}')}"
 
 
 def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
-    """Return the grid's numbers that need not be part of a program: (section, key) -> value.
+    """Return the grid's numbers that become arguments of a program, not constants in it: (section, key) -> value.
 
-    Those of the optimizer, and probabilities and noise of the network unless they rule out what they speak of: a program
-    without faults is a shorter one.
+    These are the numbers of the optimizer, and the probabilities and noise of the network. A value that switches a fault off
+    stays constant, since a program without that fault is shorter.
     """
-    found: dict[tuple[str, str], float] = {}
-    if run.config.in_events:  # its runs have schedules of their own, and go one by one
-        return found
+    lifted: dict[tuple[str, str], float] = {}
+    if run.config.in_events:  # runs by events have their own schedules and run one by one
+        return lifted
     for key in run.values:
         section, _, name = key.partition(".")
         if section == "optimizer" and ":" not in run.config.optimizer.kind:
@@ -230,8 +232,8 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
         else:
             continue
         if isinstance(value, float):
-            found[section, name] = value
-    return found
+            lifted[section, name] = value
+    return lifted
 
 
 def _name(axes: Sequence[Axis], values: Sequence[Any], seed: int) -> str:

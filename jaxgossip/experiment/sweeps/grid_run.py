@@ -1,7 +1,8 @@
-"""Run a grid: runs that one program can serve go together under one ``vmap``, each into a run folder of its own.
+"""Runs a grid. Runs that share a compiled program run together under ``vmap``, and each is written to its own run folder.
 
-A run's ``manifest.json`` comes last, so that whoever finds one finds the run; what a group of runs has come to is kept in
-``checkpoint/`` until all of them stand. The same grid again, or a larger one that holds it, runs what is missing.
+The ``manifest.json`` of a run is written last, so its presence implies the other files. Progress of the current group of runs
+is kept in ``checkpoint/`` until all of its folders are written. Running the same grid again, or a larger grid that contains
+it, executes only the missing runs.
 """
 
 import contextlib
@@ -27,12 +28,23 @@ from jaxgossip.experiment.config.toml import value_text
 from jaxgossip.experiment.results.divergence import divergence
 from jaxgossip.experiment.results.folder import RunFolder, log_name
 from jaxgossip.experiment.results.inputs import CONFIG
-from jaxgossip.experiment.runs.engines import simulated
-from jaxgossip.experiment.runs.manifest import privacy_facts, target_facts
+from jaxgossip.experiment.runs.engines import simulate_experiment
+from jaxgossip.experiment.runs.manifest import privacy_entry, target_entry
 from jaxgossip.experiment.runs.run import now, precision
 from jaxgossip.experiment.sweeps.grid import Grid, GridRun, lifted_numbers
-from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, GroupObserver, members_done, members_kept
-from jaxgossip.experiment.sweeps.ownership import check_claim, check_inputs, claim, inputs_of, status_of
+from jaxgossip.experiment.sweeps.group_checkpoint import (
+    CHECKPOINTS,
+    GroupObserver,
+    checkpointed_members,
+    finished_members,
+)
+from jaxgossip.experiment.sweeps.ownership import (
+    check_inputs,
+    check_ownership,
+    finished_status,
+    input_digests,
+    take_ownership,
+)
 from jaxgossip.plotting.measures import named
 from jaxgossip.simulation import Observer
 from jaxgossip.simulation.program import Run
@@ -41,19 +53,19 @@ from jaxgossip.simulation.results.endings import ending_entries
 from jaxgossip.simulation.results.provenance import provenance
 
 SMALL_NETWORK = 20_000
-"""Networks of at most so many nodes are built in no time."""
+"""Maximum number of nodes of networks that take negligible time to build."""
 
 
 @dataclass(frozen=True)
 class GridOutcome:
-    """What became of a grid.
+    """The outcome of a grid.
 
     Attributes:
-        kept: runs that were complete before.
-        done: runs of this call.
-        diverged: the names of the runs that diverged, of both.
-        interrupted: whether it was stopped.
-        seconds: taken by this call.
+        kept: number of runs that had finished earlier.
+        done: number of runs finished by this call.
+        diverged: names of all runs that diverged, earlier or in this call.
+        interrupted: whether the grid was stopped before all runs finished.
+        seconds: wall-clock seconds of this call.
     """
 
     kept: int
@@ -66,88 +78,97 @@ class GridOutcome:
 def run_grid(
     grid: Grid, out: Path, *, force: bool = False, command: str = "", observer: Observer | None = None
 ) -> GridOutcome:
-    """Run what is missing of a grid.
+    """Run the missing runs of a grid.
 
     Args:
         grid: the grid.
-        out: its folder; a run's stands in it.
-        force: start anew, also where another grid was.
-        command: what the user typed, for the manifests.
-        observer: listens.
+        out: folder of the grid, in which every run has its folder.
+        force: whether to remove existing runs, also those of another sweep, and start over.
+        command: command line of the user, for the manifests.
+        observer: receives records and progress, and may stop the grid.
 
     Raises:
-        ConfigError: ``out`` holds something else, or another grid.
+        ConfigError: ``out`` holds something else, another sweep, damaged records, or runs whose inputs have changed.
         InputError: a run cannot be built.
+        RunError: code of the user raised an error.
     """
     observer, began = observer or Observer(), time.perf_counter()
-    check_claim(grid, out, force=force)
+    check_ownership(grid, out, force=force)
     if out.is_dir():
         disk.check_unlocked(out)
-    inputs = inputs_of(grid)
+    inputs = input_digests(grid)
     status = _statuses(grid, out, inputs, force=force)
     missing = [run for run in grid.runs if status[run.config.name] is None]
     if grid.lists_baselines and len(missing) == len(grid.runs):
         observer.note("a grid runs no baselines; algorithm.kind=isolated as a value runs one of them")
     if len(missing) < len(grid.runs):
-        there = len(grid.runs) - len(missing)
-        observer.note(f"{there} of {counted(len(grid.runs), 'run')} {'is' if there == 1 else 'are'} there already")
-    kept = out / CHECKPOINTS
-    bundles = _bundles(grid.runs, missing, [] if force else members_done(kept), [] if force else members_kept(kept))
+        existing = len(grid.runs) - len(missing)
+        verb = "is" if existing == 1 else "are"
+        observer.note(f"{existing} of {counted(len(grid.runs), 'run')} {verb} there already")
+    checkpoints = out / CHECKPOINTS
+    bundles = _bundles(
+        grid.runs,
+        missing,
+        [] if force else finished_members(checkpoints),
+        [] if force else checkpointed_members(checkpoints),
+    )
     shared = Shared()
     _build_first(grid, bundles, shared, observer)
     disk.make_folder(out, parents=True)
     with disk.locked(out, observer.note) as lock:
-        claim(grid, out, inputs, force=force)
+        take_ownership(grid, out, inputs, force=force)
         disk.remove_leftovers(out)
-        facts = {"command": command, **provenance()} if missing else {}
-        work = _Work(grid, out, lock, shared, facts, inputs, observer)
-        interrupted = work.do(bundles, status)
+        entries = {"command": command, **provenance()} if missing else {}
+        execution = _GridExecution(grid, out, lock, shared, entries, inputs, observer)
+        interrupted = execution.execute(bundles, status)
         if not interrupted:
-            disk.remove(out / CHECKPOINTS)
-    diverged = tuple(name for name, one in status.items() if one == "diverged")
+            disk.remove(checkpoints)
+    diverged = tuple(name for name, run_status in status.items() if run_status == "diverged")
     seconds = time.perf_counter() - began
     done = sum(status[run.config.name] is not None for run in missing)
     return GridOutcome(len(grid.runs) - len(missing), done, diverged, interrupted, seconds)
 
 
 @dataclass(frozen=True)
-class _Work:
-    """What the groups of a grid have in common while they run."""
+class _GridExecution:
+    """Executes the runs of a grid; holds what all bundles share, and remembers which notes it has passed on."""
 
     grid: Grid
     out: Path
     lock: disk.Lock
     shared: Shared
-    facts: Mapping[str, Any]
+    entries: Mapping[str, Any]
     inputs: Mapping[str, Mapping[str, str]]
     observer: Observer
-    told: set[str] = field(default_factory=set)
+    notes: set[str] = field(default_factory=set)
 
-    def tell_idle(self, experiment: Experiment) -> None:
-        """Tell once of each method which sections do nothing there."""
+    def note_idle(self, experiment: Experiment) -> None:
+        """Note which settings have no effect on the experiment's method, each note once per grid."""
         idle = idle_note(experiment.algorithm, experiment.conditions)
-        if idle and idle not in self.told:
-            self.told.add(idle)
+        if idle and idle not in self.notes:
+            self.notes.add(idle)
             self.observer.note(idle)
 
-    def do(self, bundles: Sequence[Sequence[GridRun]], status: dict[str, str | None]) -> bool:
-        """Run bundles one after another, note the status of each run, and return whether they were stopped."""
+    def execute(self, bundles: Sequence[Sequence[GridRun]], status: dict[str, str | None]) -> bool:
+        """Run the bundles in order, set the ``status`` of each run, and return whether they were stopped."""
         for number, bundle in enumerate(bundles, start=1):
             if self.observer.should_stop():
                 return True
-            self.observer.note(f"[group {number} of {len(bundles)}] {_told(bundle)}: {counted(len(bundle), 'run')}")
+            self.observer.note(f"[group {number} of {len(bundles)}] {_label(bundle)}: {counted(len(bundle), 'run')}")
             with precision(bundle[0].config), _named(self.grid, ", ".join(_common(bundle))):
                 for (runs, experiments), replicas in _run_bundle(bundle, self):
                     self.lock.check()
                     new = [
-                        one for one in zip(runs, experiments, replicas, strict=True) if status[_name(one[0])] is None
+                        (run, experiment, replica)
+                        for run, experiment, replica in zip(runs, experiments, replicas, strict=True)
+                        if status[_name(run)] is None
                     ]
                     for run, experiment, replica in new:
-                        facts = {**self.facts, "inputs": dict(self.inputs[_name(run)])}
-                        _write(self.out / _name(run), experiment, replica, facts)
+                        entries = {**self.entries, "inputs": dict(self.inputs[_name(run)])}
+                        _write(self.out / _name(run), experiment, replica, entries)
                         status[_name(run)] = replica.status
                     disk.remove(self.out / CHECKPOINTS)
-                    _tell_endings([run for run, *_ in new], [replica for *_, replica in new], self.observer)
+                    _note_endings([run for run, *_ in new], [replica for *_, replica in new], self.observer)
             if any(status[_name(run)] is None for run in bundle):
                 return True
         return False
@@ -158,14 +179,14 @@ def _name(run: GridRun) -> str:
 
 
 def _statuses(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *, force: bool) -> dict[str, str | None]:
-    """Return how each run ended; None where it is to be run.
+    """Return the status of each finished run by name, and None for runs still to be executed.
 
     Raises:
-        ConfigError: a run that is there has read other files than are there now, or has lost records.
+        ConfigError: an input file of a finished run has changed, or its records have been altered.
     """
     if force:
         return dict.fromkeys(map(_name, grid.runs))
-    status = {_name(run): status_of(out / _name(run), run) for run in grid.runs}
+    status = {_name(run): finished_status(out / _name(run), run) for run in grid.runs}
     check_inputs(out, inputs, [run for run in grid.runs if status[_name(run)] is not None])
     return status
 
@@ -173,11 +194,11 @@ def _statuses(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *,
 def _bundles(
     runs: Sequence[GridRun], missing: Sequence[GridRun], done: Sequence[str], kept: Sequence[str]
 ) -> list[list[GridRun]]:
-    """Return the runs that differ in their seeds and in numbers that can be lifted alone, together.
+    """Return the missing runs in bundles that differ only in seeds and in numbers that can be lifted.
 
-    Those that a checkpoint holds (``kept``, their names) come first and by themselves, if all are to be run: with others
-    among them, the group would have another shape, and what it has come to would be lost. So does a group that is ``done``
-    and has not got all of its folders.
+    If all runs of a checkpointed group (``kept``, their names) are missing, they form the first bundle: with other runs among
+    them the shapes would differ, and the checkpoint would be of no use. Likewise, a finished group (``done``, their names) of
+    which folders are missing is the first bundle.
     """
     by_name, lacking = {_name(run): run for run in runs}, {_name(run) for run in missing}
     first = []
@@ -186,22 +207,22 @@ def _bundles(
     elif lacking >= set(kept):
         first = [by_name[name] for name in kept]
     names = {_name(run) for run in first}
-    found: dict[str, list[GridRun]] = {}
+    bundles: dict[str, list[GridRun]] = {}
     for run in missing:
         if _name(run) in names:
             continue
         tree = run.config.tree() | {"name": "", "seed": 0}
         for section, key in lifted_numbers(run):
             tree[section] = {name: value for name, value in tree[section].items() if name != key}
-        found.setdefault(repr(tree), []).append(run)
-    return [*([first] if first else []), *found.values()]
+        bundles.setdefault(repr(tree), []).append(run)
+    return [*([first] if first else []), *bundles.values()]
 
 
 def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Shared, observer: Observer) -> None:
-    """Build the first run of each bundle of small networks: what cannot be built is told before anything runs.
+    """Build the first run of each bundle with a small network, so that errors surface before anything runs.
 
     Raises:
-        InputError: one cannot be built; the message says which.
+        InputError: a run cannot be built; the message names it.
     """
     for bundle in bundles:
         first = bundle[0]
@@ -214,7 +235,7 @@ def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Share
 
 @contextlib.contextmanager
 def _named(grid: Grid, point: str) -> Iterator[None]:
-    """Begin every error with the configuration's file and the point of the grid."""
+    """Prefix errors with the configuration's file and the point of the grid."""
     try:
         yield
     except JaxGossipError as error:
@@ -222,72 +243,74 @@ def _named(grid: Grid, point: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
 
 
-def _told(bundle: Sequence[GridRun]) -> str:
+def _label(bundle: Sequence[GridRun]) -> str:
     return ", ".join(_common(bundle)) or bundle[0].config.algorithm.kind
 
 
 def _common(bundle: Sequence[GridRun]) -> list[str]:
-    """Return what the runs of a bundle have in common of the grid, ``key=value`` each."""
+    """Return the grid values that all runs of a bundle share, each as ``key=value``."""
     first = bundle[0]
     same = [key for key, value in first.values.items() if all(run.values[key] == value for run in bundle)]
     return [f"{key}={value_text(first.values[key])}" for key in same]
 
 
 def _run_bundle(
-    bundle: Sequence[GridRun], work: _Work
+    bundle: Sequence[GridRun], execution: _GridExecution
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
-    """Yield what is done, ((runs, their parts), what became of each); less than the bundle if it was stopped."""
-    config, observer = bundle[0].config, work.observer
-    experiments = [_built(run, work.shared) for run in bundle]
+    """Yield ((runs, their experiments), their outcomes) as they finish; not all of the bundle if it is stopped."""
+    config, observer = bundle[0].config, execution.observer
+    experiments = [_built(run, execution.shared) for run in bundle]
     for experiment in experiments:
-        work.tell_idle(experiment)
+        execution.note_idle(experiment)
     if config.in_events:
         yield from _one_by_one(bundle, experiments, observer)
         return
     simulations = [
         Run(
-            one.in_rounds,
-            seed=one.config.seed,
-            conditions=one.conditions,
+            experiment.in_rounds,
+            seed=experiment.config.seed,
+            conditions=experiment.conditions,
             sampled_nodes=config.evaluation.sampled_nodes,
             byte_budget=config.byte_budget,
-            speeds=one.speeds,
+            speeds=experiment.speeds,
         )
-        for one in experiments
+        for experiment in experiments
     ]
     with _own_errors(experiments[0]):
-        found = families(simulations)
-    parts = [part for family in found for part in family.split_to_fit()]
-    for number, family in enumerate(parts, start=1):
-        part = f", program {number} of {len(parts)}" if len(parts) > 1 else ""
+        whole_families = families(simulations)
+    groups = [group for family in whole_families for group in family.split_to_fit()]
+    for number, family in enumerate(groups, start=1):
+        position = f", program {number} of {len(groups)}" if len(groups) > 1 else ""
         runs = [bundle[member] for member in family.members]
-        its = [experiments[member] for member in family.members]
+        members = [experiments[member] for member in family.members]
         every_s = config.checkpoint.every_s
-        keeping = GroupObserver(work.out / CHECKPOINTS, list(map(_name, runs)), every_s, observer, work.lock)
-        replicas = keeping.done()
+        group_observer = GroupObserver(
+            execution.out / CHECKPOINTS, list(map(_name, runs)), every_s, observer, execution.lock
+        )
+        replicas = group_observer.done()
         if replicas is not None:
-            yield (runs, its), replicas
+            yield (runs, members), replicas
             continue
-        observer.note(f"compiling {experiments[0].algorithm.name} for {counted(len(runs), 'run')}{part}")
+        observer.note(f"compiling {experiments[0].algorithm.name} for {counted(len(runs), 'run')}{position}")
         with _own_errors(experiments[0]):
             replicas = simulate_family(
                 family, [run.point for run in runs], config.rounds,
-                evaluate_every=config.evaluation.every, observer=keeping, restore=keeping.restore,
+                evaluate_every=config.evaluation.every, observer=group_observer, restore=group_observer.restore,
                 matmul_precision=config.device.matmul_precision,
             )  # fmt: skip
         if any(replica.status == "interrupted" for replica in replicas):
             return
-        keeping.finish(replicas)
-        yield (runs, its), replicas
+        group_observer.finish(replicas)
+        yield (runs, members), replicas
 
 
 def _one_by_one(
     bundle: Sequence[GridRun], experiments: Sequence[Experiment], observer: Observer
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
-    """Yield the runs by the nodes' own clocks, each with a schedule of its own; fewer if they were stopped."""
+    """Yield the runs by events, each of which has its own schedule; not all of them if they are stopped."""
     for run, experiment in zip(bundle, experiments, strict=True):
         with _own_errors(experiment):
-            result = simulated(experiment, experiment.algorithm, observer)
+            result = simulate_experiment(experiment, experiment.algorithm, observer)
         if result.status == "interrupted":
             return
         records = [dict(record) for record in result.metrics]
@@ -299,9 +322,9 @@ def _built(run: GridRun, shared: Shared) -> Experiment:
     return build(run.config, shared=shared, lifted=lifted)
 
 
-def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mapping[str, Any]) -> None:
+def _write(folder: Path, experiment: Experiment, replica: Replica, entries: Mapping[str, Any]) -> None:
     config = experiment.config
-    disk.remove(folder)  # what a kill left of it
+    disk.remove(folder)  # incomplete, if the process was killed while writing it
     disk.make_folder(folder)
     disk.write(folder / CONFIG, resolved_toml(config))
     lines = "".join(json.dumps(strict_json(record)) + "\n" for record in replica.records)
@@ -316,30 +339,30 @@ def _write(folder: Path, experiment: Experiment, replica: Replica, facts: Mappin
             "matmul_precision": config.device.matmul_precision,
             "graph": experiment.graph.describe(),
             "parameters": experiment.problem.n_params,
-            **privacy_facts(experiment, Observer().note),
-            **target_facts(config, replica.records),
+            **privacy_entry(experiment, Observer().note),
+            **target_entry(config, replica.records),
             "logs": {log_name(): RunFolder(folder).log().seal().facts()},
-            **facts,
+            **entries,
         }
     )
 
 
-def _tell_endings(runs: Sequence[GridRun], replicas: Sequence[Replica], observer: Observer) -> None:
-    """Name the runs that diverged, and what other runs have no finite number of at their end."""
+def _note_endings(runs: Sequence[GridRun], replicas: Sequence[Replica], observer: Observer) -> None:
+    """Note the runs that diverged, and the measurements of the others that are not finite at the end."""
     unmeasured: Counter[str] = Counter()
     for run, replica in zip(runs, replicas, strict=True):
-        found = ending_entries(replica.status, replica.rounds, replica.records)
-        if found["status"] == "diverged":
-            observer.note(f"  {run.config.name} {divergence(found)}; the others went on")
+        ending = ending_entries(replica.status, replica.rounds, replica.records)
+        if ending["status"] == "diverged":
+            observer.note(f"  {run.config.name} {divergence(ending)}; the others went on")
         else:
-            unmeasured.update(found.get("not_finite", ()))
+            unmeasured.update(ending.get("not_finite", ()))
     for name, count in unmeasured.items():
         observer.note(f"  warning: no finite number at the end of {counted(count, 'run')}: {named(name)}")
 
 
 @contextlib.contextmanager
 def _own_errors(experiment: Experiment) -> Iterator[None]:
-    """Turn what the user's own code raises into an error of the run."""
+    """Turn exceptions of the user's own code into RunError."""
     try:
         yield
     except JaxGossipError:

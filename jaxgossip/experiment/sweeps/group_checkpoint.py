@@ -1,4 +1,4 @@
-"""What a group of runs has come to, kept on disk while it runs, so that it can go on from there with the same bits."""
+"""Checkpoints of a group of runs, from which the group resumes bit for bit."""
 
 import contextlib
 import json
@@ -17,36 +17,36 @@ from jaxgossip.simulation.listening.observer import Forwarding
 from jaxgossip.simulation.replicas import FamilyState, Replica
 
 CHECKPOINTS = "checkpoint"
-"""Folder, beside the runs, of the group that is being run."""
+"""Folder, next to the run folders, of the current group's checkpoints."""
 DONE = "done.json"
-"""What became of a group all of whose runs are done, until each has a folder."""
+"""File with the outcome of a finished group, kept until every run has its folder."""
 NEEDED: checkpoint.FieldTypes = MappingProxyType({"members": list, "records": list, "wall_s": (int, float)})
 
 
-def members_kept(folder: Path) -> list[str]:
-    """Return the names of the runs whose group left checkpoints in ``folder``, in its order; none without a readable one."""
+def checkpointed_members(folder: Path) -> list[str]:
+    """Return the names of the runs of the group with checkpoints in ``folder``, in its order; empty if none is readable."""
     for note in checkpoint.metadata_files(folder):
-        metadata = checkpoint.read_metadata(note, NEEDED)  # damaged: the one before it may be intact
+        metadata = checkpoint.read_metadata(note, NEEDED)  # None if damaged; an older one may be intact
         if metadata is not None:
             return [str(name) for name in metadata["members"]]
     return []
 
 
-def members_done(folder: Path) -> list[str]:
-    """Return the names of the runs of a group that was done before all of them had folders, in its order."""
-    found = _done(folder)
-    return [] if found is None else found[0]
+def finished_members(folder: Path) -> list[str]:
+    """Return the names of the runs of a group that finished without all of its folders written, in its order."""
+    finished = _done(folder)
+    return [] if finished is None else finished[0]
 
 
 class GroupObserver(Forwarding):
-    """Keeps what a group of runs has come to in a folder, every few seconds and at its end, and hands what it hears on.
+    """An observer that writes checkpoints of a group of runs, periodically and when it is stopped, and forwards every call.
 
     Args:
-        folder: for checkpoints of one group, the one that is being run.
-        members: the names of its runs; what was kept of other ones is of no use.
-        every_s: seconds from one checkpoint to the next.
-        observer: hears it, and where the group goes on.
-        lock: this process's hold of the sweep's folder.
+        folder: folder of the current group's checkpoints.
+        members: names of the group's runs; checkpoints of other groups are not used.
+        every_s: seconds between checkpoints.
+        observer: the observer to forward to.
+        lock: this process's lock of the sweep's folder.
     """
 
     def __init__(
@@ -57,9 +57,13 @@ class GroupObserver(Forwarding):
         self._lock, self._saved = lock, time.perf_counter()
 
     def restore(self, like: RunState) -> tuple[FamilyState, float] | None:
-        """Return what is kept of the group, and the seconds spent before; None: nothing, and it starts anew."""
-        with contextlib.suppress(RunError):  # damaged, or of another shape: from the start
-            if members_kept(self._folder) == self._members:
+        """Return (the checkpointed progress, seconds spent so far), or None after removing checkpoints of no use.
+
+        Args:
+            like: shapes and dtypes of the group's states.
+        """
+        with contextlib.suppress(RunError):  # damaged, or of other shapes: start over
+            if checkpointed_members(self._folder) == self._members:
                 runs, metadata = checkpoint.load(self._folder, like, needed=NEEDED)
                 if metadata["members"] == self._members and len(metadata["records"]) == len(self._members):
                     self.note(f"going on from round {metadata['round']:,}")
@@ -85,12 +89,16 @@ class GroupObserver(Forwarding):
         self._saved = time.perf_counter()
 
     def done(self) -> list[Replica] | None:
-        """Return what became of the group if it was done before; None if not."""
-        found = _done(self._folder)
-        return found[1] if found is not None and found[0] == self._members else None
+        """Return the outcomes of the group's runs if it has already finished, else None."""
+        finished = _done(self._folder)
+        return finished[1] if finished is not None and finished[0] == self._members else None
 
     def finish(self, replicas: Sequence[Replica]) -> None:
-        """Keep what became of all runs: they get their folders one by one, and a smaller group has other rounding."""
+        """Store the outcomes of all runs.
+
+        Run folders are written one by one. If that is interrupted, running the rest again as a smaller group would round
+        differently.
+        """
         self._lock.check()
         disk.make_folder(self._folder)
         kept = {"members": self._members, "replicas": [asdict(replica) for replica in replicas]}
@@ -104,7 +112,7 @@ def _done(folder: Path) -> tuple[list[str], list[Replica]] | None:
         if _sha256(note["kept"]) != note["sha256"]:
             return None
         kept = disk.parsed_json(note["kept"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # none, or damaged: the group runs again
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # missing or damaged: the group runs again
         return None
     return kept["members"], [Replica(**replica) for replica in kept["replicas"]]
 

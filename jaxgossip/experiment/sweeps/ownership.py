@@ -1,4 +1,4 @@
-"""Whose a sweep's folder is: what it holds of a grid, and whether that is part of the one that is to be run."""
+"""Checks whether a folder belongs to a grid: whether the sweep in it is a part of the grid or contains it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,158 +16,159 @@ from jaxgossip.experiment.config.toml import value_text
 from jaxgossip.experiment.results.folder import FINISHED, MANIFEST, RunFolder, checked_manifest, finished_log
 from jaxgossip.experiment.results.inputs import CONFIG, digests, sentence
 from jaxgossip.experiment.sweeps.grid import Grid, GridRun
-from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, members_done, members_kept
-from jaxgossip.experiment.sweeps.variants import NOTE, note_of
+from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, checkpointed_members, finished_members
+from jaxgossip.experiment.sweeps.variants import SWEEP_FILE, read_sweep_file
 
 ANOTHER_ORDER = "the keys of its grid are in another order"
 
 
-def check_claim(grid: Grid, out: Path, *, force: bool) -> None:
-    """Raise ConfigError if ``out`` is another sweep's and not to be emptied, or something else's."""
-    there = note_of(out)
-    if there is None or force:
+def check_ownership(grid: Grid, out: Path, *, force: bool) -> None:
+    """Raise ConfigError if ``out`` holds something other than a sweep, or another sweep and ``force`` is False."""
+    stored = read_sweep_file(out)
+    if stored is None or force:
         return
-    difference = _difference(there, grid, out)
+    difference = _difference(stored, grid, out)
     if difference:
-        way_out = "--force removes its runs and starts this one, or choose another --out"
+        hint = "--force removes its runs and starts this one, or choose another --out"
         if difference == ANOTHER_ORDER:
-            way_out = f"give the --grid options in its order ({', '.join(there['grid'])}); or {way_out}"
-        raise ConfigError(f"{out} holds another sweep: {difference}", hint=way_out)
+            hint = f"give the --grid options in its order ({', '.join(stored['grid'])}); or {hint}"
+        raise ConfigError(f"{out} holds another sweep: {difference}", hint=hint)
 
 
-def inputs_of(grid: Grid) -> dict[str, dict[str, str]]:
-    """Return the digests of the files that each run reads, by its name; a file of many runs is read once."""
-    found: dict[str, dict[str, str]] = {}
-    known: dict[str, str] = {}
-    for run in grid.runs:
-        found[run.config.name] = digests(run.config, known)
-    return found
+def input_digests(grid: Grid) -> dict[str, dict[str, str]]:
+    """Return, by run, the digests of its input files; a file shared by many runs is read once."""
+    cache: dict[str, str] = {}
+    return {run.config.name: digests(run.config, cache) for run in grid.runs}
 
 
-def check_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]], there: Sequence[GridRun]) -> None:
-    """Raise ConfigError if runs that are there, or the group that was stopped, have read files that have changed since.
+def check_inputs(out: Path, inputs: Mapping[str, Mapping[str, str]], finished: Sequence[GridRun]) -> None:
+    """Raise ConfigError if an input file of a finished run, or of the checkpointed group, has changed.
 
     Args:
-        out: the folder of a grid.
-        inputs: digests of what each of its runs reads now.
-        there: those of its runs that are there.
+        out: folder of the grid.
+        inputs: by run, the current digests of its input files.
+        finished: runs of the grid that are in the folder.
     """
-    note = note_of(out) or {}
-    before = [(out / run.config.name, _inputs_at(out / run.config.name), inputs[run.config.name]) for run in there]
-    now = {name: digest for its in inputs.values() for name, digest in its.items()}
-    if members_kept(out / CHECKPOINTS) or members_done(out / CHECKPOINTS):
-        before.append((out, note.get("inputs", {}), now))
-    for folder, known, its in before:
-        found = {name: "has changed" for name, digest in its.items() if known.get(name, digest) != digest}
-        if found:
+    stored = read_sweep_file(out) or {}
+    compared = [
+        (out / run.config.name, _stored_inputs(out / run.config.name), inputs[run.config.name]) for run in finished
+    ]
+    if checkpointed_members(out / CHECKPOINTS) or finished_members(out / CHECKPOINTS):
+        every_input = {name: digest for run_inputs in inputs.values() for name, digest in run_inputs.items()}
+        compared.append((out, stored.get("inputs", {}), every_input))
+    for folder, before, now in compared:
+        changed = {name: "has changed" for name, digest in now.items() if before.get(name, digest) != digest}
+        if changed:
             raise ConfigError(
-                f"{sentence(found, folder)} since the runs in {out} began",
+                f"{sentence(changed, folder)} since the runs in {out} began",
                 hint="put back what was there, or choose another --out; --force removes the runs and starts anew",
             )
 
 
-def _inputs_at(folder: Path) -> dict[str, str]:
+def _stored_inputs(folder: Path) -> dict[str, str]:
     return checked_manifest(folder).get("inputs", {})
 
 
-def claim(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *, force: bool) -> None:
-    """Make ``out`` the folder of this grid, and of the one that is there if that holds it.
+def take_ownership(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *, force: bool) -> None:
+    """Write ``sweep.json``, which makes ``out`` the folder of this grid; a larger grid that contains it stays described.
 
     Raises:
-        ConfigError: it is something else's.
+        ConfigError: ``out`` belongs to something else (see :func:`check_ownership`).
     """
-    check_claim(grid, out, force=force)
-    there, described = note_of(out), _described(grid)
-    if there is not None and force:
-        for name in {*there.get("runs", there.get("variants", {})), *described["runs"]}:
+    check_ownership(grid, out, force=force)
+    stored, described = read_sweep_file(out), _description(grid)
+    if stored is not None and force:
+        for name in {*stored.get("runs", stored.get("variants", {})), *described["runs"]}:
             if (out / name / CONFIG).is_file() or (out / name / MANIFEST).is_file():
                 disk.remove(out / name)
         disk.remove(out / CHECKPOINTS)
-    elif there is not None and _holds(there, described):
-        described = {key: there[key] for key in described}
-    read = dict(there.get("inputs", {})) if there is not None and not force else {}
-    for its in inputs.values():
-        read |= its
-    disk.write(out / NOTE, json.dumps({**described, "inputs": read}, indent=1) + "\n")
+    elif stored is not None and _contains(stored, described):
+        described = {key: stored[key] for key in described}
+    every_input = dict(stored.get("inputs", {})) if stored is not None and not force else {}
+    for run_inputs in inputs.values():
+        every_input |= run_inputs
+    disk.write(out / SWEEP_FILE, json.dumps({**described, "inputs": every_input}, indent=1) + "\n")
 
 
-def _described(grid: Grid) -> dict[str, Any]:
-    alike = {run.point: run.config.model_copy(update={"seed": 0, "name": ""}) for run in grid.runs}
+def _description(grid: Grid) -> dict[str, Any]:
+    configs = {run.point: run.config.model_copy(update={"seed": 0, "name": ""}) for run in grid.runs}
     return {
         "grid": {axis.key: list(axis.values) for axis in grid.axes},
         "seeds": list(grid.seeds),
-        "points": {point: sha256(resolved_toml(config).encode()).hexdigest() for point, config in alike.items()},
+        "points": {point: sha256(resolved_toml(config).encode()).hexdigest() for point, config in configs.items()},
         "runs": {run.config.name: f"{run.point}, seed={run.config.seed}".removeprefix(", ") for run in grid.runs},
     }
 
 
-def _difference(there: Mapping[str, Any], grid: Grid, out: Path) -> str | None:
-    """Return what keeps the sweep in a folder and this one from being part of one another; None: nothing does."""
-    if "variants" in there:
+def _difference(stored: Mapping[str, Any], grid: Grid, out: Path) -> str | None:
+    """Return why neither the sweep in a folder nor ``grid`` is a part of the other; None if one is."""
+    if "variants" in stored:
         return "one of variants"
-    here = _described(grid)
-    if set(there["grid"]) != set(here["grid"]):
-        return f"its grid is {_options(there)}"
-    if list(there["grid"]) != list(here["grid"]):
+    requested = _description(grid)
+    if set(stored["grid"]) != set(requested["grid"]):
+        return f"its grid is {_options(stored)}"
+    if list(stored["grid"]) != list(requested["grid"]):
         return ANOTHER_ORDER
-    if not (_holds(there, here) or _holds(here, there)):
-        same = there["points"].keys() == here["points"].keys()
-        return (
-            f"its seeds are {there['seeds']}" if same else f"its grid is {_options(there)} with seeds {there['seeds']}"
-        )
-    other = {point for point, digest in there["points"].items() if here["points"].get(point, digest) != digest}
-    if other and not other <= _told_by_runs(there, grid, out):
-        return f"its configuration differs{_differing_keys(there, grid, out)}"
+    if not (_contains(stored, requested) or _contains(requested, stored)):
+        if stored["points"].keys() == requested["points"].keys():
+            return f"its seeds are {stored['seeds']}"
+        return f"its grid is {_options(stored)} with seeds {stored['seeds']}"
+    other = {point for point, digest in stored["points"].items() if requested["points"].get(point, digest) != digest}
+    if other and not other <= _points_confirmed_by_runs(stored, grid, out):
+        return f"its configuration differs{_differing_keys(stored, grid, out)}"
     return None
 
 
-def _told_by_runs(there: Mapping[str, Any], grid: Grid, out: Path) -> set[str]:
-    """Return the points whose runs that are there are of this grid's configuration: other versions have other digests."""
-    its = [
-        (run.point, out / run.config.name / CONFIG, run.config) for run in grid.runs if run.config.name in there["runs"]
+def _points_confirmed_by_runs(stored: Mapping[str, Any], grid: Grid, out: Path) -> set[str]:
+    """Return the points whose run folders all have this grid's configuration; digests differ between versions."""
+    configs = [
+        (run.point, out / run.config.name / CONFIG, run.config)
+        for run in grid.runs
+        if run.config.name in stored["runs"]
     ]
-    found = [(point, tells_of(path, config)) for point, path, config in its if path.is_file()]
-    return {point for point, _ in found} - {point for point, same in found if not same}
+    checked = [(point, tells_of(path, config)) for point, path, config in configs if path.is_file()]
+    return {point for point, _ in checked} - {point for point, same in checked if not same}
 
 
-def _holds(large: Mapping[str, Any], small: Mapping[str, Any]) -> bool:
-    """Return whether a grid has all points and all seeds of another."""
+def _contains(large: Mapping[str, Any], small: Mapping[str, Any]) -> bool:
+    """Return whether grid ``large`` has all points and all seeds of ``small``."""
     return large["points"].keys() >= small["points"].keys() and set(large["seeds"]) >= set(small["seeds"])
 
 
-def _differing_keys(there: Mapping[str, Any], grid: Grid, out: Path) -> str:
-    """Return how a run of both is configured there and here; empty if there is none to look at."""
+def _differing_keys(stored: Mapping[str, Any], grid: Grid, out: Path) -> str:
+    """Return as text how the stored and the requested configuration of the first differing run differ; empty if none does."""
     for run in grid.runs:
-        theirs = out / run.config.name / CONFIG
-        if run.config.name in there["runs"] and theirs.is_file():
-            before, now = (toml.flat(tree) for tree in (toml.read(theirs), toml.parse(resolved_toml(run.config), "")))
-            found = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-            if found:
-                told = (value_text(tree[found[0]]) if found[0] in tree else "not given" for tree in (before, now))
-                more = f", and {counted(len(found) - 1, 'more key')}" * (len(found) > 1)
-                return f": {found[0]} is {' there, here '.join(told)}{more}"
+        path = out / run.config.name / CONFIG
+        if run.config.name in stored["runs"] and path.is_file():
+            before, now = (toml.flat(tree) for tree in (toml.read(path), toml.parse(resolved_toml(run.config), "")))
+            differing = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+            if differing:
+                key, *others = differing
+                values = (value_text(tree[key]) if key in tree else "not given" for tree in (before, now))
+                more = f", and {counted(len(others), 'more key')}" if others else ""
+                return f": {key} is {' there, here '.join(values)}{more}"
     return ""
 
 
-def _options(there: Mapping[str, Any]) -> str:
+def _options(stored: Mapping[str, Any]) -> str:
     return (
-        " ".join(f"{key}={','.join(map(value_text, values))}" for key, values in there["grid"].items())
+        " ".join(f"{key}={','.join(map(value_text, values))}" for key, values in stored["grid"].items())
         or "a single point"
     )
 
 
-def status_of(folder: Path, run: GridRun) -> str | None:
-    """Return how a run ended that is in a folder; None if there is no complete one, or that of another configuration.
+def finished_status(folder: Path, run: GridRun) -> str | None:
+    """Return the status of a finished run in a folder; None if the folder has no finished run of this configuration.
 
     Raises:
-        ConfigError: it is complete, and its records are not those that it wrote.
+        ConfigError: the run is finished, but its records have been altered.
     """
     if not RunFolder.is_begun(folder):
         return None
     try:
         manifest = checked_manifest(folder)
         same = tells_of(folder / CONFIG, run.config)
-    except ConfigError:  # damaged: it is run again
+    except ConfigError:  # damaged: run it again
         return None
     if not same or manifest["status"] not in FINISHED:
         return None

@@ -1,10 +1,10 @@
-"""Several runs of one configuration: its variants, one after the other, into one folder, one table and one picture.
+"""Variants of a configuration, run one after another into one folder.
 
-    [[variants]]                                    changes of the tables above it: a table that names a kind replaces
-    name = "D²"                                     the section, any other one changes its keys
+    [[variants]]                                    changes to the tables above: a table with a kind replaces its section,
+    name = "D²"                                     any other table changes the keys that it contains
     algorithm = { kind = "d2" }
 
-A sweep that was stopped goes on where it was: runs that are complete stay, and the one that was cut off is resumed.
+A sweep that was stopped continues when it is run again: finished runs are kept, and the interrupted run is resumed.
 """
 
 import csv
@@ -26,8 +26,8 @@ from jaxgossip.experiment.results.inputs import CONFIG, changed, sentence
 from jaxgossip.experiment.runs.run import Outcome, resume, run
 from jaxgossip.simulation import Observer
 
-NOTE = "sweep.json"
-"""What a sweep's folder says of its runs."""
+SWEEP_FILE = "sweep.json"
+"""File in a sweep's folder that describes its runs."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Variant:
     """One run of a sweep.
 
     Attributes:
-        name: as the configuration says.
-        config: its own configuration, checked.
+        name: name of the variant in the configuration.
+        config: the variant's validated configuration, whose name is that of the run folder.
     """
 
     name: str
@@ -44,93 +44,97 @@ class Variant:
 
     @property
     def folder(self) -> str:
-        """Name of its run folder."""
+        """Name of the run folder."""
         return self.config.name
 
 
 def variants(path: Path, overrides: Sequence[str] = ()) -> list[Variant]:
-    """Return the checked variants of a configuration; without any, itself.
+    """Return the validated variants of a configuration; if it has none, the configuration itself as the only one.
 
     Args:
         path: the TOML file.
-        overrides: ``key.path=value`` each, applied before the variants' own changes.
+        overrides: ``--set`` options, each ``key.path=value``, applied before the variants' changes.
 
     Raises:
-        ConfigError: a variant without a name or with another's, or whatever is wrong with one of them.
+        ConfigError: a variant is invalid, or has no name or that of another variant.
     """
     tree = toml.read(path)
     for override in overrides:
         tree = toml.apply_override(tree, override)
-    folder, found, names = path.absolute().parent, [], set()
+    folder, validated, names = path.absolute().parent, [], set()
     if "variants" not in tree:
         alone = validate({"name": folder_name(path.stem), **tree}, source=str(path), folder=folder)
         return [Variant(alone.name, alone)]
     listed = tree.pop("variants")
     check_variants(listed, str(path))
-    for number, given in enumerate(listed):
-        changes = {key: value for key, value in given.items() if key != "name"}
-        name = given.get("name", tree.get("name", path.stem) if len(listed) == 1 else "")
+    for number, table in enumerate(listed):
+        changes = {key: value for key, value in table.items() if key != "name"}
+        name = table.get("name", tree.get("name", path.stem) if len(listed) == 1 else "")
         if not isinstance(name, str) or not name:
-            said = "missing" if name == "" else f"expected a string, got {shown(name)}"
-            raise ConfigError(f"{path}: variants[{number}].name: {said}", hint="every variant has a name of its own")
+            problem = "missing" if name == "" else f"expected a string, got {shown(name)}"
+            raise ConfigError(f"{path}: variants[{number}].name: {problem}", hint="every variant has a name of its own")
         slug = folder_name(name)
         if slug in names:
             raise ConfigError(f"{path}: variants[{number}].name: '{name}' names another variant too, or its folder")
         names.add(slug)
         source = f"{path} (variant '{name}')"
-        found.append(Variant(name, validate(merged(tree, changes) | {"name": slug}, source=source, folder=folder)))
-    return found
+        variant_tree = merged(tree, changes) | {"name": slug}
+        validated.append(Variant(name, validate(variant_tree, source=source, folder=folder)))
+    return validated
 
 
 def merged(tree: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested tables with ``changes`` in them: a table that names a ``kind`` replaces, others are merged."""
-    found = dict(tree)
+    """Return ``tree`` with ``changes``: a table with a ``kind`` replaces the one of its key, other tables are merged."""
+    result = dict(tree)
     for key, value in changes.items():
-        here = found.get(key)
-        if isinstance(value, Mapping) and isinstance(here, Mapping) and "kind" not in value:
-            found[key] = merged(here, value)
+        old = result.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping) and "kind" not in value:
+            result[key] = merged(old, value)
         else:
-            found[key] = value
-    return found
+            result[key] = value
+    return result
 
 
 def sweep(
-    found: Sequence[Variant], out: Path, *, force: bool = False, command: str = "", observer: Observer | None = None
+    chosen: Sequence[Variant], out: Path, *, force: bool = False, command: str = "", observer: Observer | None = None
 ) -> list[Outcome]:
-    """Run all variants into ``out``, one folder each; go on with a sweep that is there.
+    """Run variants into ``out``, one folder each, continuing a sweep that is already in it.
 
     Args:
-        found: the variants.
-        out: the sweep's folder.
-        force: run again what is complete.
-        command: what the user typed, for the manifests.
-        observer: listens.
+        chosen: the variants to run.
+        out: folder of the sweep.
+        force: whether to run finished variants again.
+        command: command line of the user, for the manifests.
+        observer: receives records and progress, and may stop the sweep.
+
+    Returns:
+        The outcomes of the variants in order, up to the first that is interrupted.
 
     Raises:
-        ConfigError: ``out`` holds something else, a grid, or runs of other configurations.
+        ConfigError: ``out`` holds something else, a grid, runs of other configurations, or runs whose inputs have changed.
         RunError: a run failed.
     """
     observer = observer or Observer()
-    there = note_of(out)
-    if there is not None and "variants" not in there:
+    stored = read_sweep_file(out)
+    if stored is not None and "variants" not in stored:
         raise ConfigError(f"{out} holds a grid of runs", hint="choose another --out")
-    for variant in found if not force else ():
+    for variant in chosen if not force else ():
         _check_variant(out / variant.folder, variant)
     disk.make_folder(out, parents=True)
     with disk.locked(out, observer.note) as lock:
         disk.remove_leftovers(out)
-        names = {"variants": {variant.folder: variant.name for variant in found}}
-        disk.write(out / NOTE, json.dumps(names, indent=1) + "\n")
+        names = {"variants": {variant.folder: variant.name for variant in chosen}}
+        disk.write(out / SWEEP_FILE, json.dumps(names, indent=1) + "\n")
         outcomes = []
-        for number, variant in enumerate(found, start=1):
+        for number, variant in enumerate(chosen, start=1):
             lock.check()
-            observer.note(f"[{number} of {len(found)}] {variant.name}")
-            its = out / variant.folder
-            if not force and RunFolder.is_begun(its):
-                outcome = resume(its, observer=observer)
+            observer.note(f"[{number} of {len(chosen)}] {variant.name}")
+            folder = out / variant.folder
+            if not force and RunFolder.is_begun(folder):
+                outcome = resume(folder, observer=observer)
             else:
-                RunFolder.clear_unbegun(its)
-                outcome = run(variant.config, out=its, force=force, command=command, observer=observer)
+                RunFolder.clear_unbegun(folder)
+                outcome = run(variant.config, out=folder, force=force, command=command, observer=observer)
             outcomes.append(outcome)
             if outcome.status == "interrupted":
                 break
@@ -138,7 +142,7 @@ def sweep(
 
 
 def _check_variant(folder: Path, variant: Variant) -> None:
-    """Raise ConfigError if a folder holds a run of another configuration, or of files that have changed since, or is in use."""
+    """Raise ConfigError if a folder holds a run of another configuration or with changed inputs, or is in use."""
     resolved = folder / CONFIG
     if resolved.is_file() and not tells_of(resolved, variant.config):
         raise ConfigError(
@@ -146,17 +150,21 @@ def _check_variant(folder: Path, variant: Variant) -> None:
         )
     if RunFolder.is_begun(folder):
         disk.check_unlocked(folder)
-        known = RunFolder(folder).manifest().get("inputs", {})
-        found = changed(known, folder)
-        if found:
+        recorded = RunFolder(folder).manifest().get("inputs", {})
+        changes = changed(recorded, folder)
+        if changes:
             raise ConfigError(
-                f"{sentence(found, folder)} since the run in {folder} began",
+                f"{sentence(changes, folder)} since the run in {folder} began",
                 hint="put back what was there, or choose another --out; --force runs all variants anew",
             )
 
 
 def write_table(rows: Sequence[Mapping[str, Any]], out: Path, name: str = "table") -> list[Path]:
-    """Write rows with the same keys to ``NAME.csv`` and ``NAME.jsonl`` in ``out``; return both."""
+    """Write rows with equal keys to ``NAME.csv`` and ``NAME.jsonl`` in ``out``, and return the two paths.
+
+    Raises:
+        RunError: there are no rows.
+    """
     if not rows:
         raise RunError("no run of the sweep has measured anything")
     text = io.StringIO()
@@ -170,64 +178,66 @@ def write_table(rows: Sequence[Mapping[str, Any]], out: Path, name: str = "table
     return list(written)
 
 
-def runs_in(folders: Sequence[Path]) -> list[Path]:
-    """Return the folders of runs, each sweep as those of its runs that have measured something.
+def run_folders(folders: Sequence[Path]) -> list[Path]:
+    """Return the run folders among ``folders``, with sweeps replaced by those of their runs that have records.
 
-    A folder that is given twice, be it by another path or within a sweep, is there once.
+    Duplicates are removed, also those given by different paths or as part of a sweep.
 
     Raises:
-        ConfigError: a sweep of which nothing was measured yet.
+        ConfigError: a sweep has no run with records, or its ``sweep.json`` is damaged.
     """
-    found: list[Path] = []
+    runs: list[Path] = []
     for folder in folders:
-        if not (folder / NOTE).is_file():
-            found.append(folder)
+        if not (folder / SWEEP_FILE).is_file():
+            runs.append(folder)
             continue
-        there = note_of(folder) or {}
-        its = [folder / name for name in there.get("runs", there.get("variants", {})) if is_run(folder / name)]
-        if not its:
+        stored = read_sweep_file(folder) or {}
+        names = stored.get("runs", stored.get("variants", {}))
+        measured = [folder / name for name in names if is_run(folder / name)]
+        if not measured:
             raise ConfigError(
                 f"{folder} is a sweep of which no run has measured anything", hint="type its command again"
             )
-        found += its
-    once: dict[Path, Path] = {}
-    for folder in found:
-        once.setdefault(folder.resolve(), folder)
-    return list(once.values())
+        runs += measured
+    unique: dict[Path, Path] = {}
+    for folder in runs:
+        unique.setdefault(folder.resolve(), folder)
+    return list(unique.values())
 
 
-def note_of(out: Path) -> dict[str, Any] | None:
-    """Return what ``sweep.json`` says of the sweep in ``out``; None if there is nothing.
+def read_sweep_file(out: Path) -> dict[str, Any] | None:
+    """Return the contents of ``sweep.json`` in ``out``; None if ``out`` is missing or empty.
 
     Raises:
-        ConfigError: ``out`` is a file, or holds something else, or what it says is damaged.
+        ConfigError: ``out`` is a file, holds something other than a sweep, or its ``sweep.json`` is damaged.
     """
-    note = out / NOTE
+    file = out / SWEEP_FILE
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file, not a folder", hint="give --out another folder")
-    if not note.is_file():
+    if not file.is_file():
         if out.is_dir() and not all(disk.is_leftover(path) for path in out.iterdir()):
             raise ConfigError(f"{out} is not empty and holds no sweep", hint="choose another --out")
         return None
     try:
-        there = disk.parsed_json(note.read_bytes())
+        stored = disk.parsed_json(file.read_bytes())
     except ValueError:
-        there = None
-    if not isinstance(there, dict) or not (_is_of_variants(there) or _is_of_grid(there)):
-        raise ConfigError(f"{note} is damaged", hint=f"remove {out}, or choose another --out")
-    return there
+        stored = None
+    if not isinstance(stored, dict) or not (_is_of_variants(stored) or _is_of_grid(stored)):
+        raise ConfigError(f"{file} is damaged", hint=f"remove {out}, or choose another --out")
+    return stored
 
 
-def _is_of_variants(note: Mapping[str, Any]) -> bool:
-    return isinstance(note.get("variants"), dict)
+def _is_of_variants(stored: Mapping[str, Any]) -> bool:
+    return isinstance(stored.get("variants"), dict)
 
 
-def _is_of_grid(note: Mapping[str, Any]) -> bool:
-    kinds = {"grid": dict, "seeds": list, "points": dict, "runs": dict}
-    lists = isinstance(note.get("grid"), dict) and all(isinstance(values, list) for values in note["grid"].values())
-    return lists and all(isinstance(note.get(key), kind) for key, kind in kinds.items())
+def _is_of_grid(stored: Mapping[str, Any]) -> bool:
+    types = {"grid": dict, "seeds": list, "points": dict, "runs": dict}
+    grid = stored.get("grid")
+    lists = isinstance(grid, dict) and all(isinstance(values, list) for values in grid.values())
+    return lists and all(isinstance(stored.get(key), kind) for key, kind in types.items())
 
 
 def is_run(path: Path) -> bool:
-    """Return whether ``path`` holds a run that has measured something."""
+    """Return whether ``path`` holds a run with records."""
     return (path / "metrics.jsonl").is_file() and RunFolder(path).log().records() != []
