@@ -86,7 +86,7 @@ def quick() -> Iterator[None]:
         )  # fmt: skip
         patch.setattr(
             replicas, "Replicas",
-            lambda family, arrays, *_: once((id(family.purposes), len(arrays)), lambda: many(family, arrays)),
+            lambda family, arrays, *_: once((id(family.specs), len(arrays)), lambda: many(family, arrays)),
         )  # fmt: skip
         for module in (runs, grid_run):
             patch.setattr(module, "provenance", lambda: origin)
