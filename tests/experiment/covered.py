@@ -225,7 +225,7 @@ def arrays() -> Mapping[str, Array]:
 
 
 class Tracing(Compiler):
-    """In the place of compiled programs, programs that have been traced: shapes in, shapes out."""
+    """In the place of compiled programs, programs that have been traced: anything in, zeros of its shapes out."""
 
     def compile(
         self, function: Callable[..., Any], inputs: Any, *example: Any, donate: bool = False
@@ -234,7 +234,13 @@ class Tracing(Compiler):
         arrays, static = partition(inputs)
         with jax.default_matmul_precision(self._precision):
             shapes = jax.eval_shape(pure(function, static), arrays, *example)
-        return lambda *_: shapes
+        return lambda *_: jax.tree.map(_zeros, shapes)
+
+
+def _zeros(like: jax.ShapeDtypeStruct) -> Any:
+    """Return an array of zeros; a key in the place of keys."""
+    is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
+    return jnp.broadcast_to(jax.random.key(0), like.shape) if is_key else jnp.zeros(like.shape, like.dtype)
 
 
 def trace(config: Config, shared: Shared, *, seeds: bool) -> None:

@@ -48,7 +48,7 @@ REFUSED = {
     "too few scores": (["algorithm={kind='gossip', scores=[1.0, 2.0]}"], "algorithm: scores must be 13 positive numbers, not 2 numbers", ["algorithm.scores (in Python: scores) has one a node", "weighting = 'samples'"]),
     "a score of zero": (["algorithm={kind='gossip', scores=[0.0,1,1,1,1,1,1,1,1,1,1,1,1.0]}"], "algorithm: scores must be 13 positive numbers, not numbers that are not all above 0", ["algorithm.scores"]),
     "a torus with a side of two": (["topology={kind='torus', nodes=8, shape=[2, 4]}"], "topology: torus: every side of shape must be at least 3, not 2", ["topology.shape has sides that multiply to nodes, such as [3, 4] of 12 nodes"]),
-    "a number out of range": (["mixing={kind='pull', fanout=0}"], "mixing: fanout must be at least 1, not 0", ["mixing.fanout: how many neighbours each node asks"]),
+    "a number out of range": (["mixing={kind='pull', fanout=0}"], "mixing: fanout must be at least 1, not 0", ["mixing.fanout: number of neighbours each node asks"]),
     "an option out of range": (["learning.dataset_options.dimension=0"], "learning: an isotropic quadratic needs dimension ≥ 1", ["learning.dataset_options.dimension: d, the number of parameters"]),
     "weights that only know sums of mass": (["mixing.kind=push_sum", "algorithm.kind=sgp", "aggregation.kind=median"], "aggregation: robust aggregation hears senders one by one: push-sum mixing does not tell one sender from another", ["leave out the section [aggregation]"]),
 }  # fmt: skip
