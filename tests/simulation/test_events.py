@@ -125,7 +125,7 @@ def test_walks(name: str, seed: int, delay: float, ties: bool, every: int) -> No
 def travels(share: float) -> Callable[[int], np.ndarray]:
     """Return which parameters a message carries, as the run with seed 0 draws them."""
     key = purpose_key(run_key(0), "sampled parameters")
-    drawn = np.asarray(hashed_uniform(key, np.arange(4 * N * CYCLES, dtype=np.uint32), D)) < share
+    drawn = np.asarray(hashed_uniform(key, jnp.arange(4 * N * CYCLES, dtype=jnp.uint32), D)) < share
     assert 0.3 < drawn.mean() < 0.7
     return lambda number: drawn[number]
 
