@@ -214,7 +214,7 @@ def test_draws_under_vmap_are_those_alone() -> None:
 
 @pytest.mark.slow
 def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(grid_run, "available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
+    monkeypatch.setattr("jaxgossip.simulation.replicas.available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
     grid, listener = expand(config, ["optimizer.learning_rate=0.1,0.2"], 3), Listener()
     run_grid(grid, tmp_path / "out", observer=listener)
     assert 1 < listener.compilations < 6
