@@ -218,6 +218,11 @@ def _stepped(
         after = apply(optimizer, gradient if slope is None else gradient + slope(state.x), state)
         return after if drift is None else after._replace(x=after.x + drift)
 
+    return repeated(step, state, n_steps)
+
+
+def repeated(step: Callable[[Any, TrainState], TrainState], state: TrainState, n_steps: int) -> TrainState:
+    """Return the state after ``step(0, ·)`` to ``step(n_steps − 1, ·)``, in float32 for 16-bit models, rounded at the end."""
     # A gradient reads its model twice; without this, the computation of the model, with its gather, would be repeated.
     wide = state._replace(x=widened(materialize(state.x)))
     done = step(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, step, wide)

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, UInt32
 
-from jaxgossip.algorithms.base import TrainState, apply, models_of
+from jaxgossip.algorithms.base import TrainState, apply, models_of, repeated
 from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.rows import materialize
-from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, narrowed, widened
+from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows
 from jaxgossip.core.units import rows_text
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
@@ -159,6 +159,11 @@ class GossipProtocol(Pytree):
                 hint="class Mine(jg.algorithms.ProtocolMethod) with init(self, problem, key), message(self, problem, state) "
                 "and deliver(self, problem, own, heard, arrivals), then GossipProtocol(Mine(), problem)",
             )
+        if settle_at is not None and type(method).settle is ProtocolMethod.settle:
+            raise ArgumentTypeError(
+                f"{type(method).__name__} has no settle, and its nodes are to settle at cycle {settle_at}",
+                hint="give it settle(self, problem, state), or leave out settle_at",
+            )
         self.method, self.problem, self.exchanges, self.bytes = method, problem, exchanges, bytes
         self.parts, self.settle_at, self.name = parts, settle_at, name or type(method).__name__
 
@@ -249,9 +254,7 @@ def learn(
         drawn = jax.random.fold_in(key, step)
         return apply(optimizer, problem.gradient_at(x, arrivals.node, drawn, arrivals.number), state)
 
-    wide = materialize(state._replace(x=widened(state.x)))
-    done = train(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, train, wide)
-    return done._replace(x=narrowed(done.x, state.x))
+    return repeated(train, materialize(state), n_steps)
 
 
 def shared(problem: Problem, merged: Rows, own: Rows) -> Rows:

@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +23,8 @@ TEMPORARY = ".tmp"
 """Suffix of files that are not completely written yet."""
 LOCK = ".lock"
 """Name of the lock file in a folder."""
+METRICS, SCORES, MODELS, MANIFEST = "metrics.jsonl", "node_scores.npz", "models.npz", "manifest.json"
+"""The files of a run or of a saved result."""
 
 type Content = str | bytes | Callable[[BinaryIO], object]
 """Content to write: a text (encoded as UTF-8), bytes, or a function that writes to an open binary file."""
@@ -101,6 +103,12 @@ def remove_leftovers(folder: Path) -> None:
     for path in [*folder.glob(f"*{TEMPORARY}"), *folder.glob(f"*/*{TEMPORARY}")]:
         if not path.is_dir():
             path.unlink(missing_ok=True)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def parsed_json(text: str | bytes, *, strict: bool = False) -> Any:

@@ -122,9 +122,7 @@ class Links:
             metadata: likewise, for what is not part of a model: ages, weights, scales, in their own dtypes.
             repeats: number of such messages per link, with the losses of exchanges 0, 1, … of this purpose.
         """
-        dtype = self.round.dtype
-        size = {} if dtype is None else {accumulator(dtype): dtype.itemsize}
-        data = sum(self._width(rows) * size.get(np.dtype(rows.dtype), rows.dtype.itemsize) for rows in arrays)
+        data = sum(self._width(rows) * jax.eval_shape(self.as_sent, rows).dtype.itemsize for rows in arrays)
         extra = sum(self._width(values) * values.dtype.itemsize for values in metadata)
         return self.sent_bytes(data, extra, repeats=repeats)
 

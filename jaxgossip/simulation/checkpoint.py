@@ -37,9 +37,9 @@ def save(folder: Path, tree: PyTree, *, round_number: int, metadata: Mapping[str
     """
     disk.make_folder(folder)
     arrays, json_file = folder / f"round-{round_number:09d}.npz", folder / f"round-{round_number:09d}.json"
-    leaves = {f"leaf{i:04d}": _storable(np.asarray(leaf)) for i, leaf in enumerate(jax.tree.leaves(tree))}
+    leaves = {f"leaf{i:04d}": storable(np.asarray(leaf)) for i, leaf in enumerate(jax.tree.leaves(tree))}
     disk.write(arrays, lambda file: np.savez(file, **leaves))  # pyright: ignore[reportArgumentType] - a mapping of arrays
-    metadata = {"round": round_number, "arrays": arrays.name, "sha256": _sha256(arrays), **metadata}
+    metadata = {"round": round_number, "arrays": arrays.name, "sha256": disk.digest(arrays), **metadata}
     disk.write(json_file, json.dumps(metadata | {"note_sha256": _note_sha256(metadata)}, indent=1) + "\n")
     for old in metadata_files(folder)[CHECKPOINTS_KEPT:]:
         disk.remove(old)
@@ -69,7 +69,7 @@ def load(
     damaged = folder
     for number, json_file in enumerate(candidates):
         arrays, metadata = json_file.with_suffix(".npz"), read_metadata(json_file, needed or {})
-        if metadata is not None and arrays.is_file() and _sha256(arrays) == metadata["sha256"]:
+        if metadata is not None and arrays.is_file() and disk.digest(arrays) == metadata["sha256"]:
             return _restore(arrays, like(metadata) if callable(like) else like), metadata
         damaged = json_file if metadata is None else arrays
         if number < len(candidates) - 1:
@@ -106,7 +106,7 @@ def _note_sha256(metadata: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(metadata).encode()).hexdigest()
 
 
-def _storable(array: np.ndarray) -> np.ndarray:
+def storable(array: np.ndarray) -> np.ndarray:
     """Return the array in a dtype that ``.npz`` files support: bfloat16 is viewed as uint16."""
     return array.view(np.uint16) if array.dtype == jnp.bfloat16 else array
 
@@ -128,8 +128,3 @@ def _restore(path: Path, like: PyTree) -> PyTree:
             hint=RESTART_HINT,
         )
     return jax.tree.unflatten(structure, [jnp.asarray(array) for array in arrays])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

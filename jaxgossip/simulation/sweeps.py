@@ -21,7 +21,7 @@ from jaxgossip.simulation.arguments import (
     check_protocol,
 )
 from jaxgossip.simulation.events.engine import simulate_events
-from jaxgossip.simulation.listening.observer import Forwarding, Observer, combined
+from jaxgossip.simulation.listening.observer import Observer, combined
 from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import Run
 from jaxgossip.simulation.replicas import families, simulate_family
@@ -177,7 +177,7 @@ def _run_planned(
         assert run.schedule is not None
         result = simulate_events(
             run.algorithm, run.schedule, rounds, seed=run.seed, sampled_nodes=sampled_nodes,
-            byte_budget=byte_budget, observer=Forwarding(listener), **common,
+            byte_budget=byte_budget, observer=listener, **common,
         )  # fmt: skip
         yield [place], [(result.metrics.records, result.status, result.rounds)]
         if result.status == "interrupted":

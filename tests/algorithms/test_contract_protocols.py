@@ -223,3 +223,18 @@ def as_if_alone(case: Case, result: Result, start: np.ndarray) -> None:
     # Whose last tick comes in the second half of its cycle is still computing.
     distances = np.abs(np.stack(trained[-2:]) - x).max(axis=2)
     assert distances.min(axis=0).max() < 1e-6 < distances.max(axis=0).min()
+
+
+def test_nodes_that_are_to_settle_have_a_method_that_does() -> None:
+    class Mean(jg.algorithms.ProtocolMethod):
+        def init(self, problem, key):
+            return problem.init(key)
+
+        def message(self, problem, state):
+            return state
+
+        def deliver(self, problem, own, heard, arrivals):
+            return (own + heard) / 2
+
+    with pytest.raises(jg.errors.ArgumentTypeError, match="Mean has no settle, and its nodes are to settle at cycle 3"):
+        GossipProtocol(Mean(), quadratic(), settle_at=3)

@@ -15,6 +15,7 @@ import jaxgossip as jg
 from jaxgossip.cli.main import app
 from jaxgossip.errors import ConfigError, InputError
 from jaxgossip.experiment.results import folder as run_folder
+from jaxgossip.experiment.results import stored
 from jaxgossip.simulation import Result
 from jaxgossip.simulation.results import saved
 
@@ -64,7 +65,7 @@ def test_what_is_saved_is_read_back(result: Result, tmp_path: Path) -> None:
 
 
 def test_its_files_have_the_names_of_a_runs() -> None:
-    assert (saved.MANIFEST, saved.SCORES, saved.MODELS) == (run_folder.MANIFEST, run_folder.SCORES, run_folder.MODELS)
+    assert (saved.MANIFEST, saved.SCORES, saved.MODELS) == (run_folder.MANIFEST, run_folder.SCORES, stored.MODELS)
     assert run_folder.log_name() == saved.METRICS
 
 

@@ -29,13 +29,12 @@ from typing import Any
 import numpy as np
 
 from jaxgossip.core import disk
-from jaxgossip.core.disk import Seal
+from jaxgossip.core.disk import MANIFEST, METRICS, SCORES, Seal, digest
 from jaxgossip.core.errors import ConfigError
-from jaxgossip.experiment.results.inputs import CONFIG, digest
+from jaxgossip.experiment.results.inputs import CONFIG
 from jaxgossip.experiment.results.log import MetricsLog, Record, rerun_hint
 
-MANIFEST, SCORES, MODELS = "manifest.json", "node_scores.npz", "models.npz"
-OWN = (CONFIG, MANIFEST, SCORES, "metrics.jsonl", "baselines", "summary.png", "checkpoint", "error.txt")
+OWN = (CONFIG, MANIFEST, SCORES, METRICS, "baselines", "summary.png", "checkpoint", "error.txt")
 """The files and folders that a run writes into its folder."""
 NODE, LONGEST_NAME = "node", 200
 """The array of the nodes' names in node_scores.npz, and the length to which names are shortened."""
@@ -210,7 +209,7 @@ def is_saved(path: Path) -> bool:
 
 def log_name(baseline: str | None = None) -> str:
     """Return the path, within the run folder, of the log of the run or of one of its baselines."""
-    return f"baselines/{baseline}.jsonl" if baseline else "metrics.jsonl"
+    return f"baselines/{baseline}.jsonl" if baseline else METRICS
 
 
 def finished_log(folder: Path, manifest: Mapping[str, Any], every: int | None) -> list[Record]:

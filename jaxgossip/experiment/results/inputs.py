@@ -6,11 +6,11 @@ A run that was resumed with other inputs than it began with could not be reprodu
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from jaxgossip.core.disk import digest
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.config.sections import Config
@@ -35,12 +35,6 @@ def digests(config: Config, known: dict[str, str] | None = None) -> dict[str, st
         if name not in known:
             known[name] = digest(Path(name))
     return {name: known[name] for name in names}
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
 
 
 def changed(known: Mapping[str, str], folder: Path) -> dict[str, str]:

@@ -11,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from jaxgossip.core import units
+from jaxgossip.core.disk import METRICS
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.divergence import diverged_round
 from jaxgossip.experiment.results.folder import FINISHED, NODE, RunFolder, finished_log, is_saved, seal_of
@@ -73,7 +74,7 @@ class RunData:
         if not folder.is_dir():
             raise ConfigError(f"no such run: {folder}", hint="give the folder of a run, e.g. one under runs/")
         saved = is_saved(folder)
-        for needed in ("metrics.jsonl",) if saved else (CONFIG, "metrics.jsonl"):
+        for needed in (METRICS,) if saved else (CONFIG, METRICS):
             if not (folder / needed).is_file():
                 nested = [str(path.parent) for path in sorted(folder.glob(f"*/{needed}"))[-3:]]
                 hint = (

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from jaxgossip.core.disk import MODELS
 from jaxgossip.core.errors import ConfigError
-from jaxgossip.experiment.results.folder import MANIFEST, MODELS, checked_manifest
+from jaxgossip.experiment.results.folder import MANIFEST, checked_manifest
 from jaxgossip.experiment.results.inputs import CONFIG, accepted, digest
 
 

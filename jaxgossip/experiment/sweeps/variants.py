@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.core import disk
+from jaxgossip.core.disk import METRICS
 from jaxgossip.core.errors import ConfigError, RunError
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.diagnostics import shown
@@ -240,4 +241,4 @@ def _is_of_grid(stored: Mapping[str, Any]) -> bool:
 
 def is_run(path: Path) -> bool:
     """Return whether ``path`` holds a run with records."""
-    return (path / "metrics.jsonl").is_file() and RunFolder(path).log().records() != []
+    return (path / METRICS).is_file() and RunFolder(path).log().records() != []

@@ -1,7 +1,7 @@
 """Observers, which receive the progress, records and states of a run, and their composition."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, override
 
 from jaxgossip.simulation.listening.interrupt import interruptible
@@ -148,7 +148,7 @@ def announced(observer: Observer, name: str, rounds: int, start: Any = None) -> 
 class _StopRequest(Observer):
     """Ends the run once ``asked()`` is True."""
 
-    def __init__(self, asked: Any) -> None:
+    def __init__(self, asked: Callable[[], bool]) -> None:
         self._asked = asked
 
     @override

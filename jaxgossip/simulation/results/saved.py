@@ -6,22 +6,21 @@ models.npz         x (n, p), by node
 manifest.json      status, settings, versions, device, digests; written last, so that its presence implies the other files
 """
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.core import disk
+from jaxgossip.core.disk import MANIFEST, METRICS, MODELS, SCORES
 from jaxgossip.core.errors import InputError
+from jaxgossip.simulation.checkpoint import storable
 from jaxgossip.simulation.results.endings import ending_entries
 from jaxgossip.simulation.results.provenance import provenance
 from jaxgossip.simulation.results.result import Result
 
-METRICS, SCORES, MODELS, MANIFEST = "metrics.jsonl", "node_scores.npz", "models.npz", "manifest.json"
 MADE_BY = "jaxgossip.simulate"
 """Value of the manifest's ``made_by`` for results saved from Python."""
 
@@ -39,13 +38,12 @@ def save(result: Result, folder: Path, *, overwrite: bool = False) -> Path:
         lines = [json.dumps(disk.strict_json(record)).encode() for record in records]
         disk.write(folder / METRICS, b"".join(line + b"\n" for line in lines))
         x = np.asarray(result.x)
-        stored = x.view(np.uint16) if x.dtype == jnp.bfloat16 else x  # .npz does not support bfloat16
-        disk.write(folder / MODELS, lambda file: np.savez(file, x=stored))
-        digests = {"models_sha256": _sha256(folder / MODELS)}
+        disk.write(folder / MODELS, lambda file: np.savez(file, x=storable(x)))
+        digests = {"models_sha256": disk.digest(folder / MODELS)}
         if result.node_scores:
             scores = dict(result.node_scores)
             disk.write(folder / SCORES, lambda file: np.savez(file, **scores))  # pyright: ignore[reportArgumentType] - arrays
-            digests["node_scores_sha256"] = _sha256(folder / SCORES)
+            digests["node_scores_sha256"] = disk.digest(folder / SCORES)
         manifest = {
             **ending_entries(result.status, result.rounds, records),
             "name": result.algorithm.name,
@@ -85,7 +83,3 @@ def _is_saved(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(manifest, dict) and manifest.get("made_by") == MADE_BY
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
