@@ -62,6 +62,7 @@ def test_clipping_bounds_what_a_constant_lie_moves(radius: str) -> None:
     assert variance < 1e-10
 
 
+@pytest.mark.slow
 def test_dissensus_holds_its_victims_where_they_are() -> None:
     """With ε = 1 a liar cancels the pull of the honest: a node next to it does not move at all under the plain mean."""
     matrix = jg.mixing.metropolis_hastings(graph()).as_matrix()[:HONEST]

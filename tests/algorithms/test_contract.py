@@ -158,7 +158,7 @@ def test_traffic_is_counted_exactly(case: Case) -> None:
     assert counting.to_int(traffic.metadata_bytes) == ROUNDS * case.messages * case.about
 
 
-@pytest.mark.by_default("averaging", "push_sum")
+@pytest.mark.by_default("push_sum")
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_chunks_are_the_whole(name: str) -> None:
     case = next(case for case in CASES if case.name == name)

@@ -52,7 +52,7 @@ def starts(case: Case) -> np.ndarray:
     return np.asarray(algorithm.models(first_state(algorithm, run_key(3))))
 
 
-@pytest.mark.by_default("dsgd form=cta", "dsgd", "gossip local_steps=3", "federated_averaging")
+@pytest.mark.by_default("dsgd")
 @these(of_a_network)
 def test_faults_do_as_much_as_they_say(case: Case) -> None:
     """None, all, or some: one compiled run, whose faults are arguments."""

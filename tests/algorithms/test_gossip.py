@@ -82,6 +82,7 @@ def test_ages_count_updates_and_merge_by_maximum() -> None:
     np.testing.assert_array_equal(run(W, 4, local_steps=2).state.age, 8)
 
 
+@pytest.mark.slow
 def test_weighing_by_age_prefers_the_older_model() -> None:
     older = jg.algorithms.gossip(problem(), optax.sgd(0.0), W, weighting="age", order="update_merge")
     state = older.init(jax.random.key(0))

@@ -33,7 +33,7 @@ def stationary(algorithm: Algorithm, rounds: int = 1500, skip: int = 300) -> Err
     return Errors(*map(float, jax.jit(lambda: measuring.stationary(algorithm, rounds, skip))()))
 
 
-@pytest.mark.by_default("cta-barabasi_albert")
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("form", QUOTED)
 def test_the_floor_of_dsgd_is_the_predicted_one(form: str, graph: str) -> None:
@@ -127,7 +127,7 @@ RANDOM = {
 }
 
 
-@pytest.mark.by_default("push_1")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", RANDOM)
 def test_a_random_graph_leaves_the_predicted_share_of_disagreement(kind: str) -> None:
     n, make, beta, quoted = RANDOM[kind]
@@ -160,6 +160,7 @@ def test_the_consensus_on_random_graphs_is_the_predicted_one(kind: str) -> None:
     assert abs(measured.consensus / p.random_graph_consensus(beta, n, D, ETA, S) - 1) < 0.01
 
 
+@pytest.mark.slow
 def test_local_sgd_is_as_far_apart_as_its_steps_since_it_agreed() -> None:
     steps = 5
     alone, all_ = (t.weights.from_matrix(matrix) for matrix in (np.eye(N), np.full((N, N), 1 / N)))
@@ -170,7 +171,7 @@ def test_local_sgd_is_as_far_apart_as_its_steps_since_it_agreed() -> None:
     assert abs(measured.mean / p.mean_error(N, D, ETA, S) - 1) < 0.02
 
 
-@pytest.mark.by_default("cta")
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["atc", "cta", "dgd"])
 def test_local_steps_leave_each_mode_the_predicted_error(form: str) -> None:
     with jax.enable_x64(True):

@@ -32,6 +32,7 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     return invoke
 
 
+@pytest.mark.slow
 def test_a_newcomer_gets_from_nothing_to_a_comparison(call: Callable[..., str], tmp_path: Path) -> None:
     assert "next: jaxgossip run own_graph.toml" in call("new", "own_graph")
     assert "next: jaxgossip sweep 'my methods.toml'\n" in call("new", "methods", "--out", "my methods.toml")
@@ -101,6 +102,7 @@ def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
     assert "write it by: jaxgossip new methods\n" in call("list", "examples", "methods")
 
 
+@pytest.mark.slow
 def test_every_name_is_described_within_80_columns(call: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     texts = [listing(title, name) for title, one in kinds().items() for names in one.registries for name in names]

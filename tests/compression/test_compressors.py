@@ -90,6 +90,7 @@ def test_zero_rows_stay_zero(compressor: Compressor, dtype) -> None:
     assert np.isfinite(np.asarray(sent, np.float32)).all()
 
 
+@pytest.mark.by_default("top_k", "qsgd", "float16")
 @pytest.mark.parametrize("compressor", ALL, ids=lambda c: c.name)
 def test_sixteen_bit_rows_are_computed_in_float32(compressor: Compressor) -> None:
     x = rows(6, 37).astype(jnp.bfloat16)
@@ -189,7 +190,7 @@ def test_low_rank_is_a_projection_exact_on_what_has_that_rank(rank: int) -> None
         np.testing.assert_allclose(Q(jnp.asarray(low), KEY), low, atol=2e-4)
 
 
-@pytest.mark.by_default("2")
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_low_rank_contracts_by_rank_over_side_on_average(rank: int) -> None:
     x = jnp.stack([jnp.eye(5).ravel(), rows(1, 25, 3)[0], jnp.asarray(np.random.default_rng(0).normal(size=25), "f4")])

@@ -63,6 +63,7 @@ def test_no_pair_of_rows_or_of_columns_is_correlated() -> None:
     assert (rows**2).sum() / (500 * 499) == pytest.approx(1 / (P - 1), rel=0.05)
 
 
+@pytest.mark.slow
 def test_every_bit_of_key_node_and_column_turns_half_of_the_bits() -> None:
     key = jax.random.key(3)
     base = np.asarray(hashed_bits(key, NODES, P))

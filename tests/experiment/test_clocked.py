@@ -320,6 +320,7 @@ def test_a_grid_runs_one_by_one_and_fills_its_folder(
     assert "2 of 2 runs are there already" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_plan_tells_of_copies_in_flight_and_of_time(
     text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

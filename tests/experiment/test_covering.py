@@ -45,7 +45,7 @@ def checked(row: Row, folder: Path) -> Config:
     return validate(tree(row, folder), folder=folder)
 
 
-@pytest.mark.by_default("events")
+@pytest.mark.slow
 @every
 def test_every_pair_stands_in_a_row_or_is_refused(which: str) -> None:
     array, others = arrays()[which], arrays()["rounds"]

@@ -128,6 +128,7 @@ def test_another_grid_in_the_folder_is_refused_unless_forced(config, tmp_path) -
         run_grid(other, tmp_path / "full")
 
 
+@pytest.mark.slow
 def test_another_order_of_the_keys_is_refused_with_the_right_one(config, tmp_path) -> None:
     options = ["topology.kind=ring", "optimizer.learning_rate=0.1"]
     run_grid(expand(config, options), tmp_path / "out")

@@ -132,6 +132,7 @@ def test_every_table_holds_whatever_was_measured(kind) -> None:
         assert max(map(len, told)) < 300, case
 
 
+@pytest.mark.slow
 def test_distances_that_were_lost_after_equal_models_are_not_called_equal() -> None:
     def lost(one):
         return one | {"consensus_distance": 0.0 if one["round"] == 0 else None}

@@ -198,6 +198,7 @@ def test_a_grid_of_the_first_release_grows(tmp_path: Path) -> None:
     assert (outcome.kept, outcome.done) == (1, 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_moved_with_its_files_goes_on_for_good_once_it_was_told_to(config: Path, tmp_path: Path) -> None:
     out, moved = tmp_path / "run", tmp_path / "moved.txt"
     run(load(config), out=out, observer=Stop(1))

@@ -129,6 +129,7 @@ def test_a_dense_graph_is_refused_by_its_links_unless_forced(tmp_path: Path, mon
     assert run(small, out=tmp_path / "run", force=True).status == "completed"
 
 
+@pytest.mark.slow
 def test_a_graph_from_a_file_needs_no_outline() -> None:
     own = load(CONFIGS / "own_graph.toml", ["rounds=1"])
     check_outline(own)

@@ -240,6 +240,7 @@ def test_the_summary_draws_the_records(make):
     assert_readable(figure)
 
 
+@pytest.mark.slow
 def test_quadratics_are_drawn_on_log_axes_with_the_largest_the_worst(make):
     run = RunData.load(make(measure="distance_to_optimum", values=distances))
     figure = summary(run)

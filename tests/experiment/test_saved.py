@@ -92,6 +92,7 @@ class Halves(jg.algorithms.Method):
         return x.astype(jnp.bfloat16)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_or_was_stopped_or_diverged_is_read_back(result: Result, tmp_path: Path) -> None:
     class Stop(jg.simulation.Observer):
         def should_stop(self) -> bool:

@@ -145,6 +145,7 @@ def test_a_test_set_of_its_own_is_kept_as_it_is() -> None:
     np.testing.assert_array_equal(np.sort(data.x_train, 0), np.sort(x, 0))
 
 
+@pytest.mark.slow
 def test_synthetic_centres_have_the_asked_distances() -> None:
     data = synthetic(samples=60_000, features=5, classes=4, separation=2.5, standardize=False, rng=3)
     centres = np.stack([data.x_train[data.y_train == c].mean(0) for c in range(4)])
@@ -167,6 +168,7 @@ def test_synthetic_classes_overlap_as_documented(separation: float, flip: float)
     assert abs((guess == data.y_train).mean() - best) < 4 * 0.0027
 
 
+@pytest.mark.slow
 def test_synthetic_classes_are_of_equal_size_and_flips_spread_over_the_others() -> None:
     options = {"samples": 30_000, "classes": 3, "features": 2, "rng": 1}
     clean, flipped = synthetic(**options), synthetic(**options, flip=0.3)

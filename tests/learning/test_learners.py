@@ -155,6 +155,7 @@ def naive_bayes_by_hand(x: np.ndarray, y: np.ndarray, at: np.ndarray, smoothing:
     return stacked - logsumexp(stacked, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_steps_of_rate_one_over_age_keep_the_averages_of_naive_bayes() -> None:
     model, x, y = models.naive_bayes((D,), 3, smoothing=0.2), np.asarray(DATA.x_train), np.asarray(DATA.y_train)
     with jax.enable_x64(True):

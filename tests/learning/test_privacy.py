@@ -66,7 +66,7 @@ def clipped_mean(gradients: np.ndarray, clip: float) -> np.ndarray:
     return (gradients / np.maximum(1, norms / clip)[:, None]).mean(0)
 
 
-@pytest.mark.by_default("0-float32-1e-06")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("batch_size", "dtype", "tolerance"),
     [(0, np.float32, 1e-6), (6, np.float32, 1e-6), (0, np.float64, 1e-12), (1, np.float64, 1e-12)],
@@ -99,6 +99,7 @@ def test_every_sample_is_clipped_by_itself_and_the_regularization_not_at_all() -
     assert np.abs(mean / max(1, np.linalg.norm(mean) / clip) + 0.3 * x[2] - found[2]).max() > 0.05
 
 
+@pytest.mark.slow
 def test_minibatches_are_clipped_sample_by_sample_too() -> None:
     b, clip = 7, 1.3
     partition = Partition(np.arange(M, dtype=np.int32), np.array([0, 5, M]), np.array([5, 7], np.int32))
@@ -153,6 +154,7 @@ def test_noise_goes_with_the_node_and_not_with_its_row(batch_size: int) -> None:
     np.testing.assert_allclose(found, gradient_of(by_number, x)[ORDER.nodes], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_noise_of_a_node_does_not_depend_on_how_many_others_there_are() -> None:
     privacy, x = DifferentialPrivacy(1.0, 2.0), np.zeros((9, D + 1), np.float32)
     found = [
@@ -178,6 +180,7 @@ def test_private_gradients_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatc
         np.testing.assert_allclose(divided(x), whole, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_models_of_16_bits_are_private_in_float32() -> None:
     task = task_of(DifferentialPrivacy(1.3, 1.0), dtype=jnp.bfloat16)
     wide = task_of(DifferentialPrivacy(1.3, 1.0))
@@ -333,7 +336,7 @@ def test_a_node_of_one_sample_shows_it_b_times() -> None:
     np.testing.assert_allclose(with_b, alone, rtol=1e-9)
 
 
-@pytest.mark.by_default("8")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [0, 1, 8])
 def test_more_steps_cost_more_and_more_noise_or_samples_cost_less(batch_size: int) -> None:
     def at(z: float = 3.0, steps: int = 50, m: int = 60) -> float:

@@ -187,7 +187,7 @@ def test_a_mean_gradient_in_blocks_is_the_same(batch_size: int, monkeypatch: pyt
         np.testing.assert_allclose(task.mean_gradient(x, KEY), whole, rtol=1e-12)
 
 
-@pytest.mark.by_default("0")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [0, 5])
 def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     n, data = 23, dataset(3)
@@ -207,6 +207,7 @@ def test_gradients_in_blocks_are_the_same(batch_size: int, monkeypatch: pytest.M
         np.testing.assert_array_equal(divided(x), divided(x))
 
 
+@pytest.mark.slow
 def test_the_mean_gradient_never_holds_a_row_for_each_node(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jaxgossip.core.rows.BLOCK_BYTES", 2**20)
     n, data = 200_000, dataset(3)

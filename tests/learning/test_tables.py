@@ -190,6 +190,7 @@ def test_the_table_of_scikit_learn_that_begins_with_its_size_needs_a_word(tmp_pa
     holds(read_csv(path, header=True, standardize=False), x, y)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     x=st.lists(st.tuples(*[st.floats(-1e6, 1e6).map(lambda v: round(v, 3))] * 3), min_size=4, max_size=12, unique=True),

@@ -29,6 +29,7 @@ def one_by_one(n: int, offset: int, start: int) -> np.ndarray:
     return partner
 
 
+@pytest.mark.slow
 def test_pairs_are_those_of_the_papers_loop() -> None:
     for n in range(2, 16):
         meet = jax.jit(jax.vmap(lambda offset, start, n=n: paired(n, offset, start)))

@@ -127,7 +127,7 @@ def test_a_schedule_is_never_worse_than_metropolis_hastings(steps: int) -> None:
     assert np.linalg.norm(product - 1 / 9) <= np.linalg.norm(plain - 1 / 9) + 1e-12
 
 
-@pytest.mark.by_default("path1")
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", [t.path(2), t.path(8), t.ring(7), t.complete(5), GRID], ids=lambda graph: graph.name)
 def test_the_fastest_weights_are_never_worse_than_those_of_the_rules(graph: jg.topology.Graph) -> None:
     found = fastest(graph, steps=1)
@@ -151,6 +151,7 @@ def test_progress_is_told_in_shares_that_grow_to_one_and_changes_nothing() -> No
     np.testing.assert_array_equal(learned.left, learned_sequence(graph, rounds=2, steps=300).left)
 
 
+@pytest.mark.slow
 def test_a_loop_in_chunks_takes_the_steps_of_one_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = learned_sequence(GRID, rounds=2, steps=60)
     monkeypatch.setattr("jaxgossip.mixing.optimized.loops.CHUNK_S", 0.0)  # a step a chunk

@@ -100,6 +100,7 @@ def test_push_is_el_local() -> None:
     assert abs(ratio.mean() - expected) < 4 * ratio.std() / np.sqrt(len(KEYS))
 
 
+@pytest.mark.slow
 def test_peers_are_distinct_uniform_and_never_oneself() -> None:
     n, k = 7, 3
     schedule = jg.mixing.pull(t.complete(n), fanout=k)
@@ -213,7 +214,7 @@ def test_a_fresh_regular_graph_has_exactly_its_degree_in_and_out(n: int, degree:
     assert len(seen) == (1 if degree == n - 1 else 5)
 
 
-@pytest.mark.by_default("13-1")
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "degree"), [(12, 3), (13, 1), (20, 7)])
 def test_a_fresh_regular_graph_leaves_beta_of_the_disagreement(n: int, degree: int) -> None:
     schedule = jg.mixing.fresh_regular(t.complete(n), degree=degree)

@@ -50,7 +50,7 @@ def test_the_table_covers_the_registry() -> None:
     assert {name.split()[0] for name in ATTACKS} | {"dissensus"} == set(ADVERSARIES)
 
 
-@pytest.mark.by_default("constant-faultless", "label_flip-faultless", "alie-faulty", "alie z-faulty")
+@pytest.mark.by_default("label_flip-faultless", "alie-faulty")
 @pytest.mark.parametrize("conditions", [{}, {"drop": 0.3, "online": 0.8}], ids=["faultless", "faulty"])
 @pytest.mark.parametrize("name", ATTACKS)
 def test_an_attack_is_its_formula(name: str, conditions: dict) -> None:

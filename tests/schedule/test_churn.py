@@ -69,6 +69,7 @@ def test_coin_sessions_are_independent_and_as_long_as_stated() -> None:
     assert abs(np.corrcoef(now, later)[0, 1]) < 4 / np.sqrt(N)
 
 
+@pytest.mark.slow
 def test_exponential_sessions_have_exponential_lengths() -> None:
     churn = CHURNS["exponential"](40, rng(), 2000.0, mean_online_s=6.0, mean_offline_s=2.0)
     lengths: dict[bool, list[float]] = {True: [], False: []}

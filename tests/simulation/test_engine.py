@@ -29,6 +29,7 @@ def same(a, b) -> None:
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 def test_chunks_of_any_size_give_the_same_bits() -> None:
     program = Program(algorithm(), seed=1, conditions=FAULTS)
     whole = program.advance(program.start(), 40)

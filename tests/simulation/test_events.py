@@ -147,7 +147,7 @@ def key_of() -> jax.Array:
     return purpose_key(run_key(0), "init")
 
 
-@pytest.mark.by_default("pairwise_averaging")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pairwise_averaging", "ad_psgd", "asynchronous_push_sum", "asynchronous_sgp"])
 @settings(deadline=None, max_examples=4)
 @given(*random_schedules)
@@ -223,7 +223,7 @@ class Decided:
             yield Messages.none()
 
 
-@pytest.mark.by_default("5")
+@pytest.mark.slow
 @pytest.mark.parametrize("every", [1, 2, 5])
 def test_waves_of_several_batches(every: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "BATCH", 4)

@@ -61,7 +61,7 @@ def lowers_everywhere(
     assert result.platforms == PLATFORMS
 
 
-@pytest.mark.by_default("k_peer_exponential", "static")
+@pytest.mark.by_default("static")
 @pytest.mark.parametrize("name", OPERATORS)
 def test_every_operator_lowers_for_every_platform(name: str) -> None:
     W = OPERATORS[name]()
@@ -74,7 +74,7 @@ def test_every_operator_lowers_for_every_platform(name: str) -> None:
     lowers_everywhere(jg.algorithms.gossip(problem, optax.sgd(0.1), W, weighting="age"), drop=0.1, online=0.9)
 
 
-@pytest.mark.by_default("static")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_clocks_of_every_operator_lower_for_every_platform(name: str) -> None:
     W = OPERATORS[name]()
@@ -91,7 +91,7 @@ def logistic(model: str = "logistic", n: int = 16, liars: Sequence[int] = ()) ->
     return jg.learning.classification(data, part, jg.learning.MODELS[model]((64,), 2), batch_size=4)
 
 
-@pytest.mark.by_default("averaging", "centralised", "halving_windows")
+@pytest.mark.by_default("halving_windows")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_algorithm_lowers_for_every_platform(case: Case) -> None:
     lowers_everywhere(case.make(logistic(), optax.adam(0.1)), drop=0.1, online=0.9, straggle=0.1)
@@ -116,13 +116,13 @@ def test_every_aggregation_lowers_for_every_platform(name: str) -> None:
     robust(aggregation=AGGREGATIONS[name]())
 
 
-@pytest.mark.by_default("1.0")
+@pytest.mark.slow
 @pytest.mark.parametrize("radius", ["cs_plus", "oracle", 1.0])
 def test_every_radius_of_clipping_lowers_for_every_platform(radius: str | float) -> None:
     robust(aggregation=AGGREGATIONS["clipped"](radius=radius), adversary=ADVERSARIES["constant"](n_nodes=16))
 
 
-@pytest.mark.by_default("constant")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_every_adversary_lowers_for_every_platform(name: str) -> None:
     adversary = ADVERSARIES[name](n_nodes=16, fraction=0.2)

@@ -152,8 +152,8 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.by_default("models of other nodes")
 @pytest.mark.wrong_types
-@pytest.mark.by_default("models of other nodes", "models for a state")
 @pytest.mark.parametrize("case", TABLE)
 def test_what_was_made_for_something_else_is_refused_in_one_sentence(case: str) -> None:
     make, text = TABLE[case]

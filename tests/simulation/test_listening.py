@@ -82,6 +82,7 @@ def test_an_observer_hears_the_end_of_a_run_that_breaks() -> None:
     assert breaks.heard[-1] == "end"
 
 
+@pytest.mark.by_default("rounds")
 @pytest.mark.parametrize("kind", ["rounds", "events"])
 def test_ctrl_c_ends_a_run_between_two_chunks(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
     presses = Presses(1)

@@ -38,6 +38,7 @@ def test_what_never_was_defined_of_models_that_agree_is_not_lost(nothing) -> Non
     assert first_lost_round([]) is None
 
 
+@pytest.mark.slow
 def test_noise_that_drowns_all_measurements_is_told_as_divergence() -> None:
     with jax.enable_x64(False):
         problem = isotropic_quadratic(8, dimension=3, heterogeneity=1.0, rng=0)

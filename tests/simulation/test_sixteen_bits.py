@@ -30,13 +30,7 @@ OPERATORS = {
 }
 
 
-@pytest.mark.by_default(
-    "slots-faultless-float16",
-    "slots-faulty-float16",
-    "slots-faultless-bfloat16",
-    "hybrid-faulty-float16",
-    "mean-faultless-float16",
-)
+@pytest.mark.by_default("slots-faultless-bfloat16", "slots-faulty-float16")
 @KINDS
 @pytest.mark.parametrize("faults", [False, True], ids=["faultless", "faulty"])
 @pytest.mark.parametrize("name", OPERATORS)
@@ -98,6 +92,7 @@ def test_a_message_has_half_the_bytes() -> None:
     assert 2 * sent[0] == sent[1] == 3 * 2 * N * 6 * 4
 
 
+@pytest.mark.by_default("bfloat16")
 @KINDS
 def test_what_a_method_has_widened_travels_and_stays_in_16_bits(kind: type) -> None:
     class Diffusion(jg.algorithms.Method):
@@ -126,6 +121,7 @@ def test_what_a_method_has_widened_travels_and_stays_in_16_bits(kind: type) -> N
     assert result.metrics.final["bytes_sent"] == 2 * N * (3 * 2 + 4)
 
 
+@pytest.mark.slow
 def test_large_halves_do_not_count_as_diverged() -> None:
     one = jg.learning.TASKS["isotropic_quadratic"](N, dimension=3, noise=0, heterogeneity=0, dtype=jnp.float16)
     one.targets = one.targets + 6e4  # their sum is beyond float16

@@ -134,6 +134,7 @@ def test_several_algorithms_go_by_name() -> None:
     assert [run.point for run in jg.sweep(one, 0, seeds=2)] == [{}, {}]
 
 
+@pytest.mark.slow
 def test_protocols_run_one_by_one_on_their_schedule() -> None:
     found = jg.sweep(protocol(), 4, seeds=2, evaluate_every=2, schedule=NETWORK)
     for run in found:

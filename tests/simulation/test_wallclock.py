@@ -199,6 +199,7 @@ def test_one_slow_node_delays_one_more_hop_of_a_ring_each_round() -> None:
         np.testing.assert_allclose(result.virtual_s, np.maximum(expected, rounds), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_nobody_waits_for_who_is_offline_and_their_clocks_stand() -> None:
     slow = replace(speeds.constant(N), compute_s=np.full(N, 2.0))
     W, gone = mixing.metropolis_hastings(topology.complete(N)), Conditions(online=0.0)
@@ -299,6 +300,7 @@ def test_the_exchanges_of_every_algorithm_carry_all_that_it_sends(case: Case) ->
         assert sum(map(counting.to_int, jax.jit(carried)())) == sent
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_keep_each_node_its_own_clock() -> None:
     plain = topology.random_regular(N, degree=4, rng=2)
     graph = replace(plain, order=topology.Order(np.random.default_rng(5).permutation(N).astype(np.int32)))

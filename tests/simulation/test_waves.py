@@ -81,6 +81,7 @@ def in_waves(n: int, timed: Timed, cuts: list[int]) -> np.ndarray:
     return x
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(
     st.integers(1, 12), st.integers(1, 60), st.integers(0, 10**6), st.sampled_from([0.0, 0.05, 1.0]),

@@ -99,6 +99,7 @@ def test_a_spectral_measure_has_the_moments_of_the_spectrum() -> None:
     assert (shares * values**2).sum() == pytest.approx((true**2).mean(), rel=0.02)
 
 
+@pytest.mark.slow
 def test_plain_lanczos_finds_both_ends_of_the_spectrum(monkeypatch: pytest.MonkeyPatch) -> None:
     for graph in (
         topology.watts_strogatz(1200, 4, 0.1),

@@ -35,6 +35,7 @@ def same_mean(first, second):
     return stats.ttest_ind(first, second, equal_var=False).pvalue
 
 
+@pytest.mark.by_default("4-1-3", "5-2-12")
 @pytest.mark.parametrize(("nodes", "degree", "graphs"), [(6, 2, 70), (6, 3, 70), (4, 1, 3), (5, 2, 12)])
 def test_small_random_regular_graphs_are_uniform(nodes, degree, graphs):
     rng = np.random.default_rng(0)
@@ -64,6 +65,7 @@ def test_random_regular_degrees(nodes, degree):
         assert (np.diff(graph.indptr) == degree).all()
 
 
+@pytest.mark.slow
 def test_erdos_renyi_edges_are_independent_coins():
     rng = np.random.default_rng(2)
     graphs = [topology.erdos_renyi(6, p=0.3, rng=rng) for _ in range(3000)]
@@ -113,6 +115,7 @@ def test_stochastic_block_counts():
     assert np.var(inside) == pytest.approx(135 * 0.25, rel=0.35)
 
 
+@pytest.mark.slow
 def test_watts_strogatz_is_networkx_in_distribution():
     ours = [to_networkx(topology.watts_strogatz(24, 4, 0.4, rng=seed)) for seed in range(150)]
     theirs = [nx.watts_strogatz_graph(24, 4, 0.4, seed=seed) for seed in range(150)]
