@@ -92,9 +92,7 @@ def draw(predicted: Results, measured: Results) -> Figure:
     for number, method in enumerate(METHODS):
         drawing.series(left, t, measured.left[SHOWN][method], number, method)
         drawing.theory(left, t, predicted.left[SHOWN][method], claimed=f"{method}, ‖M − J‖₂ in any round, {SHOWN}")
-    left.set_yscale("log")
-    left.set_xlabel(f"round ({SHOWN})")
-    left.set_ylabel("left of the worst start, ‖M − J‖₂")
+    left.set(yscale="log", xlabel=f"round ({SHOWN})", ylabel="left of the worst start, ‖M − J‖₂")
     drawing.legend(left, loc="lower left")
     n = np.array(list(measured.rates))
     drawing.reference(right, n, np.array([1 - slowest(k) for k in n]), "beside it: 1 − ρ of plain averaging")
@@ -104,8 +102,7 @@ def draw(predicted: Results, measured: Results) -> Figure:
     right.set_xscale("log", base=2)
     right.set_yscale("log")
     drawing.ticks(right, n)
-    right.set_xlabel("nodes n of a ring")
-    right.set_ylabel("1 − rate of a late round")
+    right.set(xlabel="nodes n of a ring", ylabel="1 − rate of a late round")
     drawing.legend(right, loc="lower left")
     return figure
 

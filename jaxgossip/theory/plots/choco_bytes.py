@@ -165,8 +165,7 @@ def draw(predicted: ByteCosts, measured: ByteCosts) -> Figure:
                 )
             else:  # rounds are lost, by an unknown number
                 drawing.reference(panel, predicted.message[name] * megabytes, exact)
-        panel.set_xscale("log")
-        panel.set_yscale("log")
+        panel.set(xscale="log", yscale="log")
         drawing.title(panel, f"Rows {deal}" + "; dotted: if no round were lost" * (deal != RANDOM))
         panel.set_xlabel("sent by all nodes, MB")
     axes[0].set_ylabel("error of the mean model, f(x̄) − f*")

@@ -131,8 +131,7 @@ def draw(predicted: AttackOutcome, measured: AttackOutcome) -> Figure:
         claimed="squared drift by a constant lie, plain mean",
     )
     for axes in (left, right):
-        axes.set_yscale("log")
-        axes.set_xlabel("round")
+        axes.set(yscale="log", xlabel="round")
     left.set_ylabel("variance of the honest, (1/n) Σ‖xᵢ − x̄‖²")
     drawing.title(left, "dissensus attack")
     right.set_ylabel("squared drift of their mean, ‖x̄ − x̄₀‖²")

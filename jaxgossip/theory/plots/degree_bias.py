@@ -224,9 +224,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
             if receive in predictions:
                 quantity = "updates at nodes of any degree" if axes is left else "share in the models"
                 drawing.theory(axes, predicted.degree, predictions[receive], claimed=f"{quantity}, {name}")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("degree")
+        axes.set(xscale="log", yscale="log", xlabel="degree")
         drawing.ticks(axes, (10, 20, 50, 100, 200))
     drawing.ticks(left, (0.5, 1, 2, 5, 10), which="y")
     drawing.ticks(middle, (0.2, 0.5, 1, 2), which="y")
@@ -241,8 +239,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
                 right, position + 0.38 * (number - 0.5), measured.missed[receive, place], 0.36, number + 3, label
             )
     right.set_xticks(range(len(NAMES)), list(NAMES.values()))
-    right.set_ylim(0, 0.3)
-    right.set_ylabel("spam that is missed, mean of nodes")
+    right.set(ylim=(0, 0.3), ylabel="spam that is missed, mean of nodes")
     right.legend(loc="upper left", frameon=False)
     return figure
 

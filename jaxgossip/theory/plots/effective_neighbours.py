@@ -234,15 +234,14 @@ def draw(predicted: Results, measured: Results) -> Figure:
     left.set_yscale("log", base=2)
     drawing.ticks(left, (2, 10, 100))
     drawing.ticks(left, (1, 2, 4, 8, 16, 32), which="y")
-    left.set_xlabel("horizon in rounds, 1/(1 − γ)")
-    left.set_ylabel(f"effective neighbours $n_W(γ)$, of {N} nodes")
-    middle.set_ylim(0, 0.29)
-    middle.set_xlabel("step size η")
-    middle.set_ylabel("rate of E‖x‖² per round")
-    right.set_xscale("log")
-    right.set_ylim(0, 0.43 if EVERYBODY in graphs else 0.29)
-    right.set_xlabel("spectral gap 1 − ρ")
-    right.set_ylabel("rate at the best step size")
+    left.set(xlabel="horizon in rounds, 1/(1 − γ)", ylabel=f"effective neighbours $n_W(γ)$, of {N} nodes")
+    middle.set(ylim=(0, 0.29), xlabel="step size η", ylabel="rate of E‖x‖² per round")
+    right.set(
+        xscale="log",
+        ylim=(0, 0.43 if EVERYBODY in graphs else 0.29),
+        xlabel="spectral gap 1 − ρ",
+        ylabel="rate at the best step size",
+    )
     drawing.reference(right, [], [], "fixed point, nodes\ntaken for equal")
     drawing.legend(right, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure

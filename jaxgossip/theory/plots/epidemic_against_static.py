@@ -128,9 +128,7 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Race]) -> Figure:
     for axes, level in ((left, AGREED), (right, ACCURATE)):
         axes.axhline(level, color="#999999", linewidth=1, linestyle=":")
         axes.set_xlabel("messages that a node has sent")
-    left.set_yscale("log")
-    left.set_ylim(1e-9, 30)
-    left.set_ylabel("disagreement left, E‖Πx‖² / ‖Πx₀‖²")
+    left.set(yscale="log", ylim=(1e-9, 30), ylabel="disagreement left, E‖Πx‖² / ‖Πx₀‖²")
     drawing.title(left, "Averaging; dotted: a millionth")
     right.set_ylabel("test accuracy, mean over nodes")
     drawing.title(right, f"Learning ten classes, Dirichlet(0.1); dotted: {ACCURATE:.0%}")

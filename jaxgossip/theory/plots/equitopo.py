@@ -147,13 +147,11 @@ def draw(predicted: EquiTopo, measured: EquiTopo) -> Figure:
         drawing.theory(left, n, predicted.rho[name], claimed=f"ρ, {name}, ")
     left.axhline(BOUND, color="#777777", linewidth=0.8, linestyle=":")
     left.text(n[0], BOUND + 0.01, f"claimed: EquiStatic below {BOUND}", fontsize=8, color="#555555")
-    left.set_ylim(0, 1)
-    left.set_ylabel("ρ, left of the disagreement by a round")
+    left.set(ylim=(0, 1), ylabel="ρ, left of the disagreement by a round")
     for number, (name, values) in enumerate(measured.shares.items()):
         drawing.points(right, n, values, number, f"{name}, one row a node")
         drawing.theory(right, n, predicted.shares[name], claimed=f"share left by a round, {name}, ")
-    right.set_ylim(0, 1)
-    right.set_ylabel("share of ‖ΠX‖² left by a round")
+    right.set(ylim=(0, 1), ylabel="share of ‖ΠX‖² left by a round")
     for axes in (left, right):
         axes.set_xscale("log")
         drawing.ticks(axes, n)

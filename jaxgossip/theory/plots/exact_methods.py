@@ -142,10 +142,7 @@ def draw(predicted: Results, measured: Results) -> Figure:
         middle = fitted[len(fitted) // 2]
         slope = error[middle] * course.rate ** (fitted - middle)
         drawing.theory(axes, fitted, slope, claimed=f"rate of {name}, η = {ETA:g}")
-    axes.set_yscale("log")
-    axes.set_ylim(1e-13, 10)
-    axes.set_xlabel("round")
-    axes.set_ylabel("root mean square error, √((1/n) Σ ‖x − x*‖²)")
+    axes.set(yscale="log", ylim=(1e-13, 10), xlabel="round", ylabel="root mean square error, √((1/n) Σ ‖x − x*‖²)")
     drawing.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 

@@ -200,10 +200,7 @@ def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str
                        claimed=f"greatest distance from theory in all rounds, {name}")  # fmt: skip
     axes.axhline(EXACT[0][1], color="#999999", linewidth=0.8)
     axes.text(6.8, EXACT[0][1] * 0.6, "below: exact to rounding", fontsize=8, va="top", ha="center", color="#555555")
-    axes.set_yscale("log")
-    axes.set_ylim(floor / 3, 3)
-    axes.set_xlabel("round")
-    axes.set_ylabel("left of the worst start, ‖M − J‖₂")
+    axes.set(yscale="log", ylim=(floor / 3, 3), xlabel="round", ylabel="left of the worst start, ‖M − J‖₂")
     drawing.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 

@@ -110,8 +110,7 @@ def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
             )
             drawing.theory(axes, fine, moments(alpha, fine, q), claimed=f"worst mode, {name}, {q:.0%} fail")
         drawing.title(axes, name)
-        axes.set_xlabel("Laplacian eigenvalue μ of the mode")
-        axes.set_ylim(0, 1.03)
+        axes.set(xlabel="Laplacian eigenvalue μ of the mode", ylim=(0, 1.03))
     panels[0].set_ylabel("left by one round, E‖x⁺‖² / ‖x‖²")
     drawing.legend(panels[1], loc="center left", bbox_to_anchor=(1.02, 0.5))
     return figure

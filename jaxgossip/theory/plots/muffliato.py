@@ -133,17 +133,18 @@ def draw(predicted: dict[int, Theory], measured: dict[int, Measured]) -> Figure:
     middle.set_ylabel("mean Rényi privacy loss ε(α = 2)")
     for axes in (left, middle):
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xlabel("nodes n")
+        axes.set(yscale="log", xlabel="nodes n")
     left.set_ylim(1e-3, 0.2)
     middle.set_ylim(0.08, 4)
     for number, (dimension, result) in enumerate(measured.items()):
         drawing.series(right, np.arange(1, dimension + 1), result.by_distance, number + 3, f"{2**dimension} nodes")
     right.axhline(1 / SIGMA**2, color="#777777", linestyle=":", label="local noise alone, αΔ²/2σ²")
-    right.set_yscale("log")
-    right.set_ylim(0.05, 8)
-    right.set_xlabel("links between the two nodes")
-    right.set_ylabel("mean loss by distance, published sum")
+    right.set(
+        yscale="log",
+        ylim=(0.05, 8),
+        xlabel="links between the two nodes",
+        ylabel="mean loss by distance, published sum",
+    )
     for axes in (left, middle):
         drawing.legend(axes, loc="upper right", borderaxespad=0.6)
     handles, labels = right.get_legend_handles_labels()

@@ -225,11 +225,7 @@ def draw(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> Figure
             age[age >= AGED],
             claimed=f"age of RW from {AGED} updates on, {failures} failures",
         )
-    left.set_xlabel("cycle")
-    left.set_ylabel("mean age of a model, updates")
-    left.set_xscale("log")
-    left.set_yscale("log")
-    left.set_ylim(0.3)
+    left.set(xlabel="cycle", ylabel="mean age of a model, updates", xscale="log", yscale="log", ylim=(0.3, None))
     drawing.legend(left, loc="upper left")
     for number, walk in enumerate(WALKS):
         run = measured[walk, False]
@@ -249,10 +245,7 @@ def draw(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> Figure
             claimed=f"{walk}'s error with failures, off that of K times earlier",
         )  # fmt: skip
     for axes in (middle, right):
-        axes.set_xscale("log")
-        axes.set_ylim(0, 0.55)
-        axes.set_xlabel("cycle")
-        axes.set_ylabel(f"test error, mean of {SHOWN} nodes")
+        axes.set(xscale="log", ylim=(0, 0.55), xlabel="cycle", ylabel=f"test error, mean of {SHOWN} nodes")
         drawing.legend(axes, loc="upper right", fontsize=8)
     return figure
 

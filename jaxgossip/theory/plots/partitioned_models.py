@@ -203,8 +203,7 @@ def draw(predicted: dict[int, int], measured: Found) -> Figure:
     right.set_xlabel("cycle")
     drawing.title(right, "By class; nodes online a fifth of the time")
     for axes in (*panels, right):
-        axes.set_ylabel("test error, mean over nodes")
-        axes.set_ylim(0.08, 0.4)
+        axes.set(ylabel="test error, mean over nodes", ylim=(0.08, 0.4))
     panels[0].legend(loc="upper right", frameon=False, fontsize=8.5)
     right.legend(loc="upper right", frameon=False, fontsize=8.5)
     return figure

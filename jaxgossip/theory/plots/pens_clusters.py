@@ -128,9 +128,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
     for number, kind in enumerate(KINDS):
         drawing.series(left, measured.cycle, 100 * measured.accuracy[kind], number, labels[kind])
     left.axvline(measured.settles, color="#999999", linewidth=1, label="PENS settles")
-    left.set_xlabel("cycle")
-    left.set_ylabel("accuracy on a node's own test samples (%)")
-    left.set_ylim(45, 97)
+    left.set(xlabel="cycle", ylabel="accuracy on a node's own test samples (%)", ylim=(45, 97))
     left.legend(loc="lower right", frameon=False, fontsize=8.5)
     for number, value in enumerate((measured.own, measured.preferred)):
         drawing.bar(right, number, 100 * value, 0.6, number)

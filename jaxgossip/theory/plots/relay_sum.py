@@ -100,9 +100,7 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, RelayErrors]) -> 
                        claimed=f"rounds on the way, {name}")  # fmt: skip
         axes.axvline(diameter, color="#999999", linestyle=":", linewidth=1)
         drawing.title(axes, f"{name}\ndiameter {diameter} (dotted)")
-        axes.set_yscale("log")
-        axes.set_ylim(1e-17, 10)
-        axes.set_xlabel("round")
+        axes.set(yscale="log", ylim=(1e-17, 10), xlabel="round")
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     panels[0].set_ylabel("largest error of an entry, |x − mean|")
     drawing.legend(panels[0], loc="lower left", borderaxespad=0.8)

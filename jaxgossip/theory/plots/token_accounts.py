@@ -232,13 +232,11 @@ def draw(predicted: dict[str, float], measured: Results) -> Figure:
         drawing.series(middle, run.cycle[1:], run.error[1:], number, name)
         merged = measured.merge[name]
         drawing.series(right, merged.cycle[1:], merged.error[1:], number, name)
-    left.set_yscale("log")
-    left.set_ylabel("mean age of a model, hops")
+    left.set(yscale="log", ylabel="mean age of a model, hops")
     drawing.title(left, "Walks (RW): slopes alone; dotted: not claimed")
     for axes, target, text in ((middle, WALKED, "Walks (RW)"), (right, MERGED, "Models that merge (MU)")):
         axes.axhline(target, color="#999999", linewidth=1, linestyle=":")
-        axes.set_ylabel(f"test error, mean of {SHOWN} nodes")
-        axes.set_ylim(0.08, 0.42)
+        axes.set(ylabel=f"test error, mean of {SHOWN} nodes", ylim=(0.08, 0.42))
         drawing.title(axes, f"{text}; dotted: raced for, {target:g}")
     for axes in (left, middle, right):
         axes.set_xlabel("cycle")

@@ -174,8 +174,7 @@ def draw(predicted: Accuracy, measured: Accuracy) -> Figure:
                 linewidth=5,
                 zorder=1,
             )
-    left.set_xscale("log")
-    left.set_xlabel("e-mails that a node learns from, mᵢ (geometric mean over nodes)")
+    left.set(xscale="log", xlabel="e-mails that a node learns from, mᵢ (geometric mean over nodes)")
     with style():
         left.legend(loc="lower right", fontsize=7.5, borderaxespad=0.8)
     span = np.array([min(expected.values()) - 0.01, max(expected.values()) + 0.01])
