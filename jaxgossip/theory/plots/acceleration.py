@@ -17,7 +17,7 @@ from jaxgossip.learning import quadratics
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.measuring import trajectory, worst_case_distance
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_most, farthest
 from jaxgossip.theory.predictions import ring_spectrum
 
 ROUNDS, SHOWN = 60, "ring 32"
@@ -115,7 +115,7 @@ def claims(predicted: Results, measured: Results) -> list[Claim]:
         # The slowest mode attains the bound: the tolerance covers rounding only, and a bound near rounding is meaningless.
         above_rounding = bound > 1e-6
         worst = (methods["Chebyshev"] / bound)[above_rounding].max()
-        checks.append(Claim(f"Chebyshev, greatest ‖M − J‖₂ · T_K(μ), {name}", worst, 1.0, 1e-9, "at most"))
+        checks.append(at_most(f"Chebyshev, greatest ‖M − J‖₂ · T_K(μ), {name}", worst, 1.0, 1e-9))
         last = int(np.flatnonzero(above_rounding)[-1])
         checks.append(
             Claim(f"Chebyshev, ‖M − J‖₂ after {last} rounds, {name}", methods["Chebyshev"][last], bound[last], 1e-6)

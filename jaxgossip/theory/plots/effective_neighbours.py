@@ -25,7 +25,7 @@ from jaxgossip.mixing import Mixing, Operator, metropolis_hastings, one_peer_exp
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing, random_quadratics
 from jaxgossip.theory.measuring import OneSample, stationary
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most, farthest
 from jaxgossip.topology.spectra.effective_neighbours import neighbours_of_spectrum
 
 N, ZETA = 32, 50.0
@@ -272,11 +272,9 @@ def claims(predicted: Results, measured: Results) -> list[Claim]:
         checks.append(Claim(f"covariance's best rate, {name}", result.exact, expected.exact, 1e-5, "absolute"))
         checks.append(Claim(f"covariance's best rate, {name}, as quoted", result.exact, QUOTED[name], 1e-3, "absolute"))
     cliques, ring = measured.graphs[CLIQUES], predicted.graphs["ring"]
-    checks.append(Claim("gap of two cliques, at most the ring's", cliques.gap, ring.gap, kind="at most"))
+    checks.append(at_most("gap of two cliques, at most the ring's", cliques.gap, ring.gap))
     for name, rate in {"under W": cliques.fixed, "sampled": cliques.rate}.items():
-        checks.append(
-            Claim(f"best rate on two cliques, {name}, at least the ring's", rate, ring.fixed, kind="at least")
-        )
+        checks.append(at_least(f"best rate on two cliques, {name}, at least the ring's", rate, ring.fixed))
     return checks
 
 

@@ -28,7 +28,7 @@ from jaxgossip.mixing import (
 )
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 BOUND = 0.55
 SEED = 0
@@ -166,11 +166,9 @@ def claims(predicted: EquiTopo, measured: EquiTopo) -> list[Claim]:
     for at, n in enumerate(measured.sizes):
         for name, values in measured.rho.items():
             checks.append(Claim(f"ρ, {name}, n = {n}", values[at], predicted.rho[name][at], 1e-10, "absolute"))
-            checks.append(
-                Claim(f"the same at every node, {name}, n = {n}", measured.apart[name][at], 1e-12, kind="at most")
-            )
+            checks.append(at_most(f"the same at every node, {name}, n = {n}", measured.apart[name][at], 1e-12))
         checks += [
-            Claim(f"ρ below {BOUND}, {name}, n = {n}", measured.rho[name][at], BOUND, kind="at most")
+            at_most(f"ρ below {BOUND}, {name}, n = {n}", measured.rho[name][at], BOUND)
             for name in (DIRECTED, UNDIRECTED)
         ]
         checks += [

@@ -20,7 +20,7 @@ from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.simulation import simulate
 from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.measuring import late_rate, trajectory
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 N, D, ETA, LARGE = 16, 4, 0.2, 0.6
 SHOWN, ROUNDS = 1000, 3000
@@ -157,7 +157,7 @@ def claims(predicted: Results, measured: Results) -> list[Claim]:
         if expected.floor:
             checks.append(Claim(f"floor of {name}", course.floor, expected.floor, 0.02))
         else:
-            checks.append(Claim(f"error of {name} after {ROUNDS} rounds", course.floor, 1e-9, kind="at most"))
+            checks.append(at_most(f"error of {name} after {ROUNDS} rounds", course.floor, 1e-9))
     checks.append(
         Claim(f"whether DIGing diverges, η = {LARGE:g}", measured.diverged, predicted.diverged, 0, "absolute")
     )

@@ -12,7 +12,7 @@ from jaxgossip.mixing import Mixing, operator, periodic
 from jaxgossip.mixing.optimized.weights import fastest, learned_sequence
 from jaxgossip.plotting.style import style
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 from jaxgossip.topology import Graph, best_constant, metropolis_hastings, second_largest_modulus
 
 THREE_DIGITS = 5e-4
@@ -154,10 +154,8 @@ def claims(predicted: dict[str, float], measured: Measured) -> list[Claim]:
     ]
     for name, (period, left) in measured.rounds.items():
         metropolis, best, learned = (remainder[period] for remainder in left.values())
-        checks.append(
-            Claim(f"learned schedule against Metropolis–Hastings, {name}", learned, metropolis / 10, 0, "at most")
-        )
-        checks.append(Claim(f"learned schedule against the fastest static, {name}", learned, best / 2, 0, "at most"))
+        checks.append(at_most(f"learned schedule against Metropolis–Hastings, {name}", learned, metropolis / 10))
+        checks.append(at_most(f"learned schedule against the fastest static, {name}", learned, best / 2))
     return checks
 
 

@@ -14,7 +14,7 @@ from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import max_degree
 from jaxgossip.network import Conditions, Round
 from jaxgossip.theory import drawing, predictions
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 NODES = 16
 LOSSES = (0.1, 0.3, 0.5, 0.8)
@@ -123,7 +123,7 @@ def claims(predicted: dict[str, Moments], measured: dict[str, Moments]) -> list[
         for q, left, theory in zip(LOSSES, measured[name].left, expected.left, strict=True):
             worst = np.abs(left / theory - 1).argmax()
             checks.append(Claim(f"worst mode, {name}, {q:.0%} fail", left[worst], theory[worst], 0.005))
-        checks.append(Claim(f"the mean stays, {name}", measured[name].drift, 0.0, 1e-28, "at most"))
+        checks.append(at_most(f"the mean stays, {name}", measured[name].drift, 0.0, 1e-28))
     return checks
 
 

@@ -24,7 +24,7 @@ from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import pairwise
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most, farthest
 from jaxgossip.theory.predictions import averaging_time_bounds, pairwise_expected, pairwise_ratio
 
 EPSILON, TICKS, COLUMNS = 0.05, 60, 50
@@ -177,8 +177,8 @@ def claims(predicted: AveragingTimes, measured: AveragingTimes) -> list[Claim]:
     for name, (time,) in measured.times.items():
         low, high = predicted.times[name]
         checks += [
-            Claim(f"averaging time, {name}, lower bound", time, low, kind="at least"),
-            Claim(f"averaging time, {name}, upper bound", time, high, kind="at most"),
+            at_least(f"averaging time, {name}, lower bound", time, low),
+            at_most(f"averaging time, {name}, upper bound", time, high),
         ]
     return checks
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least
 from jaxgossip.topology import erdos_renyi, uniform
 
 NODES, SWEPT = 1000, 400
@@ -153,9 +153,7 @@ def claims(predicted: SweepResults, measured: SweepResults) -> list[Claim]:
     ]
     for name, gaps in (("p", measured.p), ("β", measured.beta), ("r", measured.r)):
         growth = float((gaps[1:] / gaps[:-1]).min())
-        checks.append(
-            Claim(f"the gap opens with {name}: smallest growth from one to the next", growth, 1.0, 0.0, "at least")
-        )
+        checks.append(at_least(f"the gap opens with {name}: smallest growth from one to the next", growth, 1.0))
     return checks
 
 

@@ -20,7 +20,7 @@ from jaxgossip.learning.quadratics import isotropic_quadratic
 from jaxgossip.mixing import Operator, metropolis_hastings, operator
 from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.measuring import late_rate
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 N = 16
 ACCURACY = 5e-4
@@ -131,7 +131,7 @@ def claims(predicted: Thresholds, measured: Thresholds) -> list[Claim]:
     smallest = min(measured.d2)
     checks.append(Claim(f"D² diverges below −1/3 for η → 0 (here {smallest:g})", measured.d2[smallest], -1 / 3, 0.01))
     checks += [
-        Claim(f"exact diffusion decays, λ_min = −0.98, ηa = {eta:g}", measured.lazy[eta], value, kind="at most")
+        at_most(f"exact diffusion decays, λ_min = −0.98, ηa = {eta:g}", measured.lazy[eta], value)
         for eta, value in predicted.lazy.items()
     ]
     return checks

@@ -36,7 +36,7 @@ from jaxgossip.learning import Problem
 from jaxgossip.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import run_side_by_side, union_of_partitions
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 from jaxgossip.topology import Graph
 
 PERIOD_S, TRANSFER_S = 172.8, 1.728
@@ -260,10 +260,10 @@ def claims(predicted: dict[str, float], measured: Results) -> list[Claim]:
             cycles = first_below(run, error)
             if error == WALKED:
                 text = f"RW's cycles to error {error}, {name}, against a third of {PROACTIVE}"
-                checks.append(Claim(text, cycles, plain[error] / 3, 0.0, "at most"))
+                checks.append(at_most(text, cycles, plain[error] / 3))
             else:
                 text = f"MU's cycles to error {error}, {name}, against half of {PROACTIVE}"
-                checks.append(Claim(text, cycles, plain[error] / 2, 0.0, "at least"))
+                checks.append(at_least(text, cycles, plain[error] / 2))
     return checks
 
 
