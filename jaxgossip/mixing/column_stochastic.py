@@ -19,7 +19,7 @@ from jaxtyping import Array
 from jaxgossip.core.counting import Count
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
-from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, TimeVarying, column
 from jaxgossip.mixing.operators.tables import Slots
@@ -93,15 +93,8 @@ class Mass(Operator):
 
 @pytree_dataclass
 class MassPush(PushOperator):
-    """Mass-conserving mixing in which each node sends 1/(1 + number of targets) of its mass to each target.
+    """Mass-conserving mixing in which each node sends 1/(1 + number of targets) of its mass to each target."""
 
-    Attributes:
-        targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
-        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
-    """
-
-    targets: SlotInts
-    numbering: str = static_field(default="")
     conserves: ClassVar[Conserved] = "mass"
 
     @override

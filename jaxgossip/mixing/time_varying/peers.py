@@ -233,14 +233,17 @@ class RandomPush(RandomPeers):
         return Push(materialize(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
+@dataclass(frozen=True, eq=False)
 class PushOperator(Operator):
     """An operator on pushed messages: the messages that arrive, without the arithmetic on them.
 
     Attributes:
         targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
+        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
     targets: SlotInts
+    numbering: str = static_field(default="")
 
     @derived
     @override
@@ -266,15 +269,7 @@ class PushOperator(Operator):
 
 @pytree_dataclass
 class Push(PushOperator):
-    """W that averages what arrives: y_i = (x_i + Σ_s x_s)/(1 + number of senders s whose messages reach i).
-
-    Attributes:
-        targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
-        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
-    """
-
-    targets: SlotInts
-    numbering: str = static_field(default="")
+    """W that averages what arrives: y_i = (x_i + Σ_s x_s)/(1 + number of senders s whose messages reach i)."""
 
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
