@@ -65,11 +65,24 @@ class PushTrackingState(NamedTuple):
     g: Rows
 
 
-class PushSum(Method):
-    """See :func:`push_sum`."""
+class PushMethod(Method):
+    """A push-sum method, whose models are the masses divided by the weights.
+
+    Attributes:
+        optimizer: optimizer of the local steps.
+        n_shared: number of shared columns.
+    """
 
     optimizer: Transformation
     n_shared: int
+
+    @override
+    def models(self, state: PushState | PushTrackingState) -> Rows:
+        return ratio(state.u, state.w, self.n_shared)
+
+
+class PushSum(PushMethod):
+    """See :func:`push_sum`."""
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushState:
@@ -81,16 +94,10 @@ class PushSum(Method):
         links = round_.links(W, problem.n_shared)
         return _pushed(state, state.u, state.opt_state, links)
 
-    @override
-    def models(self, state: PushState) -> Rows:
-        return ratio(state.u, state.w, self.n_shared)
 
-
-class SGP(Method):
+class SGP(PushMethod):
     """See :func:`sgp`."""
 
-    optimizer: Transformation
-    n_shared: int
     local_steps: int
 
     @override
@@ -105,16 +112,9 @@ class SGP(Method):
         u, opt_state = displacement(problem, self.optimizer, current, round_, self.local_steps)
         return _pushed(state, state.u + u, opt_state, links)
 
-    @override
-    def models(self, state: PushState) -> Rows:
-        return ratio(state.u, state.w, self.n_shared)
 
-
-class PushDIGing(Method):
+class PushDIGing(PushMethod):
     """See :func:`push_diging`."""
-
-    optimizer: Transformation
-    n_shared: int
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushTrackingState:
@@ -133,10 +133,6 @@ class PushDIGing(Method):
         mass = links.mix(state.u + u)
         new = PushTrackingState(mass, links.mix(state.w, payload="weight"), opt_state, y, g)
         return round_.keep_offline(new, state), links.sent(state.u, state.y, metadata=(state.w,))
-
-    @override
-    def models(self, state: PushTrackingState) -> Rows:
-        return ratio(state.u, state.w, self.n_shared)
 
 
 @algorithm

@@ -88,10 +88,7 @@ def _note(scaling: Mapping[str, Scaling]) -> str:
 
 
 def _axes(axes: Axes) -> None:
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("nodes")
-    axes.set_ylabel("nanoseconds per node-update")
+    axes.set(xscale="log", yscale="log", xlabel="nodes", ylabel="nanoseconds per node-update")
     axes.xaxis.set_major_locator(LogLocator(numticks=12))
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
     for axis in (axes.xaxis, axes.yaxis):

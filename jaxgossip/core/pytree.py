@@ -7,7 +7,7 @@ static and compared by content, for their values may become shapes or constants 
 import abc
 import types
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, field, fields
 from hashlib import blake2b
 from typing import Any, ClassVar, dataclass_transform, override
 
@@ -72,7 +72,7 @@ def register_dataclass[C](cls: type[C]) -> type[C]:
     JAX also puts trees together of shapes, NumPy arrays or stacked arrays. These are leaves, not arguments of the class.
 
     Args:
-        cls: a dataclass; a field with ``metadata={"static": True}`` is no child, but a part of the structure.
+        cls: a dataclass; its static fields (:func:`static_field`) are not children, but part of the structure.
     """
     static = tuple(field.name for field in fields(cls) if field.metadata.get("static"))  # pyright: ignore[reportArgumentType]
     names = tuple(field.name for field in fields(cls) if field.name not in static)  # pyright: ignore[reportArgumentType]
@@ -92,6 +92,21 @@ def register_dataclass[C](cls: type[C]) -> type[C]:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+def static_field(*, default: Any = MISSING) -> Any:
+    """Return a dataclass field that is not a child of the pytree, but part of its structure.
+
+    Args:
+        default: the field's default value; none if left out.
+    """
+    return field(default=default, metadata={"static": True})
+
+
+@dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(static_field,))
+def pytree_dataclass[C](cls: type[C]) -> type[C]:
+    """Make a class a frozen dataclass that is compared by identity, and register it as a pytree."""
+    return register_dataclass(dataclass(frozen=True, eq=False)(cls))
 
 
 class HostOnly:

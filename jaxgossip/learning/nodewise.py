@@ -7,7 +7,7 @@ that key, and another seed gives other draws. Keys are stored as their uint32 wo
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ from jaxtyping import Array
 
 from jaxgossip.core.arguments import described, is_number, shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import register_dataclass, static_field
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Row, Rows
 from jaxgossip.learning.optimizers import Transformation
@@ -47,7 +47,7 @@ class KeyedState:
     """
 
     state: PyTree
-    kinds: tuple[str, ...] = field(metadata={"static": True})
+    kinds: tuple[str, ...] = static_field()
 
     @classmethod
     def from_optax(cls, state: PyTree, kinds: tuple[str, ...]) -> "KeyedState":

@@ -1,5 +1,6 @@
 """The learning problem of a network, one objective per node over rows of parameters; and classification."""
 
+import abc
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxgossip.core.arguments import guarded, shown, whole
 from jaxgossip.core.errors import ArgumentTypeError, DataError, InputError
-from jaxgossip.core.pytree import HostOnly
+from jaxgossip.core.pytree import HostOnly, Pytree
 from jaxgossip.core.rows import in_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.learning.data.datasets import Dataset
@@ -90,6 +91,33 @@ class Problem(Protocol):
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
         """Return metrics of x[j] on held-out data of the node of row ``nodes[j]``: name -> (s,); empty if there is none."""
         ...
+
+
+class SyntheticProblem(Pytree, abc.ABC):
+    """Base class of problems without a data set: there is nothing to align, and there are no data to hold out.
+
+    Subclasses set ``n_nodes``, ``n_params`` and ``dtype``, and implement :meth:`gradient` and the rest of :class:`Problem`.
+    """
+
+    n_nodes: int
+    n_params: int
+    dtype: np.dtype
+    order: Order | None = None
+    align: Align | None = None
+
+    @abc.abstractmethod
+    def gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return (n, p): a stochastic gradient of each node's objective at its own row."""
+
+    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return (1, p), the mean gradient over nodes, with the same draws, at one x."""
+        wide = jnp.broadcast_to(x.astype(accumulator(self.dtype)), (self.n_nodes, self.n_params))
+        return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
+
+    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
+        """Return an empty mapping: there are no held-out data."""
+        del x, nodes
+        return {}
 
 
 def start_steps_of(problem: Problem) -> int:

@@ -8,7 +8,7 @@ metrics: test_loss = f(x) − f(x*), f = (1/n) Σ f_i;    distance_to_optimum = 
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, override
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +18,11 @@ from jaxtyping import Array, Float
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
-from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.rows import gather
-from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
+from jaxgossip.core.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.core.units import counted, rows_text
 from jaxgossip.learning.device import check_order, float_type, integers_at, integers_below, normal_at
+from jaxgossip.learning.problem import SyntheticProblem
 from jaxgossip.topology import Order
 from jaxgossip.topology.memory_check import check_bytes
 
@@ -30,7 +30,7 @@ BYTES_PER_NUMBER = 24
 """Bytes per number while a random problem is built: one in double precision, a copy, and one on the device."""
 
 
-class IsotropicQuadratic(Pytree):
+class IsotropicQuadratic(SyntheticProblem):
     """See :func:`isotropic_quadratic`.
 
     Attributes:
@@ -43,7 +43,6 @@ class IsotropicQuadratic(Pytree):
     ) -> None:
         self.curvature, self.noise, self.dtype, self.order = curvature, noise, draws.dtype, draws.order
         self._draws, self._at_targets = draws, at_targets
-        self.align: Align | None = None
         self.n_nodes, self.n_params = targets.shape
         self.n_shared = self.n_params
         self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
@@ -60,6 +59,7 @@ class IsotropicQuadratic(Pytree):
             return self.targets.astype(self.dtype)
         return self._draws.start(key, self.n_nodes, self.n_params)
 
+    @override
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return a (x_i − b_i) + s ξ_i, (n, d)."""
         gradient = self.curvature * (x - self.targets)
@@ -74,11 +74,6 @@ class IsotropicQuadratic(Pytree):
             gradient = gradient + self.noise * normal_at(key, numbers, self.n_params, self._draws.kind)
         return gradient.astype(x.dtype)
 
-    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, d), the mean gradient over nodes, with the same draws, at one x."""
-        wide = jnp.broadcast_to(x.astype(self._draws.kind), self.targets.shape)
-        return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
-
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return f_i(x_j) = (a/2) ‖x_j − b_i‖², (b,), i = nodes[j]."""
         return self.curvature / 2 * jnp.square(x - gather(self.targets, nodes)).sum(1)
@@ -88,13 +83,8 @@ class IsotropicQuadratic(Pytree):
         distance = jnp.square(x - self.optimum).sum(1)
         return {"test_loss": self.curvature / 2 * distance, "distance_to_optimum": distance}
 
-    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return an empty mapping: there are no samples."""
-        del x, nodes
-        return {}
 
-
-class LeastSquares(Pytree):
+class LeastSquares(SyntheticProblem):
     """See :func:`least_squares`.
 
     Attributes:
@@ -105,7 +95,6 @@ class LeastSquares(Pytree):
 
     def __init__(self, a: np.ndarray, y: np.ndarray, batch_size: int, draws: "_Draws") -> None:
         self.batch_size, self.dtype, self.order, self._draws = batch_size, draws.dtype, draws.order, draws
-        self.align: Align | None = None
         self.n_nodes, self._samples, self.n_params = a.shape
         self.n_shared = self.n_params
         self.a, self.y = (jnp.asarray(draws.by_row(table), draws.kind) for table in (a, y))
@@ -123,6 +112,7 @@ class LeastSquares(Pytree):
         """Return (n, d) standard normal starts, one for all or one per node."""
         return self._draws.start(key, self.n_nodes, self.n_params)
 
+    @override
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return A_Bᵀ (A_B x − y_B) / |B|, (n, d), for each node's minibatch B."""
         a, y = self.a, self.y
@@ -140,11 +130,6 @@ class LeastSquares(Pytree):
         a, y = (gather(table, (nodes[:, None], rank)) for table in (self.a, self.y))
         return _gradient(a, y, x)
 
-    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, d), the mean gradient over nodes, with the same draws, at one x."""
-        wide = jnp.broadcast_to(x.astype(self._draws.kind), (self.n_nodes, self.n_params))
-        return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
-
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return f_i(x_j) = ‖A_i x_j − y_i‖² / (2 m), (b,), i = nodes[j]."""
         a, y = gather(self.a, nodes), gather(self.y, nodes)
@@ -155,11 +140,6 @@ class LeastSquares(Pytree):
         error = x - self.optimum
         loss = jnp.einsum("sd,de,se->s", error, self.hessian, error) / 2
         return {"test_loss": loss, "distance_to_optimum": jnp.square(error).sum(1)}
-
-    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return an empty mapping: all samples are used for training."""
-        del x, nodes
-        return {}
 
 
 def _residual(a: Float[Array, "n b d"], y: Float[Array, "n b"], x: Rows) -> Float[Array, "n b"]:

@@ -4,6 +4,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
@@ -19,6 +20,7 @@ from jaxgossip.topology import WEIGHT_RULES
 from jaxgossip.topology import weights as rules
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, transposed
 from jaxgossip.topology.memory_check import LISTED_BYTES, WEIGHTED_BYTES, check_bytes
+from jaxgossip.topology.structures import Structure
 from jaxgossip.topology.weights import Weights
 
 MAX_PADDING = 1.25
@@ -45,34 +47,14 @@ def operator(weights: Weights) -> Operator:
     """
     graph, own = weights.graph, jnp.asarray(weights.self_weight)
     n, structure = graph.n_nodes, graph.structure
-    if isinstance(structure, Circulant):
-        check_slots(graph, len(structure.offsets), 0)
-    everyone = np.arange(n)
     match structure:
         case Circulant(offsets):
-            offsets = tuple(dict.fromkeys(offset % n for offset in offsets))
-            tables = (
-                [_slot_weight(weights, everyone, (everyone + o) % n) for o in offsets] if _uneven(weights) else None
-            )
-            return Roll(own, _device(tables, weights, len(offsets)), offsets, n, graph.n_links)
-        case Lattice(shape, periodic):
-            tables = (
-                None
-                if periodic and not _uneven(weights)
-                else [
-                    _slot_weight(weights, *_lattice_links(shape, axis, step, periodic=periodic))
-                    for axis in range(len(shape))
-                    for step in (1, -1)
-                ]
-            )
-            return LatticeShift(own, _device(tables, weights, 2 * len(shape)), shape, n, graph.n_links)
-        case Hypercube(dimension):
-            tables = (
-                [_slot_weight(weights, everyone, everyone ^ (1 << bit)) for bit in range(dimension)]
-                if _uneven(weights)
-                else None
-            )
-            return HypercubeFlip(own, _device(tables, weights, dimension), n, graph.n_links)
+            check_slots(graph, len(offsets), 0)
+            return Roll(own, _slot_weights(weights, structure), tuple(o % n for o in offsets), n, graph.n_links)
+        case Lattice(shape):
+            return LatticeShift(own, _slot_weights(weights, structure), shape, n, graph.n_links)
+        case Hypercube():
+            return HypercubeFlip(own, _slot_weights(weights, structure), n, graph.n_links)
         case Complete() if not _uneven(weights) and n > 1:
             return AxisMean(jnp.asarray(float(np.ravel(weights.edge)[0]) * n), (1, n, 1))
         case Complete() if n > MAX_DENSE:
@@ -158,9 +140,13 @@ def _uneven(weights: Weights) -> bool:
     return np.ndim(weights.edge) > 0 and bool(np.ptp(weights.edge) > 0)
 
 
-def _device(tables: list[np.ndarray] | None, weights: Weights, n_slots: int) -> tuple:
-    if tables is None:
-        return (jnp.asarray(float(np.ravel(weights.edge)[0]) if np.size(weights.edge) else 0.0),) * n_slots
+def _slot_weights(weights: Weights, structure: Structure) -> tuple[Array, ...]:
+    """Return the weights of the links in each direction of a structure: a scalar if they are equal, otherwise (n,)."""
+    n = weights.graph.n_nodes
+    degree = structure.regular_degree(n)
+    if degree is not None and not _uneven(weights):
+        return (jnp.asarray(float(np.ravel(weights.edge)[0]) if np.size(weights.edge) else 0.0),) * degree
+    tables = (_slot_weight(weights, *links) for links in structure.sources(n))
     return tuple(jnp.asarray(table if np.ptp(table) else table[0]) for table in tables)
 
 
@@ -175,15 +161,6 @@ def _slot_weight(weights: Weights, receivers: np.ndarray, sources: np.ndarray) -
     links = rows * graph.n_nodes + graph.indices
     slot[receivers] = np.asarray(weights.edge)[np.searchsorted(links, receivers * graph.n_nodes + sources)]
     return slot
-
-
-def _lattice_links(shape: tuple[int, ...], axis: int, step: int, *, periodic: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return (receivers, sources) of the links to the next (step 1) or previous (−1) cell along ``axis``."""
-    nodes = np.arange(int(np.prod(shape))).reshape(shape)
-    heard = np.roll(nodes, -step, axis)
-    inside = slice(None) if periodic else slice(None, -1) if step == 1 else slice(1, None)
-    where = (slice(None),) * axis + (inside,)
-    return nodes[where].ravel(), heard[where].ravel()
 
 
 @guarded

@@ -8,8 +8,6 @@ over all nodes is conserved. (In row-stochastic mixing the weight of a lost mess
 directed graphs: Nedić and Olshevsky 2015, "Distributed optimization over time-varying directed graphs".
 """
 
-import functools
-from dataclasses import dataclass, field
 from typing import ClassVar, override
 
 import jax
@@ -19,9 +17,9 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
-from jaxgossip.core.typing import PRNGKey, Rows, SlotInts, accumulator, derived
+from jaxgossip.core.typing import PRNGKey, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Conserved, Operator, TimeVarying, column
 from jaxgossip.mixing.operators.tables import Slots
@@ -33,11 +31,8 @@ from jaxgossip.mixing.time_varying.peers import (
     scatter_sum,
 )
 
-_static = functools.partial(field, metadata={"static": True})
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Mass(Operator):
     """Mass-conserving mixing on fixed links, made of two operators with these links.
 
@@ -96,18 +91,10 @@ class Mass(Operator):
         return sp.csr_array(links @ sp.diags_array(share) + sp.diags_array(kept))
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class MassPush(PushOperator):
-    """Mass-conserving mixing in which each node sends 1/(1 + number of targets) of its mass to each target.
+    """Mass-conserving mixing in which each node sends 1/(1 + number of targets) of its mass to each target."""
 
-    Attributes:
-        targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
-        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
-    """
-
-    targets: SlotInts
-    numbering: str = _static(default="")
     conserves: ClassVar[Conserved] = "mass"
 
     @override
@@ -123,12 +110,11 @@ class MassPush(PushOperator):
         return sp.csr_array(links @ sp.diags_array(1 / np.asarray(links.sum(0)).ravel()))
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class PushSum(RandomPeers):
     """Mass-conserving mixing in which every round each node sends to ``fanout`` random peers."""
 
-    fanout: int = _static()
+    fanout: int = static_field()
     conserves: ClassVar[Conserved] = "mass"
 
     @override
@@ -136,15 +122,14 @@ class PushSum(RandomPeers):
         return MassPush(materialize(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class PushSumExponential(TimeVarying):
     """Mixing in which each node sends half of its mass to the node at distance 2^(r mod τ) in round r, τ = ⌈log₂ n⌉.
 
     The directed one-peer exponential graph of Assran, Loizou, Ballas and Rabbat 2019, "Stochastic gradient push".
     """
 
-    n_nodes: int = _static()
+    n_nodes: int = static_field()
     conserves: ClassVar[Conserved] = "mass"
 
     @override

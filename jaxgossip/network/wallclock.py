@@ -24,7 +24,7 @@ times the same rounds transfer by transfer: there the transfers of a node queue 
 here they share it evenly from the first to the last byte of a round.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import jax
@@ -33,7 +33,7 @@ import numpy as np
 from jaxtyping import Array, Float64, UInt32
 
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.pytree import Pytree, register_dataclass
+from jaxgossip.core.pytree import Pytree, register_dataclass, static_field
 from jaxgossip.core.typing import NodeMask
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.network.speeds import Speeds
@@ -77,8 +77,8 @@ class LinkTransfer:
 
     operator: Operator
     faults: Faults | None
-    size: int = field(metadata={"static": True})
-    repeats: int = field(default=1, metadata={"static": True})
+    size: int = static_field()
+    repeats: int = static_field(default=1)
 
     def after(self, ready: Times, machines: Machines) -> Times:
         """Return the time (n,) at which each node has received all messages that reach it."""
@@ -117,7 +117,7 @@ class ServerTransfer:
     """
 
     nodes: NodeMask
-    size: int = field(metadata={"static": True})
+    size: int = static_field()
 
     def after(self, ready: Times, machines: Machines) -> Times:
         """Return (n,): for all nodes, the time at which the server has received all messages that it waits for."""

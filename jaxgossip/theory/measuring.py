@@ -1,17 +1,16 @@
 """Measurements shared by several plots, made with steps of the emulator's own algorithms; traceable by jit and vmap."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, override
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm
-from jaxgossip.core.pytree import Pytree
-from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
+from jaxgossip.core.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
 from jaxgossip.learning.device import normal_at
+from jaxgossip.learning.problem import SyntheticProblem
 from jaxgossip.network import Round
-from jaxgossip.topology import Order
 
 
 class Errors(NamedTuple):
@@ -129,7 +128,7 @@ def worst_case_distance(x: np.ndarray) -> np.ndarray:
     return np.linalg.norm(np.asarray(x, np.float64) - 1 / x.shape[1], ord=2, axis=(1, 2))
 
 
-class OneSample(Pytree):
+class OneSample(SyntheticProblem):
     """Problem of minimising E ½(aᵀx)², a ~ N(0, I): every gradient uses one fresh sample; x* = 0.
 
     All nodes start at one point.
@@ -142,14 +141,13 @@ class OneSample(Pytree):
     def __init__(self, n_nodes: int, dimension: int) -> None:
         self.n_nodes, self.n_params, self.n_shared = n_nodes, dimension, dimension
         self.sample_counts, self.dtype = jnp.ones(n_nodes, jnp.float32), np.dtype(np.float64)
-        self.order: Order | None = None
-        self.align: Align | None = None
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) starts of norm 1."""
         del key
         return jnp.full((self.n_nodes, self.n_params), self.n_params**-0.5)
 
+    @override
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return a_i a_iᵀ x_i, (n, d)."""
         a = jax.random.normal(key, x.shape, x.dtype)
@@ -161,10 +159,6 @@ class OneSample(Pytree):
         a = normal_at(key, numbers, self.n_params, x.dtype)
         return a * (a * x).sum(1, keepdims=True)
 
-    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, d), the mean gradient over nodes at one x."""
-        return self.gradient(jnp.broadcast_to(x, (self.n_nodes, self.n_params)), key).mean(0, keepdims=True)
-
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return E ½(aᵀx_j)² = ½ ‖x_j‖², (b,)."""
         del nodes
@@ -174,13 +168,8 @@ class OneSample(Pytree):
         """Return distance_to_optimum of every row, (s,)."""
         return {"distance_to_optimum": jnp.square(x).sum(1)}
 
-    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return an empty mapping: there are no samples to hold out."""
-        del x, nodes
-        return {}
 
-
-class VisitCounts(Pytree):
+class VisitCounts(SyntheticProblem):
     """A problem without data: each step of size 1 adds 1 to the column of the node's class, so models count their updates.
 
     Args:
@@ -192,14 +181,13 @@ class VisitCounts(Pytree):
         self.n_nodes, self.n_params = classes.size, int(classes.max()) + 1
         self.n_shared = self.n_params
         self.sample_counts, self.dtype = jnp.ones(self.n_nodes, jnp.float32), np.dtype(np.float32)
-        self.order: Order | None = None
-        self.align: Align | None = None
 
     def init(self, key: PRNGKey) -> Rows:
         """Return zeros (n, c)."""
         del key
         return jnp.zeros((self.n_nodes, self.n_params))
 
+    @override
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (n, c), −1 in the column of each node's class."""
         return self.gradient_at(x, jnp.arange(self.n_nodes), key, jnp.arange(self.n_nodes, dtype=jnp.uint32))
@@ -209,10 +197,6 @@ class VisitCounts(Pytree):
         del key, numbers
         return -jax.nn.one_hot(self._classes[nodes], self.n_params, dtype=x.dtype)
 
-    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, c), the mean over nodes."""
-        return self.gradient(x, key).mean(0, keepdims=True)
-
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return (b,), minus the total count."""
         del nodes
@@ -221,8 +205,3 @@ class VisitCounts(Pytree):
     def evaluate(self, x: Rows) -> NodeScores:
         """Return the count of each class, (s,)."""
         return {f"class_{c}": x[:, c] for c in range(self.n_params)}
-
-    def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
-        """Return an empty mapping."""
-        del x, nodes
-        return {}

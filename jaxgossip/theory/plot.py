@@ -79,6 +79,16 @@ class Claim:
         }
 
 
+def at_most(name: str, measured: float, bound: float, slack: float = 0.0) -> Claim:
+    """Return the claim that ``measured`` exceeds ``bound`` by no more than ``slack``."""
+    return Claim(name, measured, bound, slack, "at most")
+
+
+def at_least(name: str, measured: float, bound: float, slack: float = 0.0) -> Claim:
+    """Return the claim that ``measured`` falls short of ``bound`` by no more than ``slack``."""
+    return Claim(name, measured, bound, slack, "at least")
+
+
 def farthest(
     name: str,
     measured: Sequence[float] | np.ndarray,

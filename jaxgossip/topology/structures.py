@@ -83,16 +83,11 @@ class Lattice:
     def sources(self, n_nodes: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (receivers, sources), one pair per axis and direction."""
         nodes = np.arange(n_nodes).reshape(self.shape)
-        for axis, length in enumerate(self.shape):
+        for axis in range(len(self.shape)):
             for step in (1, -1):
-                heard = np.roll(nodes, -step, axis)
-                if self.periodic:
-                    yield nodes.ravel(), heard.ravel()
-                else:
-                    inside = slice(None, -1) if step == 1 else slice(1, None)
-                    where = (slice(None),) * axis + (inside,)
-                    if length > 1:
-                        yield nodes[where].ravel(), heard[where].ravel()
+                inside = slice(None) if self.periodic else slice(None, -1) if step == 1 else slice(1, None)
+                where = (slice(None),) * axis + (inside,)
+                yield nodes[where].ravel(), np.roll(nodes, -step, axis)[where].ravel()
 
     def regular_degree(self, n_nodes: int) -> int | None:  # noqa: ARG002 - one protocol for all structures
         """Return 2 D on a torus, and None for an open box, which has borders."""

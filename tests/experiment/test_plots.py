@@ -1,23 +1,19 @@
 """Runs read back from their folders, and the pictures of them: what is drawn, and that it can be read."""
 
 import json
-import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from jaxgossip.core import units
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.runs import MAX_RUNS, compare, summary
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
-from jaxgossip.plotting import scales
 from jaxgossip.plotting.style import save_figure
 
 CONFIG = {
@@ -353,67 +349,3 @@ assert "jax" not in sys.modules
     assert (tmp_path / "new" / "summary.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match=r"no picture can be written as '\.txt'"):
         save_figure(summary(RunData.load(folder)), tmp_path / "x.txt")
-
-
-@pytest.mark.parametrize(
-    ("values", "bars"),
-    [
-        (np.array([10, 11, 11, 13]) / 20, [1, 2, 0, 1]),
-        (np.repeat(np.arange(60) / 100, 5), None),
-    ],
-)
-def test_bins_fit_the_values_that_can_occur(values, bars):
-    edges = scales.bin_edges(values)
-    counts = np.histogram(values, edges)[0]
-    assert counts.sum() == values.size
-    assert counts.tolist() == bars if bars else np.ptp(counts[:-1]) == 0
-
-
-@pytest.mark.parametrize(
-    ("function", "value", "text"),
-    [
-        (units.bytes_text, 0, "0 B"),
-        (units.bytes_text, 999, "999 B"),
-        (units.bytes_text, 999_900, "1 MB"),
-        (units.bytes_text, 1.5e9, "1.5 GB"),
-        (units.bytes_text, None, "–"),
-        (units.count_text, 8280, "8,280"),
-        (units.count_text, 4_140_000, "4.14 million"),
-        (units.duration, 0.423, "0.42 s"),
-        (units.duration, 59.96, "1 min 00 s"),
-        (units.duration, 185, "3 min 05 s"),
-        (units.duration, 7620, "2 h 07 min"),
-        (units.scientific, 3.21e-7, "3.2e-07"),
-        (units.scientific, 0.0142, "0.0142"),
-        (units.scientific, 0, "0"),
-    ],
-)
-def test_numbers_are_told_for_people(function, value, text):
-    assert function(value) == text
-
-
-def test_no_name_spoils_a_picture(tmp_path):
-    figure = Figure()
-    axes = figure.subplots()
-    for name in ("$\\nonsense$", "ring $ 5", os.fsdecode(b"runs-\xff"), "$x^2$", "$" + os.fsdecode(b"\xfe") + "\\y$"):
-        axes.plot([0, 1], label=name)
-    axes.legend()
-    save_figure(figure, tmp_path / "names.svg")
-    drawn = (tmp_path / "names.svg").read_text()
-    for words in ("$\\nonsense$", "ring $ 5", "runs-?", "$?\\y$"):
-        assert f">{words}</text>" in drawn
-    assert "<!-- $x^2$ -->" in drawn  # a formula
-
-
-def test_letters_stay_letters(tmp_path):
-    """Journals refuse Type 3 fonts; the words of an SVG can be searched and edited."""
-    figure = Figure()
-    axes = figure.subplots()
-    axes.set_title("consensus distance, λ = 0.5")
-    axes.set_xlabel("$x^2$")
-    for suffix in ("pdf", "svg"):
-        save_figure(figure, tmp_path / f"words.{suffix}")
-    pdf = (tmp_path / "words.pdf").read_bytes()
-    assert b"/Type3" not in pdf
-    assert b"/FontFile2" in pdf
-    assert ">consensus distance, λ = 0.5</text>" in (tmp_path / "words.svg").read_text(encoding="utf-8")

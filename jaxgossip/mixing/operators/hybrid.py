@@ -9,7 +9,6 @@ scatters.
 import dataclasses
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import override
 
 import jax
@@ -18,14 +17,12 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import gather, materialize
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, SlotMask, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_sender_count, column
 from jaxgossip.mixing.operators.tables import Slots
-
-_static = functools.partial(field, metadata={"static": True})
 
 WIDTHS = (1, 2, 4, 8, 16, 32)
 """Pieces are padded to the next of these widths; longer lists are cut into pieces of the last."""
@@ -33,8 +30,7 @@ Masks = tuple[Bool[Array, "_ _"], ...]
 Levels = tuple[tuple[Float[Array, "_ _"], ...], ...]
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Rest:
     """Sums over the neighbours that have no slot.
 
@@ -151,8 +147,7 @@ class Rest:
         return sp.csr_array(first[np.asarray(self.position)] + above[np.asarray(self.position_above)])
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Hybrid(Operator):
     """W as slots for the first neighbours of each node, and a rest; its cost is proportional to the number of edges.
 
@@ -168,9 +163,9 @@ class Hybrid(Operator):
     slots: Slots
     rest: Rest
     out_degree: NodeInts
-    n_links: int | None = _static()
-    longest: int = _static()
-    numbering: str = _static(default="")
+    n_links: int | None = static_field()
+    longest: int = static_field()
+    numbering: str = static_field(default="")
 
     @derived
     @override

@@ -1,7 +1,5 @@
 """Operators of structured graphs: rows are rolled, shifted, flipped or averaged, and no index is stored."""
 
-import functools
-from dataclasses import dataclass, field
 from typing import override
 
 import jax
@@ -11,28 +9,25 @@ import scipy.sparse as sp
 from jaxtyping import Array, Bool, Float
 
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.typing import NodeFloats, NodeInts, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Operator, SlotOperator, check_sender_count
 from jaxgossip.mixing.operators.tables import Slots
 
-_static = functools.partial(field, metadata={"static": True})
-
 MAX_MASK = 2**28
 """Most link states that are held; a mean under faults needs one for each ordered pair of nodes of a group."""
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Roll(SlotOperator):
     """Circulant W: slot k brings row i + offsets[k] (mod n)."""
 
     self_weight: Array
     weights: tuple[Array, ...]
-    offsets: tuple[int, ...] = _static()
-    n_nodes: int = _static()
-    n_links: int | None = _static()
+    offsets: tuple[int, ...] = static_field()
+    n_nodes: int = static_field()
+    n_links: int | None = static_field()
 
     @override
     def take(self, x: Array, slot: int) -> Array:
@@ -43,8 +38,7 @@ class Roll(SlotOperator):
         return jnp.roll(values, self.offsets[slot])
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class LatticeShift(SlotOperator):
     """W of a box of cells in C order: slots 2a and 2a + 1 bring the next and the previous cell along axis a.
 
@@ -53,9 +47,9 @@ class LatticeShift(SlotOperator):
 
     self_weight: Array
     weights: tuple[Array, ...]
-    shape: tuple[int, ...] = _static()
-    n_nodes: int = _static()
-    n_links: int | None = _static()
+    shape: tuple[int, ...] = static_field()
+    n_nodes: int = static_field()
+    n_links: int | None = static_field()
 
     @override
     def take(self, x: Array, slot: int) -> Array:
@@ -67,15 +61,14 @@ class LatticeShift(SlotOperator):
         return self.take(values, slot ^ 1)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class HypercubeFlip(SlotOperator):
     """W of a hypercube: slot b brings row i xor 2^b, a flip of one axis of length two."""
 
     self_weight: Array
     weights: tuple[Array, ...]
-    n_nodes: int = _static()
-    n_links: int | None = _static()
+    n_nodes: int = static_field()
+    n_links: int | None = static_field()
 
     @override
     def take(self, x: Array, slot: int) -> Array:
@@ -87,8 +80,7 @@ class HypercubeFlip(SlotOperator):
         return self.take(values, slot)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class AxisMean(Operator):
     """W of groups that average internally: W = (1 − a) I + a M, M the mean over axis 1 of the rows reshaped to ``shape``.
 
@@ -98,7 +90,7 @@ class AxisMean(Operator):
     """
 
     amount: Array
-    shape: tuple[int, int, int] = _static()
+    shape: tuple[int, int, int] = static_field()
 
     @derived
     @override
@@ -203,8 +195,7 @@ class AxisMean(Operator):
         )  # fmt: skip
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Dense(Operator):
     """W as a dense (n, n) matrix: the reference, and fast enough below a few thousand nodes.
 
@@ -217,8 +208,8 @@ class Dense(Operator):
 
     matrix: Float[Array, "n n"]
     senders: Slots | None
-    n_links: int | None = _static()
-    longest: int = _static()
+    n_links: int | None = static_field()
+    longest: int = static_field()
 
     @derived
     @override

@@ -1,7 +1,5 @@
 """Operators of unstructured graphs: rows are gathered by index, never scattered, as a scatter runs on one thread."""
 
-import functools
-from dataclasses import dataclass, field
 from typing import override
 
 import jax.numpy as jnp
@@ -10,17 +8,14 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count, count, total
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, derived
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import SlotOperator
 
-_static = functools.partial(field, metadata={"static": True})
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Slots(SlotOperator):
     """W with at most k neighbours per node: slot j brings row ``sources[j]``.
 
@@ -41,10 +36,10 @@ class Slots(SlotOperator):
     self_weight: Array
     weights: tuple[Array, ...]
     sources: tuple[NodeInts, ...]
-    n_links: int | None = _static(default=None)
-    on_request: bool = _static(default=False)
-    balanced: bool = _static(default=False)
-    numbering: str = _static(default="")
+    n_links: int | None = static_field(default=None)
+    on_request: bool = static_field(default=False)
+    balanced: bool = static_field(default=False)
+    numbering: str = static_field(default="")
 
     @derived
     @override

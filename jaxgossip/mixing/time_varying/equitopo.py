@@ -9,8 +9,6 @@ Song, Li, Jin, Shi, Yan, Yin and Yuan 2022, "Communication-efficient topologies 
 consensus rate", as in the authors' code, with all n − 1 offsets as the basis.
 """
 
-import functools
-from dataclasses import dataclass, field
 from typing import override
 
 import jax
@@ -19,7 +17,7 @@ import numpy as np
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import NodeInts, PRNGKey
 from jaxgossip.mixing.build import operator
@@ -28,11 +26,8 @@ from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.topology.generators import equitopo as weights
 from jaxgossip.topology.graph import Graph
 
-_static = functools.partial(field, metadata={"static": True})
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class EquiDyn(TimeVarying):
     """EquiDyn mixing: one random offset per round, the same for all nodes, each of which hears at most one other.
 
@@ -47,8 +42,8 @@ class EquiDyn(TimeVarying):
     """
 
     eta: jax.Array
-    n_nodes: int = _static()
-    directed: bool = _static()
+    n_nodes: int = static_field()
+    directed: bool = static_field()
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:

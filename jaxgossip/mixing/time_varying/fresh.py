@@ -1,13 +1,11 @@
 """Mixing on a new graph each round: a random regular graph, or a single random pair."""
 
-import functools
-from dataclasses import dataclass, field
 from typing import override
 
 import jax
 import jax.numpy as jnp
 
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.mixing.bijection import random_bijection
@@ -15,11 +13,8 @@ from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.mixing.time_varying.peers import RandomPeers, draw_distinct, pair_averaging
 
-_static = functools.partial(field, metadata={"static": True})
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class FreshRegular(TimeVarying):
     """A new random graph each round, of in- and out-degree s = ``degree``: W = (I + A)/(s + 1).
 
@@ -28,8 +23,8 @@ class FreshRegular(TimeVarying):
     exchangeable s-regular graph. This is EL-Oracle (de Vos et al. 2023, "Epidemic learning").
     """
 
-    n_nodes: int = _static()
-    degree: int = _static()
+    n_nodes: int = static_field()
+    degree: int = static_field()
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
@@ -45,8 +40,7 @@ class FreshRegular(TimeVarying):
         return Slots(share, (share,) * self.degree, sources, n * self.degree, balanced=True)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class RandomPair(RandomPeers):
     """Every round one random node averages with one of its neighbours at random; all others are idle.
 

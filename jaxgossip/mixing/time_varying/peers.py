@@ -3,8 +3,7 @@
 On the complete graph, peers are uniform over all other nodes; on any other graph, over the node's neighbours.
 """
 
-import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import override
 
 import jax
@@ -14,7 +13,7 @@ import scipy.sparse as sp
 from jaxtyping import Array, Int
 
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import gather, materialize
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
@@ -23,11 +22,8 @@ from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, select_rows
 from jaxgossip.topology.graph import Complete, Graph
 
-_static = functools.partial(field, metadata={"static": True})
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Neighbours:
     """The peers among which each node chooses: neighbour lists on the device, or all other nodes.
 
@@ -44,8 +40,8 @@ class Neighbours:
     degree: NodeInts | None
     indices: Int[Array, " m"] | None
     nodes: NodeInts | None
-    n_nodes: int = _static()
-    numbering: str = _static()
+    n_nodes: int = static_field()
+    numbering: str = static_field()
 
     @classmethod
     def of(cls, graph: Graph) -> "Neighbours":
@@ -137,8 +133,7 @@ class RandomPeers(TimeVarying):
         return self.neighbours.numbering
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class RandomMatching(RandomPeers):
     """Every round nodes are paired at random, and pairs average: W = (I + P)/2, symmetric and doubly stochastic.
 
@@ -152,7 +147,7 @@ class RandomMatching(RandomPeers):
         attempts: number of handshakes per round; unused on the complete graph.
     """
 
-    attempts: int = _static(default=4)
+    attempts: int = static_field(default=4)
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
@@ -205,15 +200,14 @@ def pair_averaging(partner: NodeInts, n_links: int | None, numbering: str) -> Sl
     return Slots(1 - shared, (shared,), (partner,), n_links, balanced=True, numbering=numbering)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class RandomPull(RandomPeers):
     """Every round each node pulls from ``fanout`` = k random peers and averages, with weights 1/(k + 1).
 
     Rows sum to one; columns do only in expectation.
     """
 
-    fanout: int = _static()
+    fanout: int = static_field()
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
@@ -224,8 +218,7 @@ class RandomPull(RandomPeers):
         return Slots(share, weights, tuple(sources.T), on_request=True, numbering=self.neighbours.numbering)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class RandomPush(RandomPeers):
     """Every round each node sends to ``fanout`` random peers and averages its row with all that arrive.
 
@@ -233,21 +226,24 @@ class RandomPush(RandomPeers):
     drifts.
     """
 
-    fanout: int = _static()
+    fanout: int = static_field()
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         return Push(materialize(self.neighbours.choose(key, self.fanout)), self.neighbours.numbering)
 
 
+@dataclass(frozen=True, eq=False)
 class PushOperator(Operator):
     """An operator on pushed messages: the messages that arrive, without the arithmetic on them.
 
     Attributes:
         targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
+        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
     targets: SlotInts
+    numbering: str = static_field(default="")
 
     @derived
     @override
@@ -271,18 +267,9 @@ class PushOperator(Operator):
         return arriving_pushes(self.targets, None).sum(1, dtype=jnp.int32)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Push(PushOperator):
-    """W that averages what arrives: y_i = (x_i + Σ_s x_s)/(1 + number of senders s whose messages reach i).
-
-    Attributes:
-        targets: (n, k) int32, the rows that each row sends to; its own number where it sends nothing.
-        numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
-    """
-
-    targets: SlotInts
-    numbering: str = _static(default="")
+    """W that averages what arrives: y_i = (x_i + Σ_s x_s)/(1 + number of senders s whose messages reach i)."""
 
     @override
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:

@@ -1,8 +1,6 @@
 """Periodic mixing: round r uses entry r mod T of arrays with a leading time axis."""
 
-import functools
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import override
 
 import jax
@@ -12,18 +10,15 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain
 from jaxgossip.core.errors import GraphError
-from jaxgossip.core.pytree import register_dataclass
+from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, derived
 from jaxgossip.mixing.operator import Operator, TimeVarying
 from jaxgossip.mixing.operators.tables import Slots, padded_slots
 from jaxgossip.topology.weights import Weights
 
-_static = functools.partial(field, metadata={"static": True})
 
-
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class Periodic(TimeVarying):
     """A finite sequence of W, repeated.
 
@@ -37,7 +32,7 @@ class Periodic(TimeVarying):
     self_weight: Float[Array, "T n"]
     weights: Float[Array, "T k n"]
     sources: Int[Array, "T k n"]
-    balanced: bool = _static(default=False)
+    balanced: bool = static_field(default=False)
 
     @derived
     @override
@@ -81,8 +76,7 @@ def periodic(sequence: Iterable[Weights]) -> Periodic:
     return Periodic(jnp.asarray(own), *(jnp.asarray(table) for table in by_slot), balanced=balanced)
 
 
-@register_dataclass
-@dataclass(frozen=True, eq=False)
+@pytree_dataclass
 class OnePeer(TimeVarying):
     """In round r each node averages with one peer, at distance 2^j with j = r mod τ, τ = ⌈log₂ n⌉.
 
@@ -95,8 +89,8 @@ class OnePeer(TimeVarying):
         pattern: "exponential" or "hypercube".
     """
 
-    n_nodes: int = _static()
-    pattern: str = _static()
+    n_nodes: int = static_field()
+    pattern: str = static_field()
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:

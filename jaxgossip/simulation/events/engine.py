@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import GossipProtocol
-from jaxgossip.core.pytree import leaves_text, register_dataclass
+from jaxgossip.core.pytree import leaves_text, register_dataclass, static_field
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
 from jaxgossip.schedule import Kind, Source
@@ -46,7 +46,7 @@ class EventRun:
     spent: Any
     state: PyTree
     slots: PyTree
-    waiting: int = field(metadata={"static": True})
+    waiting: int = static_field()
 
     def __repr__(self) -> str:
         return f"EventRun({leaves_text(self.state)}, {counted(self.waiting, 'message')} in flight)"

@@ -17,7 +17,7 @@ from jaxgossip.learning import quadratics
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.measuring import trajectory, worst_case_distance
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_most, farthest
 from jaxgossip.theory.predictions import ring_spectrum
 
 ROUNDS, SHOWN = 60, "ring 32"
@@ -92,9 +92,7 @@ def draw(predicted: Results, measured: Results) -> Figure:
     for number, method in enumerate(METHODS):
         drawing.series(left, t, measured.left[SHOWN][method], number, method)
         drawing.theory(left, t, predicted.left[SHOWN][method], claimed=f"{method}, ‖M − J‖₂ in any round, {SHOWN}")
-    left.set_yscale("log")
-    left.set_xlabel(f"round ({SHOWN})")
-    left.set_ylabel("left of the worst start, ‖M − J‖₂")
+    left.set(yscale="log", xlabel=f"round ({SHOWN})", ylabel="left of the worst start, ‖M − J‖₂")
     drawing.legend(left, loc="lower left")
     n = np.array(list(measured.rates))
     drawing.reference(right, n, np.array([1 - slowest(k) for k in n]), "beside it: 1 − ρ of plain averaging")
@@ -104,8 +102,7 @@ def draw(predicted: Results, measured: Results) -> Figure:
     right.set_xscale("log", base=2)
     right.set_yscale("log")
     drawing.ticks(right, n)
-    right.set_xlabel("nodes n of a ring")
-    right.set_ylabel("1 − rate of a late round")
+    right.set(xlabel="nodes n of a ring", ylabel="1 − rate of a late round")
     drawing.legend(right, loc="lower left")
     return figure
 
@@ -118,7 +115,7 @@ def claims(predicted: Results, measured: Results) -> list[Claim]:
         # The slowest mode attains the bound: the tolerance covers rounding only, and a bound near rounding is meaningless.
         above_rounding = bound > 1e-6
         worst = (methods["Chebyshev"] / bound)[above_rounding].max()
-        checks.append(Claim(f"Chebyshev, greatest ‖M − J‖₂ · T_K(μ), {name}", worst, 1.0, 1e-9, "at most"))
+        checks.append(at_most(f"Chebyshev, greatest ‖M − J‖₂ · T_K(μ), {name}", worst, 1.0, 1e-9))
         last = int(np.flatnonzero(above_rounding)[-1])
         checks.append(
             Claim(f"Chebyshev, ‖M − J‖₂ after {last} rounds, {name}", methods["Chebyshev"][last], bound[last], 1e-6)

@@ -24,7 +24,7 @@ from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.network import Conditions, Round, adversaries, aggregation
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most, farthest
 
 HONEST, LIARS, LINKS, ROUNDS, COLUMNS, LIE = 20, 2, 5, 100, 10, 1e3
 N = HONEST + LIARS
@@ -131,8 +131,7 @@ def draw(predicted: AttackOutcome, measured: AttackOutcome) -> Figure:
         claimed="squared drift by a constant lie, plain mean",
     )
     for axes in (left, right):
-        axes.set_yscale("log")
-        axes.set_xlabel("round")
+        axes.set(yscale="log", xlabel="round")
     left.set_ylabel("variance of the honest, (1/n) Σ‖xᵢ − x̄‖²")
     drawing.title(left, "dissensus attack")
     right.set_ylabel("squared drift of their mean, ‖x̄ − x̄₀‖²")
@@ -157,13 +156,13 @@ def claims(predicted: AttackOutcome, measured: AttackOutcome) -> list[Claim]:
             predicted.drift[plain][1:],
             1e-6,
         ),
-        Claim("the plain mean does not agree", spread, 0.1, kind="at least"),
+        at_least("the plain mean does not agree", spread, 0.1),
     ]
     for name in clipped:
         fall = measured.drift[plain][-1] / measured.drift[name][-1]
         checks += [
-            Claim(f"variance under dissensus, {name}", measured.variance[name][-1], 1e-10, kind="at most"),
-            Claim(f"drift falls, {name}", fall, 1e4, kind="at least"),
+            at_most(f"variance under dissensus, {name}", measured.variance[name][-1], 1e-10),
+            at_least(f"drift falls, {name}", fall, 1e4),
         ]
     return checks
 

@@ -84,10 +84,7 @@ def draw(predicted: dict[str, float], measured: dict[str, Contraction]) -> Figur
         late = t >= ROUNDS // 2
         drawing.theory(axes, t[late], contraction.left[-1] * predicted[name] ** (t[late] - ROUNDS),
                        claimed=f"late contraction, {name}")  # fmt: skip
-    axes.set_yscale("log")
-    axes.set_ylim(1e-9, 1.5)
-    axes.set_xlabel("round")
-    axes.set_ylabel("disagreement left, ‖ΠX‖ / ‖ΠX₀‖")
+    axes.set(yscale="log", ylim=(1e-9, 1.5), xlabel="round", ylabel="disagreement left, ‖ΠX‖ / ‖ΠX₀‖")
     drawing.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 

@@ -44,7 +44,7 @@ from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import VisitCounts
 from jaxgossip.theory.networks import MethodWrapper
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 from jaxgossip.topology import Graph
 
 Receive = Literal["at_once", "pass_through", "cached"]
@@ -224,9 +224,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
             if receive in predictions:
                 quantity = "updates at nodes of any degree" if axes is left else "share in the models"
                 drawing.theory(axes, predicted.degree, predictions[receive], claimed=f"{quantity}, {name}")
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlabel("degree")
+        axes.set(xscale="log", yscale="log", xlabel="degree")
         drawing.ticks(axes, (10, 20, 50, 100, 200))
     drawing.ticks(left, (0.5, 1, 2, 5, 10), which="y")
     drawing.ticks(middle, (0.2, 0.5, 1, 2), which="y")
@@ -241,8 +239,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
                 right, position + 0.38 * (number - 0.5), measured.missed[receive, place], 0.36, number + 3, label
             )
     right.set_xticks(range(len(NAMES)), list(NAMES.values()))
-    right.set_ylim(0, 0.3)
-    right.set_ylabel("spam that is missed, mean of nodes")
+    right.set(ylim=(0, 0.3), ylabel="spam that is missed, mean of nodes")
     right.legend(loc="upper left", frameon=False)
     return figure
 
@@ -253,31 +250,25 @@ def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
     for receive, often in predicted.often.items():
         # Thousands of updates per class: a deviation below 1 %, except for the clocks of the neighbours of few hubs.
         error = float(np.abs(measured.often[receive] / often - 1).max())
-        checks.append(Claim(f"updates at nodes of any degree, {NAMES[receive]}: error", error, 0.0, 0.03, "at most"))
+        checks.append(at_most(f"updates at nodes of any degree, {NAMES[receive]}: error", error, 0.0, 0.03))
     hubs = {receive: often[-1] / often[0] for receive, often in measured.often.items()}
     checks += [
-        Claim("updates at hubs against leaves, at once", hubs["at_once"], 10.0, 0.0, "at least"),
-        Claim(
-            "updates at hubs, pass through: at most one a tick",
-            measured.often["pass_through"][-1],
-            TICKS,
-            0.02,
-            "at most",
-        ),
-        Claim("updates at hubs, cached: at most one a tick", measured.often["cached"][-1], TICKS, 0.02, "at most"),
+        at_least("updates at hubs against leaves, at once", hubs["at_once"], 10.0),
+        at_most("updates at hubs, pass through: at most one a tick", measured.often["pass_through"][-1], TICKS, 0.02),
+        at_most("updates at hubs, cached: at most one a tick", measured.often["cached"][-1], TICKS, 0.02),
     ]
     for receive, share in predicted.share.items():
         # There are 72 hubs: a few dozen of their updates are behind a model.
         error = float(np.abs(measured.share[receive] - share).max())
-        checks.append(Claim(f"share in the models, {NAMES[receive]}: error at any degree", error, 0.0, 0.08, "at most"))
+        checks.append(at_most(f"share in the models, {NAMES[receive]}: error at any degree", error, 0.0, 0.08))
     bias = {
         receive: measured.missed[receive, "spam on leaves"] - measured.missed[receive, "spam on hubs"]
         for receive in NAMES
     }
     checks += [
         Claim("bias towards hubs (spam missed less there), at once", bias["at_once"], 0.0, 0.02, "absolute"),
-        Claim("bias towards hubs, pass through", bias["pass_through"], -0.04, 0.0, "at most"),
-        Claim("bias towards hubs, cached", bias["cached"], 0.02, 0.0, "at least"),
+        at_most("bias towards hubs, pass through", bias["pass_through"], -0.04),
+        at_least("bias towards hubs, cached", bias["cached"], 0.02),
     ]
     return checks
 

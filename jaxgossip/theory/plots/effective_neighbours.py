@@ -25,7 +25,7 @@ from jaxgossip.mixing import Mixing, Operator, metropolis_hastings, one_peer_exp
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing, random_quadratics
 from jaxgossip.theory.measuring import OneSample, stationary
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most, farthest
 from jaxgossip.topology.spectra.effective_neighbours import neighbours_of_spectrum
 
 N, ZETA = 32, 50.0
@@ -234,15 +234,14 @@ def draw(predicted: Results, measured: Results) -> Figure:
     left.set_yscale("log", base=2)
     drawing.ticks(left, (2, 10, 100))
     drawing.ticks(left, (1, 2, 4, 8, 16, 32), which="y")
-    left.set_xlabel("horizon in rounds, 1/(1 − γ)")
-    left.set_ylabel(f"effective neighbours $n_W(γ)$, of {N} nodes")
-    middle.set_ylim(0, 0.29)
-    middle.set_xlabel("step size η")
-    middle.set_ylabel("rate of E‖x‖² per round")
-    right.set_xscale("log")
-    right.set_ylim(0, 0.43 if EVERYBODY in graphs else 0.29)
-    right.set_xlabel("spectral gap 1 − ρ")
-    right.set_ylabel("rate at the best step size")
+    left.set(xlabel="horizon in rounds, 1/(1 − γ)", ylabel=f"effective neighbours $n_W(γ)$, of {N} nodes")
+    middle.set(ylim=(0, 0.29), xlabel="step size η", ylabel="rate of E‖x‖² per round")
+    right.set(
+        xscale="log",
+        ylim=(0, 0.43 if EVERYBODY in graphs else 0.29),
+        xlabel="spectral gap 1 − ρ",
+        ylabel="rate at the best step size",
+    )
     drawing.reference(right, [], [], "fixed point, nodes\ntaken for equal")
     drawing.legend(right, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
@@ -273,11 +272,9 @@ def claims(predicted: Results, measured: Results) -> list[Claim]:
         checks.append(Claim(f"covariance's best rate, {name}", result.exact, expected.exact, 1e-5, "absolute"))
         checks.append(Claim(f"covariance's best rate, {name}, as quoted", result.exact, QUOTED[name], 1e-3, "absolute"))
     cliques, ring = measured.graphs[CLIQUES], predicted.graphs["ring"]
-    checks.append(Claim("gap of two cliques, at most the ring's", cliques.gap, ring.gap, kind="at most"))
+    checks.append(at_most("gap of two cliques, at most the ring's", cliques.gap, ring.gap))
     for name, rate in {"under W": cliques.fixed, "sampled": cliques.rate}.items():
-        checks.append(
-            Claim(f"best rate on two cliques, {name}, at least the ring's", rate, ring.fixed, kind="at least")
-        )
+        checks.append(at_least(f"best rate on two cliques, {name}, at least the ring's", rate, ring.fixed))
     return checks
 
 

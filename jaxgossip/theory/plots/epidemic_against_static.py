@@ -14,7 +14,7 @@ from jaxgossip.algorithms import Algorithm, averaging, dsgd, epidemic
 from jaxgossip.mixing import Mixing, fresh_regular, metropolis_hastings, push
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing, predictions
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_most, farthest
 
 NODES, DEGREE = 96, 7
 AGREED, ACCURATE = 1e-6, 0.8
@@ -128,9 +128,7 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Race]) -> Figure:
     for axes, level in ((left, AGREED), (right, ACCURATE)):
         axes.axhline(level, color="#999999", linewidth=1, linestyle=":")
         axes.set_xlabel("messages that a node has sent")
-    left.set_yscale("log")
-    left.set_ylim(1e-9, 30)
-    left.set_ylabel("disagreement left, E‖Πx‖² / ‖Πx₀‖²")
+    left.set(yscale="log", ylim=(1e-9, 30), ylabel="disagreement left, E‖Πx‖² / ‖Πx₀‖²")
     drawing.title(left, "Averaging; dotted: a millionth")
     right.set_ylabel("test accuracy, mean over nodes")
     drawing.title(right, f"Learning ten classes, Dirichlet(0.1); dotted: {ACCURATE:.0%}")
@@ -159,20 +157,8 @@ def claims(predicted: dict[str, np.ndarray], measured: dict[str, Race]) -> list[
     agreed, accurate = (messages_until(race) for race in (static.left <= AGREED, static.accuracy >= ACCURATE))
     for name, race in zip(NAMES[:2], (oracle, local), strict=True):
         checks += [
-            Claim(
-                f"messages to agree, {name}, against static",
-                messages_until(race.left <= AGREED),
-                agreed,
-                0.0,
-                "at most",
-            ),
-            Claim(
-                f"messages to learn, {name}, against static",
-                messages_until(race.accuracy >= ACCURATE),
-                accurate,
-                0.0,
-                "at most",
-            ),
+            at_most(f"messages to agree, {name}, against static", messages_until(race.left <= AGREED), agreed),
+            at_most(f"messages to learn, {name}, against static", messages_until(race.accuracy >= ACCURATE), accurate),
         ]
     return checks
 

@@ -28,7 +28,7 @@ from jaxgossip.mixing import (
 )
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 BOUND = 0.55
 SEED = 0
@@ -147,13 +147,11 @@ def draw(predicted: EquiTopo, measured: EquiTopo) -> Figure:
         drawing.theory(left, n, predicted.rho[name], claimed=f"ρ, {name}, ")
     left.axhline(BOUND, color="#777777", linewidth=0.8, linestyle=":")
     left.text(n[0], BOUND + 0.01, f"claimed: EquiStatic below {BOUND}", fontsize=8, color="#555555")
-    left.set_ylim(0, 1)
-    left.set_ylabel("ρ, left of the disagreement by a round")
+    left.set(ylim=(0, 1), ylabel="ρ, left of the disagreement by a round")
     for number, (name, values) in enumerate(measured.shares.items()):
         drawing.points(right, n, values, number, f"{name}, one row a node")
         drawing.theory(right, n, predicted.shares[name], claimed=f"share left by a round, {name}, ")
-    right.set_ylim(0, 1)
-    right.set_ylabel("share of ‖ΠX‖² left by a round")
+    right.set(ylim=(0, 1), ylabel="share of ‖ΠX‖² left by a round")
     for axes in (left, right):
         axes.set_xscale("log")
         drawing.ticks(axes, n)
@@ -168,11 +166,9 @@ def claims(predicted: EquiTopo, measured: EquiTopo) -> list[Claim]:
     for at, n in enumerate(measured.sizes):
         for name, values in measured.rho.items():
             checks.append(Claim(f"ρ, {name}, n = {n}", values[at], predicted.rho[name][at], 1e-10, "absolute"))
-            checks.append(
-                Claim(f"the same at every node, {name}, n = {n}", measured.apart[name][at], 1e-12, kind="at most")
-            )
+            checks.append(at_most(f"the same at every node, {name}, n = {n}", measured.apart[name][at], 1e-12))
         checks += [
-            Claim(f"ρ below {BOUND}, {name}, n = {n}", measured.rho[name][at], BOUND, kind="at most")
+            at_most(f"ρ below {BOUND}, {name}, n = {n}", measured.rho[name][at], BOUND)
             for name in (DIRECTED, UNDIRECTED)
         ]
         checks += [

@@ -20,7 +20,7 @@ from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.simulation import simulate
 from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.measuring import late_rate, trajectory
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 N, D, ETA, LARGE = 16, 4, 0.2, 0.6
 SHOWN, ROUNDS = 1000, 3000
@@ -142,10 +142,7 @@ def draw(predicted: Results, measured: Results) -> Figure:
         middle = fitted[len(fitted) // 2]
         slope = error[middle] * course.rate ** (fitted - middle)
         drawing.theory(axes, fitted, slope, claimed=f"rate of {name}, η = {ETA:g}")
-    axes.set_yscale("log")
-    axes.set_ylim(1e-13, 10)
-    axes.set_xlabel("round")
-    axes.set_ylabel("root mean square error, √((1/n) Σ ‖x − x*‖²)")
+    axes.set(yscale="log", ylim=(1e-13, 10), xlabel="round", ylabel="root mean square error, √((1/n) Σ ‖x − x*‖²)")
     drawing.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
@@ -160,7 +157,7 @@ def claims(predicted: Results, measured: Results) -> list[Claim]:
         if expected.floor:
             checks.append(Claim(f"floor of {name}", course.floor, expected.floor, 0.02))
         else:
-            checks.append(Claim(f"error of {name} after {ROUNDS} rounds", course.floor, 1e-9, kind="at most"))
+            checks.append(at_most(f"error of {name} after {ROUNDS} rounds", course.floor, 1e-9))
     checks.append(
         Claim(f"whether DIGing diverges, η = {LARGE:g}", measured.diverged, predicted.diverged, 0, "absolute")
     )

@@ -34,7 +34,7 @@ from jaxgossip.mixing import (
 )
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import trajectory, worst_case_distance
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 
 ROUNDS = 10
 EXACT = (("float64", 1e-12), ("float32", 1e-6))
@@ -200,10 +200,7 @@ def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str
                        claimed=f"greatest distance from theory in all rounds, {name}")  # fmt: skip
     axes.axhline(EXACT[0][1], color="#999999", linewidth=0.8)
     axes.text(6.8, EXACT[0][1] * 0.6, "below: exact to rounding", fontsize=8, va="top", ha="center", color="#555555")
-    axes.set_yscale("log")
-    axes.set_ylim(floor / 3, 3)
-    axes.set_xlabel("round")
-    axes.set_ylabel("left of the worst start, ‖M − J‖₂")
+    axes.set(yscale="log", ylim=(floor / 3, 3), xlabel="round", ylabel="left of the worst start, ‖M − J‖₂")
     drawing.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
@@ -214,14 +211,12 @@ def claims(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[s
     for name, errors in measured.items():
         exact, left = predicted[name]
         if exact is None:
-            checks.append(Claim(f"never exact, {name}", errors.float64.min(), APART, kind="at least"))
+            checks.append(at_least(f"never exact, {name}", errors.float64.min(), APART))
         else:
             for kind, bound in EXACT:
                 line = getattr(errors, kind)
-                checks.append(Claim(f"exact at round {exact} in {kind}, {name}", line[exact], bound, kind="at most"))
-                checks.append(
-                    Claim(f"not exact at round {exact - 1} in {kind}, {name}", line[exact - 1], APART, kind="at least")
-                )
+                checks.append(at_most(f"exact at round {exact} in {kind}, {name}", line[exact], bound))
+                checks.append(at_least(f"not exact at round {exact - 1} in {kind}, {name}", line[exact - 1], APART))
         gap = np.abs(errors.float64 - left).max()
         checks.append(Claim(f"greatest distance from theory in all rounds, {name}", gap, 0.0, 1e-12, "absolute"))
     return checks

@@ -12,7 +12,7 @@ from jaxgossip.mixing import Mixing, operator, periodic
 from jaxgossip.mixing.optimized.weights import fastest, learned_sequence
 from jaxgossip.plotting.style import style
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 from jaxgossip.topology import Graph, best_constant, metropolis_hastings, second_largest_modulus
 
 THREE_DIGITS = 5e-4
@@ -128,17 +128,13 @@ def draw(predicted: dict[str, float], measured: Measured) -> Figure:
             claimed = "ρ of the fastest weights" if name in predicted else "ρ against its bound by duality"
             drawing.theory(axes[0], [at - 0.35, at + 0.35], [1 - best] * 2, claimed=f"{claimed}, {name}")
         axes[0].set_xticks(x, names, rotation=30, ha="right")
-    axes[0].set_yscale("log")
-    axes[0].set_ylim(top=3)
-    axes[0].set_ylabel("spectral gap 1 − ρ, more is faster")
+    axes[0].set(yscale="log", ylim=(None, 3), ylabel="spectral gap 1 − ρ, more is faster")
     drawing.title(axes[0], "Static weights; dashed: optimum or bound")
     drawing.legend(axes[0], loc="upper left", ncols=2, fontsize=8)
     for panel, (name, rounds) in zip(axes[1:], measured.rounds.items(), strict=True):
         for number, (rule, left) in enumerate(rounds.left.items()):
             drawing.series(panel, np.arange(left.size), np.maximum(left, 1e-16), 2 * number, rule)
-        panel.set_yscale("log")
-        panel.set_xlabel("round")
-        panel.set_ylabel("disagreement left, ‖ΠX‖ / ‖ΠX₀‖")
+        panel.set(yscale="log", xlabel="round", ylabel="disagreement left, ‖ΠX‖ / ‖ΠX₀‖")
         drawing.title(panel, name)
         with style():
             panel.axvline(rounds.period, color="#999999", linewidth=0.8)
@@ -158,10 +154,8 @@ def claims(predicted: dict[str, float], measured: Measured) -> list[Claim]:
     ]
     for name, (period, left) in measured.rounds.items():
         metropolis, best, learned = (remainder[period] for remainder in left.values())
-        checks.append(
-            Claim(f"learned schedule against Metropolis–Hastings, {name}", learned, metropolis / 10, 0, "at most")
-        )
-        checks.append(Claim(f"learned schedule against the fastest static, {name}", learned, best / 2, 0, "at most"))
+        checks.append(at_most(f"learned schedule against Metropolis–Hastings, {name}", learned, metropolis / 10))
+        checks.append(at_most(f"learned schedule against the fastest static, {name}", learned, best / 2))
     return checks
 
 

@@ -65,8 +65,7 @@ def draw(predicted: Speed, measured: Speed) -> Figure:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     drawing.ticks(axes, measured.sizes)
-    axes.set_xlabel("nodes n of a complete graph")
-    axes.set_ylabel("squared error of a coordinate, E‖x − x*‖² / d")
+    axes.set(xlabel="nodes n of a complete graph", ylabel="squared error of a coordinate, E‖x − x*‖² / d")
     drawing.legend(axes)
     return figure
 

@@ -14,7 +14,7 @@ from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import max_degree
 from jaxgossip.network import Conditions, Round
 from jaxgossip.theory import drawing, predictions
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 NODES = 16
 LOSSES = (0.1, 0.3, 0.5, 0.8)
@@ -110,8 +110,7 @@ def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
             )
             drawing.theory(axes, fine, moments(alpha, fine, q), claimed=f"worst mode, {name}, {q:.0%} fail")
         drawing.title(axes, name)
-        axes.set_xlabel("Laplacian eigenvalue μ of the mode")
-        axes.set_ylim(0, 1.03)
+        axes.set(xlabel="Laplacian eigenvalue μ of the mode", ylim=(0, 1.03))
     panels[0].set_ylabel("left by one round, E‖x⁺‖² / ‖x‖²")
     drawing.legend(panels[1], loc="center left", bbox_to_anchor=(1.02, 0.5))
     return figure
@@ -124,7 +123,7 @@ def claims(predicted: dict[str, Moments], measured: dict[str, Moments]) -> list[
         for q, left, theory in zip(LOSSES, measured[name].left, expected.left, strict=True):
             worst = np.abs(left / theory - 1).argmax()
             checks.append(Claim(f"worst mode, {name}, {q:.0%} fail", left[worst], theory[worst], 0.005))
-        checks.append(Claim(f"the mean stays, {name}", measured[name].drift, 0.0, 1e-28, "at most"))
+        checks.append(at_most(f"the mean stays, {name}", measured[name].drift, 0.0, 1e-28))
     return checks
 
 

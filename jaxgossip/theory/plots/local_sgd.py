@@ -101,8 +101,7 @@ def draw(predicted: Drift, measured: Drift) -> Figure:
     longest = max(measured.phases)
     drawing.theory(left, np.arange(longest), predicted.phases[longest], claimed="consensus at every step, τ = ")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set_xlabel("j, steps since all were averaged")
-    left.set_ylabel("consensus, (1/n) Σ‖xᵢ − x̄‖²")
+    left.set(xlabel="j, steps since all were averaged", ylabel="consensus, (1/n) Σ‖xᵢ − x̄‖²")
     drawing.legend(left, loc="lower right")
     taus = np.array(list(measured.consensus))
     fine = np.arange(taus[0], taus[-1] + 1)
@@ -112,12 +111,12 @@ def draw(predicted: Drift, measured: Drift) -> Figure:
     drawing.theory(right, fine, consensus, claimed="consensus, τ = ")
     mean = np.full(len(fine), mean_error(N, DIMENSION, ETA, NOISE))
     drawing.theory(right, fine, mean, claimed="error of the mean, τ = ")
-    right.set_xscale("log")
-    right.set_yscale("log")
+    right.set(xscale="log", yscale="log")
     drawing.ticks(right, taus)
     drawing.ticks(right, [2, 5, 10, 20], which="y")
-    right.set_xlabel("τ, steps from averaging to averaging")
-    right.set_ylabel(f"error (n = {N}, d = {DIMENSION}, η = {ETA}, a = s = 1)")
+    right.set(
+        xlabel="τ, steps from averaging to averaging", ylabel=f"error (n = {N}, d = {DIMENSION}, η = {ETA}, a = s = 1)"
+    )
     drawing.legend(right, loc="upper left")
     return figure
 

@@ -21,7 +21,7 @@ from jaxgossip.learning import isotropic_quadratic
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import round_context
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least
 from jaxgossip.theory.predictions import bias_factor, mode_energy, momentum_step, ring_spectrum
 from jaxgossip.theory.step_sizes import sgd_by_column
 
@@ -123,7 +123,7 @@ def claims(predicted: Bias, measured: Bias) -> list[Claim]:
             Claim(f"{label} over D-SGD, smallest η", measured.bias[name][0] / plain[0], 1, 2e-6)
             for name, label in NAMES[2:4]
         ),
-        Claim("local momentum over D-SGD, smallest η", measured.bias["dsgdm"][0] / plain[0], 10, kind="at least"),
+        at_least("local momentum over D-SGD, smallest η", measured.bias["dsgdm"][0] / plain[0], 10),
     ]
 
 

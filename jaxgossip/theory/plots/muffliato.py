@@ -17,7 +17,7 @@ from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.network import Round
 from jaxgossip.network.privacy import joint_privacy, pairwise_privacy
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 
 DIMENSIONS = (6, 8, 10)
 SIGMA = 1.0
@@ -133,17 +133,18 @@ def draw(predicted: dict[int, Theory], measured: dict[int, Measured]) -> Figure:
     middle.set_ylabel("mean Rényi privacy loss ε(α = 2)")
     for axes in (left, middle):
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xlabel("nodes n")
+        axes.set(yscale="log", xlabel="nodes n")
     left.set_ylim(1e-3, 0.2)
     middle.set_ylim(0.08, 4)
     for number, (dimension, result) in enumerate(measured.items()):
         drawing.series(right, np.arange(1, dimension + 1), result.by_distance, number + 3, f"{2**dimension} nodes")
     right.axhline(1 / SIGMA**2, color="#777777", linestyle=":", label="local noise alone, αΔ²/2σ²")
-    right.set_yscale("log")
-    right.set_ylim(0.05, 8)
-    right.set_xlabel("links between the two nodes")
-    right.set_ylabel("mean loss by distance, published sum")
+    right.set(
+        yscale="log",
+        ylim=(0.05, 8),
+        xlabel="links between the two nodes",
+        ylabel="mean loss by distance, published sum",
+    )
     for axes in (left, middle):
         drawing.legend(axes, loc="upper right", borderaxespad=0.6)
     handles, labels = right.get_legend_handles_labels()
@@ -158,21 +159,15 @@ def claims(predicted: dict[int, Theory], measured: dict[int, Measured]) -> list[
         n = 2**dimension
         # The error is a mean over sampled starts, and scatters by a few per cent.
         checks += [
-            Claim(f"error at most 3σ²/n, {n} nodes", result.mse, 3 * SIGMA**2 / n, 0.0, "at most"),
+            at_most(f"error at most 3σ²/n, {n} nodes", result.mse, 3 * SIGMA**2 / n),
             Claim(f"mean squared error, {n} nodes", result.mse, predicted[dimension].mse, 0.05),
             Claim(f"disagreement left, {n} nodes", result.apart, predicted[dimension].apart, 0.05),
             Claim(f"mean of the published sum, {n} nodes", result.all_pairs, predicted[dimension].loss, 1e-9),
-            Claim(
-                f"one more link takes off, {n} nodes",
-                -float(np.diff(result.by_distance).max()),
-                0.0,
-                0.0,
-                "at least",
-            ),
+            at_least(f"one more link takes off, {n} nodes", -float(np.diff(result.by_distance).max()), 0.0),
         ]
     for small, large in pairwise(DIMENSIONS):
         ratio = measured[small].loss / measured[large].loss
-        checks.append(Claim(f"mean loss, {2**small} over {2**large} nodes", ratio, FALL, 0.0, "at least"))
+        checks.append(at_least(f"mean loss, {2**small} over {2**large} nodes", ratio, FALL))
     return checks
 
 

@@ -145,8 +145,7 @@ def draw(predicted: NetworkTerms, measured: NetworkTerms) -> Figure:
         drawing.theory(right, list(steps), list(predicted.steps[name].values()), claimed=claimed)
     for axes in (left, right):
         axes.set_xscale("log", base=2)
-        axes.set_yscale("log")
-        axes.set_xlabel("nodes n")
+        axes.set(yscale="log", xlabel="nodes n")
     left.set_ylabel("network term, (1/n) Σ |λ|²/(1 − |λ|²)")
     right.set_ylabel("step size η with net = mean error, a = 1")
     drawing.legend(left, loc="upper left")

@@ -35,7 +35,7 @@ from jaxgossip.schedule import Schedule, churn, clocks, delays, schedule
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import MethodWrapper
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most, farthest
 
 Walk = Literal["RW", "UM", "MU"]
 WALKS: tuple[Walk, ...] = ("RW", "UM", "MU")
@@ -225,11 +225,7 @@ def draw(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> Figure
             age[age >= AGED],
             claimed=f"age of RW from {AGED} updates on, {failures} failures",
         )
-    left.set_xlabel("cycle")
-    left.set_ylabel("mean age of a model, updates")
-    left.set_xscale("log")
-    left.set_yscale("log")
-    left.set_ylim(0.3)
+    left.set(xlabel="cycle", ylabel="mean age of a model, updates", xscale="log", yscale="log", ylim=(0.3, None))
     drawing.legend(left, loc="upper left")
     for number, walk in enumerate(WALKS):
         run = measured[walk, False]
@@ -249,10 +245,7 @@ def draw(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> Figure
             claimed=f"{walk}'s error with failures, off that of K times earlier",
         )  # fmt: skip
     for axes in (middle, right):
-        axes.set_xscale("log")
-        axes.set_ylim(0, 0.55)
-        axes.set_xlabel("cycle")
-        axes.set_ylabel(f"test error, mean of {SHOWN} nodes")
+        axes.set(xscale="log", ylim=(0, 0.55), xlabel="cycle", ylabel=f"test error, mean of {SHOWN} nodes")
         drawing.legend(axes, loc="upper right", fontsize=8)
     return figure
 
@@ -285,17 +278,15 @@ def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list
         checks.append(age)  # the largest of many differences
     for walk in FAILING:
         difference = largest_lag(plain[walk], failing[walk], K)
-        checks.append(
-            Claim(f"{walk}'s error with failures, off that of K times earlier", difference, 0.0, 0.04, "at most")
-        )
+        checks.append(at_most(f"{walk}'s error with failures, off that of K times earlier", difference, 0.0, 0.04))
     difference = np.abs(plain["RW"].error - predicted.single)[AGED:].max()
     # Errors differ by 0.08 between learners, so means of 300 walks and 400 learners by 0.006. Five times that, for the
     # largest of many differences.
-    checks.append(Claim("RW's error, off that of one learner after as many steps", difference, 0.0, 0.03, "at most"))
+    checks.append(at_most("RW's error, off that of one learner after as many steps", difference, 0.0, 0.03))
     checks += [
-        Claim(f"MU's mean error from cycle {SETTLED} on, against UM's", settled["MU"], settled["UM"], 0.0, "at most"),
-        Claim("UM's, against half of RW's plus 0.03", settled["UM"], settled["RW"] / 2 + 0.03, 0.0, "at most"),
-        Claim("MU's error at the end", late_error(plain["MU"]), 0.12, 0.0, "at most"),
+        at_most(f"MU's mean error from cycle {SETTLED} on, against UM's", settled["MU"], settled["UM"]),
+        at_most("UM's, against half of RW's plus 0.03", settled["UM"], settled["RW"] / 2 + 0.03),
+        at_most("MU's error at the end", late_error(plain["MU"]), 0.12),
         # The choice of test e-mails moves it by 0.015, from split to split.
         Claim("error of one learner after 20,000 steps, as published", predicted.long, 0.11, 0.03, "absolute"),
         Claim(
@@ -314,14 +305,12 @@ def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list
         ),
     ]
     raced = first_below(failing["MU"], TARGET) / first_below(plain["MU"], TARGET)
-    checks.append(
-        Claim(f"by how much failures delay MU's error {TARGET}: K, and a fifth", raced, 1.2 * K, 0.0, "at most")
-    )
+    checks.append(at_most(f"by how much failures delay MU's error {TARGET}: K, and a fifth", raced, 1.2 * K))
     soon = first_below(plain["MU"], late_error(plain["RW"]))
     fifth = plain["RW"].cycle[-1] / 5
-    checks.append(Claim("MU's cycles to RW's last error, against a fifth of RW's", soon, fifth, 0.0, "at most"))
+    checks.append(at_most("MU's cycles to RW's last error, against a fifth of RW's", soon, fifth))
     gain = {walk: float((run.error - run.voted)[SETTLED:].mean()) for walk, run in plain.items() if walk != "UM"}
-    checks.append(Claim("what a vote of ten takes from RW's error", gain["RW"], 0.05, 0.0, "at least"))
+    checks.append(at_least("what a vote of ten takes from RW's error", gain["RW"], 0.05))
     checks.append(Claim("what a vote of ten takes from MU's error", gain["MU"], 0.0, 0.01, "absolute"))
     return checks
 

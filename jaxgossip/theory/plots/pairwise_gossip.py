@@ -24,7 +24,7 @@ from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import pairwise
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot, farthest
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most, farthest
 from jaxgossip.theory.predictions import averaging_time_bounds, pairwise_expected, pairwise_ratio
 
 EPSILON, TICKS, COLUMNS = 0.05, 60, 50
@@ -141,9 +141,7 @@ def draw(predicted: AveragingTimes, measured: AveragingTimes) -> Figure:
     for number, (n, fall) in enumerate(measured.fall.items()):
         drawing.series(left, t, fall, number, f"all pairs of {n}")
         drawing.theory(left, t, predicted.fall[n], claimed=f"fall over {TICKS} ticks, all pairs of {n}")
-    left.set_yscale("log")
-    left.set_xlabel("tick (one pair averages)")
-    left.set_ylabel("mean disagreement left, E‖Πx‖²/‖Πx₀‖²")
+    left.set(yscale="log", xlabel="tick (one pair averages)", ylabel="mean disagreement left, E‖Πx‖²/‖Πx₀‖²")
     drawing.legend(left, loc="lower left")
     names = sorted(measured.times, key=lambda name: predicted.times[name][0])
     for row, name in enumerate(names):
@@ -154,9 +152,7 @@ def draw(predicted: AveragingTimes, measured: AveragingTimes) -> Figure:
     times = [float(measured.times[name][0]) for name in names]
     right.plot(times, range(len(names)), linestyle="none", marker="o", color="C0", label="measured")
     right.set_yticks(range(len(names)), names)
-    right.set_ylim(-0.6, len(names) + 0.6)
-    right.set_xscale("log")
-    right.set_xlabel(f"averaging time T(ε = {EPSILON}), ticks")
+    right.set(ylim=(-0.6, len(names) + 0.6), xscale="log", xlabel=f"averaging time T(ε = {EPSILON}), ticks")
     drawing.legend(right, loc="upper left")
     return figure
 
@@ -181,8 +177,8 @@ def claims(predicted: AveragingTimes, measured: AveragingTimes) -> list[Claim]:
     for name, (time,) in measured.times.items():
         low, high = predicted.times[name]
         checks += [
-            Claim(f"averaging time, {name}, lower bound", time, low, kind="at least"),
-            Claim(f"averaging time, {name}, upper bound", time, high, kind="at most"),
+            at_least(f"averaging time, {name}, lower bound", time, low),
+            at_most(f"averaging time, {name}, upper bound", time, high),
         ]
     return checks
 

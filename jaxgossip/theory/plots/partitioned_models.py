@@ -36,7 +36,7 @@ from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule,
 from jaxgossip.simulation import simulate
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import messages_sent, run_side_by_side, union_of_partitions
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 
 NODES, DEGREE, PARTS, FEATURES = 100, 20, 4, 57
 TRANSFER = 0.02
@@ -203,8 +203,7 @@ def draw(predicted: dict[int, int], measured: Found) -> Figure:
     right.set_xlabel("cycle")
     drawing.title(right, "By class; nodes online a fifth of the time")
     for axes in (*panels, right):
-        axes.set_ylabel("test error, mean over nodes")
-        axes.set_ylim(0.08, 0.4)
+        axes.set(ylabel="test error, mean over nodes", ylim=(0.08, 0.4))
     panels[0].legend(loc="upper right", frameon=False, fontsize=8.5)
     right.legend(loc="upper right", frameon=False, fontsize=8.5)
     return figure
@@ -240,32 +239,22 @@ def claims(predicted: dict[int, int], measured: Found) -> list[Claim]:
         if how == DEALS[0]:
             young, all_young = needs["proactive", PARTS][0], needs["proactive", 1][0]
             text = f"bytes to error {YOUNG}, {PARTS} parts, against two thirds of whole models', {how}"
-            checks.append(Claim(text, young, 2 / 3 * all_young, 0.0, "at most"))
+            checks.append(at_most(text, young, 2 / 3 * all_young))
         checks += [
-            Claim(
-                f"bytes to error {GROWN}, {PARTS} parts, against whole models', {how}", late, whole[1], 0.0, "at least"
-            ),
-            Claim(
-                f"bytes to error {GROWN}, tokens, against proactive, {how}",
-                whole[1],
-                needs["proactive", 1][1],
-                0.0,
-                "at most",
-            ),
-            Claim(
+            at_least(f"bytes to error {GROWN}, {PARTS} parts, against whole models', {how}", late, whole[1]),
+            at_most(f"bytes to error {GROWN}, tokens, against proactive, {how}", whole[1], needs["proactive", 1][1]),
+            at_most(
                 f"error of the best gossip above federated averaging, {how}",
                 min(float(measured.gossip[how, calls, parts].error[-1]) for calls in CALLS for parts in (1, PARTS))
                 - float(np.interp(MODELS, *measured.server[how])),
                 0.02,
-                0.0,
-                "at most",
             ),
         ]
     half, by_age, limited = (float(curve.error[-1]) for curve in measured.away.values())
     return [
         *checks,
-        Claim("error by age, against half and half, nodes away", by_age, half, 0.0, "at most"),
-        Claim("error of limited merging, against by age, nodes away", limited, by_age, 0.0, "at most"),
+        at_most("error by age, against half and half, nodes away", by_age, half),
+        at_most("error of limited merging, against by age, nodes away", limited, by_age),
     ]
 
 

@@ -24,7 +24,7 @@ from jaxgossip.learning import Problem
 from jaxgossip.schedule import clocks, delays, schedule
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 from jaxgossip.topology import Graph
 
 NODES = 100
@@ -128,9 +128,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
     for number, kind in enumerate(KINDS):
         drawing.series(left, measured.cycle, 100 * measured.accuracy[kind], number, labels[kind])
     left.axvline(measured.settles, color="#999999", linewidth=1, label="PENS settles")
-    left.set_xlabel("cycle")
-    left.set_ylabel("accuracy on a node's own test samples (%)")
-    left.set_ylim(45, 97)
+    left.set(xlabel="cycle", ylabel="accuracy on a node's own test samples (%)", ylim=(45, 97))
     left.legend(loc="lower right", frameon=False, fontsize=8.5)
     for number, value in enumerate((measured.own, measured.preferred)):
         drawing.bar(right, number, 100 * value, 0.6, number)
@@ -159,21 +157,18 @@ def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
         # The number that reach a node by cycle T is nearly Poisson: a standard error of 1 %, and as much from the rest.
         Claim("models that a node takes in before it settles", measured.taken, predicted.taken, 0.05),
         # At first all models are equal and losses uninformative: the first of T/10 comparisons is a coin toss, half wrong.
-        Claim(
+        at_least(
             "share of its own task among them, short of theory by a first toss at most",
             measured.own,
             predicted.own - (predicted.own - 0.5) * SAMPLED / measured.settles,
             0.02,
-            "at least",
         ),
-        Claim(
-            "share of its own task among them, at most as theory has it", measured.own, predicted.own, 0.01, "at most"
-        ),
-        Claim("share of one's own task among those preferred", measured.preferred, 0.9, 0.0, "at least"),
-        Claim("PENS above gossip with anybody", last["PENS"] - last["anybody"], 0.12, 0.0, "at least"),
-        Claim("PENS below gossip within a task", last["same task"] - last["PENS"], 0.05, 0.0, "at most"),
+        at_most("share of its own task among them, at most as theory has it", measured.own, predicted.own, 0.01),
+        at_least("share of one's own task among those preferred", measured.preferred, 0.9),
+        at_least("PENS above gossip with anybody", last["PENS"] - last["anybody"], 0.12),
+        at_most("PENS below gossip within a task", last["same task"] - last["PENS"], 0.05),
         # A node's own last steps on its own data tell it something about its task.
-        Claim("gossip with anybody, of two opposite tasks", last["anybody"], 0.75, 0.0, "at most"),
+        at_most("gossip with anybody, of two opposite tasks", last["anybody"], 0.75),
     ]
 
 

@@ -119,19 +119,15 @@ def draw(_: np.ndarray, measured: Spread) -> Figure:
         ignorant = ignorant[ignorant > 1e-7]
         drawing.series(right, np.arange(len(ignorant)), ignorant, number, name)
     left.set_xscale("log", base=2)
-    left.set_ylim(0, 1.45 * measured.rounds.max())
-    left.set_xlabel("nodes n")
-    left.set_ylabel("rounds until all know, mean of all runs")
+    left.set(ylim=(0, 1.45 * measured.rounds.max()), xlabel="nodes n", ylabel="rounds until all know, mean of all runs")
     drawing.legend(left, loc="upper left", borderaxespad=0.8)
     ignorant, late = 1 - measured.informed[:, 0], late_rounds(measured)
     slope = ignorant[late[:1]] * np.exp(-1.0 * (late - late[:1]))
     drawing.theory(right, late, slope, "theory, push: 1/e a round", claimed="push: share left by a late round")
     drawing.title(right, f"{measured.nodes[-1]:,} nodes, mean of all runs")
-    right.set_yscale("log")
-    right.set_ylim(1e-7, 2)
+    right.set(yscale="log", ylim=(1e-7, 2))
     drawing.legend(right, loc="lower left", borderaxespad=0.8)
-    right.set_xlabel("round")
-    right.set_ylabel("share of the nodes that do not know")
+    right.set(xlabel="round", ylabel="share of the nodes that do not know")
     return figure
 
 

@@ -132,11 +132,8 @@ def draw(predicted: Potential, measured: Potential) -> Figure:
     drawing.theory(right, n, others_ratio, claimed=f"E Φ⁺/Φ {CLAIMS[0]}, n = ")
     drawing.theory(right, n, np.array([with_self_ratio(int(size)) for size in n]), claimed=f"E Φ⁺/Φ {CLAIMS[1]}, n = ")
     drawing.reference(right, n, 0.5 - 0.5 / n, "½ − 1/(2n), as cited")
-    left.set_yscale("log")
-    left.set_xlabel("round")
-    left.set_ylabel(f"mean potential, E Φ / Φ₀ (n = {SHOWN})")
-    right.set_xlabel("nodes n")
-    right.set_ylabel("left by a round, E Φ⁺/Φ")
+    left.set(yscale="log", xlabel="round", ylabel=f"mean potential, E Φ / Φ₀ (n = {SHOWN})")
+    right.set(xlabel="nodes n", ylabel="left by a round, E Φ⁺/Φ")
     drawing.legend(left, loc="upper right")
     drawing.legend(right, loc="lower right")
     return figure

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least
 from jaxgossip.topology import erdos_renyi, uniform
 
 NODES, SWEPT = 1000, 400
@@ -88,8 +88,7 @@ def draw(predicted: SweepResults, measured: SweepResults) -> Figure:
     drawing.series(first, C, measured.connected, 0, f"measured, n = {NODES}")
     fine = np.linspace(C[0], C[-1], 100)
     drawing.theory(first, fine, np.exp(-np.exp(-fine)), "theory, exp(−e⁻ᶜ)", claimed="share connected, c = ")
-    first.set_ylabel("share of graphs that are connected")
-    first.set_xlabel("c, where p = (ln n + c)/n")
+    first.set(ylabel="share of graphs that are connected", xlabel="c, where p = (ln n + c)/n")
     drawing.title(first, "Erdős–Rényi: connected")
     drawing.legend(first, loc="lower right", borderaxespad=0.6)
     drawing.title(second, "Erdős–Rényi: gap")
@@ -102,8 +101,7 @@ def draw(predicted: SweepResults, measured: SweepResults) -> Figure:
         "theory, semicircle",
         claimed="gap of G(n, p), ",
     )
-    second.set_xlabel("p, probability of an edge")
-    second.set_ylim(0, 1)
+    second.set(xlabel="p, probability of an edge", ylim=(0, 1))
     drawing.title(third, "Watts–Strogatz: gap")
     betas = np.maximum(BETAS, 3e-4)
     drawing.series(third, betas, measured.beta, 2, f"measured, n = {SWEPT}, {RING_DEGREE} links")
@@ -155,9 +153,7 @@ def claims(predicted: SweepResults, measured: SweepResults) -> list[Claim]:
     ]
     for name, gaps in (("p", measured.p), ("β", measured.beta), ("r", measured.r)):
         growth = float((gaps[1:] / gaps[:-1]).min())
-        checks.append(
-            Claim(f"the gap opens with {name}: smallest growth from one to the next", growth, 1.0, 0.0, "at least")
-        )
+        checks.append(at_least(f"the gap opens with {name}: smallest growth from one to the next", growth, 1.0))
     return checks
 
 

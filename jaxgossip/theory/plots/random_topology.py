@@ -113,9 +113,11 @@ def draw(predicted: RandomGraphs, measured: RandomGraphs) -> Figure:  # noqa: AR
     drawing.points(left, measured.degrees, measured.oracle, 1, "fresh s-regular graph")
     drawing.theory(left, s, np.array([local_beta(N, size) for size in s]), claimed="β, push, s = ")
     drawing.theory(left, s, np.array([oracle_beta(N, size) for size in s]), claimed="β, fresh regular graph, s = ")
-    left.set_ylim(0, 0.7)
-    left.set_xlabel(f"s, others that a node sends to (of n = {N} nodes)")
-    left.set_ylabel("β, share of ‖ΠX‖² left by a round")
+    left.set(
+        ylim=(0, 0.7),
+        xlabel=f"s, others that a node sends to (of n = {N} nodes)",
+        ylabel="β, share of ‖ΠX‖² left by a round",
+    )
     drawing.legend(left, loc="upper right")
     per = FEW / (DIMENSION * ETA**2 * NOISE**2 * (FEW - 1))
     for number, (name, (beta, consensus_error)) in enumerate(measured.settled.items()):
@@ -123,8 +125,7 @@ def draw(predicted: RandomGraphs, measured: RandomGraphs) -> Figure:  # noqa: AR
     beta = np.linspace(0.01, 0.55, 100)
     consensus = np.array([random_graph_consensus(float(size), FEW, DIMENSION, ETA, NOISE) for size in beta])
     drawing.theory(right, beta, consensus * per, claimed="consensus, ")
-    right.set_xlabel(f"β (n = {FEW} nodes)")
-    right.set_ylabel("consensus of D-SGD, in dη²s²(n − 1)/n")
+    right.set(xlabel=f"β (n = {FEW} nodes)", ylabel="consensus of D-SGD, in dη²s²(n − 1)/n")
     drawing.legend(right, loc="upper left")
     return figure
 

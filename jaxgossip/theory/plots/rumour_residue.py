@@ -133,16 +133,12 @@ def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
             linestyle="",
             label=f"k = {k}: residue {outcome.share:.4f}, theory {predicted[k]:.4f}",
         )
-    left.set_xlabel("share of the nodes that do not know, s")
-    left.set_ylabel("share that tells, i")
-    left.set_ylim(0, None)
+    left.set(xlabel="share of the nodes that do not know, s", ylabel="share that tells, i", ylim=(0, None))
     drawing.title(left, "One run for each k, from right to left")
     drawing.legend(left, loc="upper right", borderaxespad=0.8)
     m = np.linspace(1, 5, 100)
     drawing.theory(right, m, np.exp(-m), "theory, s = e⁻ᵐ", claimed="residue against e⁻ᵐ, k = ")
-    right.set_yscale("log")
-    right.set_xlabel("calls a node, m")
-    right.set_ylabel("residue s, share never reached")
+    right.set(yscale="log", xlabel="calls a node, m", ylabel="residue s, share never reached")
     drawing.title(right, "What is left, and what it costs")
     drawing.legend(right, loc="upper right", borderaxespad=0.8)
     return figure

@@ -20,7 +20,7 @@ from jaxgossip.learning.quadratics import isotropic_quadratic
 from jaxgossip.mixing import Operator, metropolis_hastings, operator
 from jaxgossip.theory import drawing, predictions
 from jaxgossip.theory.measuring import late_rate
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_most
 
 N = 16
 ACCURACY = 5e-4
@@ -100,9 +100,7 @@ def draw(_: Thresholds, measured: Thresholds) -> Figure:
     drawing.theory(left, low, 1 + low, r"theory, $ηa = 1 + λ_{\min}$", claimed="DGD diverges from ηa")
     left.fill_between(low, 1 + low, 1.7, color="#dddddd", alpha=0.6, linewidth=0)
     left.text(-0.9, 1.15, "diverges", color="#555555")
-    left.set_ylim(0, 1.7)
-    left.set_xlabel(r"smallest eigenvalue of W, $λ_{\min}$")
-    left.set_ylabel("step size × curvature, ηa")
+    left.set(ylim=(0, 1.7), xlabel=r"smallest eigenvalue of W, $λ_{\min}$", ylabel="step size × curvature, ηa")
     drawing.legend(left, loc="lower right")
     eta = np.linspace(0, 0.95, 50)
     edge = np.array([predictions.d2_lowest(step) for step in eta])
@@ -110,10 +108,12 @@ def draw(_: Thresholds, measured: Thresholds) -> Figure:
     drawing.theory(right, eta, edge, r"theory, $λ_{\min} = -1/(3 - 2ηa)$", claimed="D² diverges below λ_min")
     right.fill_between(eta, edge, -1, color="#dddddd", alpha=0.6, linewidth=0)
     right.text(0.05, -0.75, "diverges", color="#555555")
-    right.set_xlim(-0.02, 0.95)
-    right.set_ylim(-1, 0)
-    right.set_xlabel("step size × curvature, ηa")
-    right.set_ylabel(r"smallest eigenvalue of W, $λ_{\min}$")
+    right.set(
+        xlim=(-0.02, 0.95),
+        ylim=(-1, 0),
+        xlabel="step size × curvature, ηa",
+        ylabel=r"smallest eigenvalue of W, $λ_{\min}$",
+    )
     drawing.legend(right, loc="upper right")
     return figure
 
@@ -131,7 +131,7 @@ def claims(predicted: Thresholds, measured: Thresholds) -> list[Claim]:
     smallest = min(measured.d2)
     checks.append(Claim(f"D² diverges below −1/3 for η → 0 (here {smallest:g})", measured.d2[smallest], -1 / 3, 0.01))
     checks += [
-        Claim(f"exact diffusion decays, λ_min = −0.98, ηa = {eta:g}", measured.lazy[eta], value, kind="at most")
+        at_most(f"exact diffusion decays, λ_min = −0.98, ηa = {eta:g}", measured.lazy[eta], value)
         for eta, value in predicted.lazy.items()
     ]
     return checks

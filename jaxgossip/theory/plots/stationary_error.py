@@ -105,11 +105,9 @@ def draw(predicted: dict[str, ErrorTerms], measured: dict[str, ErrorTerms]) -> F
     for number, form in enumerate(FORMS):
         drawing.series(left, etas, measured[form].total, number, form.upper())
         drawing.theory(left, etas, predicted[form].total, claimed=f"total error of {form.upper()}")
-    left.set_xscale("log")
-    left.set_yscale("log")
+    left.set(xscale="log", yscale="log")
     drawing.ticks(left, etas)
-    left.set_xlabel("step size η (curvature a = 1)")
-    left.set_ylabel("squared error of a node, (1/n) Σ E‖x − x*‖²")
+    left.set(xlabel="step size η (curvature a = 1)", ylabel="squared error of a node, (1/n) Σ E‖x − x*‖²")
     drawing.legend(left)
     shown = int(np.flatnonzero(etas == SHOWN)[0])
     width = 0.26

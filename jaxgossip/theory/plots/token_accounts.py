@@ -36,7 +36,7 @@ from jaxgossip.learning import Problem
 from jaxgossip.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing
 from jaxgossip.theory.networks import run_side_by_side, union_of_partitions
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 from jaxgossip.topology import Graph
 
 PERIOD_S, TRANSFER_S = 172.8, 1.728
@@ -232,13 +232,11 @@ def draw(predicted: dict[str, float], measured: Results) -> Figure:
         drawing.series(middle, run.cycle[1:], run.error[1:], number, name)
         merged = measured.merge[name]
         drawing.series(right, merged.cycle[1:], merged.error[1:], number, name)
-    left.set_yscale("log")
-    left.set_ylabel("mean age of a model, hops")
+    left.set(yscale="log", ylabel="mean age of a model, hops")
     drawing.title(left, "Walks (RW): slopes alone; dotted: not claimed")
     for axes, target, text in ((middle, WALKED, "Walks (RW)"), (right, MERGED, "Models that merge (MU)")):
         axes.axhline(target, color="#999999", linewidth=1, linestyle=":")
-        axes.set_ylabel(f"test error, mean of {SHOWN} nodes")
-        axes.set_ylim(0.08, 0.42)
+        axes.set(ylabel=f"test error, mean of {SHOWN} nodes", ylim=(0.08, 0.42))
         drawing.title(axes, f"{text}; dotted: raced for, {target:g}")
     for axes in (left, middle, right):
         axes.set_xlabel("cycle")
@@ -262,10 +260,10 @@ def claims(predicted: dict[str, float], measured: Results) -> list[Claim]:
             cycles = first_below(run, error)
             if error == WALKED:
                 text = f"RW's cycles to error {error}, {name}, against a third of {PROACTIVE}"
-                checks.append(Claim(text, cycles, plain[error] / 3, 0.0, "at most"))
+                checks.append(at_most(text, cycles, plain[error] / 3))
             else:
                 text = f"MU's cycles to error {error}, {name}, against half of {PROACTIVE}"
-                checks.append(Claim(text, cycles, plain[error] / 2, 0.0, "at least"))
+                checks.append(at_least(text, cycles, plain[error] / 2))
     return checks
 
 

@@ -29,7 +29,7 @@ from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.network import Round
 from jaxgossip.plotting.style import style
 from jaxgossip.theory import drawing
-from jaxgossip.theory.plot import Claim, Plot
+from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 from jaxgossip.topology import Graph, Weights
 
 ROUNDS, ETA = 40, 0.01
@@ -174,8 +174,7 @@ def draw(predicted: Accuracy, measured: Accuracy) -> Figure:
                 linewidth=5,
                 zorder=1,
             )
-    left.set_xscale("log")
-    left.set_xlabel("e-mails that a node learns from, mᵢ (geometric mean over nodes)")
+    left.set(xscale="log", xlabel="e-mails that a node learns from, mᵢ (geometric mean over nodes)")
     with style():
         left.legend(loc="lower right", fontsize=7.5, borderaxespad=0.8)
     span = np.array([min(expected.values()) - 0.01, max(expected.values()) + 0.01])
@@ -206,13 +205,12 @@ def claims(predicted: Accuracy, measured: Accuracy) -> list[Claim]:
     ]
     if UNEQUAL in expected:
         above = measured.mean[UNEQUAL] - expected[UNEQUAL]
-        checks.append(Claim(f"accuracy above the lower estimate, {UNEQUAL}", above, ABOVE, kind="at most"))
+        checks.append(at_most(f"accuracy above the lower estimate, {UNEQUAL}", above, ABOVE))
     checks.append(
-        Claim(
+        at_least(
             "accuracy of the worst graph, above that of one e-mail by a tenth",
             min(measured.mean.values()),
             measured.alone[1] + 0.1,
-            kind="at least",
         )
     )
     return checks
