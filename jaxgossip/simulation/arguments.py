@@ -40,6 +40,26 @@ def check_precision(matmul_precision: Any) -> None:
         raise InputError(f"matmul_precision cannot be {shown(matmul_precision)}", hint=hint) from error
 
 
+def settings(
+    rounds: int, seed: int, evaluate_every: int, sampled_nodes: int, byte_budget: int, matmul_precision: str
+) -> dict[str, Any]:
+    """Check the arguments that all engines take, and return them as a dict of Python values.
+
+    Raises:
+        InputError: a number is not whole or out of range, or the precision is unknown.
+    """
+    check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
+    check_precision(matmul_precision)
+    return {
+        "rounds": int(rounds),
+        "seed": int(seed),
+        "evaluate_every": int(evaluate_every),
+        "sampled_nodes": int(sampled_nodes),
+        "byte_budget": int(byte_budget),
+        "matmul_precision": str(matmul_precision),
+    }
+
+
 def check_algorithm(algorithm: Any, conditions: Any, speeds: Any) -> None:
     """Raise ArgumentTypeError unless the arguments of the rounds engine are of the right types."""
     if not isinstance(algorithm, Algorithm):

@@ -1,7 +1,7 @@
 """The rounds engine: one compiled program advances all nodes by any number of rounds."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -11,12 +11,12 @@ from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.counting import to_int
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
-from jaxgossip.simulation.arguments import check_algorithm, check_counts, check_observer, check_precision
-from jaxgossip.simulation.listening.observer import Observer, announced, combined
-from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
-from jaxgossip.simulation.metrics import Metrics, first_lost_round
+from jaxgossip.simulation.arguments import check_algorithm, check_observer, settings
+from jaxgossip.simulation.listening.observer import Observer
+from jaxgossip.simulation.loop import Pace
 from jaxgossip.simulation.program import Program, RunState, check_start
-from jaxgossip.simulation.results.result import Result, settings
+from jaxgossip.simulation.results.result import Result
+from jaxgossip.simulation.single import run_single
 
 
 def simulate(
@@ -63,29 +63,19 @@ def simulate(
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_algorithm(algorithm, conditions, speeds)
-    check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
-    check_precision(matmul_precision)
-    check_observer(observer, Observer)
-    with combined(observer, progress=progress) as listener:
-        listener.note(f"compiling {algorithm.name} for {algorithm.problem.n_nodes:,} nodes")
-        with announced(listener, algorithm.name, rounds, start):
-            listener.compiling()
-            began = time.perf_counter()
-            program = Program(
-                algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
-                byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
-            )  # fmt: skip
-            listener.compiled(time.perf_counter() - began)
-            if start is not None:
-                check_start(program.like, start)
-            clock, engine = Stopwatch(start_wall_s), RoundsEngine(program, start)
-            stopped = drive(engine, rounds, evaluate_every, listener, clock, begin=start is None)
-            wall_s, status = clock.seconds(), engine.status(stopped=stopped)
-            listener.finished(engine.run, wall_s)
-            scored = {} if stopped else program.score_all(engine.run)
-    scores = {name: np.asarray(values) for name, values in scored.items()}
     asked = settings(rounds, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
-    return Result(Metrics(engine.records), algorithm, scores, status, engine.done, wall_s, engine.run, asked)
+    check_observer(observer, Observer)
+
+    def compiled() -> Program:
+        return Program(
+            algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
+            byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
+        )  # fmt: skip
+
+    return run_single(
+        algorithm, asked, compiled, lambda program: RoundsEngine(program, start),
+        start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,
+    )  # fmt: skip
 
 
 class RoundsEngine:
@@ -95,6 +85,10 @@ class RoundsEngine:
         program: the compiled programs of the run.
         start: the state to continue from, donated; None for the initial state.
 
+    Raises:
+        InputError: ``start`` does not fit this run.
+        ArgumentTypeError: ``start`` is not the state of a run.
+
     Attributes:
         run: the current state.
         records: the evaluations so far.
@@ -102,15 +96,22 @@ class RoundsEngine:
     """
 
     def __init__(self, program: Program, start: RunState | None = None) -> None:
+        if start is not None:
+            check_start(program.like, start)
         self._program, self._pace = program, Pace()
         self.run = program.start() if start is None else start
         self.records: list[Mapping[str, Any]] = []
         self.done = int(self.run.round)
 
     @property
+    def diverged(self) -> bool:
+        """Whether a model has become NaN or infinite."""
+        return bool(self.run.diverged)
+
+    @property
     def over(self) -> bool:
         """Whether the run has diverged or exhausted its byte budget."""
-        return bool(self.run.diverged) or bool(self.run.spent)
+        return self.diverged or bool(self.run.spent)
 
     def advance(self, goal: int) -> None:
         """Advance by one chunk, at most to round ``goal``."""
@@ -122,7 +123,7 @@ class RoundsEngine:
 
     def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
         """Append and return a record; None if the run has diverged."""
-        if bool(self.run.diverged):
+        if self.diverged:
             return None
         self.records.append(make_record(self._program, self.run, wall_s))
         return self.records[-1]
@@ -131,16 +132,13 @@ class RoundsEngine:
         """Return the state, which the next chunk consumes."""
         return self.run
 
-    def status(self, *, stopped: bool) -> Status:
-        """Return how the run ended; ``stopped`` is whether the observer stopped it."""
-        return final_status(self.records, diverged=bool(self.run.diverged), stopped=stopped)
+    def final(self) -> RunState:
+        """Return the last state."""
+        return self.run
 
-
-def final_status(records: Sequence[Mapping[str, Any]], *, diverged: bool, stopped: bool) -> Status:
-    """Return the status of a run that has ended with these records."""
-    if diverged or (not stopped and first_lost_round(records) is not None):
-        return "diverged"
-    return "interrupted" if stopped else "completed"
+    def score_all(self) -> dict[str, jax.Array]:
+        """Return every measure of every node, (n,) each."""
+        return self._program.score_all(self.run)
 
 
 def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The events engine: exact asynchronous execution of a schedule, one segment at a time."""
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,15 +12,13 @@ from jaxgossip.core.pytree import leaves_text, register_dataclass, static_field
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
 from jaxgossip.schedule import Kind, Source
-from jaxgossip.simulation.arguments import check_counts, check_observer, check_precision, check_protocol
+from jaxgossip.simulation.arguments import check_observer, check_protocol, settings
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.segments import MessageStream
-from jaxgossip.simulation.listening.observer import Observer, announced, combined
-from jaxgossip.simulation.loop import Stopwatch, drive
-from jaxgossip.simulation.metrics import Metrics
+from jaxgossip.simulation.listening.observer import Observer
 from jaxgossip.simulation.program import check_start
-from jaxgossip.simulation.results.result import Result, settings
-from jaxgossip.simulation.rounds import final_status
+from jaxgossip.simulation.results.result import Result
+from jaxgossip.simulation.single import run_single
 
 SEGMENT_MESSAGES = 2**20
 """Target number of messages per segment: less than a second of work, and tens of megabytes of schedule."""
@@ -113,30 +110,17 @@ def simulate_events(
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_protocol(protocol, schedule)
-    check_counts(cycles, seed, evaluate_every, sampled_nodes, byte_budget)
-    check_precision(matmul_precision)
-    check_observer(observer, Observer)
-    with combined(observer, progress=progress) as listener:
-        listener.note(f"compiling {protocol.name} for {protocol.problem.n_nodes:,} nodes")
-        with announced(listener, protocol.name, cycles, start):
-            listener.compiling()
-            began = time.perf_counter()
-            program = WaveProgram(
-                protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
-            )
-            listener.compiled(time.perf_counter() - began)
-            clock, engine = Stopwatch(start_wall_s), EventsEngine(program, schedule, cycles, byte_budget)
-            if start is not None:
-                check_start(program.like, getattr(start, "state", start))
-                engine.resume(start)
-            stopped = drive(engine, cycles, evaluate_every, listener, clock, begin=start is None)
-            wall_s, run = clock.seconds(), engine.checkpoint().settled()
-            status = final_status(engine.records, diverged=engine.diverged, stopped=stopped)
-            listener.finished(run, wall_s)
-            scored = {} if stopped else program.score_all(engine.carried.state)
-    scores = {name: np.asarray(values) for name, values in scored.items()}
     asked = settings(cycles, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
-    return Result(Metrics(engine.records), protocol, scores, status, engine.done, wall_s, run, asked)
+    check_observer(observer, Observer)
+
+    def compiled() -> WaveProgram:
+        kinds = schedule.kinds
+        return WaveProgram(protocol, kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision)
+
+    return run_single(
+        protocol, asked, compiled, lambda program: EventsEngine(program, schedule, cycles, byte_budget, start),
+        start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,
+    )  # fmt: skip
 
 
 class EventsEngine:
@@ -147,6 +131,11 @@ class EventsEngine:
         schedule: which node sends to which, and when.
         cycles: total number of cycles.
         byte_budget: see :func:`simulate_events`.
+        start: the run to continue from, donated; None for the initial state.
+
+    Raises:
+        InputError: ``start`` does not fit this run.
+        ArgumentTypeError: ``start`` is not the state of a run.
 
     Attributes:
         stream: the schedule, read up to the current cycle.
@@ -156,7 +145,11 @@ class EventsEngine:
         spent: whether another cycle like the last one would exceed the byte budget.
     """
 
-    def __init__(self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int) -> None:
+    def __init__(
+        self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int, start: EventRun | None = None
+    ) -> None:
+        if start is not None:
+            check_start(program.like, getattr(start, "state", start))
         self.stream, self.carried = MessageStream(schedule), program.start()
         self.records: list[Mapping[str, Any]] = []
         self.diverged = self.spent = False
@@ -165,6 +158,8 @@ class EventsEngine:
         self._settles = cycles if settle_at is None else min(settle_at, cycles)
         # A first guess: the number of messages per cycle is not known yet.
         self._segment_cycles = max(1, SEGMENT_MESSAGES // (16 * schedule.n_nodes))
+        if start is not None:
+            self._resume(start)
 
     @property
     def done(self) -> int:
@@ -175,16 +170,6 @@ class EventsEngine:
     def over(self) -> bool:
         """Whether the run has diverged or exhausted its byte budget."""
         return self.diverged or self.spent
-
-    def resume(self, start: EventRun) -> None:
-        """Continue from a checkpoint; messages sent before it are redrawn but not executed."""
-        self.carried = self._program.resumed(start.state, start.slots)
-        self.diverged, self.spent = bool(start.diverged), bool(start.spent)
-        before = int(start.round)
-        if self._settles < before:
-            self.stream.skip(self._settles)
-            self._settle()
-        self.stream.skip(before - self.done)
 
     def advance(self, goal: int) -> None:
         """Execute the next segment, at most to cycle ``goal``."""
@@ -212,6 +197,24 @@ class EventsEngine:
         """Return the run's state, which the next segment consumes."""
         diverged, spent, (state, slots) = np.bool_(self.diverged), np.bool_(self.spent), self.carried
         return EventRun(np.int32(self.done), diverged, spent, state, slots, self.stream.waiting)
+
+    def final(self) -> EventRun:
+        """Return the last state, without unused slots."""
+        return self.checkpoint().settled()
+
+    def score_all(self) -> dict[str, jax.Array]:
+        """Return every measure of every node, (n,) each."""
+        return self._program.score_all(self.carried.state)
+
+    def _resume(self, start: EventRun) -> None:
+        """Continue from a checkpoint; messages sent before it are redrawn but not executed."""
+        self.carried = self._program.resumed(start.state, start.slots)
+        self.diverged, self.spent = bool(start.diverged), bool(start.spent)
+        before = int(start.round)
+        if self._settles < before:
+            self.stream.skip(self._settles)
+            self._settle()
+        self.stream.skip(before - self.done)
 
     def _settle(self) -> None:
         """Let nodes call the peers that they prefer from now on; idempotent."""

@@ -112,17 +112,3 @@ class Result:
         from jaxgossip.simulation.results.saved import save  # noqa: PLC0415 - that module imports this one
 
         return save(self, Path(folder), overwrite=overwrite)
-
-
-def settings(
-    rounds: int, seed: int, evaluate_every: int, sampled_nodes: int, byte_budget: int, matmul_precision: str
-) -> dict[str, Any]:
-    """Return the arguments of a run as a dict of Python values."""
-    return {
-        "rounds": int(rounds),
-        "seed": int(seed),
-        "evaluate_every": int(evaluate_every),
-        "sampled_nodes": int(sampled_nodes),
-        "byte_budget": int(byte_budget),
-        "matmul_precision": str(matmul_precision),
-    }
