@@ -61,7 +61,9 @@ def write(path: Path, content: Content) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Append a text durably to a file, which is created if missing; a kill may leave only part of the text.
+    """Append text, encoded as UTF-8, durably to a file, which is created if missing.
+
+    If the process is killed, only part of the text may be there.
 
     Raises:
         OSError: see :func:`write`.
@@ -136,7 +138,12 @@ def strict_json(record: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Seal:
-    """What tells a log from one that was changed: how many records it holds, and the SHA-256 of their lines."""
+    """Fingerprint of a log, by which any change shows.
+
+    Attributes:
+        records: number of records.
+        sha256: SHA-256 of their lines, in hexadecimal.
+    """
 
     records: int
     sha256: str
@@ -147,7 +154,7 @@ class Seal:
 
     @classmethod
     def of(cls, facts: Any) -> "Seal | None":
-        """Return the seal that JSON values tell of; None if they tell of none."""
+        """Return the seal stored in JSON values, or None if they hold none."""
         if not isinstance(facts, Mapping):
             return None
         records, digest = facts.get("records"), facts.get("sha256")
@@ -189,7 +196,7 @@ class Lock:
         self._folder, self._descriptor = folder, descriptor
 
     def check(self) -> None:
-        """Raise RunError if the folder has been removed, even if another has taken its place."""
+        """Raise RunError if the folder has been removed or, where the file system supports locks, replaced."""
         if self.is_lost():
             raise RunError(
                 f"{self._folder} was removed while it was being written to",
@@ -197,7 +204,10 @@ class Lock:
             )
 
     def is_lost(self) -> bool:
-        """Return whether the folder has been removed."""
+        """Return whether the folder, or its lock file, has been removed or replaced.
+
+        Without locks, only a missing folder is noticed.
+        """
         if self._descriptor is None:
             return not self._folder.is_dir()
         return not _is_at(self._descriptor, self._folder / LOCK)

@@ -84,7 +84,7 @@ class IsotropicQuadratic(Pytree):
         return self.curvature / 2 * jnp.square(x - gather(self.targets, nodes)).sum(1)
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return test_loss and distance_to_optimum of every row, (s,)."""
+        """Return (s,) each: test_loss = f(x) − f(x*) and distance_to_optimum = ‖x − x*‖² of every row."""
         distance = jnp.square(x - self.optimum).sum(1)
         return {"test_loss": self.curvature / 2 * distance, "distance_to_optimum": distance}
 
@@ -101,6 +101,7 @@ class LeastSquares(Pytree):
         a: (n, m, d) A_i.
         y: (n, m) y_i.
         optimum: (d,) x*, the least-squares solution over all nodes.
+        hessian: (d, d) Σ_i A_iᵀA_i/(nm).
     """
 
     def __init__(self, a: np.ndarray, y: np.ndarray, batch_size: int, draws: "_Draws") -> None:
@@ -151,7 +152,7 @@ class LeastSquares(Pytree):
         return jnp.square(_residual(a, y, x)).mean(1) / 2
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return test_loss and distance_to_optimum of every row, (s,)."""
+        """Return (s,) each: test_loss = f(x) − f(x*) and distance_to_optimum = ‖x − x*‖² of every row."""
         error = x - self.optimum
         loss = jnp.einsum("sd,de,se->s", error, self.hessian, error) / 2
         return {"test_loss": loss, "distance_to_optimum": jnp.square(error).sum(1)}

@@ -81,7 +81,7 @@ class LinkTransfer:
     repeats: int = field(default=1, metadata={"static": True})
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return the time (n,) at which each node has received all messages that reach it."""
+        """Return (n,) float64 seconds: when each node is ready and has received all messages that reach it."""
         if self.repeats == 1:
             return self._once(self.faults, ready, machines)
 
@@ -120,7 +120,7 @@ class ServerTransfer:
     size: int = field(metadata={"static": True})
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return (n,): for all nodes, the time at which the server has received all messages that it waits for."""
+        """Return (n,) float64 seconds, the same for all nodes: when the server has received all that it waits for."""
         lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
         last = jnp.where(self.nodes, ready + lines, ready.min()).max()
         return jnp.broadcast_to(last, ready.shape)

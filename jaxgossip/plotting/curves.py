@@ -43,7 +43,7 @@ def draw_records(records: Sequence[Record], metric: str | None, axes: Axes | Non
 
 
 def draw_band(axes: Axes, rounds: np.ndarray, mean: np.ndarray, std: np.ndarray, label: str, dash: str = "-") -> None:
-    """Draw a mean over runs (k,) by rounds (k,), and a band of one standard deviation (k,) to both sides of it."""
+    """Draw a mean over runs (k,) by rounds (k,), and a band of one standard deviation (k,) on either side of it."""
     (line,) = axes.plot(rounds, mean, dash, label=label, marker="o" if len(rounds) == 1 else "")
     if np.isfinite(std).any():
         axes.fill_between(rounds, mean - std, mean + std, color=line.get_color(), alpha=0.18, lw=0)
@@ -58,7 +58,7 @@ def new_axes() -> Axes:
 
 
 def told_apart(axes: Axes, count: int) -> None:
-    """Give axes colours for so many lines, if those of our style are fewer."""
+    """Give the axes ``count`` distinct colours if the style has fewer."""
     with style():
         few = len(mpl.rcParams["axes.prop_cycle"])
     if count > few:

@@ -163,7 +163,8 @@ def by_speed(
         compute_s: (n,) computing time of each node in seconds, in place of drawn ones.
 
     Raises:
-        InputError: a computing time is not positive, or there is not one per node.
+        InputError: ``period_s`` or a computing time is not positive, ``sigma`` is negative, or there is not one
+            computing time per node.
     """
     period_s = number("by_speed clock", "period_s", period_s, above=True)
     sigma = number("by_speed clock", "sigma", sigma)

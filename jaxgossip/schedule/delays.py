@@ -143,6 +143,9 @@ def lognormal(*, median_s: float, sigma: float = 1.0) -> Delay:
     Args:
         median_s: median of the delays, in seconds.
         sigma: standard deviation of their logarithm.
+
+    Raises:
+        InputError: ``median_s`` is not positive, or ``sigma`` is negative.
     """
     mu = math.log(number("lognormal delay", "median_s", median_s, above=True))
     sigma = number("lognormal delay", "sigma", sigma)

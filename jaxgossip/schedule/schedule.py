@@ -76,10 +76,10 @@ class Schedule:
         faults: faults of messages and nodes.
         exchange: what is sent on a call.
         receive: what a node does with a model that arrives.
-        tokens: how much is sent in reaction; None for nothing.
+        tokens: how much is sent at ticks and in reaction; None for a call at every tick and nothing in reaction.
         useful: which models count as useful to token accounts.
         parts: number of parts of a model, of which each message carries one.
-        compute_s: (n,) float64, seconds that each node computes.
+        compute_s: (n,) float64, seconds that a gradient takes on each node, for ``compute_pairwise``.
         seed: seed of all draws.
     """
 

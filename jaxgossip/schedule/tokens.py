@@ -56,7 +56,10 @@ def reactive(*, k: int = 1) -> TokenAccount:
     multiply, without end at a single instant if there is no delay.
 
     Args:
-        k: number of messages sent for each that arrives.
+        k: number of messages sent for each useful one that arrives, at least 1.
+
+    Raises:
+        InputError: ``k`` is below 1.
     """
     messages = float(whole("reactive token account", "k", k, 1))
     return TokenAccount(
@@ -72,7 +75,10 @@ def simple(*, capacity: int = 20) -> TokenAccount:
     """Return one message in reaction while there are tokens, and one per tick while the account is full.
 
     Args:
-        capacity: C, largest number of tokens in an account.
+        capacity: C, largest number of tokens in an account, at least 1.
+
+    Raises:
+        InputError: ``capacity`` is below 1.
     """
     C = whole("simple token account", "capacity", capacity, 1)
     return TokenAccount(lambda tokens: float(tokens >= C), lambda tokens, useful: float(tokens > 0))  # noqa: ARG005

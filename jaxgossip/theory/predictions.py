@@ -68,7 +68,11 @@ def spectrum(mode: Mode, eigenvalues: np.ndarray) -> np.ndarray:
 def largest_step(name: str, lowest: float) -> float:
     """Return ηa at which the mode λ_min has the root −1.
 
-    DGD: λ − ηa = −1. DIGing: p(−1) = (1 + λ)² − 2ηa. EXTRA: p(−1) = 1 + 3(1 + λ)/2 + 1 − 2ηa.
+    DGD: λ − ηa = −1. DIGing: p(−1) = (1 + λ)² − 2ηa. EXTRA: p(−1) = 1 + 3(1 + λ)/2 − 2ηa.
+
+    Args:
+        name: "dgd", "diging" or "extra".
+        lowest: λ_min.
     """
     return {"dgd": 1 + lowest, "diging": (1 + lowest) ** 2 / 2, "extra": (5 + 3 * lowest) / 4}[name]
 
@@ -125,7 +129,11 @@ def random_graph_consensus(beta: float, n: int, d: int, eta: float, s: float, a:
 
 
 def oracle_beta(n: int, s: int) -> float:
-    """E‖ΠWx‖²/‖Πx‖² of averaging over a node and a fresh s-regular graph: variance of s + 1 of n without replacement."""
+    """E‖ΠWx‖²/‖Πx‖² if each node averages with its neighbours in a fresh s-regular graph.
+
+    This is EL-Oracle (de Vos et al. 2023). It is the variance of the mean of s + 1 of n values without replacement,
+    relative to that of one.
+    """
     return (1 - s / (n - 1)) / (s + 1)
 
 

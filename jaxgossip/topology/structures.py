@@ -69,7 +69,12 @@ class Circulant:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes are the cells of a D-dimensional box in C order, and hear the adjacent cells along each axis."""
+    """Nodes are the cells of a D-dimensional box in C order, and hear the adjacent cells along each axis.
+
+    Attributes:
+        shape: number of cells along each axis.
+        periodic: whether the ends of each axis are neighbours.
+    """
 
     shape: tuple[int, ...]
     periodic: bool

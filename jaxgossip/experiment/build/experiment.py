@@ -205,7 +205,10 @@ def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:
 
 
 def local_steps(config: Config) -> int:
-    """Return the number of optimizer steps that a node takes per round."""
+    """Return the algorithm's ``local_steps``, or 1 if it has no such key or leaves it empty.
+
+    It is 1 also for algorithms that take no optimizer step.
+    """
     return config.algorithm.keywords().get("local_steps") or 1
 
 

@@ -261,6 +261,15 @@ def run_baseline(
     """Run a baseline unless its log is complete; return its last record, or None if it was interrupted.
 
     The seal of a complete log is written to the manifest before the next baseline begins.
+
+    Args:
+        experiment: the experiment.
+        name: name of the baseline.
+        folder: the run's folder.
+        manifest: the run's manifest, to which the seal is added in place.
+        observer: receives progress and notes.
+        compiled: list to which the seconds of every compilation are appended.
+        rounds: number of rounds.
     """
     log, every = folder.log(name), experiment.config.evaluation.every
     seal, records = seal_of(manifest, name), []

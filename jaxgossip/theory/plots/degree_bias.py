@@ -134,7 +134,10 @@ def predict(_: bool) -> Predicted:
 
 
 def measure(quick: bool) -> Measured:
-    """Draw the messages of each receive policy once; count updates in them, and let models count or learn along them."""
+    """Record the messages of each receive policy once, and count the updates in them.
+
+    They are replayed on models that count updates and on models that learn.
+    """
     cycles, graph = 60 if quick else 160, network()
     often, share, missed = {}, {}, {}
     for receive in NAMES:

@@ -85,6 +85,6 @@ def claims(predicted: Speed, measured: Speed) -> list[Claim]:
 
 
 def linear_speed_up() -> Plot:
-    """With a step size held, n nodes that agree have one n-th of the error of one: linear speed-up."""
+    """At a fixed step size, n nodes that agree have 1/n of the squared error of one: linear speed-up."""
     source = "Lian et al. 2017, Can decentralized algorithms outperform centralized algorithms?"
     return Plot("Linear speed-up", source, predict, measure, draw, claims)

@@ -43,7 +43,8 @@ def binary_tree(nodes: int, *, branching: int = 2) -> Graph:
 def hypercube(nodes: int) -> Graph:
     """Return the hypercube: node i hears the nodes whose number differs from i in one bit.
 
-    Under Metropolis–Hastings weights λ = 1 − 2k/(d + 1), C(d, k) times, with n = 2^d: ρ = (d − 1)/(d + 1).
+    Under Metropolis–Hastings weights λ = 1 − 2k/(d + 1), C(d, k) times, with n = 2^d: ρ = (d − 1)/(d + 1) for
+    d ≥ 1.
 
     Args:
         nodes: number of nodes, a power of two.
