@@ -1,4 +1,9 @@
-"""Decentralised learning algorithms: each file has the equations, the paper, and the method as pure functions."""
+"""Decentralised learning algorithms: each file has the equations, the paper, and the method as pure functions.
+
+Every builder raises ArgumentTypeError if an argument is missing, unknown or of the wrong type, and InputError, its base
+class, if a value is NaN, infinite, or not whole where a whole number is wanted; bounds are under the ``Raises`` of
+each.
+"""
 
 from jaxgossip.algorithms.admm import admm
 from jaxgossip.algorithms.asynchronous import ad_psgd, asynchronous_push_sum, asynchronous_sgp, pairwise_averaging

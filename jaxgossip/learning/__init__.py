@@ -1,4 +1,9 @@
-"""The learning task: data sets, partitions over nodes, models, losses, optimizers and problems."""
+"""The learning task: data sets, partitions over nodes, models, losses, optimizers and problems.
+
+Every builder raises ArgumentTypeError if an argument is missing, unknown or of the wrong type, and InputError, its base
+class, if a value is NaN, infinite, or not whole where a whole number is wanted; bounds are under the ``Raises`` of
+each.
+"""
 
 from jaxgossip.learning import models as models
 from jaxgossip.learning import optimizers as optimizers

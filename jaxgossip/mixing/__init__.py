@@ -3,6 +3,10 @@
 >>> W = jaxgossip.mixing.metropolis_hastings(jaxgossip.topology.ring(1024))
 >>> W(x)              # (n, p) -> (n, p)
 >>> W.as_matrix()     # (n, n) float64 NumPy
+
+Every builder raises ArgumentTypeError if an argument is missing, unknown or of the wrong type, and InputError, its base
+class, if a value is NaN, infinite, or not whole where a whole number is wanted; bounds are under the ``Raises`` of
+each.
 """
 
 from jaxgossip.core.registry import Registry

@@ -147,7 +147,11 @@ def check_slots(graph: Graph, slots: int, listed: int) -> None:
 
 @guarded
 def dense(weights: Weights) -> Dense:
-    """Return W as a dense operator: the reference for all other operators."""
+    """Return W as a dense operator: the reference for all other operators.
+
+    Args:
+        weights: weights on a graph.
+    """
     matrix = weights.to_scipy()
     longest = max_in_degree(matrix)
     senders = slots_of(matrix) if longest <= MAX_SLOTS else None
@@ -188,31 +192,67 @@ def _lattice_links(shape: tuple[int, ...], axis: int, step: int, *, periodic: bo
 
 @guarded
 def metropolis_hastings(graph: Graph) -> Operator:
-    """Return W_ij = 1/(1 + max(d_i, d_j)): symmetric and doubly stochastic on any undirected graph."""
+    """Return W_ij = 1/(1 + max(d_i, d_j)): symmetric and doubly stochastic on any undirected graph.
+
+    Args:
+        graph: undirected, or directed with one in- and out-degree common to all nodes.
+
+    Raises:
+        GraphError: a directed graph has unequal degrees, or the operator exceeds the free memory.
+    """
     return operator(rules.metropolis_hastings(graph))
 
 
 @guarded
 def max_degree(graph: Graph) -> Operator:
-    """Return W = I − L/(d_max + 1): symmetric and doubly stochastic."""
+    """Return W = I − L/(d_max + 1): symmetric and doubly stochastic on any undirected graph.
+
+    Args:
+        graph: undirected, or directed with equal in- and out-degree at every node.
+
+    Raises:
+        GraphError: the in- and out-degree of some node differ, or the operator exceeds the free memory.
+    """
     return operator(rules.max_degree(graph))
 
 
 @guarded
 def best_constant(graph: Graph) -> Operator:
-    """Return W = I − αL with the fastest contracting α (Xiao and Boyd 2004)."""
+    """Return W = I − αL with the fastest contracting α (Xiao and Boyd 2004).
+
+    Args:
+        graph: undirected and connected.
+
+    Raises:
+        GraphError: the graph is directed or disconnected, the eigenvalues do not converge, or the operator exceeds the
+            free memory.
+    """
     return operator(rules.best_constant(graph))
 
 
 @guarded
 def uniform(graph: Graph) -> Operator:
-    """Return W_ij = 1/(1 + d_i): row-stochastic, and doubly stochastic only on regular graphs."""
+    """Return W_ij = 1/(1 + d_i): row-stochastic, and doubly stochastic only on regular graphs.
+
+    Args:
+        graph: any graph.
+
+    Raises:
+        GraphError: the operator exceeds the free memory.
+    """
     return operator(rules.uniform(graph))
 
 
 @guarded
 def sinkhorn(graph: Graph) -> Operator:
-    """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967)."""
+    """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967).
+
+    Args:
+        graph: undirected, or directed with every component strongly connected.
+
+    Raises:
+        GraphError: no scaling exists, the scaling does not converge, or the operator exceeds the free memory.
+    """
     return operator(rules.sinkhorn(graph))
 
 
@@ -231,6 +271,9 @@ def static(
         graph: the topology.
         weights: rule for the weights of the links.
         lazy: use (I + W)/2, which has no negative eigenvalue, instead of W.
+
+    Raises:
+        GraphError: the rule does not suit the graph, or the operator exceeds the free memory.
     """
     rule = WEIGHT_RULES[weights](graph)
     return operator(rules.lazy(rule) if lazy else rule)
@@ -245,7 +288,8 @@ def matching(graph: Graph, *, attempts: int = 4) -> TimeVarying:
         attempts: how often unpaired nodes try to find a free neighbour; not used on the complete graph.
 
     Raises:
-        GraphError: ``attempts`` is below one.
+        GraphError: ``attempts`` is below one or too large to compile, the graph is directed, or a node has no
+            neighbour.
     """
     return RandomMatching(Neighbours.of(graph), _checked_count("attempts", attempts))
 
@@ -259,7 +303,7 @@ def push(graph: Graph, *, fanout: int = 1) -> TimeVarying:
         fanout: number of neighbours each node sends to.
 
     Raises:
-        GraphError: ``fanout`` is below one.
+        GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
     return RandomPush(Neighbours.of(graph), _checked_count("fanout", fanout))
 
@@ -275,7 +319,7 @@ def pull(graph: Graph, *, fanout: int = 1) -> TimeVarying:
         fanout: number of neighbours each node asks.
 
     Raises:
-        GraphError: ``fanout`` is below one.
+        GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
     return RandomPull(Neighbours.of(graph), _checked_count("fanout", fanout))
 
@@ -286,6 +330,9 @@ def pairwise(graph: Graph) -> TimeVarying:
 
     Args:
         graph: the topology.
+
+    Raises:
+        GraphError: the graph is directed, or a node has no neighbour.
     """
     return RandomPair(Neighbours.of(graph))
 
@@ -299,7 +346,7 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
         degree: number of nodes that each node hears, and is heard by.
 
     Raises:
-        GraphError: ``degree`` is below one, or not below the number of nodes.
+        GraphError: ``degree`` is below one, not below the number of nodes, or too large to compile.
     """
     if not 1 <= degree < graph.n_nodes:
         raise GraphError(f"degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}")
@@ -320,7 +367,8 @@ def push_sum(
         fanout: number of random neighbours; only for ``peers = "random"``.
 
     Raises:
-        GraphError: ``fanout`` is below one, or given with other ``peers``.
+        GraphError: ``fanout`` is below one, too large to compile, or given with other ``peers``; or the peers are
+            random, and the graph is directed or a node has no neighbour.
     """
     if peers != "random" and fanout != 1:
         raise GraphError(

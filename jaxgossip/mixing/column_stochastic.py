@@ -126,7 +126,12 @@ class MassPush(PushOperator):
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class PushSum(RandomPeers):
-    """Mass-conserving mixing in which every round each node sends to ``fanout`` random peers."""
+    """Mass-conserving mixing in which every round each node sends to ``fanout`` random peers.
+
+    Attributes:
+        neighbours: the peers among which each node chooses.
+        fanout: number of peers per node and round.
+    """
 
     fanout: int = _static()
     conserves: ClassVar[Conserved] = "mass"

@@ -1,4 +1,9 @@
-"""The network of a run in rounds: faults, adversaries, robust aggregation, traffic, machine speeds and privacy."""
+"""The network of a run in rounds: faults, adversaries, robust aggregation, traffic, machine speeds and privacy.
+
+Every builder raises ArgumentTypeError if an argument is missing, unknown or of the wrong type, and InputError, its base
+class, if a value is NaN, infinite, or not whole where a whole number is wanted; bounds are under the ``Raises`` of
+each.
+"""
 
 from jaxgossip import schedule  # jg.network.schedule is the former name of jg.schedule
 from jaxgossip.network import adversaries, aggregation, privacy, speeds

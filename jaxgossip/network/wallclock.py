@@ -46,7 +46,14 @@ Clock = UInt32[Array, "n 2"]
 
 @dataclass(frozen=True)
 class Machines:
-    """Speeds on the device in row order, (n,) float64 each, in seconds and bytes per second."""
+    """Speeds on the device in row order, (n,) float64 each.
+
+    Attributes:
+        compute_s: seconds of a round's local work.
+        up: upload bandwidth in bytes per second.
+        down: download bandwidth in bytes per second.
+        latency: each node's part of the latency in seconds.
+    """
 
     compute_s: Times
     up: Times
@@ -59,7 +66,7 @@ class Transfer(Protocol):
     """A part of a round in which nodes wait for messages."""
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return the time (n,) at which each node is done, given the time (n,) at which it is ready to send."""
+        """Return (n,) float64 seconds: when each node is done, given when it is ready to send."""
         ...
 
 

@@ -1,4 +1,9 @@
-"""Schedules of asynchronous networks: who sends to whom and when, drawn on the host before any model is computed."""
+"""Schedules of asynchronous networks: who sends to whom and when, drawn on the host before any model is computed.
+
+Every builder raises ArgumentTypeError if an argument is missing, unknown or of the wrong type, and InputError, its base
+class, if a value is NaN, infinite, or not whole where a whole number is wanted; bounds are under the ``Raises`` of
+each.
+"""
 
 from jaxgossip.schedule import churn as churn
 from jaxgossip.schedule import clocks as clocks

@@ -35,7 +35,7 @@ class Churn:
     """Who is online when.
 
     Attributes:
-        online: (node (m,) int32, time_s (m,) float64) -> (m,) bool, a pure function.
+        online: (node (m,) int32, time_s (m,) float64 seconds) -> (m,) bool, a pure function.
         n_nodes: number of nodes that it is for; None for any number.
     """
 
@@ -154,7 +154,8 @@ def lognormal(
         sigma: standard deviation of the logarithm of both.
 
     Raises:
-        InputError: a median is not positive, or there are too many sessions to store.
+        InputError: a median is not positive, ``sigma`` is outside [0, 20], ``horizon_s`` is negative, or there are too
+            many sessions to store.
     """
     on_s, off_s = (
         number("lognormal churn", name, median, above=True)
@@ -183,7 +184,8 @@ def trace(n_nodes: int, *, path: Path, repeat: bool = False) -> Churn:
         repeat: whether to assign the traces to the nodes in turn if there are fewer traces than nodes.
 
     Raises:
-        InputError: a line is malformed, a node is unknown, intervals overlap, or there are too few traces.
+        InputError: the file is missing, a line is malformed, a node is unknown, intervals overlap, or there are too few
+            traces.
     """
     switches, count = read_trace(path, n_nodes, repeat=repeat)
     return Churn(lambda node, time_s: switches.online(node % count, time_s), n_nodes)

@@ -118,7 +118,8 @@ def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
         weights: the weight rule.
 
     Raises:
-        InputError: a weight is negative, or nodes push and the weights are not doubly stochastic.
+        InputError: the rule is unknown or does not suit the graph, a weight is negative, or nodes push and the weights
+            are not doubly stochastic.
     """
     W = WEIGHT_RULES[weights](graph)
     if np.min(W.edge, initial=0.0) < 0 or np.min(W.self_weight) < 0:

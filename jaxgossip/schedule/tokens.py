@@ -89,8 +89,11 @@ def generalised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
     """Return more messages in reaction the more tokens there are, and half as many to useless messages.
 
     Args:
-        capacity: C, largest number of tokens in an account.
-        reaction: A, number of tokens for which one message is sent in reaction.
+        capacity: C, largest number of tokens in an account, at least A.
+        reaction: A, number of tokens for which one message is sent in reaction, at least 1.
+
+    Raises:
+        InputError: ``reaction`` is below 1, or above ``capacity``.
     """
     C, A = _capacity_and_reaction("generalised", capacity, reaction)
 
@@ -105,8 +108,11 @@ def randomised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
     """Return messages that grow with the tokens: in probability at ticks, and in number in reaction to useful messages.
 
     Args:
-        capacity: C, largest number of tokens in an account.
-        reaction: A, number of tokens for which one message is sent in reaction.
+        capacity: C, largest number of tokens in an account, at least A.
+        reaction: A, number of tokens for which one message is sent in reaction, at least 1.
+
+    Raises:
+        InputError: ``reaction`` is below 1, or above ``capacity``.
     """
     C, A = _capacity_and_reaction("randomised", capacity, reaction)
 

@@ -26,7 +26,15 @@ MAX_MASK = 2**28
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class Roll(SlotOperator):
-    """Circulant W: slot k brings row i + offsets[k] (mod n)."""
+    """Circulant W: slot k brings row i + offsets[k] (mod n).
+
+    Attributes:
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot.
+        offsets: the offset of each slot.
+        n_nodes: number of nodes.
+        n_links: messages per round when all nodes are online.
+    """
 
     self_weight: Array
     weights: tuple[Array, ...]
@@ -49,6 +57,13 @@ class LatticeShift(SlotOperator):
     """W of a box of cells in C order: slots 2a and 2a + 1 bring the next and the previous cell along axis a.
 
     Shifts wrap around; at open boundaries the weight is zero.
+
+    Attributes:
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot.
+        shape: number of cells along each axis.
+        n_nodes: number of nodes.
+        n_links: messages per round when all nodes are online.
     """
 
     self_weight: Array
@@ -70,7 +85,14 @@ class LatticeShift(SlotOperator):
 @register_dataclass
 @dataclass(frozen=True, eq=False)
 class HypercubeFlip(SlotOperator):
-    """W of a hypercube: slot b brings row i xor 2^b, a flip of one axis of length two."""
+    """W of a hypercube: slot b brings row i xor 2^b, a flip of one axis of length two.
+
+    Attributes:
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot.
+        n_nodes: number of nodes.
+        n_links: messages per round when all nodes are online.
+    """
 
     self_weight: Array
     weights: tuple[Array, ...]
