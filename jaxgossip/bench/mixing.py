@@ -84,7 +84,10 @@ def complete_mean(setting: Setting) -> Case:
 
 
 def matching_mixing(setting: Setting) -> Case:
-    """Draw a random matching and average each pair. Traffic: k = 1, so 1.5 copies, not counting the draw."""
+    """Return the case of drawing a random matching and averaging each pair.
+
+    Traffic: k = 1, so 1.5 copies, not counting the draw.
+    """
     x, rng = _state(setting), host_rng(setting.seed, "bench matching")
     matchings, key = mixing.matching(topology.complete(setting.nodes)), run_key(setting.seed)
 
@@ -109,7 +112,10 @@ def matching_mixing(setting: Setting) -> Case:
 
 
 def matching(setting: Setting) -> Case:
-    """Draw a random matching without mixing, against jax.random.permutation. It moves no rows, so there is no traffic."""
+    """Return the case of drawing a random matching without mixing, against jax.random.permutation.
+
+    It moves no rows, so there is no traffic.
+    """
     n, key = setting.nodes, run_key(setting.seed)
     matchings = mixing.matching(topology.complete(n))
     assert isinstance(matchings, RandomMatching)

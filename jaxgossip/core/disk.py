@@ -1,4 +1,4 @@
-"""Atomic file writes and folder locks: a file on disk is always complete, even after a kill or on a full disk.
+"""Atomic file writes and folder locks: a file on disk is complete, even if the process is killed or the disk full.
 
 Everything that jaxgossip writes to disk goes through these functions. A process killed while writing leaves at most a
 temporary file ending in ``.tmp``. One process at a time works in a folder and holds its lock, which ends with the process.
@@ -27,7 +27,7 @@ METRICS, SCORES, MODELS, MANIFEST = "metrics.jsonl", "node_scores.npz", "models.
 """The files of a run or of a saved result."""
 
 type Content = str | bytes | Callable[[BinaryIO], object]
-"""Content to write: a text (encoded as UTF-8), bytes, or a function that writes to an open binary file."""
+"""Content to write: text (encoded as UTF-8), bytes, or a function that writes to an open binary file."""
 
 
 def write(path: Path, content: Content) -> None:
@@ -108,16 +108,16 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def parsed_json(text: str | bytes, *, strict: bool = False) -> Any:
-    """Parse a JSON text.
+    """Parse JSON.
 
     Args:
-        text: the text; bytes are decoded as UTF-8.
+        text: the JSON; bytes are decoded as UTF-8.
         strict: whether NaN and infinities, which are not valid JSON, are errors.
 
     Raises:
@@ -149,7 +149,7 @@ class Seal:
     sha256: str
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the seal as JSON values."""
         return {"records": self.records, "sha256": self.sha256}
 
     @classmethod
@@ -165,7 +165,7 @@ class Sealing:
     """Keeps the seal of a log up to date while lines are added.
 
     Args:
-        lines: those that are there.
+        lines: the lines that the log has already, without line breaks.
     """
 
     def __init__(self, lines: Sequence[bytes] = ()) -> None:
@@ -174,7 +174,7 @@ class Sealing:
             self.add(line)
 
     def add(self, line: bytes) -> None:
-        """Add a line, without its end."""
+        """Add a line, given without its line break."""
         self._digest.update(line + b"\n")
         self._records += 1
 

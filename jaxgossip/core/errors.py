@@ -50,7 +50,7 @@ class RunError(JaxGossipError, RuntimeError):
 
 
 class JaxGossipWarning(UserWarning):
-    """Base class of all warnings that jaxgossip issues."""
+    """Base class of jaxgossip's own warnings."""
 
 
 class DisconnectedGraphWarning(JaxGossipWarning):

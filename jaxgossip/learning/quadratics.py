@@ -75,7 +75,7 @@ class IsotropicQuadratic(Pytree):
         return gradient.astype(x.dtype)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, d), the mean gradient over nodes, with the same draws, at one x."""
+        """Return (1, d), the mean gradient over nodes, with the same draws, at one x (1, d)."""
         wide = jnp.broadcast_to(x.astype(self._draws.kind), self.targets.shape)
         return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
 
@@ -142,7 +142,7 @@ class LeastSquares(Pytree):
         return _gradient(a, y, x)
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
-        """Return (1, d), the mean gradient over nodes, with the same draws, at one x."""
+        """Return (1, d), the mean gradient over nodes, with the same draws, at one x (1, d)."""
         wide = jnp.broadcast_to(x.astype(self._draws.kind), (self.n_nodes, self.n_params))
         return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
 
@@ -200,8 +200,9 @@ def isotropic_quadratic(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a dimension below one, a curvature that is not positive, a negative spread, or an order of a different number
-            of nodes.
+        DataError: no node, a dimension below one, a curvature that is not positive, a negative spread, ``targets`` that
+            are not (n, d) finite numbers, an order of a different number of nodes, or more numbers than the free memory
+            holds.
         InputError: a dtype that JAX does not support.
     """
     if dimension < 1 or curvature <= 0 or heterogeneity < 0 or noise < 0:
@@ -240,7 +241,8 @@ def averaging(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a dimension below one, or an order of a different number of nodes.
+        DataError: no node, a dimension below one, ``values`` that are not (n, d) finite numbers, an order of a
+            different number of nodes, or more numbers than the free memory holds.
         InputError: a dtype that JAX does not support.
     """
     if dimension < 1:
@@ -282,8 +284,8 @@ def least_squares(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a size below one, a negative spread, fewer samples in all than dimensions, or an order of a different number
-            of nodes.
+        DataError: a size below one, a negative spread, fewer samples in total than dimensions, an order of a different
+            number of nodes, or more numbers than the free memory holds.
         InputError: a dtype that JAX does not support.
     """
     if dimension < 1 or samples < 1 or heterogeneity < 0 or noise < 0 or batch_size < 0:

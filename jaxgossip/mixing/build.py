@@ -1,4 +1,8 @@
-"""Builders of mixing: operators chosen by the structure of a graph, and the kinds that a configuration can name."""
+"""Builders of mixing: operators chosen by the structure of a graph, and the kinds that a configuration can name.
+
+Builders named after a rule of :mod:`jaxgossip.topology.weights` raise GraphError if the rule does not suit the graph,
+or if the operator exceeds the free memory.
+"""
 
 from typing import Literal
 
@@ -147,11 +151,7 @@ def check_slots(graph: Graph, slots: int, listed: int) -> None:
 
 @guarded
 def dense(weights: Weights) -> Dense:
-    """Return W as a dense operator: the reference for all other operators.
-
-    Args:
-        weights: weights on a graph.
-    """
+    """Return W as a dense operator: the reference for all other operators."""
     matrix = weights.to_scipy()
     longest = max_in_degree(matrix)
     senders = slots_of(matrix) if longest <= MAX_SLOTS else None
@@ -192,67 +192,31 @@ def _lattice_links(shape: tuple[int, ...], axis: int, step: int, *, periodic: bo
 
 @guarded
 def metropolis_hastings(graph: Graph) -> Operator:
-    """Return W_ij = 1/(1 + max(d_i, d_j)): symmetric and doubly stochastic on any undirected graph.
-
-    Args:
-        graph: undirected, or directed with one in- and out-degree common to all nodes.
-
-    Raises:
-        GraphError: a directed graph has unequal degrees, or the operator exceeds the free memory.
-    """
+    """Return W_ij = 1/(1 + max(d_i, d_j)): symmetric and doubly stochastic on any undirected graph."""
     return operator(rules.metropolis_hastings(graph))
 
 
 @guarded
 def max_degree(graph: Graph) -> Operator:
-    """Return W = I − L/(d_max + 1): symmetric and doubly stochastic on any undirected graph.
-
-    Args:
-        graph: undirected, or directed with equal in- and out-degree at every node.
-
-    Raises:
-        GraphError: the in- and out-degree of some node differ, or the operator exceeds the free memory.
-    """
+    """Return W = I − L/(d_max + 1): symmetric and doubly stochastic on any undirected graph."""
     return operator(rules.max_degree(graph))
 
 
 @guarded
 def best_constant(graph: Graph) -> Operator:
-    """Return W = I − αL with the fastest contracting α (Xiao and Boyd 2004).
-
-    Args:
-        graph: undirected and connected.
-
-    Raises:
-        GraphError: the graph is directed or disconnected, the eigenvalues do not converge, or the operator exceeds the
-            free memory.
-    """
+    """Return W = I − αL with the fastest contracting α (Xiao and Boyd 2004)."""
     return operator(rules.best_constant(graph))
 
 
 @guarded
 def uniform(graph: Graph) -> Operator:
-    """Return W_ij = 1/(1 + d_i): row-stochastic, and doubly stochastic only on regular graphs.
-
-    Args:
-        graph: any graph.
-
-    Raises:
-        GraphError: the operator exceeds the free memory.
-    """
+    """Return W_ij = 1/(1 + d_i): row-stochastic, and doubly stochastic only on regular graphs."""
     return operator(rules.uniform(graph))
 
 
 @guarded
 def sinkhorn(graph: Graph) -> Operator:
-    """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967).
-
-    Args:
-        graph: undirected, or directed with every component strongly connected.
-
-    Raises:
-        GraphError: no scaling exists, the scaling does not converge, or the operator exceeds the free memory.
-    """
+    """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967)."""
     return operator(rules.sinkhorn(graph))
 
 

@@ -127,7 +127,7 @@ class ServerTransfer:
     size: int = field(metadata={"static": True})
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return (n,) float64 seconds, the same for all nodes: when the server has received all that it waits for."""
+        """Return (n,) float64 seconds, the same for all: when the server has received the messages that it awaits."""
         lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
         last = jnp.where(self.nodes, ready + lines, ready.min()).max()
         return jnp.broadcast_to(last, ready.shape)

@@ -16,8 +16,8 @@ class Measure:
         key: name in records, to which ``_mean``, ``_min``, ``_q05`` … are appended.
         name: name in words.
         unit: unit in the title of an axis, or empty.
-        worst: which extreme is that of the worst node.
-        scale: scale of an axis.
+        worst: which extreme is that of the worst node, "min" or "max".
+        scale: scale of an axis, "linear" or "log".
     """
 
     key: str
@@ -71,7 +71,7 @@ def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
 
 
 def named(key: str) -> str:
-    """Return a measure's name in words, given its key in records; of an unknown key, its words without underscores."""
+    """Return a measure's name in words, given its key in records; an unknown key with spaces for underscores."""
     return next((measure.name for measure in MEASURES if measure.key == key), key.replace("_", " "))
 
 

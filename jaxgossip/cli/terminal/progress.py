@@ -19,7 +19,7 @@ SHARE_S = 5.0
 
 @contextlib.contextmanager
 def watched() -> Iterator[Display]:
-    """Give a display of progress that wants a run to stop after the first Ctrl-C or SIGTERM; a second one ends at once."""
+    """Yield a progress display that asks the run to stop at the first Ctrl-C or SIGTERM; a second ends it at once."""
 
     def note() -> None:
         tell("\nstopping after this chunk, to save where it stands (again: stop at once)")

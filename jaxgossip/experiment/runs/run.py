@@ -178,7 +178,18 @@ def ended_outcome(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
 def execute(
     experiment: Experiment, folder: RunFolder, manifest: dict[str, Any], observer: Observer, began: float
 ) -> Outcome:
-    """Simulate the rest of a run and its baselines, and write all files."""
+    """Simulate the rest of a run and its baselines, and write all files.
+
+    Args:
+        experiment: the experiment.
+        folder: the run's folder.
+        manifest: the run's manifest, which is updated and written.
+        observer: receives records, progress and notes.
+        began: ``time.perf_counter`` at the beginning of this call.
+
+    Raises:
+        RunError: the run failed.
+    """
     config, final = experiment.config, {}
     log, compiled = folder.log(), []
 

@@ -41,7 +41,8 @@ class Dataset:
         notes: remarks of the reader about the file, such as its label column and what was left out.
 
     Raises:
-        DataError: tables of different lengths or shapes, or a label that is not an integer in 0..n_classes-1.
+        DataError: tables of different lengths or shapes, a label that is not an integer in 0..n_classes-1, or names
+            that are not one per class.
     """
 
     name: str

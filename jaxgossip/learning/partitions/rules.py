@@ -98,7 +98,7 @@ def one_sample(
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
         local_test: fraction of each node's samples held out as its local test set; must be 0 here.
-        rng: generator, or its seed, that deals the samples.
+        rng: generator, or its seed, that divides the samples.
 
     Raises:
         DataError: no node, no sample, labels that are not (m,), or a ``local_test`` other than 0.

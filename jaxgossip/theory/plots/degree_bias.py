@@ -251,7 +251,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
 
 
 def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
-    """Return: how often nodes learn, whose updates the models contain, and the resulting bias."""
+    """Return the claims: how often nodes learn, whose updates the models contain, and the resulting bias."""
     checks = []
     for receive, often in predicted.often.items():
         # Thousands of updates per class: a deviation below 1 %, except for the clocks of the neighbours of few hubs.

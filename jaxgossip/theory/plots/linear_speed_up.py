@@ -72,7 +72,7 @@ def draw(predicted: Speed, measured: Speed) -> Figure:
 
 
 def claims(predicted: Speed, measured: Speed) -> list[Claim]:
-    """Return: slope −1 ± 0.03, and every value within 3 %."""
+    """Return the claims: slope −1 ± 0.03, and every value within 3 %."""
     checks = []
     for row, eta in enumerate(STEPS):
         slope = np.polyfit(np.log(measured.sizes), np.log(measured.errors[row]), 1)[0]

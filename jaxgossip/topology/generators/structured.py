@@ -17,7 +17,7 @@ def star(nodes: int) -> Graph:
         nodes: number of nodes, at least 2.
 
     Raises:
-        GraphError: fewer than 2 nodes.
+        GraphError: there are fewer than 2 nodes.
     """
     return Graph(node_count("star", nodes, 2, hint="one node is a complete graph"), "star", Star())
 
@@ -83,7 +83,7 @@ def static_exponential(nodes: int) -> Graph:
         nodes: number of nodes, at least 2.
 
     Raises:
-        GraphError: fewer than 2 nodes.
+        GraphError: there are fewer than 2 nodes.
     """
     nodes = node_count("static_exponential", nodes, 2, hint="one node is a complete graph")
     offsets = tuple(1 << power for power in range((nodes - 1).bit_length()))
