@@ -1,8 +1,8 @@
 """The learning task: data sets, partitions over nodes, models, losses, optimizers and problems.
 
-Every builder raises ArgumentTypeError if an argument is missing, unknown or of the wrong type, and InputError, its base
-class, if a value is NaN, infinite, or not whole where a whole number is wanted; bounds are under the ``Raises`` of
-each.
+Every builder raises ArgumentTypeError for arguments that are missing, unknown or, mostly, of the wrong type, and
+InputError, its base class, for numbers that are NaN, infinite or not whole where they must be; bounds are under its
+``Raises``.
 """
 
 from jaxgossip.learning import models as models
