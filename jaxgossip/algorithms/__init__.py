@@ -1,4 +1,9 @@
-"""Decentralised learning algorithms: each file has the equations, the paper, and the method as pure functions."""
+"""Decentralised learning algorithms: each file has the equations, the paper, and the method as pure functions.
+
+Every builder raises ArgumentTypeError for arguments that are missing, unknown or, mostly, of the wrong type, and
+InputError, its base class, for numbers that are NaN, infinite or not whole where they must be; bounds are under its
+``Raises``.
+"""
 
 from jaxgossip.algorithms.admm import admm
 from jaxgossip.algorithms.asynchronous import ad_psgd, asynchronous_push_sum, asynchronous_sgp, pairwise_averaging

@@ -134,6 +134,9 @@ def pairwise_averaging(problem: Problem) -> GossipProtocol:
 
     Args:
         problem: provides the models to average.
+
+    Raises:
+        InputError: the problem has start steps.
     """
     check_no_start_steps("pairwise averaging", problem, "it has no optimizer")
     data = problem.n_shared * problem.dtype.itemsize
@@ -160,6 +163,9 @@ def asynchronous_push_sum(problem: Problem) -> GossipProtocol:
 
     Args:
         problem: provides the models to average.
+
+    Raises:
+        InputError: the problem has start steps.
     """
     check_no_start_steps("asynchronous push-sum", problem, "it has no optimizer")
     return _push_protocol("asynchronous push-sum", AsynchronousPushSum(), problem)

@@ -139,7 +139,7 @@ def shift_register(problem: Problem, optimizer: Transformation, W: Mixing, *, rh
         rho: ρ, the second largest modulus of the eigenvalues of W; computed by default.
 
     Raises:
-        InputError: W is time-varying or not symmetric.
+        InputError: W is time-varying, push-sum mixing or not symmetric, or ``rho`` is outside [0, 1].
         GraphError: the eigenvalues of W are not found.
     """
     if rho is not None:
@@ -169,7 +169,7 @@ def chebyshev(
         lambda_2: second largest eigenvalue of W; computed by default.
 
     Raises:
-        InputError: W is time-varying or not symmetric.
+        InputError: W is time-varying, push-sum mixing or not symmetric, or an eigenvalue is outside [−1, 1].
         GraphError: the eigenvalues of W are not found.
     """
     for name, value in (("lambda_min", lambda_min), ("lambda_2", lambda_2)):

@@ -159,13 +159,13 @@ def start_models(problem: Problem, optimizer: Transformation, key: PRNGKey) -> R
 def with_optimizer(
     x: Rows, optimizer: Transformation, nodes: NodeInts | None = None, key: PRNGKey | None = None
 ) -> TrainState:
-    """Return the models x with new optimizer states, which are of 32 bits for models of 16.
+    """Return the models x with new optimizer states, in float32 if the models are 16-bit.
 
     Args:
         x: (n, p) models.
         optimizer: any optax transformation.
-        nodes: (n,) int32, the node of each row, on which the draws of a random optimizer depend; None if rows are not nodes.
-        key: key of the run, or of the round that renews the states, on which these draws depend, too.
+        nodes: (n,) int32, the node of each row, which keys the draws of a random optimizer; None if rows are not nodes.
+        key: key of the run, or of the round that renews the states, which also keys these draws; None leaves it out.
     """
     return TrainState(x, fresh_states(optimizer, widened(x), nodes, key))
 

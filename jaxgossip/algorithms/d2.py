@@ -2,8 +2,8 @@
 
     X½ = X − η G(X) + C,   X⁺ = W X½,   C⁺ = X⁺ − X + η G(X),   C₀ = 0          correction C (n, p), Σ_i c_i = 0
 
-which equals X⁺ = W (2X − X₋ − η (G − G₋)) from the second round on. D² takes W itself, which needs λ_min(W) > −1/3; exact
-diffusion takes (I + W)/2, which has no such condition; with a common step size it is also NIDS.
+which equals X⁺ = W (2X − X₋ − η (G − G₋)) from the second round on. D² takes W itself, which needs λ_min(W) > −1/3;
+exact diffusion takes (I + W)/2, which needs only λ_min(W) > −5/3; with a common step size it is also NIDS.
 
 D²: Tang, Lian, Yan, Zhang and Liu 2018, "D²: decentralized training over decentralized data", algorithm 1. Exact
 diffusion: Yuan, Ying, Zhao and Sayed 2019, "Exact diffusion for distributed optimization and learning, part I",
@@ -78,7 +78,7 @@ def d2(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
     Args:
         problem: the learning problem.
         optimizer: any optax transformation, applied to each node separately; the theory assumes a constant step size.
-        W: symmetric mixing, fixed or time-varying.
+        W: symmetric mixing, fixed or time-varying; neither symmetry nor λ_min is checked.
 
     Raises:
         InputError: W is push-sum mixing.
@@ -90,12 +90,14 @@ def d2(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
 
 @algorithm
 def exact_diffusion(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
-    """Run exact diffusion (NIDS): D² with (I + W)/2, for any symmetric W.
+    """Run exact diffusion: D² with (I + W)/2, for symmetric W with λ_min(W) > −5/3.
+
+    Any W with non-negative entries satisfies this. With a common step size it is NIDS.
 
     Args:
         problem: the learning problem.
         optimizer: any optax transformation, applied to each node separately; the theory assumes a constant step size.
-        W: symmetric mixing, fixed or time-varying.
+        W: symmetric mixing, fixed or time-varying; symmetry is not checked.
 
     Raises:
         InputError: W is push-sum mixing.

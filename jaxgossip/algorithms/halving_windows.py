@@ -51,7 +51,7 @@ class WindowState(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Shifts(TimeVarying):
-    """W that shifts rows: in round r, node i takes the row of node i − offsets[r mod R].
+    """W that shifts rows: in round r, node i takes the row of node (i − offsets[r mod R]) mod n.
 
     Attributes:
         n_nodes: number of nodes.

@@ -132,7 +132,8 @@ def pens(
         local_steps: optimizer steps after each merge.
 
     Raises:
-        InputError: numbers are out of range, or there are too many nodes.
+        InputError: ``top``, ``local_steps`` or ``settle_at`` is below one, ``top`` is above ``sampled``, or there are
+            too many nodes.
     """
     check_at_least_one("top", top)
     check_at_least_one("local_steps", local_steps)

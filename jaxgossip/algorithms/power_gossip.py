@@ -62,6 +62,9 @@ class Edges(Pytree):
     Attributes:
         first: (m,) int32, the lower row of each edge; without edges, there is one from row 0 to itself.
         second: (m,) int32, the higher row of each edge.
+
+    Raises:
+        InputError: a node has more than 128 edges.
     """
 
     def __init__(self, matrix: sp.csr_array) -> None:

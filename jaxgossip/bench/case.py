@@ -49,7 +49,7 @@ class Case:
         shape: (n, p) of the float32 state, whose copy is the unit of time.
         traffic: memory traffic of a round in copies of the state, without any caching; None if it moves no rows.
         items: number of links (each edge counts once for each end that hears) or of nodes that a round works on.
-        item: which of the two.
+        item: which of the two, "edge" or "node".
         rounds: the compiled program.
         reference: runs one round of the reference.
         reference_name: name of the reference.
@@ -80,7 +80,7 @@ class Measured:
         round_s: seconds of one round.
         traffic_copies: memory traffic of a round in copies of the state; None if it moves no rows.
         items: number of links or nodes that a round works on.
-        item: which of the two.
+        item: which of the two, "edge" or "node".
         scratch_states: temporary memory of the program in multiples of the state; None if unknown.
         reference: name of the reference.
         reference_s: seconds of one round of the reference.

@@ -31,11 +31,13 @@ TRAFFIC: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 
 
 def chart(scaling: Mapping[str, Scaling], params: int, machine: Mapping[str, Any]) -> Figure:
-    """Draw the time per node-update of each case against the number of nodes, on logarithmic axes.
+    """Draw the nanoseconds per node-update of each case against the number of nodes, on logarithmic axes.
+
+    The times of the NumPy reference and of the memory traffic are drawn beside them.
 
     Args:
         scaling: results of :func:`jaxgossip.bench.scaling.scale`.
-        params: parameters of a model in the mixing case.
+        params: number of parameters per model in the mixing case.
         machine: result of :func:`jaxgossip.simulation.results.provenance.provenance`.
     """
     with style():

@@ -65,7 +65,12 @@ class EventTime:
 
 
 def network(setting: str, nodes: int) -> Schedule:
-    """Return the schedule of a setting."""
+    """Return the schedule on the complete graph.
+
+    Args:
+        setting: "calm" or "failures", as in the module docstring.
+        nodes: number of nodes.
+    """
     rng = np.random.default_rng(0)
     failures: dict[str, Any] = {}
     if setting == "failures":

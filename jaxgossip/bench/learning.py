@@ -35,7 +35,10 @@ MLP_BATCH = 32
 
 
 def logistic_step(setting: Setting) -> Case:
-    """Take a step of logistic regression on one sample per node (Spambase, 58 parameters). Traffic: 1 copy."""
+    """Return the case of a step of logistic regression on one sample per node (Spambase, 58 parameters).
+
+    Traffic: 1 copy.
+    """
     n = setting.nodes
     data = datasets.spambase(rng=setting.seed)
     deal = partitions.one_sample(np.asarray(data.y_train), n, rng=setting.seed)
@@ -46,7 +49,10 @@ def logistic_step(setting: Setting) -> Case:
 
 
 def mlp_step(setting: Setting) -> Case:
-    """Take a step of 64-32-10 perceptrons on batches of 32, at most 1,000 nodes. Traffic: 1 copy, far below the arithmetic."""
+    """Return the case of a gradient step of 64-32-10 perceptrons on batches of 32, for at most 1,000 nodes.
+
+    Traffic: 1 copy, negligible beside the arithmetic.
+    """
     n, (d, h, c) = min(setting.nodes, MLP_NODES), MLP_SIZES
     data = datasets.synthetic(samples=4000, features=d, classes=c, rng=setting.seed)
     rows, labels = np.asarray(data.x_train, np.float32), np.asarray(data.y_train)
@@ -63,12 +69,18 @@ def mlp_step(setting: Setting) -> Case:
 
 
 def round_update_merge(setting: Setting) -> Case:
-    """Run a round of gossip learning on Spambase, Pegasos, random matching: update, then merge. Traffic: 1.5 copies."""
+    """Return the case of a round of gossip learning on Spambase, Pegasos, random matching: update, then merge.
+
+    Traffic: 1.5 copies.
+    """
     return _gossip(setting, "update_merge")
 
 
 def round_merge_update(setting: Setting) -> Case:
-    """Run a round of gossip learning on Spambase, Pegasos, random matching: merge, then update. Traffic: 1.5 copies."""
+    """Return the case of a round of gossip learning on Spambase, Pegasos, random matching: merge, then update.
+
+    Traffic: 1.5 copies.
+    """
     return _gossip(setting, "merge_update")
 
 

@@ -15,7 +15,7 @@ SHARE = 0.8
 
 
 def available_bytes() -> int:
-    """Return how much memory the benchmark may use: most of what is free."""
+    """Return the bytes that the benchmark may use: most of the free memory."""
     return int(SHARE * memory.available_bytes())
 
 

@@ -84,7 +84,7 @@ def bench_methods(
     begun: Callable[[str], None] = lambda _: None,
     done: Callable[[MethodTime], None] = lambda _: None,
 ) -> list[MethodTime]:
-    """Measure the methods.
+    """Time a round of each method, and of D-SGD on the same network before and after it.
 
     Args:
         setting: the size of the network.
@@ -96,6 +96,7 @@ def bench_methods(
 
     Raises:
         InputError: a method is unknown, or there are too few parameters or samples.
+        RunError: a method diverged while it was timed.
     """
     if setting.params < 2 or repeats < 1:
         raise InputError(f"methods need params ≥ 2 and repeats ≥ 1, not {setting.params} and {repeats}")

@@ -24,28 +24,34 @@ def traffic(neighbours: float) -> float:
 
 
 def ring(setting: Setting) -> Case:
-    """Mix on a ring, by two rolls. Traffic: k = 2, so 2 copies."""
+    """Return the case of mixing on a ring, by two rolls. Traffic: k = 2, so 2 copies."""
     return _static(topology.ring(setting.nodes), setting)
 
 
 def random_8_regular(setting: Setting) -> Case:
-    """Mix on a random 8-regular graph. Traffic: k = 8, so 5 copies."""
+    """Return the case of mixing on a random 8-regular graph. Traffic: k = 8, so 5 copies."""
     return _static(topology.random_regular(setting.nodes, 8, rng=setting.seed), setting)
 
 
 def random_16_regular(setting: Setting) -> Case:
-    """Mix on a random 16-regular graph. Traffic: k = 16, so 9 copies."""
+    """Return the case of mixing on a random 16-regular graph. Traffic: k = 16, so 9 copies."""
     return _static(topology.random_regular(setting.nodes, 16, rng=setting.seed), setting)
 
 
 def random_geometric(setting: Setting) -> Case:
-    """Mix on a random geometric graph of mean degree 8, randomly numbered, with localised rows. Traffic: k ≈ 8."""
+    """Return the case of mixing on a random geometric graph of mean degree 8, randomly numbered, with localised rows.
+
+    Traffic: k ≈ 8, so about 5 copies.
+    """
     graph = topology.random_geometric(setting.nodes, mean_degree=8, rng=setting.seed)
     return _static(topology.localised(graph), setting)
 
 
 def small_world(setting: Setting) -> Case:
-    """Mix on a small world of degree 8, 5 % rewired, randomly numbered, with localised rows. Traffic: k = 8, 5 copies."""
+    """Return the case of mixing on a small world of degree 8, 5 % rewired, randomly numbered, with localised rows.
+
+    Traffic: k = 8, so 5 copies.
+    """
     graph = topology.watts_strogatz(setting.nodes, 8, 0.05, rng=setting.seed)
     ends = host_rng(setting.seed, "bench numbers").permutation(setting.nodes)[graph.edges()]
     scrambled = topology.from_links(setting.nodes, ends[:, 0], ends[:, 1], name="small world")
@@ -53,17 +59,20 @@ def small_world(setting: Setting) -> Case:
 
 
 def barabasi_albert(setting: Setting) -> Case:
-    """Mix on a Barabási–Albert graph with 8 edges per new node. Traffic: k ≈ 16, so about 9 copies."""
+    """Return the case of mixing on a Barabási–Albert graph with 8 edges per new node.
+
+    Traffic: k ≈ 16, so about 9 copies.
+    """
     return _static(topology.barabasi_albert(setting.nodes, 8, rng=setting.seed), setting)
 
 
 def star(setting: Setting) -> Case:
-    """Mix on a star. Traffic: k = 2(n − 1)/n, so about 2 copies."""
+    """Return the case of mixing on a star. Traffic: k = 2(n − 1)/n, so about 2 copies."""
     return _static(topology.star(setting.nodes), setting)
 
 
 def complete_mean(setting: Setting) -> Case:
-    """Replace every row by the mean of all. Traffic: all rows are read and written once, so 1 copy."""
+    """Return the case of replacing every row by the mean of all. Traffic: rows are read and written once, so 1 copy."""
     x = _state(setting)
 
     def reference() -> None:
@@ -75,7 +84,10 @@ def complete_mean(setting: Setting) -> Case:
 
 
 def matching_mixing(setting: Setting) -> Case:
-    """Draw a random matching and average each pair. Traffic: k = 1, so 1.5 copies, not counting the draw."""
+    """Return the case of drawing a random matching and averaging each pair.
+
+    Traffic: k = 1, so 1.5 copies, not counting the draw.
+    """
     x, rng = _state(setting), host_rng(setting.seed, "bench matching")
     matchings, key = mixing.matching(topology.complete(setting.nodes)), run_key(setting.seed)
 
@@ -100,7 +112,10 @@ def matching_mixing(setting: Setting) -> Case:
 
 
 def matching(setting: Setting) -> Case:
-    """Draw a random matching without mixing, against jax.random.permutation. It moves no rows, so there is no traffic."""
+    """Return the case of drawing a random matching without mixing, against jax.random.permutation.
+
+    It moves no rows, so there is no traffic.
+    """
     n, key = setting.nodes, run_key(setting.seed)
     matchings = mixing.matching(topology.complete(n))
     assert isinstance(matchings, RandomMatching)

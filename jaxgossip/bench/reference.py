@@ -97,13 +97,15 @@ def logistic_step(x: np.ndarray, table: Table, samples: np.ndarray, learning_rat
 
 
 class Layers(NamedTuple):
-    """Perceptrons with one hidden layer, as views of the rows of x in their order: b₀, b₁, w₀, w₁.
+    """Perceptrons of d inputs, h hidden units and c outputs, as views of x.
+
+    The columns of x hold b₀, b₁, w₀, w₁ in this order.
 
     Attributes:
-        b0: (n, h).
-        b1: (n, c).
-        w0: (n, h, d).
-        w1: (n, c, h).
+        b0: (n, h) hidden biases.
+        b1: (n, c) output biases.
+        w0: (n, h, d) input-to-hidden weights.
+        w1: (n, c, h) hidden-to-output weights.
     """
 
     b0: np.ndarray

@@ -108,6 +108,7 @@ def bench(
 
     Raises:
         InputError: a case is unknown, ``repeats`` is below 1, or the cases exceed the free memory.
+        RunError: the models of a case diverged while it was timed.
     """
     names = chosen(only)
     if repeats < 1:

@@ -24,7 +24,7 @@ def title(report: Report) -> str:
 
 
 def rows(report: Report) -> list[dict[str, str]]:
-    """Return one row per case, as a mapping from headings to texts."""
+    """Return one row per case, as a mapping from headings to strings."""
     return [dict(zip(HEADER, cells(case), strict=True)) for case in report.cases]
 
 

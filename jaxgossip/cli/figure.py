@@ -23,7 +23,7 @@ def _bare(context: Context) -> None:
 
 @figure.command("list")
 def list_plots() -> None:
-    """Name all plots, and the sentence that each of them proves."""
+    """List all plots, each with the sentence that it supports."""
     loading()
     from jaxgossip.cli.terminal.names import summaries
     from jaxgossip.theory import PLOTS

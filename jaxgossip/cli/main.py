@@ -62,7 +62,11 @@ for command in (plot, compare, bench, info):
 
 
 def main() -> None:
-    """Run the command line and exit: 0 success, 1 a run failed, 2 usage or configuration error, 130 interrupted."""
+    """Run the command line and exit.
+
+    The code is 0 on success or if the output pipe was closed, 2 for unusable input, 130 if interrupted, and 1 for every
+    other failure.
+    """
     make_streams_robust()
     warnings.showwarning = lambda message, *_: tell(f"warning: {message}")
     try:

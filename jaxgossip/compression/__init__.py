@@ -3,6 +3,10 @@
 >>> Q = jaxgossip.compression.top_k(fraction=0.1)
 >>> Q(x, key)                      # (n, p) -> (n, p), as decompressed by the receiver
 >>> Q.size(64, x.dtype)            # Size(data=24, metadata=5), bytes of one message
+
+Every builder raises ArgumentTypeError for arguments that are missing, unknown or, mostly, of the wrong type, and
+InputError, its base class, for numbers that are NaN, infinite or not whole where they must be; bounds are under its
+``Raises``.
 """
 
 from jaxgossip.compression.blocks import by_blocks as by_blocks

@@ -8,7 +8,7 @@ as CHOCO (Koloskova, Stich and Jaggi 2019, "Decentralized stochastic optimizatio
 communication", assumption 1) and error feedback require. Each builder states its δ. Q is unbiased if E Q(x) = x, which is
 a different property: an unbiased compressor need not be a contraction.
 
-Q(x) always denotes the row as decompressed by the receiver; only the size tells what was sent.
+Q(x) always denotes the row as decompressed by the receiver; only the size shows what was sent.
 """
 
 from collections.abc import Callable

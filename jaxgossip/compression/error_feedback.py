@@ -15,9 +15,9 @@ from jaxgossip.core.typing import NodeInts, PRNGKey, Rows, accumulator
 
 
 def empty_memory(x: Rows) -> Rows:
-    """Return e_0, zeros (n, p), for inputs like x; in float32 for rows of 16 bits.
+    """Return e_0, the initial error memory for rows like x: zeros (n, p), in at least float32.
 
-    The error is mostly below the last bit of what is sent, so 16 bits could not accumulate it.
+    The error lies mostly below the last bit of what is sent, so 16 bits could not accumulate it.
     """
     return jnp.zeros(x.shape, accumulator(x.dtype))
 

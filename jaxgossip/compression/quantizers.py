@@ -18,9 +18,9 @@ def qsgd(*, levels: int = 16, rescale: bool = True) -> Compressor:
         Q(x)_c = ‖x‖ sign(x_c) ℓ_c / s / τ,   ℓ_c = ⌊s|x_c|/‖x‖ + u_c⌋,   u_c uniform on [0, 1)
 
     Alistarh, Grubic, Li, Tomioka and Vojnovic 2017, "QSGD: communication-efficient SGD via gradient quantization and
-    encoding", equation 4 and lemma 3.1. With τ = 1 + min(p/s², √p/s) it is a contraction with δ = 1/τ, as in
-    Koloskova, Stich and Jaggi 2019, section 3.1; without ``rescale`` τ = 1, and it is unbiased (to 2⁻²⁴, the grain of
-    u) with E‖Q(x) − x‖² ≤ min(p/s², √p/s)‖x‖². A message holds the norm and ⌈log₂(2s + 1)⌉ bits per entry.
+    encoding", equation 4 and lemma 3.1. With τ = 1 + min(p/s², √p/s) it is a contraction with δ = 1/τ, as in Koloskova,
+    Stich and Jaggi 2019, section 3.1; without ``rescale`` τ = 1, and it is unbiased (to 2⁻²⁴, the resolution of u) with
+    E‖Q(x) − x‖² ≤ min(p/s², √p/s)‖x‖². A message holds the norm and ⌈log₂(2s + 1)⌉ bits per entry.
 
     Args:
         levels: s, the number of levels above zero.
@@ -56,7 +56,7 @@ def sign() -> Compressor:
 
     Karimireddy, Rebjock, Stich and Jaggi 2019, "Error feedback fixes SignSGD and other gradient compression schemes",
     section 4. A contraction with exactly δ = ‖x‖₁²/(p‖x‖₂²), between 1/p and 1; biased. A message holds the scale and one
-    bit per entry, so that zero also has a sign, +1.
+    bit per entry, so zero is sent as +1.
     """
 
     def apply(x: Rows, key: PRNGKey, nodes: NodeInts) -> Rows:

@@ -1,4 +1,4 @@
-"""Atomic file writes and folder locks: a file on disk is always complete, even after a kill or on a full disk.
+"""Atomic file writes and folder locks: a file on disk is complete, even if the process is killed or the disk full.
 
 Everything that jaxgossip writes to disk goes through these functions. A process killed while writing leaves at most a
 temporary file ending in ``.tmp``. One process at a time works in a folder and holds its lock, which ends with the process.
@@ -27,7 +27,7 @@ METRICS, SCORES, MODELS, MANIFEST = "metrics.jsonl", "node_scores.npz", "models.
 """The files of a run or of a saved result."""
 
 type Content = str | bytes | Callable[[BinaryIO], object]
-"""Content to write: a text (encoded as UTF-8), bytes, or a function that writes to an open binary file."""
+"""Content to write: text (encoded as UTF-8), bytes, or a function that writes to an open binary file."""
 
 
 def write(path: Path, content: Content) -> None:
@@ -61,7 +61,9 @@ def write(path: Path, content: Content) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Append a text durably to a file, which is created if missing; a kill may leave only part of the text.
+    """Append text, encoded as UTF-8, durably to a file, which is created if missing.
+
+    If the process is killed, only part of the text may be there.
 
     Raises:
         OSError: see :func:`write`.
@@ -106,16 +108,16 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
 
 
 def parsed_json(text: str | bytes, *, strict: bool = False) -> Any:
-    """Parse a JSON text.
+    """Parse JSON.
 
     Args:
-        text: the text; bytes are decoded as UTF-8.
+        text: the JSON; bytes are decoded as UTF-8.
         strict: whether NaN and infinities, which are not valid JSON, are errors.
 
     Raises:
@@ -136,18 +138,23 @@ def strict_json(record: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Seal:
-    """What tells a log from one that was changed: how many records it holds, and the SHA-256 of their lines."""
+    """Fingerprint of a log, by which any change shows.
+
+    Attributes:
+        records: number of records.
+        sha256: SHA-256 of their lines, in hexadecimal.
+    """
 
     records: int
     sha256: str
 
     def facts(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the seal as JSON values."""
         return {"records": self.records, "sha256": self.sha256}
 
     @classmethod
     def of(cls, facts: Any) -> "Seal | None":
-        """Return the seal that JSON values tell of; None if they tell of none."""
+        """Return the seal stored in JSON values, or None if they hold none."""
         if not isinstance(facts, Mapping):
             return None
         records, digest = facts.get("records"), facts.get("sha256")
@@ -158,7 +165,7 @@ class Sealing:
     """Keeps the seal of a log up to date while lines are added.
 
     Args:
-        lines: those that are there.
+        lines: the lines that the log has already, without line breaks.
     """
 
     def __init__(self, lines: Sequence[bytes] = ()) -> None:
@@ -167,7 +174,7 @@ class Sealing:
             self.add(line)
 
     def add(self, line: bytes) -> None:
-        """Add a line, without its end."""
+        """Add a line, given without its line break."""
         self._digest.update(line + b"\n")
         self._records += 1
 
@@ -189,7 +196,7 @@ class Lock:
         self._folder, self._descriptor = folder, descriptor
 
     def check(self) -> None:
-        """Raise RunError if the folder has been removed, even if another has taken its place."""
+        """Raise RunError if the folder has been removed or, where the file system supports locks, replaced."""
         if self.is_lost():
             raise RunError(
                 f"{self._folder} was removed while it was being written to",
@@ -197,7 +204,10 @@ class Lock:
             )
 
     def is_lost(self) -> bool:
-        """Return whether the folder has been removed."""
+        """Return whether the folder, or its lock file, has been removed or replaced.
+
+        Without locks, only a missing folder is noticed.
+        """
         if self._descriptor is None:
             return not self._folder.is_dir()
         return not _is_at(self._descriptor, self._folder / LOCK)

@@ -2,7 +2,7 @@
 
 
 class JaxGossipError(Exception):
-    """Base class of all errors that jaxgossip raises deliberately.
+    """Base class of jaxgossip's own errors.
 
     Args:
         message: one sentence that names the cause.
@@ -23,19 +23,26 @@ class InputError(JaxGossipError, ValueError):
 
 
 class ArgumentTypeError(InputError, TypeError):
-    """An argument has the wrong type: a graph where weights are expected, or a name in place of a function."""
+    """An argument is missing, unknown or of the wrong type, such as a graph where weights are expected."""
 
 
 class GraphError(InputError):
-    """A graph is malformed, impossible or disconnected."""
+    """A graph, or the weights or mixing on it, cannot be used.
+
+    It is malformed, impossible, disconnected, unsuitable for the method, or too large for the free memory; or its
+    eigenvalues do not converge.
+    """
 
 
 class DataError(InputError):
-    """A data set, or its partition over the nodes, cannot be used."""
+    """A data set, its partition over the nodes, or the parameters of a problem cannot be used."""
 
 
 class ConfigError(InputError):
-    """A configuration names an unknown key, a wrong value or a missing file."""
+    """A configuration, name, file or run folder cannot be used.
+
+    There is an unknown key or name, a wrong value, a missing or damaged file, or a folder in use.
+    """
 
 
 class RunError(JaxGossipError, RuntimeError):
@@ -43,7 +50,7 @@ class RunError(JaxGossipError, RuntimeError):
 
 
 class JaxGossipWarning(UserWarning):
-    """Base class of all warnings that jaxgossip issues."""
+    """Base class of jaxgossip's own warnings."""
 
 
 class DisconnectedGraphWarning(JaxGossipWarning):

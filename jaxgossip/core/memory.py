@@ -13,14 +13,15 @@ _BYTES = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1.0, "B"))
 
 
 def total_bytes() -> int:
-    """Return the size of the machine's memory."""
+    """Return the size of the machine's memory in bytes."""
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def available_bytes() -> int:
-    """Return how much memory this process can still allocate, on the system and within its container.
+    """Return the bytes that this process can still allocate, on the system and within its container (cgroup v2).
 
-    A container's page cache counts as free, for it is reclaimed on demand.
+    A container's page cache counts as free, for it is reclaimed on demand. Without ``/proc/meminfo``, the total memory
+    stands for what is free.
     """
     free = _kilobytes(MEMINFO, "MemAvailable") if MEMINFO.is_file() else total_bytes()
     limit, used, stat = (CGROUP / f"memory.{name}" for name in ("max", "current", "stat"))
@@ -32,12 +33,12 @@ def available_bytes() -> int:
 
 
 def resident_bytes() -> int:
-    """Return the resident memory of this process, or its peak on systems that do not report the current value."""
+    """Return the resident memory of this process in bytes, or its peak where the present value is not reported."""
     return _kilobytes(_STATUS, "VmRSS") if _STATUS.is_file() else peak_bytes()
 
 
 def peak_bytes() -> int:
-    """Return the peak resident memory of this process.
+    """Return the peak resident memory of this process in bytes.
 
     On Linux it is read from ``/proc``: getrusage's value is inherited through fork and exec, so that a small process
     started by a large one would seem large.
@@ -55,7 +56,7 @@ def bytes_unit(largest: float) -> tuple[float, str]:
 
 
 def bytes_text(value: float | None) -> str:
-    """Format bytes in a decimal unit: ``1.24 GB``."""
+    """Format bytes in a decimal unit: ``1.24 GB``; a dash if the number is None or not finite."""
     if value is None or not math.isfinite(value):
         return "–"
     size, name = bytes_unit(value)

@@ -69,7 +69,7 @@ class Record(Pytree, abc.ABC):
 def register_dataclass[C](cls: type[C]) -> type[C]:
     """Register a dataclass as a pytree, as :func:`jax.tree_util.register_dataclass` does; JAX never calls its ``__init__``.
 
-    JAX also puts trees together of shapes, NumPy arrays or stacked arrays. These are leaves, not arguments of the class.
+    JAX also makes such trees of shapes, NumPy arrays or stacked arrays. These are leaves, not arguments of the class.
 
     Args:
         cls: a dataclass; its static fields (:func:`static_field`) are not children, but part of the structure.

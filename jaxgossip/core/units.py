@@ -48,7 +48,10 @@ def rows_text(n_nodes: int, n_params: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Format a duration: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``."""
+    """Format a duration: ``3.1 ms``, ``0.42 s``, ``12.3 s``, ``3 min 05 s`` or ``2 h 07 min``.
+
+    It is a dash if the duration is None or not finite.
+    """
     if seconds is None or not math.isfinite(seconds):
         return "–"
     if seconds < 0.0995:
@@ -66,7 +69,7 @@ def seconds_unit(largest: float) -> tuple[float, str]:
 
 
 def scientific(value: float | None) -> str:
-    """Format a number that may span many orders of magnitude: ``3.2e-07``, ``0.014`` or ``12.5``."""
+    """Format a number of any magnitude: ``3.2e-07``, ``0.014`` or ``12.5``; a dash if it is None or not finite."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:.3g}" if value == 0 or 1e-3 <= abs(value) < 1e4 else f"{value:.1e}"

@@ -1,4 +1,9 @@
-"""The learning task: data sets, partitions over nodes, models, losses, optimizers and problems."""
+"""The learning task: data sets, partitions over nodes, models, losses, optimizers and problems.
+
+Every builder raises ArgumentTypeError for arguments that are missing, unknown or, mostly, of the wrong type, and
+InputError, its base class, for numbers that are NaN, infinite or not whole where they must be; bounds are under its
+``Raises``.
+"""
 
 from jaxgossip.learning import models as models
 from jaxgossip.learning import optimizers as optimizers

@@ -48,9 +48,10 @@ def integers_below(
 
 
 def integers_at(key: PRNGKey, bound: Int[Array, " b"] | int, numbers: DrawNumbers, columns: int) -> Int[Array, "b c"]:
-    """Return (b, columns) int32, uniform on 0..bound-1: row j is a function of (key, numbers[j], bound) alone.
+    """Return (b, columns) int32, uniform on 0..bound-1, with one bound per row or one for all.
 
-    As in :func:`integers_below`, each integer is one word modulo the bound; a block of threefry yields two words.
+    Row j depends only on the key, numbers[j] (the number of its draw) and its bound. As in :func:`integers_below`, each
+    integer is one word modulo the bound; a block of threefry yields two words.
     """
     pairs = jnp.arange(-(-columns // 2), dtype=jnp.uint32)
     counters = jnp.broadcast_arrays(numbers.astype(jnp.uint32)[:, None], pairs)
@@ -59,7 +60,7 @@ def integers_at(key: PRNGKey, bound: Int[Array, " b"] | int, numbers: DrawNumber
 
 
 def normal_at(key: PRNGKey, numbers: DrawNumbers, columns: int, dtype: DTypeLike) -> Float[Array, "b c"]:
-    """Return (b, columns) standard normal numbers: row j is a function of (key, numbers[j]) alone."""
+    """Return (b, columns) standard normal numbers of ``dtype``: row j depends only on the key and numbers[j]."""
     return jax.vmap(lambda number: jax.random.normal(jax.random.fold_in(key, number), (columns,), dtype))(numbers)
 
 

@@ -74,7 +74,7 @@ def fresh_states(
     Args:
         optimizer: any optax transformation.
         x: (n, p) models.
-        nodes: (n,) the node of each row; None if rows belong to no particular node.
+        nodes: (n,) int32, the node of each row; None if rows belong to no particular node.
         key: key of the run, or of the round in which states are reset; None uses the optimizer's own keys, as optax does.
     """
     states = jax.vmap(optimizer.init)(x)

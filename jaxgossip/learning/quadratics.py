@@ -79,7 +79,7 @@ class IsotropicQuadratic(SyntheticProblem):
         return self.curvature / 2 * jnp.square(x - gather(self.targets, nodes)).sum(1)
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return test_loss and distance_to_optimum of every row, (s,)."""
+        """Return (s,) each: test_loss = f(x) − f(x*) and distance_to_optimum = ‖x − x*‖² of every row."""
         distance = jnp.square(x - self.optimum).sum(1)
         return {"test_loss": self.curvature / 2 * distance, "distance_to_optimum": distance}
 
@@ -91,6 +91,7 @@ class LeastSquares(SyntheticProblem):
         a: (n, m, d) A_i.
         y: (n, m) y_i.
         optimum: (d,) x*, the least-squares solution over all nodes.
+        hessian: (d, d) Σ_i A_iᵀA_i/(nm).
     """
 
     def __init__(self, a: np.ndarray, y: np.ndarray, batch_size: int, draws: "_Draws") -> None:
@@ -136,7 +137,7 @@ class LeastSquares(SyntheticProblem):
         return jnp.square(_residual(a, y, x)).mean(1) / 2
 
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return test_loss and distance_to_optimum of every row, (s,)."""
+        """Return (s,) each: test_loss = f(x) − f(x*) and distance_to_optimum = ‖x − x*‖² of every row."""
         error = x - self.optimum
         loss = jnp.einsum("sd,de,se->s", error, self.hessian, error) / 2
         return {"test_loss": loss, "distance_to_optimum": jnp.square(error).sum(1)}
@@ -179,8 +180,9 @@ def isotropic_quadratic(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a dimension below one, a curvature that is not positive, a negative spread, or an order of a different number
-            of nodes.
+        DataError: no node, a dimension below one, a curvature that is not positive, a negative spread, ``targets`` that
+            are not (n, d) finite numbers, an order of a different number of nodes, or more numbers than the free memory
+            holds.
         InputError: a dtype that JAX does not support.
     """
     if dimension < 1 or curvature <= 0 or heterogeneity < 0 or noise < 0:
@@ -219,7 +221,8 @@ def averaging(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a dimension below one, or an order of a different number of nodes.
+        DataError: no node, a dimension below one, ``values`` that are not (n, d) finite numbers, an order of a
+            different number of nodes, or more numbers than the free memory holds.
         InputError: a dtype that JAX does not support.
     """
     if dimension < 1:
@@ -261,8 +264,8 @@ def least_squares(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a size below one, a negative spread, fewer samples in all than dimensions, or an order of a different number
-            of nodes.
+        DataError: a size below one, a negative spread, fewer samples in total than dimensions, an order of a different
+            number of nodes, or more numbers than the free memory holds.
         InputError: a dtype that JAX does not support.
     """
     if dimension < 1 or samples < 1 or heterogeneity < 0 or noise < 0 or batch_size < 0:

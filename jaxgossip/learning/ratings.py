@@ -197,8 +197,9 @@ def ratings(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: a size below one, more ratings per user than items, a negative number, a fraction that holds out no rating,
-            a file that cannot be read or has a different number of users, or an order of a different number of nodes.
+        DataError: a size below one, more ratings per user than items, a negative number, a fraction that holds out no
+            rating, a file option without a ``path``, a file that cannot be read or has a different number of users, or
+            an order of a different number of nodes.
         InputError: a dtype that JAX does not support.
     """
     if rank < 1 or items < 1 or ratings_a_user < 1:

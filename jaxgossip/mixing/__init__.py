@@ -3,6 +3,10 @@
 >>> W = jaxgossip.mixing.metropolis_hastings(jaxgossip.topology.ring(1024))
 >>> W(x)              # (n, p) -> (n, p)
 >>> W.as_matrix()     # (n, n) float64 NumPy
+
+Every builder raises ArgumentTypeError for arguments that are missing, unknown or, mostly, of the wrong type, and
+InputError, its base class, for numbers that are NaN, infinite or not whole where they must be; bounds are under its
+``Raises``.
 """
 
 from jaxgossip.core.registry import Registry

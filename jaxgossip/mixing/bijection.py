@@ -87,7 +87,10 @@ class Tabulated(NamedTuple):
 
 
 def random_bijection(key: PRNGKey, n: int) -> Bijection | Tabulated:
-    """Draw a permutation of 0..n-1, 1 ≤ n < 2³¹."""
+    """Draw a near-uniform permutation of 0..n-1, 1 ≤ n < 2³¹.
+
+    It is tabulated up to ``TABULATED``, and above it a keyed Feistel bijection (Black and Rogaway 2002).
+    """
     if n > TABULATED:
         return Bijection(jax.random.bits(key, (SHORT_ROUNDS if n <= SHORT else ROUNDS,), jnp.uint32), n)
     words, number = jax.random.bits(key, (n,), jnp.uint32), jnp.arange(n, dtype=jnp.uint32)

@@ -1,4 +1,8 @@
-"""Builders of mixing: operators chosen by the structure of a graph, and the kinds that a configuration can name."""
+"""Builders of mixing: operators chosen by the structure of a graph, and the kinds that a configuration can name.
+
+Builders named after a rule of :mod:`jaxgossip.topology.weights` raise GraphError if the rule does not suit the graph,
+or if the operator exceeds the free memory.
+"""
 
 from typing import Literal
 
@@ -171,7 +175,7 @@ def metropolis_hastings(graph: Graph) -> Operator:
 
 @guarded
 def max_degree(graph: Graph) -> Operator:
-    """Return W = I − L/(d_max + 1): symmetric and doubly stochastic."""
+    """Return W = I − L/(d_max + 1): symmetric and doubly stochastic on any undirected graph."""
     return operator(rules.max_degree(graph))
 
 
@@ -208,6 +212,9 @@ def static(
         graph: the topology.
         weights: rule for the weights of the links.
         lazy: use (I + W)/2, which has no negative eigenvalue, instead of W.
+
+    Raises:
+        GraphError: the rule does not suit the graph, or the operator exceeds the free memory.
     """
     rule = WEIGHT_RULES[weights](graph)
     return operator(rules.lazy(rule) if lazy else rule)
@@ -222,7 +229,8 @@ def matching(graph: Graph, *, attempts: int = 4) -> TimeVarying:
         attempts: how often unpaired nodes try to find a free neighbour; not used on the complete graph.
 
     Raises:
-        GraphError: ``attempts`` is below one.
+        GraphError: ``attempts`` is below one or too large to compile, the graph is directed, or a node has no
+            neighbour.
     """
     return RandomMatching(Neighbours.of(graph), _checked_count("attempts", attempts))
 
@@ -236,7 +244,7 @@ def push(graph: Graph, *, fanout: int = 1) -> TimeVarying:
         fanout: number of neighbours each node sends to.
 
     Raises:
-        GraphError: ``fanout`` is below one.
+        GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
     return RandomPush(Neighbours.of(graph), _checked_count("fanout", fanout))
 
@@ -252,7 +260,7 @@ def pull(graph: Graph, *, fanout: int = 1) -> TimeVarying:
         fanout: number of neighbours each node asks.
 
     Raises:
-        GraphError: ``fanout`` is below one.
+        GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
     return RandomPull(Neighbours.of(graph), _checked_count("fanout", fanout))
 
@@ -263,6 +271,9 @@ def pairwise(graph: Graph) -> TimeVarying:
 
     Args:
         graph: the topology.
+
+    Raises:
+        GraphError: the graph is directed, or a node has no neighbour.
     """
     return RandomPair(Neighbours.of(graph))
 
@@ -276,7 +287,7 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
         degree: number of nodes that each node hears, and is heard by.
 
     Raises:
-        GraphError: ``degree`` is below one, or not below the number of nodes.
+        GraphError: ``degree`` is below one, not below the number of nodes, or too large to compile.
     """
     if not 1 <= degree < graph.n_nodes:
         raise GraphError(f"degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}")
@@ -297,7 +308,8 @@ def push_sum(
         fanout: number of random neighbours; only for ``peers = "random"``.
 
     Raises:
-        GraphError: ``fanout`` is below one, or given with other ``peers``.
+        GraphError: ``fanout`` is below one, too large to compile, or given with other ``peers``; or the peers are
+            random, and the graph is directed or a node has no neighbour.
     """
     if peers != "random" and fanout != 1:
         raise GraphError(

@@ -112,7 +112,12 @@ class MassPush(PushOperator):
 
 @pytree_dataclass
 class PushSum(RandomPeers):
-    """Mass-conserving mixing in which every round each node sends to ``fanout`` random peers."""
+    """Mass-conserving mixing in which every round each node sends to ``fanout`` random peers.
+
+    Attributes:
+        neighbours: the peers among which each node chooses.
+        fanout: number of peers per node and round.
+    """
 
     fanout: int = static_field()
     conserves: ClassVar[Conserved] = "mass"

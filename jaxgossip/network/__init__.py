@@ -1,4 +1,9 @@
-"""The network of a run in rounds: faults, adversaries, robust aggregation, traffic, machine speeds and privacy."""
+"""The network of a run in rounds: faults, adversaries, robust aggregation, traffic, machine speeds and privacy.
+
+Every builder raises ArgumentTypeError for arguments that are missing, unknown or, mostly, of the wrong type, and
+InputError, its base class, for numbers that are NaN, infinite or not whole where they must be; bounds are under its
+``Raises``.
+"""
 
 from jaxgossip import schedule  # jg.network.schedule is the former name of jg.schedule
 from jaxgossip.network import adversaries, aggregation, privacy, speeds

@@ -214,6 +214,9 @@ def bit_flip(
         fraction: fraction of the nodes that lie, drawn at random.
         nodes: numbers of the liars, instead of ``fraction``.
         rng: random generator of the draw, or its seed.
+
+    Raises:
+        InputError: ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("bit_flip", liars, broadcast=_BitFlip(), n_nodes=n_nodes)
@@ -236,6 +239,9 @@ def constant(
         fraction: fraction of the nodes that lie, drawn at random.
         nodes: numbers of the liars, instead of ``fraction``.
         rng: random generator of the draw, or its seed.
+
+    Raises:
+        InputError: ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("constant", liars, broadcast=_Constant(value), n_nodes=n_nodes)
@@ -250,17 +256,20 @@ def alie(
     nodes: list[int] | None = None,
     rng: np.random.Generator | int = 0,
 ) -> Adversary:
-    """Send μ − zσ, just within the spread of the honest nodes (a little is enough).
+    """Send μ − zσ, column by column, with the mean and standard deviation of the honest rows: ALIE.
+
+    Baruch, Baruch and Goldberg 2019, "A little is enough".
 
     Args:
         n_nodes: number of nodes.
-        z: deviations from the mean; by default such that liars and the honest nodes farther out form a majority.
+        z: number of standard deviations below the mean; by default such that liars and the honest nodes still farther
+            below form a majority.
         fraction: fraction of the nodes that lie, drawn at random.
         nodes: numbers of the liars, instead of ``fraction``.
         rng: random generator of the draw, or its seed.
 
     Raises:
-        InputError: z has no default for this number of liars.
+        InputError: z has no default for this number of liars, ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     if z is None:
@@ -289,6 +298,9 @@ def ipm(
         fraction: fraction of the nodes that lie, drawn at random.
         nodes: numbers of the liars, instead of ``fraction``.
         rng: random generator of the draw, or its seed.
+
+    Raises:
+        InputError: ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("ipm", liars, broadcast=_Ipm(epsilon), n_nodes=n_nodes)
@@ -311,6 +323,9 @@ def dissensus(
         fraction: fraction of the nodes that lie, drawn at random.
         nodes: numbers of the liars, instead of ``fraction``.
         rng: random generator of the draw, or its seed.
+
+    Raises:
+        InputError: ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
     return Adversary("dissensus", liars, targeted=_Dissensus(epsilon), n_nodes=n_nodes)
@@ -327,6 +342,9 @@ def label_flip(
         fraction: fraction of the nodes that do so, drawn at random.
         nodes: numbers of these nodes, instead of ``fraction``.
         rng: random generator of the draw, or its seed.
+
+    Raises:
+        InputError: ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     return Adversary("label_flip", chosen_liars(n_nodes, fraction, nodes, rng), flips_labels=True, n_nodes=n_nodes)
 

@@ -240,7 +240,7 @@ def nearest(*, liars: int = 1) -> Aggregation:
     """Average a node's own row and the heard rows nearest to it: nearest neighbour averaging.
 
     Args:
-        liars: b, number of heard rows, the farthest ones, that are left out.
+        liars: b, how many of the farthest rows heard are left out.
 
     Raises:
         InputError: ``liars`` is negative.

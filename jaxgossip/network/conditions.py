@@ -51,7 +51,8 @@ class Conditions(Pytree):
         aggregation: how nodes combine the rows they hear; None for the weighted mean.
 
     Raises:
-        InputError: a probability is outside [0, 1], or another number is below its minimum.
+        InputError: a probability is outside [0, 1], another number is below its minimum, or a split ends before it
+            begins.
         ArgumentTypeError: ``adversary`` or ``aggregation`` is of another type.
     """
 

@@ -46,7 +46,14 @@ Clock = UInt32[Array, "n 2"]
 
 @dataclass(frozen=True)
 class Machines:
-    """Speeds on the device in row order, (n,) float64 each, in seconds and bytes per second."""
+    """Speeds on the device in row order, (n,) float64 each.
+
+    Attributes:
+        compute_s: seconds of a round's local work.
+        up: upload bandwidth in bytes per second.
+        down: download bandwidth in bytes per second.
+        latency: each node's part of the latency in seconds.
+    """
 
     compute_s: Times
     up: Times
@@ -59,7 +66,7 @@ class Transfer(Protocol):
     """A part of a round in which nodes wait for messages."""
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return the time (n,) at which each node is done, given the time (n,) at which it is ready to send."""
+        """Return (n,) float64 seconds: when each node is done, given when it is ready to send."""
         ...
 
 
@@ -81,7 +88,7 @@ class LinkTransfer:
     repeats: int = static_field(default=1)
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return the time (n,) at which each node has received all messages that reach it."""
+        """Return (n,) float64 seconds: when each node is ready and has received all messages that reach it."""
         if self.repeats == 1:
             return self._once(self.faults, ready, machines)
 
@@ -120,7 +127,7 @@ class ServerTransfer:
     size: int = static_field()
 
     def after(self, ready: Times, machines: Machines) -> Times:
-        """Return (n,): for all nodes, the time at which the server has received all messages that it waits for."""
+        """Return (n,) float64 seconds, the same for all: when the server has received the messages that it awaits."""
         lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
         last = jnp.where(self.nodes, ready + lines, ready.min()).max()
         return jnp.broadcast_to(last, ready.shape)

@@ -1,4 +1,4 @@
-"""Curves by rounds of what records hold, drawn into anybody's axes."""
+"""Curves of records by rounds, drawn into any axes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,23 +14,23 @@ from jaxgossip.plotting.style import style
 type Record = Mapping[str, Any]
 
 LOG_SCALE = ("consensus_distance",)
-"""What is drawn on a logarithmic axis though it is measured of no single model."""
+"""Keys that are drawn on a logarithmic axis although they are no measures of a single model."""
 
 
 def draw_records(records: Sequence[Record], metric: str | None, axes: Axes | None, label: str) -> Axes:
-    """Draw a metric of one run by rounds; of a measurement the mean over nodes, and its quantiles 5 to 95 % as a band.
+    """Draw a metric of one run by rounds; of a measure the mean over nodes, with a band of its quantiles 5 to 95 %.
 
     Args:
-        records: of the run, in the order of rounds.
-        metric: a measurement or any name in a record; None: the first measurement.
-        axes: to draw into; None: new ones in our style.
-        label: of the line.
+        records: the records of the run, in the order of rounds.
+        metric: a measure, which stands for its mean, or any key of a record; None for the first measure.
+        axes: the axes to draw into; None for new ones in the style of jaxgossip.
+        label: label of the line.
 
     Returns:
         The axes.
 
     Raises:
-        InputError: no such metric.
+        InputError: there are no records, or no such metric.
     """
     measure, key = metric_of(records, metric)
     axes = new_axes() if axes is None else axes
@@ -43,14 +43,14 @@ def draw_records(records: Sequence[Record], metric: str | None, axes: Axes | Non
 
 
 def draw_band(axes: Axes, rounds: np.ndarray, mean: np.ndarray, std: np.ndarray, label: str, dash: str = "-") -> None:
-    """Draw a mean over runs (k,) by rounds (k,), and a band of one standard deviation (k,) to both sides of it."""
+    """Draw a mean over runs (k,) by rounds (k,), and a band of one standard deviation (k,) on either side of it."""
     (line,) = axes.plot(rounds, mean, dash, label=label, marker="o" if len(rounds) == 1 else "")
     if np.isfinite(std).any():
         axes.fill_between(rounds, mean - std, mean + std, color=line.get_color(), alpha=0.18, lw=0)
 
 
 def new_axes() -> Axes:
-    """Return the axes of a new figure in our style; a notebook shows it."""
+    """Return the axes of a new figure in the style of jaxgossip; a notebook shows it."""
     import matplotlib.pyplot as plt  # noqa: PLC0415 - pyplot keeps its figures, which only a caller's own are to be
 
     with style():
@@ -58,7 +58,7 @@ def new_axes() -> Axes:
 
 
 def told_apart(axes: Axes, count: int) -> None:
-    """Give axes colours for so many lines, if those of our style are fewer."""
+    """Give the axes ``count`` distinct colours if the style has fewer."""
     with style():
         few = len(mpl.rcParams["axes.prop_cycle"])
     if count > few:
@@ -66,12 +66,21 @@ def told_apart(axes: Axes, count: int) -> None:
 
 
 def column(records: Sequence[Record], key: str) -> np.ndarray:
-    """Return (k,) float64: one value an evaluation, NaN where there is none."""
+    """Return (k,) float64: one value per evaluation, NaN where there is none."""
     return np.asarray([record.get(key, np.nan) for record in records], np.float64)
 
 
 def finished(axes: Axes, measure: Measure | None, key: str) -> Axes:
-    """Give axes their titles, scale and ticks for all lines that are in them, a legend if they have several; return them."""
+    """Give axes their titles, their scale and ticks for all of their lines, and a legend if there are several.
+
+    Args:
+        axes: the axes.
+        measure: the measure that is drawn; None if it is none.
+        key: key in the records of what is drawn.
+
+    Returns:
+        The axes.
+    """
     log = key in LOG_SCALE or (measure is not None and measure.scale == "log")
     drawn = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
     drawn += [np.asarray(path.vertices, np.float64)[:, 1] for band in axes.collections for path in band.get_paths()]

@@ -16,8 +16,8 @@ class Measure:
         key: name in records, to which ``_mean``, ``_min``, ``_q05`` … are appended.
         name: name in words.
         unit: unit in the title of an axis, or empty.
-        worst: which extreme is that of the worst node.
-        scale: scale of an axis.
+        worst: which extreme is that of the worst node, "min" or "max".
+        scale: scale of an axis, "linear" or "log".
     """
 
     key: str
@@ -71,19 +71,20 @@ def measures_of(record: Mapping[str, Any]) -> tuple[Measure, ...]:
 
 
 def named(key: str) -> str:
-    """Return the name in words of a measure, given its name in records."""
+    """Return a measure's name in words, given its key in records; an unknown key with spaces for underscores."""
     return next((measure.name for measure in MEASURES if measure.key == key), key.replace("_", " "))
 
 
 def metric_of(records: Sequence[Mapping[str, Any]], metric: str | None) -> tuple[Measure | None, str]:
-    """Return what a metric's name means: (the measurement that it is of, if any; its key in a record).
+    """Return (the measure that a metric belongs to, if any; the metric's key in a record).
 
     Args:
-        records: of a run.
-        metric: a measurement, such as ``"test_accuracy"``, of which it is the mean; or any key; None: the first measurement.
+        records: the records of a run.
+        metric: a measure such as ``"test_accuracy"``, which stands for its mean, or any key of a record; None for the
+            first measure.
 
     Raises:
-        InputError: there are no records, or none of that name.
+        InputError: there are no records, or no such metric.
     """
     if not records:
         raise InputError("nothing was measured", hint="the run was stopped before its first evaluation")

@@ -73,7 +73,7 @@ def line_looks(count: int) -> list[dict[str, Any]]:
 
 
 def check_marks(axes: Axes) -> None:
-    """Space no markers on lines without any visible point, on which matplotlib would fail."""
+    """Do not space the markers of lines without any visible point, on which matplotlib would fail."""
     for line in axes.lines:
         visible = np.isfinite(axes.transData.transform(line.get_xydata())).all(1)
         if isinstance(line.get_markevery(), float) and not visible.any():

@@ -1,4 +1,9 @@
-"""Schedules of asynchronous networks: who sends to whom and when, drawn on the host before any model is computed."""
+"""Schedules of asynchronous networks: who sends to whom and when, drawn on the host before any model is computed.
+
+Every builder raises ArgumentTypeError for arguments that are missing, unknown or, mostly, of the wrong type, and
+InputError, its base class, for numbers that are NaN, infinite or not whole where they must be; bounds are under its
+``Raises``.
+"""
 
 from jaxgossip.schedule import churn as churn
 from jaxgossip.schedule import clocks as clocks

@@ -35,7 +35,7 @@ class Churn:
     """Who is online when.
 
     Attributes:
-        online: (node (m,) int32, time_s (m,) float64) -> (m,) bool, a pure function.
+        online: (node (m,) int32, time_s (m,) float64 seconds) -> (m,) bool, a pure function.
         n_nodes: number of nodes that it is for; None for any number.
     """
 
@@ -52,6 +52,9 @@ def coin(n_nodes: int, rng: np.random.Generator, *, online: float, session_s: fl
         rng: generator of the sessions.
         online: probability that a node is online.
         session_s: seconds between consecutive draws of a node.
+
+    Raises:
+        InputError: ``online`` is outside [0, 1], or ``session_s`` is not positive.
     """
     online = number("coin churn", "online", online, most=1.0)
     sessions = HashedSessions(n_nodes, rng, number("coin churn", "session_s", session_s, above=True))
@@ -81,7 +84,8 @@ def diurnal(
         zones: fraction of a day over which the nodes' time zones are spread evenly: 1 around the globe, 0 all in one place.
 
     Raises:
-        InputError: the probability is below 0 or above 1 at some time of the day.
+        InputError: the probability is below 0 or above 1 at some time of the day, ``day_s`` or ``session_s`` is not
+            positive, or ``zones`` is outside [0, 1].
     """
     online = number("diurnal churn", "online", online, most=1.0)
     swing = number("diurnal churn", "swing", swing, most=1.0)
@@ -106,7 +110,7 @@ def diurnal(
 def exponential(
     n_nodes: int, rng: np.random.Generator, horizon_s: float, *, mean_online_s: float, mean_offline_s: float
 ) -> Churn:
-    """Return nodes that come and go without memory: exponential times online and offline.
+    """Return memoryless churn: exponential lengths of sessions and absences.
 
     Args:
         n_nodes: number of nodes.
@@ -116,7 +120,7 @@ def exponential(
         mean_offline_s: mean length of an absence, in seconds.
 
     Raises:
-        InputError: a mean is not positive, or there are too many sessions to store.
+        InputError: a mean is not positive, ``horizon_s`` is negative, or there are too many sessions to store.
     """
     means = tuple(
         number("exponential churn", name, mean, above=True)
@@ -150,7 +154,8 @@ def lognormal(
         sigma: standard deviation of the logarithm of both.
 
     Raises:
-        InputError: a median is not positive, or there are too many sessions to store.
+        InputError: a median is not positive, ``sigma`` is outside [0, 20], ``horizon_s`` is negative, or there are too
+            many sessions to store.
     """
     on_s, off_s = (
         number("lognormal churn", name, median, above=True)
@@ -179,7 +184,8 @@ def trace(n_nodes: int, *, path: Path, repeat: bool = False) -> Churn:
         repeat: whether to assign the traces to the nodes in turn if there are fewer traces than nodes.
 
     Raises:
-        InputError: a line is malformed, a node is unknown, intervals overlap, or there are too few traces.
+        InputError: the file is missing, a line is malformed, a node is unknown, intervals overlap, or there are too few
+            traces.
     """
     switches, count = read_trace(path, n_nodes, repeat=repeat)
     return Churn(lambda node, time_s: switches.online(node % count, time_s), n_nodes)

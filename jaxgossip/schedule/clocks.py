@@ -78,6 +78,9 @@ def fixed(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0) -> C
         n_nodes: number of nodes.
         rng: generator of the phases.
         period_s: seconds between consecutive ticks of a node.
+
+    Raises:
+        InputError: ``period_s`` is not positive.
     """
     period_s = number("fixed clock", "period_s", period_s, above=True)
     nodes = np.arange(n_nodes, dtype=np.int32)
@@ -97,6 +100,9 @@ def synchronous(n_nodes: int, *, period_s: float = 1.0) -> Clock:
     Args:
         n_nodes: number of nodes.
         period_s: seconds between consecutive ticks.
+
+    Raises:
+        InputError: ``period_s`` is not positive.
     """
     period_s = number("synchronous clock", "period_s", period_s, above=True)
 
@@ -116,6 +122,9 @@ def normal(n_nodes: int, rng: np.random.Generator, *, period_s: float = 1.0, spr
         rng: generator of the periods and phases.
         period_s: mean seconds between consecutive ticks of a node.
         spread: standard deviation of the periods, in cycles; periods below a tenth of a cycle are drawn again.
+
+    Raises:
+        InputError: ``period_s`` is not positive, or ``spread`` is negative.
     """
     period_s = number("normal clock", "period_s", period_s, above=True)
     spread = number("normal clock", "spread", spread)
@@ -132,6 +141,9 @@ def poisson(n_nodes: int, *, period_s: float = 1.0) -> Clock:
     Args:
         n_nodes: number of nodes.
         period_s: mean seconds between consecutive ticks of a node.
+
+    Raises:
+        InputError: ``period_s`` is not positive.
     """
     period_s = number("poisson clock", "period_s", period_s, above=True)
 
@@ -163,7 +175,8 @@ def by_speed(
         compute_s: (n,) computing time of each node in seconds, in place of drawn ones.
 
     Raises:
-        InputError: a computing time is not positive, or there is not one per node.
+        InputError: ``period_s`` or a computing time is not positive, ``sigma`` is negative, or there is not one
+            computing time per node.
     """
     period_s = number("by_speed clock", "period_s", period_s, above=True)
     sigma = number("by_speed clock", "sigma", sigma)

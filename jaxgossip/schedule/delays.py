@@ -48,7 +48,7 @@ class Delay:
     """How long messages travel.
 
     Attributes:
-        law: (sender, receiver, rng) -> (m,) seconds.
+        law: (sender (m,) int32, receiver (m,) int32, rng) -> (m,) seconds.
         least_s: lower bound on all delays, in seconds.
         n_nodes: number of nodes that it is for; None for any number.
     """
@@ -98,6 +98,9 @@ def constant(*, seconds: float) -> Delay:
 
     Args:
         seconds: delay of every message.
+
+    Raises:
+        InputError: ``seconds`` is negative.
     """
     return _fixed(number("constant delay", "seconds", seconds))
 
@@ -109,6 +112,9 @@ def uniform(*, low_s: float = 0.0, high_s: float) -> Delay:
     Args:
         low_s: the shortest delay, in seconds.
         high_s: the longest delay, in seconds.
+
+    Raises:
+        InputError: ``low_s`` is negative, or ``high_s`` is below it.
     """
     low_s = number("uniform delay", "low_s", low_s)
     high_s = number("uniform delay", "high_s", high_s, least=low_s)
@@ -127,9 +133,12 @@ def linear(message_bytes: float, *, seconds_a_byte: float, latency_s: float = 0.
     """Return a delay that grows linearly with the size of a message.
 
     Args:
-        message_bytes: size of a message.
+        message_bytes: size of a message in bytes.
         seconds_a_byte: seconds per byte.
         latency_s: delay of an empty message, in seconds.
+
+    Raises:
+        InputError: a number is negative.
     """
     size = number("linear delay", "message_bytes", message_bytes)
     slope = number("linear delay", "seconds_a_byte", seconds_a_byte)
@@ -143,6 +152,9 @@ def lognormal(*, median_s: float, sigma: float = 1.0) -> Delay:
     Args:
         median_s: median of the delays, in seconds.
         sigma: standard deviation of their logarithm.
+
+    Raises:
+        InputError: ``median_s`` is not positive, or ``sigma`` is negative.
     """
     mu = math.log(number("lognormal delay", "median_s", median_s, above=True))
     sigma = number("lognormal delay", "sigma", sigma)
@@ -162,10 +174,10 @@ def transfer(speeds: Speeds, message_bytes: float) -> Delay:
 
     Args:
         speeds: speeds of the nodes' connections.
-        message_bytes: size of a message.
+        message_bytes: size of a message in bytes.
 
     Raises:
-        InputError: a rate is not positive, or a latency is negative.
+        InputError: a rate is not positive, or ``message_bytes`` or a latency is negative.
     """
     size = number("transfer delay", "message_bytes", message_bytes)
     # b/min(u, d) = max(b/u, b/d): with seconds by node, a message takes a single maximum.

@@ -118,7 +118,17 @@ class EventQueue:
         heappush(self.waiting, (arrives_s, event, self.cycle, node, peer, age))
 
     def arrivals(self, until_s: float, *, inclusive: bool) -> Iterator[tuple[float, int, int, int, int, int]]:
-        """Yield the messages that arrive up to a time, in order, including those sent in the meantime."""
+        """Yield the messages that arrive up to a time, in order, including those sent in the meantime.
+
+        Each is (arrives_s, event, cycle, sender, receiver, age).
+
+        Args:
+            until_s: the time, in seconds.
+            inclusive: whether messages that arrive at this time are among them.
+
+        Raises:
+            InputError: the messages multiply without bound.
+        """
         waiting, most = self.waiting, MOST_MESSAGES * self.n_nodes
         while waiting and (waiting[0][0] < until_s or (inclusive and waiting[0][0] == until_s)):
             message = heappop(waiting)

@@ -47,7 +47,7 @@ class Calls:
         together: whether all calls are made at the same instant.
         delay: how long messages travel; None for no delay.
         faults: faults of messages and nodes.
-        compute_s: (n,) float64, seconds that each node computes.
+        compute_s: (n,) float64, seconds that a gradient takes on each node.
         rng: purpose -> generator of its draws in this cycle.
     """
 

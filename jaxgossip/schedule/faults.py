@@ -28,7 +28,7 @@ class Faults:
         heal_at_s: time at which the split ends, in seconds.
 
     Raises:
-        InputError: a number is out of range.
+        InputError: a number is out of range, or the split ends before it begins.
     """
 
     n_nodes: int
@@ -84,8 +84,8 @@ class Faults:
         Args:
             sender: (m,) int32, online at ``sent_s``.
             receiver: (m,) int32.
-            sent_s: (m,) float64.
-            arrives_s: (m,) float64.
+            sent_s: (m,) float64, times of sending in seconds.
+            arrives_s: (m,) float64, times of arrival in seconds.
             rng: generator of the drops.
             both_ways: whether each message stands for an exchange that includes a message from receiver to sender.
         """

@@ -33,12 +33,15 @@ class Kind(IntEnum):
 class Fate(IntEnum):
     """The fate of a message; one that arrives after the end of the run is in flight.
 
+    DIVIDED takes precedence over DROPPED, and that over OFFLINE.
+
     Attributes:
         DELIVERED: it acts on its receiver at ``arrives_s``.
         DROPPED: it is lost on the way.
-        OFFLINE: its receiver is offline when it arrives.
+        OFFLINE: its receiver is offline when it arrives; in an exchange both ways, either node at either time.
         DIVIDED: its sender and receiver are on different sides of a network partition.
-        REPLACED: its receiver caches it, and a newer one from the same sender replaces it before it is used.
+        REPLACED: its receiver caches it, and a newer one from the same sender replaces or overtakes it before use, or
+            it is too old.
     """
 
     DELIVERED = 0

@@ -67,7 +67,7 @@ def preferred(graph: Graph, way: Way, prefers: np.ndarray) -> Choice:
     Args:
         graph: who hears whom.
         way: direction in which models are sent.
-        prefers: (n, n) bool.
+        prefers: (n, n) bool, whether the node of the row prefers that of the column.
     """
     callable_graph = _call_graph(graph, way)
     caller = np.repeat(np.arange(graph.n_nodes), callable_graph.degrees)
@@ -118,7 +118,8 @@ def weighted(graph: Graph, *, weights: str = "metropolis_hastings") -> Peers:
         weights: the weight rule.
 
     Raises:
-        InputError: a weight is negative, or nodes push and the weights are not doubly stochastic.
+        InputError: the rule is unknown or does not suit the graph, a weight is negative, or nodes push and the weights
+            are not doubly stochastic.
     """
     W = WEIGHT_RULES[weights](graph)
     if np.min(W.edge, initial=0.0) < 0 or np.min(W.self_weight) < 0:
@@ -177,10 +178,15 @@ def matching(n_nodes: int) -> Peers:
 def newscast(n_nodes: int, rng: np.random.Generator, *, view: int = 20) -> Peers:
     """Return a random member of a view that gossip keeps up to date: a self-healing network that uses no graph.
 
+    Tölgyesi and Jelasity 2009, "Adaptive peer sampling with Newscast".
+
     Args:
         n_nodes: number of nodes.
         rng: generator of the first views.
-        view: number of nodes in each view.
+        view: number of nodes in each view, at least 1; at most n − 1 are held.
+
+    Raises:
+        InputError: ``view`` is below 1.
     """
     size = min(whole("newscast peers", "view", view, 1), n_nodes - 1)
     first = views.random_views(n_nodes, size, rng)

@@ -76,10 +76,10 @@ class Schedule:
         faults: faults of messages and nodes.
         exchange: what is sent on a call.
         receive: what a node does with a model that arrives.
-        tokens: how much is sent in reaction; None for nothing.
+        tokens: how much is sent at ticks and in reaction; None for a call at every tick and nothing in reaction.
         useful: which models count as useful to token accounts.
         parts: number of parts of a model, of which each message carries one.
-        compute_s: (n,) float64, seconds that each node computes.
+        compute_s: (n,) float64, seconds that a gradient takes on each node, for ``compute_pairwise``.
         seed: seed of all draws.
     """
 
@@ -232,18 +232,18 @@ def schedule(
         exchange: what is sent on a call: see :mod:`.exchanges`.
         receive: ``at_once`` merges a model as it arrives, ``pass_through`` either merges it or adopts it as it is,
             depending on the degrees of both nodes, and ``cached`` keeps it until the node's own tick.
-        tokens: how much is sent in reaction to what arrives; None for nothing.
+        tokens: how much is sent at ticks and in reaction; None for a call at every tick and nothing in reaction.
         useful: which models are useful to token accounts: ``always`` all, ``newer`` those of an age above the receiver's.
         drop: probability that a message is dropped.
         split: number of sides into which the network splits; 1 for no split.
         split_at_s: time at which it splits, in seconds.
         heal_at_s: time at which the split ends, in seconds.
         parts: number of parts of a model, of which each message carries a random one.
-        compute_s: (n,) seconds that each node computes, for ``compute_pairwise``; None for half a cycle.
+        compute_s: (n,) seconds that a gradient takes on each node, for ``compute_pairwise``; None for half a cycle.
         seed: seed of all draws.
 
     Raises:
-        InputError: a number is out of range, or options are incompatible.
+        InputError: a number is out of range, a part is for another number of nodes, or options are incompatible.
     """
     for what, part in (("a clock", clock), ("a churn", churn), ("a choice of peers", peers), ("a delay", delay)):
         fits(what, None if part is None else part.n_nodes, graph.name, graph.n_nodes)

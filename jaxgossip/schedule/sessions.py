@@ -1,6 +1,6 @@
 """Online sessions of nodes: drawn by a hash, or as lists of the times at which nodes come and go.
 
-A hash of (node, number of the session) tells whether a node is online without any storage, for any length of time.
+A hash of (node, number of the session) decides whether a node is online without any storage, for any length of time.
 Sessions of random lengths need a list: S switches in one array, sorted by node and time. A vectorised bisection counts the
 switches of a node before a time; after an even number, the node is in its initial state.
 """

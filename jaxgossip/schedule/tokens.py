@@ -56,7 +56,10 @@ def reactive(*, k: int = 1) -> TokenAccount:
     multiply, without end at a single instant if there is no delay.
 
     Args:
-        k: number of messages sent for each that arrives.
+        k: number of messages sent for each useful one that arrives, at least 1.
+
+    Raises:
+        InputError: ``k`` is below 1.
     """
     messages = float(whole("reactive token account", "k", k, 1))
     return TokenAccount(
@@ -72,7 +75,10 @@ def simple(*, capacity: int = 20) -> TokenAccount:
     """Return one message in reaction while there are tokens, and one per tick while the account is full.
 
     Args:
-        capacity: C, largest number of tokens in an account.
+        capacity: C, largest number of tokens in an account, at least 1.
+
+    Raises:
+        InputError: ``capacity`` is below 1.
     """
     C = whole("simple token account", "capacity", capacity, 1)
     return TokenAccount(lambda tokens: float(tokens >= C), lambda tokens, useful: float(tokens > 0))  # noqa: ARG005
@@ -83,8 +89,11 @@ def generalised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
     """Return more messages in reaction the more tokens there are, and half as many to useless messages.
 
     Args:
-        capacity: C, largest number of tokens in an account.
-        reaction: A, number of tokens for which one message is sent in reaction.
+        capacity: C, largest number of tokens in an account, at least A.
+        reaction: A, number of tokens for which one message is sent in reaction, at least 1.
+
+    Raises:
+        InputError: ``reaction`` is below 1, or above ``capacity``.
     """
     C, A = _capacity_and_reaction("generalised", capacity, reaction)
 
@@ -99,8 +108,11 @@ def randomised(*, capacity: int = 20, reaction: int = 10) -> TokenAccount:
     """Return messages that grow with the tokens: in probability at ticks, and in number in reaction to useful messages.
 
     Args:
-        capacity: C, largest number of tokens in an account.
-        reaction: A, number of tokens for which one message is sent in reaction.
+        capacity: C, largest number of tokens in an account, at least A.
+        reaction: A, number of tokens for which one message is sent in reaction, at least 1.
+
+    Raises:
+        InputError: ``reaction`` is below 1, or above ``capacity``.
     """
     C, A = _capacity_and_reaction("randomised", capacity, reaction)
 

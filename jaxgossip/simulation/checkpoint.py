@@ -54,6 +54,8 @@ def load(
 ) -> tuple[PyTree, dict[str, Any]]:
     """Return (tree, metadata) of the newest checkpoint whose checksums match.
 
+    Each damaged checkpoint passed over is reported by a JaxGossipWarning.
+
     Args:
         folder: folder of the checkpoints.
         like: pytree of arrays or ``jax.ShapeDtypeStruct`` with the expected structure, shapes and dtypes; or a function

@@ -72,6 +72,13 @@ def measure(
     statistics of local measurements.
 
     If some nodes are adversarial, everything is computed over the ``honest`` nodes alone.
+
+    Args:
+        problem: the learning problem.
+        x: (n, p) models, or (1, p) if all nodes share one.
+        run_key: the run's key.
+        sampled_nodes: maximum number of nodes to evaluate.
+        honest: the honest nodes; None for all.
     """
     honest = honest if x.shape[0] == problem.n_nodes else None
     nodes = sample_nodes(run_key, x.shape[0], sampled_nodes, honest)

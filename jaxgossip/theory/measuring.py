@@ -36,6 +36,11 @@ def stationary(algorithm: Algorithm, rounds: int, skip: int) -> Errors:
     """Return time averages over ``rounds`` rounds after the first ``skip``, starting at the optimum.
 
     Every column of an isotropic quadratic is an independent run.
+
+    Args:
+        algorithm: an algorithm on a problem that has an ``optimum``.
+        rounds: number of rounds of the average.
+        skip: number of rounds before it.
     """
     optimum = algorithm.problem.optimum  # pyright: ignore[reportAttributeAccessIssue] # a quadratic
 

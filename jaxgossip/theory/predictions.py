@@ -68,7 +68,11 @@ def spectrum(mode: Mode, eigenvalues: np.ndarray) -> np.ndarray:
 def largest_step(name: str, lowest: float) -> float:
     """Return ηa at which the mode λ_min has the root −1.
 
-    DGD: λ − ηa = −1. DIGing: p(−1) = (1 + λ)² − 2ηa. EXTRA: p(−1) = 1 + 3(1 + λ)/2 + 1 − 2ηa.
+    DGD: λ − ηa = −1. DIGing: p(−1) = (1 + λ)² − 2ηa. EXTRA: p(−1) = 1 + 3(1 + λ)/2 − 2ηa.
+
+    Args:
+        name: "dgd", "diging" or "extra".
+        lowest: λ_min.
     """
     return {"dgd": 1 + lowest, "diging": (1 + lowest) ** 2 / 2, "extra": (5 + 3 * lowest) / 4}[name]
 
@@ -90,6 +94,15 @@ def net_error(form: str, lam: np.ndarray, d: int, eta: float, s: float, *, a: fl
     """(1/n)Σ_{k≥2} c_k, c = r²c + noise being each mode's Lyapunov equation; ``lam`` is descending, with 1 first.
 
     With τ local steps between mixings, q = (1 − ηa)^τ and the noise of one step is multiplied by Σ_{j<τ}(1 − ηa)^{2j}.
+
+    Args:
+        form: "atc", "cta" or "dgd".
+        lam: (n,) eigenvalues of W.
+        d: number of dimensions.
+        eta: step size.
+        s: standard deviation of the gradient noise.
+        a: curvature.
+        steps: τ.
     """
     k = lam[1:]
     q = (1 - eta * a) ** steps
@@ -103,7 +116,14 @@ def net_error(form: str, lam: np.ndarray, d: int, eta: float, s: float, *, a: fl
 
 
 def bias_factor(form: str, lam: np.ndarray, eta: float | np.ndarray, a: float = 1.0) -> np.ndarray:
-    """(x − x*)/b̂ of each mode at the noiseless fixed point; for ATC, x = λ((1 − ηa)x + ηab̂)."""
+    """(x − x*)/b̂ of each mode at the noiseless fixed point; for ATC, x = λ((1 − ηa)x + ηab̂).
+
+    Args:
+        form: "atc", "cta" or "dgd".
+        lam: (n,) eigenvalues of W.
+        eta: step size, or step sizes that broadcast with ``lam``.
+        a: curvature.
+    """
     if form == "dgd":
         return eta * a / (1 - lam + eta * a)
     factor = eta * a / (1 - lam * (1 - eta * a))
@@ -115,6 +135,12 @@ def momentum_step(name: str, lam: np.ndarray, eta: float, beta: float) -> np.nda
 
     Local momentum: v = βv − ηg, η/(1 − β). Mixed momentum: v½ = βλv½ − ηg, η/(1 − βλ). At their fixed points DecentLaM has
     G̃ = 0 and QG V = 0: η.
+
+    Args:
+        name: "dsgdm", "dmsgd", "decentlam" or "qg_dsgdm".
+        lam: (n,) eigenvalues of W.
+        eta: η.
+        beta: β.
     """
     return {"dsgdm": eta / (1 - beta) + 0 * lam, "dmsgd": eta / (1 - beta * lam)}.get(name, eta + 0 * lam)
 
@@ -125,7 +151,11 @@ def random_graph_consensus(beta: float, n: int, d: int, eta: float, s: float, a:
 
 
 def oracle_beta(n: int, s: int) -> float:
-    """E‖ΠWx‖²/‖Πx‖² of averaging over a node and a fresh s-regular graph: variance of s + 1 of n without replacement."""
+    """E‖ΠWx‖²/‖Πx‖² if each node averages with its neighbours in a fresh s-regular graph.
+
+    This is EL-Oracle (de Vos et al. 2023). It is the variance of the mean of s + 1 of n values without replacement,
+    relative to that of one.
+    """
     return (1 - s / (n - 1)) / (s + 1)
 
 

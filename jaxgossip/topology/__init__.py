@@ -4,7 +4,9 @@
 >>> W = jaxgossip.topology.metropolis_hastings(graph)      # Weights; jaxgossip.mixing makes operators of them
 >>> jaxgossip.topology.spectral_gap(W)
 
-``jaxgossip.topology.graph`` defines the conventions: neighbour lists, directed links and nodes without links.
+``jaxgossip.topology.graph`` defines the conventions: neighbour lists, directed links and nodes without links. Every
+generator raises GraphError, a kind of InputError, if the number of nodes, the degree or a probability is not a number,
+is NaN or is out of range.
 """
 
 from jaxgossip.core.registry import Registry

@@ -83,10 +83,10 @@ def one_of_two(topology: str, first: str, a: Any, second: str, b: Any) -> None:
 
 
 def square_matrix(owner: str, matrix: Any) -> sp.csr_array:
-    """Return a user's dense or sparse matrix as (n, n) CSR, with duplicates summed and zeros removed.
+    """Return a user's dense or sparse matrix as (n, n) float64 CSR, with duplicates summed and zeros removed.
 
     Raises:
-        GraphError: the matrix is not square, is empty, or holds anything but finite numbers.
+        GraphError: the matrix is not square, is empty, or holds anything but finite real numbers.
     """
     square = finite_matrix(owner, matrix)
     sides = sides_of(square)
@@ -103,10 +103,10 @@ def sides_of(matrix: sp.csr_array) -> tuple[int, int]:
 
 
 def finite_matrix(owner: str, matrix: Any) -> sp.csr_array:
-    """Return a user's dense or sparse matrix as CSR, with duplicates summed and zeros removed.
+    """Return a user's dense or sparse matrix, square or not, as float64 CSR, with duplicates summed and zeros removed.
 
     Raises:
-        GraphError: the matrix does not have two axes, is empty, or holds anything but finite numbers.
+        GraphError: the matrix does not have two axes, is empty, or holds anything but finite real numbers.
     """
     try:
         matrix = sp.coo_array(matrix) if sp.issparse(matrix) else np.asarray(matrix)

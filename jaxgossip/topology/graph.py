@@ -36,6 +36,10 @@ class Graph:
         labels: the user's names of the nodes, if they are not 0..n-1; node i is ``labels[i]``.
         positions: (n, D) float64, positions of the nodes in space, for graphs that have them.
         order: the rows of memory that hold the nodes' models; None if row i holds node i.
+
+    Raises:
+        GraphError: there is no node, neither ``lists`` nor a ``structure``, a structure that does not fit the number of
+            nodes, or labels or positions of another number of nodes.
     """
 
     n_nodes: int

@@ -16,6 +16,9 @@ class Order:
 
     Attributes:
         nodes: (n,) int32, the node of each row.
+
+    Raises:
+        GraphError: ``nodes`` is not a permutation of 0..n-1.
     """
 
     nodes: np.ndarray

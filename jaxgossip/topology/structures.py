@@ -38,7 +38,11 @@ class Structure(Protocol):
 
 @dataclass(frozen=True)
 class Circulant:
-    """Node i hears node i + o (mod n) for every offset o."""
+    """Node i hears node i + o (mod n) for every offset o.
+
+    Attributes:
+        offsets: the offsets.
+    """
 
     offsets: tuple[int, ...]
 
@@ -69,7 +73,12 @@ class Circulant:
 
 @dataclass(frozen=True)
 class Lattice:
-    """Nodes are the cells of a D-dimensional box in C order, and hear the adjacent cells along each axis."""
+    """Nodes are the cells of a D-dimensional box in C order, and hear the adjacent cells along each axis.
+
+    Attributes:
+        shape: number of cells along each axis.
+        periodic: whether the ends of each axis are neighbours.
+    """
 
     shape: tuple[int, ...]
     periodic: bool
@@ -96,7 +105,11 @@ class Lattice:
 
 @dataclass(frozen=True)
 class Hypercube:
-    """Node i hears the nodes whose number differs from i in one bit."""
+    """Node i hears the nodes whose number differs from i in one bit.
+
+    Attributes:
+        dimension: number of bits, log₂ n.
+    """
 
     dimension: int
 
@@ -136,7 +149,11 @@ class Complete:
         return n_nodes - 1
 
     def table(self, n_nodes: int) -> np.ndarray:
-        """Return (n, n-1) int32: the sorted neighbours of every node."""
+        """Return (n, n-1) int32: the sorted neighbours of every node.
+
+        Raises:
+            GraphError: there are too many links to list.
+        """
         self.require_room(n_nodes)
         others = np.arange(n_nodes - 1, dtype=np.int32)
         return others + (others >= np.arange(n_nodes)[:, None])

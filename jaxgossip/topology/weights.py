@@ -205,7 +205,7 @@ def equal_links(graph: Graph) -> Weights:
 
 
 def lazy(weights: Weights) -> Weights:
-    """Return (I + W)/2: its eigenvalues are (1 + λ)/2, which are non-negative if W is symmetric.
+    """Return (I + W)/2: its eigenvalues are (1 + λ)/2, in [0, 1] if W is symmetric without negative entries.
 
     Args:
         weights: any weights.

@@ -34,7 +34,7 @@ def bench(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Measure how fast this machine mixes, learns and gossips. Told in seconds, and in copies of the state."""
+    """Measure how fast this machine mixes, learns and gossips, in seconds and in multiples of a copy of the state."""
     loading()
     from jaxgossip.cli.terminal.bench import chosen_bench
 

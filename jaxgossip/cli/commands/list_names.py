@@ -11,7 +11,7 @@ def list_names(
     kind: Annotated[str | None, typer.Argument(help="Only this kind: topology, mixing, dataset, model, …")] = None,
     name: Annotated[str | None, typer.Argument(help="One name of it, with its keys: topology ring")] = None,
 ) -> None:
-    """List all that a configuration can name, and the keys of each."""
+    """List everything that a configuration can name, and the keys of each."""
     loading()
     from jaxgossip.cli.terminal.names import listing
 

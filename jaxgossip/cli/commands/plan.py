@@ -15,7 +15,7 @@ def plan(
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Tell what memory and time a run will take. Memory by the compiler's account, time by a short calibration."""
+    """Estimate the memory and time of a run. Memory by the compiler's account, time by a short calibration."""
     loading()
     from jaxgossip.cli.terminal.listing import plan_table
     from jaxgossip.experiment.config.load import load

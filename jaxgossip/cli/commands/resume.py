@@ -17,7 +17,7 @@ def resume(
     ] = False,
     cache: Cache = False,
 ) -> None:
-    """Go on with an interrupted run. It ends exactly as if it had never stopped."""
+    """Continue an interrupted run. It ends exactly as if it had never stopped."""
     loading()
     from jaxgossip.cli.terminal.cache import keep_compiled
     from jaxgossip.cli.terminal.outcome import report

@@ -5,7 +5,7 @@ from jaxgossip.cli.terminal.output import loading
 
 
 def validate(config: ConfigFile, overrides: Overrides = None) -> None:
-    """Check a configuration and build all that it names."""
+    """Check a configuration and build everything that it names."""
     loading()
     from jaxgossip.cli.terminal.variants import validate as validate_variants
 

@@ -54,7 +54,7 @@ class Kind:
 
 
 def kinds() -> dict[str, Kind]:
-    """Return the kinds of names, except for the examples."""
+    """Return the kinds of names that ``list`` shows, by name, all but "examples"."""
     standard = catalogue.standard()
     learning = {
         "dataset": Kind((standard.dataset, standard.task), "learning.dataset_options", "learning.dataset"),

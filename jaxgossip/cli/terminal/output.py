@@ -44,7 +44,7 @@ class RobustStream:
         self._ignored = ignored
 
     def write(self, text: str) -> int:
-        """Write a text, or drop it if the stream has failed."""
+        """Write text, or drop it if the stream has failed."""
         with self._dropping():
             self._stream.write(text)
         return len(text)
@@ -111,7 +111,7 @@ def tell(text: str) -> None:
 
 
 def wrapped(text: str, indent: int = 0) -> str:
-    """Return a text wrapped to the width of the terminal, indented by ``indent`` blanks."""
+    """Return text wrapped to the width of the terminal, indented by ``indent`` blanks."""
     return _filled(text, " " * indent, indent)
 
 
@@ -153,7 +153,7 @@ def fail(message: str, advice: str = "") -> None:
 
 
 def _readable(text: str) -> str:
-    """Return a text wrapped for a terminal, except for lines with commands, which stay whole for copying."""
+    """Return text wrapped for a terminal, except for lines with commands, which stay whole for copying."""
     if not sys.stderr.isatty():
         return text
     return "\n".join(line if "jaxgossip " in line else wrapped(line) for line in text.split("\n"))

@@ -19,7 +19,7 @@ SHARE_S = 5.0
 
 @contextlib.contextmanager
 def watched() -> Iterator[Display]:
-    """Give a display of progress that wants a run to stop after the first Ctrl-C or SIGTERM; a second one ends at once."""
+    """Yield a progress display that asks the run to stop at the first Ctrl-C or SIGTERM; a second ends it at once."""
 
     def note() -> None:
         tell("\nstopping after this chunk, to save where it stands (again: stop at once)")
@@ -29,10 +29,10 @@ def watched() -> Iterator[Display]:
 
 
 class ShareProgress:
-    """Progress of a computation in phases on stderr: a bar a phase in a terminal, a line every ``SHARE_S`` elsewhere.
+    """Progress of a computation on stderr: one bar per phase on a terminal, else one line every ``SHARE_S`` seconds.
 
     Args:
-        name: of what is computed.
+        name: name of the computation.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,7 +43,10 @@ class ShareProgress:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[Callable[[str, float], None]]:
-        """Show progress while the body computes, which calls what this gives with the phase and the share that is done."""
+        """Show progress within the context.
+
+        Its body calls the function that this yields with the phase and the share that is done, in [0, 1].
+        """
         if not sys.stderr.isatty():
             with repeated(self._line, SHARE_S):
                 yield self._heard_of

@@ -28,6 +28,7 @@ def show(config: Path, overrides: list[str], cycles: int | None, out: Path | Non
 
     Raises:
         ConfigError: the run is in rounds, or the configuration is invalid.
+        InputError: the format of the file is unknown, or its folder does not exist.
     """
     loaded = load(config, overrides)
     wanted = loaded.rounds if cycles is None else cycles

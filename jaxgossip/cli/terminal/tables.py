@@ -87,7 +87,7 @@ class Column:
 
     Attributes:
         name: the heading.
-        cells: the texts, one per row.
+        cells: the strings, one per row.
     """
 
     name: str

@@ -101,7 +101,10 @@ def neighbours_text(estimate: EffectiveNeighbours) -> str:
 
 
 def rounds_text(measures: Measures) -> str:
-    """Return the rounds until a thousandth of the distance to the mean is left."""
+    """Return as text the number of rounds until a thousandth of the distance to consensus is left.
+
+    It is "never" if infinite, and "–" if unknown.
+    """
     rounds = measures.rounds
     if rounds is None:
         return "–"

@@ -65,7 +65,11 @@ class Builder:
         return None if section is None else self.section(name, section, registry, expected, **machinery)
 
     def resolve(self, registry: Registry, name: str) -> Any:
-        """Return the builder with this name; a user's own file is executed only once."""
+        """Return the builder with this name; a user's own file is executed only once.
+
+        Raises:
+            ConfigError: no such name, file, module or function.
+        """
         return self.shared.get(("builder", registry.kind, name), lambda: registry.resolve(name))
 
     def call(

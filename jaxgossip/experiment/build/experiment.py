@@ -205,7 +205,10 @@ def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:
 
 
 def local_steps(config: Config) -> int:
-    """Return the number of optimizer steps that a node takes per round."""
+    """Return the algorithm's ``local_steps``, or 1 if it has no such key or leaves it empty.
+
+    It is 1 also for algorithms that take no optimizer step.
+    """
     return config.algorithm.keywords().get("local_steps") or 1
 
 
@@ -215,7 +218,11 @@ def _seed_of(config: Config, section: Section) -> int | None:
 
 
 def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
-    """Build the adversary; None if there is no section."""
+    """Build the adversary; None if there is no section.
+
+    Raises:
+        InputError: it cannot be built.
+    """
     rng = host_rng(config.seed, "adversary")
     return Builder(config.seed).optional(
         "adversary", config.adversary, ADVERSARIES, Adversary, n_nodes=n_nodes, rng=rng
@@ -223,7 +230,11 @@ def build_adversary(config: Config, n_nodes: int) -> Adversary | None:
 
 
 def build_aggregation(config: Config, part: Builder, W: Mixing | None) -> Aggregation | None:
-    """Build the aggregation, and check that the mixing allows it; None if there is no section."""
+    """Build the aggregation, and check that the mixing allows it; None if there is no section.
+
+    Raises:
+        InputError: it cannot be built, or the mixing does not allow it.
+    """
     aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
     if config.aggregation is not None and W is not None:
         with errors_of("aggregation", config.aggregation.kind):
@@ -235,6 +246,9 @@ def build_graph(config: Config) -> Graph:
     """Build the graph, and check that it is connected unless the configuration allows otherwise.
 
     A user's own topology may also return a networkx graph or a scipy sparse matrix.
+
+    Raises:
+        InputError: the graph cannot be built, or is disconnected.
     """
     part = Builder(config.seed)
     built = part.section("topology", config.topology, TOPOLOGIES, object, rng=host_rng(config.seed, "topology"))
@@ -274,7 +288,11 @@ def as_graph(value: Any) -> Graph:
 
 
 def build_problem(config: Config, n_nodes: int, order: Order | None = None, shared: Shared | None = None) -> Problem:
-    """Build the learning problem: a task, or a model with a data set that is divided over the nodes."""
+    """Build the learning problem: a task, or a model with a data set that is divided over the nodes.
+
+    Raises:
+        InputError: a part cannot be built.
+    """
     return started(_problem(config, n_nodes, order, shared or Shared()), config.learning.start_steps)
 
 

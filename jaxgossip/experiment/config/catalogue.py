@@ -111,7 +111,8 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | N
         written: the format of a file; if None, it is recognised by suffix or content.
 
     Raises:
-        ConfigError: the name is unknown, the file does not exist, or its format is not supported.
+        ConfigError: the name is unknown, the file does not exist, its format is not supported, or a format is given for
+            what is not a file.
     """
     from jaxgossip.learning.data.files import file_format
 

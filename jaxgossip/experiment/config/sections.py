@@ -64,7 +64,7 @@ class TopologySection(Section):
 
 
 class MixingSection(Section):
-    """How models meet: with which weights, or by which random pairing."""
+    """How models are mixed: with which weights, or by which random pairing."""
 
 
 class PartitionSection(Section):

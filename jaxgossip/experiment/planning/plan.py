@@ -113,9 +113,9 @@ def check_outline(config: Config) -> None:
 
 
 def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
-    """Raise InputError, with the memory by purpose, if an experiment needs more memory than is free.
+    """Raise InputError, which itemises the memory by purpose, if an experiment needs more than is free.
 
-    The shapes of state and minibatch show at once that most experiments are small; only large ones are compiled to decide.
+    Most are seen to be small from the shapes of state and minibatch; only large ones are compiled to decide.
 
     Args:
         experiment: an experiment that is built and not yet run.

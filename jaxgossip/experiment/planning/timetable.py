@@ -54,8 +54,8 @@ def timetable(
     """Summarise the first cycles of a schedule, and optionally write their messages to a file.
 
     Args:
-        experiment: an experiment by the nodes' own clocks.
-        cycles: number of cycles.
+        experiment: an experiment whose nodes act by their own clocks.
+        cycles: number of cycles, at least 1.
         out: .npz or .csv file to write to; None for no file.
         advanced: called with the number of cycles done so far.
 

@@ -205,7 +205,9 @@ def differences(runs: Sequence[RunData]) -> list[str]:
 
 
 def points(runs: Sequence[RunData]) -> list[tuple[dict[str, Any], list[RunData]]]:
-    """Group runs that differ only in their seeds: (values that distinguish the group, its runs).
+    """Group runs that differ only in seed and name: (values that distinguish the group, its runs).
+
+    A result saved from Python is a group of its own.
 
     Args:
         runs: the runs.

@@ -1,4 +1,4 @@
-"""The run folder: the output of a run, written such that a kill at any moment loses nothing.
+"""The run folder: the output of a run, written such that nothing is lost if the process is killed.
 
 config.toml             resolved configuration, runnable as it is
 manifest.json           command, seed, versions, device, digests of inputs and outputs, times, status
@@ -11,7 +11,7 @@ checkpoint/
 error.txt               traceback of the error that ended the run, if any
 
 The manifest is written last when a folder is created, and removed last when it is emptied: a folder with both manifest and
-configuration holds a run, and one with only some of its files was left by a kill.
+configuration holds a run, and one with only some of its files was left by a process that was killed.
 """
 
 import contextlib
@@ -101,7 +101,7 @@ class RunFolder:
     def check_free(out: Path | None, resolved: str, *, force: bool) -> None:
         """Raise ConfigError if ``out`` is not empty and must not be overwritten; None is always free.
 
-        A folder that a kill left incomplete is free for the configuration that it was created for.
+        A folder left incomplete when its process was killed is free for the configuration that it was created for.
         """
         if out is None:
             return

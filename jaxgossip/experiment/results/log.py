@@ -19,7 +19,7 @@ LATER_KEYS = frozenset({"requests"})
 
 @dataclass(frozen=True)
 class MetricsLog:
-    """A file of records, one JSON object per line; an incomplete last line, left by a kill, is ignored.
+    """A file of records, one JSON object per line; an incomplete last line, left if the process was killed, is ignored.
 
     Attributes:
         path: the file.

@@ -38,7 +38,7 @@ def evaluated_every(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> i
 
 
 def config_of_saved(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return what the manifest of a saved result tells of what a configuration would hold."""
+    """Return, from the manifest of a saved result, what its configuration would hold."""
     settings, found = manifest.get("settings", {}), {"name": manifest.get("name", "")}
     found |= {key: settings[key] for key in ("seed", "rounds") if isinstance(settings.get(key), int)}
     evaluation = {key.removeprefix("evaluate_"): settings.get(key) for key in ("evaluate_every", "sampled_nodes")}

@@ -178,7 +178,18 @@ def ended_outcome(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
 def execute(
     experiment: Experiment, folder: RunFolder, manifest: dict[str, Any], observer: Observer, began: float
 ) -> Outcome:
-    """Simulate the rest of a run and its baselines, and write all files."""
+    """Simulate the rest of a run and its baselines, and write all files.
+
+    Args:
+        experiment: the experiment.
+        folder: the run's folder.
+        manifest: the run's manifest, which is updated and written.
+        observer: receives records, progress and notes.
+        began: ``time.perf_counter`` at the beginning of this call.
+
+    Raises:
+        RunError: the run failed.
+    """
     config, final = experiment.config, {}
     log, compiled = folder.log(), []
 
@@ -261,6 +272,15 @@ def run_baseline(
     """Run a baseline unless its log is complete; return its last record, or None if it was interrupted.
 
     The seal of a complete log is written to the manifest before the next baseline begins.
+
+    Args:
+        experiment: the experiment.
+        name: name of the baseline.
+        folder: the run's folder.
+        manifest: the run's manifest, to which the seal is added in place.
+        observer: receives progress and notes.
+        compiled: list to which the seconds of every compilation are appended.
+        rounds: number of rounds.
     """
     log, every = folder.log(name), experiment.config.evaluation.every
     seal, records = seal_of(manifest, name), []

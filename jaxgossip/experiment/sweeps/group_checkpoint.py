@@ -46,7 +46,7 @@ class GroupObserver(Forwarding):
         members: names of the group's runs; checkpoints of other groups are not used.
         every_s: seconds between checkpoints.
         observer: the observer to forward to.
-        lock: this process's lock of the sweep's folder.
+        lock: this process's lock on the sweep's folder.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class GroupObserver(Forwarding):
         self._lock, self._saved = lock, time.perf_counter()
 
     def restore(self, like: RunState) -> tuple[FamilyState, float] | None:
-        """Return (the checkpointed progress, seconds spent so far), or None after removing checkpoints of no use.
+        """Return (checkpointed progress, seconds spent so far), or None after removing checkpoints that cannot be used.
 
         Args:
             like: shapes and dtypes of the group's states.

@@ -100,7 +100,8 @@ def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume:
         assume: whether to assume values for required keys that are not given, and list them in ``assumed``.
 
     Raises:
-        ConfigError: the name or file does not exist, or a setting is malformed.
+        ConfigError: the name or file does not exist, a setting is malformed, or ``nodes`` is given for a topology that
+            does not take it.
     """
     own, explicit = _split(word) if assume else (word, [])
     options = {

@@ -57,7 +57,7 @@ def optimized(graph: Graph, *, rounds: int, steps: int, seed: int, progress: Pro
         rounds: period of the learnt sequence.
         steps: number of steps of Adam.
         seed: seed of the initial sequence.
-        progress: called with the share of the work that is done.
+        progress: called with (phase, fraction done).
 
     Raises:
         GraphError: the graph is directed or disconnected, so that its weights cannot be learnt.

@@ -41,7 +41,8 @@ class Dataset:
         notes: remarks of the reader about the file, such as its label column and what was left out.
 
     Raises:
-        DataError: tables of different lengths or shapes, or a label that is not an integer in 0..n_classes-1.
+        DataError: tables of different lengths or shapes, a label that is not an integer in 0..n_classes-1, or names
+            that are not one per class.
     """
 
     name: str
@@ -119,10 +120,10 @@ def from_arrays(
 ) -> Dataset:
     """Make a data set from arrays.
 
-        standardised x = (x - mean) / deviation, statistics of the training rows; constant features become 0
+        standardised x = (x − mean)/standard deviation, both of the training rows; constant features become 0
 
     Args:
-        x: (m, …) real numbers, one sample per row.
+        x: (m, …) real numbers, one sample per row; stored as float32.
         y: (m,) labels: integers, integral floats, booleans or strings; encoded as 0..c-1 in sorted order.
         x_test: (t, …) samples of a separate test set; ``test_fraction`` is then ignored.
         y_test: (t,) labels of the test set.
@@ -130,11 +131,14 @@ def from_arrays(
         notes: further remarks about the data.
         test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
-        rng: generator, or its seed, that shuffles the samples before the split.
+        rng: generator, or its seed, that shuffles the samples before the split, or the training samples if a test set
+            is given.
 
     Raises:
-        DataError: features that are ragged, not numbers or not finite, a label that is missing or fractional, labels that look
-            like a quantity rather than classes, or too few samples; the message names the place.
+        DataError: features that are ragged, not numbers or not finite, a label that is missing or fractional, labels
+            that look like a quantity rather than classes, or too few samples (the message names the place); a test set
+            without samples or labels, of other shapes or other label types; or a ``test_fraction`` outside (0, 1) or
+            that leaves nothing to train on.
     """
     rng = np.random.default_rng(rng)
     x, y = _features(name, x), class_labels(name, y)

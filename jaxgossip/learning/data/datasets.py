@@ -46,9 +46,12 @@ def spambase(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.ra
     Hopkins, Reeber, Forman and Suermondt 1999, UCI Machine Learning Repository (CC BY 4.0).
 
     Args:
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
+
+    Raises:
+        DataError: ``test_fraction`` is outside (0, 1), or leaves nothing to train on.
     """
     file = resources.files("jaxgossip.learning") / "data" / "spambase.npz"
     with file.open("rb") as stream, np.load(stream) as arrays:
@@ -63,12 +66,12 @@ def digits(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.rand
     Alpaydin and Kaynak 1998, UCI Machine Learning Repository.
 
     Args:
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each pixel to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: scikit-learn is not installed.
+        DataError: scikit-learn is not installed, or ``test_fraction`` is outside (0, 1) or leaves nothing to train on.
     """
     data: Any = _sklearn_datasets("digits").load_digits()
     return from_arrays(
@@ -85,12 +88,12 @@ def breast_cancer(
     Wolberg, Mangasarian, Street and Street 1995, UCI Machine Learning Repository.
 
     Args:
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: scikit-learn is not installed.
+        DataError: scikit-learn is not installed, or ``test_fraction`` is outside (0, 1) or leaves nothing to train on.
     """
     data: Any = _sklearn_datasets("breast_cancer").load_breast_cancer()
     return from_arrays(
@@ -122,12 +125,13 @@ def synthetic(
         classes: number of classes.
         separation: distance between any two centres, in standard deviations of the noise.
         flip: probability that a label is replaced by another, chosen uniformly.
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that draws everything.
 
     Raises:
-        DataError: fewer than two classes, fewer features than the simplex needs, or a number out of range.
+        DataError: fewer than two classes, fewer samples than classes, fewer features than the simplex needs, a
+            number out of range, or more samples than the free memory holds.
     """
     if classes < 2 or samples < classes:
         raise DataError(f"synthetic: {samples} samples cannot form {classes} classes", hint="at least two classes")

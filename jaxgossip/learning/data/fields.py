@@ -60,10 +60,10 @@ def read_fields(path: str | Path, separator: str | None = None) -> Fields:
 
     Args:
         path: the file, UTF-8 text, optionally compressed with gzip.
-        separator: one character or "::"; None detects it.
+        separator: one character, "::", or a blank for any number of blanks; None detects it.
 
     Raises:
-        DataError: a missing or empty file, one that is not text, or a quote that is not closed.
+        DataError: an invalid separator, a missing or empty file, one that is not text, or an unclosed quote.
     """
     if separator is not None and separator != "::" and (len(separator) != 1 or separator in '"\n\r#'):
         raise DataError(

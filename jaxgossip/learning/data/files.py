@@ -41,12 +41,12 @@ def read_npz(
         y: name of the array of labels (m,).
         x_test: name of the array of test samples, if the file has a test set; ``test_fraction`` is then ignored.
         y_test: name of the array of test labels.
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: a missing file or array, or one that NumPy cannot read.
+        DataError: a missing file or array, one that NumPy cannot read, or arrays that :func:`.from_arrays` refuses.
     """
     arrays = _npz_arrays(path)
     names = {"x": x, "y": y, "x_test": x_test, "y_test": y_test}
@@ -84,13 +84,14 @@ def load_file(
     Args:
         path: the file.
         format: "csv", "npz" or "svmlight", regardless of the suffix; detected by default.
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
         **options: further keywords of the reader.
 
     Raises:
-        DataError: a file that is missing or cannot be read, or a keyword that its reader does not have.
+        DataError: a file that is missing or cannot be read, an unknown format, or a keyword that its reader does not
+            have.
     """
     if format is not None and format not in DATAFILES:
         raise DataError(f"{path}: no reader for the format '{format}'", hint=nearest(format, list(DATAFILES)))

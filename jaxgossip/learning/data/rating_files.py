@@ -21,9 +21,9 @@ class RatingFile(NamedTuple):
     """The ratings of a file, sorted by user, and for each user in the order of the file.
 
     Attributes:
-        user: (m,) user numbers, ascending.
-        item: (m,) item numbers.
-        rating: (m,) ratings.
+        user: (m,) int32, user numbers, ascending.
+        item: (m,) int32, item numbers.
+        rating: (m,) float64, ratings.
         notes: how the file was read.
     """
 

@@ -36,13 +36,13 @@ def read_svmlight(
         path: the file, UTF-8 text, optionally compressed with gzip.
         features: number of features per sample; by default the largest that occurs.
         zero_based: whether features are numbered from 0 instead of 1; by default, they are if there is a feature 0.
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: a missing file, a malformed line, a missing label, a feature out of range, or a table too large to be stored
-            densely.
+        DataError: a missing file, a malformed line, a missing label, labels that are no classes, a feature out of
+            range, a table too large to be stored densely, or a ``test_fraction`` outside (0, 1).
     """
     labels: list[str] = []
     lines: list[int] = []

@@ -58,13 +58,14 @@ def read_csv(
         drop: columns that are not features, by name or number; by default, an unnamed first column that numbers or names the
             lines.
         delimiter: field separator, one character or "::", or a blank for any number of blanks; detected by default.
-        test_fraction: fraction of samples kept as the common test set.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
 
     Raises:
-        DataError: a missing file or column, lines of different lengths, an ambiguous first line, columns without a name or with
-            the same name, a label that is missing or a quantity, or a feature that is not a finite number.
+        DataError: a missing file or column, lines of different lengths, an ambiguous first line, columns without a name
+            or with the same name, a label that is missing or a quantity, a feature that is not a finite number, an
+            invalid delimiter, no feature column left, too few samples, or a ``test_fraction`` outside (0, 1).
     """
     table = _table(read_fields(path, delimiter), header, label_column)
     label = _label(table, label_column)

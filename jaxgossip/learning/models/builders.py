@@ -34,7 +34,7 @@ def logistic(input_shape: tuple[int, ...], n_classes: int, *, regularization: fl
         regularization: weight of ‖(w, b)‖²/2.
 
     Raises:
-        InputError: more than two classes.
+        InputError: a number of classes other than two, or a negative ``regularization``.
     """
     return _linear("logistic", input_shape, n_classes, logistic_loss, regularization)
 
@@ -52,7 +52,7 @@ def pegasos(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
         regularization: λ, weight of ‖(w, b)‖²/2.
 
     Raises:
-        InputError: more than two classes.
+        InputError: a number of classes other than two, or a negative ``regularization``.
     """
     return _linear("pegasos", input_shape, n_classes, hinge_loss, regularization)
 
@@ -92,7 +92,7 @@ def adaline(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
         regularization: weight of ‖(w, b)‖²/2.
 
     Raises:
-        InputError: more than two classes.
+        InputError: a number of classes other than two, or a negative ``regularization``.
     """
     return _linear("adaline", input_shape, n_classes, squared_loss, regularization)
 
@@ -105,6 +105,9 @@ def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
         input_shape: shape of a sample, which is flattened.
         n_classes: number of classes.
         regularization: weight of ‖params‖²/2.
+
+    Raises:
+        InputError: ``regularization`` is negative.
     """
     return mlp(input_shape, n_classes, hidden=(), regularization=regularization)
 
@@ -122,7 +125,7 @@ def mlp(
         regularization: weight of ‖params‖²/2.
 
     Raises:
-        InputError: a width below one.
+        InputError: a width below one, or a negative ``regularization``.
     """
     if any(width < 1 for width in hidden):
         raise InputError(f"hidden layers need at least one unit each, not {list(hidden)}")
@@ -163,7 +166,8 @@ def cnn(
         regularization: weight of ‖params‖²/2.
 
     Raises:
-        InputError: samples that are not images, or images too small for this many poolings.
+        InputError: samples that are not images, no channels, images too small for this many poolings, a ``kernel``
+            below one, or a negative ``regularization``.
     """
     whole("cnn", "kernel", kernel, 1)
     height, width, colours = _image_shape(input_shape)

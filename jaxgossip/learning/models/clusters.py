@@ -63,7 +63,7 @@ def kmeans(input_shape: tuple[int, ...], n_classes: int, *, clusters: int = 2) -
 
 
 def match_centroids(own: Centroids, heard: Centroids) -> Centroids:
-    """Return the received centroids in the order that minimises Σ_k ‖own_k − heard_k‖²: an optimal assignment."""
+    """Return the received centroids (k, d) in the order minimising Σ_k ‖own_k − heard_k‖²: an optimal assignment."""
     # ‖own‖² and ‖heard‖² add the same constant for every order.
     by_own, of_heard = optax.assignment.hungarian_algorithm(-own @ heard.T)
     return jnp.zeros_like(heard).at[by_own].set(heard[of_heard])

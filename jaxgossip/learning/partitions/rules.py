@@ -41,7 +41,8 @@ def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.r
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: fewer samples than nodes.
+        DataError: no node, fewer samples than nodes, labels that are not (m,), or a ``local_test`` outside [0, 1) or
+            too small to give any node a test sample.
     """
     rng, m = np.random.default_rng(rng), _labels("iid", labels).size
     _check_enough("iid", m, n_nodes)
@@ -70,7 +71,8 @@ def fixed_size(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: more samples per node than there are in all.
+        DataError: no node, ``samples`` below 1 or above the number of training samples, labels that are not (m,), or a
+            ``local_test`` outside [0, 1) or too small to give any node a test sample.
     """
     rng, m = np.random.default_rng(rng), _labels("fixed_size", labels).size
     _check_nodes(n_nodes)
@@ -96,10 +98,10 @@ def one_sample(
         labels: (m,) class of each training sample.
         n_nodes: number of nodes.
         local_test: fraction of each node's samples held out as its local test set; must be 0 here.
-        rng: generator, or its seed, that deals the samples.
+        rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: ``local_test`` is positive, but no sample is left for it.
+        DataError: no node, no sample, labels that are not (m,), or a ``local_test`` other than 0.
     """
     return fixed_size(labels, n_nodes, samples=1, local_test=local_test, rng=rng)
 
@@ -127,7 +129,8 @@ def dirichlet(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: fewer samples than nodes, or ``alpha`` not positive.
+        DataError: no node, fewer samples than nodes, ``alpha`` not positive, labels that are not (m,), or a
+            ``local_test`` outside [0, 1) or too small to give any node a test sample.
     """
     rng = np.random.default_rng(rng)
     labels = _labels("dirichlet", labels)
@@ -168,7 +171,8 @@ def label_shards(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: fewer samples than shards.
+        DataError: no node, ``shards`` below 1, fewer samples than shards, labels that are not (m,), or a ``local_test``
+            outside [0, 1) or too small to give any node a test sample.
     """
     rng = np.random.default_rng(rng)
     labels = _labels("label_shards", labels)
@@ -208,7 +212,8 @@ def quantity_skew(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: fewer samples than nodes, or ``exponent`` negative.
+        DataError: no node, fewer samples than nodes, ``exponent`` negative, labels that are not (m,), or a
+            ``local_test`` outside [0, 1) or too small to give any node a test sample.
     """
     rng, m = np.random.default_rng(rng), _labels("quantity_skew", labels).size
     _check_enough("quantity_skew", m, n_nodes)

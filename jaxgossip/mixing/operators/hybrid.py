@@ -50,7 +50,10 @@ class Rest:
     position_above: NodeInts
 
     def sums(self, x: Float[Array, "m p"], masks: Masks | None) -> Rows:
-        """Return (n, p): the weighted sum over each node's rest of the rows of x, restricted to ``masks`` if given."""
+        """Return (n, p), at least float32: each node's weighted sum of the rows of x over its rest.
+
+        The sum is over the links in ``masks`` only, if given.
+        """
         dtype = accumulator(x.dtype)
         weights = self.weights
         if masks is not None:
@@ -107,7 +110,7 @@ class Rest:
         return tuple(mask.reshape(table.shape) for mask, table in zip(masks, tables, strict=True))
 
     def padded_lists(self, most: int) -> tuple[Int[Array, "n most"], Float[Array, "n most"]]:
-        """Return (sources, weights): each node's list of the rest, padded with weight 0.
+        """Return (sources, weights), (n, most) each: the rest of each node's neighbours, padded with weight 0.
 
         Args:
             most: length of the longest list, at most ``WIDTHS[-1]`` squared, so that one level sums its pieces.

@@ -21,7 +21,15 @@ MAX_MASK = 2**28
 
 @pytree_dataclass
 class Roll(SlotOperator):
-    """Circulant W: slot k brings row i + offsets[k] (mod n)."""
+    """Circulant W: slot k brings row i + offsets[k] (mod n).
+
+    Attributes:
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot.
+        offsets: the offset of each slot.
+        n_nodes: number of nodes.
+        n_links: messages per round when all nodes are online.
+    """
 
     self_weight: Array
     weights: tuple[Array, ...]
@@ -43,6 +51,13 @@ class LatticeShift(SlotOperator):
     """W of a box of cells in C order: slots 2a and 2a + 1 bring the next and the previous cell along axis a.
 
     Shifts wrap around; at open boundaries the weight is zero.
+
+    Attributes:
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot.
+        shape: number of cells along each axis.
+        n_nodes: number of nodes.
+        n_links: messages per round when all nodes are online.
     """
 
     self_weight: Array
@@ -63,7 +78,14 @@ class LatticeShift(SlotOperator):
 
 @pytree_dataclass
 class HypercubeFlip(SlotOperator):
-    """W of a hypercube: slot b brings row i xor 2^b, a flip of one axis of length two."""
+    """W of a hypercube: slot b brings row i xor 2^b, a flip of one axis of length two.
+
+    Attributes:
+        self_weight: scalar or (n,), the weight of a node's own row.
+        weights: a scalar or (n,) per slot.
+        n_nodes: number of nodes.
+        n_links: messages per round when all nodes are online.
+    """
 
     self_weight: Array
     weights: tuple[Array, ...]

@@ -94,7 +94,16 @@ def slots(
     n_links: int | None = None,
     numbering: str = "",
 ) -> Slots:
-    """Return the slots of CSR lists of sources ``indices`` with weights ``values``, a scalar or one per link."""
+    """Return the slots of CSR lists of sources ``indices`` with weights ``values``, a scalar or one per link.
+
+    Args:
+        self_weight: scalar or (n,), the weight of each node's own row.
+        indptr: (n + 1,) int; row i hears ``indices[indptr[i]:indptr[i + 1]]``.
+        indices: (m,) int, the rows heard.
+        values: scalar or (m,), their weights.
+        n_links: messages per round when all nodes are online; None to count the links that are not zero.
+        numbering: the order of the rows.
+    """
     sources, weights = padded_slots(indptr, indices, values)
     columns = tuple(jnp.asarray(column) for column in sources.T.copy())
     if np.ndim(weights):

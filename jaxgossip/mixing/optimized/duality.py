@@ -23,7 +23,10 @@ GAIN = 1e-9
 
 
 def rho_bound(W: np.ndarray, ends: np.ndarray, above: float = -np.inf) -> float:
-    """Return the largest lower bound of ρ from the eigenvectors of W, or ``above`` if that is no larger.
+    """Return the largest lower bound, from the eigenvectors of W, on ρ over all symmetric weights on these edges.
+
+    The weights are those with |w_e| ≤ 1. The bound is lowered by ``SOLVED``; if it does not exceed ``above``, that is
+    returned.
 
     The program in (s⁺, s⁻, |b_eᵀ Y b_e|) has two columns per eigenvector, of which few matter. Column generation starts
     from the eigenvalues of largest modulus and adds columns, by their reduced costs, until none improves the bound. The

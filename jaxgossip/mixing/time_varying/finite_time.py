@@ -56,11 +56,12 @@ def k_peer_exponential(graph: Graph, *, degree: int = 1) -> TimeVarying:
 def de_bruijn(graph: Graph, *, degree: int = 1) -> Operator:
     """Average along a de Bruijn graph, which is the same every round; only the number of nodes of the topology matters.
 
-    The mean is exact after log_{k+1} n rounds.
+    The mean is exact after log_{k+1} n rounds. Delvenne, Carli and Zampieri 2009, "Optimal strategies in the average
+    consensus problem".
 
     Args:
         graph: the topology.
-        degree: k; each node hears k + 1 nodes.
+        degree: k; each node averages k + 1 nodes, which for k + 1 of the nodes include itself.
 
     Raises:
         GraphError: ``degree`` is below one, or the number of nodes is not a power of k + 1.

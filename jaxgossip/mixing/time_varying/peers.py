@@ -205,6 +205,10 @@ class RandomPull(RandomPeers):
     """Every round each node pulls from ``fanout`` = k random peers and averages, with weights 1/(k + 1).
 
     Rows sum to one; columns do only in expectation.
+
+    Attributes:
+        neighbours: the peers among which each node chooses.
+        fanout: k, number of peers per node and round.
     """
 
     fanout: int = static_field()
@@ -224,6 +228,10 @@ class RandomPush(RandomPeers):
 
     On the complete graph this is EL-Local (de Vos et al. 2023, "Epidemic learning"). W is row-stochastic only: the mean
     drifts.
+
+    Attributes:
+        neighbours: the peers among which each node chooses.
+        fanout: number of peers per node and round.
     """
 
     fanout: int = static_field()

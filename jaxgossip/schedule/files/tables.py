@@ -17,7 +17,7 @@ class Table:
     Attributes:
         file: path of the file.
         lines: (rows,) line number of each row in the file.
-        columns: column names to texts, one per row.
+        columns: from the name of each column to its strings, one per row.
     """
 
     file: Path

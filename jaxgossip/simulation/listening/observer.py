@@ -41,7 +41,7 @@ class Observer:
         """Receive the state after a chunk. Do not keep a reference to it: the next chunk consumes it.
 
         Args:
-            run: the state, all that is needed to continue the run.
+            run: the state, everything needed to continue the run.
             wall_s: wall-clock seconds since the run began, including earlier sessions.
         """
 

@@ -1,1 +1,1 @@
-"""One theory plot a file."""
+"""Theory plots, one per file."""

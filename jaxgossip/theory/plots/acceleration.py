@@ -108,7 +108,7 @@ def draw(predicted: Results, measured: Results) -> Figure:
 
 
 def claims(predicted: Results, measured: Results) -> list[Claim]:
-    """Return: Chebyshev respects its bound in every round, and the shift register's rate is within 2 %."""
+    """Return the claims: Chebyshev respects its bound in every round, and the shift register's rate is within 2 %."""
     checks = []
     for name, methods in measured.left.items():
         bound = predicted.left[name]["Chebyshev"]

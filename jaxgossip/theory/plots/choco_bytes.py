@@ -180,7 +180,10 @@ def _by_block(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def claims(predicted: ByteCosts, measured: ByteCosts) -> list[Claim]:
-    """Return: message sizes to the byte, and, dealt at random, the saving of a message at every error within 10 %."""
+    """Return the claims.
+
+    Message sizes to the byte, and, dealt at random, the saving of a message at every error within 10 %.
+    """
     checks = [
         Claim(f"bytes of a message, {name}", measured.message[name], size, 0.0, "absolute")
         for name, size in predicted.message.items()

@@ -106,7 +106,10 @@ def draw(predicted: Rates, measured: Rates) -> Figure:
 
 
 def claims(predicted: Rates, measured: Rates) -> list[Claim]:
-    """Return: each rate within 10⁻⁴, and hence the largest γ within 2.2·10⁻⁴, as the rate rises by 0.45 γ there."""
+    """Return the claims.
+
+    Each rate within 10⁻⁴, and hence the largest γ within 2.2·10⁻⁴, as the rate rises by 0.45 γ there.
+    """
     at = dict(zip(measured.gammas, measured.rates, strict=True))
     return [
         *(

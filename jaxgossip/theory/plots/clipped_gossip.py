@@ -143,7 +143,7 @@ def draw(predicted: AttackOutcome, measured: AttackOutcome) -> Figure:
 
 
 def claims(predicted: AttackOutcome, measured: AttackOutcome) -> list[Claim]:
-    """Return: the plain mean fails as predicted; clipping agrees and drifts ten thousand times less."""
+    """Return the claims: the plain mean fails as predicted; clipping agrees and drifts ten thousand times less."""
     plain, *clipped = RULES
     spread = measured.variance[plain][-1]
     checks = [

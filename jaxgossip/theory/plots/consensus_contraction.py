@@ -90,7 +90,7 @@ def draw(predicted: dict[str, float], measured: dict[str, Contraction]) -> Figur
 
 
 def claims(predicted: dict[str, float], measured: dict[str, Contraction]) -> list[Claim]:
-    """Return: each late contraction is ρ to within 10⁻⁶."""
+    """Return the claims: each late contraction is ρ to within 10⁻⁶."""
     return [
         Claim(f"late contraction, {name}", contraction.rate, predicted[name], 1e-6, "absolute")
         for name, contraction in measured.items()

@@ -134,7 +134,10 @@ def predict(_: bool) -> Predicted:
 
 
 def measure(quick: bool) -> Measured:
-    """Draw the messages of each receive policy once; count updates in them, and let models count or learn along them."""
+    """Record the messages of each receive policy once, and count the updates in them.
+
+    They are replayed on models that count updates and on models that learn.
+    """
     cycles, graph = 60 if quick else 160, network()
     often, share, missed = {}, {}, {}
     for receive in NAMES:
@@ -245,7 +248,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
 
 
 def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
-    """Return: how often nodes learn, whose updates the models contain, and the resulting bias."""
+    """Return the claims: how often nodes learn, whose updates the models contain, and the resulting bias."""
     checks = []
     for receive, often in predicted.often.items():
         # Thousands of updates per class: a deviation below 1 %, except for the clocks of the neighbours of few hubs.

@@ -248,7 +248,10 @@ def draw(predicted: Results, measured: Results) -> Figure:
 
 
 def claims(predicted: Results, measured: Results) -> list[Claim]:
-    """Return: n_W and sampled rates within 5 %, rates of the covariance within 10⁻⁵, and two cliques above the ring."""
+    """Return the claims.
+
+    Sampled rates and n_W within 5 %, rates of the covariance within 10⁻⁵, and two cliques above the ring.
+    """
     checks = [
         Claim(f"n_W, {ONE_PEER}, γ = {gamma:g}", measured.one_peer[gamma], value, 0.05)
         for gamma, value in predicted.one_peer.items()

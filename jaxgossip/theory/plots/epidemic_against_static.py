@@ -137,7 +137,10 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, Race]) -> Figure:
 
 
 def claims(predicted: dict[str, np.ndarray], measured: dict[str, Race]) -> list[Claim]:
-    """Return: fresh peers reduce disagreement by β a round, and agree and learn with fewer messages than the static graph."""
+    """Return the claims.
+
+    Fresh peers reduce disagreement by β a round, and agree and learn with fewer messages than the static graph.
+    """
     oracle, local, static = (measured[name] for name in NAMES)
     checks = [
         Claim("β, EL-Oracle", oracle.about_start, float(predicted[NAMES[0]][1]), 0.015),

@@ -161,7 +161,10 @@ def draw(predicted: EquiTopo, measured: EquiTopo) -> Figure:
 
 
 def claims(predicted: EquiTopo, measured: EquiTopo) -> list[Claim]:
-    """Return: ρ by its formula within 10⁻¹⁰ and below 0.55 for all n; the share left by a random round within 1 %."""
+    """Return the claims.
+
+    By its formula, ρ within 10⁻¹⁰ and below 0.55 for all n; the share left by a random round within 1 %.
+    """
     checks = []
     for at, n in enumerate(measured.sizes):
         for name, values in measured.rho.items():

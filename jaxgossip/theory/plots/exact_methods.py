@@ -148,7 +148,10 @@ def draw(predicted: Results, measured: Results) -> Figure:
 
 
 def claims(predicted: Results, measured: Results) -> list[Claim]:
-    """Return: rates within 0.1 %, no remaining error except D-SGD's floor, and DIGing diverging at the large step size."""
+    """Return the claims.
+
+    Rates within 0.1 %, no remaining error except D-SGD's floor, and DIGing diverging at the large step size.
+    """
     checks = []
     for name, expected in predicted.courses.items():
         course = measured.courses[name]

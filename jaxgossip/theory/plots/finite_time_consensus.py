@@ -206,7 +206,11 @@ def draw(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str
 
 
 def claims(predicted: dict[str, tuple[int | None, np.ndarray]], measured: dict[str, Remainders]) -> list[Claim]:
-    """Return: exact at the predicted round in both precisions and not before, and never for the others."""
+    """Return the claims.
+
+    Each network is exact at the predicted round in both precisions and not one round earlier, or never if none is
+    predicted; and at the predicted distance in every round.
+    """
     checks = []
     for name, errors in measured.items():
         exact, left = predicted[name]

@@ -143,7 +143,10 @@ def draw(predicted: dict[str, float], measured: Measured) -> Figure:
 
 
 def claims(predicted: dict[str, float], measured: Measured) -> list[Claim]:
-    """Return: learned static weights are optimal to three digits, and learned schedules leave less than static weights."""
+    """Return the claims.
+
+    Learned static weights are optimal to three digits, and learned schedules leave less than static weights.
+    """
     checks = [
         Claim(f"ρ of the fastest weights, {name}", measured.static[name].fastest, best, THREE_DIGITS, "absolute")
         for name, best in predicted.items()

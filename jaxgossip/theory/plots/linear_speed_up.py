@@ -71,7 +71,7 @@ def draw(predicted: Speed, measured: Speed) -> Figure:
 
 
 def claims(predicted: Speed, measured: Speed) -> list[Claim]:
-    """Return: slope −1 ± 0.03, and every value within 3 %."""
+    """Return the claims: slope −1 ± 0.03, and every value within 3 %."""
     checks = []
     for row, eta in enumerate(STEPS):
         slope = np.polyfit(np.log(measured.sizes), np.log(measured.errors[row]), 1)[0]
@@ -84,6 +84,6 @@ def claims(predicted: Speed, measured: Speed) -> list[Claim]:
 
 
 def linear_speed_up() -> Plot:
-    """With a step size held, n nodes that agree have one n-th of the error of one: linear speed-up."""
+    """At a fixed step size, n nodes that agree have 1/n of the squared error of one: linear speed-up."""
     source = "Lian et al. 2017, Can decentralized algorithms outperform centralized algorithms?"
     return Plot("Linear speed-up", source, predict, measure, draw, claims)

@@ -117,7 +117,7 @@ def draw(_: dict[str, Moments], measured: dict[str, Moments]) -> Figure:
 
 
 def claims(predicted: dict[str, Moments], measured: dict[str, Moments]) -> list[Claim]:
-    """Return: the mode with the largest deviation is within half a per cent, and no round moves the mean."""
+    """Return the claims: the mode with the largest deviation is within half a per cent, and no round moves the mean."""
     checks = []
     for name, expected in predicted.items():
         for q, left, theory in zip(LOSSES, measured[name].left, expected.left, strict=True):

@@ -122,7 +122,7 @@ def draw(predicted: Drift, measured: Drift) -> Figure:
 
 
 def claims(predicted: Drift, measured: Drift) -> list[Claim]:
-    """Return: consensus within 1 %, and the error of the mean as without local steps."""
+    """Return the claims: consensus within 1 %, and the error of the mean as without local steps."""
     checks = [
         Claim(f"consensus, τ = {tau}", consensus, predicted.consensus[tau], 0.01)
         for tau, consensus in measured.consensus.items()

@@ -110,7 +110,10 @@ def draw(predicted: Bias, measured: Bias) -> Figure:
 
 
 def claims(predicted: Bias, measured: Bias) -> list[Claim]:
-    """Return: each bias within 10⁻⁶; local momentum's far above D-SGD's, the corrected methods' equal to it."""
+    """Return the claims.
+
+    Each bias within 10⁻⁶; local momentum's far above D-SGD's, the corrected methods' equal to it.
+    """
     checks = [
         Claim(f"bias of {label}, η = {eta:.4f}", bias, theory, 1e-6)
         for name, label in NAMES

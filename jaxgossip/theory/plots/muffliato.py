@@ -153,7 +153,10 @@ def draw(predicted: dict[int, Theory], measured: dict[int, Measured]) -> Figure:
 
 
 def claims(predicted: dict[int, Theory], measured: dict[int, Measured]) -> list[Claim]:
-    """Return: error of the order of the noise in the mean; loss that falls with size and with every link of distance."""
+    """Return the claims.
+
+    Error of the order of the noise in the mean; loss that falls with size and with every link of distance.
+    """
     checks = []
     for dimension, result in measured.items():
         n = 2**dimension

@@ -159,7 +159,7 @@ def slope(steps: dict[int, float]) -> float:
 
 
 def claims(predicted: NetworkTerms, measured: NetworkTerms) -> list[Claim]:
-    """Return: the terms, the step sizes, and the slope of the step sizes in n."""
+    """Return the claims: the terms, the step sizes, and the slope of the step sizes in n."""
     checks = [
         Claim(f"network term, {name} {n}", term, theory, 0.01)
         for name, sizes in measured.sizes.items()

@@ -260,7 +260,7 @@ def _curve(axes: Any, x: np.ndarray, y: np.ndarray, number: int, label: str, *, 
 
 
 def claims(predicted: Predicted, measured: dict[tuple[Walk, bool], Run]) -> list[Claim]:
-    """Return: ages and errors of walks, the order of the methods, and the effect of failures and votes."""
+    """Return the claims: ages and errors of walks, the order of the methods, and the effect of failures and votes."""
     plain = {walk: measured[walk, False] for walk in WALKS}
     settled = {walk: float(run.error[SETTLED:].mean()) for walk, run in plain.items()}
     failing, K = {walk: measured[walk, True] for walk in FAILING}, predicted.slower

@@ -158,7 +158,7 @@ def draw(predicted: AveragingTimes, measured: AveragingTimes) -> Figure:
 
 
 def claims(predicted: AveragingTimes, measured: AveragingTimes) -> list[Claim]:
-    """Return: the loss per tick on complete graphs within 2 %; every averaging time within its bounds."""
+    """Return the claims: the loss per tick on complete graphs within 2 %; every averaging time within its bounds."""
     # A mean over sampled pairs.
     checks = [
         Claim(f"taken by a tick, all pairs of {n}", 1 - left, 1 - predicted.left[n], 0.02)

@@ -222,7 +222,10 @@ def _draw_logarithmic(axes: drawing.Axes, curve: Curve, number: int, label: str)
 
 
 def claims(predicted: dict[int, int], measured: Found) -> list[Claim]:
-    """Return: message sizes; parts win early, not late; gossip comes near a server; limited merging helps a little."""
+    """Return the claims.
+
+    Message sizes; parts win early, not late; gossip comes near a server; limited merging helps a little.
+    """
     checks = [
         Claim(
             f"bytes of a message, {parts} of a model" if parts > 1 else "bytes of a model", measured.bytes[parts], size

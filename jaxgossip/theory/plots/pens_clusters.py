@@ -151,7 +151,7 @@ def draw(predicted: Predicted, measured: Measured) -> Figure:
 
 
 def claims(predicted: Predicted, measured: Measured) -> list[Claim]:
-    """Return: as many models are accepted as predicted, nearly all of the own task, and accuracy profits."""
+    """Return the claims: as many models are accepted as predicted, nearly all of the own task, and accuracy profits."""
     last = {kind: float(curve[-5:].mean()) for kind, curve in measured.accuracy.items()}
     return [
         # The number that reach a node by cycle T is nearly Poisson: a standard error of 1 %, and as much from the rest.

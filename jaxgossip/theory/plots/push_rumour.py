@@ -132,7 +132,7 @@ def draw(_: np.ndarray, measured: Spread) -> Figure:
 
 
 def claims(predicted: np.ndarray, measured: Spread) -> list[Claim]:
-    """Return: push grows as log₂n + ln n, and the constants beside the leading terms are as predicted."""
+    """Return the claims: push grows as log₂n + ln n, and the constants beside the leading terms are as predicted."""
     slope = np.polyfit(predicted[:, 0], measured.rounds[:, 0], 1)[0]
     checks = [Claim("push: slope against log₂n + ln n", float(slope), 1.0, 0.03, "absolute")]
     late = late_rounds(measured)

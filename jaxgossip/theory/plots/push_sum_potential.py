@@ -140,7 +140,7 @@ def draw(predicted: Potential, measured: Potential) -> Figure:
 
 
 def claims(predicted: Potential, measured: Potential) -> list[Claim]:
-    """Return: each ratio within 1 %, and the decay of twelve nodes' potential."""
+    """Return the claims: each ratio within 1 %, and the decay of twelve nodes' potential."""
     ratios = [
         Claim(f"E Φ⁺/Φ {label}, n = {n}", ratio, theory, 0.01)
         for label, values, expected in zip(

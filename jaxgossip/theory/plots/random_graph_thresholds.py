@@ -134,7 +134,10 @@ def draw(predicted: SweepResults, measured: SweepResults) -> Figure:
 
 
 def claims(predicted: SweepResults, measured: SweepResults) -> list[Claim]:
-    """Return: connectedness by the limit law, gaps by closed forms where they hold, and gaps that grow with p, β and r."""
+    """Return the claims.
+
+    Connectedness by the limit law, gaps by closed forms where they hold, and gaps that grow with p, β and r.
+    """
     checks = [
         Claim(f"share connected, c = {c}", float(share), float(limit), 0.07, "absolute")
         for c, share, limit in zip(C, measured.connected, predicted.connected, strict=True)

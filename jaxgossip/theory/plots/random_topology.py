@@ -131,7 +131,7 @@ def draw(predicted: RandomGraphs, measured: RandomGraphs) -> Figure:  # noqa: AR
 
 
 def claims(predicted: RandomGraphs, measured: RandomGraphs) -> list[Claim]:
-    """Return: each β within 1.5 %, each consensus within 1 %."""
+    """Return the claims: each β within 1.5 %, each consensus within 1 %."""
     pairs = (("fresh regular graph", 0), ("push", 1))
     betas = [
         Claim(f"β, {name}, s = {s}", value, theory, 0.015)

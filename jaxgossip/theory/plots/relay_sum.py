@@ -108,7 +108,10 @@ def draw(predicted: dict[str, np.ndarray], measured: dict[str, RelayErrors]) -> 
 
 
 def claims(predicted: dict[str, np.ndarray], measured: dict[str, RelayErrors]) -> list[Claim]:
-    """Return: exact at the diameter, far off one round before, and in between the mean over the nodes within reach."""
+    """Return the claims.
+
+    Exact at the diameter, far off one round before, and in between the mean over the nodes within reach.
+    """
     checks = []
     for name, expected in predicted.items():
         error, diameter = measured[name].error, len(expected) - 3

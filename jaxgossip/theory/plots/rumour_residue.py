@@ -145,7 +145,7 @@ def draw(predicted: dict[int, float], measured: dict[int, Residue]) -> Figure:
 
 
 def claims(predicted: dict[int, float], measured: dict[int, Residue]) -> list[Claim]:
-    """Return: residues and numbers of calls within 3 %, and the path of a run within 5 % of all nodes."""
+    """Return the claims: residues and numbers of calls within 3 %, and the path of a run within 5 % of all nodes."""
     checks = [
         claim
         for k, outcome in measured.items()

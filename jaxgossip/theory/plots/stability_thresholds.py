@@ -119,7 +119,7 @@ def draw(_: Thresholds, measured: Thresholds) -> Figure:
 
 
 def claims(predicted: Thresholds, measured: Thresholds) -> list[Claim]:
-    """Return: every threshold within 1 %, and exact diffusion stable where D² has long diverged."""
+    """Return the claims: every threshold within 1 %, and exact diffusion stable where D² has long diverged."""
     checks = [
         Claim(f"DGD diverges from ηa, λ_min = {low:.3g}", measured.dgd[low], value, 0.01)
         for low, value in predicted.dgd.items()

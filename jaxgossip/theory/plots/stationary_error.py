@@ -127,7 +127,7 @@ def draw(predicted: dict[str, ErrorTerms], measured: dict[str, ErrorTerms]) -> F
 
 
 def claims(predicted: dict[str, ErrorTerms], measured: dict[str, ErrorTerms]) -> list[Claim]:
-    """Return: the total within 2 % at every step size, and each term at the one that is decomposed."""
+    """Return the claims: the total within 2 % at every step size, and each term at the one that is decomposed."""
     etas = steps(quick=len(predicted["atc"].mean) == len(steps(quick=True)))
     checks = []
     for form in FORMS:

@@ -245,7 +245,10 @@ def draw(predicted: dict[str, float], measured: Results) -> Figure:
 
 
 def claims(predicted: dict[str, float], measured: Results) -> list[Claim]:
-    """Return: hops take as long as predicted, ages grow accordingly, all send alike; walks profit, merged models do not."""
+    """Return the claims.
+
+    Hops take as long as predicted, ages grow accordingly, all send alike; walks profit, merged models do not.
+    """
     checks = [
         *(Claim(f"cycles a hop, {name}", measured.hop[name], hop, 0.06) for name, hop in predicted.items()),
         Claim(f"age of a model a cycle, {PROACTIVE}", growth(measured.walk[PROACTIVE]), 1 / predicted[PROACTIVE], 0.04),

@@ -197,7 +197,10 @@ def draw(predicted: Accuracy, measured: Accuracy) -> Figure:
 
 
 def claims(predicted: Accuracy, measured: Accuracy) -> list[Claim]:
-    """Return: each graph's accuracy is that of its effective number of e-mails, or more where shares are unequal."""
+    """Return the claims.
+
+    Each graph's accuracy is that of its effective number of e-mails, or more where shares are unequal.
+    """
     expected = expected_accuracy(predicted, measured)
     checks = [
         Claim(f"accuracy, {name}", accuracy, expected[name], TOLERANCE, "at least" if name == UNEQUAL else "absolute")

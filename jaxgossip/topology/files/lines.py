@@ -69,7 +69,7 @@ class Row(NamedTuple):
 
 
 def read_lines(file: str, text: str, columns: Sequence[str] | None) -> Links:
-    """Return the links of a text.
+    """Return the links in the text of a file.
 
     Args:
         file: name of the file in messages.

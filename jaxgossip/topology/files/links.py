@@ -25,12 +25,12 @@ class Links:
     """The links of a file.
 
     Attributes:
-        first: (m,) the sending end of each link, in the order of the file.
-        second: (m,) the receiving end.
+        first: (m,) names, the sending end of each link, in the order of the file.
+        second: (m,) names, the receiving end.
         declared: nodes that exist whether or not a link names them.
         sides: names of the two sides of a bipartite graph, if ``first`` and ``second`` name nodes of different sides, where
             equal names are different nodes; ``declared`` then has a list for each side. None if there are no sides.
-        directed: whether links have a direction; None if the file does not tell.
+        directed: whether links have a direction; None if the file does not say.
     """
 
     first: Names

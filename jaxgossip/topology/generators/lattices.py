@@ -21,7 +21,7 @@ def ring(nodes: int) -> Graph:
         nodes: number of nodes, at least 3.
 
     Raises:
-        GraphError: fewer than 3 nodes.
+        GraphError: there are fewer than 3 nodes.
     """
     nodes = node_count("ring", nodes, 3, hint="two nodes are a path, one node is a complete graph")
     return Graph(nodes, "ring", Circulant((1, -1)))
@@ -52,7 +52,7 @@ def path(nodes: int) -> Graph:
         nodes: number of nodes.
 
     Raises:
-        GraphError: no node.
+        GraphError: there is no node.
     """
     nodes = node_count("path", nodes)
     return Graph(nodes, "path", Lattice((nodes,), periodic=False))

@@ -110,8 +110,8 @@ def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Gener
 def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -> Graph:
     """Return the preferential attachment graph: each new node joins m distinct nodes, drawn in proportion to their degrees.
 
-    The graph grows from a star of m + 1 nodes; a node that is drawn twice is drawn again (Barabási and Albert 1999).
-    Degrees have the tail P(degree ≥ k) ≈ m(m+1)/(k(k+1)).
+    The graph grows from a star of m + 1 nodes; a draw that repeats an earlier one of the same new node is made again
+    (Barabási and Albert 1999). Degrees have the tail P(degree ≥ k) ≈ m(m+1)/(k(k+1)).
 
     Drawing a node by degree is drawing an end of an earlier edge uniformly. All draws are made first, and those that hit
     the drawn end of another edge are followed to the draw of that one (Sanders and Schulz 2016, "Scalable generation of
@@ -123,7 +123,7 @@ def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -
         rng: generator of the draws, or its seed.
 
     Raises:
-        GraphError: there are fewer than m + 1 nodes, or the links exceed the memory.
+        GraphError: m is below 1, there are fewer than m + 1 nodes, or the links exceed the free memory.
     """
     nodes = node_count("barabasi_albert", nodes, 2, hint="one node is a complete graph")
     m = whole_number("barabasi_albert", "m", m, 1)

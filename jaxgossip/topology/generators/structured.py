@@ -17,7 +17,7 @@ def star(nodes: int) -> Graph:
         nodes: number of nodes, at least 2.
 
     Raises:
-        GraphError: fewer than 2 nodes.
+        GraphError: there are fewer than 2 nodes.
     """
     return Graph(node_count("star", nodes, 2, hint="one node is a complete graph"), "star", Star())
 
@@ -43,7 +43,8 @@ def binary_tree(nodes: int, *, branching: int = 2) -> Graph:
 def hypercube(nodes: int) -> Graph:
     """Return the hypercube: node i hears the nodes whose number differs from i in one bit.
 
-    Under Metropolis–Hastings weights λ = 1 − 2k/(d + 1), C(d, k) times, with n = 2^d: ρ = (d − 1)/(d + 1).
+    Under Metropolis–Hastings weights λ = 1 − 2k/(d + 1), C(d, k) times, with n = 2^d: ρ = (d − 1)/(d + 1) for
+    d ≥ 1.
 
     Args:
         nodes: number of nodes, a power of two.
@@ -82,7 +83,7 @@ def static_exponential(nodes: int) -> Graph:
         nodes: number of nodes, at least 2.
 
     Raises:
-        GraphError: fewer than 2 nodes.
+        GraphError: there are fewer than 2 nodes.
     """
     nodes = node_count("static_exponential", nodes, 2, hint="one node is a complete graph")
     offsets = tuple(1 << power for power in range((nodes - 1).bit_length()))
