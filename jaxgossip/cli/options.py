@@ -24,5 +24,13 @@ Axes = Annotated[
         metavar="rounds|bytes|seconds", help="Against what to draw; can be repeated; by default all that was kept."
     ),
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="What to show: a measure of nodes, or any other name in metrics.jsonl; can be repeated; by default the first "
+        "measure and consensus_distance.",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 Cache = Annotated[bool, typer.Option("--cache", help="Keep compiled programs on disk, and use those of earlier runs.")]

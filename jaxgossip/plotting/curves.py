@@ -7,22 +7,19 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 
-from jaxgossip.plotting.measures import Measure, metric_of, named
+from jaxgossip.plotting.measures import Measure, metric_of
 from jaxgossip.plotting.scales import limit, value_axis
 from jaxgossip.plotting.style import style
 
 type Record = Mapping[str, Any]
 
-LOG_SCALE = ("consensus_distance",)
-"""Keys that are drawn on a logarithmic axis although they are no measures of a single model."""
-
 
 def draw_records(records: Sequence[Record], metric: str | None, axes: Axes | None, label: str) -> Axes:
-    """Draw a metric of one run by rounds; of a measure the mean over nodes, with a band of its quantiles 5 to 95 %.
+    """Draw a metric of one run by rounds; of a measure of nodes the mean, with a band of their quantiles 5 to 95 %.
 
     Args:
         records: the records of the run, in the order of rounds.
-        metric: a measure, which stands for its mean, or any key of a record; None for the first measure.
+        metric: a measure of nodes, which stands for its mean, or any key of a record; None for the first measure of nodes.
         axes: the axes to draw into; None for new ones in the style of jaxgossip.
         label: label of the line.
 
@@ -32,14 +29,14 @@ def draw_records(records: Sequence[Record], metric: str | None, axes: Axes | Non
     Raises:
         InputError: there are no records, or no such metric.
     """
-    measure, key = metric_of(records, metric)
+    measure = metric_of(records, metric)
     axes = new_axes() if axes is None else axes
-    rounds, values = column(records, "round"), column(records, key)
+    rounds, values = column(records, "round"), column(records, measure.column)
     (line,) = axes.plot(rounds, values, label=label, marker="o" if len(rounds) == 1 else "")
-    if measure is not None and key == f"{measure.key}_mean" and f"{measure.key}_q05" in records[-1]:
-        low, high = (column(records, f"{measure.key}_{quantile}") for quantile in ("q05", "q95"))
+    if measure.of_nodes and measure.statistic("q05") in records[-1]:
+        low, high = (column(records, measure.statistic(quantile)) for quantile in ("q05", "q95"))
         axes.fill_between(rounds, low, high, color=line.get_color(), alpha=0.18, lw=0)
-    return finished(axes, measure, key)
+    return finished(axes, measure)
 
 
 def draw_band(axes: Axes, rounds: np.ndarray, mean: np.ndarray, std: np.ndarray, label: str, dash: str = "-") -> None:
@@ -70,29 +67,19 @@ def column(records: Sequence[Record], key: str) -> np.ndarray:
     return np.asarray([record.get(key, np.nan) for record in records], np.float64)
 
 
-def finished(axes: Axes, measure: Measure | None, key: str) -> Axes:
-    """Give axes their titles, their scale and ticks for all of their lines, and a legend if there are several.
-
-    Args:
-        axes: the axes.
-        measure: the measure that is drawn; None if it is none.
-        key: key in the records of what is drawn.
-
-    Returns:
-        The axes.
-    """
-    log = key in LOG_SCALE or (measure is not None and measure.scale == "log")
+def finished(axes: Axes, measure: Measure) -> Axes:
+    """Give axes their titles, their scale and ticks for all of their lines, and a legend if there are several; return them."""
     drawn = [np.asarray(line.get_ydata(), np.float64) for line in axes.lines]
     drawn += [np.asarray(path.vertices, np.float64)[:, 1] for band in axes.collections for path in band.get_paths()]
     values = np.concatenate([some[np.isfinite(some)] for some in drawn]) if drawn else np.zeros(0)
-    log = log and bool((values > 0).any())
+    log = measure.scale == "log" and bool((values > 0).any())
     with style():
         if log:
             axes.set_yscale("log", nonpositive="mask")
-        value_axis(axes.yaxis, values, log=log, percent=measure is not None and measure.is_fraction)
+        value_axis(axes.yaxis, values, log=log, percent=measure.is_fraction)
         if log:
             limit(axes, values[values > 0], log=True)
-        axes.set_ylabel((measure.title if key == f"{measure.key}_mean" else named(key)) if measure else named(key))
+        axes.set_ylabel(measure.title)
         axes.set_xlabel("round")
         if len(axes.lines) > 1:
             axes.legend(borderaxespad=0.8)

@@ -18,6 +18,7 @@ from jaxgossip.experiment.planning.footprint import footprint
 from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.runs import run as runs
+from jaxgossip.plotting.measures import CONSENSUS, network_measures_of
 from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.schedule.exchanges import EXCHANGES
 
@@ -126,6 +127,7 @@ def test_a_configuration_runs_and_says_what_it_is(name: str, text: Path, tmp_pat
     assert final["virtual_s"] == CYCLES * (config.clock.period_s if config.clock else 1)
     lost = sum(count for key, count in final.items() if key.startswith("lost_"))
     assert final["messages"] == final["delivered"] + lost + final["in_flight"] > 0
+    assert network_measures_of(final) == (CONSENSUS,)
     # What is not usual is said, and nothing else.
     facts = labels.description(RunData.load(tmp_path / "run"))
     assert [said for said in CASES[name].said if said not in facts] == []

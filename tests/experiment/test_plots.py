@@ -14,6 +14,7 @@ from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.runs import MAX_RUNS, compare, summary
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
+from jaxgossip.plotting.measures import CONSENSUS
 from jaxgossip.plotting.style import save_figure
 
 CONFIG = {
@@ -278,7 +279,7 @@ def test_equal_models_are_equal_whatever_the_rounding_of_their_mean(make):
     folder = make()
     edit(folder, 0, consensus_distance=1e-13)
     run = RunData.load(folder)
-    assert run.distance()[0] == 0
+    assert run.values(CONSENSUS)[0] == 0
     below = summary(run).axes[2]
     assert below.get_ylim()[0] > 1e-3
     assert "(equal in round 0)" in below.get_title(loc="left")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxgossip.cli.options import Axes, RunFolders
+from jaxgossip.cli.options import Axes, Metrics, RunFolders
 from jaxgossip.cli.terminal.output import loading, say, slow
 
 
@@ -13,6 +13,7 @@ def compare(
     runs: RunFolders,
     out: Annotated[Path, typer.Option(help="Picture to write (png, svg or pdf).")] = Path("compare.png"),
     by: Axes = None,
+    metric: Metrics = None,
     *,
     each: Annotated[
         bool, typer.Option("--each", help="Every run by itself, also those that differ in their seeds alone.")
@@ -24,7 +25,7 @@ def compare(
     from jaxgossip.core.errors import ConfigError
     from jaxgossip.experiment.plots import labels
     from jaxgossip.experiment.plots.bands import bands, summary_rows, summary_table
-    from jaxgossip.experiment.plots.runs import common_measure
+    from jaxgossip.experiment.plots.rows import shown_measures
     from jaxgossip.experiment.plots.runs import compare as draw
     from jaxgossip.experiment.results.run_data import RunData, compare_table
     from jaxgossip.experiment.sweeps.variants import run_folders
@@ -33,16 +34,16 @@ def compare(
     check_picture(out)
     with slow("reading runs"):
         loaded = [RunData.load(folder) for folder in run_folders(runs)]
-    points = labels.points(loaded)
+    points, metrics = labels.points(loaded), metric or ()
     if each or len(points) == len(loaded):
-        say(run_table(compare_table(loaded)))
-        figure = draw(loaded, by=by or ())
+        say(run_table(compare_table(loaded, metrics)))
+        figure = draw(loaded, by=by or (), metrics=metrics)
     elif by:
         raise ConfigError("bands over seeds are drawn by round alone", hint="--each draws every run, by any way")
     else:
-        measure = common_measure(loaded, len(loaded))
-        say(table(summary_table(summary_rows(points, measure), measure)))
-        figure = bands(points, runs[0].name if len(runs) == 1 else f"{len(loaded)} runs")
+        measure, *more = shown_measures(loaded, metrics)
+        say(table(summary_table(summary_rows(points, measure, more), measure, more)))
+        figure = bands(points, runs[0].name if len(runs) == 1 else f"{len(loaded)} runs", metrics)
     with slow("drawing"):
         save_figure(figure, out)
     say(f"wrote {out}")

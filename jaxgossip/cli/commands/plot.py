@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jaxgossip.cli.options import Axes, RunFolders
+from jaxgossip.cli.options import Axes, Metrics, RunFolders
 from jaxgossip.cli.terminal.output import hint, loading, say, slow
 
 
@@ -15,6 +15,7 @@ def plot(
         Path | None, typer.Option(help="File to write (png, svg or pdf); by default summary.png in the run.")
     ] = None,
     by: Axes = None,
+    metric: Metrics = None,
 ) -> None:
     """Draw the summary of runs anew, finished or not."""
     loading()
@@ -28,7 +29,7 @@ def plot(
     for folder in runs:
         path = out or folder / "summary.png"
         with slow(f"drawing {path}"):
-            save_figure(summary(RunData.load(folder), by or ()), path)
+            save_figure(summary(RunData.load(folder), by or (), metric or ()), path)
         say(f"wrote {path}")
     if len(runs) > 1:
         hint("jaxgossip", "compare", *runs)

@@ -10,7 +10,7 @@ from jaxgossip.cli.terminal.progress import watched
 from jaxgossip.cli.terminal.tables import table
 from jaxgossip.core.units import counted
 from jaxgossip.experiment.plots.bands import bands, summary_rows, summary_table
-from jaxgossip.experiment.plots.runs import common_measure
+from jaxgossip.experiment.plots.rows import common_measure
 from jaxgossip.experiment.results.run_data import RunData, final_numbers
 from jaxgossip.experiment.sweeps.grid import Grid, expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
@@ -50,7 +50,7 @@ def _report(grid: Grid, out: Path) -> None:
         return
     tell("reading what was measured, drawing compare.png")
     loaded = {name: RunData.load(out / name) for name in existing}
-    measure = common_measure(list(loaded.values()), len(loaded))
+    measure = common_measure(list(loaded.values()))
     numbers = [
         {**run.cells, "seed": run.config.seed, **final_numbers(loaded[run.config.name], measure)}
         for run in grid.runs

@@ -9,10 +9,10 @@ from typing import Any
 
 from jaxgossip.cli.terminal.output import entry, hint, say, tell, wrapped
 from jaxgossip.core.errors import RunError
-from jaxgossip.core.units import duration, scientific
+from jaxgossip.core.units import duration
 from jaxgossip.experiment.results.target import sentence
 from jaxgossip.experiment.runs.run import Outcome
-from jaxgossip.plotting.measures import measures_of
+from jaxgossip.plotting.measures import measures_of, network_measures_of
 
 LABELS = MappingProxyType(
     {
@@ -50,7 +50,7 @@ def report(outcome: Outcome, again: Sequence[object] = ()) -> None:
 
 def _comparable_run(outcome: Outcome) -> list[Path]:
     """Return the newest other run in the parent folder that has the same first measure, or an empty list."""
-    folder, key = outcome.folder, f"{measures_of(outcome.final['run'])[0].key}_mean"
+    folder, key = outcome.folder, measures_of(outcome.final["run"])[0].column
     logs = folder.parent.glob("*/metrics.jsonl")
     logs = [path for path in logs if path.parent != folder and key in _first_record(path)]
     return [max(logs, key=lambda path: path.stat().st_mtime).parent] if logs else []
@@ -69,23 +69,20 @@ def _first_record(log: Path) -> Mapping[str, Any]:
 def _final_table(outcome: Outcome) -> None:
     run = outcome.final["run"]
     measure = measures_of(run)[0]
-    key = measure.key
-
-    def text(value: float | None) -> str:
-        return "–" if value is None else measure.text(value)
-
-    rows = [("all nodes, mean", f"{key}_mean"), ("worst node", f"{key}_{measure.worst}")]
+    rows = [("all nodes, mean", measure.column), ("worst node", measure.statistic(measure.worst))]
     took = f"in {outcome.seconds:.1f} s" if outcome.seconds else "earlier: nothing is left to do"
     say(f"\n{outcome.status} after {outcome.rounds:,} rounds {took}")
     say(f"\n{measure.name}" + f" in round {run['round']:,}, the last one measured" * (outcome.status == "diverged"))
-    for label, name in [*rows, ("mean model", f"mean_model_{key}")]:
+    for label, name in [*rows, ("mean model", f"mean_model_{measure.key}")]:
         if name in run:  # measures that depend on the node do not apply to a mean model
-            say(f"  {label:<22}{text(run[name])}")
+            say(f"  {label:<22}{measure.text(run[name])}")
     for name, record in outcome.final.items():
-        if name != "run" and (f"{key}_mean" in record or record.get("diverged")):
-            shown = "diverged" if record.get("diverged") else text(record.get(f"{key}_mean"))
+        if name != "run" and (measure.column in record or record.get("diverged")):
+            shown = "diverged" if record.get("diverged") else measure.text(record.get(measure.column))
             say(f"  {LABELS.get(name, name):<22}{shown}")
-    say(f"\n  consensus distance    {scientific(run['consensus_distance'])}")
+    say("")
+    for of_network in network_measures_of(run):
+        say(entry(of_network.name, of_network.text(run[of_network.key])))
     requests = f", {run['requests']:,} of them requests, of no bytes" if "requests" in run else ""
     say(entry("messages", f"{run['messages']:,}{requests}"))
     metadata = f", {run['metadata_bytes']:,} of them beside the models" if run.get("metadata_bytes") else ""

@@ -19,11 +19,11 @@ from scipy.special import stdtrit
 
 from jaxgossip.core import units
 from jaxgossip.experiment.config.toml import value_text
-from jaxgossip.experiment.plots import labels, panels
-from jaxgossip.experiment.plots.runs import common_measure
-from jaxgossip.experiment.results.run_data import RunData, final_numbers, target_cells
+from jaxgossip.experiment.plots import labels
+from jaxgossip.experiment.plots.rows import LOST_DISTANCE, label, shown_measures
+from jaxgossip.experiment.results.run_data import RunData, final_numbers, target_cells, value_title
 from jaxgossip.plotting import scales
-from jaxgossip.plotting.measures import Measure
+from jaxgossip.plotting.measures import CONSENSUS, Measure
 from jaxgossip.plotting.style import style
 
 MOST_PANELS = 6
@@ -57,7 +57,9 @@ def interval(values: np.ndarray) -> tuple[Numbers, Numbers, Numbers]:
 
 
 def summary_rows(
-    points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], measure: Measure
+    points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]],
+    measure: Measure,
+    more: Sequence[Measure] = (CONSENSUS,),
 ) -> list[dict[str, Any]]:
     """Return one row of JSON values per point of a grid: its values, then mean, deviation and band over its seeds.
 
@@ -67,20 +69,21 @@ def summary_rows(
 
     Args:
         points: the values of each point, and its runs.
-        measure: the measure to summarise, which all runs have.
+        measure: the measure of ``mean`` and ``worst``, which all runs have.
+        more: further measures, each under its own key.
     """
     everyone = [run for _, runs in points for run in runs]
     timed = any(run.final.get("virtual_s") is not None for run in everyone)
     has_target = any(run.reached(measure)["target"] is not None for run in everyone)
-    more = ["virtual_s"] * timed + ["rounds_to_target", "bytes_to_target"] * has_target
-    more += ["virtual_s_to_target"] * (has_target and timed)
+    costs = ["virtual_s"] * timed + ["rounds_to_target", "bytes_to_target"] * has_target
+    costs += ["virtual_s_to_target"] * (has_target and timed)
     rows: list[dict[str, Any]] = []
     for values, runs in points:
         converged = [run for run in runs if run.diverged_round is None]
         row: dict[str, Any] = {**values, "runs": len(runs), "diverged": len(runs) - len(converged)}
         row["measure"] = measure.key
-        finals = [final_numbers(run, measure) for run in converged]
-        for name in ("mean", "worst", "consensus_distance", *more):
+        finals = [final_numbers(run, measure) | {other.key: run.last(other) for other in more} for run in converged]
+        for name in ("mean", "worst", *(other.key for other in more), *costs):
             samples = np.array([numbers[name] for numbers in finals if numbers[name] is not None], np.float64)
             statistics: list[Any] = [None, None, None]
             if samples.size and (name.endswith("_to_target") or samples.size == len(finals)):
@@ -95,8 +98,16 @@ def summary_rows(
     return rows
 
 
-def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[dict[str, str]]:
-    """Return the summary as text, one row per point: mean ± band, deviation, worst node and consensus distance."""
+def summary_table(
+    rows: Sequence[Mapping[str, Any]], measure: Measure, more: Sequence[Measure] = (CONSENSUS,)
+) -> list[dict[str, str]]:
+    """Return the summary as text, one row per point: mean ± band, deviation, worst node, and means of further measures.
+
+    Args:
+        rows: result of :func:`summary_rows`.
+        measure: the measure that was given to it.
+        more: the further measures that were given to it.
+    """
     keys = [key for key in rows[0] if key not in _own_columns(rows[0])]
     short = labels.short_names(keys)
     several = any(row["runs"] > 1 for row in rows)
@@ -104,11 +115,12 @@ def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[d
     for row in rows:
         cells = {short[key]: value_text(row[key]) for key in keys}
         cells["seeds"] = str(row["runs"])
-        cells[f"{measure.name}, mean" + " ± 95 %" * several] = _with_band(row, "mean", measure, several=several)
+        cells[value_title(measure) + " ± 95 %" * several] = _with_band(row, "mean", measure, several=several)
         if several:
-            cells["std over seeds"] = "–" if row["mean_std"] is None else measure.text(row["mean_std"])
-        cells["worst node" + " ± 95 %" * several] = _with_band(row, "worst", measure, several=several)
-        cells["consensus distance"] = units.scientific(row["consensus_distance"])
+            cells["std over seeds"] = measure.text(row["mean_std"])
+        if measure.of_nodes:
+            cells["worst node" + " ± 95 %" * several] = _with_band(row, "worst", measure, several=several)
+        cells |= {value_title(other): other.text(row[other.key]) for other in more}
         timed = "virtual_s" in row
         if timed:
             cells["virtual time"] = units.duration(row["virtual_s"])
@@ -122,8 +134,10 @@ def summary_table(rows: Sequence[Mapping[str, Any]], measure: Measure) -> list[d
     return table
 
 
-def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: str) -> Figure:
-    """Draw the mean over seeds of every point by round with its 95 % band: the measure, and below the consensus distance.
+def bands(
+    points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: str, metrics: Sequence[str] = ()
+) -> Figure:
+    """Draw the mean over seeds of every point by round with its 95 % band: a row of panels for each measure.
 
     Few seeds are drawn individually in place of the band. Many points are divided into panels by the value of their first
     key. Runs that diverged are left out, except that if all runs of a point did, their mean before that is dotted.
@@ -131,13 +145,14 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
     Args:
         points: the values of each point, and its runs.
         title: title of the figure.
+        metrics: names of the measures, as in :meth:`RunData.measure`; by default the first one that all runs have, and the
+            consensus distance.
 
     Raises:
-        ConfigError: the runs have no measurement in common.
+        ConfigError: the runs have no measurement in common, or none of such a name.
     """
     everyone = [run for _, runs in points for run in runs]
-    measure = common_measure(everyone, len(everyone))
-    log = measure.scale == "log"
+    measures = shown_measures(everyone, metrics)
     keys = list(points[0][0])
     first = keys[0] if keys else ""
     values = list(dict.fromkeys(value_text(point[first]) for point, _ in points)) if len(keys) > 1 else []
@@ -155,13 +170,13 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
     colours = mpl.colormaps["viridis"](np.linspace(0.05, 0.88, len(order)))
     shown = values if divided else [""]
     converged = [run for run in everyone if run.diverged_round is None]
-    furthest = max((float(np.nanmax(run.distance(), initial=0.0)) for run in converged), default=0.0)
-    limits = (0.0, 1.0) if measure.is_fraction else (-np.inf, np.inf)
+    floors = [_floor(measure, converged) for measure in measures]
     with style():
-        figure = Figure(figsize=(max(7.5, 3.0 * len(shown) + 1.2), 6.6), layout="constrained")
-        grid = figure.subplots(2, len(shown), squeeze=False, sharex="col", sharey="row")
-        grid[0, 0].set_yscale(measure.scale)
-        grid[1, 0].set_yscale("log")
+        size = (max(7.5, 3.0 * len(shown) + 1.2), 1.0 + 2.8 * len(measures))
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(len(measures), len(shown), squeeze=False, sharex="col", sharey="row")
+        for row, measure in zip(grid, measures, strict=True):
+            row[0].set_yscale(measure.scale)
         for diverged in (False, True):  # those that diverged come last, for the others set the limits
             before = [(bool(sum(len(axes.lines) for axes in row)), *row[0].get_ylim()) for row in grid]
             for (point, runs), name in zip(points, names, strict=True):
@@ -169,36 +184,30 @@ def bands(points: Sequence[tuple[Mapping[str, Any], Sequence[RunData]]], title: 
                     continue
                 column = values.index(value_text(point[first])) if divided else 0
                 colour = colours[order.index(name)]
-                lowest = max(EQUAL, ROUNDING * furthest)
-                for axes, key, floor, limit in (
-                    (grid[0, column], f"{measure.key}_mean", 0.0 if log else None, limits),
-                    (grid[1, column], "consensus_distance", lowest, (0.0, np.inf)),
-                ):
-                    if diverged:
-                        _draw_diverged(axes, runs, key, colour, floor=floor)
-                    else:
-                        _draw(axes, runs, key, colour, floor=floor, limits=limit)
-            for row, (any_drawn, low, high) in zip(grid, before, strict=True):
-                if diverged and any_drawn and not (row is grid[0] and measure.is_fraction):
+                for axes, measure, floor in zip(grid[:, column], measures, floors, strict=True):
+                    (_draw_diverged if diverged else _draw)(axes, runs, measure, colour, floor)
+            for row, measure, (any_drawn, low, high) in zip(grid, measures, before, strict=True):
+                if diverged and any_drawn and not measure.is_fraction:
                     _hold_limits(row, low, high)
         for column, value in enumerate(shown):
             group = [run for point, runs in points if not divided or value_text(point[first]) == value for run in runs]
-            for axes, key in zip(grid[:, column], (f"{measure.key}_mean", "consensus_distance"), strict=True):
+            for axes, measure in zip(grid[:, column], measures, strict=True):
                 if not axes.lines:
-                    axes.text(0.5, 0.5, _why_empty(group, key), transform=axes.transAxes, ha="center", va="center")
-            of_measure = f"{measure.name[0].upper() + measure.name[1:]} by round"
+                    axes.text(0.5, 0.5, _why_empty(group, measure), transform=axes.transAxes, ha="center", va="center")
+            of_measure = f"{measures[0].capitalised} by round"
             grid[0, column].set_title(f"{short[first]} = {value}" if divided else of_measure)
-            scales.rounds_axis(grid[1, column], max(run.column("round")[-1] for run in everyone))
-        finals = np.concatenate([run.column(f"{measure.key}_mean") for run in converged or everyone])
-        scales.value_axis(grid[0, 0].yaxis, finals[np.isfinite(finals)], log=log, percent=measure.is_fraction)
-        grid[0, 0].set_ylabel(measure.title)
-        grid[1, 0].set_ylabel(panels.CONSENSUS)
+            scales.rounds_axis(grid[-1, column], max(run.column("round")[-1] for run in everyone))
+        for row, measure, floor in zip(grid, measures, floors, strict=True):
+            values = np.concatenate([run.values(measure) for run in converged or everyone])
+            drawn = values[np.isfinite(values) & (values > (-np.inf if floor is None else floor))]
+            scales.value_axis(row[0].yaxis, drawn, log=floor is not None, percent=measure.is_fraction)
+            row[0].set_ylabel(label(measure))
         figure.legend(handles=_handles(points, names, order, colours), loc="outside right center", fontsize=8.5)
-        _frame(figure, points, title)
+        _frame(figure, points, title, log=any(measure.scale == "log" for measure in measures))
     return figure
 
 
-def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], title: str) -> None:
+def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], title: str, *, log: bool) -> None:
     """Write the number of seeds above the panels, and an explanation and the common settings below."""
     everyone = [run for _, runs in points for run in runs]
     lost = len(_lost(everyone))
@@ -206,7 +215,7 @@ def _frame(figure: Figure, points: Sequence[tuple[Any, Sequence[RunData]]], titl
     subtitle = "; ".join(filter(None, phrases))
     figure.suptitle(f"{title}: {subtitle}", x=0.012, ha="left", fontsize=12, fontweight="bold")
     shared = labels.common(everyone)
-    notes = [_drawn(points), f"all: {labels.sentence(shared)}" if shared else ""]
+    notes = [_drawn(points, log=log), f"all: {labels.sentence(shared)}" if shared else ""]
     width = int(14 * figure.get_figwidth())
     lines = [line for note in notes for line in textwrap.wrap(note, width, break_on_hyphens=False)]
     figure.supxlabel("\n".join(lines), fontsize=8.5, color="#444444")
@@ -261,34 +270,41 @@ def _seeds(points: Sequence[tuple[Any, Sequence[RunData]]]) -> str:
     return f"mean of {least}{max(counts)} seeds"
 
 
-def _drawn(points: Sequence[tuple[Any, Sequence[RunData]]]) -> str:
-    """Return the explanation of bands and thin lines, and of logarithmic axes."""
+def _drawn(points: Sequence[tuple[Any, Sequence[RunData]]], *, log: bool) -> str:
+    """Return the explanation of bands and thin lines, and of logarithmic axes if there are any."""
     counts = _counts(points)
     banded, single = any(count >= BAND_FROM for count in counts), any(1 < count < BAND_FROM for count in counts)
     phrases = ["shaded: 95 % band of the mean"] * banded + ["thin: each seed"] * single
-    if not phrases:
-        return ""
+    if not phrases or not log:
+        return ", ".join(phrases)
     what = "mean and band are those" if banded else "the mean is that"
     return f"{', '.join(phrases)}; on logarithmic axes {what} of the logarithms"
 
 
-def _values(runs: Sequence[RunData], key: str, floor: float | None) -> tuple[np.ndarray, np.ndarray]:
+def _floor(measure: Measure, converged: Sequence[RunData]) -> float | None:
+    """Return the number that values on a logarithmic axis have to exceed; None for a linear axis."""
+    if measure != CONSENSUS:
+        return 0.0 if measure.scale == "log" else None
+    furthest = max((float(np.nanmax(run.values(CONSENSUS), initial=0.0)) for run in converged), default=0.0)
+    return max(EQUAL, ROUNDING * furthest)
+
+
+def _values(runs: Sequence[RunData], measure: Measure, floor: float | None) -> tuple[np.ndarray, np.ndarray]:
     """Return (rounds, values (runs, rounds)) at which all runs are finite; with a floor, logarithms where all exceed it."""
     if not runs:
         return np.zeros(0), np.zeros((0, 0))
     length = min(len(run.records) for run in runs)
     x = runs[0].column("round")[:length]
-    values = np.array([run.column(key)[:length] for run in runs])
+    values = np.array([run.column(measure.column)[:length] for run in runs])
     usable = np.isfinite(values).all(0) if floor is None else (np.isfinite(values) & (values > floor)).all(0)
     return x[usable], values[:, usable] if floor is None else np.log10(values[:, usable])
 
 
-def _draw(
-    axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None, limits: tuple[float, float]
-) -> None:
-    """Draw the mean of the runs that did not diverge, and its band within the limits, or each of few runs."""
+def _draw(axes: Axes, runs: Sequence[RunData], measure: Measure, colour: Any, floor: float | None) -> None:
+    """Draw the mean of the runs that did not diverge, and its band, of fractions within 0 and 1, or each of few runs."""
+    limits = (0.0, 1.0) if measure.is_fraction else (-np.inf, np.inf)
     converged = [run for run in runs if run.diverged_round is None]
-    x, values = _values(converged, key, floor)
+    x, values = _values(converged, measure, floor)
     if not x.size:
         return
     mean, _, half = interval(values)
@@ -301,30 +317,31 @@ def _draw(
         axes.plot(x, plain(values).T, color=colour, linewidth=0.7, alpha=0.6)
 
 
-def _draw_diverged(axes: Axes, runs: Sequence[RunData], key: str, colour: Any, *, floor: float | None) -> None:
+def _draw_diverged(axes: Axes, runs: Sequence[RunData], measure: Measure, colour: Any, floor: float | None) -> None:
     """Draw the mean of all runs before they diverged, dotted."""
-    x, values = _values(runs, key, floor)
+    x, values = _values(runs, measure, floor)
     if x.size:
         mean = values.mean(0) if floor is None else 10 ** values.mean(0)
         axes.plot(x, mean, color=colour, linestyle=":", marker="o" if x.size == 1 else "", fillstyle="none")
 
 
-def _why_empty(runs: Sequence[RunData], key: str) -> str:
+def _why_empty(runs: Sequence[RunData], measure: Measure) -> str:
     if _diverged(runs):
         return "every run diverged"
-    if not any(np.isfinite(run.column(key)).any() for run in runs):
+    values = [run.column(measure.column) for run in runs]
+    if not any(np.isfinite(column).any() for column in values):
         return "no finite number\nwas measured"
-    if key != "consensus_distance":
+    if measure != CONSENSUS:
         return "no round has a positive, finite\nnumber of every seed"
-    if not all(np.isfinite(run.column(key)).all() for run in runs):
-        return panels.LOST_DISTANCE
+    if not all(np.isfinite(column).all() for column in values):
+        return LOST_DISTANCE
     return "all models are equal,\nto within rounding"
 
 
 def _with_band(row: Mapping[str, Any], name: str, measure: Measure, *, several: bool) -> str:
     mean, half = row[name], row[f"{name}_band95"]
     if mean is None or not several:
-        return "–" if mean is None else measure.text(mean)
+        return measure.text(mean)
     if half is None or row["runs"] - row["diverged"] < TABLE_BAND_FROM:
         return f"{measure.text(mean)} ± –"
     return f"{measure.text(mean)} ± {measure.text(half)}"

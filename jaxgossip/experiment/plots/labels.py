@@ -11,6 +11,7 @@ from jaxgossip.core import units
 from jaxgossip.experiment.results import target
 from jaxgossip.experiment.results.divergence import divergence
 from jaxgossip.experiment.results.run_data import BASELINES, RunData, last_numbers
+from jaxgossip.plotting.measures import CONSENSUS, Measure
 
 BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -138,9 +139,40 @@ def ending(run: RunData) -> str:
     return f"{run.status}: evaluated until round {done:,}{of}"
 
 
-def footnote(run: RunData) -> list[str]:
-    """Return the final numbers of a run in sentences, or those of its last evaluation if it diverged."""
-    numbers, measure = last_numbers(run), run.measures[0]
+def footnote(run: RunData, measures: Sequence[Measure] = ()) -> list[str]:
+    """Return the final numbers of a run in sentences, or those of its last evaluation if it diverged.
+
+    Args:
+        run: the run.
+        measures: the measures to tell of; by default the first one and the consensus distance.
+    """
+    measures = measures or (run.measures[0], CONSENSUS)
+    numbers = last_numbers(run, measures[0])
+    lines = [_scores(run, measure) for measure in measures if measure.of_nodes]
+    keys = {measure.key for measure in measures}
+    if "test_accuracy" in keys and "local_accuracy" not in keys and "local_accuracy_mean" in run.final:
+        local = run.measure("local_accuracy")
+        mean = run.values(local)[-1]
+        score = f"mean {local.text(mean)}" if np.isfinite(mean) else "no evaluated node has any"
+        lines.append(f"On the nodes' own test samples: {score}.")
+    phrases = [
+        f"{measure.name} {measure.text(run.values(measure)[-1])}" for measure in measures if not measure.of_nodes
+    ]
+    sent = f"{units.bytes_text(numbers['bytes_sent'])} sent in {units.count_text(numbers['messages'])} messages"
+    phrases.append(sent if numbers["messages"] else "nothing sent")
+    if numbers["virtual_s"] is not None:
+        phrases.append(f"{units.duration(numbers['virtual_s'])} of virtual time")
+    costs = f"{', '.join(phrases)}, computed in {units.duration(numbers['wall_s'])}."
+    lines.append(costs[0].upper() + costs[1:])
+    if run.target is not None:
+        reached = target.sentence(run.reached(), run.measures[0])
+        lines.append(f"{reached[0].upper()}{reached[1:]}.")
+    return lines
+
+
+def _scores(run: RunData, measure: Measure) -> str:
+    """Return a sentence with the final numbers of a measure of nodes."""
+    numbers = last_numbers(run, measure)
     scores = {"mean of nodes": numbers["mean"], _worst(run): numbers["worst"], "mean model": numbers["mean_model"]}
     scores |= {BASELINE_WORDS[name]: numbers[name] for name in BASELINES}
     phrases = [f"{name} {measure.text(value)}" for name, value in scores.items() if value is not None]
@@ -156,23 +188,7 @@ def footnote(run: RunData) -> list[str]:
     phrases += [f"{BASELINE_WORDS[name]} diverged in round {at:,}" for name, at in run.baseline_divergence.items()]
     before = ", the last evaluation before it diverged" * (run.diverged_round is not None)
     final_scores = ", ".join(phrases) or "not a finite number"
-    lines = [f"{measure.name} after round {numbers['round']:,}{before}: {final_scores}."]
-    lines[0] = lines[0][0].upper() + lines[0][1:]
-    local = [other for other in run.measures[1:] if other.key == "local_accuracy"]
-    for other in local:
-        mean = run.column(f"{other.key}_mean")[-1]
-        score = f"mean {other.text(mean)}" if np.isfinite(mean) else "no evaluated node has any"
-        lines.append(f"On the nodes' own test samples: {score}.")
-    sent = f"{units.bytes_text(numbers['bytes_sent'])} sent in {units.count_text(numbers['messages'])} messages"
-    distance = units.scientific(numbers["consensus_distance"])
-    costs = [f"consensus distance {distance}", sent if numbers["messages"] else "nothing sent"]
-    if numbers["virtual_s"] is not None:
-        costs.append(f"{units.duration(numbers['virtual_s'])} of virtual time")
-    lines.append(f"C{', '.join(costs)[1:]}, computed in {units.duration(numbers['wall_s'])}.")
-    if run.target is not None:
-        reached = target.sentence(run.reached(), measure)
-        lines.append(f"{reached[0].upper()}{reached[1:]}.")
-    return lines
+    return f"{measure.capitalised} after round {numbers['round']:,}{before}: {final_scores}."
 
 
 def _worst(run: RunData) -> str:

@@ -21,6 +21,7 @@ from jaxgossip.plotting.style import BLUE, GREEN, GREY, ORANGE, PINK, show_messa
 LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "mean": {"marker": "o", "color": BLUE, "linewidth": 2.2, "zorder": 6},
+        "network": {"marker": "o", "color": BLUE, "linewidth": 2.2, "zorder": 6},
         "median": {"marker": "_", "color": BLUE, "linewidth": 0.8, "zorder": 5},
         "worst node": {"marker": "v", "color": ORANGE, "linewidth": 1.5, "dashes": (1, 1.1), "zorder": 4},
         "mean model": {"marker": "D", "color": "#222222", "linewidth": 1.4, "dashes": (5, 1.6), "zorder": 7},
@@ -37,14 +38,12 @@ LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 FANS = (("q05", "q95", 0.18, "5–95%"), ("q25", "q75", 0.34, "25–75%"))
-CONSENSUS = "consensus distance   $\\Sigma_i\\,\\Vert x_i-\\bar{x}\\Vert^2\\,/\\,n$"
-LOST_DISTANCE = "no consensus distance is finite\nonce the models differ"
 
 
 def draw_fan(axes: Axes, run: RunData, measure: Measure, x: np.ndarray) -> None:
     """Draw the quantiles of a measure over nodes against ``x`` (k,): as bands, or as bars for a single evaluation."""
     for low, high, alpha, _ in FANS:
-        below, above = (run.column(f"{measure.key}_{q}") for q in (low, high))
+        below, above = (run.column(measure.statistic(q)) for q in (low, high))
         if not (np.isfinite(below) & np.isfinite(above)).any():
             continue
         if len(x) > 1:

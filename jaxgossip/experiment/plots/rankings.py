@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jaxgossip.core import units
-from jaxgossip.experiment.plots import labels, panels
-from jaxgossip.experiment.plots.runs import MAX_RUNS, common_measure
+from jaxgossip.experiment.plots import labels, rows
+from jaxgossip.experiment.plots.runs import check_count
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.plotting import scales
-from jaxgossip.plotting.measures import Measure
+from jaxgossip.plotting.measures import CONSENSUS, Measure
 from jaxgossip.plotting.style import BLUE, GREY, ORANGE, style
 
 
@@ -29,8 +29,9 @@ def ranking(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> F
     Raises:
         ConfigError: there are no runs or too many, or they have no measurement in common.
     """
-    measure = common_measure(runs, MAX_RUNS)
-    means = np.array([_final(run, f"{measure.key}_mean") for run in runs])
+    check_count(runs)
+    measure = rows.common_measure(runs)
+    means = np.array([_final(run, measure.column) for run in runs])
     worse_first = means if measure.worst == "min" else -means
     order = np.argsort(np.where(np.isfinite(worse_first), worse_first, -np.inf), kind="stable")
     ranked = [runs[place] for place in order]
@@ -40,8 +41,8 @@ def ranking(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> F
         figure = Figure(figsize=(12, height), layout="constrained")
         left, middle, right = figure.subplots(1, 3, sharey=True, width_ratios=(1.5, 1, 1))
         columns = {
-            "mean": f"{measure.key}_mean",
-            "worst": f"{measure.key}_{measure.worst}",
+            "mean": measure.column,
+            "worst": measure.statistic(measure.worst),
             "mean model": f"mean_model_{measure.key}",
         }
         values = {role: np.array([_final(run, key) for run in ranked]) for role, key in columns.items()}
@@ -70,12 +71,9 @@ def ranking(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> F
         figure.legend(
             handles=handles, loc="upper right", bbox_to_anchor=(0.995, 1 - 0.08 / height), ncols=3, fontsize=8.5
         )
-        _log_dots(
-            middle,
-            np.array([_final(run, "consensus_distance") for run in ranked]),
-            "How far the models are apart",
-            panels.CONSENSUS,
-        )
+        _log_dots(middle, np.array([_final(run, CONSENSUS.column) for run in ranked]))
+        middle.set_title(CONSENSUS.heading)
+        middle.set_xlabel(rows.label(CONSENSUS))
         each = np.array([run.bytes_per_node()[-1] / max(1.0, run.column("round")[-1]) for run in ranked])
         right.plot(each, y, "o", color=BLUE, markersize=5.5)
         right.set_title("What a node sends in a round")
@@ -104,17 +102,15 @@ def _final(run: RunData, key: str) -> float:
 
 def _explain_missing(axes: Axes, run: RunData, place: int, measure: Measure) -> None:
     """Write the reason into the row of a run that has no final score."""
-    if np.isfinite(_final(run, f"{measure.key}_mean")):
+    if np.isfinite(_final(run, measure.column)):
         return
     why = "no finite mean" if run.diverged_round is None else f"diverged in round {run.diverged_round:,}"
     axes.annotate(why, (0.02, place), xycoords=("axes fraction", "data"), va="center", fontsize=8.5, color=ORANGE)
 
 
-def _log_dots(axes: Axes, values: np.ndarray, title: str, label: str) -> None:
+def _log_dots(axes: Axes, values: np.ndarray) -> None:
     positive = np.isfinite(values) & (values > 0)
     axes.plot(values[positive], np.flatnonzero(positive), "o", color=BLUE, markersize=5.5)
     if positive.any():
         axes.set_xscale("log")
         scales.log_ticks(axes.xaxis, values[positive])
-    axes.set_title(title)
-    axes.set_xlabel(label)

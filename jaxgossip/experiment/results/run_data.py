@@ -12,13 +12,13 @@ import numpy as np
 
 from jaxgossip.core import units
 from jaxgossip.core.disk import METRICS
-from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.experiment.results.divergence import diverged_round
 from jaxgossip.experiment.results.folder import FINISHED, NODE, RunFolder, finished_log, is_saved, seal_of
 from jaxgossip.experiment.results.inputs import CONFIG
 from jaxgossip.experiment.results.stored import config_at, config_of_saved, evaluated_every, manifest_at, models_at
 from jaxgossip.experiment.results.target import reached
-from jaxgossip.plotting.measures import Measure, measures_of
+from jaxgossip.plotting.measures import CONSENSUS, Measure, measures_of, metric_of
 
 if TYPE_CHECKING:
     from jaxgossip.simulation import Metrics
@@ -146,7 +146,7 @@ class RunData:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """The measures of the run, in order of preference.
+        """The measures of the run's nodes, in order of preference.
 
         Raises:
             ConfigError: there are none.
@@ -155,6 +155,17 @@ class RunData:
         if not measures:
             raise ConfigError(f"{self.folder} measured nothing of its models", hint="there is nothing to show of it")
         return measures
+
+    def measure(self, name: str) -> Measure:
+        """Return the measure of that name: one of ``measures``, or any other key of a record, as one of the network.
+
+        Raises:
+            ConfigError: the run recorded nothing of that name.
+        """
+        try:
+            return metric_of(self.records, name)
+        except InputError as error:
+            raise ConfigError(f"{self.folder}: {error.message}", hint=error.hint) from error
 
     @property
     def metrics(self) -> "Metrics":
@@ -197,12 +208,19 @@ class RunData:
         """Return (k,) float64: bytes sent per node until each evaluation; NaN if the number of nodes is unknown."""
         return self.column("bytes_sent") / (self.n_nodes or np.nan)
 
-    def distance(self, baseline: str | None = None) -> np.ndarray:
-        """Return (k,) float64: the consensus distance, with 0 for equal initial models in spite of rounding."""
-        values = self.column("consensus_distance", baseline)
-        if values.size > 1 and values[0] < 1e-9 * np.nanmax(values[1:], initial=0.0):
+    def values(self, measure: Measure, baseline: str | None = None) -> np.ndarray:
+        """Return (k,) float64: the mean over nodes of a measure, or the network's number, at each evaluation.
+
+        The consensus distance of equal initial models is 0 in spite of rounding.
+        """
+        values = self.column(measure.column, baseline)
+        if measure == CONSENSUS and values.size > 1 and values[0] < 1e-9 * np.nanmax(values[1:], initial=0.0):
             values[0] = 0.0  # the mean of equal numbers is not always that number
         return values
+
+    def last(self, measure: Measure) -> float | None:
+        """Return the final value of a measure; None if it is not finite, or if the run diverged."""
+        return None if self.diverged_round is not None else _finite(self.final.get(measure.column))
 
     @property
     def target(self) -> float | None:
@@ -237,7 +255,7 @@ def final_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any
         measure: the measure of mean, worst, …; None for the run's first one.
     """
     numbers = last_numbers(run, measure)
-    of_models = ("mean", "worst", "mean_model", "consensus_distance")
+    of_models = ("mean", "worst", "mean_model", CONSENSUS.key)
     return numbers if run.diverged_round is None else numbers | dict.fromkeys(of_models)
 
 
@@ -254,7 +272,7 @@ def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]
         virtual_s_to_target of the first evaluation that reached it.
     """
     measure = measure or run.measures[0]
-    baselines = {name: _last(run.column(f"{measure.key}_mean", name)) for name in BASELINES}
+    baselines = {name: _last(run.column(measure.column, name)) for name in BASELINES}
     baselines |= dict.fromkeys(run.baseline_divergence)
     first = run.reached(measure)
     return {
@@ -262,11 +280,11 @@ def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]
         "status": run.status if run.diverged_round is None else f"diverged at round {run.diverged_round:,}",
         "round": int(run.final["round"]),
         "measure": measure.key,
-        "mean": _finite(run.final.get(f"{measure.key}_mean")),
-        "worst": _finite(run.final.get(f"{measure.key}_{measure.worst}")),
+        "mean": _finite(run.final.get(measure.column)),
+        "worst": _finite(run.final.get(measure.statistic(measure.worst))),
         "mean_model": _finite(run.final.get(f"mean_model_{measure.key}")),
         **baselines,
-        "consensus_distance": _finite(run.final.get("consensus_distance")),
+        CONSENSUS.key: _finite(run.final.get(CONSENSUS.key)),
         "messages": run.final.get("messages"),
         "bytes_sent": run.final.get("bytes_sent"),
         "metadata_bytes": run.final.get("metadata_bytes"),
@@ -296,41 +314,49 @@ def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool) -
     return cells | ({f"virtual time{to}": units.duration(numbers["virtual_s_to_target"])} if timed else {})
 
 
-def compare_table(runs: Sequence[RunData]) -> list[dict[str, str]]:
+def value_title(measure: Measure, name: str = "") -> str:
+    """Return the title of a table's column with a measure's values, called ``name`` in place of its own."""
+    return f"{name or measure.name}{', mean' * measure.of_nodes}"
+
+
+def compare_table(runs: Sequence[RunData], metrics: Sequence[str] = ()) -> list[dict[str, str]]:
     """Return one row per run, column title to text, all with the same columns.
 
     Args:
-        runs: the runs; if their first measures differ, a column names them.
+        runs: the runs.
+        metrics: names of the measures to show, of which the first also has columns of the worst node, the mean model and
+            the baselines; if empty, the first measure of each run, with a column that names them if they differ, and the
+            consensus distance.
+
+    Raises:
+        ConfigError: a run has no measure of such a name.
     """
     rows: list[dict[str, str]] = []
-    kinds = {run.measures[0].key for run in runs}
+    shown = [tuple(map(run.measure, dict.fromkeys(metrics))) or (run.measures[0], CONSENSUS) for run in runs]
+    kinds = {measure.key for measure, *_ in shown}
     timed = any(run.final.get("virtual_s") is not None for run in runs)
-    targets = {run.target for run in runs if run.target is not None}
-    title = runs[0].measures[0].name if len(kinds) == 1 else "final"
-    for run in runs:
-        numbers, measure = final_numbers(run), run.measures[0]
-        scores = {
-            f"{title}, mean": numbers["mean"],
-            "worst node": numbers["worst"],
-            "mean model": numbers["mean_model"],
-            "isolated": numbers["isolated"],
-            "centralised": numbers["centralised"],
-        }
-        cells = {column: "–" if value is None else measure.text(value) for column, value in scores.items()}
+    reached = [run.reached(measure)["target"] for run, (measure, *_) in zip(runs, shown, strict=True)]
+    targets = {target for target in reached if target is not None}
+    for run, (measure, *more), target in zip(runs, shown, reached, strict=True):
+        numbers, title = final_numbers(run, measure), value_title(measure, "" if len(kinds) == 1 else "final")
+        scores = {title: numbers["mean"]}
+        scores |= {"worst node": numbers["worst"], "mean model": numbers["mean_model"]} if measure.of_nodes else {}
+        scores |= {"isolated": numbers["isolated"], "centralised": numbers["centralised"]}
+        cells = {column: measure.text(value) for column, value in scores.items()}
         cells |= dict.fromkeys(run.baseline_divergence, "diverged")
-        cells |= {f"{title}, mean": "diverged"} if run.diverged_round is not None else {}
+        cells |= {title: "diverged"} if run.diverged_round is not None else {}
         measured = {"measured": measure.name} if len(kinds) > 1 else {}
         to_target = {}
         if targets:  # all rows need the same columns: if targets differ, a column gives them
             same = {"target": next(iter(targets))} if len(targets) == 1 and len(kinds) == 1 else {"target": None}
-            own = {} if same["target"] else {"target": "–" if run.target is None else measure.text(run.target)}
+            own = {} if same["target"] else {"target": measure.text(target)}
             to_target = own | target_cells({**numbers, **same}, measure, timed=timed)
         rows.append(
             {"run": numbers["run"], "round": f"{numbers['round']:,}"}
             | measured
             | cells
             | {
-                "consensus distance": units.scientific(numbers["consensus_distance"]),
+                **{value_title(other): other.text(run.last(other)) for other in more},
                 "sent": units.bytes_text(numbers["bytes_sent"]),
                 **({"virtual time": units.duration(numbers["virtual_s"])} if timed else {}),
                 **to_target,

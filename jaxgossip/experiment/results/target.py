@@ -27,7 +27,7 @@ def reached(records: Sequence[Mapping[str, Any]], target: float, measure: Measur
 
 
 def _as_good(record: Mapping[str, Any], target: float, measure: Measure) -> bool:
-    value = record.get(f"{measure.key}_mean")
+    value = record.get(measure.column)
     if not isinstance(value, int | float):
         return False
     return value >= target if measure.worst == "min" else value <= target  # NaN is neither

@@ -64,8 +64,7 @@ class Display(Observer):
     @override
     def evaluated(self, record: Mapping[str, Any]) -> None:
         for measure in measures_of(record)[:1]:
-            value = record[f"{measure.key}_mean"]
-            self._measured = f"{measure.name} {'–' if value is None else measure.text(value)}"
+            self._measured = f"{measure.name} {measure.text(record[measure.column])}"
         self._show(self._done)
 
     @override

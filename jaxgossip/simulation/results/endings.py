@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxgossip.plotting.measures import network_measures_of
 from jaxgossip.simulation.metrics import first_lost_round, is_finite, measurement_names
 
 
@@ -37,5 +38,5 @@ def ending_entries(status: str, rounds: int, records: Sequence[Mapping[str, Any]
 def not_finite_entry(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the entry ``not_finite``, the names of a record's measurements that are not finite; empty if all are."""
     names = [name for name in measurement_names(record) if not is_finite(record.get(f"{name}_mean"))]
-    names += ["consensus_distance"] * (not is_finite(record.get("consensus_distance")))
+    names += [measure.key for measure in network_measures_of(record) if not is_finite(record[measure.key])]
     return {"not_finite": names} if names else {}

@@ -48,9 +48,7 @@ class Result:
 
     def __repr__(self) -> str:
         problem, final = self.algorithm.problem, self.metrics.final if len(self.metrics) else {}
-        measured = [
-            f"{measure.name} {measure.text(final[f'{measure.key}_mean'])}" for measure in measures_of(final)[:1]
-        ]
+        measured = [f"{measure.name} {measure.text(final[measure.column])}" for measure in measures_of(final)[:1]]
         return (
             f"Result({self.algorithm.name} on {rows_text(problem.n_nodes, problem.n_params)}: "
             f"{self.status} after {self.rounds:,} rounds in {duration(self.wall_s)}; "

@@ -97,7 +97,7 @@ class SweepResult(Sequence[SweepRun]):
         Raises:
             InputError: there is no such metric.
         """
-        key, rows = self._metric(metric)[1], []
+        key, rows = self._metric(metric).column, []
         for runs in self._by_point():
             last = np.array([_last(run, key) for run in runs if run.status == "completed"], np.float64)
             counts = {"runs": len(runs), "diverged": sum(run.status == "diverged" for run in runs)}
@@ -120,7 +120,7 @@ class SweepResult(Sequence[SweepRun]):
         chosen = self.where(**point)
         if len(chosen.points) != 1:
             raise InputError(f"{counted(len(chosen.points), 'point')} of the sweep, not one", hint=self._known())
-        key = self._metric(metric)[1]
+        key = self._metric(metric).column
         return _curve([run for run in chosen.runs if run.status == "completed"], key)
 
     def where(self, **point: Any) -> "SweepResult":
@@ -153,7 +153,7 @@ class SweepResult(Sequence[SweepRun]):
         """
         from jaxgossip.plotting import curves  # noqa: PLC0415 - matplotlib is slow to load
 
-        measure, key = self._metric(metric)
+        measure = self._metric(metric)
         groups = self._by_point()
         axes = curves.new_axes() if ax is None else ax
         if ax is None:
@@ -161,8 +161,8 @@ class SweepResult(Sequence[SweepRun]):
         for runs in groups:
             completed = [run for run in runs if run.status == "completed"]
             label = ", ".join(_labels(runs[0].point)) + ("" if completed else f" ({runs[0].status})")
-            curves.draw_band(axes, *_curve(completed or runs, key), label, "-" if completed else ":")
-        return curves.finished(axes, measure, key)
+            curves.draw_band(axes, *_curve(completed or runs, measure.column), label, "-" if completed else ":")
+        return curves.finished(axes, measure)
 
     @override
     def __len__(self) -> int:
@@ -177,7 +177,7 @@ class SweepResult(Sequence[SweepRun]):
     @override
     def __getitem__(self, which: Any) -> Any:
         if isinstance(which, str):
-            key = self._metric(which)[1]
+            key = self._metric(which).column
             return np.array([_last(run, key) for run in self.runs], np.float64)
         return self.runs[which]
 
@@ -208,7 +208,7 @@ class SweepResult(Sequence[SweepRun]):
             by_point.setdefault(id(run.point), []).append(run)
         return list(by_point.values())
 
-    def _metric(self, metric: str | None) -> tuple[Measure | None, str]:
+    def _metric(self, metric: str | None) -> Measure:
         measured = [run for run in self.runs if len(run.metrics)]
         return metric_of(measured[0].metrics.records if measured else (), metric)
 
