@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -65,13 +66,10 @@ def simulate(
     check_algorithm(algorithm, conditions, speeds)
     asked = settings(rounds, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
     check_observer(observer, Observer)
-
-    def compiled() -> Program:
-        return Program(
-            algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
-            byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
-        )  # fmt: skip
-
+    compiled = partial(
+        Program, algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
+        byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
+    )  # fmt: skip
     return run_single(
         algorithm, asked, compiled, lambda program: RoundsEngine(program, start),
         start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,

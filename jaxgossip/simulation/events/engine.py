@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -112,11 +113,9 @@ def simulate_events(
     check_protocol(protocol, schedule)
     asked = settings(cycles, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
     check_observer(observer, Observer)
-
-    def compiled() -> WaveProgram:
-        kinds = schedule.kinds
-        return WaveProgram(protocol, kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision)
-
+    compiled = partial(
+        WaveProgram, protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
+    )
     return run_single(
         protocol, asked, compiled, lambda program: EventsEngine(program, schedule, cycles, byte_budget, start),
         start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,
