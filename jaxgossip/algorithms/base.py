@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,9 @@ class Method(Record):
     ...         return x
     >>> algorithm = Algorithm(Diffusion(0.1), problem, W)
     """
+
+    takes_steps: ClassVar[bool] = True
+    """Whether an optimizer has an effect beyond the start steps of a problem."""
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
@@ -151,9 +154,10 @@ def start(problem: Problem, optimizer: Transformation, key: PRNGKey) -> TrainSta
     return _stepped(problem, optimizer, initial, purpose_key(key, "start batch"), steps) if steps else initial
 
 
-def start_models(problem: Problem, optimizer: Transformation, key: PRNGKey) -> Rows:
-    """Return the models (n, p) of :func:`start`, for methods without gradients."""
-    return start(problem, optimizer, key).x if start_steps_of(problem) else problem.init(key)
+def start_models(problem: Problem, optimizer: Transformation | None, key: PRNGKey) -> Rows:
+    """Return the models (n, p) of :func:`start`, for methods without gradients: without optimizer, the initial models."""
+    steps = optimizer is not None and start_steps_of(problem) > 0
+    return start(problem, optimizer, key).x if steps else problem.init(key)
 
 
 def with_optimizer(

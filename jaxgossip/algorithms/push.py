@@ -68,7 +68,8 @@ class PushTrackingState(NamedTuple):
 class PushSum(Method):
     """See :func:`push_sum`."""
 
-    optimizer: Transformation
+    takes_steps = False
+    optimizer: Transformation | None
     n_shared: int
 
     @override
@@ -140,12 +141,12 @@ class PushDIGing(Method):
 
 
 @algorithm
-def push_sum(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
+def push_sum(problem: Problem, optimizer: Transformation | None, W: Mixing) -> Algorithm:
     """Average the initial models by push-sum, without learning.
 
     Args:
         problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: any optax transformation, used only for the start steps of the problem.
+        optimizer: any optax transformation, used only for the start steps of the problem; None if it has none.
         W: mixing that conserves mass: ``push_sum``.
 
     Raises:

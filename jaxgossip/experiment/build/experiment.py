@@ -55,7 +55,7 @@ class Experiment:
         graph: who hears whom.
         problem: what each node learns.
         W: the mixing, in rounds; None if every node acts by its own clock.
-        optimizer: the optimizer of each node.
+        optimizer: the optimizer of each node; None if no node takes steps.
         algorithm: the update rule, ready to run.
         conditions: faults of rounds.
         speeds: speeds of the nodes' machines, for rounds of as many local steps as the algorithm takes; None if no virtual
@@ -67,7 +67,7 @@ class Experiment:
     graph: Graph
     problem: Problem
     W: Mixing | None
-    optimizer: Transformation
+    optimizer: Transformation | None
     algorithm: Algorithm | GossipProtocol
     conditions: Conditions
     speeds: Speeds | None = None
@@ -139,8 +139,8 @@ def build(
         ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
         lambda: build_problem(config, graph.n_nodes, order, shared),
     )
-    optimizer: Any = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
-    if numbers := _of_section(lifted, "optimizer"):
+    optimizer: Any = part.optional("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
+    if config.optimizer is not None and (numbers := _of_section(lifted, "optimizer")):
         optimizer = Optimizer(OPTIMIZERS[config.optimizer.kind], config.optimizer.keywords() | numbers)
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
     algorithm = part.section(

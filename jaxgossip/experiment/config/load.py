@@ -159,6 +159,22 @@ def _compression_has_its_algorithm(sections: Mapping[str, Any]) -> list[Diagnost
     return []
 
 
+def _steps_have_an_optimizer(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    algorithm, learning = sections.get("algorithm"), sections.get("learning")
+    if algorithm is None or "optimizer" in sections:
+        return []
+    evaluation = sections.get("evaluation")
+    baselines = evaluation.get("baselines") if isinstance(evaluation, Mapping) else None
+    hint = "write [optimizer] with a learning_rate"
+    if baselines:
+        message = f"missing, and algorithm '{algorithm.kind}' does without, but no baseline does"
+        return [Diagnostic(("optimizer",), message, hint=f"{hint}, or evaluation.baselines = []")]
+    if learning is not None and learning.start_steps and "optimizer" in algorithm.builder_takes:
+        message = "missing, and learning.start_steps are taken with it"
+        return [Diagnostic(("optimizer",), message, hint=f"{hint}, or learning.start_steps = 0")]
+    return []
+
+
 def _labels_can_be_flipped(sections: Mapping[str, Any]) -> list[Diagnostic]:
     adversary, learning = sections.get("adversary"), sections.get("learning")
     if adversary is None or adversary.kind != "label_flip" or learning is None or isinstance(learning, Classification):
@@ -188,6 +204,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], list[Diagnostic]], ...] = (
     _own_partition_takes_local_test,
     _pegasos_has_one_regularization,
     _compression_has_its_algorithm,
+    _steps_have_an_optimizer,
     _labels_can_be_flipped,
     _privacy_has_samples,
     _target_is_a_fraction,

@@ -220,12 +220,13 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
     stays constant, since a program without that fault is shorter.
     """
     lifted: dict[tuple[str, str], float] = {}
+    optimizer = run.config.optimizer
     if run.config.in_events:  # runs by events have their own schedules and run one by one
         return lifted
     for key in run.values:
         section, _, name = key.partition(".")
-        if section == "optimizer" and ":" not in run.config.optimizer.kind:
-            value = run.config.optimizer.keywords().get(name)
+        if section == "optimizer" and optimizer is not None and ":" not in optimizer.kind:
+            value = optimizer.keywords().get(name)
         elif section == "network" and name in LIFTED_NETWORK:
             value = getattr(run.config.network, name)
             value = None if value == (1 if name == "online" else 0) else value
