@@ -74,6 +74,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("keep me")
     (tmp_path / "bad.py").write_text(BAD)
+    (tmp_path / "torn.py").write_text("def mix(:\n")
     return tmp_path
 
 
@@ -134,7 +135,11 @@ TABLE = {
     "an unknown option": (["run", "small.toml", "--sede", "3"], 2, ["No such option: --sede"]),
     "a malformed --set": (["run", "small.toml", "--set", "rounds"], 2, ["rounds", "key.path=value"]),
     "an own function that fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:algorithm'}"], 2, ["ZeroDivisionError", "bad.py"]),
-    "an own function that is missing": (["run", "small.toml", "--set", "algorithm={kind='bad.py:nothing'}"], 2, ["no function 'nothing'"]),
+    "an own function that is missing": (["run", "small.toml", "--set", "algorithm={kind='bad.py:nothing'}"], 2, ["no function 'nothing'", "it defines: algorithm, "]),
+    "an own function that is misspelt, to list": (["list", "algorithm", "bad.py:pairs"], 2, ["no function 'pairs'", "did you mean 'pair'?"]),
+    "an own name that is no function": (["list", "algorithm", "bad.py:__doc__"], 2, ["'__doc__' of", "is no function"]),
+    "an own file that fails, to list": (["list", "mixing", "torn.py:mix"], 2, ["torn.py cannot be imported: SyntaxError"]),
+    "an own file that fails, to show": (["topology", "show", "torn.py:mix"], 2, ["torn.py cannot be imported: SyntaxError"]),
     "an unknown example": (["new", "quickstrat"], 2, ["unknown example 'quickstrat'", "did you mean 'quickstart'"]),
     "an unknown kind to list": (["list", "topolgies"], 2, ["unknown kind 'topolgies'", "did you mean 'topology'"]),
     "an own topology that is no graph": (["run", "small.toml", "--set", "topology={kind='bad.py:words'}"], 2, ["topology:", "expected a graph, got str"]),
