@@ -82,12 +82,15 @@ class Named:
             raise ConfigError(f"{self.word}: {key}: {diagnostic.message}", hint=hint) from error
         from jaxgossip.core.random import host_rng
 
-        built = supply(self.builder, keywords, rng=host_rng(seed, "topology"), seed=seed)
-        if isinstance(built, Graph):
-            return built
+        machinery = {"rng": host_rng(seed, "topology"), "seed": seed}
+        if ":" not in self.name:
+            return supply(self.builder, keywords, **machinery)
+        from jaxgossip.experiment.build.builders import errors_of
         from jaxgossip.experiment.build.experiment import as_graph
 
-        return as_graph(built)
+        with errors_of("topology", self.name):
+            built = supply(self.builder, keywords, **machinery)
+            return built if isinstance(built, Graph) else as_graph(built, self.name)
 
 
 def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume: bool = False) -> Named:
