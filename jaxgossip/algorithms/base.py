@@ -287,24 +287,34 @@ def check_no_start_steps(name: str, problem: Problem, why: str) -> None:
         )
 
 
-def check_at_least_one(name: str, value: int) -> None:
-    """Check that ``value`` is at least 1.
+def check_at_least_one(what: str, **values: int) -> None:
+    """Check that ``values``, given by name, are at least 1.
+
+    Args:
+        what: the function whose arguments they are, as named in messages.
+        values: the arguments.
 
     Raises:
-        InputError: it is not.
+        InputError: one of them is not.
     """
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, not {value}")
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(f"{what}: {name} must be at least 1, not {value}")
 
 
-def check_between(name: str, value: float, low: float, high: float) -> None:
-    """Check that low < value ≤ high.
+def check_share(what: str, **values: float) -> None:
+    """Check that ``values``, given by name, are above 0 and at most 1.
+
+    Args:
+        what: the function whose arguments they are, as named in messages.
+        values: the arguments.
 
     Raises:
-        InputError: it is not.
+        InputError: one of them is not.
     """
-    if not low < value <= high:
-        raise InputError(f"{name} must be above {low:g} and at most {high:g}, not {value}")
+    for name, value in values.items():
+        if not 0 < value <= 1:
+            raise InputError(f"{what}: {name} must be above 0 and at most 1, not {value}")
 
 
 def check_mass(name: str, W: Mixing) -> None:

@@ -169,7 +169,7 @@ def sgp(problem: Problem, optimizer: Transformation, W: Mixing, *, local_steps: 
     Raises:
         InputError: ``local_steps`` is below one, or W is not push-sum mixing.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("sgp", local_steps=local_steps)
     check_mass("sgp", W)
     return Algorithm(SGP(optimizer, problem.n_shared, local_steps), problem, W, name="sgp")
 

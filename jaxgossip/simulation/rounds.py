@@ -63,8 +63,8 @@ def simulate(
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_algorithm(algorithm, conditions, speeds)
-    check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
-    check_precision(matmul_precision)
+    check_counts("simulate", seed, evaluate_every, sampled_nodes, byte_budget, rounds=rounds)
+    check_precision("simulate", matmul_precision)
     check_observer(observer, Observer)
     with combined(observer, progress=progress) as listener:
         listener.note(f"compiling {algorithm.name} for {algorithm.problem.n_nodes:,} nodes")

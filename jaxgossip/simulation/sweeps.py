@@ -98,8 +98,8 @@ def sweep(
     """
     seed_list = _seeds(seeds)
     for seed in seed_list:
-        check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
-    check_precision(matmul_precision)
+        check_counts("sweep", seed, evaluate_every, sampled_nodes, byte_budget, rounds=rounds)
+    check_precision("sweep", matmul_precision)
     check_observer(observer, Observer)
     options = {"conditions": conditions, "speeds": speeds, "schedule": schedule}
     points = _points(make, grid, options)

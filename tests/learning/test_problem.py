@@ -337,7 +337,11 @@ def test_scores_of_very_many_nodes_are_their_formula(n: int) -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": -1}, DataError, "batch_size must not be negative: -1 (0 takes all samples of a node)"),
+        (
+            {"batch_size": -1},
+            DataError,
+            "classification: batch_size must not be negative: -1 (0 takes all samples of a node)",
+        ),
         (
             {"private": ("v",)},
             InputError,

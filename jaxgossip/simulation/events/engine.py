@@ -113,8 +113,8 @@ def simulate_events(
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_protocol(protocol, schedule)
-    check_counts(cycles, seed, evaluate_every, sampled_nodes, byte_budget)
-    check_precision(matmul_precision)
+    check_counts("simulate_events", seed, evaluate_every, sampled_nodes, byte_budget, cycles=cycles)
+    check_precision("simulate_events", matmul_precision)
     check_observer(observer, Observer)
     with combined(observer, progress=progress) as listener:
         listener.note(f"compiling {protocol.name} for {protocol.problem.n_nodes:,} nodes")
