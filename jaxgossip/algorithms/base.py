@@ -155,9 +155,10 @@ def start(problem: Problem, optimizer: Transformation, key: PRNGKey) -> TrainSta
 
 
 def start_models(problem: Problem, optimizer: Transformation | None, key: PRNGKey) -> Rows:
-    """Return the models (n, p) of :func:`start`, for methods without gradients: without optimizer, the initial models."""
-    steps = optimizer is not None and start_steps_of(problem) > 0
-    return start(problem, optimizer, key).x if steps else problem.init(key)
+    """Return the models (n, p) of :func:`start`, for methods without gradients; without an optimizer, the initial models."""
+    if optimizer is None or not start_steps_of(problem):
+        return problem.init(key)
+    return start(problem, optimizer, key).x
 
 
 def with_optimizer(

@@ -25,6 +25,7 @@ from jaxgossip.simulation.listening.observer import Observer, combined
 from jaxgossip.simulation.metrics import Metrics
 from jaxgossip.simulation.program import Run
 from jaxgossip.simulation.replicas import families, simulate_family
+from jaxgossip.simulation.results.result import settings
 from jaxgossip.simulation.results.sweep_result import Point, SweepResult, SweepRun
 
 ALGORITHM = "algorithm"
@@ -113,10 +114,12 @@ def sweep(
             planned += _plan_point(number, point, maker, options, seed_list)
         common = {"evaluate_every": evaluate_every, "matmul_precision": matmul_precision}
         for places, outcomes in _run_planned(planned, rounds, sampled_nodes, byte_budget, common, listener):
-            finished |= {
-                place: SweepRun(planned[place].point, planned[place].seed, Metrics(records), status, rounds_done)
-                for place, (records, status, rounds_done) in zip(places, outcomes, strict=True)
-            }
+            for place, (records, status, rounds_done) in zip(places, outcomes, strict=True):
+                run = planned[place]
+                asked = settings(rounds, run.seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
+                finished[place] = SweepRun(
+                    run.point, run.seed, Metrics(records), status, rounds_done, run.algorithm.problem.n_nodes, asked
+                )
     runs = tuple(finished[place] for place in sorted(finished))
     return SweepResult(runs, requested, time.perf_counter() - began)
 

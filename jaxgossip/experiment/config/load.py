@@ -4,13 +4,13 @@ A section's keys depend on the builder that it names, so a configuration is read
 then every table is checked against the model derived from its builder. Rules between sections are checked last.
 """
 
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.files import folder_name
 from jaxgossip.experiment.config import catalogue as catalogues
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import Catalogue
@@ -78,12 +78,6 @@ def check_variants(listed: Any, source: str) -> None:
         raise ConfigError(
             f"{source}: variants: expected tables", hint="write [[variants]] with a name and what changes"
         )
-
-
-def folder_name(name: str) -> str:
-    """Return a name reduced to characters allowed in folder names: letters, digits, '_', '-', '.' and '+'."""
-    plain = name.replace("²", "2").replace("%", "")
-    return re.sub(r"[^\w.+-]+", "_", plain).strip("_.").lstrip("-+._") or "run"
 
 
 def validate(

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.files import folder_name
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import find, standard
-from jaxgossip.experiment.config.load import folder_name, validate
+from jaxgossip.experiment.config.load import validate
 from jaxgossip.experiment.config.schema import configurable
 from jaxgossip.experiment.config.sections import SECTIONS, Config
 from jaxgossip.experiment.config.toml import value_text
