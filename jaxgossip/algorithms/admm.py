@@ -95,7 +95,7 @@ def admm(
     Raises:
         InputError: ``penalty`` is not positive, ``local_steps`` is below one, or W is push-sum mixing.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("admm", local_steps=local_steps)
     if penalty <= 0:
         raise InputError(f"admm: penalty must be positive, not {penalty}")
     check_agreement("admm", W)

@@ -1,17 +1,19 @@
 """Checks of the arguments of algorithms: the problem, the optimizer, the mixing and the compressor must fit together."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import optax
 
 from jaxgossip.compression import COMPRESSORS, Compressor
-from jaxgossip.core.arguments import described, fits, guarded, shown
-from jaxgossip.core.errors import ArgumentTypeError
+from jaxgossip.core.arguments import described, fits, guarded, may_be_none, shown
+from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.registry import nearest
 from jaxgossip.core.typing import accumulator
 from jaxgossip.learning import Dataset, Partition
 from jaxgossip.learning.nodewise import check_optimizer
+from jaxgossip.learning.problem import start_steps_of
 from jaxgossip.mixing import Mixing, Operator, TimeVarying
 from jaxgossip.topology import Graph
 
@@ -25,17 +27,23 @@ def algorithm[**P, R](builder: Callable[P, R]) -> Callable[P, R]:
     Raises:
         InputError: raised by the decorated builder if arguments are of a wrong type, out of range, or do not fit together.
     """
-    return guarded(builder, _check_parts)
+    return guarded(builder, functools.partial(_check_parts, may_be_none(builder, "optimizer")))
 
 
-def _check_parts(name: str, given: Mapping[str, Any]) -> None:
+def _check_parts(without_optimizer: bool, name: str, given: Mapping[str, Any]) -> None:
     optimizer, W, problem = given.get("optimizer"), given.get("W"), given["problem"]
     check_problem(name, problem)
     if isinstance(optimizer, Operator | TimeVarying | Graph) or isinstance(W, optax.GradientTransformation):
         raise ArgumentTypeError(
             f"{name}: optimizer and W are the other way round", hint=f"the order is {name}(problem, optimizer, W)"
         )
-    if "optimizer" in given:
+    if "optimizer" in given and optimizer is None and without_optimizer:
+        if steps := start_steps_of(problem):
+            raise InputError(
+                f"{name}: the problem has {steps} start steps, which are taken with an optimizer",
+                hint="an optimizer, such as optax.sgd(0.1), or learning.start_steps = 0 (in Python: started(problem, 0))",
+            )
+    elif "optimizer" in given:
         check_optimizer(optimizer, problem.n_params, accumulator(problem.dtype))
     if "W" in given:
         fits("mixing", checked_mixing(name, W).n_nodes, "a problem", problem.n_nodes)

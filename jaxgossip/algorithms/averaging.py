@@ -57,7 +57,8 @@ class TwoTermState(NamedTuple):
 class Averaging(Method):
     """See :func:`averaging`."""
 
-    optimizer: Transformation
+    takes_steps = False
+    optimizer: Transformation | None
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TrainState:
@@ -72,7 +73,8 @@ class Averaging(Method):
 class TwoTerm(Method):
     """Averaging with memory."""
 
-    optimizer: Transformation
+    takes_steps = False
+    optimizer: Transformation | None
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TwoTermState:
@@ -112,12 +114,12 @@ class Chebyshev(TwoTerm):
 
 
 @algorithm
-def averaging(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
+def averaging(problem: Problem, optimizer: Transformation | None, W: Mixing) -> Algorithm:
     """Average the initial models by mixing them repeatedly; with ``pairwise`` mixing, this is randomised gossip.
 
     Args:
         problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: any optax transformation, used only for the start steps of the problem.
+        optimizer: any optax transformation, used only for the start steps of the problem; None if it has none.
         W: mixing, fixed or time-varying.
 
     Raises:
@@ -129,12 +131,14 @@ def averaging(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorit
 
 
 @algorithm
-def shift_register(problem: Problem, optimizer: Transformation, W: Mixing, *, rho: float | None = None) -> Algorithm:
+def shift_register(
+    problem: Problem, optimizer: Transformation | None, W: Mixing, *, rho: float | None = None
+) -> Algorithm:
     """Average the initial models by second-order diffusion: with one round of memory, in the square root of the time.
 
     Args:
         problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: any optax transformation, used only for the start steps of the problem.
+        optimizer: any optax transformation, used only for the start steps of the problem; None if it has none.
         W: symmetric mixing, the same in every round.
         rho: ρ, the second largest modulus of the eigenvalues of W; computed by default.
 
@@ -153,7 +157,7 @@ def shift_register(problem: Problem, optimizer: Transformation, W: Mixing, *, rh
 @algorithm
 def chebyshev(
     problem: Problem,
-    optimizer: Transformation,
+    optimizer: Transformation | None,
     W: Mixing,
     *,
     lambda_min: float | None = None,
@@ -163,7 +167,7 @@ def chebyshev(
 
     Args:
         problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: any optax transformation, used only for the start steps of the problem.
+        optimizer: any optax transformation, used only for the start steps of the problem; None if it has none.
         W: symmetric mixing, the same in every round.
         lambda_min: smallest eigenvalue of W; computed by default.
         lambda_2: second largest eigenvalue of W; computed by default.

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,9 @@ class Method(Record):
     ...         return x
     >>> algorithm = Algorithm(Diffusion(0.1), problem, W)
     """
+
+    takes_steps: ClassVar[bool] = True
+    """Whether an optimizer has an effect beyond the start steps of a problem."""
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
@@ -151,9 +154,11 @@ def start(problem: Problem, optimizer: Transformation, key: PRNGKey) -> TrainSta
     return _stepped(problem, optimizer, initial, purpose_key(key, "start batch"), steps) if steps else initial
 
 
-def start_models(problem: Problem, optimizer: Transformation, key: PRNGKey) -> Rows:
-    """Return the models (n, p) of :func:`start`, for methods without gradients."""
-    return start(problem, optimizer, key).x if start_steps_of(problem) else problem.init(key)
+def start_models(problem: Problem, optimizer: Transformation | None, key: PRNGKey) -> Rows:
+    """Return the models (n, p) of :func:`start`, for methods without gradients; without an optimizer, the initial models."""
+    if optimizer is None or not start_steps_of(problem):
+        return problem.init(key)
+    return start(problem, optimizer, key).x
 
 
 def with_optimizer(
@@ -283,24 +288,34 @@ def check_no_start_steps(name: str, problem: Problem, why: str) -> None:
         )
 
 
-def check_at_least_one(name: str, value: int) -> None:
-    """Check that ``value`` is at least 1.
+def check_at_least_one(what: str, **values: int) -> None:
+    """Check that ``values``, given by name, are at least 1.
+
+    Args:
+        what: the function whose arguments they are, as named in messages.
+        values: the arguments.
 
     Raises:
-        InputError: it is not.
+        InputError: one of them is not.
     """
-    if value < 1:
-        raise InputError(f"{name} must be at least 1, not {value}")
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(f"{what}: {name} must be at least 1, not {value}")
 
 
-def check_between(name: str, value: float, low: float, high: float) -> None:
-    """Check that low < value ≤ high.
+def check_share(what: str, **values: float) -> None:
+    """Check that ``values``, given by name, are above 0 and at most 1.
+
+    Args:
+        what: the function whose arguments they are, as named in messages.
+        values: the arguments.
 
     Raises:
-        InputError: it is not.
+        InputError: one of them is not.
     """
-    if not low < value <= high:
-        raise InputError(f"{name} must be above {low:g} and at most {high:g}, not {value}")
+    for name, value in values.items():
+        if not 0 < value <= 1:
+            raise InputError(f"{what}: {name} must be above 0 and at most 1, not {value}")
 
 
 def check_mass(name: str, W: Mixing) -> None:

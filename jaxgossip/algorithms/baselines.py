@@ -82,7 +82,7 @@ def isolated(problem: Problem, optimizer: Transformation, *, local_steps: int = 
     Raises:
         InputError: ``local_steps`` is below one.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("isolated", local_steps=local_steps)
 
     return Algorithm(Isolated(optimizer, local_steps), problem, name="isolated nodes", mixings=0)
 
@@ -99,6 +99,6 @@ def centralised(problem: Problem, optimizer: Transformation, *, local_steps: int
     Raises:
         InputError: ``local_steps`` is below one.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("centralised", local_steps=local_steps)
 
     return Algorithm(Centralised(optimizer, local_steps), problem, name="centralised learner", mixings=0)

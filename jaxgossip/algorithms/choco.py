@@ -19,7 +19,7 @@ from jaxgossip.algorithms.base import (
     Method,
     TrainState,
     check_agreement,
-    check_between,
+    check_share,
     displacement,
     start,
 )
@@ -91,7 +91,7 @@ def choco(
     Raises:
         InputError: ``consensus_rate`` is outside (0, 1], or W is push-sum mixing.
     """
-    check_between("consensus_rate", consensus_rate, 0, 1)
+    check_share("choco", consensus_rate=consensus_rate)
     check_agreement("choco", W)
 
     method = CHOCO(optimizer, compressor, consensus_rate)

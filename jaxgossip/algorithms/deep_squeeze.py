@@ -16,7 +16,7 @@ from jaxgossip.algorithms.base import (
     Method,
     TrainState,
     check_agreement,
-    check_between,
+    check_share,
     displacement,
     start,
 )
@@ -91,7 +91,7 @@ def deep_squeeze(
     Raises:
         InputError: ``consensus_rate`` is outside (0, 1], or W is push-sum mixing.
     """
-    check_between("consensus_rate", consensus_rate, 0, 1)
+    check_share("deep_squeeze", consensus_rate=consensus_rate)
     check_agreement("deep_squeeze", W)
 
     method = DeepSqueeze(optimizer, compressor, consensus_rate)

@@ -69,7 +69,7 @@ def dsgd(
     Raises:
         InputError: ``local_steps`` is below one, or W is push-sum mixing.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("dsgd", local_steps=local_steps)
     check_agreement("dsgd", W)
 
     return Algorithm(DSGD(optimizer, form, local_steps), problem, W, name=f"D-SGD ({form.upper()})")

@@ -35,7 +35,7 @@ def epidemic(problem: Problem, optimizer: Transformation, W: Mixing, *, local_st
     Raises:
         InputError: ``local_steps`` is below one, or W is neither.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("epidemic", local_steps=local_steps)
     if not isinstance(W, FreshRegular | RandomPush):
         raise InputError(
             "epidemic learning needs peers that are new in every round",

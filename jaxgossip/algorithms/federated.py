@@ -21,8 +21,8 @@ from jaxgossip.algorithms.base import (
     Method,
     TrainState,
     check_at_least_one,
-    check_between,
     check_no_start_steps,
+    check_share,
     descend,
     nodes_of,
     with_optimizer,
@@ -98,8 +98,8 @@ def federated_averaging(
     Raises:
         InputError: ``fraction`` is outside (0, 1], ``local_steps`` is below one, or the problem has start steps.
     """
-    check_between("fraction", fraction, 0, 1)
-    check_at_least_one("local_steps", local_steps)
+    check_share("federated_averaging", fraction=fraction)
+    check_at_least_one("federated_averaging", local_steps=local_steps)
     check_no_start_steps(
         "federated averaging", problem, "the server's model takes the place of whatever nodes have learned"
     )

@@ -141,7 +141,7 @@ def gossip(
         InputError: options exclude each other, ``scores`` are not n positive numbers, W is push-sum mixing, or
             reliabilities are used with negative weights.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("gossip", local_steps=local_steps)
     check_agreement("gossip", W)
     own_scores = None if scores is None else jnp.asarray(scores, accumulator(problem.dtype))
     _check(problem.n_nodes, payload, order, weighting, local_steps, own_scores)
@@ -184,10 +184,10 @@ def _check(n_nodes: int, payload: str, order: str | None, weighting: str, steps:
             hint="set local_steps = 1, or send updates",
         )
     if scores is not None and weighting != "uniform":
-        raise InputError(f"scores and weighting = '{weighting}' exclude each other", hint="give one of them")
+        raise InputError(f"gossip: scores and weighting = '{weighting}' exclude each other", hint="give one of them")
     if scores is not None and (scores.shape != (n_nodes,) or not bool(((scores > 0) & (scores < jnp.inf)).all())):
         given = f"{scores.size} numbers" if scores.shape != (n_nodes,) else "numbers that are not all above 0"
         raise InputError(
-            f"scores must be {n_nodes} positive numbers, not {given}",
+            f"gossip: scores must be {n_nodes} positive numbers, not {given}",
             hint="algorithm.scores (in Python: scores) has one a node; weighting = 'samples' counts theirs in its place",
         )

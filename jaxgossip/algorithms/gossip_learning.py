@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import TrainState, check_at_least_one, check_between, start
+from jaxgossip.algorithms.base import TrainState, check_at_least_one, check_share, start
 from jaxgossip.algorithms.gossip import with_age
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
@@ -219,12 +219,11 @@ def gossip_learning(
     Raises:
         InputError: options are out of range or exclude each other, or votes are asked of a problem without classes.
     """
-    check_at_least_one("local_steps", local_steps)
-    check_at_least_one("parts", parts)
-    check_between("sample", sample, 0.0, 1.0)
+    check_at_least_one("gossip_learning", local_steps=local_steps, parts=parts)
+    check_share("gossip_learning", sample=sample)
     _check(create, partner, votes, age_gap, pieces=parts > 1 or sample < 1)
     if votes and not (isinstance(problem, Classification) and problem.votes):
-        raise InputError("votes are cast on classes, and this task has none", hint="set votes = 0")
+        raise InputError("gossip_learning: votes are cast on classes, and this task has none", hint="set votes = 0")
     size = problem.dtype.itemsize
     data = -(-problem.n_shared // parts) * size if sample == 1 else round(sample * problem.n_shared) * size
     metadata = AGE_BYTES + (AGE_BYTES if sample < 1 else 0)  # the age, and the seed of the sample
@@ -234,9 +233,9 @@ def gossip_learning(
 
 def _check(create: str, partner: str, votes: int, age_gap: int | None, *, pieces: bool) -> None:
     if votes < 0:
-        raise InputError(f"votes must be at least 0, not {votes}")
+        raise InputError(f"gossip_learning: votes must be at least 0, not {votes}")
     if age_gap is not None and age_gap < 0:
-        raise InputError(f"age_gap must be at least 0, not {age_gap}")
+        raise InputError(f"gossip_learning: age_gap must be at least 0, not {age_gap}")
     if pieces and (create != "merge_update" or partner != "own"):
         raise InputError(
             "a message that carries a part of a model merges with the node's own, then the node learns",

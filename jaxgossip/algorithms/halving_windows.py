@@ -90,13 +90,14 @@ class HalvingWindows(Method):
     """See :func:`halving_windows`.
 
     Attributes:
-        optimizer: optimizer of the start steps.
+        optimizer: optimizer of the start steps; None if the problem has none.
         sizes: m₀, …, m_R.
         doubles: R bool, whether m⁺ = 2m in each round.
         offsets: R int, the number of nodes by which P shifts in each round.
     """
 
-    optimizer: Transformation
+    takes_steps = False
+    optimizer: Transformation | None
     sizes: tuple[int, ...]
     doubles: tuple[bool, ...]
     offsets: tuple[int, ...]
@@ -126,12 +127,12 @@ class HalvingWindows(Method):
 
 
 @algorithm
-def halving_windows(problem: Problem, optimizer: Transformation) -> Algorithm:
+def halving_windows(problem: Problem, optimizer: Transformation | None) -> Algorithm:
     """Average the initial models exactly in ⌈log₂ n⌉ rounds for any n, repeatedly; uses no mixing.
 
     Args:
         problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: any optax transformation, used only for the start steps of the problem.
+        optimizer: any optax transformation, used only for the start steps of the problem; None if it has none.
     """
     sizes = windows(problem.n_nodes)
     doubles = tuple(after == 2 * before for before, after in itertools.pairwise(sizes))

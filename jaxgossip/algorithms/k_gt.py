@@ -16,7 +16,7 @@ from jaxgossip.algorithms.base import (
     TrainState,
     check_agreement,
     check_at_least_one,
-    check_between,
+    check_share,
     displacement,
 )
 from jaxgossip.algorithms.d2 import Corrected, CorrectedState
@@ -65,8 +65,8 @@ def k_gt(
     Raises:
         InputError: ``local_steps`` is below one, ``outer_rate`` is outside (0, 1], or W is push-sum mixing.
     """
-    check_at_least_one("local_steps", local_steps)
-    check_between("outer_rate", outer_rate, 0, 1)
+    check_at_least_one("k_gt", local_steps=local_steps)
+    check_share("k_gt", outer_rate=outer_rate)
     check_agreement("k_gt", W)
 
     return Algorithm(KGT(optimizer, local_steps, outer_rate), problem, W, name="K-GT", mixings=2)

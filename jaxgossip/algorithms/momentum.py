@@ -179,6 +179,6 @@ def decentlam(problem: Problem, optimizer: Transformation, W: Mixing, *, momentu
 
 def _with_momentum(name: str, method: Momentum, problem: Problem, W: Mixing) -> Algorithm:
     if not 0 <= method.momentum < 1:
-        raise InputError(f"momentum must be at least 0 and below 1, not {method.momentum}")
+        raise InputError(f"{name}: momentum must be at least 0 and below 1, not {method.momentum}")
     check_agreement(name, W)
     return Algorithm(method, problem, W, name=name, mixings=method.mixings)

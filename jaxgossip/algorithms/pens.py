@@ -135,9 +135,7 @@ def pens(
         InputError: ``top``, ``local_steps`` or ``settle_at`` is below one, ``top`` is above ``sampled``, or there are
             too many nodes.
     """
-    check_at_least_one("top", top)
-    check_at_least_one("local_steps", local_steps)
-    check_at_least_one("settle_at", settle_at)
+    check_at_least_one("pens", top=top, local_steps=local_steps, settle_at=settle_at)
     n = problem.n_nodes
     if sampled < top:
         raise InputError(

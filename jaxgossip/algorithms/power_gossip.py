@@ -172,7 +172,7 @@ def power_gossip(problem: Problem, optimizer: Transformation, W: Mixing, *, rank
         InputError: ``rank`` is below one, W is time-varying or not symmetric, or a node has more than 128 edges; in the
             first round, if the network has noise, liars or an aggregation.
     """
-    check_at_least_one("rank", rank)
+    check_at_least_one("power_gossip", rank=rank)
     edges = Edges(fixed_operator("power_gossip", W).to_scipy())
     return Algorithm(PowerGossip(optimizer, rank, edges), problem, W, name="PowerGossip", mixings=2)
 

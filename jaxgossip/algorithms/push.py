@@ -69,11 +69,9 @@ class PushMethod(Method):
     """A push-sum method, whose models are the masses divided by the weights.
 
     Attributes:
-        optimizer: optimizer of the local steps.
         n_shared: number of shared columns.
     """
 
-    optimizer: Transformation
     n_shared: int
 
     @override
@@ -83,6 +81,9 @@ class PushMethod(Method):
 
 class PushSum(PushMethod):
     """See :func:`push_sum`."""
+
+    takes_steps = False
+    optimizer: Transformation | None
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushState:
@@ -98,6 +99,7 @@ class PushSum(PushMethod):
 class SGP(PushMethod):
     """See :func:`sgp`."""
 
+    optimizer: Transformation
     local_steps: int
 
     @override
@@ -115,6 +117,8 @@ class SGP(PushMethod):
 
 class PushDIGing(PushMethod):
     """See :func:`push_diging`."""
+
+    optimizer: Transformation
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushTrackingState:
@@ -136,19 +140,19 @@ class PushDIGing(PushMethod):
 
 
 @algorithm
-def push_sum(problem: Problem, optimizer: Transformation, W: Mixing) -> Algorithm:
+def push_sum(problem: Problem, optimizer: Transformation | None, W: Mixing) -> Algorithm:
     """Average the initial models by push-sum, without learning.
 
     Args:
         problem: provides the initial models and measures them ("averaging" measures the distance to their mean).
-        optimizer: any optax transformation, used only for the start steps of the problem.
+        optimizer: any optax transformation, used only for the start steps of the problem; None if it has none.
         W: mixing that conserves mass: ``push_sum``.
 
     Raises:
         InputError: W is not push-sum mixing.
     """
     check_mass("push_sum", W)
-    return Algorithm(PushSum(optimizer, problem.n_shared), problem, W, name="push_sum")
+    return Algorithm(PushSum(problem.n_shared, optimizer), problem, W, name="push_sum")
 
 
 @algorithm
@@ -164,9 +168,9 @@ def sgp(problem: Problem, optimizer: Transformation, W: Mixing, *, local_steps: 
     Raises:
         InputError: ``local_steps`` is below one, or W is not push-sum mixing.
     """
-    check_at_least_one("local_steps", local_steps)
+    check_at_least_one("sgp", local_steps=local_steps)
     check_mass("sgp", W)
-    return Algorithm(SGP(optimizer, problem.n_shared, local_steps), problem, W, name="sgp")
+    return Algorithm(SGP(problem.n_shared, optimizer, local_steps), problem, W, name="sgp")
 
 
 @algorithm
@@ -182,7 +186,7 @@ def push_diging(problem: Problem, optimizer: Transformation, W: Mixing) -> Algor
         InputError: W is not push-sum mixing.
     """
     check_mass("push_diging", W)
-    return Algorithm(PushDIGing(optimizer, problem.n_shared), problem, W, name="push-DIGing", mixings=2)
+    return Algorithm(PushDIGing(problem.n_shared, optimizer), problem, W, name="push-DIGing", mixings=2)
 
 
 def ratio(u: Rows, w: Float[Array, "n 1"], n_shared: int) -> Rows:

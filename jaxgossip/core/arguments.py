@@ -6,6 +6,7 @@ Numbers must be finite: NaN and infinity fail every check. Whole numbers must fi
 import functools
 import inspect
 import math
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
@@ -76,6 +77,17 @@ def usage(builder: Callable[..., Any]) -> str:
             names.append("*")
         names.append(f"**{parameter.name}" if parameter.kind == parameter.VAR_KEYWORD else parameter.name)
     return f"{getattr(builder, '__name__', 'builder')}({', '.join(names)})"
+
+
+def may_be_none(function: Callable[..., Any], name: str) -> bool:
+    """Return whether a function can be called without its parameter ``name``, or with None for it."""
+    parameter = inspect.signature(function).parameters.get(name)
+    if parameter is None or parameter.default is not parameter.empty:
+        return True
+    annotation = parameter.annotation
+    if isinstance(annotation, str):  # not evaluated: it may name what is there for type checkers only
+        return annotation.startswith("Optional[") or "None" in re.split(r"\s*\|\s*", annotation)
+    return types.NoneType in get_args(annotation)
 
 
 def plain(what: str, name: str, value: Any, annotation: Any) -> None:

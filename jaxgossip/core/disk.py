@@ -24,6 +24,7 @@ TEMPORARY = ".tmp"
 LOCK = ".lock"
 """Name of the lock file in a folder."""
 METRICS, SCORES, MODELS, MANIFEST = "metrics.jsonl", "node_scores.npz", "models.npz", "manifest.json"
+SWEEP = "sweep.json"
 """The files of a run or of a saved result."""
 
 type Content = str | bytes | Callable[[BinaryIO], object]

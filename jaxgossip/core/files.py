@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import os
+import re
 import stat
 import zlib
 from pathlib import Path
@@ -122,3 +123,9 @@ def _is_same(path: Path, other: Path) -> bool:
         return path.samefile(other)
     except OSError:
         return False
+
+
+def folder_name(name: str) -> str:
+    """Return a name reduced to characters allowed in folder names: letters, digits, '_', '-', '.' and '+'."""
+    plain = name.replace("²", "2").replace("%", "")
+    return re.sub(r"[^\w.+-]+", "_", plain).strip("_.").lstrip("-+._") or "run"

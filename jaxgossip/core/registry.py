@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -106,11 +107,11 @@ def unmarked(text: str) -> str:
     return _MARKUP.sub(lambda match: match[1] or match[2], text)
 
 
-def nearest(name: str, allowed: Mapping[str, Any] | list[str]) -> str:
-    """Return a hint with the nearest allowed name, followed by all allowed names."""
+def nearest(name: str, allowed: Mapping[str, Any] | list[str], title: str = "allowed") -> str:
+    """Return a hint with the nearest allowed name, followed by all allowed names under a title."""
     close = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.5)
     guess = f"did you mean '{close[0]}'? " if close else ""
-    return f"{guess}allowed: {', '.join(sorted(allowed))}"
+    return f"{guess}{title}: {', '.join(sorted(allowed))}"
 
 
 def _check_neighbours(path: Path) -> None:
@@ -165,6 +166,19 @@ def load_object(spec: str, folder: Path | None = None) -> Builder:
         except ImportError as error:
             raise ConfigError(f"cannot import '{where}': {error}", hint="is it installed, or on PYTHONPATH?") from error
     builder = getattr(module, attribute, None)
-    if not callable(builder):
-        raise ConfigError(f"'{where}' has no function '{attribute}'", hint="write file.py:function")
-    return builder
+    if callable(builder):
+        return builder
+    is_there = hasattr(module, attribute)
+    message = f"'{attribute}' of '{where}' is no function" if is_there else f"'{where}' has no function '{attribute}'"
+    raise ConfigError(message, hint=_nearest_function(attribute, module))
+
+
+def _nearest_function(name: str, module: types.ModuleType) -> str:
+    """Return a hint with the function of a module whose name is nearest, followed by all functions defined there."""
+    functions = [
+        other
+        for other, value in vars(module).items()
+        if callable(value) and not isinstance(value, type) and not other.startswith("_")
+        if getattr(value, "__module__", None) == module.__name__
+    ]
+    return nearest(name, functions, "it defines") if functions else "write file.py:function"

@@ -48,12 +48,12 @@ class DifferentialPrivacy:
     def __post_init__(self) -> None:
         if not _is_finite(self.clip) or self.clip <= 0:
             raise InputError(
-                f"clip must be a positive number, not {self.clip!r}",
+                f"DifferentialPrivacy: clip must be a positive number, not {self.clip!r}",
                 hint="it bounds the norm of one sample's gradient; the median of those norms is a common choice",
             )
         if not _is_finite(self.noise_multiplier) or self.noise_multiplier < 0:
             raise InputError(
-                f"noise_multiplier must be a number from 0, not {self.noise_multiplier!r}",
+                f"DifferentialPrivacy: noise_multiplier must be a number from 0, not {self.noise_multiplier!r}",
                 hint="the noise of a minibatch's sum in units of clip; 0 clips only, and keeps nothing private",
             )
 
@@ -120,14 +120,16 @@ def epsilon(privacy: DifferentialPrivacy, steps: int, batch_size: int, samples: 
         InputError: dp-accounting is not installed, or an argument is out of range.
     """
     if not _is_whole(steps) or steps < 0:
-        raise InputError(f"steps must be a whole number from 0, not {steps!r}")
+        raise InputError(f"epsilon: steps must be a whole number from 0, not {steps!r}")
     if not _is_whole(batch_size) or batch_size < 0:
-        raise InputError(f"batch_size must be a whole number from 0, not {batch_size!r}", hint="0 takes all samples")
+        raise InputError(
+            f"epsilon: batch_size must be a whole number from 0, not {batch_size!r}", hint="0 takes all samples"
+        )
     if not _is_finite(delta) or not 0 < delta < 1:
-        raise InputError(f"delta must be between 0 and 1, not {delta!r}", hint="a common choice is 1e-5")
+        raise InputError(f"epsilon: delta must be between 0 and 1, not {delta!r}", hint="a common choice is 1e-5")
     counts = np.atleast_1d(np.asarray(samples, np.float64))
     if counts.ndim != 1 or not (np.isfinite(counts) & (counts >= 1) & (counts == np.floor(counts))).all():
-        raise InputError("samples must be whole numbers from 1, one a node", hint="give problem.sample_counts")
+        raise InputError("epsilon: samples must be whole numbers from 1, one a node", hint="give problem.sample_counts")
     library, z = _dp_accounting(), privacy.noise_multiplier
     if steps == 0 or z == 0:
         return np.full(counts.size, math.inf if steps else 0.0)

@@ -277,7 +277,9 @@ def classification(
         ArgumentTypeError: ``dataset``, ``partition`` or ``model`` of another type.
     """
     if isinstance(batch_size, Integral) and batch_size < 0:
-        raise DataError(f"batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node")
+        raise DataError(
+            f"classification: batch_size must not be negative: {batch_size}", hint="0 takes all samples of a node"
+        )
     whole("classification", "batch_size", batch_size, 0)
     parameters = list(inspect.signature(classification).parameters)
     owned = resolve_partition(dataset, partition, nodes, rng, options, parameters)

@@ -232,7 +232,7 @@ def matching(graph: Graph, *, attempts: int = 4) -> TimeVarying:
         GraphError: ``attempts`` is below one or too large to compile, the graph is directed, or a node has no
             neighbour.
     """
-    return RandomMatching(Neighbours.of(graph), _checked_count("attempts", attempts))
+    return RandomMatching(Neighbours.of(graph), _checked_count("matching", "attempts", attempts))
 
 
 @guarded
@@ -246,7 +246,7 @@ def push(graph: Graph, *, fanout: int = 1) -> TimeVarying:
     Raises:
         GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
-    return RandomPush(Neighbours.of(graph), _checked_count("fanout", fanout))
+    return RandomPush(Neighbours.of(graph), _checked_count("push", "fanout", fanout))
 
 
 @guarded
@@ -262,7 +262,7 @@ def pull(graph: Graph, *, fanout: int = 1) -> TimeVarying:
     Raises:
         GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
-    return RandomPull(Neighbours.of(graph), _checked_count("fanout", fanout))
+    return RandomPull(Neighbours.of(graph), _checked_count("pull", "fanout", fanout))
 
 
 @guarded
@@ -290,7 +290,9 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
         GraphError: ``degree`` is below one, not below the number of nodes, or too large to compile.
     """
     if not 1 <= degree < graph.n_nodes:
-        raise GraphError(f"degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}")
+        raise GraphError(
+            f"fresh_regular: degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}"
+        )
     _check_unrolled("degree", degree)
     return FreshRegular(graph.n_nodes, degree)
 
@@ -313,10 +315,10 @@ def push_sum(
     """
     if peers != "random" and fanout != 1:
         raise GraphError(
-            f"fanout = {fanout} says nothing for peers = '{peers}'", hint="leave it out, or peers = 'random'"
+            f"push_sum: fanout = {fanout} says nothing for peers = '{peers}'", hint="leave it out, or peers = 'random'"
         )
     if peers == "random":
-        return PushSum(Neighbours.of(graph), _checked_count("fanout", fanout))
+        return PushSum(Neighbours.of(graph), _checked_count("push_sum", "fanout", fanout))
     if peers == "exponential":
         return PushSumExponential(graph.n_nodes)
     inward, outward = (rules.equal_links(links) for links in (graph, transposed(graph)))
@@ -331,9 +333,9 @@ def push_sum(
     return Mass(operator(inward), operator(outward), jnp.asarray(share), jnp.asarray(float(inward.edge)))
 
 
-def _checked_count(name: str, value: int) -> int:
+def _checked_count(what: str, name: str, value: int) -> int:
     if value < 1:
-        raise GraphError(f"{name} must be at least 1, not {value}")
+        raise GraphError(f"{what}: {name} must be at least 1, not {value}")
     _check_unrolled(name, value)
     return value
 

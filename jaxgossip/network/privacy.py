@@ -56,7 +56,7 @@ def pairwise_privacy(
         GraphError: there are too many nodes, W is not a mixing matrix, or, if accelerated, not symmetric or not connected.
         InputError: another argument is out of range.
     """
-    weights, scale = _checked(W, steps, noise, sensitivity, alpha, accelerated)
+    weights, scale = _checked("pairwise_privacy", W, steps, noise, sensitivity, alpha, accelerated)
     n = weights.graph.n_nodes
     revealed = np.zeros((n, n))
     for power in _powers(weights, steps, accelerated=accelerated):
@@ -106,11 +106,11 @@ def joint_privacy(
         GraphError: there are too many nodes, W is not a mixing matrix, or, if accelerated, not symmetric or not connected.
         InputError: another argument is out of range.
     """
-    weights, scale = _checked(W, steps, noise, sensitivity, alpha, accelerated)
+    weights, scale = _checked("joint_privacy", W, steps, noise, sensitivity, alpha, accelerated)
     n = weights.graph.n_nodes
     nodes = np.arange(n) if observers is None else np.asarray(observers)
     if nodes.ndim != 1 or nodes.dtype.kind not in "iu" or not ((nodes >= 0) & (nodes < n)).all():
-        raise InputError(f"observers must be node numbers from 0 to {n - 1}")
+        raise InputError(f"joint_privacy: observers must be node numbers from 0 to {n - 1}")
     heard, matrix = weights.graph.to_scipy(), in_whole_numbers(weights)
     seen = [
         share_seen(matrix, np.append(v, heard.indices[heard.indptr[v] : heard.indptr[v + 1]]), steps) for v in nodes
@@ -131,7 +131,7 @@ def _powers(weights: Weights, steps: int, *, accelerated: bool) -> Iterator[np.n
 
 
 def _checked(
-    W: Any, steps: int, noise: float, sensitivity: float, alpha: float, accelerated: bool
+    what: str, W: Any, steps: int, noise: float, sensitivity: float, alpha: float, accelerated: bool
 ) -> tuple[Weights, float]:
     """Return the weights and the local loss αΔ²/(2σ²).
 
@@ -140,10 +140,10 @@ def _checked(
         InputError: another argument is out of range.
     """
     if not isinstance(steps, Integral) or isinstance(steps, bool) or steps < 0:
-        raise InputError(f"steps must be a whole number from 0, not {steps!r}")
+        raise InputError(f"{what}: steps must be a whole number from 0, not {steps!r}")
     for name, value, low in (("noise", noise, 0), ("sensitivity", sensitivity, 0), ("alpha", alpha, 1)):
         if not isinstance(value, Real) or isinstance(value, bool) or not low < value < math.inf:
-            raise InputError(f"{name} must be a number above {low}, not {value!r}")
+            raise InputError(f"{what}: {name} must be a number above {low}, not {value!r}")
     n = W.graph.n_nodes if isinstance(W, Weights) else max(np.shape(W), default=0)
     if n > MAX_NODES:
         raise GraphError(

@@ -64,7 +64,7 @@ def simulate(
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_algorithm(algorithm, conditions, speeds)
-    asked = settings(rounds, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
+    asked = settings("simulate", seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision, rounds=rounds)
     check_observer(observer, Observer)
     compiled = partial(
         Program, algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,

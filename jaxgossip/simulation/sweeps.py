@@ -13,13 +13,7 @@ from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.units import counted
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.schedule import Source
-from jaxgossip.simulation.arguments import (
-    check_algorithm,
-    check_counts,
-    check_observer,
-    check_precision,
-    check_protocol,
-)
+from jaxgossip.simulation.arguments import check_algorithm, check_observer, check_protocol, settings
 from jaxgossip.simulation.events.engine import simulate_events
 from jaxgossip.simulation.listening.observer import Observer, combined
 from jaxgossip.simulation.metrics import Metrics
@@ -97,9 +91,10 @@ def sweep(
         ArgumentTypeError: an argument is of the wrong type.
     """
     seed_list = _seeds(seeds)
-    for seed in seed_list:
-        check_counts(rounds, seed, evaluate_every, sampled_nodes, byte_budget)
-    check_precision(matmul_precision)
+    asked = {
+        seed: settings("sweep", seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision, rounds=rounds)
+        for seed in seed_list
+    }
     check_observer(observer, Observer)
     options = {"conditions": conditions, "speeds": speeds, "schedule": schedule}
     points = _points(make, grid, options)
@@ -113,10 +108,10 @@ def sweep(
             planned += _plan_point(number, point, maker, options, seed_list)
         common = {"evaluate_every": evaluate_every, "matmul_precision": matmul_precision}
         for places, outcomes in _run_planned(planned, rounds, sampled_nodes, byte_budget, common, listener):
-            finished |= {
-                place: SweepRun(planned[place].point, planned[place].seed, Metrics(records), status, rounds_done)
-                for place, (records, status, rounds_done) in zip(places, outcomes, strict=True)
-            }
+            for place, (records, status, rounds_done) in zip(places, outcomes, strict=True):
+                run = planned[place]
+                n_nodes, given = run.algorithm.problem.n_nodes, asked[run.seed]
+                finished[place] = SweepRun(run.point, run.seed, Metrics(records), status, rounds_done, n_nodes, given)
     runs = tuple(finished[place] for place in sorted(finished))
     return SweepResult(runs, requested, time.perf_counter() - began)
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip.core.errors import ConfigError, JaxGossipError, RunError
 from jaxgossip.core.registry import Builder, summary_of
-from jaxgossip.experiment.build.builders import errors_of, in_own_code, place_of
+from jaxgossip.experiment.build.builders import errors_of, in_own_code, place_of, result_text, wrong_result
 from jaxgossip.experiment.config.catalogue import find
 from jaxgossip.theory import PLOTS
 from jaxgossip.theory.plot import Claim, Plot
@@ -49,7 +49,8 @@ class PlotRequest:
         with errors_of("figure", self.kind):
             plot = self.builder()
         if not isinstance(plot, Plot):
-            raise ConfigError(f"figure: {self.word} returned {type(plot).__name__}", hint="return a jaxgossip Plot")
+            error = wrong_result(self.word, plot, Plot)
+            raise ConfigError(f"figure: {error.message}", hint=error.hint)
         return plot
 
     @contextlib.contextmanager
@@ -74,7 +75,7 @@ class PlotRequest:
             raise ConfigError(f"figure: the claims of {self.word} are no list of claims", hint="return [Claim(…), …]")
         if not isinstance(figure, Figure):
             raise ConfigError(
-                f"figure: draw of {self.word} returned {type(figure).__name__}", hint="return a matplotlib Figure"
+                f"figure: draw of {self.word} returned {result_text(figure)}", hint="return a matplotlib Figure"
             )
         return tuple(claims)
 

@@ -102,6 +102,30 @@ def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
     assert "write it by: jaxgossip new methods\n" in call("list", "examples", "methods")
 
 
+OWN = '''
+def mine(width: int, *, rate: float = 0.5):
+    """Do it my way.
+
+    Args:
+        width: how wide it is.
+    """
+
+def plain(): ...
+'''
+
+
+def test_list_tells_the_keys_of_ones_own_function_of_every_kind(call: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(OWN)
+    own = [title for title, kind in kinds().items() if kind.takes_own]
+    assert {*kinds()} - {*own} == {"weights", "format"}
+    for title in own:
+        text = call("list", title, "mine.py:mine")
+        assert text.startswith("mine.py:mine\n  Do it my way.\n\nin a configuration: ")
+        assert f'{kinds()[title].key} = "mine.py:mine"\n' in text
+        assert "  width       how wide it is (integer; has to be given)\n  rate [0.5]  number\n" in text
+    assert "\nit has no keys of its own\n" in call("list", "topologies", "mine.py:plain")
+
+
 @pytest.mark.slow
 def test_every_name_is_described_within_80_columns(call: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")

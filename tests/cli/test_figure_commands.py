@@ -192,12 +192,16 @@ def test_curves_are_kept_as_arrays_by_name(call: Call, own: Path) -> None:
     ("words", "code", "said"),
     [
         (("none.py:halving",), 2, ("error: no such file: ", "none.py:halving' names a function in a Python file")),
-        (("halves.py:halfing",), 2, ("has no function 'halfing'", "hint: write file.py:function")),
-        (("halves.py:nothing",), 2, ("error: figure: halves.py:nothing returned str", "hint: return a jaxgossip Plot")),
+        (("halves.py:halfing",), 2, ("has no function 'halfing'", "hint: did you mean 'halving'? it defines: ")),
+        (
+            ("halves.py:nothing",),
+            2,
+            ("error: figure: halves.py:nothing returned a str", "hint: return a jaxgossip Plot"),
+        ),
         (("halves.py:broken",), 2, ("halves.py:broken raised ZeroDivisionError", ": return 1 / 0")),
         (("halves.py:failing",), 1, ("halves.py:failing raised AttributeError", ": return left(quick).twice")),
         (("halves.py:claimless",), 2, ("the claims of halves.py:claimless are no list of claims",)),
-        (("halves.py:pictureless",), 2, ("draw of halves.py:pictureless returned NoneType",)),
+        (("halves.py:pictureless",), 2, ("draw of halves.py:pictureless returned None",)),
         (("halves.py:acceleration",), 2, ("would be drawn as 'acceleration', which is a plot of ours",)),
         (
             ("halves.py:halving", "halves_again.py:halving"),

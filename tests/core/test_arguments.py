@@ -1,4 +1,7 @@
-"""Every builder checks its numbers: what is not finite, not whole, negative where it must not be, or beyond 32 bits."""
+"""Every builder checks its numbers: what is not finite, not whole, negative where it must not be, or beyond 32 bits.
+
+The error names the parameter and its builder, or the section of adversaries and speeds.
+"""
 
 import functools
 import inspect
@@ -71,13 +74,14 @@ def cases() -> Iterator[Any]:
         for name, builder in registry.items():
             for key, parameter in configurable(builder).items():
                 if numeric(parameter):
-                    yield pytest.param(builder, key, numeric(parameter), name, id=f"{room}-{name}-{key}")
+                    yield pytest.param(builder, key, numeric(parameter), f"{room}:{name}", id=f"{room}-{name}-{key}")
 
 
 @pytest.mark.wrong_types
 @pytest.mark.by_default("compression-top_k-fraction")
 @pytest.mark.parametrize(("builder", "key", "kind", "name"), list(cases()))
 def test_a_number_that_makes_no_sense_is_refused(builder: Any, key: str, kind: str, name: str) -> None:
+    room, _, name = name.partition(":")
     parameters = inspect.signature(builder).parameters
     given = {known: value for known, value in supplied().items() if known in parameters}
     given |= {known: GIVEN[known] for known, one in parameters.items() if one.default is one.empty and known in GIVEN}
@@ -85,5 +89,7 @@ def test_a_number_that_makes_no_sense_is_refused(builder: Any, key: str, kind: s
     wrong += [] if f"{name}.{key}" in SIGNED else [-1, -0.001]
     wrong += [1.5, 2**31] if kind == "int" else []
     for value in wrong:
-        with pytest.raises(InputError, match=key):
+        with pytest.raises(InputError, match=key) as raised:
             builder(**given | {key: value})
+        message = raised.value.message
+        assert name in message.lower().replace(" ", "_") or message.startswith(f"{room}: "), message

@@ -105,7 +105,9 @@ def test_own_builders_are_checked_like_ours(tmp_path):
     assert "topology.kind: " in message
     assert "cannot be imported: ZeroDivisionError: division by zero" in message
     assert f"no such file: {tmp_path}/absent.py" in wrong(text.replace("own", "absent"), folder=tmp_path)[0]
-    assert "has no function 'nothing'" in wrong(text.replace("pairs", "nothing"), folder=tmp_path)[0]
+    message, hint = wrong(text.replace("pairs", "pears"), folder=tmp_path)
+    assert "has no function 'pears'" in message
+    assert hint == "did you mean 'pairs'? it defines: odd, pairs"
 
 
 def test_quadratics_have_neither_model_nor_data():

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxgossip.algorithms import ALGORITHMS
+from jaxgossip.core.arguments import may_be_none
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.core.registry import load_object
 from jaxgossip.experiment.config.examples import examples, examples_folder
@@ -36,6 +38,18 @@ ACCURACY = {f"test_accuracy_{what}" for what in ("mean", "std", "min", "max", "q
 
 def test_every_config_is_in_the_table() -> None:
     assert {path.stem for path in CONFIGS} == set(SMALL)
+
+
+def test_the_methods_are_all_that_learn_in_rounds() -> None:
+    path = examples_folder() / "methods.toml"
+    listed = tomllib.loads(path.read_text())["variants"]
+    compared = {variant["algorithm"]["kind"] for variant in listed}
+    absent = {name for name in ALGORITHMS if name not in compared}
+    reason = " ".join(path.read_text().replace("\n# ", " ").split()).split("pure averaging (")[1].split(")")[0]
+    assert absent == {name for name in ALGORITHMS if may_be_none(ALGORITHMS[name], "optimizer")}
+    assert absent == set(reason.split(", "))
+    counts = f"{len(listed)} variants of {len(compared)} algorithms"
+    assert counts in (path.parents[1] / "figures" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -74,6 +74,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("keep me")
     (tmp_path / "bad.py").write_text(BAD)
+    (tmp_path / "torn.py").write_text("def mix(:\n")
     return tmp_path
 
 
@@ -134,11 +135,15 @@ TABLE = {
     "an unknown option": (["run", "small.toml", "--sede", "3"], 2, ["No such option: --sede"]),
     "a malformed --set": (["run", "small.toml", "--set", "rounds"], 2, ["rounds", "key.path=value"]),
     "an own function that fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:algorithm'}"], 2, ["ZeroDivisionError", "bad.py"]),
-    "an own function that is missing": (["run", "small.toml", "--set", "algorithm={kind='bad.py:nothing'}"], 2, ["no function 'nothing'"]),
+    "an own function that is missing": (["run", "small.toml", "--set", "algorithm={kind='bad.py:nothing'}"], 2, ["no function 'nothing'", "it defines: algorithm, "]),
+    "an own function that is misspelt, to list": (["list", "algorithm", "bad.py:pairs"], 2, ["no function 'pairs'", "did you mean 'pair'?"]),
+    "an own name that is no function": (["list", "algorithm", "bad.py:__doc__"], 2, ["'__doc__' of", "is no function"]),
+    "an own file that fails, to list": (["list", "mixing", "torn.py:mix"], 2, ["torn.py cannot be imported: SyntaxError"]),
+    "an own file that fails, to show": (["topology", "show", "torn.py:mix"], 2, ["torn.py cannot be imported: SyntaxError"]),
     "an unknown example": (["new", "quickstrat"], 2, ["unknown example 'quickstrat'", "did you mean 'quickstart'"]),
     "an unknown kind to list": (["list", "topolgies"], 2, ["unknown kind 'topolgies'", "did you mean 'topology'"]),
-    "an own topology that is no graph": (["run", "small.toml", "--set", "topology={kind='bad.py:words'}"], 2, ["topology:", "expected a graph, got str"]),
-    "an own algorithm of another type": (["run", "small.toml", "--set", "algorithm={kind='bad.py:pair'}"], 2, ["returned tuple", "return a jaxgossip Algorithm"]),
+    "an own topology that is no graph": (["run", "small.toml", "--set", "topology={kind='bad.py:words'}"], 2, ["topology:", "bad.py:words returned a str, which is no graph", "return a Graph, a networkx graph"]),
+    "an own algorithm of another type": (["run", "small.toml", "--set", "algorithm={kind='bad.py:pair'}"], 2, ["bad.py:pair returned a tuple", "return a jaxgossip Algorithm"]),
     "an own algorithm whose step fails": (["run", "small.toml", "--set", "algorithm={kind='bad.py:late'}"], 1, ["ZeroDivisionError", "bad.py, line"]),
     "two regularizations for Pegasos": (["run", "classify.toml", "--set", "learning.model=pegasos", "--set", "optimizer={kind='pegasos', regularization=0.1}"], 2, ["optimizer.regularization: 0.1 differs from the model's 0.0001"]),
     "a malformed trace": (["run", "clocked.toml", "--set", "churn={kind='trace', path='trace.csv'}"], 2, ["churn: ", "trace.csv:3: the interval ends at 1 s, not after 3 s"]),

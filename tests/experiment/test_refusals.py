@@ -45,10 +45,10 @@ REFUSED = {
     "answers on a directed graph": ([ASYNCHRONOUS, "schedule.exchange=push_pull", "topology={kind='static_exponential', nodes=13}"], "topology: static_exponential is directed, and in gossip learning by exchange 'push_pull' whom a node calls has to answer", ["or schedule.exchange = 'push' or 'pull'"]),
     "tokens for pulls": ([ASYNCHRONOUS, "schedule.exchange=pull", "tokens.kind=simple"], "tokens: accounts react to models that are pushed, and nothing is in gossip learning by exchange 'pull'", ["remove the section [tokens], or schedule.exchange = 'push'"]),
     "nothing to share": ([LOGISTIC], "learning: all parameters are private: nothing is left to exchange", ["learning.private (in Python: private) names w: leave one of them out"]),
-    "too few scores": (["algorithm={kind='gossip', scores=[1.0, 2.0]}"], "algorithm: scores must be 13 positive numbers, not 2 numbers", ["algorithm.scores (in Python: scores) has one a node", "weighting = 'samples'"]),
-    "a score of zero": (["algorithm={kind='gossip', scores=[0.0,1,1,1,1,1,1,1,1,1,1,1,1.0]}"], "algorithm: scores must be 13 positive numbers, not numbers that are not all above 0", ["algorithm.scores"]),
+    "too few scores": (["algorithm={kind='gossip', scores=[1.0, 2.0]}"], "algorithm: gossip: scores must be 13 positive numbers, not 2 numbers", ["algorithm.scores (in Python: scores) has one a node", "weighting = 'samples'"]),
+    "a score of zero": (["algorithm={kind='gossip', scores=[0.0,1,1,1,1,1,1,1,1,1,1,1,1.0]}"], "algorithm: gossip: scores must be 13 positive numbers, not numbers that are not all above 0", ["algorithm.scores"]),
     "a torus with a side of two": (["topology={kind='torus', nodes=8, shape=[2, 4]}"], "topology: torus: every side of shape must be at least 3, not 2", ["topology.shape has sides that multiply to nodes, such as [3, 4] of 12 nodes"]),
-    "a number out of range": (["mixing={kind='pull', fanout=0}"], "mixing: fanout must be at least 1, not 0", ["mixing.fanout: number of neighbours each node asks"]),
+    "a number out of range": (["mixing={kind='pull', fanout=0}"], "mixing: pull: fanout must be at least 1, not 0", ["mixing.fanout: number of neighbours each node asks"]),
     "an option out of range": (["learning.dataset_options.dimension=0"], "learning: an isotropic quadratic needs dimension ≥ 1", ["learning.dataset_options.dimension: d, the number of parameters"]),
     "weights that only know sums of mass": (["mixing.kind=push_sum", "algorithm.kind=sgp", "aggregation.kind=median"], "aggregation: robust aggregation hears senders one by one: push-sum mixing does not tell one sender from another", ["leave out the section [aggregation]"]),
 }  # fmt: skip

@@ -5,6 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from jaxgossip.experiment.build.experiment import build_graph
+from jaxgossip.experiment.config.load import load
+from jaxgossip.experiment.config.schema import MACHINERY
+from jaxgossip.experiment.results.run_data import RunData
+from jaxgossip.experiment.runs.run import run
+
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
@@ -19,6 +25,25 @@ def test_its_python_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> Non
     assert names["result"].status == "completed"
     assert names["problem"].n_shared == 57 * 3
     assert names["result"].metrics.final["test_accuracy_mean"] > 0.6
+
+
+def test_its_functions_of_ones_own_run_by_its_configuration(tmp_path: Path) -> None:
+    for name, text in re.findall(r"```\w+\n# (mine\.\w+)\n(.*?)```", TEXT, flags=re.DOTALL):
+        (tmp_path / name).write_text(text)
+    config = load(tmp_path / "mine.toml", ["rounds=20", "evaluation.baselines=[]"])
+    assert config.rounds == 20
+    assert config.topology.keywords() == {"nodes": 100, "every": 2}
+    graph = build_graph(config)
+    assert graph.degrees.tolist() == [50, *[3, 2] * 49, 3]
+    folder = run(config, out=tmp_path / "run").folder
+    recall = RunData.load(folder).metrics["recall_mean"]
+    assert len(recall) == 3
+    assert recall[-1] > 0.6 > recall[0]
+
+
+def test_what_it_says_a_run_supplies_is_supplied() -> None:
+    (sentence,) = re.findall(r"those by the names (.*?) are supplied by the run", TEXT, flags=re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", sentence)) < MACHINERY
 
 
 def test_every_test_it_names_exists() -> None:

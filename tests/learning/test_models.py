@@ -235,16 +235,16 @@ def two_functions(*rest) -> m.Model:
             lambda: m.naive_bayes((4,), 3, smoothing=0.0),
             "naive Bayes needs a positive smoothing, not 0 (one sample has no variance)",
         ),
-        (lambda: m.mlp((4,), 3, hidden=(5, 0)), "hidden layers need at least one unit each, not [5, 0]"),
+        (lambda: m.mlp((4,), 3, hidden=(5, 0)), "mlp: hidden layers need at least one unit each, not [5, 0]"),
         (lambda: m.cnn((5,), 3), "model 'cnn' needs images, not samples of shape [5] (use mlp)"),
         (lambda: m.cnn((2, 2, 2, 2), 3), "model 'cnn' needs images, not samples of shape [2, 2, 2, 2] (use mlp)"),
         (lambda: m.cnn((3, 9), 3), "images of 3×9 cannot be halved 2 times (give fewer channels)"),
         (
             lambda: two_functions("hingle"),
-            "unknown loss 'hingle' (allowed: logistic, hinge, squared, cross_entropy)",
+            "from_functions: unknown loss 'hingle' (allowed: logistic, hinge, squared, cross_entropy)",
         ),
-        (lambda: two_functions("hinge", -1.0), "regularization must not be negative: -1.0"),
-        (lambda: m.softmax((4,), 3, regularization=-0.5), "regularization must not be negative: -0.5"),
+        (lambda: two_functions("hinge", -1.0), "from_functions: regularization must not be negative: -1.0"),
+        (lambda: m.softmax((4,), 3, regularization=-0.5), "softmax: regularization must be at least 0, not -0.5"),
     ],
 )
 def test_impossible_models_are_told(make, message: str) -> None:

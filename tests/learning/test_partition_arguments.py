@@ -1,6 +1,7 @@
 """Arguments of a problem: partitions are built or checked in one place, and other types raise errors with hints."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -157,6 +158,13 @@ def test_what_belongs_elsewhere_is_named_with_the_right_call(case: str) -> None:
     with pytest.raises(InputError) as caught:
         make()
     assert str(caught.value) == text
+
+
+def test_a_function_of_a_file_that_divides_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("def part(labels, n_nodes, rng):\n    return [labels] * n_nodes\n")
+    name = f"{tmp_path / 'mine.py'}:part"
+    with pytest.raises(ArgumentTypeError, match=f"^{name} returned a list, which is no partition of table"):
+        task(partition=name)
 
 
 def test_the_wrong_kind_of_thing_is_a_type_error_too() -> None:

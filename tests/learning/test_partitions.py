@@ -294,8 +294,8 @@ REUSE = " (one_sample or fixed_size reuse samples)"
             {"local_test": 0.2},
             "local_test = 0.2 leaves no node a sample to test on: the largest owns 1" + MORE,
         ),
-        ("iid", 3, {"local_test": 1.0}, "local_test = 1.0 is not a fraction (0 or more, and less than 1)"),
-        ("iid", 3, {"local_test": -0.1}, "local_test = -0.1 is not a fraction (0 or more, and less than 1)"),
+        ("iid", 3, {"local_test": 1.0}, "iid: local_test = 1.0 is not a fraction (0 or more, and less than 1)"),
+        ("iid", 3, {"local_test": -0.1}, "iid: local_test = -0.1 is not a fraction (0 or more, and less than 1)"),
     ],
 )
 def test_impossible_partitions_are_told(kind: str, n: int, options: dict, message: str) -> None:

@@ -212,13 +212,13 @@ def test_without_privacy_nothing_is_clipped_drawn_or_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("clip", "noise", "message"),
     [
-        (0.0, 1.0, "clip must be a positive number, not 0.0"),
-        (-1.0, 1.0, "clip must be a positive number, not -1.0"),
-        (math.inf, 1.0, "clip must be a positive number, not inf"),
-        ("1", 1.0, "clip must be a positive number, not '1'"),
-        (1.0, -0.5, "noise_multiplier must be a number from 0, not -0.5"),
-        (1.0, math.nan, "noise_multiplier must be a number from 0, not nan"),
-        (1.0, True, "noise_multiplier must be a number from 0, not True"),
+        (0.0, 1.0, "DifferentialPrivacy: clip must be a positive number, not 0.0"),
+        (-1.0, 1.0, "DifferentialPrivacy: clip must be a positive number, not -1.0"),
+        (math.inf, 1.0, "DifferentialPrivacy: clip must be a positive number, not inf"),
+        ("1", 1.0, "DifferentialPrivacy: clip must be a positive number, not '1'"),
+        (1.0, -0.5, "DifferentialPrivacy: noise_multiplier must be a number from 0, not -0.5"),
+        (1.0, math.nan, "DifferentialPrivacy: noise_multiplier must be a number from 0, not nan"),
+        (1.0, True, "DifferentialPrivacy: noise_multiplier must be a number from 0, not True"),
     ],
 )
 def test_impossible_privacy_is_told(clip, noise, message: str) -> None:
@@ -366,12 +366,12 @@ def test_each_number_of_samples_is_worked_out_once_and_every_node_gets_its_own(m
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"steps": -1}, "steps must be a whole number from 0, not -1"),
-        ({"steps": 1.5}, "steps must be a whole number from 0, not 1.5"),
-        ({"batch_size": -1}, "batch_size must be a whole number from 0, not -1 (0 takes all samples)"),
-        ({"delta": 0.0}, "delta must be between 0 and 1, not 0.0 (a common choice is 1e-5)"),
-        ({"samples": [3, 0]}, "samples must be whole numbers from 1, one a node (give problem.sample_counts)"),
-        ({"samples": [2.5]}, "samples must be whole numbers from 1, one a node (give problem.sample_counts)"),
+        ({"steps": -1}, "epsilon: steps must be a whole number from 0, not -1"),
+        ({"steps": 1.5}, "epsilon: steps must be a whole number from 0, not 1.5"),
+        ({"batch_size": -1}, "epsilon: batch_size must be a whole number from 0, not -1 (0 takes all samples)"),
+        ({"delta": 0.0}, "epsilon: delta must be between 0 and 1, not 0.0 (a common choice is 1e-5)"),
+        ({"samples": [3, 0]}, "epsilon: samples must be whole numbers from 1, one a node (give problem.sample_counts)"),
+        ({"samples": [2.5]}, "epsilon: samples must be whole numbers from 1, one a node (give problem.sample_counts)"),
     ],
 )
 def test_impossible_accounts_are_told(changed: dict, message: str) -> None:

@@ -13,7 +13,11 @@ from tests.learning.cases import UNEVEN, D, dataset
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"batch_size": -1}, DataError, "batch_size must not be negative: -1 (0 takes all samples of a node)"),
+        (
+            {"batch_size": -1},
+            DataError,
+            "classification: batch_size must not be negative: -1 (0 takes all samples of a node)",
+        ),
         (
             {"private": ("v",)},
             InputError,

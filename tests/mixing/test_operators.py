@@ -99,6 +99,13 @@ LARGE = {
     "lollipop": lambda n: t.lollipop(n, clique=100),
     "connected_caveman": lambda n: t.connected_caveman(n - n % 9, (n - n % 9) // 9),
 }
+NEVER_LARGE = {"karate", "davis", "barbell", "two_cliques"}
+"""Topologies of a fixed number of nodes, and those of which half of the nodes are a clique: too many links."""
+
+
+def test_the_table_of_large_ones_names_every_other_topology() -> None:
+    assert set(LARGE) | NEVER_LARGE | {"edge_list"} == set(TOPOLOGIES)
+    assert not set(LARGE) & NEVER_LARGE
 
 
 @pytest.mark.by_default(

@@ -261,12 +261,21 @@ def test_one_peer_push_sum_sends_half_at_distances_1_2_4(n: int) -> None:
     ("make", "message"),
     [
         (lambda: jg.mixing.matching(t.static_exponential(12)), "random peers need an undirected graph"),
-        (lambda: jg.mixing.push(t.ring(12), fanout=0), "fanout must be at least 1, not 0"),
+        (lambda: jg.mixing.push(t.ring(12), fanout=0), "push: fanout must be at least 1, not 0"),
         (lambda: jg.mixing.one_peer_hypercube(t.complete(12)), "one_peer_hypercube needs a power of two, not 12 nodes"),
-        (lambda: jg.mixing.fresh_regular(t.ring(12), degree=12), "degree must be from 1 to 11 on 12 nodes, not 12"),
-        (lambda: jg.mixing.fresh_regular(t.ring(12), degree=0), "degree must be from 1 to 11 on 12 nodes, not 0"),
-        (lambda: jg.mixing.push_sum(t.ring(12), fanout=2), "fanout = 2 says nothing for peers = 'all'"),
-        (lambda: jg.mixing.push_sum(t.ring(12), peers="random", fanout=0), "fanout must be at least 1, not 0"),
+        (
+            lambda: jg.mixing.fresh_regular(t.ring(12), degree=12),
+            "fresh_regular: degree must be from 1 to 11 on 12 nodes, not 12",
+        ),
+        (
+            lambda: jg.mixing.fresh_regular(t.ring(12), degree=0),
+            "fresh_regular: degree must be from 1 to 11 on 12 nodes, not 0",
+        ),
+        (lambda: jg.mixing.push_sum(t.ring(12), fanout=2), "push_sum: fanout = 2 says nothing for peers = 'all'"),
+        (
+            lambda: jg.mixing.push_sum(t.ring(12), peers="random", fanout=0),
+            "push_sum: fanout must be at least 1, not 0",
+        ),
         (lambda: jg.mixing.pairwise(t.static_exponential(12)), "random peers need an undirected graph"),
         (lambda: jg.mixing.periodic([]), "periodic mixing needs graphs on the same nodes"),
     ],

@@ -187,7 +187,7 @@ def test_metrics_are_columns_by_name_and_records_by_number() -> None:
 @pytest.mark.parametrize(("name", "value"), [("rounds", -1), ("evaluate_every", 0), ("sampled_nodes", 0)])
 def test_numbers_out_of_range_are_named(name: str, value: int) -> None:
     options = {"rounds": 3, name: value}
-    with pytest.raises(jg.errors.InputError, match=f"{name} must be at least"):
+    with pytest.raises(jg.errors.InputError, match=f"^simulate: {name} must be at least"):
         jg.simulate(algorithm(), **options)
 
 

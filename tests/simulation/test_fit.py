@@ -130,7 +130,7 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "mixing of other nodes": (lambda: run(jg.algorithms.dsgd(problem(), SGD, mixing(M))), f"mixing of 6 nodes does not fit a problem of 8 nodes {BOTH}"),
     "random mixing of other nodes": (lambda: run(jg.algorithms.gossip(problem(), SGD, jg.mixing.matching(jg.topology.ring(M)))), f"mixing of 6 nodes does not fit a problem of 8 nodes {BOTH}"),
     "mixing of other nodes in an own algorithm": (lambda: run(own_gossip()), f"mixing of 6 nodes does not fit a problem of 8 nodes {BOTH}"),
-    "scores of other nodes": (lambda: jg.algorithms.gossip(problem(), SGD, mixing(), scores=np.ones(M)), "scores must be 8 positive numbers, not 6 numbers (algorithm.scores (in Python: scores) has one a node; weighting = 'samples' counts theirs in its place)"),
+    "scores of other nodes": (lambda: jg.algorithms.gossip(problem(), SGD, mixing(), scores=np.ones(M)), "gossip: scores must be 8 positive numbers, not 6 numbers (algorithm.scores (in Python: scores) has one a node; weighting = 'samples' counts theirs in its place)"),
     "speeds of other nodes": (lambda: run(dsgd(), speeds=jg.network.speeds.constant(M)), "speeds of 6 nodes for a network of 8 (one of each node)"),
     "liars among fewer nodes": (lambda: run(dsgd(), conditions=jg.network.Conditions(adversary=jg.network.adversaries.bit_flip(n_nodes=M))), f"an adversary of 6 nodes does not fit a network of 8 nodes {BOTH}"),
     "a state of other nodes": (lambda: run(dsgd(), start=run(dsgd(M)).run), "start.state.x is float32[6, 4], and this run has float32[8, 4] (continue with the problem and the network that made it)"),

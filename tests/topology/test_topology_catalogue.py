@@ -1,4 +1,4 @@
-"""Graphs of cliques, networks of people and EquiTopo circulants: networkx's edges and the catalogue's figures."""
+"""networkx's edges; graphs of cliques, networks of people and EquiTopo circulants: the catalogue's figures."""
 
 import networkx as nx
 import numpy as np
@@ -19,6 +19,16 @@ def numbered(graph):
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [
+        (t.ring(9), nx.cycle_graph(9)),
+        (t.path(9), nx.path_graph(9)),
+        (t.star(9), nx.star_graph(8)),
+        (t.complete(9), nx.complete_graph(9)),
+        (t.k_nearest_ring(11, 6), nx.watts_strogatz_graph(11, 6, 0)),
+        (t.watts_strogatz(11, 6, 0.0), nx.watts_strogatz_graph(11, 6, 0)),
+        (t.erdos_renyi(9, p=1.0), nx.complete_graph(9)),
+        (t.random_geometric(9, radius=2**0.5), nx.complete_graph(9)),
+        (t.stochastic_block(10, 3, 1.0, 0.0), nx.disjoint_union_all(map(nx.complete_graph, (4, 3, 3)))),
+        (t.stochastic_block(10, 3, 0.0, 1.0), nx.complete_multipartite_graph(4, 3, 3)),
         (t.barbell(12), nx.barbell_graph(6, 0)),
         (t.barbell(13, path=3), nx.barbell_graph(5, 3)),
         (t.two_cliques(12), nx.barbell_graph(6, 0)),

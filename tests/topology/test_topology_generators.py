@@ -129,29 +129,6 @@ def test_a_seed_is_a_graph(kind):
     assert once.edges().tolist() != other.edges().tolist()
 
 
-def edge_set(graph):
-    return {frozenset(edge) for edge in graph.edges().tolist()}
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        (topology.ring(9), nx.cycle_graph(9)),
-        (topology.path(9), nx.path_graph(9)),
-        (topology.star(9), nx.star_graph(8)),
-        (topology.complete(9), nx.complete_graph(9)),
-        (topology.k_nearest_ring(11, 6), nx.watts_strogatz_graph(11, 6, 0)),
-        (topology.watts_strogatz(11, 6, 0.0), nx.watts_strogatz_graph(11, 6, 0)),
-        (topology.erdos_renyi(9, p=1.0), nx.complete_graph(9)),
-        (topology.random_geometric(9, radius=2**0.5), nx.complete_graph(9)),
-        (topology.stochastic_block(10, 3, 1.0, 0.0), nx.disjoint_union_all(map(nx.complete_graph, (4, 3, 3)))),
-        (topology.stochastic_block(10, 3, 0.0, 1.0), nx.complete_multipartite_graph(4, 3, 3)),
-    ],
-)
-def test_same_edges_as_networkx(ours, theirs):
-    assert edge_set(ours) == {frozenset(edge) for edge in theirs.edges()}
-
-
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [

@@ -9,7 +9,9 @@ from jaxgossip.cli.terminal.output import hint, loading, say
 
 def list_names(
     kind: Annotated[str | None, typer.Argument(help="Only this kind: topology, mixing, dataset, model, …")] = None,
-    name: Annotated[str | None, typer.Argument(help="One name of it, with its keys: topology ring")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One name of it, or your own file.py:function, with its keys: topology ring")
+    ] = None,
 ) -> None:
     """List everything that a configuration can name, and the keys of each."""
     loading()

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
 
@@ -11,7 +12,7 @@ from rich.table import Table
 from jaxgossip.cli.terminal.output import wrapped
 from jaxgossip.cli.terminal.tables import render
 from jaxgossip.core.errors import ConfigError
-from jaxgossip.core.registry import Registry, nearest
+from jaxgossip.core.registry import Builder, Registry, nearest, summary_of
 from jaxgossip.experiment.config import catalogue, toml
 from jaxgossip.experiment.config.examples import examples
 from jaxgossip.experiment.config.key_help import Key, keys_of, keys_of_all
@@ -45,12 +46,14 @@ class Kind:
         table: table of the configuration with their keys; empty if they have none.
         key: key of the configuration that takes one of the names.
         section: model of the keys that the table has for every name.
+        takes_own: whether the key takes the user's own functions, too.
     """
 
     registries: tuple[Registry, ...]
     table: str
     key: str
     section: type[BaseModel] | None = None
+    takes_own: bool = True
 
 
 def kinds() -> dict[str, Kind]:
@@ -58,7 +61,7 @@ def kinds() -> dict[str, Kind]:
     standard = catalogue.standard()
     learning = {
         "dataset": Kind((standard.dataset, standard.task), "learning.dataset_options", "learning.dataset"),
-        "format": Kind((_formats(standard),), "learning.dataset_options", "learning.format"),
+        "format": Kind((_formats(standard),), "learning.dataset_options", "learning.format", takes_own=False),
         "model": Kind((standard.model,), "learning.model_options", "learning.model"),
     }
     names = (
@@ -72,7 +75,7 @@ def kinds() -> dict[str, Kind]:
         if name in learning:
             by_name[name] = learning[name]
         elif name == "weights":
-            by_name[name] = Kind((WEIGHT_RULES,), "", "mixing.weights")
+            by_name[name] = Kind((WEIGHT_RULES,), "", "mixing.weights", takes_own=False)
         else:
             by_name[name] = Kind((getattr(standard, name),), table, f"{table}.kind", SECTIONS[table])
     return by_name
@@ -88,10 +91,10 @@ def listing(kind: str | None, name: str | None = None) -> str:
 
     Args:
         kind: the kind, in the singular or the plural; None for all.
-        name: one of its names; None for all.
+        name: one of its names, or the user's own as 'file.py:function'; None for all.
 
     Raises:
-        ConfigError: the kind or the name is unknown.
+        ConfigError: the kind or the name is unknown, or the user's own file or function cannot be used.
     """
     known = kinds()
     summaries = {"examples": examples()} | {
@@ -100,9 +103,14 @@ def listing(kind: str | None, name: str | None = None) -> str:
     }
     title = None if kind is None else _singular(kind, list(summaries))
     if title is not None and name is not None:
+        if ":" in name and title in known and known[title].takes_own:
+            builder = catalogue.find(known[title].registries[0], name, Path.cwd()).builder
+            return _details(name, summary_of(builder), known[title], builder)
         if name not in summaries[title]:
             raise ConfigError(f"unknown {title.removesuffix('s')} '{name}'", hint=nearest(name, summaries[title]))
-        return _details(name, summaries[title][name], known.get(title))
+        kind_of = known.get(title)
+        held = kind_of and next(registry[name] for registry in kind_of.registries if name in registry)
+        return _details(name, summaries[title][name], kind_of, held)
     width = max(len(entry) for names in summaries.values() for entry in names)
     chosen = {heading: names for heading, names in summaries.items() if title in (None, heading)}
     return "\n\n".join(f"{heading}\n{_grid(names, width)}" for heading, names in chosen.items())
@@ -137,18 +145,17 @@ def _singular(word: str, known: Collection[str]) -> str:
     raise ConfigError(f"unknown kind '{word}'", hint=nearest(word, list(known)))
 
 
-def _details(name: str, about: str, kind: Kind | None) -> str:
-    if kind is None:
+def _details(name: str, about: str, kind: Kind | None, builder: Builder | None) -> str:
+    if kind is None or builder is None:
         return f"{name}\n{wrapped(about, 2)}\n\nwrite it by: jaxgossip new {name}"
-    registry = next(registry for registry in kind.registries if name in registry)
-    lines = [name, wrapped(about, 2), "", f'in a configuration: {kind.key} = "{name}"']
+    lines = [name, *([wrapped(about, 2)] if about else []), "", f'in a configuration: {kind.key} = "{name}"']
     if kind.key == "learning.format":
         lines.append("where learning.dataset is the path of a file whose suffix does not tell")
     own: tuple[Key, ...] = ()
     if kind.table:
         without = supplied(kind.key.removeprefix("learning."), name) if kind.section is None else ()
         without += ("path",) if kind.key == "learning.format" else ()  # the path is learning.dataset itself
-        own = keys_of(registry[name], without)
+        own = keys_of(builder, without)
         lines += ["", f"keys in [{kind.table}], with their [defaults]" if own else "it has no keys of its own"]
         lines += [key_table(own)] if own else []
     common = keys_of_all(kind.section) if kind.section else ()

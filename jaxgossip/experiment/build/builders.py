@@ -6,11 +6,14 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxgossip.core.arguments import CONSTRUCTOR_HINTS, described, described_as
 from jaxgossip.core.errors import ConfigError, JaxGossipError
+from jaxgossip.core.files import absolute
 from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.config.schema import Options, configurable, describe_parameters, supply
 
@@ -89,9 +92,7 @@ class Builder:
             else:
                 part = supply(builder, keywords, **asked)
             if not isinstance(part, expected):
-                wanted = expected if isinstance(expected, tuple) else (expected,)
-                names = " or ".join(cls.__name__ for cls in wanted)
-                raise ConfigError(f"{kind} returned {type(part).__name__}", hint=f"return a jaxgossip {names}")
+                raise wrong_result(kind, part, *(expected if isinstance(expected, tuple) else (expected,)))
             return part
 
 
@@ -99,13 +100,36 @@ _PLAIN = (bool, int, float, str, tuple, np.dtype, type(None))
 """Types of stateless arguments: a part built only from these is the same for all runs."""
 
 
+def wrong_result(kind: str, result: Any, *expected: type) -> ConfigError:
+    """Return the error of a builder whose result has none of the expected types."""
+    names = " or ".join(cls.__name__ for cls in expected)
+    library = described_as("optax" if expected[0].__module__.startswith("optax") else "jaxgossip")
+    made = [CONSTRUCTOR_HINTS[cls.__name__] for cls in expected if cls.__name__ in CONSTRUCTOR_HINTS]
+    return ConfigError(f"{kind} returned {result_text(result)}", hint="; ".join([f"return {library} {names}", *made]))
+
+
+def result_text(result: Any) -> str:
+    """Describe what a builder returned: a tuple, an array of shape (8,), nothing."""
+    if result is None:
+        return "None"
+    shape = getattr(result, "shape", None)
+    return described(result) + (f" of shape {shape}" if isinstance(shape, tuple) else "")
+
+
 @contextlib.contextmanager
-def errors_of(name: str, kind: str) -> Iterator[None]:
-    """Prefix errors with the name of the section, and convert exceptions of the user's own code to ConfigError."""
+def errors_of(name: str, kind: str, *, culprit: bool = True) -> Iterator[None]:
+    """Prefix errors with the name of the section, and convert exceptions of the user's own code to ConfigError.
+
+    Args:
+        name: name of the section.
+        kind: the registered name, or the user's own builder as 'file.py:function'.
+        culprit: whether the user's own builder is named in all errors, not only where its own code raised one.
+    """
     try:
         yield
     except JaxGossipError as error:
-        raise type(error)(f"{name}: {error.message}", hint=error.hint) from error
+        named = f"{kind}: " if culprit and ":" in kind and not error.message.startswith(kind) else ""
+        raise type(error)(f"{name}: {named}{error.message}", hint=error.hint) from error
     except Exception as error:
         if ":" not in kind:
             raise
@@ -134,7 +158,7 @@ def in_own_code(error: Exception, kinds: Sequence[str]) -> str:
 
 def place_of(error: Exception, kinds: Sequence[str]) -> str:
     """Return the innermost line of the user's own files in the traceback of ``error``."""
-    files = {kind.rpartition(":")[0] for kind in kinds}
+    files = {str(absolute(kind.rpartition(":")[0], Path.cwd())) for kind in kinds}
     frames = traceback.extract_tb(error.__traceback__)
     place = next((frame for frame in reversed(frames) if frame.filename in files), frames[-1])
     return f"{place.filename}, line {place.lineno}: {place.line}"

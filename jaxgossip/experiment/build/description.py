@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxgossip.algorithms import Algorithm, GossipProtocol
+from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.units import counted
+from jaxgossip.experiment.build.experiment import Experiment
 from jaxgossip.learning import Problem
-from jaxgossip.network import Conditions
+from jaxgossip.learning.problem import start_steps_of
 
 WIDTH = 80
 """Width of a terminal."""
@@ -43,16 +44,28 @@ def file_note(problem: Problem) -> str:
     return textwrap.fill(f"{Path(data['name']).name}: {'; '.join(data['notes'])}", WIDTH, subsequent_indent="  ")
 
 
-def idle_note(algorithm: Algorithm | GossipProtocol, conditions: Conditions) -> str:
-    """Return a sentence on sections that have no effect on learning; empty if there are none.
+def idle_notes(experiment: Experiment) -> list[str]:
+    """Return a sentence for each reason why some sections have no effect on learning.
 
-    They are not mistakes, for a grid may contain both methods that mix and methods that do not.
+    They are not mistakes, for a grid may contain methods that mix or take steps, and others that do not.
     """
-    if not isinstance(algorithm, Algorithm) or algorithm.mixings or not conditions.on_mixing:
-        return ""
-    idle = ", ".join(conditions.on_mixing)
-    text = f"without effect in a run of {algorithm.name}, where nodes mix no models: {idle}"
-    return textwrap.fill(text, WIDTH, subsequent_indent="  ")
+    algorithm, conditions = experiment.algorithm, experiment.conditions
+    idle: dict[str, str] = {}
+    if isinstance(algorithm, Algorithm) and not algorithm.mixings and conditions.on_mixing:
+        idle["where nodes mix no models"] = ", ".join(conditions.on_mixing)
+    if experiment.config.optimizer is not None and not _takes_steps(experiment):
+        idle["where no steps are taken with it"] = "optimizer"
+    texts = [f"without effect in a run of {algorithm.name}, {reason}: {what}" for reason, what in idle.items()]
+    return [textwrap.fill(text, WIDTH, subsequent_indent="  ") for text in texts]
+
+
+def _takes_steps(experiment: Experiment) -> bool:
+    """Return whether the algorithm, its start or a baseline takes steps with the optimizer of the configuration."""
+    algorithm = experiment.algorithm
+    steps = (
+        not isinstance(algorithm, Algorithm) or algorithm.method.takes_steps or start_steps_of(algorithm.problem) > 0
+    )
+    return bool(experiment.baselines) or (steps and "optimizer" in experiment.config.algorithm.builder_takes)
 
 
 def _describe_ratings(data: Mapping[str, Any]) -> dict[str, str]:

@@ -11,9 +11,10 @@ import optax
 
 from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS, Algorithm, GossipProtocol
 from jaxgossip.compression import COMPRESSORS, Compressor
-from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.arguments import fits
+from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.core.random import host_rng, run_key
-from jaxgossip.experiment.build.builders import Builder, Shared, errors_of
+from jaxgossip.experiment.build.builders import Builder, Shared, errors_of, result_text
 from jaxgossip.experiment.build.schedules import build_schedule
 from jaxgossip.experiment.config.catalogue import find_dataset, standard
 from jaxgossip.experiment.config.schema import Section, supply
@@ -55,7 +56,7 @@ class Experiment:
         graph: who hears whom.
         problem: what each node learns.
         W: the mixing, in rounds; None if every node acts by its own clock.
-        optimizer: the optimizer of each node.
+        optimizer: the optimizer of each node; None if no node takes steps.
         algorithm: the update rule, ready to run.
         conditions: faults of rounds.
         speeds: speeds of the nodes' machines, for rounds of as many local steps as the algorithm takes; None if no virtual
@@ -67,7 +68,7 @@ class Experiment:
     graph: Graph
     problem: Problem
     W: Mixing | None
-    optimizer: Transformation
+    optimizer: Transformation | None
     algorithm: Algorithm | GossipProtocol
     conditions: Conditions
     speeds: Speeds | None = None
@@ -133,14 +134,17 @@ def build(
                 "mixing", mixing, MIXINGS, (Operator, TimeVarying), graph=graph, rng=host_rng(config.seed, "mixing")
             ),
         )
+    if mixing is not None and W is not None:
+        with errors_of("mixing", mixing.kind):
+            fits("mixing", W.n_nodes, "a network", graph.n_nodes)
     order = graph.order if W is not None and W.numbering else None
     task = (config.learning, config.partition, config.adversary, config.privacy, config.device, config.seed)
     problem = shared.get(
         ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
         lambda: build_problem(config, graph.n_nodes, order, shared),
     )
-    optimizer: Any = part.section("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
-    if numbers := _of_section(lifted, "optimizer"):
+    optimizer: Any = part.optional("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
+    if config.optimizer is not None and (numbers := _of_section(lifted, "optimizer")):
         optimizer = Optimizer(OPTIMIZERS[config.optimizer.kind], config.optimizer.keywords() | numbers)
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
     algorithm = part.section(
@@ -253,7 +257,7 @@ def build_graph(config: Config) -> Graph:
     part = Builder(config.seed)
     built = part.section("topology", config.topology, TOPOLOGIES, object, rng=host_rng(config.seed, "topology"))
     with errors_of("topology", config.topology.kind):
-        graph = built if isinstance(built, Graph) else as_graph(built)
+        graph = built if isinstance(built, Graph) else as_graph(built, config.topology.kind)
         check_connected(graph, allow_disconnected=config.topology.allow_disconnected)
     return graph
 
@@ -272,19 +276,25 @@ def _rows_are_nodes(config: Config) -> bool:
     return config.mixing is None or any(":" in section.kind for section in (config.mixing, config.algorithm))
 
 
-def as_graph(value: Any) -> Graph:
+def as_graph(value: Any, kind: str) -> Graph:
     """Convert a networkx graph, or a sparse or dense matrix, to a Graph.
 
+    Args:
+        value: what the user's own topology returned.
+        kind: the topology, as 'file.py:function'.
+
     Raises:
-        ConfigError: the value is neither.
+        ConfigError: the value is neither, or no graph follows from it.
     """
-    if hasattr(value, "nodes") and hasattr(value, "edges"):
-        return from_networkx(value)
-    if hasattr(value, "shape"):
-        return from_scipy(value)
-    raise ConfigError(
-        f"expected a graph, got {type(value).__name__}", hint="return a Graph, a networkx graph or a matrix"
-    )
+    reason, hint = "", "return a Graph, a networkx graph, or a matrix (n, n) that is not zero at [i, j] if i hears j"
+    try:
+        if hasattr(value, "nodes") and hasattr(value, "edges"):
+            return from_networkx(value)
+        if hasattr(value, "shape"):
+            return from_scipy(value)
+    except InputError as error:
+        reason = f": {error.message}"
+    raise ConfigError(f"{kind} returned {result_text(value)}, which is no graph{reason}", hint=hint)
 
 
 def build_problem(config: Config, n_nodes: int, order: Order | None = None, shared: Shared | None = None) -> Problem:
@@ -316,6 +326,8 @@ def _problem(config: Config, n_nodes: int, order: Order | None, shared: Shared) 
         "partition", config.partition, PARTITIONS, Partition,
         labels=dataset.y_train, n_nodes=n_nodes, rng=host_rng(config.seed, "partition"),
     )  # fmt: skip
+    with errors_of("partition", config.partition.kind):
+        fits("a partition", partition.n_nodes, "a network", n_nodes)
     adversary = build_adversary(config, n_nodes)
     if adversary is not None and adversary.flips_labels:
         dataset, partition = flip_labels(dataset, partition, adversary.liars)
@@ -325,7 +337,7 @@ def _problem(config: Config, n_nodes: int, order: Order | None, shared: Shared) 
         "learning", learning.model, part.resolve(MODELS, learning.model), learning.model_options, Model,
         input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes, table="learning.model_options",
     )  # fmt: skip
-    with errors_of("learning", learning.model):
+    with errors_of("learning", learning.model, culprit=False):  # the data or their partition may be it, too
         return classification(
             dataset, partition, model,
             batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype, order=order,

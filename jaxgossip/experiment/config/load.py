@@ -4,13 +4,13 @@ A section's keys depend on the builder that it names, so a configuration is read
 then every table is checked against the model derived from its builder. Rules between sections are checked last.
 """
 
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.files import folder_name
 from jaxgossip.experiment.config import catalogue as catalogues
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import Catalogue
@@ -78,12 +78,6 @@ def check_variants(listed: Any, source: str) -> None:
         raise ConfigError(
             f"{source}: variants: expected tables", hint="write [[variants]] with a name and what changes"
         )
-
-
-def folder_name(name: str) -> str:
-    """Return a name reduced to characters allowed in folder names: letters, digits, '_', '-', '.' and '+'."""
-    plain = name.replace("²", "2").replace("%", "")
-    return re.sub(r"[^\w.+-]+", "_", plain).strip("_.").lstrip("-+._") or "run"
 
 
 def validate(
@@ -159,6 +153,22 @@ def _compression_has_its_algorithm(sections: Mapping[str, Any]) -> list[Diagnost
     return []
 
 
+def _steps_have_an_optimizer(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    algorithm, learning = sections.get("algorithm"), sections.get("learning")
+    if algorithm is None or "optimizer" in sections:
+        return []
+    evaluation = sections.get("evaluation")
+    baselines = evaluation.get("baselines") if isinstance(evaluation, Mapping) else None
+    hint = "write [optimizer] with a learning_rate"
+    if baselines:
+        message = f"missing, and algorithm '{algorithm.kind}' does without, but no baseline does"
+        return [Diagnostic(("optimizer",), message, hint=f"{hint}, or evaluation.baselines = []")]
+    if learning is not None and learning.start_steps and "optimizer" in algorithm.builder_takes:
+        message = "missing, and learning.start_steps are taken with it"
+        return [Diagnostic(("optimizer",), message, hint=f"{hint}, or learning.start_steps = 0")]
+    return []
+
+
 def _labels_can_be_flipped(sections: Mapping[str, Any]) -> list[Diagnostic]:
     adversary, learning = sections.get("adversary"), sections.get("learning")
     if adversary is None or adversary.kind != "label_flip" or learning is None or isinstance(learning, Classification):
@@ -188,6 +198,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], list[Diagnostic]], ...] = (
     _own_partition_takes_local_test,
     _pegasos_has_one_regularization,
     _compression_has_its_algorithm,
+    _steps_have_an_optimizer,
     _labels_can_be_flipped,
     _privacy_has_samples,
     _target_is_a_fraction,

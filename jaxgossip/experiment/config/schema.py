@@ -123,14 +123,19 @@ def options_model(builder: Builder, supplied: Collection[str] = ()) -> type[Opti
 def supply(builder: Builder, keywords: Mapping[str, Any], **machinery: Any) -> Any:
     """Call ``builder`` with its keywords, and with those arguments of the run that it has parameters for.
 
+    An argument that the run does not have, which is None, leaves the parameter's default as it is.
+
     Args:
         builder: the builder.
         keywords: the keywords from the configuration, as returned by ``Options.keywords``.
         machinery: all arguments that a run can supply at this point, by parameter name.
     """
     parameters = inspect.signature(builder).parameters
-    given = [machinery[name] for name in parameters if name in machinery and not _is_keyword(parameters[name])]
-    named = {name: machinery[name] for name in parameters if name in machinery and _is_keyword(parameters[name])}
+    absent = {name for name, value in machinery.items() if value is None}
+    absent = {name for name in absent & set(parameters) if parameters[name].default is not inspect.Parameter.empty}
+    supplied = [name for name in parameters if name in machinery and name not in absent]
+    given = [machinery[name] for name in supplied if not _is_keyword(parameters[name])]
+    named = {name: machinery[name] for name in supplied if _is_keyword(parameters[name])}
     return builder(*given, **named, **keywords)
 
 

@@ -246,7 +246,8 @@ class Evaluation(Table):
         tuple[Literal["isolated", "centralised", "federated_averaging"], ...], Strict(strict=False)
     ] = Field(
         default=("isolated", "centralised"),
-        description="runs beside it: without messages, with one common model, with a server",
+        description="runs beside it: without messages, with one common model, with a server; none by default where there "
+        "is no optimizer",
     )
 
 
@@ -286,7 +287,9 @@ class Config(Table):
         default=None, description="how the training samples are divided over the nodes"
     )
     algorithm: SerializeAsAny[AlgorithmSection] = Field(description="the update rule")
-    optimizer: SerializeAsAny[OptimizerSection] = Field(description="each node's own optimizer")
+    optimizer: SerializeAsAny[OptimizerSection] | None = Field(
+        default=None, description="each node's own optimizer, where nodes take steps"
+    )
     compression: SerializeAsAny[CompressionSection] | None = Field(
         default=None, description="what is sent in the place of a whole model, by algorithms that compress"
     )

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError, create_model
 
+from jaxgossip.core.arguments import may_be_none
 from jaxgossip.core.errors import ConfigError
-from jaxgossip.core.registry import Registry
+from jaxgossip.core.registry import Builder, Registry
 from jaxgossip.experiment.config import catalogue as catalogues
 from jaxgossip.experiment.config.catalogue import Catalogue, NamedBuilder
 from jaxgossip.experiment.config.clock_rules import clock_diagnostics
@@ -34,12 +35,14 @@ class ConfigReader:
         folder: what relative paths are relative to.
         diagnostics: all mistakes so far.
         is_task: whether the data set is a task that needs neither model nor partition.
+        builders: the builders that sections name, by section.
     """
 
     catalogue: Catalogue
     folder: Path
     diagnostics: list[Diagnostic] = field(default_factory=list)
     is_task: bool = False
+    builders: dict[str, Builder] = field(default_factory=dict)
 
     def sections(self, tree: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tree with each section that has a kind replaced by its checked model, or by None if it is invalid."""
@@ -50,14 +53,17 @@ class ConfigReader:
             message = f"'{tree['learning']['dataset']}' has no samples to divide over nodes"
             self.diagnostics.append(Diagnostic(("partition",), message, hint="remove the section"))
         events = self._in_events(tree)
-        wanted = {"topology", "algorithm", "optimizer", *(("clock", "peers", "delay") if events else ("mixing",))}
+        wanted = {"topology", "algorithm", *(("clock", "peers", "delay") if events else ("mixing",))}
         if events and isinstance(tree.get("schedule"), Mapping) and "path" in tree["schedule"]:
             wanted -= set(OF_EVENTS)  # the file replaces them
         wanted |= set() if self.is_task else {"partition"}
         for name, base in SECTIONS.items():
-            if name in wanted or (name in tree and not (name == "partition" and self.is_task)):
+            missing = name == "optimizer" and self._needs_optimizer()  # its builder is that of an earlier section
+            if name in wanted or missing or (name in tree and not (name == "partition" and self.is_task)):
                 sections[name] = self._section(tree, name, catalogue.registry(name), base)
         sections["partition"] = sections.get("partition") if not self.is_task else None
+        if "optimizer" not in sections and isinstance(tree.get("evaluation", {}), Mapping):
+            sections["evaluation"] = {"baselines": [], **tree.get("evaluation", {})}  # they all take steps
         self.diagnostics += clock_diagnostics(sections, events=events)
         if events:
             sections.setdefault("schedule", {})
@@ -70,6 +76,11 @@ class ConfigReader:
         if isinstance(kind, str) and ":" in kind:
             return any(name in tree for name in OF_EVENTS)
         return kind in list(self.catalogue.protocol)
+
+    def _needs_optimizer(self) -> bool:
+        """Return whether the algorithm cannot be built without an optimizer; False if there is no such algorithm."""
+        builder = self.builders.get("algorithm")
+        return builder is not None and not may_be_none(builder, "optimizer")
 
     def config(self, sections: Mapping[str, Any]) -> Config | None:
         """Return the configuration made of its sections; None if one of them is invalid."""
@@ -86,6 +97,7 @@ class ConfigReader:
         named = self._named((name, "kind"), table, registry, lambda kind: catalogues.find(registry, kind, self.folder))
         if named is None:
             return None
+        self.builders[name] = named.builder
         model = self._derive((name, "kind"), lambda: section_model(named.builder, named.name, base))
         return model and self._check(model, {**table, "kind": named.name}, (name,), registry=registry)
 

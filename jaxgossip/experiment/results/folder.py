@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from jaxgossip.core import disk
-from jaxgossip.core.disk import MANIFEST, METRICS, SCORES, Seal, digest
+from jaxgossip.core.disk import MANIFEST, METRICS, SCORES, SWEEP, Seal, digest
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.results.inputs import CONFIG
 from jaxgossip.experiment.results.log import MetricsLog, Record, rerun_hint
@@ -43,7 +43,7 @@ STATUSES = (*FINISHED, "running", "interrupted", "failed")
 KINDS: Mapping[str, type] = MappingProxyType(
     {"status": str, "name": str, "rounds": int, "resumed": list, "graph": dict, "inputs": dict, "logs": dict}
     | {"versions": dict, "device": dict, "flags": dict, "started": str}
-    | {"made_by": str, "settings": dict, "first_round": int, "models_sha256": str}
+    | {"made_by": str, "settings": dict, "first_round": int, "models_sha256": str, "point": dict}
     | {"diverged_round": int, "reason": str, "not_finite": list, "node_scores_sha256": str}
 )
 """Types of the entries of a manifest, all of them optional."""
@@ -148,7 +148,7 @@ class RunFolder:
             if not (path / needed).is_file():
                 reason = "has no " + needed if path.is_dir() else "does not exist"
                 hint = "runs are listed by 'ls runs'"
-                if (path / "sweep.json").is_file():
+                if (path / SWEEP).is_file():
                     hint = "it is a sweep: type its command again, and it goes on"
                 elif is_saved(path):
                     hint = f"it holds a result that was saved from Python: jg.results.load('{path}') reads it"
@@ -204,7 +204,9 @@ class RunFolder:
 
 def is_saved(path: Path) -> bool:
     """Return whether a folder holds a result that was saved from Python: a run without a configuration."""
-    return not (path / CONFIG).is_file() and (path / MANIFEST).is_file() and "made_by" in checked_manifest(path)
+    if (path / CONFIG).is_file() or not (path / MANIFEST).is_file():
+        return False
+    return bool({"made_by", "point"} & set(checked_manifest(path)))
 
 
 def log_name(baseline: str | None = None) -> str:

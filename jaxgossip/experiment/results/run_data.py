@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from jaxgossip.core import units
-from jaxgossip.core.disk import METRICS
+from jaxgossip.core.disk import METRICS, SWEEP
 from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.experiment.results.divergence import diverged_round
 from jaxgossip.experiment.results.folder import FINISHED, NODE, RunFolder, finished_log, is_saved, seal_of
@@ -80,11 +80,11 @@ class RunData:
                 hint = (
                     f"did you mean {' or '.join(nested)}?" if nested else "a run folder is what 'jaxgossip run' makes"
                 )
-                if (folder / "sweep.json").is_file():
+                if (folder / SWEEP).is_file():
                     hint = f"it is a sweep: 'jaxgossip compare {shlex.quote(str(folder))}' shows its runs"
                 raise ConfigError(f"{folder} is not a run: it has no {needed}", hint=hint)
         manifest = manifest_at(folder)
-        config = config_of_saved(manifest) if saved else config_at(folder / CONFIG)
+        config = config_of_saved(folder, manifest) if saved else config_at(folder / CONFIG)
         run_folder, every = RunFolder(folder), evaluated_every(config, manifest)
         ended = manifest.get("status") in FINISHED
         records = finished_log(folder, manifest, every) if ended else run_folder.log().records(every)

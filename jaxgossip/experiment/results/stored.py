@@ -37,13 +37,19 @@ def evaluated_every(config: Mapping[str, Any], manifest: Mapping[str, Any]) -> i
     return every if type(every) is int and every > 0 else None
 
 
-def config_of_saved(manifest: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return, from the manifest of a saved result, what its configuration would hold."""
+def config_of_saved(folder: Path, manifest: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return, from the manifest of a saved result, what its configuration would hold.
+
+    The runs of a sweep have its folder and their point, so that those of a point differ in their seeds alone.
+    """
     settings, found = manifest.get("settings", {}), {"name": manifest.get("name", "")}
     found |= {key: settings[key] for key in ("seed", "rounds") if isinstance(settings.get(key), int)}
     evaluation = {key.removeprefix("evaluate_"): settings.get(key) for key in ("evaluate_every", "sampled_nodes")}
     whole = {key: value for key, value in evaluation.items() if isinstance(value, int)}
-    return found | {"algorithm": {"kind": manifest.get("name", "")}, "evaluation": whole}
+    point = manifest.get("point")
+    sweep = {"sweep": str(folder.absolute().parent), "point": point}
+    what = {"algorithm": {"kind": manifest.get("name", "")}} if point is None else sweep
+    return found | what | {"evaluation": whole}
 
 
 def models_at(folder: Path, manifest: Mapping[str, Any]) -> np.ndarray:

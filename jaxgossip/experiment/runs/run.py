@@ -15,7 +15,7 @@ from jaxgossip.core import disk
 from jaxgossip.core.disk import Seal
 from jaxgossip.core.errors import ConfigError, JaxGossipError, RunError
 from jaxgossip.experiment.build.builders import in_own_code, place_of
-from jaxgossip.experiment.build.description import file_note, idle_note
+from jaxgossip.experiment.build.description import file_note, idle_notes
 from jaxgossip.experiment.build.experiment import Experiment, build, check_round
 from jaxgossip.experiment.config.load import load, resolved_toml
 from jaxgossip.experiment.config.sections import Config
@@ -310,7 +310,7 @@ def announced_build(config: Config, observer: Observer) -> Experiment:
     observer.note(f"building {config.topology.kind} topology, data and models")
     experiment = build(config)
     check_round(experiment)
-    for note in (file_note(experiment.problem), idle_note(experiment.algorithm, experiment.conditions)):
+    for note in (file_note(experiment.problem), *idle_notes(experiment)):
         if note:
             observer.note(note)
     return experiment

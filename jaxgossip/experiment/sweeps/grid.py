@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.files import folder_name
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import find, standard
-from jaxgossip.experiment.config.load import folder_name, validate
+from jaxgossip.experiment.config.load import validate
 from jaxgossip.experiment.config.schema import configurable
 from jaxgossip.experiment.config.sections import SECTIONS, Config
 from jaxgossip.experiment.config.toml import value_text
@@ -220,12 +221,13 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
     stays constant, since a program without that fault is shorter.
     """
     lifted: dict[tuple[str, str], float] = {}
+    optimizer = run.config.optimizer
     if run.config.in_events:  # runs by events have their own schedules and run one by one
         return lifted
     for key in run.values:
         section, _, name = key.partition(".")
-        if section == "optimizer" and ":" not in run.config.optimizer.kind:
-            value = run.config.optimizer.keywords().get(name)
+        if section == "optimizer" and optimizer is not None and ":" not in optimizer.kind:
+            value = optimizer.keywords().get(name)
         elif section == "network" and name in LIFTED_NETWORK:
             value = getattr(run.config.network, name)
             value = None if value == (1 if name == "online" else 0) else value

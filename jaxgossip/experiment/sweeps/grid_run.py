@@ -21,7 +21,7 @@ from jaxgossip.core.disk import strict_json
 from jaxgossip.core.errors import JaxGossipError, RunError
 from jaxgossip.core.units import counted
 from jaxgossip.experiment.build.builders import in_own_code, place_of
-from jaxgossip.experiment.build.description import idle_note
+from jaxgossip.experiment.build.description import idle_notes
 from jaxgossip.experiment.build.experiment import Experiment, Shared, build
 from jaxgossip.experiment.config.describe import resolved_toml
 from jaxgossip.experiment.config.toml import value_text
@@ -144,10 +144,10 @@ class _GridExecution:
 
     def note_idle(self, experiment: Experiment) -> None:
         """Note which settings have no effect on the experiment's method, each note once per grid."""
-        idle = idle_note(experiment.algorithm, experiment.conditions)
-        if idle and idle not in self.notes:
-            self.notes.add(idle)
-            self.observer.note(idle)
+        for idle in idle_notes(experiment):
+            if idle not in self.notes:
+                self.notes.add(idle)
+                self.observer.note(idle)
 
     def execute(self, bundles: Sequence[Sequence[GridRun]], status: dict[str, str | None]) -> bool:
         """Run the bundles in order, set the ``status`` of each run, and return whether they were stopped."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.core import disk
+from jaxgossip.core.disk import SWEEP
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.core.units import counted
 from jaxgossip.experiment.config import toml
@@ -17,7 +18,7 @@ from jaxgossip.experiment.results.folder import FINISHED, MANIFEST, RunFolder, c
 from jaxgossip.experiment.results.inputs import CONFIG, digests, sentence
 from jaxgossip.experiment.sweeps.grid import Grid, GridRun
 from jaxgossip.experiment.sweeps.group_checkpoint import CHECKPOINTS, checkpointed_members, finished_members
-from jaxgossip.experiment.sweeps.variants import SWEEP_FILE, read_sweep_file
+from jaxgossip.experiment.sweeps.variants import read_sweep_file
 
 ANOTHER_ORDER = "the keys of its grid are in another order"
 
@@ -87,7 +88,7 @@ def take_ownership(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]
     every_input = dict(stored.get("inputs", {})) if stored is not None and not force else {}
     for run_inputs in inputs.values():
         every_input |= run_inputs
-    disk.write(out / SWEEP_FILE, json.dumps({**described, "inputs": every_input}, indent=1) + "\n")
+    disk.write(out / SWEEP, json.dumps({**described, "inputs": every_input}, indent=1) + "\n")
 
 
 def _description(grid: Grid) -> dict[str, Any]:

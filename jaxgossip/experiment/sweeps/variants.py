@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from jaxgossip.core import disk
-from jaxgossip.core.disk import METRICS
+from jaxgossip.core.disk import METRICS, SWEEP
 from jaxgossip.core.errors import ConfigError, RunError
+from jaxgossip.core.files import folder_name
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.diagnostics import shown
-from jaxgossip.experiment.config.load import check_variants, folder_name, tells_of, validate
+from jaxgossip.experiment.config.load import check_variants, tells_of, validate
 from jaxgossip.experiment.config.sections import Config
 from jaxgossip.experiment.results.folder import RunFolder
 from jaxgossip.experiment.results.inputs import CONFIG, changed, sentence
 from jaxgossip.experiment.runs.run import Outcome, resume, run
 from jaxgossip.simulation import Observer
 
-SWEEP_FILE = "sweep.json"
 """File in a sweep's folder that describes its runs."""
 
 
@@ -125,7 +125,7 @@ def sweep(
     with disk.locked(out, observer.note) as lock:
         disk.remove_leftovers(out)
         names = {"variants": {variant.folder: variant.name for variant in chosen}}
-        disk.write(out / SWEEP_FILE, json.dumps(names, indent=1) + "\n")
+        disk.write(out / SWEEP, json.dumps(names, indent=1) + "\n")
         outcomes = []
         for number, variant in enumerate(chosen, start=1):
             lock.check()
@@ -189,7 +189,7 @@ def run_folders(folders: Sequence[Path]) -> list[Path]:
     """
     runs: list[Path] = []
     for folder in folders:
-        if not (folder / SWEEP_FILE).is_file():
+        if not (folder / SWEEP).is_file():
             runs.append(folder)
             continue
         stored = read_sweep_file(folder) or {}
@@ -212,7 +212,7 @@ def read_sweep_file(out: Path) -> dict[str, Any] | None:
     Raises:
         ConfigError: ``out`` is a file, holds something other than a sweep, or its ``sweep.json`` is damaged.
     """
-    file = out / SWEEP_FILE
+    file = out / SWEEP
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file, not a folder", hint="give --out another folder")
     if not file.is_file():

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.core.registry import Builder, nearest
+from jaxgossip.experiment.config.catalogue import find
 from jaxgossip.experiment.config.diagnostics import shown, translate
 from jaxgossip.experiment.config.schema import configurable, options_model, supply
 from jaxgossip.experiment.config.toml import brief, parse_value, split
@@ -81,12 +82,15 @@ class Named:
             raise ConfigError(f"{self.word}: {key}: {diagnostic.message}", hint=hint) from error
         from jaxgossip.core.random import host_rng
 
-        built = supply(self.builder, keywords, rng=host_rng(seed, "topology"), seed=seed)
-        if isinstance(built, Graph):
-            return built
+        machinery = {"rng": host_rng(seed, "topology"), "seed": seed}
+        if ":" not in self.name:
+            return supply(self.builder, keywords, **machinery)
+        from jaxgossip.experiment.build.builders import errors_of
         from jaxgossip.experiment.build.experiment import as_graph
 
-        return as_graph(built)
+        with errors_of("topology", self.name):
+            built = supply(self.builder, keywords, **machinery)
+            return built if isinstance(built, Graph) else as_graph(built, self.name)
 
 
 def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume: bool = False) -> Named:
@@ -110,7 +114,7 @@ def named(word: str, nodes: int | None, settings: Sequence[str] = (), *, assume:
     name, builder = own, None
     if own not in TOPOLOGIES and _is_file(own):
         name, options = "edge_list", {"path": own, **options}
-    builder = TOPOLOGIES.resolve(name) if ":" in name else _registered(name)
+    builder = find(TOPOLOGIES, name, Path.cwd()).builder if ":" in name else _registered(name)
     parameters = inspect.signature(builder).parameters
     if assume:  # settings for all topologies apply to those that have such a key
         shared = {_key_and_value(setting)[0] for setting in settings}

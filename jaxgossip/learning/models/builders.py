@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgossip.core.arguments import guarded, whole
+from jaxgossip.core.arguments import guarded, number, whole
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree
 from jaxgossip.learning.models.model import (
@@ -60,6 +60,7 @@ def pegasos(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
 def _linear(name: str, input_shape: Sequence[int], n_classes: int, loss: Loss, regularization: float) -> Model:
     if n_classes != 2:
         raise InputError(f"model '{name}' tells two classes apart, not {n_classes}", hint="use softmax, mlp or cnn")
+    number(name, "regularization", regularization)
     size = _size(input_shape)
 
     def init(key: PRNGKey) -> PyTree:
@@ -109,6 +110,7 @@ def softmax(input_shape: tuple[int, ...], n_classes: int, *, regularization: flo
     Raises:
         InputError: ``regularization`` is negative.
     """
+    number("softmax", "regularization", regularization)
     return mlp(input_shape, n_classes, hidden=(), regularization=regularization)
 
 
@@ -128,20 +130,21 @@ def mlp(
         InputError: a width below one, or a negative ``regularization``.
     """
     if any(width < 1 for width in hidden):
-        raise InputError(f"hidden layers need at least one unit each, not {list(hidden)}")
+        raise InputError(f"mlp: hidden layers need at least one unit each, not {list(hidden)}")
+    number("mlp", "regularization", regularization)
     sizes = [_size(input_shape), *hidden, n_classes]
 
     def init(key: PRNGKey) -> PyTree:
         layers = {}
-        for number, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
-            layers |= _dense_layer(jax.random.fold_in(key, number), number, fan_in, fan_out, zero=not hidden)
+        for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(sizes)):
+            layers |= _dense_layer(jax.random.fold_in(key, layer), layer, fan_in, fan_out, zero=not hidden)
         return layers
 
     def apply(params: PyTree, x: Array) -> Scores:
         x = x.reshape(x.shape[0], -1).T
-        for number in range(len(sizes) - 1):
-            x = jax.nn.relu(x) if number else x
-            x = _dense(params, number, x)
+        for layer in range(len(sizes) - 1):
+            x = jax.nn.relu(x) if layer else x
+            x = _dense(params, layer, x)
         return x.T
 
     return from_functions(init, apply, "cross_entropy", regularization)
@@ -170,6 +173,7 @@ def cnn(
             below one, or a negative ``regularization``.
     """
     whole("cnn", "kernel", kernel, 1)
+    number("cnn", "regularization", regularization)
     height, width, colours = _image_shape(input_shape)
     halvings = 2 ** len(channels)
     if not channels or min(height, width) < halvings:
@@ -180,18 +184,18 @@ def cnn(
 
     def init(key: PRNGKey) -> PyTree:
         params, before = {}, colours
-        for number, after in enumerate(channels):
+        for layer, after in enumerate(channels):
             scale = jnp.sqrt(2 / (kernel * kernel * before))
             shape = (after, kernel, kernel, before)
-            params[f"k{number}"] = scale * jax.random.normal(jax.random.fold_in(key, number), shape)
-            params[f"c{number}"] = jnp.zeros(after)
+            params[f"k{layer}"] = scale * jax.random.normal(jax.random.fold_in(key, layer), shape)
+            params[f"c{layer}"] = jnp.zeros(after)
             before = after
         return params | _dense_layer(jax.random.fold_in(key, len(channels)), 0, features, n_classes)
 
     def apply(params: PyTree, x: Array) -> Scores:
         x = x.reshape(x.shape[0], height, width, colours).T.swapaxes(1, 2)
-        for number in range(len(channels)):
-            kernels, bias = params[f"k{number}"], params[f"c{number}"]
+        for layer in range(len(channels)):
+            kernels, bias = params[f"k{layer}"], params[f"c{layer}"]
             x = jax.nn.relu(jnp.tensordot(kernels, _patches(x, kernel), 3) + bias[:, None, None, None])
             h, w = x.shape[1] // 2, x.shape[2] // 2
             x = x[:, : 2 * h, : 2 * w].reshape(-1, h, 2, w, 2, x.shape[3]).mean((2, 4))

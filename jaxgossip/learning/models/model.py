@@ -128,7 +128,7 @@ def from_functions(
         "cross_entropy": cross_entropy_loss,
     }
     if isinstance(loss, str) and loss not in named:
-        raise InputError(f"unknown loss '{loss}'", hint=f"allowed: {', '.join(named)}")
+        raise InputError(f"from_functions: unknown loss '{loss}'", hint=f"allowed: {', '.join(named)}")
     if regularization < 0:
-        raise InputError(f"regularization must not be negative: {regularization}")
+        raise InputError(f"from_functions: regularization must not be negative: {regularization}")
     return Model(init, apply, named[loss] if isinstance(loss, str) else loss, regularization, prepare)

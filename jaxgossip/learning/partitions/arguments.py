@@ -84,7 +84,8 @@ def _build_partition(
         )
     built = builder(dataset.y_train, n_nodes, rng=rng, **options)
     if not isinstance(built, Partition):
-        raise ArgumentTypeError(f"{described(built)} is no partition of {dataset.name}", hint=names)
+        given = f"{partition} returned {described(built)}, which" if isinstance(partition, str) else described(built)
+        raise ArgumentTypeError(f"{given} is no partition of {dataset.name}", hint=names)
     return built
 
 

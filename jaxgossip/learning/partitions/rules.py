@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array, Int
 
-from jaxgossip.core.arguments import described, guarded
+from jaxgossip.core.arguments import described, guarded, is_number
 from jaxgossip.core.errors import ArgumentTypeError, DataError
 from jaxgossip.learning.partitions.partition import Partition, fingerprint
 
@@ -26,6 +26,9 @@ def _checked[**P](builder: Callable[P, Partition]) -> Callable[P, Partition]:
                 f"partition '{name}' divides labels, not {described(labels)}",
                 hint=f"partitions.{name}(data.y_train, n_nodes, …)",
             )
+        local_test = given.get("local_test", 0.0)
+        if is_number(local_test) and not 0 <= local_test < 1:
+            raise DataError(f"{name}: local_test = {local_test} is not a fraction", hint="0 or more, and less than 1")
 
     return guarded(builder, check)
 
@@ -249,8 +252,6 @@ def _check_enough(kind: str, n_samples: int, n_nodes: int) -> None:
 
 def _partition(order: np.ndarray, sizes: np.ndarray, local_test: float, n_samples: int) -> Partition:
     """Return the partition in which node i owns the next ``sizes[i]`` of ``order``, with its local test set split off."""
-    if not 0 <= local_test < 1:
-        raise DataError(f"local_test = {local_test} is not a fraction", hint="0 or more, and less than 1")
     n_test = np.minimum(np.floor(sizes * local_test + 0.5), sizes - 1)
     if local_test and not n_test.any():
         raise DataError(

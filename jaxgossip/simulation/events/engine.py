@@ -111,7 +111,9 @@ def simulate_events(
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_protocol(protocol, schedule)
-    asked = settings(cycles, seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision)
+    asked = settings(
+        "simulate_events", seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision, cycles=cycles
+    )
     check_observer(observer, Observer)
     compiled = partial(
         WaveProgram, protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision

@@ -1,7 +1,8 @@
 """The result of a sweep: a table of its runs, statistics over seeds, and a plot."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload, override
 
 import numpy as np
@@ -29,6 +30,8 @@ class SweepRun:
         metrics: records of all evaluations.
         status: as in :class:`~jaxgossip.simulation.results.result.Result`.
         rounds: rounds, or cycles, completed.
+        n_nodes: number of nodes.
+        settings: arguments of the run, as in :class:`~jaxgossip.simulation.results.result.Result`.
     """
 
     point: Point
@@ -36,9 +39,11 @@ class SweepRun:
     metrics: Metrics
     status: Status
     rounds: int
+    n_nodes: int | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        where = ", ".join([*_labels(self.point), f"seed={self.seed}"])
+        where = ", ".join([*labels(self.point), f"seed={self.seed}"])
         return (
             f"SweepRun({where}: {self.status} after {self.rounds:,} rounds; {counted(len(self.metrics), 'evaluation')})"
         )
@@ -102,7 +107,7 @@ class SweepResult(Sequence[SweepRun]):
             last = np.array([_last(run, key) for run in runs if run.status == "completed"], np.float64)
             counts = {"runs": len(runs), "diverged": sum(run.status == "diverged" for run in runs)}
             statistics = {"mean": _mean(last), "std": _std(last)}
-            rows.append({**_plain(runs[0].point), **counts, "metric": key, **statistics})
+            rows.append({**plain(runs[0].point), **counts, "metric": key, **statistics})
         return rows
 
     def curve(self, metric: str | None = None, **point: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -132,7 +137,7 @@ class SweepResult(Sequence[SweepRun]):
         for name in point:
             if any(name not in run.point for run in self.runs):
                 raise InputError(f"the sweep has no '{name}'", hint=self._known())
-        runs = tuple(run for run in self.runs if all(_same(run.point[name], value) for name, value in point.items()))
+        runs = tuple(run for run in self.runs if all(same(run.point[name], value) for name, value in point.items()))
         return SweepResult(runs, len(runs), self.wall_s)
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None) -> "Axes":
@@ -160,9 +165,28 @@ class SweepResult(Sequence[SweepRun]):
             curves.told_apart(axes, len(groups))
         for runs in groups:
             completed = [run for run in runs if run.status == "completed"]
-            label = ", ".join(_labels(runs[0].point)) + ("" if completed else f" ({runs[0].status})")
+            label = ", ".join(labels(runs[0].point)) + ("" if completed else f" ({runs[0].status})")
             curves.draw_band(axes, *_curve(completed or runs, measure.column), label, "-" if completed else ":")
         return curves.finished(axes, measure)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Save the sweep in a folder and return its path: a folder per run, named after its point and seed, and an index.
+
+        Each holds ``metrics.jsonl`` and ``manifest.json``, which ``jg.results.load`` reads, and so do ``jaxgossip plot`` and
+        ``compare``; ``jaxgossip compare FOLDER`` shows the whole sweep, with bands over seeds. The index, ``sweep.json``, has
+        the grid, the seeds and the runs. Runs of which nothing was measured are left out.
+
+        Args:
+            folder: the folder, created with its parents if missing.
+            overwrite: whether to replace a sweep saved there earlier.
+
+        Raises:
+            InputError: nothing was measured, or the folder holds other files or a sweep that is not to be replaced.
+            ConfigError: another process is writing to the folder.
+        """
+        from jaxgossip.simulation.results.saved import save_sweep  # noqa: PLC0415 - that module imports this one
+
+        return save_sweep(self, Path(folder), overwrite=overwrite)
 
     @override
     def __len__(self) -> int:
@@ -216,7 +240,7 @@ class SweepResult(Sequence[SweepRun]):
         values: dict[str, dict[str, None]] = {}
         for point in self.points:
             for name, value in point.items():
-                values.setdefault(name, {})[_text(value)] = None
+                values.setdefault(name, {})[text_of(value)] = None
         return "its grid: " + "; ".join(f"{name} = {', '.join(texts)}" for name, texts in values.items())
 
 
@@ -242,7 +266,7 @@ def _std(values: np.ndarray) -> float:
 
 
 def _row(run: SweepRun, record: Mapping[str, Any]) -> dict[str, Any]:
-    names = {**_plain(run.point), "seed": run.seed}
+    names = {**plain(run.point), "seed": run.seed}
     return names | {key: value for key, value in record.items() if key not in names}
 
 
@@ -250,7 +274,7 @@ def _statuses(runs: Iterable[SweepRun]) -> list[str]:
     return list(dict.fromkeys(run.status for run in runs))
 
 
-def _plain(point: Point) -> dict[str, Any]:
+def plain(point: Point) -> dict[str, Any]:
     """Return a point with NumPy and JAX scalars as Python numbers."""
     return {name: _python_value(value) for name, value in point.items()}
 
@@ -263,7 +287,7 @@ def _python_value(value: Any) -> Any:
     return float(str(number)) if number.dtype == np.float32 else number.item()
 
 
-def _same(a: Any, b: Any) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Return whether two values of a grid are equal: numbers to float32 precision, others by identity or equality."""
     a, b = _python_value(a), _python_value(b)
     if is_number(a) and is_number(b):
@@ -271,11 +295,13 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or bool(np.all(a == b))
 
 
-def _labels(point: Point) -> list[str]:
-    return [_text(value) if name == "algorithm" else f"{name}={_text(value)}" for name, value in point.items()]
+def labels(point: Point) -> list[str]:
+    """Return the values of a point as text: ``rate=0.1``, or the bare name of an algorithm."""
+    return [text_of(value) if name == "algorithm" else f"{name}={text_of(value)}" for name, value in point.items()]
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a value of a grid as text: a number to six digits, the name of what has one."""
     value = _python_value(value)
     if is_number(value):
         return f"{float(value):.6g}"
