@@ -147,7 +147,7 @@ def test_the_averaging_time_of_random_pairs_is_within_boyds_bounds() -> None:
 FAILING = {"ring": t.ring(16), "barabasi_albert": t.barabasi_albert(16, m=2, rng=0)}
 
 
-@pytest.mark.by_default("drop-ring")
+@pytest.mark.slow
 @pytest.mark.parametrize("graph", FAILING)
 @pytest.mark.parametrize("kind", ["link_drop", "drop"])
 def test_failing_links_leave_each_mode_the_predicted_moment(kind: str, graph: str) -> None:

@@ -93,7 +93,7 @@ def test_a_split_that_never_happens_changes_nothing(case: Case) -> None:
     np.testing.assert_allclose(x, faultless(case)[0], rtol=2e-5, atol=2e-6)
 
 
-@pytest.mark.by_default("dsgd form=cta", "dsgd", "gossip local_steps=3")
+@pytest.mark.by_default("dsgd")
 @these(of_a_network, lambda case: case.learns)
 def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
     """Whatever the tasks are, the models come out the same: no gradient reaches them."""

@@ -59,7 +59,7 @@ def test_the_engine_reports_the_same_floor() -> None:
     assert abs(metrics["consensus_distance"][75:].mean() / net - 1) < 0.01
 
 
-@pytest.mark.by_default("dgd")
+@pytest.mark.slow
 @pytest.mark.parametrize("form", QUOTED)
 def test_heterogeneity_biases_dsgd_by_the_predicted_amount(form: str) -> None:
     targets = np.random.default_rng(0).normal(size=(N, 20))

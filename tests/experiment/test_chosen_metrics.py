@@ -51,6 +51,7 @@ def test_a_row_of_the_summary_is_a_measure() -> None:
     assert_readable(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["spread", "test_loss", "consensus_distance"])
 def test_a_single_row_is_readable(metric: str) -> None:
     for figure in (summary(own(), (), (metric,)), compare([own(), own("b")], ("a", "b"), (), (metric,))):

@@ -56,6 +56,7 @@ def test_every_pair_stands_in_a_row_or_is_refused(which: str) -> None:
     assert all(row.keys() == array.factors.keys() for row in array.rows)
 
 
+@pytest.mark.slow
 @every
 def test_few_pairs_are_refused_and_it_is_known_of_which_sections(which: str) -> None:
     array = arrays()[which]

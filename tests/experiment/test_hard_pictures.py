@@ -118,7 +118,7 @@ def test_every_picture_holds_whatever_was_measured(kind, picture) -> None:
         drawn(picture, kind, case)
 
 
-@pytest.mark.by_default("accuracy")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_table_holds_whatever_was_measured(kind) -> None:
     other = a_run(kind, name="other")

@@ -129,6 +129,7 @@ def test_ones_own_algorithm_is_asked_what_it_takes(tmp_path: Path) -> None:
     assert notes("algorithm.kind=mine.py:taking", *given, folder=tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_grid_says_so_once(tmp_path: Path) -> None:
     path, listener = tmp_path / "small.toml", Listener()
     path.write_text(TEXT)

@@ -90,6 +90,7 @@ def test_points_of_one_name_stay_apart(tmp_path: Path) -> None:
         assert found.metrics.records == run.metrics.records
 
 
+@pytest.mark.slow
 def test_algorithms_and_endings_are_told(tmp_path: Path) -> None:
     lost = {"D-SGD": make(0.1), "D²": make(1e20)}
     swept = jg.sweep(lost, 4, seeds=1, evaluate_every=1)

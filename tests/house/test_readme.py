@@ -27,6 +27,7 @@ def test_its_python_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> Non
     assert names["result"].metrics.final["test_accuracy_mean"] > 0.6
 
 
+@pytest.mark.slow
 def test_its_functions_of_ones_own_run_by_its_configuration(tmp_path: Path) -> None:
     for name, text in re.findall(r"```\w+\n# (mine\.\w+)\n(.*?)```", TEXT, flags=re.DOTALL):
         (tmp_path / name).write_text(text)

@@ -33,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.by_default("dirichlet", "quantity_skew", "label_shards", "one_sample")
+@pytest.mark.by_default("dirichlet")
 @pytest.mark.parametrize("kind", jg.learning.PARTITIONS)
 def test_a_task_that_divides_its_samples_itself_is_the_one_made_by_hand(kind: str) -> None:
     options = OPTIONS[kind]

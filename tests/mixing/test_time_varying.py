@@ -24,7 +24,7 @@ def at(schedule: jg.mixing.TimeVarying, seed: int = 0, number: int = 0) -> np.nd
     return schedule.at(jnp.int32(number), jax.random.key(seed)).as_matrix()
 
 
-@pytest.mark.by_default("push-star", "push-regular")
+@pytest.mark.by_default("push-star")
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("kind", ["matching", "push", "pull"])
 def test_random_mixing_equals_its_matrix_and_uses_links_only(kind: str, name: str) -> None:
@@ -53,7 +53,7 @@ def test_a_matching_is_an_involution_and_doubly_stochastic(name: str) -> None:
     np.testing.assert_allclose(at(schedule).sum(0), 1)
 
 
-@pytest.mark.by_default("12")
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [12, 13])
 def test_a_matching_on_the_complete_graph_is_perfect_and_uniform(n: int) -> None:
     schedule = jg.mixing.matching(t.complete(n))

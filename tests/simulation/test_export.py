@@ -97,7 +97,7 @@ def test_every_algorithm_lowers_for_every_platform(case: Case) -> None:
     lowers_everywhere(case.make(logistic(), optax.adam(0.1)), drop=0.1, online=0.9, straggle=0.1)
 
 
-@pytest.mark.by_default("pegasos")
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["pegasos", "softmax", "mlp", "cnn"])
 def test_every_model_lowers_for_every_platform(model: str) -> None:
     W = jg.mixing.metropolis_hastings(t.ring(16))
@@ -110,7 +110,7 @@ def robust(problem: jg.learning.Problem | None = None, **conditions: object) -> 
     lowers_everywhere(jg.algorithms.dsgd(problem, optax.sgd(0.1), W), drop=0.1, **conditions)
 
 
-@pytest.mark.by_default("nearest")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AGGREGATIONS)
 def test_every_aggregation_lowers_for_every_platform(name: str) -> None:
     robust(aggregation=AGGREGATIONS[name]())

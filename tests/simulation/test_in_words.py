@@ -53,6 +53,7 @@ def test_problems_of_samples_are_one_line() -> None:
     assert repr(problem) == "Classification(3 nodes × 3 parameters, 9 samples, 2 of a node in a gradient)"
 
 
+@pytest.mark.slow
 def test_states_show_shapes() -> None:
     run = jg.simulate(ALGORITHM, 0).run
     assert repr(run) == "RunState((40, 3) float32)"

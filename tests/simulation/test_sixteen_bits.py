@@ -17,16 +17,17 @@ t = jg.topology
 N = 48
 KINDS = pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float16], ids=["bfloat16", "float16"])
 
+# built where they are used, not where tests are collected
 OPERATORS = {
-    "roll": jg.mixing.metropolis_hastings(t.ring(N)),
-    "lattice": jg.mixing.metropolis_hastings(t.grid(N, shape=(6, 8))),
-    "mean": jg.mixing.metropolis_hastings(t.complete(N)),
-    "slots": jg.mixing.metropolis_hastings(t.random_regular(N, degree=16, rng=0)),
-    "hybrid": jg.mixing.metropolis_hastings(t.star(N)),
-    "dense": jg.mixing.dense(t.metropolis_hastings(t.ring(N))),
-    "matching": jg.mixing.matching(t.complete(N)).at(jnp.int32(0), jax.random.key(0)),
-    "pull": jg.mixing.pull(t.complete(N), fanout=3).at(jnp.int32(0), jax.random.key(0)),
-    "push": jg.mixing.push(t.complete(N), fanout=3).at(jnp.int32(0), jax.random.key(0)),
+    "roll": lambda: jg.mixing.metropolis_hastings(t.ring(N)),
+    "lattice": lambda: jg.mixing.metropolis_hastings(t.grid(N, shape=(6, 8))),
+    "mean": lambda: jg.mixing.metropolis_hastings(t.complete(N)),
+    "slots": lambda: jg.mixing.metropolis_hastings(t.random_regular(N, degree=16, rng=0)),
+    "hybrid": lambda: jg.mixing.metropolis_hastings(t.star(N)),
+    "dense": lambda: jg.mixing.dense(t.metropolis_hastings(t.ring(N))),
+    "matching": lambda: jg.mixing.matching(t.complete(N)).at(jnp.int32(0), jax.random.key(0)),
+    "pull": lambda: jg.mixing.pull(t.complete(N), fanout=3).at(jnp.int32(0), jax.random.key(0)),
+    "push": lambda: jg.mixing.push(t.complete(N), fanout=3).at(jnp.int32(0), jax.random.key(0)),
 }
 
 
@@ -35,7 +36,7 @@ OPERATORS = {
 @pytest.mark.parametrize("faults", [False, True], ids=["faultless", "faulty"])
 @pytest.mark.parametrize("name", OPERATORS)
 def test_mixing_sums_in_float32_and_rounds_once(name: str, faults: bool, kind: type) -> None:
-    W, x = OPERATORS[name], jnp.asarray(np.random.default_rng(0).normal(size=(N, 5)), kind)
+    W, x = OPERATORS[name](), jnp.asarray(np.random.default_rng(0).normal(size=(N, 5)), kind)
     key = jax.random.key(1)
     online = jax.random.uniform(key, (N,)) < 0.8
     given = jg.mixing.Faults(key, 0.2, online) if faults else None
@@ -54,7 +55,7 @@ def problem(kind: type, **options: object) -> jg.learning.Problem:
 @pytest.mark.slow
 @KINDS
 def test_steps_too_small_for_a_model_add_up_within_a_round(kind: type) -> None:
-    steps, W = 64, OPERATORS["roll"]
+    steps, W = 64, OPERATORS["roll"]()
     ends = {}
     for dtype in (kind, jnp.float32):
         one = jg.learning.TASKS["isotropic_quadratic"](N, dimension=3, noise=0, heterogeneity=0, dtype=dtype)
@@ -71,7 +72,7 @@ def test_every_algorithm_learns_with_them(algorithm: str, kind: type) -> None:
     accuracies = []
     for dtype in (kind, jnp.float32):
         task = problem(dtype, batch_size=4)
-        words = {"W": OPERATORS["matching"]} if algorithm in ("gossip", "dsgd") else {}
+        words = {"W": OPERATORS["matching"]()} if algorithm in ("gossip", "dsgd") else {}
         rule = jg.algorithms.ALGORITHMS[algorithm](task, optax.sgd(0.2, momentum=0.9), **words)
         result = jg.simulate(rule, rounds=40, evaluate_every=40)
         assert result.x.dtype == dtype
@@ -87,7 +88,7 @@ def test_every_algorithm_learns_with_them(algorithm: str, kind: type) -> None:
 def test_a_message_has_half_the_bytes() -> None:
     sent = []
     for dtype in (jnp.bfloat16, jnp.float32):
-        rule = jg.algorithms.dsgd(problem(dtype), optax.sgd(0.1), OPERATORS["roll"])
+        rule = jg.algorithms.dsgd(problem(dtype), optax.sgd(0.1), OPERATORS["roll"]())
         sent.append(jg.simulate(rule, rounds=3).metrics.final["bytes_sent"])
     assert 2 * sent[0] == sent[1] == 3 * 2 * N * 6 * 4
 
@@ -111,11 +112,11 @@ def test_what_a_method_has_widened_travels_and_stays_in_16_bits(kind: type) -> N
             return x + jnp.float32(0)
 
     task = jg.learning.TASKS["isotropic_quadratic"](N, dimension=3, noise=0, init="independent", dtype=kind)
-    rule = jg.algorithms.Algorithm(Diffusion(), task, OPERATORS["roll"])
+    rule = jg.algorithms.Algorithm(Diffusion(), task, OPERATORS["roll"]())
     result = jg.simulate(rule, rounds=1)
     x = task.init(purpose_key(run_key(0), "init"))
     half = x - jnp.float32(0.1) * x
-    expected = (half + OPERATORS["roll"](half.astype(kind))).astype(kind)
+    expected = (half + OPERATORS["roll"]()(half.astype(kind))).astype(kind)
     assert result.state.dtype == result.x.dtype == kind
     np.testing.assert_array_equal(np.asarray(result.x, np.float32), np.asarray(expected, np.float32))
     assert result.metrics.final["bytes_sent"] == 2 * N * (3 * 2 + 4)
@@ -125,7 +126,7 @@ def test_what_a_method_has_widened_travels_and_stays_in_16_bits(kind: type) -> N
 def test_large_halves_do_not_count_as_diverged() -> None:
     one = jg.learning.TASKS["isotropic_quadratic"](N, dimension=3, noise=0, heterogeneity=0, dtype=jnp.float16)
     one.targets = one.targets + 6e4  # their sum is beyond float16
-    result = jg.simulate(jg.algorithms.dsgd(one, optax.sgd(1.0), OPERATORS["roll"]), rounds=2)
+    result = jg.simulate(jg.algorithms.dsgd(one, optax.sgd(1.0), OPERATORS["roll"]()), rounds=2)
     assert result.status == "completed"
     assert counting.to_int(result.run.traffic.messages) == 2 * 2 * N
 

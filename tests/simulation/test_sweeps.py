@@ -53,6 +53,7 @@ def test_a_family_compiles_once(swept: SweepResult, counts: Counts) -> None:
     assert (len(swept), swept.status, swept.asked) == (8, "completed", 8)
 
 
+@pytest.mark.by_default("0")
 @pytest.mark.parametrize("place", [0, 7])
 def test_a_row_is_what_simulate_gives_at_its_point(swept: SweepResult, place: int) -> None:
     run = swept[place]
@@ -113,6 +114,7 @@ def test_one_that_diverges_is_left_out_of_the_means() -> None:
     assert "2 completed, 2 diverged" in repr(found)
 
 
+@pytest.mark.slow
 def test_what_takes_a_seed_is_made_for_each() -> None:
     asked: list[tuple[float, int]] = []
 
