@@ -86,7 +86,7 @@ def test_all_messages_dropped_is_isolated_training(case: Case) -> None:
     np.testing.assert_allclose(x, plain(N, case.steps), rtol=1e-5, atol=2e-6)
 
 
-@pytest.mark.by_default("relay_sgd tree")
+@pytest.mark.slow
 @these(lambda case: case in SPLIT)
 def test_a_split_that_never_happens_changes_nothing(case: Case) -> None:
     x = x_after(case.make(quadratic()), conditions=Conditions(split=2, split_at=100, heal_at=101))

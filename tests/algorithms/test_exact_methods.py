@@ -93,7 +93,7 @@ def linear_map(make: Callable[[jg.learning.Problem], Algorithm], leaves: tuple[s
     return np.concatenate([np.asarray(getattr(after, leaf)) for leaf in leaves])
 
 
-@pytest.mark.by_default("dsgdm 0.9", "dsgd dgd")
+@pytest.mark.by_default("dsgd dgd")
 @each
 def test_the_linear_map_of_a_step_has_the_predicted_spectrum(method: Method) -> None:
     with jax.enable_x64(True):
@@ -216,7 +216,7 @@ def test_d2_is_unstable_once_an_eigenvalue_is_below_minus_one_third() -> None:
     assert abs(lowest * -3 - 1) < 0.01
 
 
-@pytest.mark.by_default("dmsgd 0.9")
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [method for method in BIASED if "momentum" in method.options], ids=str)
 def test_momentum_leaves_the_bias_of_the_step_it_acts_as(method: Method) -> None:
     eta, beta = 0.02, 0.9

@@ -74,7 +74,7 @@ def test_heterogeneity_biases_dsgd_by_the_predicted_amount(form: str) -> None:
     assert abs(measured / ((p.bias_factor(form, lam, ETA) ** 2 * energy).sum() / N) - 1) < 1e-6
 
 
-@pytest.mark.by_default("atc")
+@pytest.mark.slow
 @pytest.mark.parametrize("form", QUOTED)
 def test_noise_and_heterogeneity_add_up(form: str) -> None:
     targets = np.tile(np.random.default_rng(0).normal(size=(N, 20)), D // 20)

@@ -113,6 +113,7 @@ def test_double_precision_is_kept(compressor: Compressor) -> None:
             np.testing.assert_allclose(scaled - sent, sent * 2.0**-40, atol=2.0**-46 * np.abs(sent).max(), rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compressor", ALL, ids=lambda c: c.name)
 def test_none_means_that_row_i_is_node_i(compressor: Compressor) -> None:
     x = rows(6, 37)

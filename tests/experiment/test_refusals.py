@@ -74,7 +74,7 @@ def test_what_can_be_told_apart_is_built(settings: Sequence[str]) -> None:
 IDLE = ["network.noise=0.1", "adversary.kind=ipm", "aggregation.kind=median"]
 
 
-@pytest.mark.by_default("centralised-centralised learner")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("algorithm", "name"),
     [

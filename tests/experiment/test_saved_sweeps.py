@@ -76,6 +76,7 @@ def test_compare_shows_them_by_points(swept: SweepResult, tmp_path: Path) -> Non
     assert runner.invoke(app, ["plot", runs[0], "--out", str(tmp_path / "one.png")]).exit_code == 0
 
 
+@pytest.mark.slow
 def test_points_of_one_name_stay_apart(tmp_path: Path) -> None:
     grid = {"factor": [lambda rate: rate, lambda rate: rate / 2]}
     swept = jg.sweep(lambda factor: make(factor(0.1)), 2, grid=grid, seeds=2)

@@ -147,6 +147,7 @@ def test_minibatches_are_uniform_over_the_nodes_own_training_samples() -> None:
             assert stats.chisquare(often, 6000 * stats.binom.pmf(np.arange(4), 3, 1 / len(mine))).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_integers_are_the_words_of_their_numbers_modulo_their_bound() -> None:
     bound = np.array([1, 2, 7, 100_003, 2**31 - 1, 5, 9], np.int32)
     found = np.asarray(integers_at(KEY, jnp.asarray(bound), jnp.asarray(NUMBERS), 3))
@@ -211,7 +212,7 @@ def test_a_gradient_of_some_draws_no_more_than_it_needs() -> None:
     assert random_words(one_each.gradient_at, x, NODES, KEY, NUMBERS) == 0
 
 
-@pytest.mark.by_default("loss_at")
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["gradient_at", "loss_at"])
 def test_memory_does_not_grow_with_the_samples_of_all_that_are_asked(
     method: str, monkeypatch: pytest.MonkeyPatch

@@ -115,7 +115,7 @@ def test_mutual_information_is_its_definition_one_for_names_and_nothing_for_the_
     assert nmi(np.zeros(9, int), np.full(9, 3)) == 1
 
 
-@pytest.mark.by_default("float32-3")
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [2, 3, 7])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_centroids_are_matched_as_scipy_assigns_them(k: int, dtype: type) -> None:

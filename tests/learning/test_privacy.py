@@ -118,7 +118,7 @@ def test_a_gradient_of_zero_is_clipped_to_zero() -> None:
     np.testing.assert_allclose(privacy.mean(gradients, jnp.array([True, True, False]), KEY), [0.3, 0.4])
 
 
-@pytest.mark.by_default("5")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [0, 5])
 def test_noise_has_the_stated_deviation_at_every_node(batch_size: int) -> None:
     clip, z, d = 0.5, 3.0, 20_000

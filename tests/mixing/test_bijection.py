@@ -30,7 +30,7 @@ def test_every_image_is_equally_likely() -> None:
     assert chi_square < degrees_of_freedom + 5 * np.sqrt(2 * degrees_of_freedom)
 
 
-@pytest.mark.by_default("12288")
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [10_007, 12_288])
 def test_large_sizes_mix_every_pair_of_places(n: int) -> None:
     """Neighbours are sent anywhere: displacement and distance of images are those of a uniform permutation."""

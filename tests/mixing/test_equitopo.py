@@ -81,7 +81,7 @@ def test_ou_equi_dyn_leaves_0_558() -> None:
     assert np.mean(found) == pytest.approx(0.558, rel=0.02)
 
 
-@pytest.mark.by_default("base_k_plus_one")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["od_equi_dyn", "ou_equi_dyn", "base_k_plus_one", "hyper_hypercube"])
 def test_what_is_lost_stays_with_its_receiver(kind: str) -> None:
     n = 16

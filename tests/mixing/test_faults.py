@@ -104,7 +104,7 @@ def test_the_offline_are_frozen_and_links_keep_their_weights(name: str) -> None:
         np.testing.assert_allclose(lossy[lossy > 0], matrix[lossy > 0], atol=1e-6)
 
 
-@pytest.mark.by_default("mass, one peer", "dense", "matching", "mass on a ring", "slots")
+@pytest.mark.by_default("slots", "mass, one peer")
 @pytest.mark.parametrize("name", EVERY)
 def test_all_dropped_is_the_identity_and_none_dropped_is_w(name: str) -> None:
     W = EVERY[name]()
@@ -163,6 +163,7 @@ def test_a_links_fate_does_not_depend_on_the_table_it_stands_in(graph: t.Graph) 
         np.testing.assert_allclose(effective(W, faults), expected, atol=1e-6, err_msg=type(W).__name__)
 
 
+@pytest.mark.slow
 def test_a_links_fate_goes_with_its_nodes_wherever_they_stand() -> None:
     n = 12
     nodes = np.random.default_rng(0).permutation(n).astype(np.int32)

@@ -16,6 +16,7 @@ t = jg.topology
 GRID = t.grid(9)
 
 
+@pytest.mark.slow
 def test_any_weights_make_a_symmetric_doubly_stochastic_operator() -> None:
     edges = Edges(GRID)
     w = np.random.default_rng(0).normal(size=len(edges.ends))

@@ -163,6 +163,7 @@ def test_one_offset_a_round_is_uniform_and_pairs_up_from_a_uniform_node_on(n: in
     assert_follows(rows(drawn(mixing.ou_equi_dyn(graph).partners)), law_of(ways))
 
 
+@pytest.mark.slow
 def test_each_message_is_lost_by_itself_and_each_link_both_ways() -> None:
     to, by = (jnp.array(ends) for ends in zip(*itertools.permutations(range(3), 2), strict=True))
     pairs = list(zip(np.asarray(to).tolist(), np.asarray(by).tolist(), strict=True))

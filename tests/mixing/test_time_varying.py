@@ -68,6 +68,7 @@ def test_a_matching_on_the_complete_graph_is_perfect_and_uniform(n: int) -> None
     assert chi_square < 2 * (freedom + 5 * np.sqrt(2 * freedom))  # partner(i) = j and partner(j) = i are one event
 
 
+@pytest.mark.slow
 def test_matching_contracts_by_half_n_minus_2_over_n_minus_1() -> None:
     n = 12
     schedule = jg.mixing.matching(t.complete(n))

@@ -187,6 +187,7 @@ def test_only_honest_nodes_are_measured() -> None:
     np.testing.assert_allclose(scores[HONEST], distance, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_sample_of_nodes_is_one_of_honest_nodes() -> None:
     honest = np.ones(N, bool)
     honest[LIARS] = False

@@ -177,7 +177,7 @@ def test_only_losses_leave_a_trace_of_faults_in_the_program() -> None:
         assert not Conditions(**lossy).lossless
 
 
-@pytest.mark.by_default("3361")
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 2 * N * 20, 7 * 2 * N * 20, 7 * 2 * N * 20 + 1, 8 * 2 * N * 20 - 1])
 def test_a_budget_of_bytes_is_kept_and_used_up(budget: int) -> None:
     problem = jg.learning.isotropic_quadratic(N, dimension=5, rng=0)

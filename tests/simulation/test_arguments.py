@@ -107,6 +107,7 @@ def test_a_mistake_gives_one_sentence_and_the_right_call(case: str) -> None:
     assert str(caught.value) == text
 
 
+@pytest.mark.slow
 @pytest.mark.wrong_types
 def test_numbers_of_other_packages_are_numbers() -> None:
     result = jg.simulate(dsgd(local_steps=np.int32(2)), np.int64(2), seed=np.uint32(3))

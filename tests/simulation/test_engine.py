@@ -45,6 +45,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others() -> None:
     assert np.abs(np.asarray(runs[0].x) - np.asarray(runs[2].x)).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_a_result_is_shown_in_one_line() -> None:
     shown = repr(jg.simulate(algorithm(), 20, evaluate_every=10))
     assert re.fullmatch(
@@ -124,6 +125,7 @@ def test_nodes_without_a_measurement_are_left_out() -> None:
     assert float(record["local_accuracy_min"]) == 0.5
 
 
+@pytest.mark.slow
 def test_sampled_nodes_are_distinct_and_fixed_by_the_key() -> None:
     nodes = np.asarray(sample_nodes(jax.random.key(0), 1000, 50))
     assert len(set(nodes)) == 50
@@ -191,6 +193,7 @@ def test_numbers_out_of_range_are_named(name: str, value: int) -> None:
         jg.simulate(algorithm(), **options)
 
 
+@pytest.mark.slow
 def test_products_keep_full_float32_precision_unless_asked_otherwise() -> None:
     problem = jg.learning.least_squares(4, dimension=3, samples=5, rng=0)
     run = jg.algorithms.isolated(problem, optax.sgd(0.1))

@@ -145,6 +145,7 @@ def test_protocols_run_one_by_one_on_their_schedule() -> None:
             np.testing.assert_array_equal(run.metrics[name], alone.metrics[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_what_is_under_way() -> None:
     class Later(Presses):
         """Presses in the second family."""

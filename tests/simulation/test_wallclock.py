@@ -186,6 +186,7 @@ def test_messages_of_gigabytes_are_counted_in_full() -> None:
     np.testing.assert_allclose(after, 7 * 10**9 / 2.5e6, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_one_slow_node_delays_one_more_hop_of_a_ring_each_round() -> None:
     compute = np.full(N, 1.0)
     compute[0] = 11.0
@@ -238,6 +239,7 @@ def test_mixings_in_a_row_are_exchanges_in_a_row() -> None:
     assert lost["virtual_s"] == pytest.approx(4 * 0.25, rel=1e-13)
 
 
+@pytest.mark.slow
 def test_a_millisecond_counts_after_a_million_seconds() -> None:
     machines = replace(speeds.constant(2), compute_s=np.array([1e6, 1e-3]))
     program = Program(algorithms.isolated(problem(2), optax.sgd(0.1)), speeds=machines)
