@@ -95,7 +95,8 @@ def draw(predicted: Results, measured: Results) -> Figure:
     left.set(yscale="log", xlabel=f"round ({SHOWN})", ylabel="left of the worst start, ‖M − J‖₂")
     drawing.legend(left, loc="lower left")
     n = np.array(list(measured.rates))
-    drawing.reference(right, n, np.array([1 - slowest(nodes) for nodes in measured.rates]), "beside it: 1 − ρ of plain averaging")
+    plain = np.array([1 - slowest(nodes) for nodes in measured.rates])
+    drawing.reference(right, n, plain, "beside it: 1 − ρ of plain averaging")
     drawing.series(right, n, 1 - np.array(list(measured.rates.values())), 1, "shift register")
     drawing.theory(right, n, 1 - np.array(list(predicted.rates.values())), "theory, shift register, 1 − √(ω − 1)",
                    claimed="1 − rate of the shift register, ring ")  # fmt: skip
