@@ -24,8 +24,9 @@ TEMPORARY = ".tmp"
 LOCK = ".lock"
 """Name of the lock file in a folder."""
 METRICS, SCORES, MODELS, MANIFEST = "metrics.jsonl", "node_scores.npz", "models.npz", "manifest.json"
-SWEEP = "sweep.json"
 """The files of a run or of a saved result."""
+SWEEP = "sweep.json"
+"""The file in a sweep's folder that describes its runs."""
 
 type Content = str | bytes | Callable[[BinaryIO], object]
 """Content to write: text (encoded as UTF-8), bytes, or a function that writes to an open binary file."""

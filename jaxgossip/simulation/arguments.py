@@ -16,10 +16,17 @@ MOST_BYTES = 2**63 - 1
 """Largest byte budget: counters are two 32-bit words."""
 
 
-def check_counts(
-    what: str, seed: Any, evaluate_every: Any, sampled_nodes: Any, byte_budget: Any, **length: Any
-) -> None:
-    """Raise InputError unless the numbers that all engines take are whole and in range.
+def settings(
+    what: str,
+    *,
+    seed: Any,
+    evaluate_every: Any,
+    sampled_nodes: Any,
+    byte_budget: Any,
+    matmul_precision: Any,
+    **length: Any,
+) -> dict[str, Any]:
+    """Check the arguments that all engines take, and return them as a dict of Python values.
 
     Args:
         what: the function whose arguments they are, as named in messages.
@@ -27,7 +34,11 @@ def check_counts(
         evaluate_every: rounds from one evaluation to the next.
         sampled_nodes: nodes evaluated while running.
         byte_budget: bytes after which the run ends.
-        length: the number of rounds or cycles, by its name.
+        matmul_precision: precision of float32 matrix products, as JAX names it.
+        length: the number of rounds or cycles, by its name; it is ``rounds`` in the result.
+
+    Raises:
+        InputError: a number is not whole or out of range, or the precision is unknown.
     """
     for name, value, least, most in (
         *((name, value, 0, None) for name, value in length.items()),
@@ -39,34 +50,12 @@ def check_counts(
         if is_number(value) and value < least:
             raise InputError(f"{what}: {name} must be at least {least}, not {value}")
         whole(what, name, value, least, *(() if most is None else (most,)))
-
-
-def check_precision(what: str, matmul_precision: Any) -> None:
-    """Raise InputError unless ``matmul_precision``, an argument of ``what``, is a precision that JAX accepts."""
     try:
         with jax.default_matmul_precision(matmul_precision):
             pass
     except ValueError as error:
         hint = "'highest' is full float32; 'high' and 'default' are quicker on accelerators"
         raise InputError(f"{what}: matmul_precision cannot be {shown(matmul_precision)}", hint=hint) from error
-
-
-def settings(
-    what: str,
-    seed: Any,
-    evaluate_every: Any,
-    sampled_nodes: Any,
-    byte_budget: Any,
-    matmul_precision: Any,
-    **length: Any,
-) -> dict[str, Any]:
-    """Check the arguments that all engines take (see :func:`check_counts`), and return them as a dict of Python values.
-
-    Raises:
-        InputError: a number is not whole or out of range, or the precision is unknown.
-    """
-    check_counts(what, seed, evaluate_every, sampled_nodes, byte_budget, **length)
-    check_precision(what, matmul_precision)
     (rounds,) = length.values()
     return {
         "rounds": int(rounds),

@@ -20,8 +20,8 @@ from jaxgossip.simulation.compiled import Compiler, Program, Shapes, Vmapped, co
 from jaxgossip.simulation.listening.observer import Observer, announced
 from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
 from jaxgossip.simulation.program import ProgramSpec, Run, RunState
+from jaxgossip.simulation.results.endings import final_status
 from jaxgossip.simulation.rounds import virtual_seconds
-from jaxgossip.simulation.single import final_status
 
 STATES_HELD = 8
 """Memory of a replica as a multiple of its state: old and new state, gradients, temporaries of mixing …"""

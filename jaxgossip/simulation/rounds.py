@@ -64,7 +64,10 @@ def simulate(
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_algorithm(algorithm, conditions, speeds)
-    asked = settings("simulate", seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision, rounds=rounds)
+    asked = settings(
+        "simulate", rounds=rounds, seed=seed, evaluate_every=evaluate_every, sampled_nodes=sampled_nodes,
+        byte_budget=byte_budget, matmul_precision=matmul_precision,
+    )  # fmt: skip
     check_observer(observer, Observer)
     compiled = partial(
         Program, algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,

@@ -9,8 +9,9 @@ import numpy as np
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.simulation.listening.observer import Observer, announced, combined
-from jaxgossip.simulation.loop import Engine, Status, Stopwatch, drive
-from jaxgossip.simulation.metrics import Metrics, first_lost_round
+from jaxgossip.simulation.loop import Engine, Stopwatch, drive
+from jaxgossip.simulation.metrics import Metrics
+from jaxgossip.simulation.results.endings import final_status
 from jaxgossip.simulation.results.result import Result
 
 
@@ -72,10 +73,3 @@ def run_single[P](
     scores = {name: np.asarray(values) for name, values in scored.items()}
     status = final_status(engine.records, diverged=engine.diverged, stopped=stopped)
     return Result(Metrics(engine.records), method, scores, status, engine.done, wall_s, run, asked)
-
-
-def final_status(records: list[Mapping[str, Any]], *, diverged: bool, stopped: bool) -> Status:
-    """Return the status of a run that has ended with these records; ``stopped`` is whether an observer stopped it."""
-    if diverged or (not stopped and first_lost_round(records) is not None):
-        return "diverged"
-    return "interrupted" if stopped else "completed"

@@ -91,10 +91,10 @@ def sweep(
         ArgumentTypeError: an argument is of the wrong type.
     """
     seed_list = _seeds(seeds)
-    asked = {
-        seed: settings("sweep", seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision, rounds=rounds)
-        for seed in seed_list
-    }
+    asked = settings(
+        "sweep", rounds=rounds, seed=seed_list[0], evaluate_every=evaluate_every, sampled_nodes=sampled_nodes,
+        byte_budget=byte_budget, matmul_precision=matmul_precision,
+    )  # fmt: skip
     check_observer(observer, Observer)
     options = {"conditions": conditions, "speeds": speeds, "schedule": schedule}
     points = _points(make, grid, options)
@@ -110,7 +110,7 @@ def sweep(
         for places, outcomes in _run_planned(planned, rounds, sampled_nodes, byte_budget, common, listener):
             for place, (records, status, rounds_done) in zip(places, outcomes, strict=True):
                 run = planned[place]
-                n_nodes, given = run.algorithm.problem.n_nodes, asked[run.seed]
+                n_nodes, given = run.algorithm.problem.n_nodes, asked | {"seed": run.seed}
                 finished[place] = SweepRun(run.point, run.seed, Metrics(records), status, rounds_done, n_nodes, given)
     runs = tuple(finished[place] for place in sorted(finished))
     return SweepResult(runs, requested, time.perf_counter() - began)

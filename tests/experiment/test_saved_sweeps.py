@@ -127,3 +127,12 @@ def test_a_sweep_that_measured_nothing_is_not_saved(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nothing was measured"):
         jg.sweep(make(0.1), 4, seeds=2, observer=Stop()).save(tmp_path / "none")
     assert not (tmp_path / "none").exists()
+
+
+def test_what_others_put_into_a_run_is_not_removed(swept: SweepResult, tmp_path: Path) -> None:
+    folder = swept.save(tmp_path / "rates")
+    notes = folder / "rate_0.1-seed_0" / "notes.txt"
+    notes.write_text("mine")
+    with pytest.raises(InputError, match=r"notes\.txt is not the sweep's \(move it, or choose another folder\)"):
+        swept.save(folder, overwrite=True)
+    assert notes.read_text() == "mine"

@@ -131,9 +131,11 @@ def supply(builder: Builder, keywords: Mapping[str, Any], **machinery: Any) -> A
         machinery: all arguments that a run can supply at this point, by parameter name.
     """
     parameters = inspect.signature(builder).parameters
-    absent = {name for name, value in machinery.items() if value is None}
-    absent = {name for name in absent & set(parameters) if parameters[name].default is not inspect.Parameter.empty}
-    supplied = [name for name in parameters if name in machinery and name not in absent]
+    supplied = [
+        name
+        for name, parameter in parameters.items()
+        if name in machinery and (machinery[name] is not None or parameter.default is parameter.empty)
+    ]
     given = [machinery[name] for name in supplied if not _is_keyword(parameters[name])]
     named = {name: machinery[name] for name in supplied if _is_keyword(parameters[name])}
     return builder(*given, **named, **keywords)

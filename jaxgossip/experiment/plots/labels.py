@@ -223,7 +223,7 @@ def differences(runs: Sequence[RunData]) -> list[str]:
 def points(runs: Sequence[RunData]) -> list[tuple[dict[str, Any], list[RunData]]]:
     """Group runs that differ only in seed and name: (values that distinguish the group, its runs).
 
-    A result saved from Python is a group of its own.
+    A result saved from Python is a group of its own, unless it is that of a sweep.
 
     Args:
         runs: the runs.
@@ -235,7 +235,7 @@ def points(runs: Sequence[RunData]) -> list[tuple[dict[str, Any], list[RunData]]
     for run in runs:
         config = {key: value for key, value in run.config.items() if key not in ("name", "seed")}
         # A result saved from Python does not record how its parts were made, so it forms a group of its own.
-        own = str(run.folder) if "made_by" in run.manifest else ""
+        own = str(run.folder) if "made_by" in run.manifest and "point" not in run.manifest else ""
         groups.setdefault(own + repr(sorted(_flat(config).items())), []).append(run)
     flat = [_flat(group[0].config) for group in groups.values()]
     keys = [key for key in _distinguishing_keys(flat) if key != ("seed",)]

@@ -269,7 +269,7 @@ def _draw_compared(
     """Draw a run's line in a row of panels, and that of its worst node if nodes are measured; return all their values."""
     values = run.values(measure)
     worst = run.column(measure.statistic(measure.worst)) if measure.of_nodes else values[:0]
-    some = values > 0 if measure.scale == "log" else slice(None)
+    some = values > 0 if measure == CONSENSUS else np.full(values.shape, fill_value=True)
     for axes, x_axis in zip(row, shown, strict=True):
         x = x_axis.x(run, None)
         axes.plot(x[some], values[some], **look)

@@ -204,9 +204,7 @@ class RunFolder:
 
 def is_saved(path: Path) -> bool:
     """Return whether a folder holds a result that was saved from Python: a run without a configuration."""
-    if (path / CONFIG).is_file() or not (path / MANIFEST).is_file():
-        return False
-    return bool({"made_by", "point"} & set(checked_manifest(path)))
+    return not (path / CONFIG).is_file() and (path / MANIFEST).is_file() and "made_by" in checked_manifest(path)
 
 
 def log_name(baseline: str | None = None) -> str:

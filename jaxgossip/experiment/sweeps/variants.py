@@ -28,8 +28,6 @@ from jaxgossip.experiment.results.inputs import CONFIG, changed, sentence
 from jaxgossip.experiment.runs.run import Outcome, resume, run
 from jaxgossip.simulation import Observer
 
-"""File in a sweep's folder that describes its runs."""
-
 
 @dataclass(frozen=True)
 class Variant:

@@ -112,8 +112,9 @@ def simulate_events(
     """
     check_protocol(protocol, schedule)
     asked = settings(
-        "simulate_events", seed, evaluate_every, sampled_nodes, byte_budget, matmul_precision, cycles=cycles
-    )
+        "simulate_events", cycles=cycles, seed=seed, evaluate_every=evaluate_every, sampled_nodes=sampled_nodes,
+        byte_budget=byte_budget, matmul_precision=matmul_precision,
+    )  # fmt: skip
     check_observer(observer, Observer)
     compiled = partial(
         WaveProgram, protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
@@ -151,7 +152,7 @@ class EventsEngine:
     ) -> None:
         if start is not None:
             check_start(program.like, getattr(start, "state", start))
-        self.stream, self.carried = MessageStream(schedule), program.start()
+        self.stream = MessageStream(schedule)
         self.records: list[Mapping[str, Any]] = []
         self.diverged = self.spent = False
         self._program, self._protocol, self._budget = program, program.protocol, byte_budget
@@ -159,7 +160,9 @@ class EventsEngine:
         self._settles = cycles if settle_at is None else min(settle_at, cycles)
         # A first guess: the number of messages per cycle is not known yet.
         self._segment_cycles = max(1, SEGMENT_MESSAGES // (16 * schedule.n_nodes))
-        if start is not None:
+        if start is None:
+            self.carried = program.start()
+        else:
             self._resume(start)
 
     @property

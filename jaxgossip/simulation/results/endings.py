@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jaxgossip.plotting.measures import network_measures_of
+from jaxgossip.simulation.loop import Status
 from jaxgossip.simulation.metrics import first_lost_round, is_finite, measurement_names
 
 
@@ -40,3 +41,10 @@ def not_finite_entry(record: Mapping[str, Any]) -> dict[str, Any]:
     names = [name for name in measurement_names(record) if not is_finite(record.get(f"{name}_mean"))]
     names += [measure.key for measure in network_measures_of(record) if not is_finite(record[measure.key])]
     return {"not_finite": names} if names else {}
+
+
+def final_status(records: Sequence[Mapping[str, Any]], *, diverged: bool, stopped: bool) -> Status:
+    """Return the status of a run that has ended with these records; ``stopped`` is whether an observer stopped it."""
+    if diverged or (not stopped and first_lost_round(records) is not None):
+        return "diverged"
+    return "interrupted" if stopped else "completed"

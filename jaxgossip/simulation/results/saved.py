@@ -29,7 +29,7 @@ from jaxgossip.simulation.results.sweep_result import Point, SweepResult, SweepR
 MADE_BY = "jaxgossip.simulate"
 """Value of the manifest's ``made_by`` for results saved from Python."""
 SWEEP_MADE_BY = "jaxgossip.sweep"
-"""The same in the index of a sweep; its runs have a ``point``."""
+"""The same for sweeps, in their index and in the manifests of their runs."""
 NOTHING = ("nothing was measured, so there is nothing to save", "let it run to its first evaluation")
 """Message and hint of the error if there are no records."""
 LONGEST_NAME = 150
@@ -74,29 +74,30 @@ def save_sweep(result: SweepResult, folder: Path, *, overwrite: bool = False) ->
     if not runs:
         raise InputError(*NOTHING)
     earlier = _check_free_for_sweep(folder, overwrite=overwrite)
-    points = dict(zip(map(id, result.points), _json_points(result.points), strict=True))  # runs share these objects
-    named = _folder_names(runs, points)
+    points = _json_points(run.point for run in runs)
+    named = dict(zip(_folder_names(runs, points), zip(runs, points, strict=True), strict=True))
     index = {
         "made_by": SWEEP_MADE_BY,
         "status": result.status,
         "asked": result.asked,
         "wall_s": round(result.wall_s, 3),
-        "grid": _grid(points.values()),
+        "grid": _grid(points),
         "seeds": list(dict.fromkeys(run.seed for run in result.runs)),
-        "points": {", ".join(labels(point)): point for point in points.values()},
-        "runs": {name: ", ".join([*labels(points[id(run.point)]), f"seed={run.seed}"]) for name, run in named.items()},
+        "points": {", ".join(labels(point)): point for point in points},
+        "runs": {name: ", ".join([*labels(point), f"seed={run.seed}"]) for name, (run, point) in named.items()},
     }
     disk.make_folder(folder, parents=True)
     with disk.locked(folder):
         for name in earlier:
             disk.remove(folder / name)
         disk.write(folder / SWEEP, json.dumps(index, indent=1) + "\n")
-        for name, run in named.items():
+        for name, (run, point) in named.items():
             records = run.metrics.records
             entries = {
                 "name": name,
+                "made_by": SWEEP_MADE_BY,
                 "seed": run.seed,
-                "point": points[id(run.point)],
+                "point": point,
                 "settings": dict(run.settings),
                 "graph": {} if run.n_nodes is None else {"nodes": run.n_nodes},
             }
@@ -119,19 +120,19 @@ def _write_records(folder: Path, records: Sequence[Mapping[str, Any]], entries: 
     disk.write(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
-def _folder_names(runs: Sequence[SweepRun], points: Mapping[int, Point]) -> dict[str, SweepRun]:
-    """Return the runs by the names of their folders, such as ``rate_0.1-seed_0``; equal names are numbered."""
-    named: dict[str, SweepRun] = {}
-    for run in runs:
-        words = [label.replace("=", "_") for label in labels(points[id(run.point)])]
-        point = folder_name("-".join(words))[:LONGEST_NAME] if words else ""
-        name = base = f"{point}-seed_{run.seed}".removeprefix("-")
+def _folder_names(runs: Sequence[SweepRun], points: Sequence[Point]) -> list[str]:
+    """Return the names of the runs' folders, such as ``rate_0.1-seed_0``; equal names are numbered."""
+    names: dict[str, None] = {}
+    for run, point in zip(runs, points, strict=True):
+        words = [label.replace("=", "_") for label in labels(point)]
+        where = folder_name("-".join(words))[:LONGEST_NAME] if words else ""
+        name = base = f"{where}-seed_{run.seed}".removeprefix("-")
         number = 1
-        while name in named:
+        while name in names:
             number += 1
             name = f"{base}-{number}"
-        named[name] = run
-    return named
+        names[name] = None
+    return list(names)
 
 
 def _grid(points: Iterable[Point]) -> dict[str, list[Any]]:
@@ -167,20 +168,23 @@ def _json_points(points: Iterable[Point]) -> list[dict[str, Any]]:
 
 
 def _check_free_for_sweep(folder: Path, *, overwrite: bool) -> list[str]:
-    """Return the names of what an earlier sweep left in ``folder``, all of which may be replaced.
+    """Return the names of the runs of an earlier sweep in ``folder``, all of which may be replaced.
 
     Raises:
-        InputError: the folder holds anything else, or a sweep that is not to be replaced.
+        InputError: the folder or that of a run holds anything else, or the sweep is not to be replaced.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a folder", hint="give another name")
-    existing = {path.name for path in folder.iterdir() if not disk.is_leftover(path)} if folder.is_dir() else set[str]()
+    existing = _content(folder)
     if not existing:
         return []
     index = _json_of(folder / SWEEP)
     saved = index.get("made_by") == SWEEP_MADE_BY and isinstance(index.get("runs"), dict)
     if not saved or not existing <= {SWEEP, *index["runs"]}:
         raise InputError(f"{folder} is not empty", hint="choose another folder")
+    for name in sorted(existing - {SWEEP}):
+        if others := _content(folder / name) - {METRICS, MANIFEST}:
+            raise InputError(
+                f"{folder / name / min(others)} is not the sweep's", hint="move it, or choose another folder"
+            )
     if not overwrite:
         hint = "overwrite=True replaces it, or choose another folder"
         raise InputError(f"{folder} holds a saved sweep", hint=hint)
@@ -189,15 +193,24 @@ def _check_free_for_sweep(folder: Path, *, overwrite: bool) -> list[str]:
 
 def _check_free(folder: Path, *, overwrite: bool) -> None:
     """Raise InputError unless the folder is empty or holds a saved result that may be replaced."""
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder} is a file, not a folder", hint="give another name")
-    existing = {path.name for path in folder.iterdir() if not disk.is_leftover(path)} if folder.is_dir() else set[str]()
+    existing = _content(folder)
     if not existing:
         return
     if not (existing <= {METRICS, SCORES, MODELS, MANIFEST} and (overwrite or MANIFEST not in existing)):
         saved = _is_saved(folder)
         hint = "overwrite=True replaces it, or choose another folder" if saved else "choose another folder"
         raise InputError(f"{folder} {'holds a saved result' if saved else 'is not empty'}", hint=hint)
+
+
+def _content(folder: Path) -> set[str]:
+    """Return the names of what a folder holds, apart from leftovers; empty if there is no such folder.
+
+    Raises:
+        InputError: it is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file, not a folder", hint="give another name")
+    return {path.name for path in folder.iterdir() if not disk.is_leftover(path)} if folder.is_dir() else set()
 
 
 def _is_saved(folder: Path) -> bool:
