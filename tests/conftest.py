@@ -10,13 +10,16 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep compiled programs in a folder that the workers of one session share, and no later one; write 80 columns."""
+    """Keep compiled programs in a folder that the workers of one session share, and no later one; write 80 columns.
+
+    Sessions of one ``.ci/run`` share the folder that it names.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(shared / "compiled")  # for runs in processes of their own
+    compiled = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(shared / "compiled"))  # runs in processes see it
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["COLUMNS"] = "80"  # tables and messages as on a usual terminal, whatever the tests run in
-    jax.config.update("jax_compilation_cache_dir", str(shared / "compiled"))
+    jax.config.update("jax_compilation_cache_dir", compiled)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     yield
