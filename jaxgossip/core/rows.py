@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxpr_as_fun
 from jaxtyping import Array, Int
 
 from jaxgossip.core.typing import PyTree
@@ -32,9 +33,10 @@ def materialize[T](arrays: T) -> T:
 def in_blocks(row_program: Callable[[Any], PyTree], rows: PyTree) -> PyTree:
     """Return vmap(row_program)(rows), computed in blocks whose intermediate results stay bounded and in cache."""
     batched = jax.vmap(row_program)
-    length, block = _length(rows), _block(batched, rows)
+    whole = _Traced(batched, rows)
+    length, block = _length(rows), whole.block
     if length <= block:
-        return batched(rows)
+        return whole(rows)
 
     def fill(results: PyTree, start: Array) -> tuple[PyTree, None]:
         part = batched(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block), rows))
@@ -43,33 +45,49 @@ def in_blocks(row_program: Callable[[Any], PyTree], rows: PyTree) -> PyTree:
 
     # The last block overlaps its predecessor: jax.lax.map's batches would copy all rows, and compile twice.
     starts = jnp.minimum(jnp.arange(0, length, block), length - block)
-    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(batched, rows))
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), whole.results)
     return jax.lax.scan(fill, empty, starts)[0]
 
 
 def sum_of_blocks(program: Callable[[Any], Array], rows: PyTree) -> Array:
     """Return program(rows), which is a sum over rows, computed block by block; rows of zeros must contribute zero."""
-    length, block = _length(rows), _block(program, rows)
+    whole = _Traced(program, rows)
+    length, block = _length(rows), whole.block
     if length <= block:
-        return program(rows)
+        return whole(rows)
     fill = -length % block
     blocks = jax.tree.map(lambda leaf: jnp.pad(leaf, (0, fill)).reshape(-1, block), rows)
     first, rest = (jax.tree.map(lambda leaf, part=part: leaf[part], blocks) for part in (0, slice(1, None)))
     return jax.lax.scan(lambda total, rows: (total + program(rows), None), program(first), rest)[0]
 
 
+class _Traced:
+    """A program of rows, traced for all of them: most often they fit one block, and tracing again would take as long."""
+
+    def __init__(self, program: Callable[[Any], PyTree], rows: PyTree) -> None:
+        self._program, self._rows = program, rows
+        self._jaxpr, self.results = jax.make_jaxpr(program, return_shape=True)(rows)
+
+    @property
+    def block(self) -> int:
+        """How many rows can be processed at a time, judged by the size of the intermediate results."""
+        length = _length(self._rows)
+        if _intermediate_bytes(self._jaxpr.jaxpr) <= BLOCK_BYTES:
+            return length
+        # The difference of two sizes leaves out fixed costs.
+        return max(1, BLOCK_BYTES // max(1, self._bytes_of(3) - self._bytes_of(2)))
+
+    def _bytes_of(self, n: int) -> int:
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), self._rows)
+        return _intermediate_bytes(jax.make_jaxpr(self._program)(shapes).jaxpr)
+
+    def __call__(self, rows: PyTree) -> PyTree:
+        flat = jaxpr_as_fun(self._jaxpr)(*jax.tree.leaves(rows))
+        return jax.tree.unflatten(jax.tree.structure(self.results), flat)
+
+
 def _length(rows: PyTree) -> int:
     return jax.tree.leaves(rows)[0].shape[0]
-
-
-def _block(program: Callable[[Any], PyTree], rows: PyTree) -> int:
-    """Return how many rows ``program`` can process at a time, judged by the size of its intermediate results."""
-
-    def bytes_of(n: int) -> int:
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), rows)
-        return _intermediate_bytes(jax.make_jaxpr(program)(shapes).jaxpr)
-
-    return max(1, BLOCK_BYTES // max(1, bytes_of(3) - bytes_of(2)))  # the difference leaves out fixed costs
 
 
 def _intermediate_bytes(jaxpr: Any) -> int:

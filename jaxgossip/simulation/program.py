@@ -190,6 +190,7 @@ class Run(Pytree):
 
         Raises:
             ArgumentTypeError: while tracing, if the algorithm's step does not return its traffic.
+            RunError: while tracing, if it changes the shapes or dtypes of the state.
         """
         problem = self.algorithm.problem
         timed = self.timing is not None
@@ -200,6 +201,7 @@ class Run(Pytree):
                 f"{self.algorithm.name}: step returns {described(traffic)} in the place of its traffic",
                 hint="return state, links.sent(x)",
             )
+        check_step(self.algorithm, run.state, state)
         # A sum reads every entry once, and a NaN or infinity anywhere makes it non-finite.
         finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
         clock = self._clock(run, round_, traffic)
@@ -218,12 +220,7 @@ class Run(Pytree):
         return self.timing.advance(run.clock, traffic.exchanges, round_.online, round_.works, together=together)
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
-        """Return the run after round ``until``, or after the round in which it diverged or exhausted its byte budget.
-
-        Raises:
-            RunError: while tracing, if a step changes the shapes or dtypes of the state.
-        """
-        check_step(self.algorithm, run, self.step)
+        """Return the run after round ``until``, or after the round in which it diverged or exhausted its byte budget."""
         return jax.lax.while_loop(lambda run: (run.round < until) & ~run.diverged & ~run.spent, self.step, run)
 
     def like(self) -> RunState:
@@ -366,15 +363,14 @@ def check_start(like: PyTree, start: PyTree) -> None:
             )
 
 
-def check_step(algorithm: Algorithm, like: RunState, step: Callable[[RunState], RunState]) -> None:
-    """Check that a step keeps the structure, shapes and dtypes of the algorithm's state.
+def check_step(algorithm: Algorithm, before: PyTree, after: PyTree) -> None:
+    """Check that a step has kept the structure, shapes and dtypes of the algorithm's state.
 
     Raises:
-        RunError: it does not; the message names the first leaf that changes.
+        RunError: it has not; the message names the first leaf that changes.
     """
-    after = jax.eval_shape(step, like)
-    before_leaves, before_tree = jax.tree.flatten_with_path(like.state)
-    after_leaves, after_tree = jax.tree.flatten_with_path(after.state)
+    before_leaves, before_tree = jax.tree.flatten_with_path(before)
+    after_leaves, after_tree = jax.tree.flatten_with_path(after)
     if before_tree != after_tree:
         raise RunError(
             f"{algorithm.name}: step returns a state of another structure than init: {after_tree}, not {before_tree}"
