@@ -38,6 +38,7 @@ from jaxgossip.algorithms.base import (
     fresh_gradient,
     start,
 )
+from jaxgossip.core.arguments import reals
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.optimizers import Transformation
@@ -143,8 +144,8 @@ def gossip(
     """
     check_at_least_one("gossip", local_steps=local_steps)
     check_agreement("gossip", W)
-    own_scores = None if scores is None else jnp.asarray(scores, accumulator(problem.dtype))
-    _check(problem.n_nodes, payload, order, weighting, local_steps, own_scores)
+    _check(payload, order, weighting, local_steps, scores)
+    own_scores = None if scores is None else _checked_scores(scores, problem)
     if own_scores is not None and problem.order is not None:
         own_scores = own_scores[problem.order.nodes]
 
@@ -172,7 +173,7 @@ def with_age(opt_state: PyTree, age: NodeInts) -> PyTree:
     )
 
 
-def _check(n_nodes: int, payload: str, order: str | None, weighting: str, steps: int, scores: Array | None) -> None:
+def _check(payload: str, order: str | None, weighting: str, steps: int, scores: Any) -> None:
     if payload != "model" and order is not None:
         raise InputError(
             f"order = '{order}' applies to payload = 'model' only, not to '{payload}'",
@@ -185,9 +186,16 @@ def _check(n_nodes: int, payload: str, order: str | None, weighting: str, steps:
         )
     if scores is not None and weighting != "uniform":
         raise InputError(f"gossip: scores and weighting = '{weighting}' exclude each other", hint="give one of them")
-    if scores is not None and (scores.shape != (n_nodes,) or not bool(((scores > 0) & (scores < jnp.inf)).all())):
-        given = f"{scores.size} numbers" if scores.shape != (n_nodes,) else "numbers that are not all above 0"
+
+
+def _checked_scores(scores: Any, problem: Problem) -> NodeFloats:
+    """Return the scores of the nodes as an array; raise InputError unless they are one positive number a node."""
+    n_nodes = problem.n_nodes
+    values = jnp.asarray(reals("gossip", "scores", scores), accumulator(problem.dtype))
+    if values.shape != (n_nodes,) or not bool(((values > 0) & (values < jnp.inf)).all()):
+        given = f"{values.size} numbers" if values.shape != (n_nodes,) else "numbers that are not all above 0"
         raise InputError(
             f"gossip: scores must be {n_nodes} positive numbers, not {given}",
             hint="algorithm.scores (in Python: scores) has one a node; weighting = 'samples' counts theirs in its place",
         )
+    return values

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgossip.core.arguments import check_fields
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import NodeInts, PRNGKey, Rows, accumulator
 
@@ -54,6 +55,9 @@ class Compressor:
     name: str
     apply: Callable[[Rows, PRNGKey, NodeInts], Rows]
     size: Callable[[int, np.dtype], Size]
+
+    def __post_init__(self) -> None:
+        check_fields("compressor", self)
 
     def __call__(self, x: Rows, key: PRNGKey, nodes: NodeInts | None = None) -> Rows:
         """Return Q(x) in the shape and dtype of x; rows of 16 bits are computed in float32.

@@ -3,13 +3,17 @@
 Numbers must be finite: NaN and infinity fail every check. Whole numbers must fit 32 bits, like all counters on the device.
 """
 
+import contextlib
+import dataclasses
 import functools
 import inspect
 import math
+import os
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -21,6 +25,8 @@ MOST = 2**31 - 1
 """Largest int32, in which rounds, nodes, samples and steps are counted."""
 MOST_SEED = 2**64 - 1
 """Largest seed: a JAX key is two words of 32 bits."""
+COUNTS = ("n_nodes", "n_classes", "input_shape")
+"""Parameters that count something of which there is at least one, whatever the builder."""
 CONSTRUCTOR_HINTS: Mapping[str, str] = types.MappingProxyType(
     {
         "Graph": "jg.topology.ring(nodes), from_networkx(graph), from_scipy(matrix) or edge_list(path) make one",
@@ -30,53 +36,62 @@ CONSTRUCTOR_HINTS: Mapping[str, str] = types.MappingProxyType(
         "Delay": "jg.schedule.delays.constant(seconds=0.1) makes one",
         "Peers": "jg.schedule.peers.uniform(graph) makes one",
         "TokenAccount": "jg.schedule.tokens.simple() makes one",
+        "Speeds": "jg.network.speeds.constant(n_nodes) makes some",
+        "Order": "graph.order is one, or None",
+        "Dataset": "jg.learning.from_arrays(x, y) makes one",
+        "Partition": "jg.learning.partitions.iid(labels, n_nodes) makes one",
+        "DifferentialPrivacy": "jg.learning.DifferentialPrivacy(clip, noise_multiplier) makes one",
     }
 )
 """How to construct a value of a class that messages ask for, by the name of the class."""
 
 
 def guarded[**P, R](
-    builder: Callable[P, R], also: Callable[[str, Mapping[str, Any]], None] | None = None
+    builder: Callable[P, R], also: Callable[[str, Mapping[str, Any]], None] | None = None, name: str = ""
 ) -> Callable[P, R]:
     """Return ``builder`` with its arguments checked against the annotations of its signature.
 
-    An ``int`` must be a whole number that fits 32 bits, a ``float`` a finite number, and a ``Literal`` one of its values.
-    The builder checks bounds itself, and may rely on every number being comparable.
+    An ``int`` must be a whole number that fits 32 bits, one of ``COUNTS`` at least 1, a ``float`` a finite number, and a
+    ``Literal`` one of its values. The builder checks other bounds itself, and may rely on every number being comparable; it
+    gets its ``rng`` as a generator, whether the caller gave that or a seed.
 
     Args:
         builder: a function with annotated parameters.
         also: (name of the builder, arguments by name) -> None, a further check that only the builder's room can make.
+        name: name of the builder in messages; its own if empty.
     """
     signature = inspect.signature(builder)
-    name = getattr(builder, "__name__", "builder")
+    name = name or getattr(builder, "__name__", "builder")
 
     @functools.wraps(builder)
     def check(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            given = signature.bind(*args, **kwargs).arguments
+            bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ArgumentTypeError(f"{name}: {error}", hint=usage(builder)) from error
+            raise ArgumentTypeError(f"{name}: {error}", hint=usage(builder, name)) from error
+        given = bound.arguments
         if also is not None:
             also(name, given)
         for parameter, value in given.items():
             if parameter == "rng":
-                generator(name, value)
+                given[parameter] = generator(name, value)
             else:
                 plain(name, parameter, value, signature.parameters[parameter].annotation)
-        return builder(*args, **kwargs)
+        return builder(*bound.args, **bound.kwargs)
 
+    check.__name__ = name
     return check
 
 
-def usage(builder: Callable[..., Any]) -> str:
-    """Return the signature of a function without annotations and defaults, for hints."""
+def usage(builder: Callable[..., Any], name: str) -> str:
+    """Return the signature of a function called ``name``, without annotations and defaults, for hints."""
     names, keyword_only = [], False
     for parameter in inspect.signature(builder).parameters.values():
         if parameter.kind == parameter.KEYWORD_ONLY and not keyword_only:
             keyword_only = True
             names.append("*")
         names.append(f"**{parameter.name}" if parameter.kind == parameter.VAR_KEYWORD else parameter.name)
-    return f"{getattr(builder, '__name__', 'builder')}({', '.join(names)})"
+    return f"{name}({', '.join(names)})"
 
 
 def may_be_none(function: Callable[..., Any], name: str) -> bool:
@@ -97,8 +112,8 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
         what: owner of the parameter, as named in messages.
         name: name of the parameter.
         value: the caller's value.
-        annotation: ``int``, ``float``, ``bool``, ``str``, a ``Literal``, one of these or None, a list or tuple of these, or
-            a class with an entry in ``CONSTRUCTOR_HINTS``.
+        annotation: ``int``, ``float``, ``bool``, ``str``, ``Path``, a function, a ``Literal``, one of these or None, a list
+            or tuple of these, or a class with an entry in ``CONSTRUCTOR_HINTS``.
 
     Raises:
         InputError: the value does not match.
@@ -108,9 +123,11 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
         plain(what, name, value, members[0])
     elif origin in (Union, types.UnionType):
         others = [member for member in members if member is not types.NoneType]
-        if len(others) == 1 and value is not None:
-            plain(what, name, value, others[0])
-        elif set(others) == {int, str} and value is not None and not _is_name_or_whole(value):
+        if value is None and len(others) < len(members):
+            return
+        if len(others) == 1 or Path in others:
+            plain(what, name, value, Path if Path in others else others[0])
+        elif set(others) == {int, str} and not _is_name_or_whole(value):
             raise ArgumentTypeError(f"{what}: {name} must be a name or a whole number, not {shown(value)}")
     elif origin is Literal:
         if not (isinstance(value, str | int) and value in members):
@@ -118,12 +135,16 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
             raise InputError(f"{what}: {name} cannot be {shown(value)}", hint=hint)
     elif name == "seed" and annotation is int:
         whole(what, name, value, 0, MOST_SEED)
-    elif (origin is tuple and len(members) == 2 and members[1] is ...) or origin is list:
+    elif (origin is tuple and len(members) == 2 and members[1] is ...) or origin in (list, Sequence):
         _check_elements(what, name, value, members[0])
     elif annotation is int:
-        whole(what, name, value, -MOST - 1)
+        whole(what, name, value, 1 if name.partition("[")[0] in COUNTS else -MOST - 1)
     elif annotation is float and not _is_scalar_array(value):
         number(what, name, value, least=-math.inf)
+    elif annotation is Path and not isinstance(value, str | os.PathLike):
+        raise ArgumentTypeError(f"{what}: {name} must be a path, not {shown(value)}")
+    elif origin is Callable and not callable(value):
+        raise ArgumentTypeError(f"{what}: {name} must be a function, not {shown(value)}")
     elif annotation in (bool, str) and not isinstance(value, annotation) and not _is_scalar_array(value):
         wanted = "True or False" if annotation is bool else "a string"
         raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {shown(value)}")
@@ -137,27 +158,49 @@ def plain(what: str, name: str, value: Any, annotation: Any) -> None:
         raise ArgumentTypeError(f"{what}: {name} must be {wanted}, not {given}", hint=hint)
 
 
-def _check_elements(what: str, name: str, values: Any, annotation: Any) -> None:
-    """Check each element of a list against an annotation."""
+def check_fields(what: str, instance: Any) -> None:
+    """Check the fields of a dataclass against their annotations, as :func:`plain` does."""
+    for field in dataclasses.fields(instance):
+        plain(what, field.name, getattr(instance, field.name), field.type)
+
+
+def reals(what: str, name: str, values: Any) -> np.ndarray:
+    """Return ``values`` as a float64 array; raise ArgumentTypeError unless they are numbers."""
+    if values is not None:
+        with contextlib.suppress(TypeError, ValueError):
+            return np.asarray(values, np.float64)
+    raise ArgumentTypeError(f"{what}: {name} must be numbers, not {shown(values)}")
+
+
+def listed(what: str, name: str, values: Any) -> None:
+    """Raise ArgumentTypeError unless ``values`` is a list, a tuple or an array."""
     if isinstance(values, str) or not (isinstance(values, Sequence) or hasattr(values, "tolist")):
         raise ArgumentTypeError(f"{what}: {name} must be a list, not {shown(values)}")
+
+
+def _check_elements(what: str, name: str, values: Any, annotation: Any) -> None:
+    """Check each element of a list against an annotation."""
+    listed(what, name, values)
     for place, value in enumerate(values):
         plain(what, f"{name}[{place}]", value, annotation)
 
 
-def generator(what: str, rng: Any) -> None:
-    """Raise InputError unless ``rng`` is a NumPy generator or a seed for one.
+def generator(what: str, rng: Any) -> np.random.Generator:
+    """Return ``rng`` as a NumPy generator: itself, or one of the seed that it is.
 
     Args:
         what: owner of the parameter, as named in messages.
         rng: the caller's value.
+
+    Raises:
+        InputError: it is neither a generator nor a seed.
     """
     message = f"{what}: rng must be a generator or a seed of at least 0, not {shown(rng)}"
     if isinstance(rng, str | float | bool) or (isinstance(rng, Integral) and rng < 0):
         raise InputError(message)
     seed: Any = rng
     try:
-        np.random.default_rng(seed)
+        return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
         raise ArgumentTypeError(message, hint="rng=0, or numpy.random.default_rng(0)") from error
 
@@ -219,18 +262,18 @@ def whole(what: str, name: str, value: Any, least: int, most: int = MOST) -> int
     return int(value)
 
 
-def fits(what: str, n_nodes: int | None, whole: str, wanted: int) -> None:
+def fits(what: str, n_nodes: int | None, owner: str, wanted: int) -> None:
     """Raise InputError unless a component made for ``n_nodes`` nodes fits into a whole of ``wanted`` nodes.
 
     Args:
         what: name of the component, with its article.
         n_nodes: number of nodes that it was made for; None if it fits any number.
-        whole: name of what it is to be part of, with its article.
-        wanted: number of nodes of the whole.
+        owner: name of what it is to be part of, with its article.
+        wanted: number of nodes of the owner.
     """
-    if n_nodes is not None and n_nodes != wanted:
+    if n_nodes is not None and whole(what, "n_nodes", n_nodes, 1) != wanted:
         raise InputError(
-            f"{what} of {n_nodes:,} nodes does not fit {whole} of {wanted:,} nodes", hint="make both for the same nodes"
+            f"{what} of {n_nodes:,} nodes does not fit {owner} of {wanted:,} nodes", hint="make both for the same nodes"
         )
 
 

@@ -4,16 +4,18 @@ A node's model is one row, and that row is all that its optimizer sees: clipping
 separately, and layer-wise optimizers such as lamb treat the row as one layer.
 """
 
-import functools
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.core import Tracer
 
-from jaxgossip.core.arguments import guarded, is_number, number
-from jaxgossip.core.errors import InputError
+from jaxgossip.core.arguments import guarded, is_number, number, shown
+from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Record
 from jaxgossip.core.registry import Builder, Registry
 from jaxgossip.core.typing import PyTree
@@ -95,21 +97,34 @@ DECAY_RATES = ("b1", "b2", "b3", "decay", "rho")
 """Decay rates of running means, which must be below 1."""
 
 
-def _validated(kind: str, builder: Builder) -> Builder:
-    """Wrap an optax builder so that it rejects negative and infinite numbers, and decay rates of 1 or more."""
+def _validated(name: str, builder: Builder) -> Builder:
+    """Wrap an optax builder so that it rejects what is no number, negative and infinite ones, and decay rates of 1 or more."""
+    defaults = {name: parameter.default for name, parameter in inspect.signature(builder).parameters.items()}
 
-    @functools.wraps(builder)
-    def build(*args: Any, **keywords: Any) -> optax.GradientTransformation:
-        signature = inspect.signature(builder)
-        for name, value in signature.bind(*args, **keywords).arguments.items():
-            is_numeric = name in ("learning_rate", "momentum") or is_number(signature.parameters[name].default)
-            if not is_number(value) and not (is_numeric and isinstance(value, str | list | tuple)):
+    def check(kind: str, given: Mapping[str, Any]) -> None:
+        for key, value in given.items():
+            if value is defaults[key]:
                 continue
-            if number(kind, name, value) >= 1 and name in DECAY_RATES:
-                raise InputError(f"{kind}: {name} must be below 1, not {value}")
-        return builder(*args, **keywords)
+            if key.endswith("dtype"):
+                _check_dtype(kind, key, value)
+            elif key in ("learning_rate", "momentum") or is_number(defaults[key]):
+                if not is_number(value) and (callable(value) or hasattr(value, "dtype")):
+                    continue  # a schedule, or an array on the device
+                if number(kind, key, value) >= 1 and key in DECAY_RATES:
+                    raise InputError(f"{kind}: {key} must be below 1, not {value}")
 
-    return build
+    return guarded(builder, check, name)
+
+
+def _check_dtype(kind: str, name: str, value: Any) -> None:
+    try:
+        is_floating = jnp.issubdtype(np.dtype(value), jnp.floating)
+    except TypeError:
+        is_floating = False
+    if not is_floating:
+        raise ArgumentTypeError(
+            f"{kind}: {name} must be a dtype of floats, not {shown(value)}", hint="float32 or bfloat16"
+        )
 
 
 OPTIMIZERS = Registry(

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from scipy.special import gammaln, logsumexp
 from scipy.stats import binom
 
+from jaxgossip.core.arguments import plain, reals
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, Row
 
@@ -119,6 +120,7 @@ def epsilon(privacy: DifferentialPrivacy, steps: int, batch_size: int, samples: 
     Raises:
         InputError: dp-accounting is not installed, or an argument is out of range.
     """
+    plain("epsilon", "privacy", privacy, DifferentialPrivacy)
     if not _is_whole(steps) or steps < 0:
         raise InputError(f"epsilon: steps must be a whole number from 0, not {steps!r}")
     if not _is_whole(batch_size) or batch_size < 0:
@@ -127,7 +129,7 @@ def epsilon(privacy: DifferentialPrivacy, steps: int, batch_size: int, samples: 
         )
     if not _is_finite(delta) or not 0 < delta < 1:
         raise InputError(f"epsilon: delta must be between 0 and 1, not {delta!r}", hint="a common choice is 1e-5")
-    counts = np.atleast_1d(np.asarray(samples, np.float64))
+    counts = np.atleast_1d(reals("epsilon", "samples", samples))
     if counts.ndim != 1 or not (np.isfinite(counts) & (counts >= 1) & (counts == np.floor(counts))).all():
         raise InputError("epsilon: samples must be whole numbers from 1, one a node", hint="give problem.sample_counts")
     library, z = _dp_accounting(), privacy.noise_multiplier

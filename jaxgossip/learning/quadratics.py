@@ -180,10 +180,10 @@ def isotropic_quadratic(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: no node, a dimension below one, a curvature that is not positive, a negative spread, ``targets`` that
+        DataError: a dimension below one, a curvature that is not positive, a negative spread, ``targets`` that
             are not (n, d) finite numbers, an order of a different number of nodes, or more numbers than the free memory
             holds.
-        InputError: a dtype that JAX does not support.
+        InputError: no node, or a dtype that JAX does not support.
     """
     if dimension < 1 or curvature <= 0 or heterogeneity < 0 or noise < 0:
         raise DataError(
@@ -221,9 +221,9 @@ def averaging(
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
 
     Raises:
-        DataError: no node, a dimension below one, ``values`` that are not (n, d) finite numbers, an order of a
+        DataError: a dimension below one, ``values`` that are not (n, d) finite numbers, an order of a
             different number of nodes, or more numbers than the free memory holds.
-        InputError: a dtype that JAX does not support.
+        InputError: no node, or a dtype that JAX does not support.
     """
     if dimension < 1:
         raise DataError(f"averaging needs dimension ≥ 1, not {dimension}")
@@ -266,7 +266,7 @@ def least_squares(
     Raises:
         DataError: a size below one, a negative spread, fewer samples in total than dimensions, an order of a different
             number of nodes, or more numbers than the free memory holds.
-        InputError: a dtype that JAX does not support.
+        InputError: no node, or a dtype that JAX does not support.
     """
     if dimension < 1 or samples < 1 or heterogeneity < 0 or noise < 0 or batch_size < 0:
         raise DataError(

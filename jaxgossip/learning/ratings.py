@@ -200,7 +200,7 @@ def ratings(
         DataError: a size below one, more ratings per user than items, a negative number, a fraction that holds out no
             rating, a file option without a ``path``, a file that cannot be read or has a different number of users, or
             an order of a different number of nodes.
-        InputError: a dtype that JAX does not support.
+        InputError: no node, or a dtype that JAX does not support.
     """
     if rank < 1 or items < 1 or ratings_a_user < 1:
         raise DataError(f"items, rank and ratings_a_user are at least 1, not {items}, {rank} and {ratings_a_user}")

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgossip.core.arguments import fits, guarded
+from jaxgossip.core.arguments import check_fields, fits, guarded
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.registry import Registry
@@ -51,6 +51,9 @@ class Adversary(Pytree):
     targeted: "Callable[[Scene], Rows] | None" = None
     flips_labels: bool = False
     n_nodes: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields("adversary", self)
 
     def mask(self, n_nodes: int) -> NodeMask:
         """Return (n,) bool in order of the nodes: whether each node is a liar.

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxgossip.core.arguments import guarded, number, plain
+from jaxgossip.core.arguments import check_fields, guarded, number, plain
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.registry import Registry
 from jaxgossip.core.typing import NodeInts, Rows
@@ -117,6 +117,9 @@ class Aggregation:
 
     name: str
     combine: Callable[[Heard], Rows]
+
+    def __post_init__(self) -> None:
+        check_fields("aggregation", self)
 
 
 @guarded

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxgossip.core.arguments import guarded, number
+from jaxgossip.core.arguments import check_fields, guarded, number
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
 from jaxgossip.schedule.files.traces import read_trace
@@ -41,6 +41,9 @@ class Churn:
 
     online: Callable[[np.ndarray, np.ndarray], np.ndarray]
     n_nodes: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields("churn", self)
 
 
 @guarded

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgossip.core.arguments import guarded, number
+from jaxgossip.core.arguments import check_fields, guarded, number, reals
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
 
@@ -45,6 +45,7 @@ class Clock:
 
     def __post_init__(self) -> None:
         number("clock", "period_s", self.period_s, above=True)
+        check_fields("clock", self)
 
     def ticks(self, cycle: int, rng: np.random.Generator) -> Ticks:
         """Return the ticks of a cycle: (t,) int32 nodes and (t,) float64 seconds.
@@ -183,7 +184,7 @@ def by_speed(
     if compute_s is None:
         # The mean of a lognormal variable is exp(μ + σ²/2).
         return _periodic(period_s, period_s * rng.lognormal(-(sigma**2) / 2, sigma, n_nodes), rng)
-    own_s = np.asarray(compute_s, np.float64)
+    own_s = reals("by_speed clock", "compute_s", compute_s)
     if own_s.shape != (n_nodes,):
         raise InputError(f"by_speed clock: compute_s has shape {own_s.shape}, not ({n_nodes},)")
     wrong = ~((own_s > 0) & np.isfinite(own_s))

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from jaxgossip.core.arguments import guarded, number
+from jaxgossip.core.arguments import check_fields, guarded, number
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
 
@@ -59,6 +59,7 @@ class Delay:
 
     def __post_init__(self) -> None:
         number("delay", "least_s", self.least_s)
+        check_fields("delay", self)
 
     def draw(self, sender: np.ndarray, receiver: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return the delays of messages, (m,) seconds.

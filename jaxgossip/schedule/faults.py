@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxgossip.core.arguments import number, whole
+from jaxgossip.core.arguments import check_fields, number, whole
 from jaxgossip.core.errors import InputError
 from jaxgossip.schedule.churn import Churn
 from jaxgossip.schedule.messages import Fate
@@ -47,6 +47,7 @@ class Faults:
                 f"the network is split at {self.split_at_s} s and whole again at {self.heal_at_s} s: never split",
                 hint="set heal_at_s to a later time",
             )
+        check_fields("network", self)
 
     @property
     def lossless(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 
-from jaxgossip.core.arguments import guarded, whole
+from jaxgossip.core.arguments import check_fields, guarded, whole
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
 from jaxgossip.schedule import newscast as views
@@ -47,6 +47,9 @@ class Peers:
     begin: Callable[[Way], Choice]
     changes: bool = False
     n_nodes: int | None = None
+
+    def __post_init__(self) -> None:
+        check_fields("peers", self)
 
 
 @dataclass

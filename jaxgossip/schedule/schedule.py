@@ -15,7 +15,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from jaxgossip.core.arguments import MOST_SEED, fits, guarded, whole
+from jaxgossip.core.arguments import MOST_SEED, fits, guarded, reals, whole
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import nearest
 from jaxgossip.schedule.churn import Churn
@@ -262,7 +262,9 @@ def schedule(
         raise InputError(f"exchange '{exchange}' passes no model through", hint=nearest("", list(ANSWERED)))
     if parts > np.iinfo(np.int16).max:
         raise InputError(f"schedule: {parts} parts are too many", hint=f"at most {np.iinfo(np.int16).max}")
-    seconds = np.full(graph.n_nodes, clock.period_s / 2) if compute_s is None else np.asarray(compute_s, np.float64)
+    seconds = (
+        np.full(graph.n_nodes, clock.period_s / 2) if compute_s is None else reals("schedule", "compute_s", compute_s)
+    )
     if seconds.shape != (graph.n_nodes,) or not (seconds >= 0).all() or not np.isfinite(seconds).all():
         raise InputError(
             f"schedule: compute_s has to hold {graph.n_nodes} finite numbers of seconds", hint="one a node, at least 0"

@@ -20,7 +20,7 @@ comparison of gossip learning and federated learning".
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxgossip.core.arguments import guarded, whole
+from jaxgossip.core.arguments import check_fields, guarded, whole
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
 
@@ -40,6 +40,9 @@ class TokenAccount:
     reactive: Callable[[int, bool], float]
     begins: bool = False
     overdraws: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields("token account", self)
 
 
 @guarded

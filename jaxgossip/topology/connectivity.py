@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DisconnectedGraphWarning, GraphError
 from jaxgossip.topology.graph import Graph
 
@@ -12,6 +13,7 @@ SHOWN = 5
 """Largest number of isolated nodes that a message lists."""
 
 
+@guarded
 def check_connected(graph: Graph, *, allow_disconnected: bool = False) -> None:
     """Check that information from any node can reach any other; directed graphs must be strongly connected.
 

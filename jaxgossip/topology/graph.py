@@ -13,8 +13,10 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.units import counted
+from jaxgossip.topology.checks import whole_number
 from jaxgossip.topology.memory_check import check_links
 from jaxgossip.topology.order import Order
 from jaxgossip.topology.structures import Circulant, Complete, Hypercube, Lattice, Star, Structure
@@ -52,8 +54,7 @@ class Graph:
     order: Order | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        if self.n_nodes < 1:
-            raise GraphError(f"a graph needs at least one node, not {self.n_nodes}")
+        whole_number("graph", "n_nodes", self.n_nodes, 1)
         if self.lists is None and self.structure is None:
             raise GraphError("a graph needs its neighbour lists or a structure that makes them")
         if self.structure is not None:
@@ -203,6 +204,7 @@ def csr_lists(n_nodes: int, receivers: np.ndarray, sources: np.ndarray) -> tuple
     return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32)
 
 
+@guarded
 def from_links(
     n_nodes: int,
     first: np.ndarray,
@@ -224,6 +226,10 @@ def from_links(
         GraphError: a node number is outside 0..n-1, or a node has a link to itself.
     """
     first, second = np.asarray(first), np.asarray(second)
+    if first.ndim != 1 or first.shape != second.shape:
+        raise GraphError(
+            f"{name}: links from {first.shape} to {second.shape} nodes", hint="one receiver and one source a link"
+        )
     for ends in (first, second):
         if ends.size and ends.dtype.kind not in "iu":
             raise GraphError(f"{name}: nodes are given as {ends.dtype}", hint="node numbers are integers")

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, Star
 from jaxgossip.topology.krylov import (
@@ -29,6 +30,7 @@ INNER_STEPS = 300
 """Steps of conjugate gradients to try on a system before it is factorised instead."""
 
 
+@guarded
 def closed_form(graph: Graph) -> np.ndarray | None:
     """Return all eigenvalues of L = D − A in closed form, or None if there is none.
 
@@ -85,6 +87,7 @@ def closed_extremes(graph: Graph) -> tuple[float, float] | None:
             return None if values is None else (float(values[1]), float(values[-1]))
 
 
+@guarded
 def laplacian_extremes(graph: Graph) -> tuple[float, float]:
     """Return (μ₂, μ_n), the smallest and the largest eigenvalue of L = D − A apart from the 0 of the constant vector.
 

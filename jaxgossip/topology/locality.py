@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.topology.graph import Graph
 from jaxgossip.topology.order import Order
 
@@ -23,6 +24,7 @@ BLOCK = 2**17
 """Rows of a sparse product computed at a time, to bound its memory."""
 
 
+@guarded
 def localised(graph: Graph) -> Graph:
     """Return the graph with an order of its rows that puts neighbours near each other, or unchanged if none helps.
 

@@ -7,7 +7,8 @@ from typing import override
 
 import numpy as np
 
-from jaxgossip.core.errors import GraphError
+from jaxgossip.core.arguments import shown
+from jaxgossip.core.errors import ArgumentTypeError, GraphError
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,12 +19,15 @@ class Order:
         nodes: (n,) int32, the node of each row.
 
     Raises:
+        ArgumentTypeError: ``nodes`` is not a one-dimensional array.
         GraphError: ``nodes`` is not a permutation of 0..n-1.
     """
 
     nodes: np.ndarray
 
     def __post_init__(self) -> None:
+        if not isinstance(self.nodes, np.ndarray) or self.nodes.ndim != 1:
+            raise ArgumentTypeError(f"order: nodes must be an array (n,), not {shown(self.nodes)}")
         if not np.array_equal(np.sort(self.nodes), np.arange(self.nodes.size)):
             raise GraphError(f"an order of {self.nodes.size} nodes names each of them once")
 

@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
+from jaxgossip.core.arguments import check_fields, guarded, reals
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.balancing import balance, balance_symmetric
 from jaxgossip.topology.checks import square_matrix
@@ -48,11 +49,12 @@ class Weights:
     doubly_stochastic: bool = False
 
     def __post_init__(self) -> None:
+        check_fields("weights", self)
         for name, value, size in (
             ("edge", self.edge, self.graph.n_links),
             ("self_weight", self.self_weight, self.graph.n_nodes),
         ):
-            if np.ndim(value) and np.shape(value) != (size,):
+            if reals(self.rule, name, value).ndim and np.shape(value) != (size,):
                 raise GraphError(f"{self.rule}: {name} has shape {np.shape(value)}, not ({size},)")
         _check_sums(self.rule, "row", self._sums(columns=False))
         if self.doubly_stochastic:
@@ -92,6 +94,7 @@ class Weights:
         return self.self_weight + self.edge * (graph.out_degrees if columns else graph.degrees)
 
 
+@guarded
 def metropolis_hastings(graph: Graph) -> Weights:
     """Return W_ij = 1/(1 + max(d_i, d_j)), with the remainder on the diagonal: symmetric and doubly stochastic.
 
@@ -113,6 +116,7 @@ def metropolis_hastings(graph: Graph) -> Weights:
     return _with_own(graph, edge, "metropolis_hastings", doubly_stochastic=True)
 
 
+@guarded
 def max_degree(graph: Graph) -> Weights:
     """Return W = I − L/(d_max + 1): one weight for all links, symmetric and doubly stochastic.
 
@@ -128,6 +132,7 @@ def max_degree(graph: Graph) -> Weights:
     return _with_own(graph, 1 / (1 + largest), "max_degree", doubly_stochastic=True)
 
 
+@guarded
 def best_constant(graph: Graph) -> Weights:
     """Return W = I − αL with α = 2/(μ₂ + μ_n), which contracts fastest among all constant α.
 
@@ -151,6 +156,7 @@ def best_constant(graph: Graph) -> Weights:
     return _with_own(graph, alpha, "best_constant", doubly_stochastic=True)
 
 
+@guarded
 def uniform(graph: Graph) -> Weights:
     """Return W_ij = 1/(1 + d_i): a node averages itself and all it hears. Doubly stochastic on regular graphs only.
 
@@ -163,6 +169,7 @@ def uniform(graph: Graph) -> Weights:
     return Weights(graph, np.repeat(share, graph.degrees), share, "uniform")
 
 
+@guarded
 def sinkhorn(graph: Graph) -> Weights:
     """Return A + I scaled to be doubly stochastic (Sinkhorn and Knopp 1967); symmetric for undirected graphs.
 
@@ -192,6 +199,7 @@ def sinkhorn(graph: Graph) -> Weights:
     return _with_own(graph, rows[receivers] * columns[graph.indices], "sinkhorn", doubly_stochastic=True)
 
 
+@guarded
 def equal_links(graph: Graph) -> Weights:
     """Return W_ij = 1/(1 + d_max) on every link of any graph.
 
@@ -204,6 +212,7 @@ def equal_links(graph: Graph) -> Weights:
     return _with_own(graph, 1 / (1 + largest), "equal_links")
 
 
+@guarded
 def lazy(weights: Weights) -> Weights:
     """Return (I + W)/2: its eigenvalues are (1 + λ)/2, in [0, 1] if W is symmetric without negative entries.
 

@@ -95,7 +95,9 @@ def test_what_is_not_of_its_kind_is_told_with_its_function(
     assert hint.startswith(expected)
 
 
-@pytest.mark.parametrize(("key", "expected"), [("dataset", "Dataset"), ("model", "Model")])
+@pytest.mark.parametrize(
+    ("key", "expected"), [("dataset", "Dataset; jg.learning.from_arrays(x, y) makes one"), ("model", "Model")]
+)
 def test_so_is_a_data_set_or_a_model(key: str, expected: str, mine: Path) -> None:
     message, hint = refusal(f"learning.{key}='{mine}:three'", f"learning.{key}_options={{}}")
     assert message == f"learning: {mine}:three returned an int"

@@ -119,7 +119,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "labels and nodes swapped": (lambda: parts.dirichlet(9, data().y_train), "partition 'dirichlet' divides labels, not an int (partitions.dirichlet(data.y_train, n_nodes, …))"),
     "a data set for labels": (lambda: parts.iid(data(), 9), "partition 'iid' divides labels, not a Dataset (partitions.iid(data.y_train, n_nodes, …))"),
     "one-hot labels": (lambda: parts.iid(np.eye(9), 9), "partition 'iid' divides labels, not an array of shape (9, 9) (one a sample)"),
-    "a graph for the nodes of a partition": (lambda: parts.iid(data().y_train, jg.topology.ring(9)), "iid: n_nodes must be a whole number, not a Graph (give its n_nodes)"),
+    "a graph for the nodes of a partition": (lambda: parts.iid(data().y_train, jg.topology.ring(9)), "iid: n_nodes must be a whole number of at least 1, not a Graph (give its n_nodes)"),
     "a model's name": (lambda: task(model="logistic"), "'logistic' is no model (jg.learning.models.logistic(input_shape, n_classes))"),
     "a model that was not made": (lambda: task(model=jg.learning.models.logistic), f"the function logistic is no model {SOME}"),
     "two functions": (lambda: task(model=(print, print)), "a tuple is no model (jg.learning.from_functions(init, apply))"),

@@ -66,7 +66,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "steps without end": (lambda: dsgd(local_steps=2**31), "dsgd: local_steps must be at most 2,147,483,647, not 2,147,483,648"),
     "a rate that is no number": (lambda: a.choco(task(), SGD, mixing(), jg.compression.sign(), consensus_rate=float("nan")), "choco: consensus_rate must be a finite number, not nan"),
     "votes beyond 32 bits": (lambda: a.gossip_learning(task(), SGD, votes=2**40), "gossip_learning: votes must be at most 2,147,483,647, not 1,099,511,627,776"),
-    "a graph for a number of nodes": (lambda: jg.learning.isotropic_quadratic(graph()), "isotropic_quadratic: n_nodes must be a whole number, not a Graph (give its n_nodes)"),
+    "a graph for a number of nodes": (lambda: jg.learning.isotropic_quadratic(graph()), "isotropic_quadratic: n_nodes must be a whole number of at least 1, not a Graph (give its n_nodes)"),
     "a graph of another library": (lambda: jg.mixing.metropolis_hastings(networkx_graph()), f"metropolis_hastings: graph must be a Graph, not a Graph of networkx {GRAPH}"),
     "a matrix for a graph": (lambda: jg.mixing.metropolis_hastings(np.eye(3)), f"metropolis_hastings: graph must be a Graph, not an array {GRAPH}"),
     "a graph for weights": (lambda: jg.mixing.operator(graph()), f"operator: weights must be a Weights, not a Graph {WEIGHTS}"),

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxgossip.core.arguments import guarded
+from jaxgossip.core.arguments import guarded, shown
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree
 
@@ -127,8 +127,8 @@ def from_functions(
         "squared": squared_loss,
         "cross_entropy": cross_entropy_loss,
     }
-    if isinstance(loss, str) and loss not in named:
-        raise InputError(f"from_functions: unknown loss '{loss}'", hint=f"allowed: {', '.join(named)}")
+    if not callable(loss) and not (isinstance(loss, str) and loss in named):
+        raise InputError(f"from_functions: unknown loss {shown(loss)}", hint=f"allowed: {', '.join(named)}")
     if regularization < 0:
         raise InputError(f"from_functions: regularization must not be negative: {regularization}")
     return Model(init, apply, named[loss] if isinstance(loss, str) else loss, regularization, prepare)

@@ -1,17 +1,17 @@
 """Data poisoning: attacks on what a node learns from, rather than on what it sends."""
 
 import dataclasses
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from jaxgossip.core.arguments import shown
+from jaxgossip.core.arguments import guarded, shown
 from jaxgossip.core.errors import ArgumentTypeError, DataError
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.partitions.partition import Partition
 
 
+@guarded
 def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int] | np.ndarray) -> tuple[Dataset, Partition]:
     """Return the data set and partition with which ``nodes`` train on flipped labels, class c as C − 1 − c.
 
@@ -27,7 +27,7 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int] | n
         ArgumentTypeError: ``nodes`` is a single number or a string.
         DataError: a node that does not exist, or a partition of another table.
     """
-    if isinstance(nodes, Integral | str):
+    if isinstance(nodes, str) or not isinstance(nodes, Iterable):
         raise ArgumentTypeError(f"flip_labels: nodes is a list of node numbers, not {shown(nodes)}")
     partition.check_table(dataset.name, dataset.y_train)
     for node in nodes:

@@ -23,7 +23,7 @@ import optax
 from jaxtyping import Array, Float
 
 from jaxgossip.core import disk
-from jaxgossip.core.arguments import guarded
+from jaxgossip.core.arguments import guarded, number, whole
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.npz import finite, read_npz
 from jaxgossip.mixing.build import operator
@@ -139,7 +139,9 @@ def fastest(graph: Graph, *, steps: int = 200, progress: Progress = quiet) -> Fa
 
     Raises:
         GraphError: weights cannot be learnt on this graph, see :class:`Edges`.
+        InputError: ``steps`` is negative.
     """
+    whole("fastest", "steps", steps, 0)
     edges, n = Edges(graph), graph.n_nodes
     with jax.enable_x64(True):
         mean = jnp.full((n, n), 1 / n)
@@ -180,8 +182,8 @@ def fastest(graph: Graph, *, steps: int = 200, progress: Progress = quiet) -> Fa
         candidates += [(w, rho_of(w)) for w in (constant, jnp.asarray(edges.start))]
         w, rho = min(candidates, key=lambda candidate: candidate[1])
     bound = -np.inf
-    for number, matrix in enumerate(reversed(matrices)):  # the sharpest usually give the best bound
-        progress("proof", number / len(matrices))
+    for place, matrix in enumerate(reversed(matrices)):  # the sharpest usually give the best bound
+        progress("proof", place / len(matrices))
         bound = rho_bound(matrix, edges.ends, bound)
     progress("proof", 1.0)
     return Fastest(edges.weights(np.asarray(w), "fastest"), rho, bound)
@@ -226,12 +228,14 @@ def learned_sequence(
 
     Raises:
         GraphError: weights cannot be learnt on this graph, see :class:`Edges`, or ``rounds`` or ``steps`` is below one.
+        InputError: ``learning_rate`` is negative.
     """
     if rounds < 1 or steps < 1:
         raise GraphError(
             f"a schedule is learnt over at least one round, in at least one step, not {rounds} and {steps}",
             hint="rounds 8, steps 2000",
         )
+    number("learned_sequence", "learning_rate", learning_rate)
     edges, n = Edges(graph), graph.n_nodes
     with jax.enable_x64(True):
         noise = jax.random.normal(jax.random.key(seed), (rounds, edges.start.size))

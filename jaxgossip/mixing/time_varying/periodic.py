@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from jaxgossip.core.arguments import plain
-from jaxgossip.core.errors import GraphError
+from jaxgossip.core.arguments import plain, shown
+from jaxgossip.core.errors import ArgumentTypeError, GraphError
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, derived
@@ -54,6 +54,8 @@ def periodic(sequence: Iterable[Weights]) -> Periodic:
     Raises:
         GraphError: the sequence is empty, or its graphs have different numbers of nodes.
     """
+    if not isinstance(sequence, Iterable):
+        raise ArgumentTypeError(f"periodic: sequence must be a list of weights, not {shown(sequence)}")
     sequence = tuple(sequence)  # may be given as an iterator
     for weights in sequence:
         plain("periodic", "every graph's weights", weights, Weights)

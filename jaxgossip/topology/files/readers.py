@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError, JaxGossipWarning
 from jaxgossip.core.files import read_bytes, text_of
 from jaxgossip.core.registry import nearest
@@ -45,6 +46,7 @@ _BEGINNINGS = (
 """Beginnings of files that are not lists of links, with their formats."""
 
 
+@guarded
 def edge_list(
     path: str | Path,
     *,

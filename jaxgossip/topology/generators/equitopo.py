@@ -9,6 +9,7 @@ Offsets drawn twice count twice, so these are weights that no weight rule gives 
 
 import numpy as np
 
+from jaxgossip.core.arguments import generator
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.memory_check import check_bytes
 from jaxgossip.topology.weights import Weights, circulant
@@ -50,7 +51,7 @@ def _draw_shares(name: str, nodes: int, degree: int, rng: np.random.Generator | 
     nodes = node_count(name, nodes, 2, hint="one node is a complete graph")
     degree = whole_number(name, "degree", degree, 1, hint="a node must hear somebody")
     check_bytes(f"{name}: {degree:,} offsets", 16 * degree + 32 * nodes, "a smaller degree, or fewer nodes")
-    drawn = np.random.default_rng(rng).integers(1, nodes, degree)
+    drawn = generator(name, rng).integers(1, nodes, degree)
     share = np.bincount(drawn, minlength=nodes) * ((nodes - 1) / (nodes * degree))
     share[0] = 1 / nodes
     return share

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from jaxgossip.core.arguments import listed
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Circulant, Graph, Lattice
@@ -112,6 +113,7 @@ def check_even_ring(topology: str, nodes: int, degree: int) -> tuple[int, int]:
 def _sides(topology: str, nodes: int, shape: Sequence[int] | None, minimum: int, line: str) -> tuple[int, ...]:
     """Return the checked sides of a box of ``nodes`` cells, the most square ones if ``shape`` is None."""
     if shape is not None:
+        listed(topology, "shape", shape)
         hint = f"topology.shape has sides that multiply to nodes, such as [{minimum}, {minimum + 1}] of"
         hint = f"{hint} {minimum * (minimum + 1)} nodes; left out, the most square one is taken"
         sides = tuple(whole_number(topology, "every side of shape", side, minimum, hint) for side in shape)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from jaxgossip.core.arguments import generator
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count, probability, whole_number
 from jaxgossip.topology.generators.edge_keys import EdgeSet
@@ -54,7 +55,7 @@ def random_regular(nodes: int, degree: int, *, rng: np.random.Generator | int = 
             hint=f"degree {' or '.join(map(str, others))}, or {' or '.join(map(str, sizes))} nodes",
         )
     check_links("random_regular", nodes, nodes * degree)
-    rng = np.random.default_rng(rng)
+    rng = generator("random_regular", rng)
     if 2 * degree <= nodes - 1:
         first, second = _simple_pairing(nodes, degree, rng)
     else:
@@ -84,10 +85,10 @@ def watts_strogatz(nodes: int, degree: int, beta: float, *, rng: np.random.Gener
     """
     nodes, degree = check_even_ring("watts_strogatz", nodes, degree)
     beta = probability("watts_strogatz", "beta", beta)
+    rng = generator("watts_strogatz", rng)
     if beta == 0.0 or degree == nodes - 1:  # no edge moves, or there is no free end to move to
         return replace(k_nearest_ring(nodes, degree), name="watts_strogatz")
     check_links("watts_strogatz", nodes, nodes * degree)
-    rng = np.random.default_rng(rng)
     kept = np.tile(np.arange(nodes), degree // 2)
     moved = (kept + np.repeat(np.arange(1, degree // 2 + 1), nodes)) % nodes
     chosen = rng.random(moved.size) < beta
@@ -133,7 +134,7 @@ def barabasi_albert(nodes: int, m: int, *, rng: np.random.Generator | int = 0) -
             hint=f"m at most {nodes - 1}, or at least {m + 1} nodes",
         )
     check_links("barabasi_albert", nodes, 2 * nodes * m)
-    rng = np.random.default_rng(rng)
+    rng = generator("barabasi_albert", rng)
     newer = np.concatenate([np.arange(1, m + 1), np.repeat(np.arange(m + 1, nodes), m)])
     older = np.zeros(newer.size, np.int64)
     # Nearly all draws of the first nodes repeat others or depend on them, so these nodes are added one by one.

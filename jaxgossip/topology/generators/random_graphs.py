@@ -10,6 +10,7 @@ import numpy as np
 from scipy.optimize import root_scalar
 from scipy.spatial import KDTree
 
+from jaxgossip.core.arguments import generator
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.checks import node_count, one_of_two, probability, real_number, whole_number
 from jaxgossip.topology.graph import Graph, from_links
@@ -45,7 +46,7 @@ def erdos_renyi(
         p = mean_degree / max(nodes - 1, 1)
     p = probability("erdos_renyi", "p", p)
     check_links("erdos_renyi", nodes, p * nodes * (nodes - 1))
-    first, second = _pair_of(_successes(nodes * (nodes - 1) // 2, p, np.random.default_rng(rng)))
+    first, second = _pair_of(_successes(nodes * (nodes - 1) // 2, p, generator("erdos_renyi", rng)))
     return from_links(nodes, first, second, name="erdos_renyi")
 
 
@@ -78,7 +79,7 @@ def stochastic_block(
         raise GraphError(f"stochastic_block: {blocks} blocks of {nodes} nodes", hint="every block needs a node")
     p_in = probability("stochastic_block", "p_in", p_in)
     p_out = probability("stochastic_block", "p_out", p_out)
-    rng = np.random.default_rng(rng)
+    rng = generator("stochastic_block", rng)
 
     sizes = np.full(blocks, nodes // blocks, np.int64)
     sizes[: nodes % blocks] += 1
@@ -131,7 +132,7 @@ def random_geometric(
         radius = root_scalar(lambda r: _closer_than(r) - share, bracket=(0.0, 1.0), xtol=1e-15).root
     radius = real_number("random_geometric", "radius", radius, 0.0, math.sqrt(2), hint="the unit square's diagonal")
     check_links("random_geometric", nodes, nodes * (nodes - 1) * _closer_than(min(radius, 1.0)))
-    positions = np.random.default_rng(rng).random((nodes, 2))
+    positions = generator("random_geometric", rng).random((nodes, 2))
     pairs = KDTree(positions).query_pairs(radius, output_type="ndarray")
     return replace(from_links(nodes, pairs[:, 0], pairs[:, 1], name="random_geometric"), positions=positions)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxgossip.core.errors import GraphError
-from jaxgossip.topology.checks import node_count
+from jaxgossip.topology.checks import node_count, whole_number
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Star, from_links
 from jaxgossip.topology.memory_check import check_links
 
@@ -32,10 +32,9 @@ def binary_tree(nodes: int, *, branching: int = 2) -> Graph:
     Raises:
         GraphError: there is no node, or branching is below one.
     """
-    node_count("binary_tree", nodes, 1)
+    nodes = node_count("binary_tree", nodes)
+    branching = whole_number("binary_tree", "branching", branching, 1)
     check_links("binary_tree", nodes, 2 * nodes)
-    if branching < 1:
-        raise GraphError(f"binary_tree: branching must be at least 1, not {branching}")
     child = np.arange(1, nodes)
     return from_links(nodes, child, (child - 1) // branching, name="binary_tree")
 

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Star
 
 MAX_PRODUCT = 4e8
@@ -11,6 +12,7 @@ BLOCK = 2**16
 """Rows of the product computed at a time, to bound its memory."""
 
 
+@guarded
 def average_clustering(graph: Graph) -> float | None:
     """Return the mean over nodes of c_i = (A³)_ii / (d_i (d_i − 1)), or 0 if d_i < 2 (Watts and Strogatz 1998).
 

@@ -7,6 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.sparse import csgraph
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.topology.graph import Circulant, Complete, Graph, Hypercube, Lattice, Star
 
 EXACT_NODES = 3000
@@ -41,6 +42,7 @@ def distances(graph: Graph, node: int) -> np.ndarray:
     return _searcher(graph)(node)
 
 
+@guarded
 def diameter(graph: Graph) -> Diameter | None:
     """Return the diameter, or None if the graph is not (strongly) connected and the diameter infinite.
 

@@ -16,6 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.linalg import eigh_tridiagonal
 
+from jaxgossip.core.arguments import guarded, reals, whole
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.krylov import compact, lanczos
 from jaxgossip.topology.spectra.spectrum import closed_laplacian, eigenvalues
@@ -52,6 +53,7 @@ class EffectiveNeighbours:
     standard_error: float = 0.0
 
 
+@guarded
 def effective_neighbours(
     weights: Weights, gammas: Sequence[float] = GAMMAS, *, rng: np.random.Generator | int = 0
 ) -> tuple[EffectiveNeighbours, ...]:
@@ -70,7 +72,7 @@ def effective_neighbours(
     Raises:
         GraphError: a decay is outside [0, 1).
     """
-    decay = np.asarray(gammas, np.float64)
+    decay = reals("n_W", "gammas", gammas)
     if not ((decay >= 0) & (decay < 1)).all():
         raise GraphError(f"n_W needs decays from 0 to below 1, not {', '.join(map(str, gammas))}")
     n = weights.graph.n_nodes
@@ -175,6 +177,7 @@ def _power_draws(weights: Weights, decay: np.ndarray, rng: np.random.Generator) 
         yield (1 + (1 - decay) * total) / n
 
 
+@guarded
 def spectral_measure(
     weights: Weights, *, probes: int = 1, rng: np.random.Generator | int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -185,6 +188,7 @@ def spectral_measure(
         probes: number of random vectors, each of ``LANCZOS_STEPS`` products.
         rng: generator of the signs, or its seed.
     """
+    whole("spectral_measure", "probes", probes, 1)
     matrix, generator = compact(weights.to_scipy()), np.random.default_rng(rng)
     quadratures: list[tuple[np.ndarray, np.ndarray]] = []
     for _ in range(probes):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.spectra.clustering import average_clustering
 from jaxgossip.topology.spectra.distances import Diameter, diameter
@@ -129,6 +130,7 @@ class Measures:
         }
 
 
+@guarded
 def measure(
     weights: Weights, *, gammas: Sequence[float] = GAMMAS, step: Step = nullcontext, rng: np.random.Generator | int = 0
 ) -> Measures:

@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
+from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import GraphError
 from jaxgossip.topology.krylov import largest_eigenvalue
 from jaxgossip.topology.laplacian import DENSE_NODES, closed_extremes, closed_form, symmetric_extremes
@@ -15,6 +16,7 @@ ROUNDING = 1e-10
 """Imaginary parts up to this are attributed to rounding of real eigenvalues."""
 
 
+@guarded
 def eigenvalues(weights: Weights) -> np.ndarray:
     """Return all eigenvalues of W.
 
@@ -47,6 +49,7 @@ def closed_laplacian(weights: Weights) -> np.ndarray | None:
     return closed_form(weights.graph) if np.ndim(weights.edge) == 0 else None
 
 
+@guarded
 def second_largest_modulus(weights: Weights) -> float:
     """Return ρ = ‖W − J‖₂, J = 11ᵀ/n: the worst-case contraction of the distance to the mean in one round.
 
@@ -62,6 +65,7 @@ def second_largest_modulus(weights: Weights) -> float:
     return 1 - spectral_gap(weights)
 
 
+@guarded
 def spectral_gap(weights: Weights) -> float:
     """Return 1 − ρ = 1 − ‖W − J‖₂; closed forms keep all digits of small gaps.
 
