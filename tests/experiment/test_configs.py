@@ -49,7 +49,7 @@ def test_the_methods_are_all_that_learn_in_rounds() -> None:
     assert absent == {name for name in ALGORITHMS if may_be_none(ALGORITHMS[name], "optimizer")}
     assert absent == set(reason.split(", "))
     counts = f"{len(listed)} variants of {len(compared)} algorithms"
-    told = path.parents[1] / "figures" / "README.md"  # of the repository: an installed package has its configurations alone
+    told = path.parents[1] / "figures" / "README.md"  # of the repository: a package has its configurations alone
     assert not told.exists() or counts in told.read_text()
 
 
