@@ -11,7 +11,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt32
 
 from jaxgossip.core.errors import DataError
 from jaxgossip.core.pytree import HostOnly, Pytree
@@ -212,11 +212,11 @@ class SampledProblem(Pytree):
         row: Row,
         samples: Int[Array, " b"],
         used: Bool[Array, " b"] | None,
-        node: Int[Array, ""],
+        number: Int[Array, ""] | UInt32[Array, ""],
     ) -> Row:
-        """Return one node's private gradient, which holds b gradients at a time; noise is drawn by the node's number."""
+        """Return one node's private gradient, which holds b gradients at a time; noise is drawn by (key, number)."""
         each = jax.vmap(jax.grad(lambda row, sample: self._losses(row, sample[None])[0]), (None, 0))(row, samples)
-        return privacy.mean(each, used, jax.random.fold_in(key, node)) + self.model.regularization * row
+        return privacy.mean(each, used, jax.random.fold_in(key, number)) + self.model.regularization * row
 
     def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
         """Return the loss of one model on each sample: the only place where a model meets its samples."""

@@ -10,11 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+import scipy.sparse as sp
 from matplotlib.figure import Figure
 
 from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.core.errors import RunError
 from jaxgossip.core.registry import Registry
+from jaxgossip.learning.problem import Classification
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
 from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, lookup, plots
@@ -155,14 +157,22 @@ def test_every_plot_goes_by_that_door() -> None:
         assert isinstance(PLOTS[name](), Plot)
 
 
-class Sluggish:
-    """W with every row mixed a thousandth too little."""
+class Sluggish(Operator):
+    """W with every row mixed too little: a ``share`` of it stays as it was."""
 
-    def __init__(self, W: Operator) -> None:
-        self.n_nodes, self._W = W.n_nodes, W
+    def __init__(self, W: Operator, share: float) -> None:
+        self.n_nodes, self.n_links, self._W, self._share = W.n_nodes, W.n_links, W, share
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return 0.999 * self._W(x) + 0.001 * x
+    @property
+    def links(self) -> Operator:
+        return self._W
+
+    def hear(self, sent: jax.Array, faults: Any) -> tuple[jax.Array, jax.Array]:
+        own, heard = self._W.hear(sent, faults)
+        return (1 - self._share) * own + self._share, (1 - self._share) * heard
+
+    def to_scipy(self) -> sp.csr_array:
+        return sp.csr_array((1 - self._share) * self._W.to_scipy() + self._share * sp.eye_array(self.n_nodes))
 
 
 class Lagging(Method):
@@ -218,40 +228,27 @@ class Lazy(Schedule):
     def __init__(self, schedule: Schedule) -> None:
         self.n_nodes, self.conserves, self._schedule = schedule.n_nodes, schedule.conserves, schedule
 
-    def at(self, round_number: jax.Array, key: Any) -> Any:
-        return LazyRound(self._schedule.at(round_number, key))
-
-
-class LazyRound:
-    """The operator of a lazy schedule in one round."""
-
-    def __init__(self, W: Operator) -> None:
-        self.messages, self._W = W.messages, W
-
-    def mix(self, x: jax.Array, faults: Any) -> jax.Array:
-        return (2 * self._W.mix(x, faults) + x) / 3
+    def at(self, round_number: jax.Array, key: Any) -> Operator:
+        return Sluggish(self._schedule.at(round_number, key), 1 / 3)
 
 
 def lazy(make: Callable[..., Schedule]) -> Callable[..., Schedule]:
     return lambda *args, **options: Lazy(make(*args, **options))
 
 
-class Contrary:
-    """A problem with negated losses."""
+class Contrary(Classification):
+    """A classification with negated losses."""
 
-    def __init__(self, problem: Any) -> None:
-        self._problem = problem
+    def __init__(self, problem: Classification) -> None:
+        vars(self).update(vars(problem))
 
-    def loss_at(self, *args: Any) -> Any:
-        return -self._problem.loss_at(*args)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._problem, name)
+    def loss_at(self, x: jax.Array, nodes: jax.Array) -> jax.Array:
+        return -super().loss_at(x, nodes)
 
 
 BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "consensus_contraction": replaced(
-        consensus_contraction, "metropolis_hastings", lambda make: lambda graph: Sluggish(make(graph))
+        consensus_contraction, "metropolis_hastings", lambda make: lambda graph: Sluggish(make(graph), 0.001)
     ),
     "finite_time_consensus": replaced(finite_time_consensus, "averaging", lagging(1e-4)),
     "stationary_error": replaced(stationary_error, "dsgd", lagging(0.05)),

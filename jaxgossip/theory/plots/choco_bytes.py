@@ -70,7 +70,7 @@ def objective(models: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndar
     rows, sign = np.column_stack([x, np.ones(len(y))]), 2.0 * y - 1
     margin = sign * (models @ rows.T)
     loss = np.logaddexp(0, -margin).mean(-1) + np.square(models).sum(-1) / (2 * len(y))
-    return loss, (models - sign / (1 + np.exp(margin)) @ rows) / len(y)
+    return np.asarray(loss), (models - sign / (1 + np.exp(margin)) @ rows) / len(y)
 
 
 def predict(quick: bool) -> ByteCosts:

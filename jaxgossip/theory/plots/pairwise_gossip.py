@@ -177,8 +177,8 @@ def claims(predicted: AveragingTimes, measured: AveragingTimes) -> list[Claim]:
     for name, (time,) in measured.times.items():
         low, high = predicted.times[name]
         checks += [
-            at_least(f"averaging time, {name}, lower bound", time, low),
-            at_most(f"averaging time, {name}, upper bound", time, high),
+            at_least(f"averaging time, {name}, lower bound", float(time), low),
+            at_most(f"averaging time, {name}, upper bound", float(time), high),
         ]
     return checks
 

@@ -22,16 +22,17 @@ As in the paper: N = 5,000, a random 20-out overlay, transfers of a hundredth of
 replaces the node's, as in RW, and Spambase is learnt with it, one e-mail per node.
 """
 
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Array, Float
 from matplotlib.figure import Figure
 from scipy.linalg import expm
 
 from jaxgossip import learning, topology
 from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
-from jaxgossip.core.typing import NodeScores
 from jaxgossip.learning import Problem
 from jaxgossip.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing
@@ -192,9 +193,10 @@ def _runs(
     }
 
 
-def _scores(problem: Problem, rows: WalkState) -> NodeScores:
+def _scores(problem: Problem, rows: WalkState) -> Mapping[str, Float[Array, " _"]]:
+    """Return the age of every model, and the test accuracy of the first ``SHOWN``."""
     accuracy = problem.evaluate(rows.model.x[:SHOWN])["test_accuracy"]
-    return {"age": rows.model.age[:, 0], "accuracy": accuracy}
+    return {"age": rows.model.age[:, 0] * 1.0, "accuracy": accuracy}
 
 
 def growth(run: Run) -> float:

@@ -94,7 +94,7 @@ def effective_neighbours(
 def neighbours_of_spectrum(lam: np.ndarray, gamma: float | np.ndarray) -> np.ndarray:
     """Return n_W(γ), of γ's shape, for a normal W with eigenvalues λ: 1/n_W = (1 − γ)(1/n)Σ|λ|²/(1 − γ|λ|²)."""
     squares, gamma = np.abs(lam) ** 2, np.asarray(gamma)[..., None]
-    return 1 / ((1 - gamma) * squares / (1 - gamma * squares)).mean(-1)
+    return np.asarray(1 / ((1 - gamma) * squares / (1 - gamma * squares)).mean(-1))  # not a scalar, also for one γ
 
 
 def _from_inverse(decay: np.ndarray, inverse: np.ndarray, error: np.ndarray) -> tuple[EffectiveNeighbours, ...]:
