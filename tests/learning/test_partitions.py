@@ -286,8 +286,6 @@ REUSE = " (one_sample or fixed_size reuse samples)"
             {"exponent": -1.0},
             "partition 'quantity_skew' needs an exponent that is not negative, not -1.0",
         ),
-        ("iid", 0, {}, "samples cannot be divided over 0 nodes"),
-        ("one_sample", 0, {}, "samples cannot be divided over 0 nodes"),
         (
             "one_sample",
             5,

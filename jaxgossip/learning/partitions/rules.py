@@ -44,7 +44,7 @@ def iid(labels: ClassLabels, n_nodes: int, *, local_test: float = 0.0, rng: np.r
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: no node, fewer samples than nodes, labels that are not (m,), or a ``local_test`` outside [0, 1) or
+        DataError: fewer samples than nodes, labels that are not (m,), or a ``local_test`` outside [0, 1) or
             too small to give any node a test sample.
     """
     rng, m = np.random.default_rng(rng), _labels("iid", labels).size
@@ -74,11 +74,10 @@ def fixed_size(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: no node, ``samples`` below 1 or above the number of training samples, labels that are not (m,), or a
+        DataError: ``samples`` below 1 or above the number of training samples, labels that are not (m,), or a
             ``local_test`` outside [0, 1) or too small to give any node a test sample.
     """
     rng, m = np.random.default_rng(rng), _labels("fixed_size", labels).size
-    _check_nodes(n_nodes)
     if not 1 <= samples <= m:
         raise DataError(
             f"partition 'fixed_size' cannot give {samples} samples to each node",
@@ -104,7 +103,7 @@ def one_sample(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: no node, no sample, labels that are not (m,), or a ``local_test`` other than 0.
+        DataError: no sample, labels that are not (m,), or a ``local_test`` other than 0.
     """
     return fixed_size(labels, n_nodes, samples=1, local_test=local_test, rng=rng)
 
@@ -132,7 +131,7 @@ def dirichlet(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: no node, fewer samples than nodes, ``alpha`` not positive, labels that are not (m,), or a
+        DataError: fewer samples than nodes, ``alpha`` not positive, labels that are not (m,), or a
             ``local_test`` outside [0, 1) or too small to give any node a test sample.
     """
     rng = np.random.default_rng(rng)
@@ -174,7 +173,7 @@ def label_shards(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: no node, ``shards`` below 1, fewer samples than shards, labels that are not (m,), or a ``local_test``
+        DataError: ``shards`` below 1, fewer samples than shards, labels that are not (m,), or a ``local_test``
             outside [0, 1) or too small to give any node a test sample.
     """
     rng = np.random.default_rng(rng)
@@ -215,7 +214,7 @@ def quantity_skew(
         rng: generator, or its seed, that divides the samples.
 
     Raises:
-        DataError: no node, fewer samples than nodes, ``exponent`` negative, labels that are not (m,), or a
+        DataError: fewer samples than nodes, ``exponent`` negative, labels that are not (m,), or a
             ``local_test`` outside [0, 1) or too small to give any node a test sample.
     """
     rng, m = np.random.default_rng(rng), _labels("quantity_skew", labels).size
@@ -236,13 +235,7 @@ def _labels(kind: str, labels: Any) -> np.ndarray:
     return array
 
 
-def _check_nodes(n_nodes: int) -> None:
-    if n_nodes < 1:
-        raise DataError(f"samples cannot be divided over {n_nodes} nodes")
-
-
 def _check_enough(kind: str, n_samples: int, n_nodes: int) -> None:
-    _check_nodes(n_nodes)
     if n_samples < n_nodes:
         raise DataError(
             f"partition '{kind}' uses each sample once: {n_samples:,} for training are too few for {n_nodes:,} nodes",
