@@ -8,9 +8,11 @@ import optax
 import pytest
 
 import jaxgossip as jg
+from jaxgossip.core.pytree import partition
 from jaxgossip.mixing import MIXINGS
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS
-from jaxgossip.simulation import Program
+from jaxgossip.simulation.compiled import pure
+from jaxgossip.simulation.program import UNTIL, Run
 from jaxgossip.topology import weights
 from tests.algorithms.cases import CASES, Case
 
@@ -36,18 +38,13 @@ OPERATORS = {
 }
 
 
-class Uncompiled(Program):
-    """A program that is only traced: compiled for this machine it would say nothing about others."""
-
-    def compile(self, function, *example, donate=False):
-        return function
-
-
 def lowers_everywhere(
     algorithm: jg.algorithms.Algorithm, *, speeds: jg.network.Speeds | None = None, **conditions: object
 ) -> None:
-    program = Uncompiled(algorithm, conditions=jg.network.Conditions(**conditions), speeds=speeds)
-    function, (arrays, like, until) = program.lowerable()
+    # Of the run, and not of its program: that would be compiled for this machine, which says nothing about others.
+    run = Run(algorithm, conditions=jg.network.Conditions(**conditions), speeds=speeds)
+    arrays, static = partition(run)
+    function = pure(Run.rounds, static)
 
     def exported(data: list[jax.Array], like, until):
         # keys have no form outside of JAX: they travel as their words
@@ -57,7 +54,7 @@ def lowers_everywhere(
 
     is_key = [jnp.issubdtype(array.dtype, jax.dtypes.prng_key) for array in arrays]
     data = [jax.random.key_data(a) if k else a for a, k in zip(arrays, is_key, strict=True)]
-    result = jax.export.export(jax.jit(exported), platforms=PLATFORMS)(data, like, until)
+    result = jax.export.export(jax.jit(exported), platforms=PLATFORMS)(data, run.like(), UNTIL)
     assert result.platforms == PLATFORMS
 
 
