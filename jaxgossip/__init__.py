@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from jaxgossip import learning as learning
     from jaxgossip import mixing as mixing
     from jaxgossip import network as network
+    from jaxgossip import plotting as plotting
     from jaxgossip import schedule as schedule
     from jaxgossip import simulation as simulation
     from jaxgossip import theory as theory
@@ -40,6 +41,7 @@ _ROOMS = (
     "learning",
     "mixing",
     "network",
+    "plotting",
     "schedule",
     "simulation",
     "theory",

@@ -1,15 +1,19 @@
-"""Compare jaxgossip with other simulators on the same work: gossip learning, Pegasos, one sample per node.
+"""Compare jaxgossip with others on the same work: gossip learning of linear models, or D-SGD of deep networks.
 
 Usage: python scripts/compare_peers.py [--nodes N] [--rounds R] [--seed S] [--peer FILE.py:FUNCTION]...
+       python scripts/compare_peers.py --deep [--nodes N] [--rounds R] [--seed S] [--torch PYTHON]
 
-Every node holds one e-mail of Spambase, meets random peers, merges and takes one Pegasos step a round; nothing is evaluated.
-The speed is reported in node updates per second, without building and compiling.
+Linear models: every node holds one e-mail of Spambase, meets random peers, merges and takes one Pegasos step a round; nothing
+is evaluated. The speed is reported in node updates per second, without building and compiling.
 
 gossipy (https://github.com/makgyver/gossipy, on PyPI as ``gossipy-dfl``) is run if it is installed beside jaxgossip. A
 plain event loop over one Python object per node always runs; it is no existing simulator, but gives the least that such a
 loop costs. Other simulators can be added by ``--peer``: the function takes (x, y, n_nodes, rounds, seed), with x (n, d)
 float32 and y (n,) ±1 the sample of each node, and returns when the rounds are done. If it returns a number, that is taken
 as the seconds of its rounds; otherwise its whole time counts, including set-up.
+
+Deep networks (``--deep``, see peers_deep.py): seconds a round by jaxgossip, by plain ``vmap`` of ``grad``, and by PyTorch if it
+is installed here or in the environment of another interpreter, which ``--torch`` gives.
 """
 
 import argparse
@@ -24,6 +28,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import peers_deep
 
 from jaxgossip import mixing, topology
 from jaxgossip.algorithms import gossip
@@ -31,10 +36,11 @@ from jaxgossip.core.errors import JaxGossipError
 from jaxgossip.core.registry import load_object
 from jaxgossip.learning import models, optimizers, partitions
 from jaxgossip.learning.data import datasets
-from jaxgossip.learning.problem import classification
+from jaxgossip.learning.supervised import classification
 from jaxgossip.simulation.program import Program
 
 REGULARIZATION = 1e-4
+NODES, DEEP_NODES, ROUNDS = 1000, 96, 10
 LEAST_S = 1.0
 """Least duration of jaxgossip's run, as a handful of rounds would be too short to time."""
 
@@ -205,31 +211,68 @@ def table(speeds: list[Speed]) -> str:
 def main(words: list[str]) -> int:
     """Run jaxgossip and every installed peer; return the exit code."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
-    parser.add_argument("--nodes", type=int, default=1000, help="number of nodes (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=10, help="rounds of each peer (default %(default)s)")
+    parser.add_argument("--deep", action="store_true", help="D-SGD of deep networks instead of linear models")
+    parser.add_argument("--nodes", type=int, help=f"number of nodes (default {NODES}; {DEEP_NODES} with --deep)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        help=f"rounds of each peer (default {ROUNDS}; {peers_deep.ROUNDS} with --deep, of which the fastest counts)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peer", action="append", default=[], metavar="FILE.py:FUNCTION", help="another simulator")
+    parser.add_argument("--torch", metavar="PYTHON", help="with --deep: an interpreter that has PyTorch")
     options = parser.parse_args(words)
-    if options.nodes < 2 or options.rounds < 1:
-        parser.error("at least 2 nodes and 1 round")
+    if options.deep and options.peer:
+        parser.error("--peer goes without --deep")
+    if options.torch is not None and not options.deep:
+        parser.error("--torch goes with --deep")
+    least, nodes, rounds = (5, DEEP_NODES, peers_deep.ROUNDS) if options.deep else (2, NODES, ROUNDS)
+    nodes = nodes if options.nodes is None else options.nodes
+    rounds = rounds if options.rounds is None else options.rounds
+    if nodes < least or rounds < 1:
+        parser.error(f"at least {least} nodes and 1 round")
+    return (deep if options.deep else linear)(parser, options, nodes, rounds)
+
+
+def deep(parser: argparse.ArgumentParser, options: argparse.Namespace, nodes: int, rounds: int) -> int:
+    """Compare on deep networks; return the exit code."""
+    python = sys.executable if options.torch is None else options.torch
+    installed = peers_deep.has_torch(python)
+    if not installed and options.torch is not None:
+        parser.error(
+            f"--torch {python} cannot import torch and numpy; get them with: {python} -m pip install torch numpy"
+        )
+    if not installed:
+        print(f"PyTorch: {peers_deep.TORCH}", file=sys.stderr)
+    try:
+        text = peers_deep.compare(nodes, rounds, options.seed, python if installed else None)
+    except peers_deep.DifferentWorkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{nodes:,} nodes, D-SGD on a random 4-regular graph, the fastest of {rounds:,} rounds\n\n{text}")
+    return 0
+
+
+def linear(parser: argparse.ArgumentParser, options: argparse.Namespace, nodes: int, rounds: int) -> int:
+    """Compare on linear models; return the exit code."""
     peers: dict[str, Peer] = {"one Python object a node (built-in stand-in)": object_loop, "gossipy": gossipy}
     try:
         peers |= {spec: load_object(spec) for spec in options.peer}
     except JaxGossipError as error:
         parser.error(str(error))
-    x, y = one_sample_each(options.nodes, options.seed)
+    x, y = one_sample_each(nodes, options.seed)
     speeds = []
     for order in ("update_merge", "merge_update"):
         print(f"jaxgossip, {order} …", file=sys.stderr)
-        speeds.append(run_jaxgossip(options.nodes, options.rounds, options.seed, order))
+        speeds.append(run_jaxgossip(nodes, rounds, options.seed, order))
     for name, peer in peers.items():
         print(f"{name} …", file=sys.stderr)
         try:
             with contextlib.redirect_stdout(sys.stderr):  # output of a peer is not part of the results
-                speeds.append(run_peer(name, peer, (x, y, options.nodes, options.rounds, options.seed)))
+                speeds.append(run_peer(name, peer, (x, y, nodes, rounds, options.seed)))
         except MissingPeerError as error:
             print(f"{name}: {error}", file=sys.stderr)
-    print(f"{options.nodes:,} nodes, Pegasos, one sample a node (Spambase), {options.rounds:,} rounds of each peer\n")
+    print(f"{nodes:,} nodes, Pegasos, one sample a node (Spambase), {rounds:,} rounds of each peer\n")
     print(table(speeds))
     return 0
 

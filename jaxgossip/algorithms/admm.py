@@ -20,10 +20,11 @@ from jaxgossip.algorithms.base import (
     Method,
     TrainState,
     check_agreement,
-    check_at_least_one,
     descend,
     start,
 )
+from jaxgossip.algorithms.local_steps import Steps, chosen_steps
+from jaxgossip.algorithms.model_state import with_state_of
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
@@ -50,9 +51,10 @@ class DualState(NamedTuple):
 class ADMM(Method):
     """See :func:`admm`."""
 
+    memory = ("dual",)
     optimizer: Transformation
     penalty: float
-    local_steps: int
+    local_steps: Steps
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> DualState:
@@ -69,7 +71,8 @@ class ADMM(Method):
         def slope(x: Rows) -> Rows:
             return dual + self.penalty * apart + held * (x - state.x)
 
-        current = TrainState(state.x, state.opt_state)
+        # Duals bring models together; batch statistics have none, and are mixed.
+        current = TrainState(with_state_of(problem, state.x, state.x - apart), state.opt_state)
         x, opt_state = descend(problem, self.optimizer, current, round_, self.local_steps, slope=slope)
         return round_.keep_offline(DualState(x, opt_state, dual), state), links.sent(state.x)
 
@@ -81,7 +84,8 @@ def admm(
     W: Mixing,
     *,
     penalty: float = 1.0,
-    local_steps: int = 5,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
 ) -> Algorithm:
     """Run decentralised ADMM: nodes solve local problems with a penalty on the distance to neighbours; no bias.
 
@@ -90,14 +94,18 @@ def admm(
         optimizer: any optax transformation, for the steps towards the local minimum.
         W: symmetric mixing, fixed or time-varying.
         penalty: ρ.
-        local_steps: optimizer steps per round; the more, the closer to the local minimum.
+        local_steps: optimizer steps per round; the more, the closer to the local minimum; 5 if neither this nor
+            ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
 
     Raises:
-        InputError: ``penalty`` is not positive, ``local_steps`` is below one, or W is push-sum mixing.
+        InputError: ``penalty`` is not positive, the local steps or epochs cannot be taken (:func:`.chosen_steps`), or W is
+            push-sum mixing.
     """
-    check_at_least_one("admm", local_steps=local_steps)
+    steps = chosen_steps("admm", problem, local_steps, local_epochs, default=5)
     if penalty <= 0:
         raise InputError(f"admm: penalty must be positive, not {penalty}")
     check_agreement("admm", W)
 
-    return Algorithm(ADMM(optimizer, penalty, local_steps), problem, W, name="decentralised ADMM")
+    return Algorithm(ADMM(optimizer, penalty, steps), problem, W, name="decentralised ADMM")

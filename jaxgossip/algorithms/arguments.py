@@ -1,19 +1,24 @@
 """Checks of the arguments of algorithms: the problem, the optimizer, the mixing and the compressor must fit together."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import optax
 
 from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.core.arguments import described, fits, guarded, may_be_none, shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.pytree import Record
 from jaxgossip.core.registry import nearest
 from jaxgossip.core.typing import accumulator
 from jaxgossip.learning import Dataset, Partition
 from jaxgossip.learning.nodewise import check_optimizer
-from jaxgossip.learning.problem import start_steps_of
+from jaxgossip.learning.optimizers import Transformation, layerwise
+from jaxgossip.learning.optimizers.counts import check_counts
+from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator, TimeVarying
 from jaxgossip.topology import Graph
 
@@ -44,11 +49,26 @@ def _check_parts(without_optimizer: bool, name: str, given: Mapping[str, Any]) -
                 hint="an optimizer, such as optax.sgd(0.1), or learning.start_steps = 0 (in Python: started(problem, 0))",
             )
     elif "optimizer" in given:
-        check_optimizer(optimizer, problem.n_params, accumulator(problem.dtype))
+        check_optimizer(layerwise(problem, optimizer), problem.n_params, accumulator(problem.dtype))
     if "W" in given:
         fits("mixing", checked_mixing(name, W).n_nodes, "a problem", problem.n_nodes)
     if "compressor" in given:
         check_compressor(name, given["compressor"])
+
+
+def with_layerwise[M: Record](method: M, problem: Problem, name: str) -> M:
+    """Return the method, called ``name``, with its optimizers applied to the pytrees of the models, if rows hold such.
+
+    Raises:
+        InputError: learning rates count what the method does not have.
+    """
+    fields = {field: layerwise(problem, value) for field, value in vars(method).items()}
+    for value in fields.values():
+        if isinstance(value, Transformation):
+            row = jax.ShapeDtypeStruct((problem.n_params,), accumulator(problem.dtype))
+            check_counts(name, value, row, getattr(method, "counts", ()))
+    changed = {field: value for field, value in fields.items() if value is not getattr(method, field)}
+    return dataclasses.replace(method, **changed) if changed else method  # pyright: ignore[reportArgumentType] - a dataclass
 
 
 def check_problem(name: str, problem: Any) -> None:
@@ -86,6 +106,21 @@ def checked_mixing(name: str, W: Any) -> Mixing:
     else:
         hint = "jg.mixing.metropolis_hastings(graph), or other mixing of jg.mixing"
     raise ArgumentTypeError(f"{name}: {shown(W)} is no mixing", hint=hint)
+
+
+def check_at_least_one(what: str, **values: int) -> None:
+    """Check that ``values``, given by name, are at least 1.
+
+    Args:
+        what: the function whose arguments they are, as named in messages.
+        values: the arguments.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    for name, value in values.items():
+        if value < 1:
+            raise InputError(f"{what}: {name} must be at least 1, not {value}")
 
 
 def check_compressor(name: str, compressor: Any) -> None:

@@ -19,7 +19,9 @@ from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, check_no_start_steps, start
+from jaxgossip.algorithms.model_state import in_mass, with_state_of
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
+from jaxgossip.algorithms.push import ratio
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, widened
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
@@ -30,7 +32,7 @@ class MassState(NamedTuple):
     """State of asynchronous push-sum.
 
     Attributes:
-        x: (n, p) masses.
+        x: (n, p) masses; private columns are those of the models.
         w: (n, 1) weights, which travel with the masses.
         opt_state: optimizer state of each node; empty without learning.
     """
@@ -38,11 +40,6 @@ class MassState(NamedTuple):
     x: Rows
     w: Float[Array, "n 1"]
     opt_state: PyTree
-
-    @property
-    def z(self) -> Rows:
-        """(n, p) models x/w."""
-        return self.x / self.w
 
 
 class PairwiseAveraging(ProtocolMethod):
@@ -81,12 +78,19 @@ class ADPSGD(ProtocolMethod):
     @override
     def deliver(self, problem: Problem, own: TrainState, heard: Rows, arrivals: Deliveries) -> TrainState:
         met = own._replace(x=shared(problem, _mean(own.x, heard), own.x))
-        learnt = learn(problem, self.optimizer, own, arrivals, at=heard)
+        # Gradients are stale; batch statistics go on from where they are.
+        learnt = learn(problem, self.optimizer, own, arrivals, at=with_state_of(problem, heard, own.x))
         return arrivals.choose(Kind.LEARN, learnt, met)
 
 
 class AsynchronousPushSum(ProtocolMethod):
-    """See :func:`asynchronous_push_sum`."""
+    """See :func:`asynchronous_push_sum`.
+
+    Attributes:
+        n_shared: number of shared columns.
+    """
+
+    n_shared: int
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> MassState:
@@ -109,7 +113,7 @@ class AsynchronousPushSum(ProtocolMethod):
 
     @override
     def models(self, state: MassState) -> Rows:
-        return state.z
+        return ratio(state.x, state.w, self.n_shared)
 
 
 class AsynchronousSGP(AsynchronousPushSum):
@@ -124,8 +128,10 @@ class AsynchronousSGP(AsynchronousPushSum):
 
     @override
     def learnt(self, problem: Problem, state: MassState, arrivals: Deliveries) -> MassState:
-        learnt = learn(problem, self.optimizer, TrainState(state.x, state.opt_state), arrivals, at=state.z)
-        return state._replace(x=learnt.x, opt_state=learnt.opt_state)
+        z = self.models(state)
+        learnt = learn(problem, self.optimizer, TrainState(state.x, state.opt_state), arrivals, at=z)
+        x = with_state_of(problem, learnt.x, state.x + in_mass(problem, learnt.x - state.x, state.w))
+        return state._replace(x=x, opt_state=learnt.opt_state)
 
 
 @algorithm
@@ -168,7 +174,7 @@ def asynchronous_push_sum(problem: Problem) -> GossipProtocol:
         InputError: the problem has start steps.
     """
     check_no_start_steps("asynchronous push-sum", problem, "it has no optimizer")
-    return _push_protocol("asynchronous push-sum", AsynchronousPushSum(), problem)
+    return _push_protocol("asynchronous push-sum", AsynchronousPushSum(problem.n_shared), problem)
 
 
 @algorithm
@@ -179,7 +185,7 @@ def asynchronous_sgp(problem: Problem, optimizer: Transformation) -> GossipProto
         problem: the learning problem.
         optimizer: any optax transformation, applied to each node separately.
     """
-    return _push_protocol("asynchronous SGP", AsynchronousSGP(optimizer), problem)
+    return _push_protocol("asynchronous SGP", AsynchronousSGP(problem.n_shared, optimizer), problem)
 
 
 def _push_protocol(name: str, method: AsynchronousPushSum, problem: Problem) -> GossipProtocol:

@@ -31,6 +31,7 @@ from jaxgossip.algorithms.base import (
     start_models,
     with_optimizer,
 )
+from jaxgossip.algorithms.model_state import with_state_of
 from jaxgossip.core.arguments import number
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator
 from jaxgossip.learning.optimizers import Transformation
@@ -196,7 +197,11 @@ def register_weight(rho: float) -> float:
 
 
 def _shared(x: Rows, mixed: Rows, problem: Problem) -> Rows:
-    """Return x in the shared columns, and ``mixed``, which is unchanged by mixing, in the private ones."""
+    """Return x in the shared columns, and ``mixed``, which is unchanged by mixing, in the private ones.
+
+    Batch statistics are ``mixed``, too: extrapolated variances could be negative.
+    """
+    x = with_state_of(problem, x, mixed)
     return x if problem.n_shared == x.shape[1] else jnp.where(jnp.arange(x.shape[1]) < problem.n_shared, x, mixed)
 
 

@@ -9,7 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax import Array
 
+from jaxgossip.algorithms.arguments import with_layerwise
+from jaxgossip.algorithms.local_steps import Batches, Steps, batches_of
+from jaxgossip.algorithms.model_state import forgetful, with_state_of
 from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
@@ -19,6 +23,7 @@ from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, narrowed, rou
 from jaxgossip.core.units import rows_text
 from jaxgossip.learning.nodewise import fresh_states, updates
 from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.optimizers.counts import at_round
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
 from jaxgossip.network import Round, Traffic, chosen
@@ -48,6 +53,10 @@ class Method(Record):
 
     takes_steps: ClassVar[bool] = True
     """Whether an optimizer has an effect beyond the start steps of a problem."""
+    memory: ClassVar[tuple[str, ...]] = ()
+    """Fields (n, p) of the state that add up gradients or displacements; batch statistics have no part in them."""
+    counts: ClassVar[tuple[str, ...]] = ("steps", "rounds")
+    """What learning rates can be functions of: "age" only where models have ages, "steps" only where optimizers last."""
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
@@ -104,8 +113,8 @@ class Algorithm(Pytree):
                 hint="class Mine(jg.algorithms.Method) with init(self, problem, key) and step(self, problem, W, state, "
                 "round_), then Algorithm(Mine(), problem, W)",
             )
-        self.method, self.problem, self.W = method, problem, W
         self.name, self.mixings = name or type(method).__name__, mixings
+        self.method, self.problem, self.W = with_layerwise(method, problem, self.name), problem, W
 
     def __repr__(self) -> str:
         problem, over = self.problem, "" if self.W is None else f" over {self.W!r}"
@@ -118,8 +127,8 @@ class Algorithm(Pytree):
     def step(self, state: PyTree, round_: Round) -> tuple[PyTree, Traffic]:
         """Return (state, traffic) after one round."""
         round_ = dataclasses.replace(round_, dtype=np.dtype(self.problem.dtype))
-        after, traffic = self.method.step(self.problem, self.W, state, round_)
-        return narrowed(after, state), traffic
+        after, traffic = self.method.step(self.problem, self.W, at_round(state, round_.number), round_)
+        return narrowed(forgetful(self.problem, after, self.method.memory), state), traffic
 
     def models(self, state: PyTree) -> Rows:
         """Return the models to evaluate, (n, p), or (1, p) if all nodes share one model."""
@@ -151,7 +160,8 @@ def start(problem: Problem, optimizer: Transformation, key: PRNGKey) -> TrainSta
     """
     initial = with_optimizer(problem.init(key), optimizer, nodes_of(problem), key)
     steps = start_steps_of(problem)
-    return _stepped(problem, optimizer, initial, purpose_key(key, "start batch"), steps) if steps else initial
+    batches = Batches(purpose_key(key, "start batch"), key, 0, steps)
+    return _stepped(problem, optimizer, initial, batches) if steps else initial
 
 
 def start_models(problem: Problem, optimizer: Transformation | None, key: PRNGKey) -> Rows:
@@ -185,7 +195,7 @@ def descend(
     optimizer: Transformation,
     state: TrainState,
     round_: Round,
-    n_steps: int = 1,
+    n_steps: Steps = 1,
     *,
     slope: Callable[[Rows], Rows] | None = None,
     drift: Rows | None = None,
@@ -199,11 +209,11 @@ def descend(
         optimizer: any optax transformation, vmapped over nodes, so that clipping, for example, acts on each separately.
         state: models and optimizer states.
         round_: provides the stragglers, and the key "batch" of the minibatches: step s uses ``fold_in(key, s)``.
-        n_steps: τ, number of local steps.
-        slope: X (n, p) -> (n, p), added to every gradient.
+        n_steps: τ, number of local steps; or epochs, after which a node that has fewer minibatches waits for the others.
+        slope: X (n, p) -> (n, p), added to every gradient, but to no change of batch statistics.
         drift: (n, p), added to the models after every step.
     """
-    after = _stepped(problem, optimizer, state, round_.key("batch"), n_steps, slope, drift)
+    after = _stepped(problem, optimizer, state, batches_of(problem, round_, n_steps), slope, drift)
     return chosen(round_.works, after, state)
 
 
@@ -211,26 +221,28 @@ def _stepped(
     problem: Problem,
     optimizer: Transformation,
     state: TrainState,
-    batch: PRNGKey,
-    n_steps: int,
+    batches: Batches,
     slope: Callable[[Rows], Rows] | None = None,
     drift: Rows | None = None,
 ) -> TrainState:
-    """Return the state after ``n_steps`` steps, each with a minibatch drawn by ``fold_in(batch, step)``."""
+    """Return the state after one step with each of the minibatches; nodes without a further one keep theirs."""
 
     def step(number: Any, state: TrainState) -> TrainState:
-        gradient = problem.gradient(state.x, jax.random.fold_in(batch, number))
-        after = apply(optimizer, gradient if slope is None else gradient + slope(state.x), state)
-        return after if drift is None else after._replace(x=after.x + drift)
+        gradient = problem.gradient(state.x, batches.draw(problem, number))
+        if slope is not None:
+            gradient = gradient + with_state_of(problem, slope(state.x), 0)
+        after = apply(optimizer, gradient, state)
+        after = after if drift is None else after._replace(x=after.x + drift)
+        return chosen(batches.takes(number), after, state)
 
-    return repeated(step, state, n_steps)
+    return repeated(step, state, batches.most)
 
 
-def repeated(step: Callable[[Any, TrainState], TrainState], state: TrainState, n_steps: int) -> TrainState:
+def repeated(step: Callable[[Any, TrainState], TrainState], state: TrainState, n_steps: int | Array) -> TrainState:
     """Return the state after ``step(0, ·)`` to ``step(n_steps − 1, ·)``, in float32 for 16-bit models, rounded at the end."""
     # A gradient reads its model twice; without this, the computation of the model, with its gather, would be repeated.
     wide = state._replace(x=widened(materialize(state.x)))
-    done = step(0, wide) if n_steps == 1 else jax.lax.fori_loop(0, n_steps, step, wide)
+    done = step(0, wide) if isinstance(n_steps, int) and n_steps == 1 else jax.lax.fori_loop(0, n_steps, step, wide)
     return done._replace(x=narrowed(done.x, state.x))
 
 
@@ -239,7 +251,7 @@ def displacement(
     optimizer: Transformation,
     state: TrainState,
     round_: Round,
-    n_steps: int = 1,
+    n_steps: Steps = 1,
     *,
     drift: Rows | None = None,
 ) -> tuple[Rows, PyTree]:
@@ -255,8 +267,8 @@ def displacement(
 
 def fresh_gradient(problem: Problem, x: Rows, round_: Round, last: Rows) -> Rows:
     """Return G(X; ξ), (n, p), in the dtype of the ``last`` gradient, which stragglers keep."""
-    batch = jax.random.fold_in(round_.key("batch"), 0)
-    return materialize(chosen(round_.works, narrowed(problem.gradient(materialize(x), batch), last), last))
+    draw = batches_of(problem, round_, 1).draw(problem, 0)
+    return materialize(chosen(round_.works, narrowed(problem.gradient(materialize(x), draw), last), last))
 
 
 def step_along(
@@ -286,21 +298,6 @@ def check_no_start_steps(name: str, problem: Problem, why: str) -> None:
             f"{name} takes no start steps, and the problem has {steps}: {why}",
             hint="learning.start_steps = 0, or started(problem, 0)",
         )
-
-
-def check_at_least_one(what: str, **values: int) -> None:
-    """Check that ``values``, given by name, are at least 1.
-
-    Args:
-        what: the function whose arguments they are, as named in messages.
-        values: the arguments.
-
-    Raises:
-        InputError: one of them is not.
-    """
-    for name, value in values.items():
-        if value < 1:
-            raise InputError(f"{what}: {name} must be at least 1, not {value}")
 
 
 def check_share(what: str, **values: float) -> None:

@@ -9,7 +9,7 @@ isolated: Robbins and Monro 1951, "A stochastic approximation method". centralis
 2012, "Optimal distributed online prediction using mini-batches".
 """
 
-from typing import override
+from typing import Any, ClassVar, override
 
 import jax
 
@@ -19,11 +19,11 @@ from jaxgossip.algorithms.base import (
     Method,
     TrainState,
     apply,
-    check_at_least_one,
     descend,
     start,
     with_optimizer,
 )
+from jaxgossip.algorithms.local_steps import Batches, Steps, batches_of, chosen_steps
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.optimizers import Transformation
@@ -34,8 +34,10 @@ from jaxgossip.network import Round, Traffic
 class Isolated(Method):
     """See :func:`isolated`."""
 
+    counts: ClassVar[tuple[str, ...]] = ("steps", "rounds", "age")
+
     optimizer: Transformation
-    local_steps: int
+    local_steps: Steps
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TrainState:
@@ -50,55 +52,72 @@ class Isolated(Method):
 class Centralised(Method):
     """See :func:`centralised`."""
 
+    counts: ClassVar[tuple[str, ...]] = ("steps", "rounds", "age")
+
     optimizer: Transformation
-    local_steps: int
+    local_steps: Steps
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TrainState:
         state = with_optimizer(problem.init(key)[:1], self.optimizer, key=key)
-        batch = purpose_key(key, "start batch")
-        for number in range(start_steps_of(problem)):
-            gradient = problem.mean_gradient(state.x, jax.random.fold_in(batch, number))
-            state = apply(self.optimizer, gradient, state)
-        return state
+        return self._stepped(problem, state, Batches(purpose_key(key, "start batch"), key, 0, start_steps_of(problem)))
 
     @override
     def step(self, problem: Problem, W: None, state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
-        for number in range(self.local_steps):
-            gradient = problem.mean_gradient(state.x, jax.random.fold_in(round_.key("batch"), number))
-            state = apply(self.optimizer, gradient, state)
-        return state, Traffic.none()
+        return self._stepped(problem, state, batches_of(problem, round_, self.local_steps)), Traffic.none()
+
+    def _stepped(self, problem: Problem, state: TrainState, batches: Batches) -> TrainState:
+        """Return the state after one step with each of the minibatches."""
+
+        def step(number: Any, state: TrainState) -> TrainState:
+            gradient = problem.mean_gradient(state.x, batches.draw(problem, number))
+            return apply(self.optimizer, gradient, state)
+
+        if not isinstance(batches.most, int):
+            return jax.lax.fori_loop(0, batches.most, step, state)
+        for number in range(batches.most):
+            state = step(number, state)
+        return state
 
 
 @algorithm
-def isolated(problem: Problem, optimizer: Transformation, *, local_steps: int = 1) -> Algorithm:
+def isolated(
+    problem: Problem, optimizer: Transformation, *, local_steps: int | None = None, local_epochs: int | None = None
+) -> Algorithm:
     """Train every node on its own data only: the baseline that communication has to beat.
 
     Args:
         problem: the learning problem.
         optimizer: any optax transformation, applied to each node separately.
-        local_steps: optimizer steps per node and round.
+        local_steps: optimizer steps per node and round; 1 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
 
     Raises:
-        InputError: ``local_steps`` is below one.
+        InputError: the local steps or epochs cannot be taken (:func:`.chosen_steps`).
     """
-    check_at_least_one("isolated", local_steps=local_steps)
+    steps = chosen_steps("isolated", problem, local_steps, local_epochs)
 
-    return Algorithm(Isolated(optimizer, local_steps), problem, name="isolated nodes", mixings=0)
+    return Algorithm(Isolated(optimizer, steps), problem, name="isolated nodes", mixings=0)
 
 
 @algorithm
-def centralised(problem: Problem, optimizer: Transformation, *, local_steps: int = 1) -> Algorithm:
+def centralised(
+    problem: Problem, optimizer: Transformation, *, local_steps: int | None = None, local_epochs: int | None = None
+) -> Algorithm:
     """Train one model on the data of all nodes: the best that communication can reach.
 
     Args:
         problem: the learning problem.
         optimizer: any optax transformation.
-        local_steps: optimizer steps per round, each on the mean of one gradient of every node.
+        local_steps: optimizer steps per round, each on the mean of one gradient of every node; 1 if neither this nor
+            ``local_epochs`` is given.
+        local_epochs: in its place, passes through the samples of every node; there are as many steps as the node with most
+            minibatches has, and a node that has no further one adds nothing to the mean over all nodes.
 
     Raises:
-        InputError: ``local_steps`` is below one.
+        InputError: the local steps or epochs cannot be taken (:func:`.chosen_steps`).
     """
-    check_at_least_one("centralised", local_steps=local_steps)
+    steps = chosen_steps("centralised", problem, local_steps, local_epochs)
 
-    return Algorithm(Centralised(optimizer, local_steps), problem, name="centralised learner", mixings=0)
+    return Algorithm(Centralised(optimizer, steps), problem, name="centralised learner", mixings=0)

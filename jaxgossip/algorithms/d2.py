@@ -41,6 +41,7 @@ class CorrectedState(NamedTuple):
 class Corrected(Method):
     """A method with a correction, initially 0."""
 
+    memory = ("c",)
     optimizer: Transformation
 
     @override

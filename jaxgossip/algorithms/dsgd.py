@@ -14,7 +14,8 @@ centralized algorithms?", algorithm 1.
 from typing import Literal, override
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, check_at_least_one, descend, start
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, descend, start
+from jaxgossip.algorithms.local_steps import Steps, chosen_steps
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
@@ -27,7 +28,7 @@ class DSGD(Method):
 
     optimizer: Transformation
     form: Literal["atc", "cta", "dgd"]
-    local_steps: int
+    local_steps: Steps
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> TrainState:
@@ -55,7 +56,8 @@ def dsgd(
     W: Mixing,
     *,
     form: Literal["atc", "cta", "dgd"] = "atc",
-    local_steps: int = 1,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
 ) -> Algorithm:
     """Run decentralised SGD: every round, gradient steps on each node and mixing over the graph.
 
@@ -64,12 +66,14 @@ def dsgd(
         optimizer: any optax transformation, applied to each node separately.
         W: mixing, fixed or time-varying.
         form: order of the steps: adapt then combine, combine then adapt, or both from the same models (D-PSGD).
-        local_steps: optimizer steps per node and round.
+        local_steps: optimizer steps per node and round; 1 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
 
     Raises:
-        InputError: ``local_steps`` is below one, or W is push-sum mixing.
+        InputError: the local steps or epochs cannot be taken (:func:`.chosen_steps`), or W is push-sum mixing.
     """
-    check_at_least_one("dsgd", local_steps=local_steps)
+    steps = chosen_steps("dsgd", problem, local_steps, local_epochs)
     check_agreement("dsgd", W)
 
-    return Algorithm(DSGD(optimizer, form, local_steps), problem, W, name=f"D-SGD ({form.upper()})")
+    return Algorithm(DSGD(optimizer, form, steps), problem, W, name=f"D-SGD ({form.upper()})")

@@ -12,8 +12,9 @@ randomized communication", algorithms 1 and 2.
 """
 
 from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import Algorithm, check_at_least_one
+from jaxgossip.algorithms.base import Algorithm
 from jaxgossip.algorithms.dsgd import DSGD
+from jaxgossip.algorithms.local_steps import chosen_steps
 from jaxgossip.core.errors import InputError
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
@@ -23,19 +24,28 @@ from jaxgossip.mixing.time_varying.peers import RandomPush
 
 
 @algorithm
-def epidemic(problem: Problem, optimizer: Transformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
+def epidemic(
+    problem: Problem,
+    optimizer: Transformation,
+    W: Mixing,
+    *,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
+) -> Algorithm:
     """Run epidemic learning: D-SGD with new random peers each round.
 
     Args:
         problem: the learning problem.
         optimizer: any optax transformation, applied to each node separately.
         W: ``push`` on the complete graph (the local form), or ``fresh_regular`` (the oracle form).
-        local_steps: optimizer steps per node and round.
+        local_steps: optimizer steps per node and round; 1 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
 
     Raises:
-        InputError: ``local_steps`` is below one, or W is neither.
+        InputError: the local steps or epochs cannot be taken (:func:`.chosen_steps`), or W is neither.
     """
-    check_at_least_one("epidemic", local_steps=local_steps)
+    steps = chosen_steps("epidemic", problem, local_steps, local_epochs)
     if not isinstance(W, FreshRegular | RandomPush):
         raise InputError(
             "epidemic learning needs peers that are new in every round",
@@ -43,4 +53,4 @@ def epidemic(problem: Problem, optimizer: Transformation, W: Mixing, *, local_st
         )
     form = "oracle" if isinstance(W, FreshRegular) else "local"
 
-    return Algorithm(DSGD(optimizer, "atc", local_steps), problem, W, name=f"epidemic learning ({form})")
+    return Algorithm(DSGD(optimizer, "atc", steps), problem, W, name=f"epidemic learning ({form})")

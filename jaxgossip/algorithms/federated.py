@@ -9,7 +9,7 @@ McMahan, Moore, Ramage, Hampson and Agüera y Arcas 2017, "Communication-efficie
 decentralized data", algorithm 1.
 """
 
-from typing import NamedTuple, override
+from typing import ClassVar, NamedTuple, override
 
 import jax
 import jax.numpy as jnp
@@ -20,16 +20,17 @@ from jaxgossip.algorithms.base import (
     Algorithm,
     Method,
     TrainState,
-    check_at_least_one,
     check_no_start_steps,
     check_share,
     descend,
     nodes_of,
     with_optimizer,
 )
+from jaxgossip.algorithms.local_steps import Steps, chosen_steps
 from jaxgossip.core import counting
 from jaxgossip.core.typing import PRNGKey, Rows, widened
 from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.optimizers.counts import at_round
 from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.network import Round, Traffic, surely
@@ -50,9 +51,11 @@ class ServerState(NamedTuple):
 class FedAvg(Method):
     """See :func:`federated_averaging`."""
 
+    counts: ClassVar[tuple[str, ...]] = ("rounds",)
+
     optimizer: Transformation
     sampled: int
-    local_steps: int
+    local_steps: Steps
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> ServerState:
@@ -65,6 +68,7 @@ class FedAvg(Method):
         row_bytes = s * np.dtype(problem.dtype).itemsize
         received = jnp.concatenate([jnp.broadcast_to(state.x[:, :s], (n, s)), state.private], axis=1)
         initial: TrainState = with_optimizer(received, self.optimizer, nodes_of(problem), round_.key("optimizer"))
+        initial = at_round(initial, round_.number)
         after = widened(descend(problem, self.optimizer, initial, round_, self.local_steps).x)
         node = jnp.arange(n, dtype=jnp.uint32)
         chosen = round_.by_row(random_bijection(round_.key("sampled"), n)(node)) < self.sampled
@@ -85,7 +89,12 @@ class FedAvg(Method):
 
 @algorithm
 def federated_averaging(
-    problem: Problem, optimizer: Transformation, *, fraction: float = 1.0, local_steps: int = 1
+    problem: Problem,
+    optimizer: Transformation,
+    *,
+    fraction: float = 1.0,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
 ) -> Algorithm:
     """Train one model at a server that averages the models of sampled nodes: FedAvg.
 
@@ -93,16 +102,19 @@ def federated_averaging(
         problem: the learning problem.
         optimizer: any optax transformation, with a new state on each sampled node every round.
         fraction: C/n, fraction of the nodes sampled each round.
-        local_steps: τ, optimizer steps per sampled node and round.
+        local_steps: τ, optimizer steps per sampled node and round; 1 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
 
     Raises:
-        InputError: ``fraction`` is outside (0, 1], ``local_steps`` is below one, or the problem has start steps.
+        InputError: ``fraction`` is outside (0, 1], the local steps or epochs cannot be taken (:func:`.chosen_steps`), or the
+            problem has start steps.
     """
     check_share("federated_averaging", fraction=fraction)
-    check_at_least_one("federated_averaging", local_steps=local_steps)
+    steps = chosen_steps("federated_averaging", problem, local_steps, local_epochs)
     check_no_start_steps(
         "federated averaging", problem, "the server's model takes the place of whatever nodes have learned"
     )
     sampled = max(1, round(fraction * problem.n_nodes))
 
-    return Algorithm(FedAvg(optimizer, sampled, local_steps), problem, name="federated averaging", mixings=0)
+    return Algorithm(FedAvg(optimizer, sampled, steps), problem, name="federated averaging", mixings=0)

@@ -17,12 +17,10 @@ gradients does not contract disagreement: nodes that start from different models
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, override
+from typing import Any, ClassVar, Literal, NamedTuple, override
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
 from jaxtyping import Float
 
@@ -33,15 +31,16 @@ from jaxgossip.algorithms.base import (
     TrainState,
     apply,
     check_agreement,
-    check_at_least_one,
     descend,
     fresh_gradient,
     start,
 )
+from jaxgossip.algorithms.local_steps import Epochs, Steps, chosen_steps, steps_of_nodes
 from jaxgossip.core.arguments import reals
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.optimizers.counts import at_age
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Links, Round, Traffic
@@ -64,11 +63,13 @@ class GossipState(NamedTuple):
 class Gossip(Method):
     """See :func:`gossip`."""
 
+    counts: ClassVar[tuple[str, ...]] = ("steps", "rounds", "age")
+
     optimizer: Transformation
     payload: Literal["model", "update", "gradient"]
     order: Literal["merge_update", "update_merge"] | None
     weighting: Literal["uniform", "age", "samples"]
-    local_steps: int
+    local_steps: Steps
     scores: NodeFloats | None
 
     @override
@@ -90,15 +91,15 @@ class Gossip(Method):
         else:
             gradient = fresh_gradient(problem, state.x, round_, jnp.zeros_like(state.x))
             heard = links.mix(gradient, self._reliability(problem, state.age))
-            x, opt_state = apply(self.optimizer, heard, TrainState(state.x, with_age(state.opt_state, state.age)))
+            x, opt_state = apply(self.optimizer, heard, TrainState(state.x, at_age(state.opt_state, state.age)))
             new = GossipState(x, opt_state, state.age + 1)
         metadata = (state.age,) if self.payload == "model" or self.weighting == "age" else ()
         return round_.keep_offline(new, state), links.sent(state.x, metadata=metadata)
 
     def _learn(self, problem: Problem, state: GossipState, round_: Round) -> GossipState:
-        opt_state = with_age(state.opt_state, state.age)
+        opt_state = at_age(state.opt_state, state.age)
         x, opt_state = descend(problem, self.optimizer, TrainState(state.x, opt_state), round_, self.local_steps)
-        age = state.age + self.local_steps
+        age = state.age + steps_of_nodes(problem, self.local_steps)
         return GossipState(x, opt_state, age if round_.works is None else jnp.where(round_.works, age, state.age))
 
     def _reliability(self, problem: Problem, age: NodeInts) -> NodeFloats | None:
@@ -122,7 +123,8 @@ def gossip(
     payload: Literal["model", "update", "gradient"] = "model",
     order: Literal["merge_update", "update_merge"] | None = None,
     weighting: Literal["uniform", "age", "samples"] = "uniform",
-    local_steps: int = 1,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
     scores: Sequence[float] | Float[np.ndarray | Array, " n"] | None = None,
 ) -> Algorithm:
     """Run gossip learning: every round, merge the models of peers and learn locally.
@@ -134,17 +136,19 @@ def gossip(
         payload: what nodes send: the model, its latest update, or the gradient.
         order: merge before or after the local update; only for models, merge_update by default.
         weighting: reliability of a sender in merging: uniform, its age, or its number of samples.
-        local_steps: optimizer steps per node and round.
+        local_steps: optimizer steps per node and round; 1 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
         scores: (n,) positive reliabilities, one per node, instead of ``weighting``. Like the numbers of samples, they are
             assumed to be known to all nodes: only ages are sent and cost bytes.
 
     Raises:
-        InputError: options exclude each other, ``scores`` are not n positive numbers, W is push-sum mixing, or
-            reliabilities are used with negative weights.
+        InputError: options exclude each other, the local steps or epochs cannot be taken (:func:`.chosen_steps`), ``scores``
+            are not n positive numbers, W is push-sum mixing, or reliabilities are used with negative weights.
     """
-    check_at_least_one("gossip", local_steps=local_steps)
+    steps = chosen_steps("gossip", problem, local_steps, local_epochs)
     check_agreement("gossip", W)
-    _check(payload, order, weighting, local_steps, scores)
+    _check(payload, order, weighting, steps, scores)
     own_scores = None if scores is None else _checked_scores(scores, problem)
     if own_scores is not None and problem.order is not None:
         own_scores = own_scores[problem.order.nodes]
@@ -155,33 +159,20 @@ def gossip(
             hint="mixing.weights = 'metropolis_hastings', or weighting = 'uniform' without scores",
         )
 
-    method = Gossip(optimizer, payload, order, weighting, local_steps, own_scores)
+    method = Gossip(optimizer, payload, order, weighting, steps, own_scores)
     return Algorithm(method, problem, W, name="gossip learning")
 
 
-def with_age(opt_state: PyTree, age: NodeInts) -> PyTree:
-    """Return ``opt_state`` with the step counters of its learning-rate schedules set to ``age`` (n,).
-
-    Other counters, such as Adam's, are kept: they belong to moments that stay on the node.
-    """
-
-    def is_schedule(node: Any) -> bool:
-        return isinstance(node, optax.ScaleByScheduleState)
-
-    return jax.tree.map(
-        lambda node: optax.ScaleByScheduleState(age) if is_schedule(node) else node, opt_state, is_leaf=is_schedule
-    )
-
-
-def _check(payload: str, order: str | None, weighting: str, steps: int, scores: Any) -> None:
+def _check(payload: str, order: str | None, weighting: str, steps: Steps, scores: Any) -> None:
     if payload != "model" and order is not None:
         raise InputError(
             f"order = '{order}' applies to payload = 'model' only, not to '{payload}'",
             hint="an update or a gradient is always computed before it is sent: leave order out",
         )
     if payload == "gradient" and steps != 1:
+        taken = f"local_epochs = {steps.number}" if isinstance(steps, Epochs) else f"local_steps = {steps}"
         raise InputError(
-            f"local_steps = {steps} with payload = 'gradient': one gradient travels a round",
+            f"{taken} with payload = 'gradient': one gradient travels a round",
             hint="set local_steps = 1, or send updates",
         )
     if scores is not None and weighting != "uniform":

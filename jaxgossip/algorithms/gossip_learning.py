@@ -17,21 +17,22 @@ Jelasity 2023, "Improving gossip learning via limited model merging". Voting ove
 4. Learning rates depend on the age of the model: a Pegasos step is 1/(λ t).
 """
 
-from typing import Literal, NamedTuple, override
+from typing import ClassVar, Literal, NamedTuple, override
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import TrainState, check_at_least_one, check_share, start
-from jaxgossip.algorithms.gossip import with_age
+from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
+from jaxgossip.algorithms.base import TrainState, check_share, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Record
 from jaxgossip.core.random import hashed_uniform, purpose_key
-from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows, accumulator, narrowed
+from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Rows, accumulator, narrowed
 from jaxgossip.learning.optimizers import Transformation
-from jaxgossip.learning.problem import Classification, Problem, start_steps_of
+from jaxgossip.learning.optimizers.counts import at_age
+from jaxgossip.learning.problem import Problem, as_evaluated, start_steps_of
+from jaxgossip.learning.supervised import Supervised
 from jaxgossip.schedule.messages import Kind
 
 AGE_BYTES = 4
@@ -123,6 +124,8 @@ class Merging(Record):
 class GossipLearning(ProtocolMethod):
     """See :func:`gossip_learning`."""
 
+    counts: ClassVar[tuple[str, ...]] = ("steps", "age")
+
     optimizer: Transformation
     create: Literal["merge_update", "update_merge", "update", "pass"]
     partner: Literal["last_received", "own"]
@@ -172,7 +175,7 @@ class GossipLearning(ProtocolMethod):
     def _updated(
         self, problem: Problem, model: AgedModel, opt_state: PyTree, arrivals: Deliveries
     ) -> tuple[AgedModel, PyTree]:
-        state = TrainState(model.x, with_age(opt_state, model.age.max(1)))
+        state = TrainState(model.x, at_age(opt_state, model.age.max(1)))
         x, opt_state = learn(problem, self.optimizer, state, arrivals, self.local_steps)
         return AgedModel(x, model.age + self.local_steps), opt_state
 
@@ -181,10 +184,19 @@ class GossipLearning(ProtocolMethod):
         return state.model.x
 
     @override
+    def as_scored(self, problem: Problem, state: WalkState, nodes: NodeInts) -> WalkState:
+        if state.kept is None:
+            return state
+        # Of every model that votes, statistics are recalibrated on the samples of the node at which it votes.
+        s, v, p = state.kept.x.shape
+        voters = as_evaluated(problem, state.kept.x.reshape(s * v, p), jnp.repeat(nodes, v))
+        return state._replace(kept=state.kept._replace(x=voters.reshape(s, v, p)))
+
+    @override
     def scores(self, problem: Problem, state: WalkState) -> NodeScores:
         if state.kept is None:
             return {}
-        assert isinstance(problem, Classification)
+        assert isinstance(problem, Supervised)
         return problem.evaluate_votes(state.kept.x)
 
 
@@ -222,7 +234,7 @@ def gossip_learning(
     check_at_least_one("gossip_learning", local_steps=local_steps, parts=parts)
     check_share("gossip_learning", sample=sample)
     _check(create, partner, votes, age_gap, pieces=parts > 1 or sample < 1)
-    if votes and not (isinstance(problem, Classification) and problem.votes):
+    if votes and not (isinstance(problem, Supervised) and problem.votes):
         raise InputError("gossip_learning: votes are cast on classes, and this task has none", hint="set votes = 0")
     size = problem.dtype.itemsize
     data = -(-problem.n_shared // parts) * size if sample == 1 else round(sample * problem.n_shared) * size

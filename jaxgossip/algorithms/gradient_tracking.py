@@ -17,6 +17,7 @@ import jax.numpy as jnp
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import Algorithm, Method, check_agreement, fresh_gradient, start, step_along
+from jaxgossip.algorithms.model_state import with_state_of
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.optimizers import Transformation
@@ -44,6 +45,7 @@ class TrackingState(NamedTuple):
 class GradientTracking(Method):
     """See :func:`gradient_tracking`."""
 
+    memory = ("y", "g")
     optimizer: Transformation
     form: Literal["diging", "atc"]
 
@@ -61,7 +63,8 @@ class GradientTracking(Method):
             u, opt_state = step_along(self.optimizer, y, state.x, state.opt_state, round_)
             x = links.mix(state.x) + u
         else:
-            y = links.mix(state.y + g - state.g, payload="tracker")
+            # Batch statistics take their own step, and are mixed once.
+            y = with_state_of(problem, links.mix(state.y + g - state.g, payload="tracker"), g)
             u, opt_state = step_along(self.optimizer, y, state.x, state.opt_state, round_)
             x = links.mix(state.x + u)
         return round_.keep_offline(TrackingState(x, opt_state, y, g), state), links.sent(state.x, state.y)

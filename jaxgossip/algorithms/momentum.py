@@ -54,6 +54,7 @@ class Momentum(Method):
     """
 
     mixings: ClassVar[int] = 1
+    memory = ("v",)
     optimizer: Transformation
     momentum: float
 

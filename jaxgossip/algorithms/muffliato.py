@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.averaging import register_weight
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, descend, fixed_operator, start
+from jaxgossip.algorithms.model_state import check_state_stays
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator, narrowed
 from jaxgossip.learning.optimizers import Transformation
@@ -80,10 +81,12 @@ def muffliato(
         gossip_steps: K, mixings per round; 0 for as many as reduce the error to about that of the mean.
 
     Raises:
-        InputError: ``noise`` is not positive, ``gossip_steps`` is negative, or W is time-varying or not symmetric.
+        InputError: ``noise`` is not positive, ``gossip_steps`` is negative, W is time-varying or not symmetric, or
+            models have batch statistics that are mixed.
     """
     if noise <= 0 or gossip_steps < 0:
         raise InputError(f"muffliato needs noise > 0 and gossip_steps ≥ 0, not {noise} and {gossip_steps}")
+    check_state_stays("muffliato", problem, "every parameter gets noise, and a variance with noise may be negative")
     rho = max(map(abs, extreme_eigenvalues(fixed_operator("muffliato", W))))
     omega = register_weight(rho)
     steps = gossip_steps or muffliato_steps(problem.n_nodes, noise, 1 - rho)

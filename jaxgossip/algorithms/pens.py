@@ -19,8 +19,8 @@ from typing import NamedTuple, override
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.algorithms.arguments import algorithm
-from jaxgossip.algorithms.base import TrainState, check_at_least_one, start
+from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
+from jaxgossip.algorithms.base import TrainState, start
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows

@@ -20,12 +20,11 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float
 
-from jaxgossip.algorithms.arguments import algorithm
+from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
 from jaxgossip.algorithms.base import (
     Algorithm,
     Method,
     TrainState,
-    check_at_least_one,
     displacement,
     fixed_operator,
     start,

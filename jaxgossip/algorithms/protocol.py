@@ -5,19 +5,20 @@ schedule determines who sends to whom and when, and the engine passes batches of
 """
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, UInt32
 
+from jaxgossip.algorithms.arguments import with_layerwise
 from jaxgossip.algorithms.base import TrainState, apply, models_of, repeated
 from jaxgossip.core.arguments import shown
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.rows import materialize
-from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows
+from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Rows
 from jaxgossip.core.units import rows_text
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
@@ -81,6 +82,9 @@ class ProtocolMethod(Record):
     >>> protocol = GossipProtocol(SlowAveraging(0.1), problem)
     """
 
+    counts: ClassVar[tuple[str, ...]] = ("steps",)
+    """What learning rates can be functions of: "age", too, where models have ages."""
+
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
         """Return the initial state, a pytree all of whose leaves have the node axis first."""
@@ -108,6 +112,11 @@ class ProtocolMethod(Record):
         """Return additional measurements of s rows of the state: name -> (s,)."""
         del problem, state
         return {}
+
+    def as_scored(self, problem: Problem, state: Any, nodes: NodeInts) -> Any:
+        """Return s rows of the state as :meth:`scores` takes them, those of rows ``nodes`` (s,); unchanged by default."""
+        del problem, nodes
+        return state
 
     def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Bool[Array, "n n"]]:
         """Return the new state, and (n, n) bool: the peers that each node prefers, none meaning all.
@@ -164,8 +173,9 @@ class GossipProtocol(Pytree):
                 f"{type(method).__name__} has no settle, and its nodes are to settle at cycle {settle_at}",
                 hint="give it settle(self, problem, state), or leave out settle_at",
             )
-        self.method, self.problem, self.exchanges, self.bytes = method, problem, exchanges, bytes
-        self.parts, self.settle_at, self.name = parts, settle_at, name or type(method).__name__
+        self.name = name or type(method).__name__
+        self.method, self.problem = with_layerwise(method, problem, self.name), problem
+        self.exchanges, self.bytes, self.parts, self.settle_at = exchanges, bytes, parts, settle_at
 
     def __repr__(self) -> str:
         size = rows_text(self.problem.n_nodes, self.problem.n_params)
@@ -187,9 +197,9 @@ class GossipProtocol(Pytree):
         """Return the models to evaluate, (n, p)."""
         return models_of(self.method, self.problem, state)
 
-    def scores(self, state: PyTree) -> NodeScores:
-        """Return additional measurements of s rows of the state: name -> (s,)."""
-        return self.method.scores(self.problem, state)
+    def scores(self, state: PyTree, nodes: NodeInts) -> NodeScores:
+        """Return additional measurements of s rows of the state, those of rows ``nodes`` (s,): name -> (s,)."""
+        return self.method.scores(self.problem, self.method.as_scored(self.problem, state, nodes))
 
     def settle(self, state: PyTree) -> tuple[PyTree, Bool[Array, "n n"]]:
         """Return the new state, and (n, n) bool: the peers that each node prefers; only with ``settle_at``."""

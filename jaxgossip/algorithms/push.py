@@ -24,7 +24,6 @@ from jaxgossip.algorithms.base import (
     Algorithm,
     Method,
     TrainState,
-    check_at_least_one,
     check_mass,
     displacement,
     fresh_gradient,
@@ -34,6 +33,8 @@ from jaxgossip.algorithms.base import (
     step_along,
     with_optimizer,
 )
+from jaxgossip.algorithms.local_steps import Steps, chosen_steps
+from jaxgossip.algorithms.model_state import in_mass
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
@@ -100,7 +101,7 @@ class SGP(PushMethod):
     """See :func:`sgp`."""
 
     optimizer: Transformation
-    local_steps: int
+    local_steps: Steps
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> PushState:
@@ -112,12 +113,13 @@ class SGP(PushMethod):
         links = round_.links(W, problem.n_shared)
         current = TrainState(self.models(state), state.opt_state)
         u, opt_state = displacement(problem, self.optimizer, current, round_, self.local_steps)
-        return _pushed(state, state.u + u, opt_state, links)
+        return _pushed(state, state.u + in_mass(problem, u, state.w), opt_state, links)
 
 
 class PushDIGing(PushMethod):
     """See :func:`push_diging`."""
 
+    memory = ("y", "g")
     optimizer: Transformation
 
     @override
@@ -134,7 +136,7 @@ class PushDIGing(PushMethod):
         g = fresh_gradient(problem, x, round_, state.g)
         y = links.mix(state.y, payload="tracker") + g - state.g
         u, opt_state = step_along(self.optimizer, y, x, state.opt_state, round_)
-        mass = links.mix(state.u + u)
+        mass = links.mix(state.u + in_mass(problem, u, state.w))
         new = PushTrackingState(mass, links.mix(state.w, payload="weight"), opt_state, y, g)
         return round_.keep_offline(new, state), links.sent(state.u, state.y, metadata=(state.w,))
 
@@ -156,21 +158,30 @@ def push_sum(problem: Problem, optimizer: Transformation | None, W: Mixing) -> A
 
 
 @algorithm
-def sgp(problem: Problem, optimizer: Transformation, W: Mixing, *, local_steps: int = 1) -> Algorithm:
+def sgp(
+    problem: Problem,
+    optimizer: Transformation,
+    W: Mixing,
+    *,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
+) -> Algorithm:
     """Run stochastic gradient push: D-SGD on directed graphs, whose nodes need to know only their out-degrees.
 
     Args:
         problem: the learning problem.
         optimizer: any optax transformation, applied to each node separately.
         W: mixing that conserves mass: ``push_sum``.
-        local_steps: optimizer steps per node and round.
+        local_steps: optimizer steps per node and round; 1 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
 
     Raises:
-        InputError: ``local_steps`` is below one, or W is not push-sum mixing.
+        InputError: the local steps or epochs cannot be taken (:func:`.chosen_steps`), or W is not push-sum mixing.
     """
-    check_at_least_one("sgp", local_steps=local_steps)
+    steps = chosen_steps("sgp", problem, local_steps, local_epochs)
     check_mass("sgp", W)
-    return Algorithm(SGP(problem.n_shared, optimizer, local_steps), problem, W, name="sgp")
+    return Algorithm(SGP(problem.n_shared, optimizer, steps), problem, W, name="sgp")
 
 
 @algorithm

@@ -23,7 +23,8 @@ from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning import models, optimizers, partitions
 from jaxgossip.learning.data import datasets
-from jaxgossip.learning.problem import Classification, classification
+from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.supervised import Supervised, classification
 from jaxgossip.network import Round
 
 REGULARIZATION = 1e-4
@@ -32,6 +33,18 @@ MLP_NODES = 1000
 """Largest number of perceptrons: they are bound by arithmetic, so more would only take longer."""
 MLP_SIZES = (64, 32, 10)
 MLP_BATCH = 32
+
+
+def descent(problem: Supervised, optimizer: Transformation, seed: int) -> Loop:
+    """Return rounds in which every node takes one step, without mixing, from the problem's initial models."""
+    key = run_key(seed)
+
+    def step(inputs: tuple[Supervised, PRNGKey], state: TrainState, number: jax.Array) -> TrainState:
+        problem, key = inputs
+        return descend(problem, optimizer, state, Round(number, key, problem.n_nodes))
+
+    state = start(problem, optimizer, key)
+    return Loop(step, (problem, key), jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), state))
 
 
 def logistic_step(setting: Setting) -> Case:
@@ -45,7 +58,8 @@ def logistic_step(setting: Setting) -> Case:
     problem = classification(data, deal, models.logistic((57,), 2))
     x, table = np.zeros((n, problem.n_params), np.float32), reference.Table.of(data)
     step = partial(reference.logistic_step, x, table, deal.order, LEARNING_RATE)
-    return Case(x.shape, traffic(0), n, "node", _descent(problem, setting), step, "NumPy")
+    rounds = descent(problem, optax.sgd(LEARNING_RATE), setting.seed)
+    return Case(x.shape, traffic(0), n, "node", rounds, step, "NumPy")
 
 
 def mlp_step(setting: Setting) -> Case:
@@ -65,7 +79,8 @@ def mlp_step(setting: Setting) -> Case:
         batch = np.take_along_axis(own, rng.integers(MLP_BATCH, size=own.shape), 1)
         reference.mlp_step(x, rows[batch], labels[batch], MLP_SIZES, LEARNING_RATE)
 
-    return Case(x.shape, traffic(0), n, "node", _descent(problem, setting), step, "NumPy")
+    rounds = descent(problem, optax.sgd(LEARNING_RATE), setting.seed)
+    return Case(x.shape, traffic(0), n, "node", rounds, step, "NumPy")
 
 
 def round_update_merge(setting: Setting) -> Case:
@@ -82,17 +97,6 @@ def round_merge_update(setting: Setting) -> Case:
     Traffic: 1.5 copies.
     """
     return _gossip(setting, "merge_update")
-
-
-def _descent(problem: Classification, setting: Setting) -> Loop:
-    optimizer, key = optax.sgd(LEARNING_RATE), run_key(setting.seed)
-
-    def step(inputs: tuple[Classification, PRNGKey], state: TrainState, number: jax.Array) -> TrainState:
-        problem, key = inputs
-        return descend(problem, optimizer, state, Round(number, key, problem.n_nodes))
-
-    state = start(problem, optimizer, key)
-    return Loop(step, (problem, key), jax.tree.map(lambda leaf: jnp.array(leaf, leaf.dtype), state))
 
 
 def _gossip(setting: Setting, order: Literal["merge_update", "update_merge"]) -> Case:

@@ -23,7 +23,7 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.experiment.config.schema import supply
 from jaxgossip.learning import Problem, models, partitions
 from jaxgossip.learning.data import datasets
-from jaxgossip.learning.problem import classification
+from jaxgossip.learning.supervised import classification
 from jaxgossip.mixing import Mixing
 from jaxgossip.topology import Graph
 

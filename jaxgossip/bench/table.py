@@ -1,6 +1,10 @@
-"""The benchmark as a table: one row per case, units in the header, and an explanation of the units."""
+"""The benchmark as tables: one row per case, units in the header, and an explanation of the units."""
+
+from collections.abc import Sequence
 
 from jaxgossip.bench.case import Measured
+from jaxgossip.bench.deep.cases import DeepTime
+from jaxgossip.bench.deep.convolutions import FormTime
 from jaxgossip.bench.report import Report
 from jaxgossip.core.units import bytes_text
 
@@ -42,6 +46,36 @@ def cells(case: Measured) -> tuple[str, ...]:
         case.reference,
         number(case.speedup),
     )
+
+
+def deep_rows(cases: Sequence[DeepTime]) -> list[dict[str, str]]:
+    """Return one row per case of deep networks, as a mapping from headings to strings."""
+    return [
+        {
+            "case": case.name,
+            "parameters": f"{case.params:,}",
+            "batch": f"{case.batch_size}",
+            "ms/round": number(1e3 * case.round_s),
+            "vmap(grad)": number(1e3 * case.plain_s),
+            "x faster": number(case.speedup),
+            "scratch/state": number(case.scratch_states),
+        }
+        for case in cases
+    ]
+
+
+def form_rows(forms: Sequence[FormTime]) -> list[dict[str, str]]:
+    """Return one row per form of a convolution's gradient, as a mapping from headings to strings."""
+    fastest = min(form.round_s for form in forms)
+    return [
+        {
+            "form": form.name,
+            "ms": number(1e3 * form.round_s),
+            "x the fastest": number(form.round_s / fastest),
+            "timed": "one node" if form.extrapolated else "all",
+        }
+        for form in forms
+    ]
 
 
 def number(value: float | None) -> str:

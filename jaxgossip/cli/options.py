@@ -32,5 +32,11 @@ Metrics = Annotated[
         "measure and consensus_distance.",
     ),
 ]
+Picture = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", metavar="FILE", help="Draw how samples and classes fall on nodes, and write it (png, svg or pdf)."
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 Cache = Annotated[bool, typer.Option("--cache", help="Keep compiled programs on disk, and use those of earlier runs.")]

@@ -12,8 +12,10 @@ from jaxtyping import Array, Int
 from jaxgossip.core.typing import PyTree
 
 BLOCK_BYTES = 2**25
-"""Bytes of intermediate results per block, about the size of a shared cache: for minibatch gradients, evaluated rows and
-the samples of a mean gradient."""
+"""Bytes of intermediate results per block on a CPU, about the size of a shared cache: for minibatch gradients, evaluated rows
+and the samples of a mean gradient."""
+SHARE_OF_MEMORY = 8
+"""The part of the memory of other devices, 1/8, that the intermediate results of a block may take: kernels then are large."""
 
 
 def gather(x: Array, index: Int[Array, "..."] | slice | tuple[Int[Array, "..."], ...]) -> Array:
@@ -30,16 +32,56 @@ def materialize[T](arrays: T) -> T:
     return jax.lax.optimization_barrier(arrays)
 
 
-def in_blocks(row_program: Callable[[Any], PyTree], rows: PyTree) -> PyTree:
-    """Return vmap(row_program)(rows), computed in blocks whose intermediate results stay bounded and in cache."""
-    batched = jax.vmap(row_program)
-    whole = _Traced(batched, rows)
-    length, block = _length(rows), whole.block
+def keep_sums(primitive: Any, *_: Any, **__: Any) -> bool:
+    """Return whether to keep a primitive's result from the forward pass: only results that reduce many numbers.
+
+    It is a policy of :func:`jax.checkpoint`.
+    """
+    return primitive.name.startswith(("reduce", "dot", "conv", "arg", "cum"))
+
+
+def in_blocks(row_program: Callable[[Any], PyTree], rows: PyTree, at_a_time: int = 0) -> PyTree:
+    """Return vmap(row_program)(rows), computed in blocks whose intermediate results stay bounded and in cache.
+
+    Args:
+        row_program: one row -> results.
+        rows: arrays with the rows first.
+        at_a_time: number of rows of a block; 0 chooses it by the device.
+    """
+    traced = _Traced(jax.vmap(row_program), rows)
+    block = at_a_time or traced.block
+    if block > 1:
+        return _in_blocks(traced, rows, block)
+    # Not batched at all: products and convolutions of one row have faster forms than those of several.
+    if _length(rows) > 1:
+        return jax.lax.map(row_program, rows)
+    return jax.tree.map(lambda leaf: leaf[None], row_program(jax.tree.map(lambda leaf: leaf[0], rows)))
+
+
+def rows_at_a_time(row_program: Callable[[Any], PyTree], rows: PyTree) -> int:
+    """Return the number of rows of a block that :func:`in_blocks` chooses; ``rows`` may be shapes."""
+    return _Traced(jax.vmap(row_program), rows).block
+
+
+def bytes_a_row(row_program: Callable[[Any], PyTree], rows: PyTree) -> int:
+    """Return the bytes of the intermediate results of one row; ``rows`` may be shapes."""
+    row = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), rows)
+    return _intermediate_bytes(jax.make_jaxpr(row_program)(row).jaxpr)
+
+
+def blockwise(program: Callable[[Any], PyTree], rows: PyTree) -> PyTree:
+    """Return program(rows), each of whose results is of one row, computed in blocks as :func:`in_blocks` does."""
+    traced = _Traced(program, rows)
+    return _in_blocks(traced, rows, traced.block)
+
+
+def _in_blocks(whole: "_Traced", rows: PyTree, block: int) -> PyTree:
+    length = _length(rows)
     if length <= block:
         return whole(rows)
 
     def fill(results: PyTree, start: Array) -> tuple[PyTree, None]:
-        part = batched(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block), rows))
+        part = whole.program(jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, block), rows))
         put = partial(jax.lax.dynamic_update_slice_in_dim, start_index=start, axis=0)
         return jax.tree.map(put, results, part), None
 
@@ -65,25 +107,31 @@ class _Traced:
     """A program of rows, traced for all of them: most often they fit one block, and tracing again would take as long."""
 
     def __init__(self, program: Callable[[Any], PyTree], rows: PyTree) -> None:
-        self._program, self._rows = program, rows
+        self.program, self._rows = program, rows
         self._jaxpr, self.results = jax.make_jaxpr(program, return_shape=True)(rows)
 
     @property
     def block(self) -> int:
         """How many rows can be processed at a time, judged by the size of the intermediate results."""
-        length = _length(self._rows)
-        if _intermediate_bytes(self._jaxpr.jaxpr) <= BLOCK_BYTES:
+        length, most, whole = _length(self._rows), _block_bytes(), _intermediate_bytes(self._jaxpr.jaxpr)
+        if length == 1 or whole <= most:
             return length
         # The difference of two sizes leaves out fixed costs.
-        return max(1, BLOCK_BYTES // max(1, self._bytes_of(3) - self._bytes_of(2)))
-
-    def _bytes_of(self, n: int) -> int:
-        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), self._rows)
-        return _intermediate_bytes(jax.make_jaxpr(self._program)(shapes).jaxpr)
+        one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), self._rows)
+        each = (whole - _intermediate_bytes(jax.make_jaxpr(self.program)(one).jaxpr)) // (length - 1)
+        return min(length, max(1, most // max(1, each)))
 
     def __call__(self, rows: PyTree) -> PyTree:
         flat = jaxpr_as_fun(self._jaxpr)(*jax.tree.leaves(rows))
         return jax.tree.unflatten(jax.tree.structure(self.results), flat)
+
+
+def _block_bytes() -> int:
+    """Return how many bytes of intermediate results a block may have on the device at hand."""
+    if jax.default_backend() == "cpu":
+        return BLOCK_BYTES
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return max(BLOCK_BYTES, stats.get("bytes_limit", 0) // SHARE_OF_MEMORY)
 
 
 def _length(rows: PyTree) -> int:

@@ -42,6 +42,14 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'s' if count != 1 else ''}"
 
 
+def range_text(extremes: tuple[float, float, float], one: str, several: str) -> str:
+    """Format the smallest, median and largest count: ``1 to 7 classes a node, median 4``, or ``2 classes on each``."""
+    least, median, most = extremes
+    if least == most:
+        return f"{least:,.0f} {one if most == 1 else several} on each"
+    return f"{least:,.0f} to {most:,.0f} {several} a node, median {median:,.5g}"
+
+
 def rows_text(n_nodes: int, n_params: int) -> str:
     """Return the size of a network's models: ``1,024 nodes × 57 parameters``."""
     return f"{counted(n_nodes, 'node')} × {counted(n_params, 'parameter')}"

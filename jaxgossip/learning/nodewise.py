@@ -20,7 +20,7 @@ from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import register_dataclass, static_field
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Row, Rows
-from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.optimizers import Layerwise, Transformation
 
 UNSUPPORTED_STATES: Mapping[str, str] = MappingProxyType(
     {
@@ -100,7 +100,7 @@ def updates(optimizer: Transformation, gradient: Rows, states: PyTree, x: Rows) 
 
 
 def check_optimizer(optimizer: Any, n_params: int, dtype: Any) -> None:
-    """Check that an optimizer works on one row at a time, given gradients and models alone.
+    """Check that an optimizer works on one model at a time, given gradients and models alone.
 
     Args:
         optimizer: the caller's argument.
@@ -130,7 +130,7 @@ def check_optimizer(optimizer: Any, n_params: int, dtype: Any) -> None:
                 hint=PLAIN_OPTIMIZERS,
             ) from error
         raise InputError(
-            f"optimizer {_name(optimizer)} does not take one row of parameters: {reason}", hint=PLAIN_OPTIMIZERS
+            f"optimizer {_name(optimizer)} does not take the parameters of one model: {reason}", hint=PLAIN_OPTIMIZERS
         ) from error
     if getattr(update, "shape", None) != row.shape:
         raise InputError(
@@ -208,6 +208,8 @@ def _subtrees(tree: PyTree) -> Iterator[Any]:
 
 
 def _name(optimizer: Transformation) -> str:
+    if isinstance(optimizer, Layerwise):
+        return _name(optimizer.optimizer)
     return getattr(optimizer.update, "__qualname__", "given").split(".", maxsplit=1)[0]
 
 

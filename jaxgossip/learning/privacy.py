@@ -109,7 +109,8 @@ def epsilon(privacy: DifferentialPrivacy, steps: int, batch_size: int, samples: 
 
     Args:
         privacy: clip and noise; the result depends on ``noise_multiplier`` only.
-        steps: number of gradients that every node has taken: rounds × local steps.
+        steps: number of gradients that every node has taken: rounds × local steps. Where nodes go through epochs, each sample
+            is in one minibatch of an epoch: give the number of epochs, and 0 for ``batch_size``.
         batch_size: b, samples per minibatch; 0 takes all samples of a node.
         samples: (n,) number m of training samples of each node, ``problem.sample_counts``; or one number.
         delta: δ in (0, 1); only meaningful below 1/m.

@@ -23,7 +23,7 @@ from jaxgossip.core.errors import DataError
 from jaxgossip.core.pytree import HostOnly
 from jaxgossip.core.rows import in_blocks
 from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Row, Rows, accumulator
-from jaxgossip.learning.data.rating_files import read_ratings
+from jaxgossip.learning.data.readers.rating_files import read_ratings
 from jaxgossip.learning.device import check_order, float_type
 from jaxgossip.learning.models.model import Model
 from jaxgossip.learning.partitions.partition import Partition
@@ -90,7 +90,7 @@ class Ratings(SampledProblem):
         return self._described.value | {
             "users": self.n_nodes,
             "training_ratings": int(np.asarray(self.sample_counts, np.float64).sum()),
-            "test_ratings": int(self._n_test.sum()),
+            "test_ratings": int(self._batches.n_test.sum()),
             "mean": self.mean,
             "samples_a_node": self.samples_a_node,
         }
@@ -105,12 +105,12 @@ class Ratings(SampledProblem):
 
         It is NaN for a user without held-out ratings.
         """
-        if self._most_test == 0:
+        if self._batches.most_test == 0:
             return {}
 
         def rmse(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
-            sample, used, size = self._held_out(node)
+            sample, used, size = self._batches.held_out(node)
             error = self.model.apply(self.params(row), self._x[sample]) - self._y[sample]
             mean = jnp.where(used, jnp.square(error), 0).sum() / jnp.maximum(size, 1)
             return jnp.where(size > 0, jnp.sqrt(mean), jnp.nan)

@@ -4,30 +4,36 @@ A model's pytree is ravelled into one row, so that mixing is a single pass for a
 vmapped loss. Private columns, which stay on their node, come last. Samples are stored once and indexed by node.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, Num, UInt32
 
-from jaxgossip.core.errors import DataError
 from jaxgossip.core.pytree import HostOnly, Pytree
 from jaxgossip.core.random import purpose_key
-from jaxgossip.core.rows import gather, in_blocks, sum_of_blocks
+from jaxgossip.core.rows import bytes_a_row, gather, in_blocks, keep_sums, rows_at_a_time, sum_of_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.core.units import counted, rows_text
-from jaxgossip.learning.device import integers_at, integers_below
+from jaxgossip.learning.augmentation.draws import Augmentation, Draws, augmented, draws_of, sample_keys
+from jaxgossip.learning.data.owners import OwnerNumbers
+from jaxgossip.learning.data.scaling import Scaling
+from jaxgossip.learning.epochs import Draw
+from jaxgossip.learning.minibatches import Minibatches, key_of
+from jaxgossip.learning.models.checks import check_training
 from jaxgossip.learning.models.layout import layout
 from jaxgossip.learning.models.model import Model
+from jaxgossip.learning.models.recalibration import Models, recalibration
 from jaxgossip.learning.partitions.partition import Partition
+from jaxgossip.learning.partitions.summary import Heterogeneity, heterogeneity
 from jaxgossip.learning.privacy import DifferentialPrivacy
 from jaxgossip.topology import Order
 
-MAX_PADDED_BYTES = 2**32
-"""Largest size, over all nodes, of the samples that ``batch_size=0`` pads to those of the largest node."""
+DEEP_BYTES = 2**20
+"""Intermediate results of one node's gradient of one sample from which on nodes are computed in blocks."""
 
 
 class SampledProblem(Pytree):
@@ -35,15 +41,21 @@ class SampledProblem(Pytree):
 
     Args:
         model: what each node trains.
-        x: (m, …) samples, as returned by ``model.prepare``.
-        y: (m,) labels, or other targets that the model takes.
+        x: (m, …) samples: as returned by ``model.prepare``; those of uint8, and all where there are augmentations, are
+            prepared where they are used.
+        y: (m, …) targets that the model takes.
         partition: the samples of each node.
-        batch_size: samples per gradient, drawn with replacement; 0 takes all samples of the node, exactly.
+        batch_size: samples per gradient; 0 takes all samples of the node, exactly.
+        sampling: "replacement" draws each sample of a batch independently, "epochs" takes them in a shuffled order.
         init: "same" starts all nodes from one model, "independent" draws a model for each node.
         private: names of top-level parameters that stay on their node.
         dtype: dtype of the models; models of 16 bits are computed with in float32.
         order: the node that each row of memory holds.
         privacy: clips the gradients and adds noise.
+        scaling: what uint8 samples are scaled with; None for none.
+        owners: (m,) int32, the owner of each sample; None if unknown.
+        augment: what changes samples in training, in this order.
+        nodes_at_a_time: number of nodes whose gradients are computed at a time; 0 chooses it by the device.
 
     Raises:
         DataError: the samples are too unequal to be taken all at once.
@@ -63,37 +75,30 @@ class SampledProblem(Pytree):
         dtype: np.dtype,
         order: Order | None,
         privacy: DifferentialPrivacy | None,
+        scaling: Scaling | None = None,
+        sampling: Literal["replacement", "epochs"] = "replacement",
+        owners: OwnerNumbers | None = None,
+        augment: Sequence[Augmentation] = (),
+        nodes_at_a_time: int = 0,
     ) -> None:
+        self._at_a_time = nodes_at_a_time
         self.model, self.batch_size, self.dtype, self.order, self.privacy = model, batch_size, dtype, order, privacy
         self._kind = accumulator(dtype)
-        self._same_start = init == "same"
+        self._same_start, self._augment = init == "same", tuple(augment)
         self.n_nodes, self._flipped = partition.n_train.size, HostOnly(partition.flipped)
-        self._layout = layout(model, private, dtype)
-        self.n_params, self.n_shared = self._layout.n_params, self._layout.n_shared
+        self._owners = HostOnly(owners)
+        self.layout = layout(model, private, dtype)
+        self.n_params, self.n_shared = self.layout.n_params, self.layout.n_shared
         self._x, self._y = x, y
-        nodes = slice(None) if order is None else order.nodes
-        self._nodes = None if order is None else jnp.asarray(order.nodes)
-        start, n_train, n_test = (
-            array[nodes]
-            for array in (partition.offsets[:-1], partition.n_train, np.diff(partition.offsets) - partition.n_train)
-        )
+        self._scaling = jax.tree.map(lambda leaf: jnp.asarray(leaf, self._kind), scaling)
+        in_epochs, sample_bytes = sampling == "epochs", x[0].nbytes
+        self._batches = Minibatches(partition, order, batch_size, in_epochs=in_epochs, sample_bytes=sample_bytes)
+        n_train = np.asarray(self._batches.n_train)
         self.sample_counts = jnp.asarray(n_train, jnp.float32)
-        self._samples = jnp.asarray(partition.order, jnp.int32)
-        self._start = jnp.asarray(start, jnp.int32)
-        self._n_train = jnp.asarray(n_train, jnp.int32)
-        self._n_test = jnp.asarray(n_test, jnp.int32)
-        self._most, self._most_test = int(n_train.max()), int(n_test.max())
-        self._one_each = self._most == 1 and batch_size <= 1
-        padded_bytes = self._most * self.n_nodes * self._x[0].nbytes
-        if batch_size > 0 and not self._one_each:
-            # Only losses over all samples are then padded, and partitions of similar sizes share their programs.
-            self._most = 1 << (self._most - 1).bit_length()
-        if batch_size == 0 and padded_bytes > MAX_PADDED_BYTES:
-            raise DataError(
-                f"batch_size = 0 pads {self.n_nodes:,} nodes to the {self._most:,} samples of node "
-                f"{int(partition.n_train.argmax())}: {padded_bytes / 2**30:,.1f} GiB",
-                hint="give a batch_size",
-            )
+        check_training(model, n_train, batch_size, by_epochs=self._batches.by_epochs, private=privacy is not None)
+        b = batch_size or int(n_train.max())
+        most = -(-int(n_train.max()) // b)
+        self._recalibration = recalibration(model, self.layout, b, most, lambda: self._prepared(x[:2]))
 
     def __repr__(self) -> str:
         samples = f"{counted(self._x.shape[0], 'sample')}, {self.batch_size or 'all'} of a node in a gradient"
@@ -110,72 +115,122 @@ class SampledProblem(Pytree):
         return self._flipped.value
 
     @property
+    def partition(self) -> Partition:
+        """The samples of each node, in the order of the graph's nodes, as row numbers of :attr:`targets`."""
+        return self._batches.divided(len(self._y), self.order, self.flipped)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """(m, …), the target of each sample of the table."""
+        return np.asarray(self._y)
+
+    @property
+    def owners(self) -> np.ndarray | None:
+        """(m,) int32, the owner of each sample of the table; None if unknown."""
+        return self._owners.value
+
+    def heterogeneity(self) -> Heterogeneity:
+        """Return how samples, classes, owners or values fall on nodes."""
+        return heterogeneity(self.partition, self.targets, self.owners, self.batch_size)
+
+    @property
     def samples_a_node(self) -> tuple[int, float, int]:
         """The smallest, mean and largest number of samples that a node trains on."""
         counts = np.asarray(self.sample_counts)
         return int(counts.min()), float(counts.mean(dtype=np.float64)), int(counts.max())
 
+    @property
+    def steps_an_epoch(self) -> NodeInts | None:
+        """(n,) the steps in which each row's node takes all of its samples once; None if it draws them independently."""
+        return self._batches.steps_an_epoch
+
+    @property
+    def by_epochs(self) -> bool:
+        """Whether nodes go through epochs in minibatches, so that gradients need the number of the step."""
+        return self._batches.by_epochs
+
     def init(self, key: PRNGKey) -> Rows:
         """Return the initial models (n, p), either all the same or drawn independently."""
 
         def draw(key: PRNGKey) -> Row:
-            return self._layout.ravel(self.model.init(key))
+            return self.layout.ravel(self.model.init(key))
 
         if self._same_start:
             return jnp.broadcast_to(draw(key), (self.n_nodes, self.n_params))
-        return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(self._numbers())
+        return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(self._batches.numbers())
 
-    def gradient(self, x: Rows, key: PRNGKey) -> Rows:
+    def gradient(self, x: Rows, key: PRNGKey | Draw) -> Rows:
         """Return (n, p): the gradient of the mean loss on each node's minibatch, plus regularization · x.
+
+        Nodes that go through epochs need the number of the step, which a :class:`Draw` has.
 
         With ``privacy``, the gradient of every sample is clipped and noise is added to their mean; a node's noise is a
         function of (key, node number). The regularization does not depend on the data and is added without noise.
         """
-        return self._gradients(x, *self._draw(key), key, self._numbers())
+        return self._gradients(x, *self._batches.draw(key), key_of(key), self._batches.numbers())
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
         """Return (b, p): the same at x[j] for the node of row ``nodes[j]``; samples and noise are drawn by (key, numbers[j]).
 
         Each number has its own minibatch: words of (key, number), modulo the node's number of samples.
         """
-        if self._one_each:
-            samples, used = gather(self._samples, gather(self._start, nodes))[:, None], None
-        elif self.batch_size == 0:
-            samples, used = self._every_sample(nodes)
-        else:
-            rank = integers_at(key, gather(self._n_train, nodes), numbers, self.batch_size)
-            samples, used = gather(self._samples, gather(self._start, nodes)[:, None] + rank), None
+        samples, used = self._batches.draw_at(nodes, key, numbers)
         return self._gradients(x, samples, used, key, numbers)
 
-    def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
+    def mean_gradient(self, x: Rows, key: PRNGKey | Draw) -> Rows:
         """Return (1, p): the mean over nodes of their minibatch gradients at the one model x (1, p).
 
-        This is the centralised reference, which trusts the aggregator: never clipped or noisy, whatever ``privacy``.
+        This is the centralised reference, which trusts the aggregator: never clipped or noisy, whatever ``privacy``. The
+        gradient of a node that does not take the step counts as zero.
         """
-        samples, used = self._draw(key)
+        samples, used = self._batches.draw(key)
+        takes = key.takes if isinstance(key, Draw) else None
+        if self.model.forward is not None:
+            everywhere = jnp.broadcast_to(x, (self.n_nodes, self.n_params))
+            each = self._gradients(everywhere, samples, used, key_of(key), self._batches.numbers())
+            return (each if takes is None else jnp.where(takes[:, None], each, 0)).mean(0, keepdims=True)
         row = x[0].astype(self._kind)
-        shares = 1 / samples.shape[1] if used is None else used.astype(self._kind) / self._n_train[:, None]
+        shares = 1 / samples.shape[1] if used is None else used.astype(self._kind) / used.sum(1, keepdims=True)
         shares = jnp.broadcast_to(jnp.asarray(shares, self._kind) / self.n_nodes, samples.shape)
+        decay: Any = self.model.regularization
+        if takes is not None:
+            shares, decay = jnp.where(takes[:, None], shares, 0), decay * takes.mean(dtype=self._kind)
+        draws = draws_of(self._augment, self._batches.numbers(), samples)
 
         # All nodes hold the same model, so the mean of their gradients is the gradient of one weighted sum over
         # samples and never needs n rows.
-        def gradient(part: tuple[Array, Array]) -> Row:
-            return jax.grad(lambda row: (self._losses(row, part[0]) * part[1]).sum())(row)
+        def gradient(part: tuple[Array, Array, Draws]) -> Row:
+            some, shares, draws = part
+            keys = None if draws is None else sample_keys(key_of(key), *draws)
+            return jax.grad(lambda row: (self._losses(row, some, keys) * shares).sum())(row)
 
-        total = sum_of_blocks(gradient, (samples.ravel(), shares.ravel())) + self.model.regularization * row
+        parts = jax.tree.map(jnp.ravel, (samples, shares, draws))
+        total = sum_of_blocks(gradient, parts) + decay * row
         return total[None].astype(x.dtype)
 
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
         """Return (b,): mean loss of x[j] on all training samples of the node of row ``nodes[j]``, plus regularization.
 
-        Samples are padded to those of the largest node. Exact, whatever ``privacy``.
+        Samples are padded to those of the largest node. Exact, whatever ``privacy``; statistics are those of evaluation.
         """
 
         def loss(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
-            return self._objective(row, *self._every_sample(node))
+            return self._objective(row, *self._batches.every(node))
 
-        return in_blocks(loss, (x.astype(self._kind), nodes))
+        return in_blocks(loss, (self.recalibrated(x.astype(self._kind), nodes), nodes))
+
+    def recalibrated(self, x: Models, nodes: NodeInts) -> Models:
+        """Return models x (s, p) as they are evaluated, with statistics of the samples of the nodes of rows ``nodes`` (s,).
+
+        A single model (1, p) has the mean over all ``nodes``. Unchanged unless the model's ``state_rule`` is "recalibrated";
+        see :mod:`.recalibration`.
+        """
+        return (
+            x
+            if self._recalibration is None
+            else self._recalibration(x, nodes, self._batches.n_train, self._own_samples)
+        )
 
     def _gradients(
         self,
@@ -185,94 +240,160 @@ class SampledProblem(Pytree):
         key: PRNGKey,
         numbers: NodeInts | DrawNumbers,
     ) -> Rows:
-        """Return the gradient of each row of x on its samples; with ``privacy``, noise is drawn by (key, numbers[j])."""
-        gradient, wide = jax.grad(self._objective), x.astype(self._kind)
-        if self.privacy is not None:
-            private = partial(self._private_gradient, self.privacy, purpose_key(key, "privacy noise"))
-            return in_blocks(lambda node: private(*node), (wide, samples, used, numbers)).astype(x.dtype)
-        # Blocks keep a minibatch in the cache. A single sample is hardly larger than its row, and its
-        # gradient fuses with the step that uses it.
-        if samples.shape[1] == 1:
+        """Return the gradient of each row of x on its samples.
+
+        With ``privacy``, noise is drawn by (key, numbers[j]), and augmentations by (key, numbers[j], place in the minibatch).
+        """
+        gradient, rows = self._gradient_of_node(x, samples, used, key, numbers)
+        if self._fuses(gradient, rows):
             # Scores and gradient each look the sample up: if kept in between, the samples of all nodes would
             # form an array as large as their models.
-            gradient = jax.grad(jax.checkpoint(self._objective, policy=_keep_sums))
-            return jax.vmap(gradient)(wide, samples, used).astype(x.dtype)
-        return in_blocks(lambda node: gradient(*node), (wide, samples, used)).astype(x.dtype)
+            fused = jax.grad(jax.checkpoint(self._objective, policy=keep_sums))
+            return jax.vmap(fused)(*rows[:3]).astype(x.dtype)
+        return in_blocks(gradient, rows, self._at_a_time).astype(x.dtype)
 
-    def _objective(self, row: Row, samples: Int[Array, " b"], used: Bool[Array, " b"] | None) -> Array:
-        """Return one node's objective on some samples; ``used`` marks those that count, None if all do."""
-        losses = self._losses(row, samples)
-        loss = losses.mean() if used is None else jnp.where(used, losses, 0).sum() / used.sum()
-        return loss + self.model.regularization / 2 * (row @ row) if self.model.regularization else loss
-
-    def _private_gradient(
+    def _gradient_of_node(
         self,
-        privacy: DifferentialPrivacy,
+        x: Rows,
+        samples: Int[Array, "b m"],
+        used: Bool[Array, "b m"] | None,
+        key: PRNGKey,
+        numbers: NodeInts | DrawNumbers,
+    ) -> tuple[Callable[[Any], Row], tuple[Any, ...]]:
+        """Return the gradient of one node as a function of its rows, and the rows of all."""
+        draws = draws_of(self._augment, numbers, samples)
+        keys = None if draws is None else sample_keys(key, *draws)
+        rows = (x.astype(self._kind), samples, used, keys)
+        if (drawing := self._drawing_gradient(key)) is not None:
+            return lambda node: drawing(*node), (*rows, numbers)
+        gradient = jax.grad(self._objective)
+        return lambda node: gradient(*node), rows
+
+    def _fuses(self, gradient: Callable[[Any], Row], rows: tuple[Any, ...]) -> bool:
+        """Return whether the gradients of all nodes are computed at once, fused with the step that uses them.
+
+        Blocks keep a minibatch in the cache, but a single sample is hardly larger than its row, unless models are deep; if it
+        is augmented, that would be computed for each look-up.
+        """
+        is_plain = self.model.forward is None and self.privacy is None and not self._augment
+        return is_plain and rows[1].shape[1] == 1 and bytes_a_row(gradient, rows) < DEEP_BYTES
+
+    @property
+    def nodes_at_a_time(self) -> int:
+        """How many nodes' gradients are computed at a time, so that their intermediate results stay in cache, or in memory."""
+        found = [min(self._at_a_time, self.n_nodes)]
+
+        def look(x: Rows) -> None:
+            key = jax.random.key(0)
+            gradient, rows = self._gradient_of_node(x, *self._batches.some(key), key, self._batches.numbers())
+            found.append(self.n_nodes if self._fuses(gradient, rows) else rows_at_a_time(gradient, rows))
+
+        if not self._at_a_time:
+            jax.eval_shape(look, jax.ShapeDtypeStruct((self.n_nodes, self.n_params), self.dtype))
+        return found[-1]
+
+    def _drawing_gradient(self, key: PRNGKey) -> Callable[..., Row] | None:
+        """Return (row, samples, used, keys, number) -> one node's gradient that is drawn by the number, if anything is."""
+        if self.model.forward is not None:
+            return partial(self._training_gradient, purpose_key(key, "training"))
+        return None if self.privacy is None else partial(self._private_gradient, purpose_key(key, "privacy noise"))
+
+    def _objective(
+        self, row: Row, samples: Int[Array, " b"], used: Bool[Array, " b"] | None, keys: Key[Array, " b"] | None = None
+    ) -> Array:
+        """Return one node's objective on some samples; ``used`` marks those that count, None if all do."""
+        return self._mean_loss(row, self._losses(row, samples, keys), used)
+
+    def _mean_loss(self, row: Row, losses: Float[Array, " b"], used: Bool[Array, " b"] | None) -> Array:
+        loss = losses.mean() if used is None else jnp.where(used, losses, 0).sum() / used.sum()
+        if not self.model.regularization:
+            return loss
+        trained = jnp.where(self.layout.is_state, 0, row) if self.layout.state else row
+        return loss + self.model.regularization / 2 * (trained @ trained)
+
+    def _training_gradient(
+        self,
         key: PRNGKey,
         row: Row,
         samples: Int[Array, " b"],
         used: Bool[Array, " b"] | None,
+        keys: Key[Array, " b"] | None,
+        number: Int[Array, ""] | UInt32[Array, ""],
+    ) -> Row:
+        """Return one node's gradient of what ``model.forward`` computes; dropout is drawn by (key, number).
+
+        In the columns of the state it is what the state loses in the step, so that a step of rate 1 updates it.
+        """
+        x, y = (gather(table, samples) for table in (self._x, self._y))
+        inputs = self._prepared(x, keys)
+
+        def objective(row: Row) -> tuple[Array, PyTree]:
+            assert self.model.forward is not None
+            assert self.model.loss is not None
+            outputs, state = self.model.forward(self.params(row), inputs, jax.random.fold_in(key, number))
+            return self._mean_loss(row, self.model.loss(outputs, y), used), state
+
+        gradient, state = jax.grad(objective, has_aux=True)(row)
+        if not self.layout.state:
+            return gradient
+        after = self.layout.join({**self.layout.split(row), **state}, row.dtype)
+        return jnp.where(self.layout.is_state, row - after, gradient)
+
+    def _private_gradient(
+        self,
+        key: PRNGKey,
+        row: Row,
+        samples: Int[Array, " b"],
+        used: Bool[Array, " b"] | None,
+        keys: Key[Array, " b"] | None,
         number: Int[Array, ""] | UInt32[Array, ""],
     ) -> Row:
         """Return one node's private gradient, which holds b gradients at a time; noise is drawn by (key, number)."""
-        each = jax.vmap(jax.grad(lambda row, sample: self._losses(row, sample[None])[0]), (None, 0))(row, samples)
-        return privacy.mean(each, used, jax.random.fold_in(key, number)) + self.model.regularization * row
+        assert self.privacy is not None
 
-    def _losses(self, row: Row, samples: Int[Array, " b"]) -> Float[Array, " b"]:
-        """Return the loss of one model on each sample: the only place where a model meets its samples."""
+        def loss(row: Row, sample: Array, key: PRNGKey | None) -> Array:
+            return self._losses(row, sample[None], None if key is None else key[None])[0]
+
+        each = jax.vmap(jax.grad(loss), (None, 0, 0))(row, samples, keys)
+        return self.privacy.mean(each, used, jax.random.fold_in(key, number)) + self.model.regularization * row
+
+    def _losses(self, row: Row, samples: Int[Array, " b"], keys: Key[Array, " b"] | None = None) -> Float[Array, " b"]:
+        """Return the loss of one model on each sample, augmented if there are ``keys``."""
         x, y = (gather(table, samples) for table in (self._x, self._y))
-        return self.model.losses(self.params(row), x, y)
+        return self.model.losses(self.params(row), self._prepared(x, keys), y)
+
+    def _prepared(self, x: Num[Array, "b ..."], keys: Key[Array, " b"] | None = None) -> Num[Array, "b ..."]:
+        """Return stored samples as the model takes them: cast, scaled, augmented with ``keys`` if any, and prepared.
+
+        Floats that are never augmented were prepared when they were stored.
+        """
+        if x.dtype == jnp.uint8:
+            x = x.astype(self._kind)
+            x = x if self._scaling is None else self._scaling(x)
+        elif not self._augment:
+            return x
+        return self.model.prepare(x if keys is None else augmented(self._augment, keys, x))
 
     def _aligned(self, own: Rows, heard: Rows) -> Rows:
         """Return the received models (b, p), with the parts of each in the order of the receiver's own (b, p)."""
 
         def align(own: Row, heard: Row) -> Row:
             assert self.model.align is not None
-            return self._layout.ravel(self.model.align(self.params(own), self.params(heard)))
+            return self.layout.ravel(self.model.align(self.params(own), self.params(heard)))
 
         return jax.vmap(align)(own, heard)
-
-    def _numbers(self) -> NodeInts:
-        """Return (n,) the node of each row."""
-        return jnp.arange(self.n_nodes) if self._nodes is None else self._nodes
 
     def params(self, row: Row) -> PyTree:
         """Return the model's parameters, private ones included, from a row (p,) such as one of a result's ``x``.
 
         Parameters are float32 where models have 16 bits, as in all computation.
         """
-        return self._layout.unravel(jnp.asarray(row).astype(self._kind))
+        return self.layout.unravel(jnp.asarray(row).astype(self._kind))
 
     def row(self, params: PyTree) -> Row:
         """Return parameters as a row (p,) in the models' dtype: the inverse of :meth:`params`."""
-        return self._layout.ravel(params)
+        return self.layout.ravel(params)
 
-    def _draw(self, key: PRNGKey) -> tuple[Int[Array, "n b"], Bool[Array, "n b"] | None]:
-        """Return (n, b) sample indices, and which of them count (None if all do)."""
-        if self._one_each:
-            # A word modulo 1 is always 0, but not known before the round: otherwise the samples of all nodes, the same in
-            # every round, would be copied out before the first one, into an array as large as all models.
-            word = jax.random.key_data(key)[0]
-            rank = (word % self._n_train.astype(jnp.uint32)).astype(jnp.int32)[:, None]
-            return gather(self._samples, self._start[:, None] + rank), None
-        if self.batch_size == 0:
-            return self._every_sample(slice(None))
-        rank = integers_below(key, self._n_train[:, None], (self.n_nodes, self.batch_size), self._nodes)
-        return gather(self._samples, self._start[:, None] + rank), None
-
-    def _every_sample(self, nodes: Int[Array, "*b"] | slice) -> tuple[Int[Array, "*b m"], Bool[Array, "*b m"]]:
-        """Return the indices of all training samples of some rows' nodes, padded to the largest node, and which count."""
-        start, n_train = (gather(table, nodes)[..., None] for table in (self._start, self._n_train))
-        rank = jnp.arange(self._most)
-        return gather(self._samples, start + jnp.minimum(rank, n_train - 1)), rank < n_train
-
-    def _held_out(self, node: Int[Array, ""]) -> tuple[Int[Array, " t"], Bool[Array, " t"], Int[Array, ""]]:
-        """Return the test samples of a row's node, padded to the largest node, which of them count, and how many do."""
-        rank, size = jnp.arange(self._most_test), self._n_test[node]
-        place = self._start[node] + self._n_train[node] + jnp.minimum(rank, jnp.maximum(size - 1, 0))
-        return self._samples[jnp.minimum(place, self._samples.shape[0] - 1)], rank < size, size
-
-
-def _keep_sums(primitive: Any, *_: Any, **__: Any) -> bool:
-    """Return whether to keep a primitive's result from the forward pass: only results that reduce many numbers."""
-    return primitive.name.startswith(("reduce", "dot", "conv", "arg", "cum"))
+    def _own_samples(self, node: Int[Array, ""], rank: Int[Array, " b"]) -> Num[Array, "b ..."]:
+        """Return the training samples of a row's node at some places among its own, as the model takes them."""
+        return self._prepared(gather(self._x, self._batches.own(node, rank)))

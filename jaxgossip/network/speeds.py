@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, Int
 from scipy.special import ndtr, ndtri
 
 from jaxgossip.core.arguments import guarded, numbers
@@ -73,8 +73,8 @@ class Speeds:
         """Number of nodes."""
         return self.compute_s.size
 
-    def steps(self, number: int) -> "Speeds":
-        """Return the speeds of rounds with ``number`` times the local work."""
+    def steps(self, number: int | Int[np.ndarray, " n"]) -> "Speeds":
+        """Return the speeds of rounds with ``number`` times the local work, of all nodes or (n,) of each."""
         return replace(self, compute_s=number * self.compute_s)
 
 

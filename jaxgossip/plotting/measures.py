@@ -74,12 +74,20 @@ class Measure:
 
 
 MEASURES = (
+    Measure("test_perplexity", "test perplexity", "", "max", "log"),
     Measure("test_accuracy", "test accuracy", "%", "min", "linear"),
     Measure("local_accuracy", "accuracy on own test samples", "%", "min", "linear"),
     Measure("nmi", "NMI with the classes", "", "min", "linear"),
     Measure("rmse", "RMSE on own ratings", "", "max", "linear"),
+    Measure("test_mse", "mean squared error", "", "max", "log"),
+    Measure("local_mse", "mean squared error on own test samples", "", "max", "log"),
     Measure("distance_to_optimum", "squared distance to the optimum", "", "max", "log"),
     Measure("test_loss", "test loss", "", "max", "log"),
+    Measure("test_mae", "mean absolute error", "", "max", "log"),
+    Measure("test_r2", "R²", "", "min", "linear"),
+    Measure("test_top_5_accuracy", "top-5 accuracy", "%", "min", "linear"),
+    Measure("test_balanced_accuracy", "balanced accuracy", "%", "min", "linear"),
+    Measure("test_macro_f1", "macro F1", "%", "min", "linear"),
 )
 """Known measures of nodes, in order of preference."""
 

@@ -14,6 +14,7 @@ from jaxgossip.core.random import purpose_key
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 from jaxgossip.learning import Problem
+from jaxgossip.learning.problem import as_evaluated
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operators.structured import blocked_mean
 from jaxgossip.topology import Order
@@ -71,6 +72,9 @@ def measure(
     (1/n) Σ_i ‖x_i − x̄‖² over the shared columns of all n nodes. Nodes without a local test split are excluded from the
     statistics of local measurements.
 
+    Recalibrated batch statistics are those of :func:`.as_evaluated`: of a node's model, on its own samples; of the mean model,
+    or of one that all share, the mean of those on the samples of each evaluated node.
+
     If some nodes are adversarial, everything is computed over the ``honest`` nodes alone.
 
     Args:
@@ -80,20 +84,23 @@ def measure(
         sampled_nodes: maximum number of nodes to evaluate.
         honest: the honest nodes; None for all.
     """
-    honest = honest if x.shape[0] == problem.n_nodes else None
-    nodes = sample_nodes(run_key, x.shape[0], sampled_nodes, honest)
-    if problem.order is not None and x.shape[0] == problem.n_nodes:
+    own = x.shape[0] == problem.n_nodes
+    honest = honest if own else None
+    nodes = sample_nodes(run_key, problem.n_nodes, sampled_nodes, honest)
+    if problem.order is not None:
         nodes = jnp.asarray(problem.order.rows)[nodes]
     rows = gather(x, nodes) if nodes.shape[0] < x.shape[0] else x
+    rows = as_evaluated(problem, rows, nodes)
     everyone = x if honest is None else x[honest.rows]
     x_mean = blocked_mean(everyone)
     scores = dict(problem.evaluate(rows))
-    if x.shape[0] == problem.n_nodes:
+    if own:
         scores |= problem.evaluate_local(rows, nodes)
     record: dict[str, jax.Array] = {}
     for name, values in scores.items():
         record |= statistics(name, values)
-    record |= {f"mean_model_{name}": value[0] for name, value in problem.evaluate(x_mean[None]).items()}
+    mean_model = as_evaluated(problem, x_mean[None], nodes)
+    record |= {f"mean_model_{name}": value[0] for name, value in problem.evaluate(mean_model).items()}
     record["consensus_distance"] = consensus_distance(everyone[:, : problem.n_shared], x_mean[: problem.n_shared])
     return record
 

@@ -23,6 +23,7 @@ from jaxgossip.core.pytree import Pytree, leaves_text, partition, register_datac
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, accumulator
 from jaxgossip.learning import Problem
+from jaxgossip.learning.problem import as_evaluated
 from jaxgossip.network import Adversary, Conditions, Round, Speeds, Timing, Traffic
 from jaxgossip.network.wallclock import Clock
 from jaxgossip.simulation.compiled import Compiler, pure
@@ -122,10 +123,12 @@ class Evaluation(Pytree):
     def scores(self, run: RunState) -> dict[str, jax.Array]:
         """Return every measurement for all nodes, each (n,) by row, with NaN for adversarial nodes."""
         problem, x = self.problem, models_of(self.method, self.problem, run.state)
+        everyone = jnp.arange(problem.n_nodes, dtype=jnp.int32)
+        x = as_evaluated(problem, x, everyone)
         scores = dict(problem.evaluate(x))
         if x.shape[0] != problem.n_nodes:
             return scores
-        scores |= problem.evaluate_local(x, jnp.arange(x.shape[0], dtype=jnp.int32))
+        scores |= problem.evaluate_local(x, everyone)
         if self.honest is None:
             return scores
         honest = jnp.zeros(x.shape[0], bool).at[self.honest.rows].set(True)

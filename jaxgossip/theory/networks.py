@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod
-from jaxgossip.core.typing import NodeScores, PRNGKey, PyTree, Rows
+from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Rows
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.problem import Problem
 from jaxgossip.schedule import Messages, Source
@@ -39,6 +39,10 @@ class MethodWrapper(ProtocolMethod):
     @override
     def models(self, state: Any) -> Rows:
         return self.method.models(state)
+
+    @override
+    def as_scored(self, problem: Problem, state: Any, nodes: NodeInts) -> Any:
+        return self.method.as_scored(problem, state, nodes)
 
     @override
     def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Any]:

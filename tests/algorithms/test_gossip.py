@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms.gossip import with_age
+from jaxgossip.learning.optimizers.counts import at_age
 
 N, P, ETA = 6, 3, 0.1
 TARGETS = np.random.default_rng(0).normal(size=(N, P)).astype(np.float32)
@@ -104,14 +104,14 @@ def test_weighing_by_age_prefers_the_older_model() -> None:
 def test_the_learning_rate_follows_the_age_of_the_model() -> None:
     optimizer = optax.sgd(lambda count: 1.0 / (1 + count))
     state = jax.vmap(optimizer.init)(jnp.zeros((3, 2)))
-    aged = with_age(state, jnp.asarray([0, 4, 9], jnp.int32))
+    aged = at_age(state, jnp.asarray([0, 4, 9], jnp.int32))
     updates, _ = jax.vmap(optimizer.update)(jnp.ones((3, 2)), aged)
     np.testing.assert_allclose(updates[:, 0], [-1, -1 / 5, -1 / 10], rtol=1e-6)
 
 
 def test_adams_own_counter_stays_with_its_moments() -> None:
     state = jax.vmap(optax.adam(0.1).init)(jnp.zeros((3, 2)))
-    aged = with_age(state, jnp.asarray([0, 4, 9], jnp.int32))
+    aged = at_age(state, jnp.asarray([0, 4, 9], jnp.int32))
     np.testing.assert_array_equal(aged[0].count, 0)
 
 

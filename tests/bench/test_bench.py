@@ -26,7 +26,7 @@ from jaxgossip.core.errors import InputError, RunError
 from jaxgossip.core.random import run_key
 from jaxgossip.learning import models, optimizers, partitions
 from jaxgossip.learning.data import datasets
-from jaxgossip.learning.problem import classification
+from jaxgossip.learning.supervised import classification
 from jaxgossip.network import Round
 from jaxgossip.simulation.program import Program
 

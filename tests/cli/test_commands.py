@@ -13,6 +13,7 @@ from jaxgossip.bench.case import Measured
 from jaxgossip.cli.main import main
 from jaxgossip.cli.terminal.names import kinds, listing
 from jaxgossip.cli.terminal.tables import table
+from jaxgossip.experiment.config.examples import examples_folder
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ def test_list_tells_the_keys_of_one_name(call: Callable[..., str]) -> None:
     )
     assert "  payload [model]" in call("list", "algorithms", "gossip")
     assert 'learning.format = "csv"' in call("list", "formats", "csv")
-    assert "  label_column  the column of labels" in call("list", "formats", "csv")
+    assert re.search(r"\n  label_column +the column of labels", call("list", "formats", "csv"))
     assert "  path" not in call("list", "formats", "csv")
     assert "(list of integers or words)" in " ".join(call("list", "formats", "csv").split())
     assert 'learning.model = "mlp"' in call("list", "models", "mlp")
@@ -119,9 +120,12 @@ def test_list_tells_the_keys_of_ones_own_function_of_every_kind(call: Callable[.
     own = [title for title, kind in kinds().items() if kind.takes_own]
     assert {*kinds()} - {*own} == {"weights", "format"}
     for title in own:
+        listed = kinds()[title].listed  # a function of a key and a sample
+        (tmp_path / "mine.py").write_text(OWN.replace("(width", "(key, x, width") if listed else OWN)
         text = call("list", title, "mine.py:mine")
         assert text.startswith("mine.py:mine\n  Do it my way.\n\nin a configuration: ")
-        assert f'{kinds()[title].key} = "mine.py:mine"\n' in text
+        value = '[{kind = "mine.py:mine"}]' if listed else '"mine.py:mine"'
+        assert f"{kinds()[title].key} = {value}\n" in text
         assert "  width       how wide it is (integer; has to be given)\n  rate [0.5]  number\n" in text
     assert "\nit has no keys of its own\n" in call("list", "topologies", "mine.py:plain")
 
@@ -180,12 +184,28 @@ def test_bench_prints_a_table_or_json_and_draws(
     assert (tmp_path / "bench.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
+def test_bench_of_deep_networks_prints_a_table_or_json(call: Callable[..., str]) -> None:
+    small = ["--deep", "--nodes", "3", "--repeats", "1", "--only", "mlp_layerwise_step"]
+    lines = call("bench", *small).splitlines()
+    assert lines[0] == "3 nodes, each a step on its own batch, without mixing"
+    assert [line.split()[0] for line in lines[2:]] == ["case", "mlp_layerwise_step"]
+    found = json.loads(call("bench", *small, "--json"))
+    assert (found["nodes"], found["convolutions"]) == (3, [])
+    assert found["cases"][0]["speedup"] > 0
+    assert found["machine"]["versions"]["jax"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--only", "ring,rign"), "unknown benchmark case 'rign'"),
         (("--nodes", "10"), "the benchmark needs at least 100 nodes, not 10"),
         (("--plot", "bench.txt"), "bench.txt: no picture can be written as '.txt'"),
+        (("--deep", "--grid"), "--grid goes without --deep"),
+        (("--deep", "--plot", "bench.png"), "--plot goes with the cases, not with --deep"),
+        (("--deep", "--nodes", "0"), "deep networks need at least one node, not 0"),
+        (("--deep", "--only", "mlp_step"), "unknown deep benchmark case 'mlp_step'"),
     ],
 )
 def test_bench_refuses_before_it_measures(words: tuple[str, ...], message: str, call: Callable[..., str]) -> None:
@@ -201,6 +221,30 @@ def test_an_example_is_not_overwritten_unless_forced(call: Callable[..., str], t
         call("new")
     call("new", "--force")
     assert "spambase" in (tmp_path / "quickstart.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"), [("own_graph", "karate_club.txt"), ("own_flax_model", "own_flax_model.py")]
+)
+def test_an_example_brings_the_file_that_it_names(
+    name: str, beside: str, call: Callable[..., str], tmp_path: Path
+) -> None:
+    assert call("new", name, "--out", "mine/first.toml").splitlines()[:2] == [
+        "wrote mine/first.toml",
+        f"wrote mine/{beside}",
+    ]
+    assert (tmp_path / "mine" / beside).read_bytes() == (examples_folder() / beside).read_bytes()
+    (tmp_path / "mine" / "first.toml").unlink()
+    with pytest.raises(AssertionError, match=f"mine/{beside} is there already"):
+        call("new", name, "--out", "mine/first.toml")
+    assert not (tmp_path / "mine" / "first.toml").exists()
+
+
+def test_the_model_of_an_example_shows_its_keys(call: Callable[..., str]) -> None:
+    call("new", "own_flax_model")
+    said = call("list", "model", "own_flax_model.py:model")
+    assert "  channels [[8, 16]]  number of feature maps of each convolution (list of integers)\n" in said
+    assert re.search(r"\n  state \[mixed\] .*\(mixed or private or recalibrated\)\n", said)
 
 
 def test_tables_take_no_word_for_markup() -> None:

@@ -26,7 +26,7 @@ def test_validate_says_what_the_data_are(called: Called, tmp_path: Path) -> None
     (tmp_path / "c.toml").write_text(TABLE)
     code, out, _ = called("validate", "c.toml")
     assert code == 0
-    assert out.splitlines()[:10] == [
+    assert out.splitlines()[:12] == [
         "c.toml is valid",
         "  topology     ring: 4 nodes, 4 edges, degree 2 to 2, 2 on average",
         "  data         mail.data: 27 samples to train on and 3 to test on",
@@ -36,6 +36,8 @@ def test_validate_says_what_the_data_are(called: Called, tmp_path: Path) -> None
         "               labels: column 'kind'; left out: column 0, which has no name and",
         "               numbers or names the lines",
         "  nodes        6 to 7 samples, 6.75 on average",
+        "  skew         3 classes on each; class shares 0.23 from those of all nodes on",
+        "               average (total variation: 0 iid, up to 1)",
         "  learning     9 parameters a node, 27 samples held",
     ]
     said: list[str] = []
@@ -81,7 +83,7 @@ def test_validate_says_what_variants_have_in_common(called: Called, tmp_path: Pa
     )
     code, out, _ = called("validate", "c.toml")
     assert code == 0
-    assert out.splitlines()[:9] == [
+    assert out.splitlines()[:11] == [
         "c.toml is valid: 2 variants, which have in common",
         "  data         mail.data: 18 samples to train on and 2 to test on",
         "  features     2",
@@ -89,9 +91,40 @@ def test_validate_says_what_variants_have_in_common(called: Called, tmp_path: Pa
         "  notes        fields separated by commas, no line of names; labels: column 2,",
         "               counted from 0",
         "  nodes        4 to 5 samples, 4.5 on average",
+        "  skew         2 classes on each; class shares 0.23 from those of all nodes on",
+        "               average (total variation: 0 iid, up to 1)",
         "  learning     6 parameters a node, 18 samples held",
         "",
     ]
+
+
+def test_a_picture_shows_each_way_in_which_variants_divide_their_samples(called: Called, tmp_path: Path) -> None:
+    (tmp_path / "mail.data").write_text("".join(f"{i % 3}.5,{'spam' if i % 2 else 'ham'}\n" for i in range(40)))
+    iid, skewed = ('{kind = "iid"}', '{kind = "dirichlet", alpha = 0.1}')
+    more = "".join(
+        f'[[variants]]\nname = "{name}"\nrounds = {rounds}\npartition = {kind}\n'
+        for name, rounds, kind in (("a", 2, iid), ("b", 3, iid), ("c", 2, skewed))
+    )
+    (tmp_path / "c.toml").write_text(TABLE + more)
+    code, out, _ = called("validate", "c.toml", "--plot", "p.svg")
+    assert code == 0
+    assert [line for line in out.splitlines() if "wrote" in line] == ["wrote p.svg", "wrote p_c.svg"]
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"p.svg", "p_c.svg"}
+    for name, kind in (("p", "a: mail.data, iid"), ("p_c", "c: mail.data, dirichlet")):
+        assert kind in (tmp_path / f"{name}.svg").read_text()
+
+
+def test_a_picture_of_nothing_is_refused(called: Called, tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text(
+        'topology = {kind = "ring", nodes = 4}\nrounds = 2\noptimizer.learning_rate = 0.1\nlearning.dataset = "averaging"\n'
+    )
+    code, _, err = called("validate", "c.toml", "--plot", "p.png")
+    assert code == 2
+    assert "'averaging' has no samples whose place on nodes could be drawn" in err
+    for command in ("validate", "plan"):
+        code, out, err = called(command, "c.toml", "--plot", "p.word")
+        assert (code, out) == (2, "")  # before anything is built
+        assert "p.word: no picture can be written as '.word'" in err
 
 
 @pytest.mark.slow

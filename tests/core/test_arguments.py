@@ -29,6 +29,7 @@ REGISTRIES: Mapping[str, Registry] = {
     "task": jg.learning.TASKS,
     "dataset": jg.learning.DATASETS,
     "optimizer": jg.learning.OPTIMIZERS,
+    "learning_rate": jg.learning.RATES,
     "mixing": jg.mixing.MIXINGS,
     "algorithm": jg.algorithms.ALGORITHMS,
     "protocol": jg.algorithms.PROTOCOLS,
@@ -46,6 +47,7 @@ GIVEN = {
     "samples": 3, "seconds": 1.0, "high_s": 2.0, "seconds_a_byte": 0.1, "median_s": 1.0, "online": 0.5, "mean_online_s": 1.0,
     "mean_offline_s": 1.0, "median_online_s": 1.0, "median_offline_s": 1.0, "learning_rate": 0.1, "fraction": 0.5,
     "path": "none", "nodes": N, "degree": 2, "beta": 0.5, "m": 1, "blocks": 2, "p_in": 0.5, "p_out": 0.5,
+    "value": 0.1, "start": 0.1, "peak": 0.1, "warmup": 2, "over": 9, "factor": 0.5, "boundaries": (2, 4),
 }  # fmt: skip
 """What builders need that no run supplies."""
 SIGNED = {

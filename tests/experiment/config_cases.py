@@ -11,6 +11,7 @@ from jaxgossip.core.errors import ConfigError
 from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.config.catalogue import Catalogue
 from jaxgossip.experiment.config.load import load
+from jaxgossip.learning import AUGMENTATIONS, rates
 from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
 
 
@@ -86,9 +87,11 @@ CATALOGUE = Catalogue(
     task=Registry("task", [isotropic_quadratic, least_squares]),
     datafile=Registry("datafile", [csv]),
     model=Registry("model", [logistic, mlp]),
+    augmentation=AUGMENTATIONS,
     partition=Registry("partition", [iid, one_sample]),
     algorithm=Registry("algorithm", [gossip]),
     optimizer=Registry("optimizer", [optax.sgd, optax.adam]),
+    rate=Registry("learning rate", [rates.constant, rates.cosine]),
     compression=Registry("compressor", [top_k]),
     adversary=Registry("adversary", [alie]),
     aggregation=Registry("aggregation", [median]),

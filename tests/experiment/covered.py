@@ -14,11 +14,13 @@ from jaxgossip.algorithms import GossipProtocol
 from jaxgossip.core.pytree import partition
 from jaxgossip.experiment.build.experiment import Experiment, Shared, build, build_graph
 from jaxgossip.experiment.config.catalogue import standard, takes
+from jaxgossip.experiment.config.learning import SUPPLIED
 from jaxgossip.experiment.config.load import validate
 from jaxgossip.experiment.config.schema import configurable
-from jaxgossip.experiment.config.sections import SUPPLIED, Config
+from jaxgossip.experiment.config.sections import Config
 from jaxgossip.experiment.runs.run import precision
-from jaxgossip.learning import TASKS
+from jaxgossip.learning import METRICS, PARTITIONS, TASKS
+from jaxgossip.learning.partitions import BY_CLASS
 from jaxgossip.mixing.optimized.weights import Edges
 from jaxgossip.schedule import EXCHANGES
 from jaxgossip.simulation.compiled import Compiler, pure
@@ -26,27 +28,47 @@ from jaxgossip.simulation.events import program as waves
 from jaxgossip.simulation.events.segments import MessageStream
 from jaxgossip.simulation.program import Evaluation, Run
 from jaxgossip.topology import Graph, metropolis_hastings
-from tests.experiment.covering import IN_EVENTS, IN_ROUNDS, LEARNING, NONE, Array, Row, Rule, covering, every_pair
+from tests.experiment.covering import (
+    IN_EVENTS,
+    IN_ROUNDS,
+    LEARNING,
+    NONE,
+    OWN,
+    OWNED_CLASSES,
+    OWNED_VALUES,
+    TOKENS,
+    Array,
+    Row,
+    Rule,
+    covering,
+    every_pair,
+)
 
 NODES = 16
 VALUES: Mapping[str, Any] = {
     "nodes": NODES, "degree": 4, "m": 2, "beta": 0.3, "blocks": 2, "p_in": 0.8, "p_out": 0.3, "cliques": 4, "p": 0.5,
     "radius": 0.6, "learning_rate": 0.05, "samples": 8, "seconds": 0.5, "high_s": 1.5, "seconds_a_byte": 1e-3,
     "median_s": 0.5, "online": 0.7, "mean_online_s": 3.0, "mean_offline_s": 1.0, "median_online_s": 3.0,
-    "median_offline_s": 1.0,
+    "median_offline_s": 1.0, "value": 0.05, "start": 0.05, "peak": 0.05, "warmup": 1,
 }  # fmt: skip
 """Values of keys that have to be given, by name."""
 OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("topology", "erdos_renyi"): {"p": 0.5},
     ("topology", "random_geometric"): {"radius": 0.6},
     ("dataset", "synthetic"): {"samples": 320, "features": 4},
+    ("dataset", OWNED_CLASSES): {"owner_column": "owner"},
+    ("dataset", OWNED_VALUES): {"owner_column": "owner", "target": "value"},
     ("dataset", "ratings"): {"items": 12, "ratings_a_user": 6, "rank": 2},
     ("model", "mlp"): {"hidden": [3]},
     ("model", "cnn"): {"channels": [2, 2]},
+    ("model", "gpt"): {"layers": 1, "width": 8, "heads": 2},
+    ("model", "lstm_char"): {"layers": 1, "width": 8},
+    ("dataset", TOKENS): {"samples": "tokens"},
     ("algorithm", "pens"): {"sampled": 3, "top": 1, "settle_at": 2},
     ("adversary", "alie"): {"z": 1.0},
     ("peers", "newscast"): {"view": 4},
     ("churn", "trace"): {"repeat": True},
+    ("rate", "step"): {"boundaries": [1]},
     ("tokens", "generalised"): {"capacity": 3, "reaction": 2},
     ("tokens", "randomised"): {"capacity": 3, "reaction": 2},
 }
@@ -55,6 +77,29 @@ NETWORK: Mapping[str, Mapping[str, Any]] = {
     "drop": {"drop": 0.2}, "online": {"online": 0.7}, "session": {"online": 0.7, "session": 2}, "noise": {"noise": 0.1},
     "link_drop": {"link_drop": 0.2}, "straggle": {"straggle": 0.3}, "split": {"split": 2, "split_at": 1, "heal_at": 2},
 }  # fmt: skip
+OWNERS = 40
+"""Number of owners in files: as many nodes at most have samples of their own."""
+SUITED = """
+import math
+import jax
+import jax.numpy as jnp
+import jaxgossip as jg
+
+
+def suited(input_shape, n_classes):
+    def init(key):
+        rows = n_classes if n_classes > 60 else math.prod(input_shape)  # a table for each token, or for all features
+        return {"scores": jax.random.normal(key, (rows, n_classes))}
+
+    def apply(params, x):
+        if jnp.issubdtype(x.dtype, jnp.integer):
+            return params["scores"][x]
+        scores = x.reshape(len(x), -1) @ params["scores"]
+        return scores[:, 0] if n_classes == 1 else scores
+
+    return jg.learning.from_functions(init, apply)
+"""
+"""The user's own model: scores of the next token by the last, or linear in the features."""
 SECTIONS = (
     "topology", "algorithm", "optimizer", "mixing", "aggregation", "adversary", "compression", "speeds", "clock", "peers",
     "delay", "churn", "tokens", "partition",
@@ -67,6 +112,8 @@ def tree(row: Row, folder: Path) -> dict[str, Any]:
     for name in SECTIONS:
         if row.get(name, NONE) != NONE:
             found[name] = {"kind": row[name], **options(name, row[name])}
+    if row["rate"] != NONE:
+        found["optimizer"]["learning_rate"] = {"kind": row["rate"], **options("rate", row["rate"]), **_counting(row)}
     dataset, model = row["dataset"], row.get("model", NONE)
     learning: dict[str, Any] = {"dataset": dataset, "init": row["init"]}
     learning["dataset_options"] = options("dataset", dataset)
@@ -85,12 +132,23 @@ def tree(row: Row, folder: Path) -> dict[str, Any]:
         found["mixing"]["weights"] = "uniform"
     if row.get("peers") == "weighted" and directed(row["topology"]):
         found["peers"]["weights"] = "uniform"
+    if row.get("metrics", NONE) != NONE:
+        found["evaluation"]["metrics"] = [row["metrics"]]
     _files(found, folder)
     return found
 
 
+def _counting(row: Row) -> dict[str, Any]:
+    """Return what a learning rate counts: by clocks, the steps of a node, of which no configuration knows how many come."""
+    if "clock" not in row:
+        return {"by": "rounds"}
+    return {"by": "steps", **({"over": 4} if "over" in configurable(standard().rate[row["rate"]]) else {})}
+
+
 def options(name: str, kind: str) -> dict[str, Any]:
     """Return what the builder of a kind has to be given, by the names of its parameters; paths apart."""
+    if kind in (OWN, OWNED_CLASSES, OWNED_VALUES, TOKENS):
+        return dict(OPTIONS.get((name, kind), {}))
     catalogue = standard()
     several = {"dataset": (catalogue.dataset, catalogue.task), "algorithm": (catalogue.algorithm, catalogue.protocol)}
     registries = several[name] if name in several else (getattr(catalogue, name),)
@@ -105,7 +163,22 @@ def options(name: str, kind: str) -> dict[str, Any]:
 def _files(found: dict[str, Any], folder: Path) -> None:
     """Give the kinds that read files one each, and write it."""
     folder.mkdir(parents=True, exist_ok=True)
-    topology = found["topology"]
+    learning, topology = found["learning"], found["topology"]
+    if learning["dataset"] in (OWNED_CLASSES, OWNED_VALUES):
+        path = folder / learning["dataset"]
+        targets = [
+            f"{number % 13}.75" if path.name == OWNED_VALUES else "yes" if number**2 % 5 < 2 else "no"
+            for number in range(240)
+        ]
+        lines = (f"{n % 7}.5,{n % 11}.25,{n % OWNERS},{target}\n" for n, target in enumerate(targets))
+        path.write_text("a,b,owner,target\n" + "".join(lines))
+        learning["dataset"] = str(path)
+    if learning["dataset"] == TOKENS:
+        rng = np.random.default_rng(0)
+        np.savez(folder / TOKENS, x=rng.integers(0, 9, (240, 6), np.int32), y=rng.integers(0, 2, 240))
+        learning["dataset"] = str(folder / TOKENS)
+    if learning.get("model") == OWN:
+        (folder / OWN.split(":")[0]).write_text(SUITED)
     if topology["kind"] == "edge_list":
         path = folder / "edges.txt"
         path.write_text(
@@ -141,8 +214,12 @@ def graph_of(topology: tuple[tuple[str, Any], ...]) -> Graph:
 
 
 DIRECTED = frozenset({"static_exponential"})
+OF_IMAGES = frozenset({"cnn"})
+OF_SEQUENCES = frozenset({"gpt"})
 TREES = frozenset({"path", "star", "binary_tree"})
 TWO_CLASSES = frozenset({"logistic", "pegasos", "adaline"})
+IMAGES = frozenset({"digits", "mnist_10k"})
+SEQUENCES = "shakespeare"
 NO_MIXING = frozenset({"halving_windows", "federated_averaging", "isolated", "centralised"})
 BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
 ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "muffliato", "shift_register", "chebyshev"})
@@ -153,6 +230,11 @@ FIXED = frozenset({"static", "equi_static", "u_equi_static", "de_bruijn", "from_
 SYMMETRIC = frozenset({"static", "u_equi_static", "from_file"})
 ALONG_LINKS = frozenset({"matching", "pairwise", "push", "pull"})
 OF_TWO = frozenset({"one_peer_hypercube", "hyper_hypercube", "de_bruijn"})
+
+
+def target(dataset: str) -> str:
+    """Return what the targets of a data set are."""
+    return {SEQUENCES: "sequence", OWNED_VALUES: "value"}.get(dataset, "class")
 
 
 def directed(topology: str) -> bool:
@@ -168,8 +250,36 @@ OF_LEARNING = [
         ("dataset", "batch"),
         lambda dataset, batch: batch != "1" and dataset in TASKS and not takes(TASKS[dataset], "batch_size"),
     ),
-    Rule(("dataset", "model"), lambda dataset, model: dataset == "digits" and model in TWO_CLASSES),
-    Rule(("dataset", "model"), lambda dataset, model: dataset != "digits" and model == "cnn"),
+    Rule(("optimizer", "rate"), lambda optimizer, rate: optimizer == "pegasos" and rate != NONE),
+    Rule(("dataset", "model"), lambda dataset, model: dataset in IMAGES and model in TWO_CLASSES),
+    Rule(("dataset", "model"), lambda dataset, model: dataset not in IMAGES and model in OF_IMAGES),
+    Rule(
+        ("dataset", "model"),
+        lambda dataset, model: (
+            (dataset == SEQUENCES) != (model in OF_SEQUENCES) and (model in OF_SEQUENCES or model not in (NONE, OWN))
+        ),
+    ),
+    Rule(
+        ("dataset", "model"),
+        lambda dataset, model: dataset == OWNED_VALUES and model not in (NONE, OWN, "mlp", "softmax"),
+    ),
+    Rule(
+        ("dataset", "partition"),
+        lambda dataset, partition: partition == "by_owner" and dataset not in (SEQUENCES, OWNED_CLASSES, OWNED_VALUES),
+    ),
+    Rule(
+        ("dataset", "partition"),
+        lambda dataset, partition: (
+            dataset in (SEQUENCES, OWNED_VALUES) and partition != NONE and PARTITIONS[partition] in BY_CLASS
+        ),
+    ),
+    Rule(
+        ("dataset", "metrics"),
+        lambda dataset, metrics: (
+            metrics != NONE and (dataset in TASKS or target(dataset) not in METRICS[metrics](2).of)
+        ),
+    ),
+    Rule(("model", "metrics"), lambda model, metrics: model == "kmeans" and metrics != NONE),
 ]
 OF_ROUNDS = [
     *OF_LEARNING,
@@ -190,7 +300,8 @@ OF_ROUNDS = [
     Rule(("algorithm", "adversary"), lambda algorithm, adversary: (
         algorithm in NO_MODELS and adversary not in (NONE, "label_flip"))),
     Rule(("algorithm", "dataset"), lambda algorithm, dataset: algorithm in ONE_MODEL and dataset == "ratings"),
-    Rule(("adversary", "dataset"), lambda adversary, dataset: adversary == "label_flip" and dataset in TASKS),
+    Rule(("adversary", "dataset"), lambda adversary, dataset: (
+        adversary == "label_flip" and (dataset in TASKS or target(dataset) != "class"))),
     Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
 ]  # fmt: skip
 BOTH_WAYS = frozenset({"push_pull", "pairwise", "compute_pairwise"})

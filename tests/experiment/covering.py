@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS
 from jaxgossip.compression import COMPRESSORS
-from jaxgossip.experiment.config import sections
-from jaxgossip.learning import DATASETS, MODELS, OPTIMIZERS, PARTITIONS, TASKS
+from jaxgossip.experiment.config import learning, sections
+from jaxgossip.learning import DATASETS, METRICS, MODELS, OPTIMIZERS, PARTITIONS, RATES, TASKS
 from jaxgossip.mixing import MIXINGS
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS
 from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS
@@ -22,6 +22,17 @@ from jaxgossip.topology import TOPOLOGIES
 
 NONE = "-"
 """The level of a section that is left out."""
+OWNED_CLASSES, OWNED_VALUES = "owned.csv", "values.csv"
+"""Files of samples with owners: of classes, and of values, which no registered data set has."""
+OWN = "own.py:suited"
+"""A user's own model, which suits targets of every kind."""
+TOKENS = "tokens.npz"
+"""A file of texts with classes, which no registered data set has."""
+LIKE_OTHERS = {
+    "lenet": "mnist_10k", "gn_lenet": "digits", "resnet8": "digits", "resnet18": "mnist_10k", "lstm_char": "shakespeare",
+    "embedding_bag": TOKENS,
+}  # fmt: skip
+"""Models that are to the rest what cnn and gpt are, and so stand in one row each: model -> its data set."""
 Row = Mapping[str, str]
 Pair = tuple[tuple[str, str], tuple[str, str]]
 
@@ -35,13 +46,15 @@ def _choices(table: type, key: str) -> list[str]:
 
 LEARNING = {
     "topology": list(TOPOLOGIES),
-    "dataset": [*DATASETS, *TASKS],
-    "model": [NONE, *MODELS],
+    "dataset": [*(name for name in DATASETS if name != "mnist_10k"), *TASKS, OWNED_CLASSES, OWNED_VALUES],
+    "model": [NONE, *(model for model in MODELS if model not in LIKE_OTHERS), OWN],
     "partition": [NONE, *PARTITIONS],
+    "metrics": [NONE, *METRICS],
     "optimizer": list(OPTIMIZERS),
+    "rate": [NONE, *RATES],
     "speeds": [NONE, *SPEEDS],
     "dtype": _choices(sections.Device, "dtype"),
-    "init": _choices(sections.Learning, "init"),
+    "init": _choices(learning.Learning, "init"),
     "batch": ["1", "0"],
 }
 IN_ROUNDS = LEARNING | {

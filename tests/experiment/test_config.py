@@ -104,6 +104,12 @@ def test_own_builders_are_checked_like_ours(tmp_path):
     message, _ = wrong(text.replace("own.py", "broken.py"), folder=tmp_path)
     assert "topology.kind: " in message
     assert "cannot be imported: ZeroDivisionError: division by zero" in message
+    (tmp_path / "net.py").write_text("import equinox.nn\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "equinox", None)  # as if it were not installed
+        message, hint = wrong(text.replace("own.py", "net.py"), folder=tmp_path)
+    assert "net.py cannot be imported: ModuleNotFoundError" in message
+    assert hint == 'pip install "jaxgossip[nets]"'
     assert f"no such file: {tmp_path}/absent.py" in wrong(text.replace("own", "absent"), folder=tmp_path)[0]
     message, hint = wrong(text.replace("pairs", "pears"), folder=tmp_path)
     assert "has no function 'pears'" in message

@@ -17,6 +17,7 @@ from jaxgossip.experiment.plots.labels import footnote
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.runs.run import run
 from jaxgossip.experiment.sweeps.variants import variants
+from tests.experiment.cifar_files import write_cifar10
 
 SMALL = {
     "quickstart": [],
@@ -27,6 +28,13 @@ SMALL = {
     "digits_noniid": ["topology.nodes=20"],
     "ring_sgd": [],
     "own_graph": [],
+    "own_flax_model": [],
+    "cifar10": [
+        "topology.nodes=8",
+        "partition.least=4",
+        "learning.batch_size=4",
+        "evaluation.baselines=['isolated']",
+    ],
     "methods": [],
     "byzantine": ["topology.nodes=20", "topology.degree=4"],
     "virtual_time": ["topology.nodes=20"],
@@ -88,7 +96,8 @@ def test_the_names_of_ones_own_nodes_stand_beside_their_scores(tmp_path: Path) -
     ],
 )
 def test_a_config_runs_in_small_and_leaves_a_whole_run(path: Path, tmp_path: Path) -> None:
-    config = variants(path, [*SMALL[path.stem], "rounds=6", "evaluation.every=3"])[0].config
+    files = [f"learning.dataset='{write_cifar10(tmp_path / 'files')}'"] if path.stem == "cifar10" else []
+    config = variants(path, [*SMALL[path.stem], *files, "rounds=6", "evaluation.every=3"])[0].config
     outcome = run(config, out=tmp_path / "run", command="jaxgossip run")
     folder = outcome.folder
     assert outcome.status == "completed"

@@ -42,7 +42,7 @@ REFUSED = {
     "speeds={kind='constant', up_mbit_s=inf}": "speeds.up_mbit_s: expected a finite number, got inf",
     "learning.model_options.regularization=nan": "learning.model_options.regularization: expected a finite number, got nan",
     "rounds=2147483648": "rounds: must be at most 2147483647, got 2147483648 (number of rounds)",
-    "algorithm.local_steps=5000000000": "algorithm.local_steps: must be at most 2147483647, got 5000000000 (optimizer steps per node and round)",
+    "algorithm.local_steps=5000000000": "algorithm.local_steps: must be at most 2147483647, got 5000000000 (optimizer steps per node and round; 1 if neither this nor local_epochs is given)",
     "learning.batch_size=5000000000": "learning.batch_size: must be at most 2147483647, got 5000000000 (samples of a node in a step; 0 takes all it has)",
     "network.split_at=5000000000": "network.split_at: must be at most 2147483647, got 5000000000 (first round in which it is split)",
     "evaluation.every=5000000000": "evaluation.every: must be at most 2147483647, got 5000000000 (rounds from one evaluation to the next)",

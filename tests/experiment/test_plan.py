@@ -9,12 +9,15 @@ import jax
 import pytest
 
 import jaxgossip as jg
+from jaxgossip.cli.terminal.listing import plan_table
 from jaxgossip.core.errors import InputError
 from jaxgossip.experiment.build.experiment import build
 from jaxgossip.experiment.config.load import Config, load
 from jaxgossip.experiment.planning import plan as plans
+from jaxgossip.experiment.planning.footprint import Footprint
 from jaxgossip.experiment.planning.plan import check_fits, check_outline, memory_plan, plan
 from jaxgossip.experiment.runs.run import run
+from jaxgossip.learning.samples import SampledProblem
 from jaxgossip.simulation.program import Program
 from jaxgossip.topology import memory_check
 
@@ -49,6 +52,21 @@ def test_rounds_are_timed_on_the_device_at_hand() -> None:
     assert found.round_s is not None
     assert 0 < found.round_s < 1
     assert json.loads(json.dumps(found.record()))["fits"] is True
+
+
+def test_a_plan_tells_how_samples_fall_on_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans, "footprint", lambda _: Footprint(0, 0, 0, 0))  # nothing is compiled
+    found = plan(config("topology.nodes=60", "partition={kind='dirichlet', alpha=0.1}"), calibrate=False)
+    assert isinstance(found.problem, SampledProblem)
+    told = json.loads(json.dumps(found.record()))["heterogeneity"]
+    assert told == found.problem.heterogeneity().record()
+    lines = plan_table(found, 2).splitlines()
+    start = lines.index("samples")
+    assert lines[start + 1].startswith(
+        f"  nodes        {told['deciles'][0]:.0f} to {told['deciles'][-1]:,.0f} samples, "
+    )
+    assert f"class shares {told['distance']:.2f} from those of all nodes" in " ".join(" ".join(lines).split())
+    assert all(len(line) <= 80 for line in lines)
 
 
 @pytest.mark.slow

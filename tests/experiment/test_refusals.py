@@ -50,6 +50,10 @@ REFUSED = {
     "a torus with a side of two": (["topology={kind='torus', nodes=8, shape=[2, 4]}"], "topology: torus: every side of shape must be at least 3, not 2", ["topology.shape has sides that multiply to nodes, such as [3, 4] of 12 nodes"]),
     "a number out of range": (["mixing={kind='pull', fanout=0}"], "mixing: pull: fanout must be at least 1, not 0", ["mixing.fanout: number of neighbours each node asks"]),
     "an option out of range": (["learning.dataset_options.dimension=0"], "learning: an isotropic quadratic needs dimension ≥ 1", ["learning.dataset_options.dimension: d, the number of parameters"]),
+    "metrics of a task": (["evaluation.metrics=['accuracy']"], "evaluation.metrics: 'isotropic_quadratic' has no test set with targets", ["metrics are of data sets"]),
+    "metrics of a model with its own": (["learning={dataset='synthetic', model='kmeans'}", "evaluation.metrics=['macro_f1']"], "evaluation.metrics: metric 'macro_f1' is not taken of a model that has measures of its own", ["a model without measures"]),
+    "flipped tokens": (["learning={dataset='shakespeare', model='softmax'}", "adversary={kind='label_flip', fraction=0.2}"], "adversary: flip_labels: the targets of shakespeare are no classes", ["other adversaries lie in messages"]),
+    "owners that nobody knows": ([LOGISTIC.replace(", private=['w']", ""), "partition.kind=by_owner"], "partition: partition 'by_owner': nothing says whose the samples are", ["by its column: owner_column"]),
     "weights that only know sums of mass": (["mixing.kind=push_sum", "algorithm.kind=sgp", "aggregation.kind=median"], "aggregation: robust aggregation hears senders one by one: push-sum mixing does not tell one sender from another", ["leave out the section [aggregation]"]),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jaxgossip.core.errors import InputError
 from jaxgossip.learning import load_file
 from jaxgossip.learning.data.arrays import Dataset
-from jaxgossip.learning.data.rating_files import read_ratings
+from jaxgossip.learning.data.readers.rating_files import read_ratings
 from tests.fuzz.calling import call, thorough
 from tests.fuzz.mutations import spoiled
 

@@ -1,5 +1,6 @@
 """The README is true: its Python runs, its tests exist, its commands are those of the continuous integration."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -10,13 +11,20 @@ from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.config.schema import MACHINERY
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.runs.run import run
+from jaxgossip.learning import DATAFILES
+from jaxgossip.learning.data.readers.files import FORMATS
+from tests.experiment.cifar_files import write_cifar10
 
 README = Path(__file__).parents[2] / "README.md"
 TEXT = README.read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
-def test_its_python_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_python_runs_as_it_stands(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # where it writes runs, and finds the files that it has its reader download
+    write_cifar10(tmp_path / "cifar-10-batches-bin", images=40)
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", TEXT, flags=re.DOTALL):
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 - the point of this test
@@ -25,6 +33,9 @@ def test_its_python_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> Non
     assert names["result"].status == "completed"
     assert names["problem"].n_shared == 57 * 3
     assert names["result"].metrics.final["test_accuracy_mean"] > 0.6
+    assert names["read"].metrics.final["test_accuracy_mean"] > 0.6
+    assert names["photos"].x_train.shape == (200, 32, 32, 3)
+    assert names["trained"].method.local_steps.number == 1
 
 
 @pytest.mark.slow
@@ -45,6 +56,17 @@ def test_its_functions_of_ones_own_run_by_its_configuration(tmp_path: Path) -> N
 def test_what_it_says_a_run_supplies_is_supplied() -> None:
     (sentence,) = re.findall(r"those by the names (.*?) are supplied by the run", TEXT, flags=re.DOTALL)
     assert set(re.findall(r"`(\w+)`", sentence)) < MACHINERY
+
+
+def test_its_table_of_readers_has_them_all_with_keys_of_theirs() -> None:
+    (table,) = re.findall(r"^\| format \| files .*\n\|[-|]+\n((?:\|.*\n)+)", TEXT, flags=re.MULTILINE)
+    listed = []
+    for row in table.splitlines():
+        formats, _, keys = row.strip("|").split("|")
+        for name in re.findall(r"`(\w+)`", formats):
+            listed.append(name)
+            assert set(re.findall(r"`(\w+)`", keys)) < set(inspect.signature(DATAFILES[name]).parameters), name
+    assert sorted(listed) == sorted(kind.names[0] for kind in FORMATS)
 
 
 def test_every_test_it_names_exists() -> None:

@@ -11,7 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jaxgossip.learning import classification, models
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.partitions.partition import Partition
-from jaxgossip.learning.problem import Classification
+from jaxgossip.learning.supervised import Supervised
 
 KEY = jax.random.key(0)
 D, M, N = 4, 12, 4
@@ -90,7 +90,7 @@ def reference_gradient(name: str, model: models.Model, data: Dataset, row: np.nd
     return as_row(gradient) + model.regularization * row
 
 
-def gradient_of(task: Classification, x: np.ndarray, key: jax.Array = KEY) -> np.ndarray:
+def gradient_of(task: Supervised, x: np.ndarray, key: jax.Array = KEY) -> np.ndarray:
     return np.asarray(jax.jit(task.gradient)(jnp.asarray(x), key))
 
 
@@ -98,7 +98,7 @@ def rows(n: int, p: int, dtype: type = np.float64) -> np.ndarray:
     return np.random.default_rng(n).normal(size=(n, p)).astype(dtype)
 
 
-def drawing_problem(batch_size: int, partition: Partition = UNEVEN) -> Classification:
+def drawing_problem(batch_size: int, partition: Partition = UNEVEN) -> Supervised:
     """Make a problem whose gradients count draws: sample j is the unit vector e_j, and the loss is the score."""
     unit = np.eye(M, dtype=np.float32)
     labels = (np.arange(M) % 2).astype(np.int32)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from jaxgossip.core.errors import DataError
-from jaxgossip.learning.data.files import load_file, read_csv, read_npz, read_svmlight
-from jaxgossip.learning.data.rating_files import read_ratings
+from jaxgossip.learning.data.readers.files import load_file, read_csv, read_npz, read_svmlight
+from jaxgossip.learning.data.readers.rating_files import read_ratings
 
 NAMES = ("a.csv", "a.tsv", "a.data", "a", "a.svm", "a.npz", "a.csv.gz")
 WORDS = (
@@ -105,7 +105,7 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(reader, tmp_path:
     for path, message in [
         (tmp_path / "pipe.csv", "is a pipe or a device, not a file"),
         (Path("/dev/zero"), "is a pipe or a device, not a file"),
-        (tmp_path, "is a folder, not a file"),
+        (tmp_path, "is a folder of no known data set" if reader is load_file else "is a folder, not a file"),
         (tmp_path / "none.csv", "no such file"),
     ]:
         with pytest.raises(DataError, match=message):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxgossip.core.errors import DataError
 from jaxgossip.learning import partitions
 from jaxgossip.learning.data.arrays import Dataset, from_arrays
-from jaxgossip.learning.data.files import read_csv, read_svmlight
+from jaxgossip.learning.data.readers.files import read_csv, read_svmlight
 from jaxgossip.learning.partitions.poisoning import flip_labels
 
 ABSENT = "leave out samples without a label; if it is a class, give it another name"
@@ -182,7 +182,11 @@ def test_a_data_set_says_what_it_is() -> None:
         "test_samples": 2,
         "shape": (2, 3),
         "features": 6,
+        "samples": "features",
+        "target": "class",
+        "predicted": "",
         "classes": {"ham": 5, "spam": 5},
+        "owners": 0,
         "notes": ("no stamps",),
     }
     assert repr(data) == ("Dataset('mail': 8 training and 2 test samples of 6 features, 2 classes: ham, spam)")

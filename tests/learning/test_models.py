@@ -18,6 +18,13 @@ ONE_OF_EACH = {
     "softmax": lambda: m.softmax((4,), 3),
     "mlp": lambda: m.mlp((4,), 3, hidden=(5, 6)),
     "cnn": lambda: m.cnn((4, 4), 3, channels=(2,)),
+    "lenet": lambda: m.lenet((4, 4), 3),
+    "gn_lenet": lambda: m.gn_lenet((8, 8), 3),
+    "resnet8": lambda: m.resnet8((4, 4), 3),
+    "resnet18": lambda: m.resnet18((4, 4), 3),
+    "lstm_char": lambda: m.lstm_char((4,), 3, width=4),
+    "gpt": lambda: m.gpt((4,), 3, width=4, heads=2),
+    "embedding_bag": lambda: m.embedding_bag((4,), 3, n_tokens=5),
     "kmeans": lambda: m.kmeans((4,), 3, clusters=5),
     "naive_bayes": lambda: m.naive_bayes((4,), 3),
 }
@@ -200,7 +207,8 @@ def test_weights_start_by_he() -> None:
 
 @pytest.mark.parametrize("name", sorted({*MODELS} - {"kmeans", "naive_bayes"}))
 def test_the_regularization_of_a_builder_is_the_models(name: str) -> None:
-    shape, options = ((4, 4), {"channels": (2,)}) if name == "cnn" else ((4,), {})
+    shape = (8, 8) if name in ("cnn", "lenet", "gn_lenet", "resnet8", "resnet18") else (4,)
+    options = {"n_tokens": 5} if name == "embedding_bag" else {}
     assert MODELS[name](shape, 2, **options, regularization=0.5).regularization == 0.5
 
 
@@ -241,7 +249,7 @@ def two_functions(*rest) -> m.Model:
         (lambda: m.cnn((3, 9), 3), "images of 3×9 cannot be halved 2 times (give fewer channels)"),
         (
             lambda: two_functions("hingle"),
-            "from_functions: unknown loss 'hingle' (allowed: logistic, hinge, squared, cross_entropy)",
+            "from_functions: unknown loss 'hingle' (allowed: logistic, hinge, squared, cross_entropy, mean_squared, tokens)",
         ),
         (lambda: two_functions("hinge", -1.0), "from_functions: regularization must not be negative: -1.0"),
         (lambda: m.softmax((4,), 3, regularization=-0.5), "softmax: regularization must be at least 0, not -0.5"),

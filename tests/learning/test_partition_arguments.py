@@ -11,6 +11,7 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.learning.partitions import BY_CLASS
 from jaxgossip.learning.partitions.partition import fingerprint
 
 MODEL = jg.learning.models.logistic((2,), 2)
@@ -20,7 +21,7 @@ parts = jg.learning.partitions
 def data() -> Any:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(120, 2))
-    return jg.learning.from_arrays(x, (x[:, 0] > 0).astype(int), name="table")
+    return jg.learning.from_arrays(x, (x[:, 0] > 0).astype(int), owners=np.arange(120) // 6, name="table")
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -30,14 +31,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "dirichlet": {"alpha": 0.2},
     "label_shards": {"shards": 3},
     "quantity_skew": {"exponent": 0.5},
+    "stratified": {},
+    "label_quantity": {"classes": 2},
+    "by_owner": {},
 }
+
+
+def owners_for(kind: str) -> dict[str, Any]:
+    return {"owners": data().owners} if kind == "by_owner" else {}
 
 
 @pytest.mark.by_default("dirichlet")
 @pytest.mark.parametrize("kind", jg.learning.PARTITIONS)
 def test_a_task_that_divides_its_samples_itself_is_the_one_made_by_hand(kind: str) -> None:
     options = OPTIONS[kind]
-    by_hand = jg.learning.PARTITIONS[kind](data().y_train, 9, rng=3, **options)
+    by_hand = jg.learning.PARTITIONS[kind](data().y_train, 9, rng=3, **options, **owners_for(kind))
     one = jg.learning.classification(data(), by_hand, MODEL, batch_size=2)
     for given in (kind, jg.learning.PARTITIONS[kind]):
         other = jg.learning.classification(data(), given, MODEL, nodes=9, rng=3, batch_size=2, **options)
@@ -49,9 +57,9 @@ def test_a_task_that_divides_its_samples_itself_is_the_one_made_by_hand(kind: st
 @pytest.mark.parametrize("kind", jg.learning.PARTITIONS)
 def test_a_partition_knows_of_which_samples_it_is(kind: str) -> None:
     labels = data().y_train
-    made = jg.learning.PARTITIONS[kind](labels, 9, rng=3, **OPTIONS[kind])
+    made = jg.learning.PARTITIONS[kind](labels, 9, rng=3, **OPTIONS[kind], **owners_for(kind))
     assert made.n_samples == 108
-    assert made.labels == (fingerprint(labels) if kind in ("dirichlet", "label_shards") else "")
+    assert made.labels == (fingerprint(labels) if jg.learning.PARTITIONS[kind] in BY_CLASS else "")
 
 
 def test_a_fingerprint_is_of_the_classes_and_not_of_their_names() -> None:
@@ -75,7 +83,7 @@ def of_package(name: str, package: str) -> type:
 FLAX = "(from_functions(lambda key: module.init(key, x)['params'], lambda p, x: module.apply({'params': p}, x)), x being some samples)"
 NNX = "(graph, params, rest = nnx.split(module, nnx.Param, ...), then from_functions(lambda key: params, lambda p, x: nnx.merge(graph, p, rest)(x)))"
 EQX = "(params, static = eqx.partition(module, eqx.is_inexact_array), then from_functions(lambda key: params, lambda p, x: jax.vmap(eqx.combine(p, static))(x)))"
-NAMES = "(partition is a name (iid, fixed_size, one_sample, dirichlet, label_shards, quantity_skew), a Partition, or what divides labels)"
+NAMES = "(partition is a name (iid, fixed_size, one_sample, quantity_skew, by_owner, dirichlet, label_shards, label_quantity, stratified), a Partition, or what divides labels)"
 SOME = "(one of jg.learning.models, called with input_shape and n_classes; or from_functions(init, apply))"
 
 
@@ -107,8 +115,8 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "an array": (lambda: task(np.zeros((4, 2))), "an array is no data set (jg.learning.from_arrays(x, y))"),
     "a list of rows": (lambda: task([[0.0, 1.0]]), "a list is no data set (Dataset, from_arrays(x, y), load_file(path), or one of jg.learning.datasets)"),
     "swapped": (lambda: task(parts.iid(data().y_train, 9), data()), "a Partition is no data set (the order is classification(dataset, partition, model))"),
-    "a misspelt partition": (lambda: task(partition="dirichlett"), "unknown partition 'dirichlett' (did you mean 'dirichlet'? allowed: dirichlet, fixed_size, iid, label_shards, one_sample, quantity_skew)"),
-    "a misspelt option": (lambda: task(partition="dirichlet", alhpa=0.1), "partition 'dirichlet' has no option 'alhpa' (did you mean 'alpha'? allowed: alpha, local_test)"),
+    "a misspelt partition": (lambda: task(partition="dirichlett"), "unknown partition 'dirichlett' (did you mean 'dirichlet'? allowed: by_owner, dirichlet, fixed_size, iid, label_quantity, label_shards, one_sample, quantity_skew, stratified)"),
+    "a misspelt option": (lambda: task(partition="dirichlet", alhpa=0.1), "partition 'dirichlet' has no option 'alhpa' (did you mean 'alpha'? allowed: alpha, least, local_test)"),
     "a misspelt parameter": (lambda: task(batchsize=4), "classification has no parameter 'batchsize' (did you mean 'batch_size'?)"),
     "a misspelt parameter beside a partition": (lambda: task(partition=parts.iid(data().y_train, 9), privat=["w"]), "classification has no parameter 'privat' (did you mean 'private'?)"),
     "an option beside a partition": (lambda: task(partition=parts.iid(data().y_train, 9), alpha=0.1), "classification has no parameter 'alpha' (options divide samples: give them with partition='dirichlet' or another name, in place of a partition)"),
@@ -146,7 +154,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "half a column": (lambda: jg.learning.datasets.read_csv("a.csv", label_column=0.0), "read_csv: label_column must be a name or a whole number, not 0.0"),
     "one column to drop": (lambda: jg.learning.datasets.read_csv("a.csv", drop=1), "read_csv: drop must be a list, not 1"),
     "a word for a header": (lambda: jg.learning.datasets.read_csv("a.csv", header="no"), "read_csv: header must be True or False, not 'no'"),
-    "half a sample a batch": (lambda: task(batch_size=0.5), "classification: batch_size must be a whole number, not 0.5"),
+    "half a sample a batch": (lambda: task(batch_size=0.5), "classification: batch_size must be a whole number of at least 0, not 0.5"),
     "an endless batch": (lambda: task(batch_size=2**31), "classification: batch_size must be at most 2,147,483,647, not 2,147,483,648"),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jaxgossip.core.errors import DataError
 from jaxgossip.learning import PARTITIONS
-from jaxgossip.learning.partitions.rules import (
+from jaxgossip.learning.partitions import (
     Partition,
     dirichlet,
     fixed_size,
@@ -19,6 +19,7 @@ from jaxgossip.learning.partitions.rules import (
     label_shards,
     one_sample,
     quantity_skew,
+    stratified,
 )
 
 ONCE: dict[str, Callable[..., Partition]] = {
@@ -27,6 +28,7 @@ ONCE: dict[str, Callable[..., Partition]] = {
     "dirichlet_extreme": lambda *a, **k: dirichlet(*a, alpha=1e-3, **k),
     "label_shards": lambda *a, **k: label_shards(*a, shards=1, **k),
     "quantity_skew": quantity_skew,
+    "stratified": stratified,
     "quantity_skew_extreme": lambda *a, **k: quantity_skew(*a, exponent=5.0, **k),
 }
 """Kinds that use every sample exactly once."""
@@ -55,7 +57,12 @@ def valid(partition: Partition, m: int, n: int) -> None:
 
 
 def test_the_cases_cover_the_registry() -> None:
-    kinds = {name.removesuffix("_extreme") for name in ONCE} | {"fixed_size", "one_sample"}
+    kinds = {name.removesuffix("_extreme") for name in ONCE} | {
+        "fixed_size",
+        "one_sample",
+        "by_owner",
+        "label_quantity",
+    }
     assert kinds == set(PARTITIONS)
 
 
@@ -206,7 +213,7 @@ def test_the_local_test_has_the_classes_of_the_training_part(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", PARTITIONS)
 def test_the_seed_decides(kind: str) -> None:
-    options = {"samples": 3} if kind == "fixed_size" else {}
+    options = {"fixed_size": {"samples": 3}, "by_owner": {"owners": np.arange(90) // 3}}.get(kind, {})
     builder = PARTITIONS[kind]
     first, again, other = (builder(labels_of(90), 20, rng=rng, **options) for rng in (1, np.random.default_rng(1), 2))
     np.testing.assert_array_equal(first.order, again.order)

@@ -16,7 +16,7 @@ from jaxgossip.learning import privacy as privacy_module
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.partitions.rules import Partition, one_sample
 from jaxgossip.learning.privacy import epsilon
-from jaxgossip.learning.problem import Classification
+from jaxgossip.learning.supervised import Supervised
 from jaxgossip.topology import Order
 
 KEY = jax.random.key(0)
@@ -44,13 +44,13 @@ def rows(n: int, p: int, dtype: type = np.float64) -> np.ndarray:
 
 def task_of(
     privacy: DifferentialPrivacy | None, batch_size: int = 0, *, regularization: float = 0.0, **options
-) -> Classification:
+) -> Supervised:
     model = models.logistic((D,), 2, regularization=regularization)
     options = {"partition": UNEVEN} | options
     return classification(dataset(), model=model, batch_size=batch_size, privacy=privacy, **options)
 
 
-def gradient_of(task: Classification, x: np.ndarray, key: jax.Array = KEY) -> np.ndarray:
+def gradient_of(task: Supervised, x: np.ndarray, key: jax.Array = KEY) -> np.ndarray:
     return np.asarray(jax.jit(task.gradient)(jnp.asarray(x), key))
 
 
@@ -106,7 +106,7 @@ def test_minibatches_are_clipped_sample_by_sample_too() -> None:
     with jax.enable_x64(True):
         task = task_of(DifferentialPrivacy(clip, 0.0), b, partition=partition, dtype=np.float64)
         x = rows(2, D + 1)
-        found, drawn = gradient_of(task, x), np.asarray(task._draw(KEY)[0])
+        found, drawn = gradient_of(task, x), np.asarray(task._batches.draw(KEY)[0])
     assert any(len(set(batch)) < b for batch in drawn.tolist())  # with replacement: a sample counts as often as drawn
     np.testing.assert_allclose(found, [clipped_mean(per_sample(x[i], drawn[i]), clip) for i in range(2)])
 
@@ -142,7 +142,7 @@ def test_the_key_alone_decides_the_noise() -> None:
     np.testing.assert_array_equal(first, gradient_of(task, x))
     assert (first != gradient_of(task, x, jax.random.key(1))).all()
     # the samples drawn are those that are drawn without privacy
-    np.testing.assert_array_equal(task._draw(KEY)[0], task_of(None, batch_size=3)._draw(KEY)[0])
+    np.testing.assert_array_equal(task._batches.draw(KEY)[0], task_of(None, batch_size=3)._batches.draw(KEY)[0])
 
 
 @pytest.mark.by_default("3")

@@ -1,4 +1,4 @@
-"""Classification problems: gradients and scores against NumPy float64, draws, private columns, a million nodes.
+"""Supervised problems: gradients and scores against NumPy float64, draws, private columns, a million nodes.
 
 The platform canary is here too: jaxlib 0.10 computed wrong rows of batched products beyond 32,768 on CPU.
 """
@@ -12,7 +12,7 @@ from scipy import stats
 from jaxgossip.learning import classification, models
 from jaxgossip.learning.device import integers_below
 from jaxgossip.learning.partitions.rules import Partition, fixed_size, one_sample
-from jaxgossip.learning.problem import Classification
+from jaxgossip.learning.supervised import Supervised
 from tests.learning.cases import (
     EACH_IN_ITS_TYPES,
     KEY,
@@ -111,7 +111,7 @@ def test_without_local_tests_nothing_is_measured_on_nodes() -> None:
     assert task.evaluate_local(task.init(KEY), jnp.arange(5)) == {}
 
 
-def counts(task: Classification, key: jax.Array) -> np.ndarray:
+def counts(task: Supervised, key: jax.Array) -> np.ndarray:
     return gradient_of(task, np.zeros((task.n_nodes, M), np.float32), key) * task.batch_size
 
 

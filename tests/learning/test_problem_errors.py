@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from jaxgossip.core.errors import DataError, InputError
-from jaxgossip.learning import classification, isotropic_quadratic, least_squares, models
-from jaxgossip.learning import samples as samples_module
+from jaxgossip.learning import classification, isotropic_quadratic, least_squares, minibatches, models
 from tests.learning.cases import UNEVEN, D, dataset
 
 
@@ -107,7 +106,7 @@ def test_parameters_without_names_cannot_be_private() -> None:
 
 
 def test_all_samples_at_once_are_refused_where_padding_would_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(samples_module, "MAX_PADDED_BYTES", 19 * D * 4)
+    monkeypatch.setattr(minibatches, "MAX_PADDED_BYTES", 19 * D * 4)
     with pytest.raises(DataError) as told:
         classification(dataset(), UNEVEN, models.logistic((D,), 2), batch_size=0)
     assert str(told.value) == "batch_size = 0 pads 4 nodes to the 5 samples of node 2: 0.0 GiB (give a batch_size)"

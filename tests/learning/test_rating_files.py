@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jaxgossip.core.errors import DataError, InputError
 from jaxgossip.learning import ratings
-from jaxgossip.learning.data.rating_files import read_ratings
+from jaxgossip.learning.data.readers.rating_files import read_ratings
 
 TABLE = [("ann", "10", "4"), ("bob", "9", "1.5"), ("ann", "9", "2"), ("bob", "10", "5"), ("ann", "11", "3")]
 ORDERS = [(0, 1, 2), (1, 0, 2), (2, 0, 1), (1, 2, 0), (2, 1, 0), (0, 2, 1)]
@@ -119,7 +119,9 @@ def test_held_out_ratings_of_repeated_pairs_cannot_be_known(tmp_path: Path) -> N
     rows = [(u, i, rng.integers(1, 6)) for u in range(4) for i in range(6) for _ in range(10)]
     path = written(tmp_path, [tuple(map(str, row)) for row in rows])
     task = ratings(4, path=path, duplicates="last", held_out=0.5, batch_size=0)
-    samples, start, n_train = (np.asarray(table) for table in (task._samples, task._start, task._n_train))
+    samples, start, n_train = (
+        np.asarray(table) for table in (task._batches.samples, task._batches.start, task._batches.n_train)
+    )
     assert task.describe()["training_ratings"] == task.describe()["test_ratings"] == 12
     for node in range(4):
         mine = np.asarray(task._x)[samples[start[node] : start[node] + 6]]

@@ -31,8 +31,10 @@ def parts(row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
 
 def of_user(task, node: int, *, test: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return the items and ratings that a node's user trains on, or is tested on."""
-    start, n_train, n_test = (int(table[node]) for table in (task._start, task._n_train, task._n_test))
-    mine = np.asarray(task._samples)[start + n_train * test : start + n_train + n_test * test]
+    start, n_train, n_test = (
+        int(table[node]) for table in (task._batches.start, task._batches.n_train, task._batches.n_test)
+    )
+    mine = np.asarray(task._batches.samples)[start + n_train * test : start + n_train + n_test * test]
     return np.asarray(task._x)[mine], np.asarray(task._y, np.float64)[mine]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jaxgossip.core.errors import DataError
 from jaxgossip.learning.data.arrays import Dataset, from_arrays
-from jaxgossip.learning.data.files import load_file, read_csv, read_svmlight
+from jaxgossip.learning.data.readers.files import load_file, read_csv, read_svmlight
 
 KINDS = ["Iris-setosa", "Iris-versicolor", "Iris-virginica"]
 

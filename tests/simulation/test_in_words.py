@@ -50,7 +50,7 @@ def test_problems_of_samples_are_one_line() -> None:
     data = jg.learning.from_arrays(np.arange(24.0).reshape(12, 2), np.arange(12) % 2, test_fraction=0.25, rng=0)
     model = jg.learning.models.logistic((2,), 2)
     problem = jg.learning.classification(data, "iid", model, nodes=3, batch_size=2)
-    assert repr(problem) == "Classification(3 nodes × 3 parameters, 9 samples, 2 of a node in a gradient)"
+    assert repr(problem) == "Supervised(3 nodes × 3 parameters, 9 samples, 2 of a node in a gradient)"
 
 
 @pytest.mark.slow

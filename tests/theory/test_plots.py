@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.core.errors import RunError
 from jaxgossip.core.registry import Registry
-from jaxgossip.learning.problem import Classification
+from jaxgossip.learning.supervised import Supervised
 from jaxgossip.mixing import Operator, Schedule
 from jaxgossip.network import Conditions
 from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, lookup, plots
@@ -236,10 +236,10 @@ def lazy(make: Callable[..., Schedule]) -> Callable[..., Schedule]:
     return lambda *args, **options: Lazy(make(*args, **options))
 
 
-class Contrary(Classification):
+class Contrary(Supervised):
     """A classification with negated losses."""
 
-    def __init__(self, problem: Classification) -> None:
+    def __init__(self, problem: Supervised) -> None:
         vars(self).update(vars(problem))
 
     def loss_at(self, x: jax.Array, nodes: jax.Array) -> jax.Array:

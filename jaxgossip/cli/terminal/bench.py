@@ -16,13 +16,13 @@ from jaxgossip.core.errors import ConfigError
 
 
 def chosen_bench(
-    asked: list[str], nodes: int, params: int, only: str, repeats: int, picture: Path | None, *, as_json: bool
+    asked: list[str], nodes: int | None, params: int, only: str, repeats: int, picture: Path | None, *, as_json: bool
 ) -> None:
     """Run the benchmark that the command line asks for, and print the results.
 
     Args:
-        asked: those of "methods", "grid" and "events" to measure instead of the usual cases.
-        nodes: number of nodes of the networks.
+        asked: those of "methods", "grid", "events" and "deep" to measure instead of the usual cases.
+        nodes: number of nodes of the networks; None for what is usual for the cases.
         params: parameters of a model in the mixing cases.
         only: names of cases or methods, separated by commas; all if empty.
         repeats: samples per case.
@@ -37,17 +37,20 @@ def chosen_bench(
         raise ConfigError(f"--{asked[0]} goes without --{asked[1]}", hint="leave one of them out")
     if asked and picture is not None:
         raise ConfigError(f"--plot goes with the cases, not with --{asked[0]}", hint="leave one of them out")
-    if only and asked and asked != ["methods"]:
+    if only and asked and asked not in (["methods"], ["deep"]):
         raise ConfigError(f"--{asked[0]} goes without --only", hint="leave one of them out")
+    usual = Setting.nodes if nodes is None else nodes
     match asked:
         case ["grid"]:
             show_grid(as_json=as_json)
         case ["events"]:
             show_events(as_json=as_json)
+        case ["deep"]:
+            show_deep(nodes, only, repeats, as_json=as_json)
         case ["methods"]:
-            show_methods(Setting(nodes, params), only, repeats, as_json=as_json)
+            show_methods(Setting(usual, params), only, repeats, as_json=as_json)
         case _:
-            show(Setting(nodes, params), only, repeats, picture, as_json=as_json)
+            show(Setting(usual, params), only, repeats, picture, as_json=as_json)
 
 
 def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_json: bool) -> None:
@@ -63,7 +66,7 @@ def show(setting: Setting, only: str, repeats: int, picture: Path | None, *, as_
     Raises:
         InputError: a case is unknown, a size impossible, or the format of the picture not supported.
     """
-    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    names = _names(only)
     if picture is not None:
         from jaxgossip.plotting.style import check_picture
 
@@ -108,7 +111,7 @@ def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) ->
     from jaxgossip.cli.terminal.tables import table
     from jaxgossip.simulation.results.provenance import provenance
 
-    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    names = _names(only)
     cases = [name for name in method_names() if not names or name in names or name.split()[0] in names]
     progress = CaseProgress(len(cases))
     try:
@@ -132,6 +135,41 @@ def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) ->
         for method in times
     ]
     say(table(rows))
+
+
+def show_deep(nodes: int | None, only: str, repeats: int, *, as_json: bool) -> None:
+    """Measure steps of deep networks against plain vmap(grad), and the forms of a convolution, and print the results.
+
+    Args:
+        nodes: number of nodes; None for the usual number.
+        only: names of cases, separated by commas, without the forms; all, and the forms, if empty.
+        repeats: samples per case.
+        as_json: print one JSON object and nothing else.
+
+    Raises:
+        ConfigError: a case is unknown.
+        InputError: a size is impossible.
+    """
+    from jaxgossip.bench.deep.cases import DEEP_CASES, bench_deep
+    from jaxgossip.bench.deep.convolutions import BATCH_SIZE, CHANNELS, FEATURES, FORMS, SIDE
+    from jaxgossip.bench.deep.networks import NODES
+    from jaxgossip.bench.table import deep_rows, form_rows
+    from jaxgossip.cli.terminal.tables import table
+    from jaxgossip.simulation.results.provenance import provenance
+
+    names, n = _names(only), NODES if nodes is None else nodes
+    progress = CaseProgress(len(set(names)) or len(DEEP_CASES) + len(FORMS))
+    try:
+        report = bench_deep(n, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
+    finally:
+        progress.stop()
+    if as_json:
+        say(json.dumps({"machine": provenance(), "nodes": n, "repeats": repeats, **report.record()}, indent=2))
+        return
+    say(f"{n:,} nodes, each a step on its own batch, without mixing\n\n{table(deep_rows(report.cases))}")
+    if report.forms:
+        size = f"{report.forms[0].nodes:,} nodes, each {BATCH_SIZE} images of {SIDE}×{SIDE}×{CHANNELS}, {FEATURES} maps, 3×3"
+        say(f"\ngradient of a convolution of {size}\n\n{table(form_rows(report.forms))}")
 
 
 def show_grid(*, as_json: bool) -> None:
@@ -192,6 +230,10 @@ def show_events(*, as_json: bool) -> None:
         for each in times
     ]
     say(table(rows))
+
+
+def _names(only: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in only.split(",") if name.strip())
 
 
 def _draw(report: Report, picture: Path) -> dict[str, object]:

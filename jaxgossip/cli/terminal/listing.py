@@ -8,13 +8,21 @@ if TYPE_CHECKING:
 
 
 def plan_table(plan: "Plan", rounds: int) -> str:
-    """Format the memory and time that a run takes."""
-    from jaxgossip.core.units import bytes_text, count_text, duration
+    """Format the memory and time that a run takes, and how samples fall on its nodes."""
+    from jaxgossip.core.units import bytes_text, count_text, counted, duration
+    from jaxgossip.experiment.build.description import describe_nodes, lines_of
+    from jaxgossip.learning.samples import SampledProblem
 
     links = "" if plan.links is None else f", {count_text(plan.links)} links"
-    lines = [f"{plan.nodes:,} nodes{links}, {plan.parameters:,} parameters each", "", "memory"]
+    lines = [f"{plan.nodes:,} nodes{links}, {plan.parameters:,} parameters each", ""]
+    if isinstance(plan.problem, SampledProblem):
+        lines += ["samples", *lines_of(describe_nodes(plan.problem)), ""]
+    lines.append("memory")
     lines += [f"  {name:<28}{bytes_text(size):>10}" for name, size in plan.parts.items()]
     lines += [f"  {'at its peak':<28}{bytes_text(plan.peak):>10}", f"  {'free':<28}{bytes_text(plan.free):>10}", ""]
+    if (some := plan.nodes_at_a_time) is not None:
+        of_nodes = "all nodes at once" if some >= plan.nodes else f"{counted(some, 'node')} at a time"
+        lines += [f"gradients are computed of {of_nodes}", ""]
     if plan.links is None:
         lines += ["by a network of few nodes of the same kind: this one is too large to be built", ""]
     if not plan.fits:

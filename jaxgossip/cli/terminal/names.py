@@ -1,7 +1,7 @@
 """Output of ``list``: all names that a configuration can use, those of one kind, or one name with its keys."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
@@ -16,7 +16,9 @@ from jaxgossip.core.registry import Builder, Registry, nearest, summary_of
 from jaxgossip.experiment.config import catalogue, toml
 from jaxgossip.experiment.config.examples import examples
 from jaxgossip.experiment.config.key_help import Key, keys_of, keys_of_all
-from jaxgossip.experiment.config.sections import SECTIONS, Format, supplied
+from jaxgossip.experiment.config.learning import Format, supplied, supplied_to_sample
+from jaxgossip.experiment.config.schema import takes_function
+from jaxgossip.experiment.config.sections import NESTED, SECTIONS, RateSection
 from jaxgossip.topology import WEIGHT_RULES
 
 PLURALS: Mapping[str, str] = MappingProxyType(
@@ -47,6 +49,7 @@ class Kind:
         key: key of the configuration that takes one of the names.
         section: model of the keys that the table has for every name.
         takes_own: whether the key takes the user's own functions, too.
+        listed: whether the key takes a list, whose entries may be tables of a kind and its keys.
     """
 
     registries: tuple[Registry, ...]
@@ -54,6 +57,7 @@ class Kind:
     key: str
     section: type[BaseModel] | None = None
     takes_own: bool = True
+    listed: bool = False
 
 
 def kinds() -> dict[str, Kind]:
@@ -63,10 +67,11 @@ def kinds() -> dict[str, Kind]:
         "dataset": Kind((standard.dataset, standard.task), "learning.dataset_options", "learning.dataset"),
         "format": Kind((_formats(standard),), "learning.dataset_options", "learning.format", takes_own=False),
         "model": Kind((standard.model,), "learning.model_options", "learning.model"),
+        "augmentation": Kind((standard.augmentation,), "learning.augment", "learning.augment", listed=True),
     }
     names = (
-        "topology mixing weights dataset format partition model algorithm protocol optimizer compression adversary "
-        "aggregation"
+        "topology mixing weights dataset format partition model augmentation algorithm protocol optimizer rate compression "
+        "adversary aggregation"
     )
     events = "clock peers delay churn tokens speeds"
     by_name: dict[str, Kind] = {}
@@ -76,6 +81,10 @@ def kinds() -> dict[str, Kind]:
             by_name[name] = learning[name]
         elif name == "weights":
             by_name[name] = Kind((WEIGHT_RULES,), "", "mixing.weights", takes_own=False)
+        elif name == "rate":
+            by_name[name] = Kind(
+                (standard.rate,), "optimizer.learning_rate", "optimizer.learning_rate.kind", RateSection
+            )
         else:
             by_name[name] = Kind((getattr(standard, name),), table, f"{table}.kind", SECTIONS[table])
     return by_name
@@ -148,21 +157,32 @@ def _singular(word: str, known: Collection[str]) -> str:
 def _details(name: str, about: str, kind: Kind | None, builder: Builder | None) -> str:
     if kind is None or builder is None:
         return f"{name}\n{wrapped(about, 2)}\n\nwrite it by: jaxgossip new {name}"
-    lines = [name, *([wrapped(about, 2)] if about else []), "", f'in a configuration: {kind.key} = "{name}"']
+    value = f'[{{kind = "{name}"}}]' if kind.listed else f'"{name}"'
+    lines = [name, *([wrapped(about, 2)] if about else []), "", f"in a configuration: {kind.key} = {value}"]
     if kind.key == "learning.format":
         lines.append("where learning.dataset is the path of a file whose suffix does not tell")
     own: tuple[Key, ...] = ()
     if kind.table:
         without = supplied(kind.key.removeprefix("learning."), name) if kind.section is None else ()
         without += ("path",) if kind.key == "learning.format" else ()  # the path is learning.dataset itself
-        own = keys_of(builder, without)
-        lines += ["", f"keys in [{kind.table}], with their [defaults]" if own else "it has no keys of its own"]
+        without += supplied_to_sample(builder, name) if kind.listed else ()
+        own = tuple(_with_table(key, kind, builder) for key in keys_of(builder, without))
+        place = "beside its kind" if kind.listed else f"in [{kind.table}]"
+        lines += ["", f"keys {place}, with their [defaults]" if own else "it has no keys of its own"]
         lines += [key_table(own)] if own else []
     common = keys_of_all(kind.section) if kind.section else ()
     common = tuple(key for key in common if key.name not in {own_key.name for own_key in own})
     if common:
         lines += ["", f"keys in [{kind.table}] whatever its kind", key_table(common)]
     return "\n".join(lines)
+
+
+def _with_table(key: Key, kind: Kind, builder: Builder) -> Key:
+    """Return a key with the tables that it takes in place of a number, if it takes any."""
+    listed, _ = NESTED.get(kind.table, {}).get(key.name, ("", None))
+    if not listed or not takes_function(builder, key.name):
+        return key
+    return replace(key, takes=f"{key.takes}, or a table with one of 'jaxgossip list {listed}'")
 
 
 def _grid(names: Mapping[str, str], width: int) -> str:

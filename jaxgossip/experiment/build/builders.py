@@ -1,10 +1,11 @@
 """Calls of the builders that a configuration names; their errors begin with the name of the section."""
 
 import contextlib
+import functools
 import inspect
 import re
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from jaxgossip.core.arguments import CONSTRUCTOR_HINTS, described, described_as
 from jaxgossip.core.errors import ConfigError, JaxGossipError
 from jaxgossip.core.files import absolute
 from jaxgossip.core.registry import Registry
-from jaxgossip.experiment.config.schema import Options, configurable, describe_parameters, supply
+from jaxgossip.experiment.config.schema import Options, Section, configurable, describe_parameters, supply
+from jaxgossip.learning import AUGMENTATIONS
 
 
 class Shared:
@@ -76,24 +78,49 @@ class Builder:
         return self.shared.get(("builder", registry.kind, name), lambda: registry.resolve(name))
 
     def call(
-        self, name: str, kind: str, builder: Any, options: Options, expected: Any, *, table: str = "", **machinery: Any
+        self,
+        name: str,
+        kind: str,
+        builder: Any,
+        options: Options,
+        expected: Any,
+        *,
+        table: str = "",
+        replaced: Mapping[str, Any] | None = None,
+        **machinery: Any,
     ) -> Any:
         """Call a builder with its options and with arguments that the run supplies; see :meth:`section`.
 
-        ``table`` is the path of the builder's keys, if it differs from ``name``.
+        ``table`` is the path of the builder's keys, if it differs from ``name``; ``replaced`` holds what the builder takes
+        in place of keywords that are tables themselves, which is a function of these.
         """
         keywords = options.keywords()
+        given_keywords = {**keywords, **(replaced or {})}
         given = {key: value for key, value in {"seed": self.seed, **machinery}.items() if key not in keywords}
         asked = {key: value for key, value in given.items() if key in inspect.signature(builder).parameters}
         with errors_of(name, kind), _hints_on_keys(table or name, builder):
             if all(isinstance(value, _PLAIN) for value in asked.values()):
                 key = ("part", builder, repr(sorted(keywords.items())), repr(sorted(asked.items())))
-                part = self.shared.get(key, lambda: supply(builder, keywords, **asked))
+                part = self.shared.get(key, lambda: supply(builder, given_keywords, **asked))
             else:
-                part = supply(builder, keywords, **asked)
+                part = supply(builder, given_keywords, **asked)
             if not isinstance(part, expected):
                 raise wrong_result(kind, part, *(expected if isinstance(expected, tuple) else (expected,)))
             return part
+
+    def augmentation(self, section: Section) -> Callable[..., Any]:
+        """Return the augmentation of an entry of ``learning.augment``: your own function takes its keys as keywords.
+
+        Raises:
+            JaxGossipError: the builder is unknown or fails.
+        """
+        name, kind, keywords = "learning.augment", section.kind, section.keywords()
+        with errors_of(name, kind):
+            function = self.resolve(AUGMENTATIONS, kind)
+        if ":" not in kind:
+            return self.call(name, kind, function, section, Callable)
+        key = ("augmentation", function, repr(sorted(keywords.items())))
+        return self.shared.get(key, lambda: functools.partial(function, **keywords) if keywords else function)
 
 
 _PLAIN = (bool, int, float, str, tuple, np.dtype, type(None))

@@ -10,32 +10,39 @@ import jax.numpy as jnp
 import optax
 
 from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS, Algorithm, GossipProtocol
+from jaxgossip.algorithms.local_steps import Epochs, Steps
 from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.core.arguments import fits
 from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.core.random import host_rng, run_key
+from jaxgossip.core.typing import accumulator
 from jaxgossip.experiment.build.builders import Builder, Shared, errors_of, result_text
+from jaxgossip.experiment.build.optimizers import build_optimizer
 from jaxgossip.experiment.build.schedules import build_schedule
+from jaxgossip.experiment.build.steps import local_steps, steps_by_node
 from jaxgossip.experiment.config.catalogue import find_dataset, standard
+from jaxgossip.experiment.config.learning import Classification
 from jaxgossip.experiment.config.schema import Section, supply
-from jaxgossip.experiment.config.sections import SECTIONS, Classification, Config
+from jaxgossip.experiment.config.sections import SECTIONS, Config, RateSection
+from jaxgossip.experiment.config.targets import check_target
 from jaxgossip.learning import (
+    METRICS,
     MODELS,
-    OPTIMIZERS,
     PARTITIONS,
     TASKS,
     Dataset,
     DifferentialPrivacy,
     Model,
-    Optimizer,
     Partition,
     Problem,
-    classification,
+    supervised,
 )
+from jaxgossip.learning.augmentation.draws import chosen_augmentations
 from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.partitions.arguments import labels_of
 from jaxgossip.learning.partitions.poisoning import flip_labels
-from jaxgossip.learning.problem import Classification as ClassificationProblem
 from jaxgossip.learning.problem import started
+from jaxgossip.learning.supervised import Supervised, chosen_metrics
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, TimeVarying
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
 from jaxgossip.network.aggregation import senders
@@ -81,12 +88,20 @@ class Experiment:
         return self.algorithm
 
     @property
+    def steps(self) -> Steps:
+        """The local steps of a round: those of the algorithm, or 1 if it has none or takes no optimizer step."""
+        return local_steps(self.config, self.algorithm)
+
+    @property
     def own(self) -> list[str]:
         """The user's own builders that the configuration names."""
         c = self.config
         kinds = [section.kind for name in SECTIONS if (section := getattr(c, name)) is not None and name != "partition"]
         kinds += [c.learning.dataset]
-        kinds += [c.learning.model] if isinstance(c.learning, Classification) else []
+        rate = getattr(c.optimizer, "learning_rate", None)
+        kinds += [rate.kind] if isinstance(rate, RateSection) else []
+        if isinstance(c.learning, Classification):
+            kinds += [c.learning.model, *(section.kind for section in c.learning.augment)]
         return [kind for kind in kinds if ":" in kind]
 
     @property
@@ -96,10 +111,11 @@ class Experiment:
 
     def baseline(self, name: str) -> Algorithm:
         """Return the baseline called ``name``, with as many local steps per round as the algorithm takes."""
-        steps = {"local_steps": local_steps(self.config)}
+        steps = self.steps
+        given = {"local_epochs": steps.number} if isinstance(steps, Epochs) else {"local_steps": steps}
         # What nodes learn before the first round is lost when the server sends them its model.
         problem = started(self.problem, 0) if name == "federated_averaging" else self.problem
-        return supply(ALGORITHMS[name], steps, problem=problem, optimizer=self.optimizer)
+        return supply(ALGORITHMS[name], given, problem=problem, optimizer=self.optimizer)
 
 
 def build(
@@ -143,22 +159,26 @@ def build(
         ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
         lambda: build_problem(config, graph.n_nodes, order, shared),
     )
-    optimizer: Any = part.optional("optimizer", config.optimizer, OPTIMIZERS, optax.GradientTransformation)
-    if config.optimizer is not None and (numbers := _of_section(lifted, "optimizer")):
-        optimizer = Optimizer(OPTIMIZERS[config.optimizer.kind], config.optimizer.keywords() | numbers)
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
-    algorithm = part.section(
-        "algorithm", config.algorithm, ALGORITHMS if W is not None else PROTOCOLS,
-        Algorithm if W is not None else GossipProtocol,
-        problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
-    )  # fmt: skip
+
+    def algorithm_with(optimizer: Transformation | None) -> Any:
+        return part.section(
+            "algorithm", config.algorithm, ALGORITHMS if W is not None else PROTOCOLS,
+            Algorithm if W is not None else GossipProtocol,
+            problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
+        )  # fmt: skip
+
+    optimizer = build_optimizer(
+        config, part, _of_section(lifted, "optimizer"), lambda: local_steps(config, algorithm_with(optax.sgd(0.0)))
+    )
+    algorithm = algorithm_with(optimizer)
     aggregation = build_aggregation(config, part, W)
     network = config.network.model_dump() | _of_section(lifted, "network")
     conditions = Conditions(**network, adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation)
     speeds = part.optional(
         "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
     )
-    speeds = speeds and speeds.steps(local_steps(config))
+    speeds = speeds and speeds.steps(steps_by_node(problem, local_steps(config, algorithm)))
     schedule = build_schedule(config, part, graph, algorithm, speeds) if isinstance(algorithm, GossipProtocol) else None
     check_measured(config, algorithm)
     return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, schedule)
@@ -199,21 +219,13 @@ def check_round(experiment: Experiment) -> None:
 def _measured(algorithm: Algorithm | GossipProtocol) -> tuple[bool, bool]:
     """Return whether there is a measure of an algorithm's models, and whether it has one model per node."""
     problem = algorithm.problem
-    if isinstance(problem, ClassificationProblem):
+    if isinstance(problem, Supervised):
         return True, True  # it has a common test set; tracing its evaluation would take longer than building it
     x = jax.eval_shape(lambda key: algorithm.models(algorithm.init(key)), jax.random.key(0))
     row, node = jax.ShapeDtypeStruct((1, *x.shape[1:]), x.dtype), jax.ShapeDtypeStruct((1,), jnp.int32)
     of_nodes = x.shape[0] == problem.n_nodes
     own = of_nodes and jax.eval_shape(problem.evaluate_local, row, node)
     return bool(jax.eval_shape(problem.evaluate, row) or own), of_nodes
-
-
-def local_steps(config: Config) -> int:
-    """Return the algorithm's ``local_steps``, or 1 if it has no such key or leaves it empty.
-
-    It is 1 also for algorithms that take no optimizer step.
-    """
-    return config.algorithm.keywords().get("local_steps") or 1
 
 
 def _seed_of(config: Config, section: Section) -> int | None:
@@ -309,6 +321,11 @@ def build_problem(config: Config, n_nodes: int, order: Order | None = None, shar
 def _problem(config: Config, n_nodes: int, order: Order | None, shared: Shared) -> Problem:
     learning, dtype, part = config.learning, jnp.dtype(config.device.dtype), Builder(config.seed, shared)
     if not isinstance(learning, Classification):
+        if config.evaluation.metrics:
+            raise ConfigError(
+                f"evaluation.metrics: '{learning.dataset}' has no test set with targets",
+                hint="metrics are of data sets; a task measures what it is about",
+            )
         return part.call(
             "learning", learning.dataset, TASKS[learning.dataset], learning.dataset_options, object,
             table="learning.dataset_options", n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype,
@@ -316,30 +333,47 @@ def _problem(config: Config, n_nodes: int, order: Order | None, shared: Shared) 
         )  # fmt: skip
     assert config.partition is not None
     reader = find_dataset(standard(), learning.dataset, Path.cwd(), learning.format).builder
-    path = {} if ":" in learning.dataset else {"path": learning.dataset}
+    path: dict[str, Any] = {} if ":" in learning.dataset else {"path": learning.dataset}
     dataset = part.call(
         "learning", learning.dataset, reader, learning.dataset_options, Dataset,
         test_fraction=learning.test_fraction, standardize=learning.standardize, rng=host_rng(config.seed, "data"), **path,
         table="learning.dataset_options",
     )  # fmt: skip
+    with errors_of("partition", config.partition.kind):
+        labels = labels_of(dataset, part.resolve(PARTITIONS, config.partition.kind))
     partition = part.section(
         "partition", config.partition, PARTITIONS, Partition,
-        labels=dataset.y_train, n_nodes=n_nodes, rng=host_rng(config.seed, "partition"),
+        labels=labels, owners=dataset.owners, n_nodes=n_nodes, rng=host_rng(config.seed, "partition"),
     )  # fmt: skip
     with errors_of("partition", config.partition.kind):
         fits("a partition", partition.n_nodes, "a network", n_nodes)
     adversary = build_adversary(config, n_nodes)
-    if adversary is not None and adversary.flips_labels:
-        dataset, partition = flip_labels(dataset, partition, adversary.liars)
+    if config.adversary is not None and adversary is not None and adversary.flips_labels:
+        with errors_of("adversary", config.adversary.kind):
+            dataset, partition = flip_labels(dataset, partition, adversary.liars)
     private = config.privacy
     privacy = private and DifferentialPrivacy(private.clip, private.noise_multiplier)
     model = part.call(
         "learning", learning.model, part.resolve(MODELS, learning.model), learning.model_options, Model,
-        input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_classes, table="learning.model_options",
+        input_shape=tuple(dataset.x_train.shape[1:]), n_classes=dataset.n_outputs, n_tokens=dataset.n_tokens,
+        table="learning.model_options",
     )  # fmt: skip
+    if model.measures is None:  # else it is compared with a measure of the model's own
+        check_target(config.evaluation.target, dataset.target)
+    metrics = []
+    for name in config.evaluation.metrics:
+        with errors_of("evaluation.metrics", name):
+            metrics.append(part.resolve(METRICS, name) if ":" in name else name)
+            chosen_metrics(dataset, model, metrics[-1:])
+    augment = []
+    for section in learning.augment:
+        augment.append(part.augmentation(section))
+        with errors_of("learning.augment", section.kind, culprit=False):
+            chosen_augmentations(augment[-1:], dataset, accumulator(dtype))
     with errors_of("learning", learning.model, culprit=False):  # the data or their partition may be it, too
-        return classification(
+        return supervised(
             dataset, partition, model,
-            batch_size=learning.batch_size, init=learning.init, private=learning.private, dtype=dtype, order=order,
-            privacy=privacy,
+            batch_size=learning.batch_size, sampling=learning.sampling, init=learning.init, private=learning.private,
+            dtype=dtype, order=order, privacy=privacy, metrics=metrics, augment=augment,
+            compute_dtype=learning.compute_dtype, nodes_at_a_time=learning.nodes_at_a_time,
         )  # fmt: skip

@@ -10,6 +10,9 @@ from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.core.files import absolute
 from jaxgossip.core.registry import Builder, Registry, load_object, nearest
 
+NETS = ("flax", "equinox")
+"""Libraries of the extra 'nets', which a user's own file may import."""
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -22,9 +25,11 @@ class Catalogue:
         task: ``learning.dataset``, tasks that need neither model nor partition.
         datafile: ``learning.dataset``, readers of files, each registered under the suffix that it reads, without the dot.
         model: ``learning.model``.
+        augmentation: ``learning.augment``.
         partition: ``partition.kind``.
         algorithm: ``algorithm.kind``.
         optimizer: ``optimizer.kind``.
+        rate: ``optimizer.learning_rate.kind``.
         compression: ``compression.kind``.
         adversary: ``adversary.kind``.
         aggregation: ``aggregation.kind``.
@@ -43,9 +48,11 @@ class Catalogue:
     task: Registry
     datafile: Mapping[str, Builder]
     model: Registry
+    augmentation: Registry
     partition: Registry
     algorithm: Registry
     optimizer: Registry
+    rate: Registry
     compression: Registry
     adversary: Registry
     aggregation: Registry
@@ -98,7 +105,9 @@ def find(registry: Registry, name: str, folder: Path) -> NamedBuilder:
     except ConfigError:
         raise
     except Exception as error:  # the user's own file can raise any exception
-        raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+        net = isinstance(error, ImportError) and (error.name or "").partition(".")[0] in NETS
+        hint = 'pip install "jaxgossip[nets]"' if net else ""
+        raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {error}", hint=hint) from error
 
 
 def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | None = None) -> NamedBuilder:
@@ -114,7 +123,8 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | N
         ConfigError: the name is unknown, the file does not exist, its format is not supported, or a format is given for
             what is not a file.
     """
-    from jaxgossip.learning.data.files import file_format
+    from jaxgossip.learning.data.readers.cifar import absent
+    from jaxgossip.learning.data.readers.files import file_format
 
     known = [*catalogue.dataset, *catalogue.task]
     if written is not None and (":" in name or name in known):
@@ -127,6 +137,8 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | N
         return NamedBuilder(name, catalogue.dataset[name])
     path, readers = absolute(name, folder), list(catalogue.datafile)
     if not path.exists():
+        if (error := absent(path)) is not None:
+            raise ConfigError(error.message, hint=error.hint)
         if "/" not in name and Path(name).suffix.removeprefix(".").lower() not in [*readers, "gz", "data", "txt"]:
             hint = f"{nearest(name, known)}; or the path of a file; or your own as 'file.py:function'"
             raise ConfigError(f"unknown dataset '{name}'", hint=hint)
@@ -143,6 +155,19 @@ def find_dataset(catalogue: Catalogue, name: str, folder: Path, written: str | N
 def takes(builder: Builder, key: str) -> bool:
     """Return whether a builder has a parameter called ``key``."""
     return key in inspect.signature(builder).parameters
+
+
+def decides(builder: Builder, key: str) -> bool:
+    """Return whether a builder itself decides on its parameter ``key``, whose default is then None."""
+    parameter = inspect.signature(builder).parameters.get(key)
+    return parameter is not None and parameter.default is None
+
+
+def not_taken(name: str, key: str) -> str:
+    """Return a hint for a common key that the data set called ``name`` does not take."""
+    from jaxgossip.learning.data.readers.files import NOT_TAKEN
+
+    return f"remove it, or take {key} in the function" if ":" in name else NOT_TAKEN.get(key, "remove it")
 
 
 def owners(registry: Mapping[str, Builder], key: str) -> list[str]:
@@ -162,9 +187,11 @@ def standard() -> Catalogue:
         task=learn.TASKS,
         datafile=learn.DATAFILES,
         model=learn.MODELS,
+        augmentation=learn.AUGMENTATIONS,
         partition=learn.PARTITIONS,
         algorithm=algorithms.ALGORITHMS,
         optimizer=learn.OPTIMIZERS,
+        rate=learn.RATES,
         compression=compression.COMPRESSORS,
         adversary=network.ADVERSARIES,
         aggregation=network.AGGREGATIONS,

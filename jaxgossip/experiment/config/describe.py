@@ -10,8 +10,9 @@ from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.config import catalogue as catalogues
 from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import Catalogue
-from jaxgossip.experiment.config.schema import Options, Section, options_model, section_model
-from jaxgossip.experiment.config.sections import DEFAULT_KINDS, SECTIONS, Classification, Config, Learning, supplied
+from jaxgossip.experiment.config.learning import AugmentationSection, Classification, Learning, supplied
+from jaxgossip.experiment.config.schema import Options, Section, options_model, section_model, takes_function
+from jaxgossip.experiment.config.sections import DEFAULT_KINDS, NESTED, SECTIONS, Config
 
 OWN = MappingProxyType({"type": "string", "pattern": ":", "description": "your own, as 'file.py:function'"})
 
@@ -54,7 +55,11 @@ def json_schema(catalogue: Catalogue | None = None) -> dict[str, Any]:
     schema = Config.model_json_schema(by_alias=True)
     inlined = {name: _inlined(schema["properties"][name], schema["$defs"]) for name in schema["properties"]}
     for name, base in SECTIONS.items():
-        inlined[name] = _section_schema(catalogue.registry(name), base, DEFAULT_KINDS.get(name))
+        nested = {
+            key: _section_schema(catalogue.registry(kind), of_table, None)
+            for key, (kind, of_table) in NESTED.get(name, {}).items()
+        }
+        inlined[name] = _section_schema(catalogue.registry(name), base, DEFAULT_KINDS.get(name), nested)
     inlined["learning"] = _learning_schema(catalogue)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -67,8 +72,14 @@ def json_schema(catalogue: Catalogue | None = None) -> dict[str, Any]:
     }
 
 
-def _section_schema(registry: Registry, base: type[Section], default_kind: str | None) -> dict[str, Any]:
+def _section_schema(
+    registry: Registry, base: type[Section], default_kind: str | None, nested: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     kinds = [_table_schema(section_model(registry[name], name, base)) for name in registry]
+    for kind, name in zip(kinds, registry, strict=True):
+        for key, table in (nested or {}).items():
+            if takes_function(registry[name], key):
+                kind["properties"][key] = {"anyOf": [kind["properties"][key], table]}
     for kind, name in zip(kinds, registry, strict=True):
         if name == default_kind:
             kind["required"].remove("kind")
@@ -100,6 +111,9 @@ def _learning_schema(catalogue: Catalogue) -> dict[str, Any]:
                 )
                 for name in holder
             )
+    augment = schema["properties"]["augment"]
+    tables = _section_schema(catalogue.augmentation, AugmentationSection, None)
+    augment["items"] = {"anyOf": [{"enum": list(catalogue.augmentation)}, {"type": "string"}, tables]}
     if tasks:
         absent = {name: False for name in schema["properties"] if name not in fixed}
         cases.append(_case({"dataset": {"enum": tasks}}, absent, {"required": ["model"]}))

@@ -30,7 +30,7 @@ def write_example(name: str, out: Path, *, force: bool) -> list[Path]:
     if name not in known:
         raise ConfigError(f"unknown example '{name}'", hint=nearest(name, known))
     source = examples_folder() / f"{name}.toml"
-    named = re.findall(r'=\s*"([^"/]+\.\w+)"', source.read_text(encoding="utf-8"))
+    named = re.findall(r'=\s*"([^"/:]+\.\w+)(?::\w+)?"', source.read_text(encoding="utf-8"))
     companions = [name for name in named if (source.parent / name).is_file()]
     pairs = [(source, out), *((source.parent / name, out.parent / name) for name in companions)]
     for _, target in pairs:

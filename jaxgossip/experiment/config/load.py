@@ -16,7 +16,9 @@ from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import Catalogue
 from jaxgossip.experiment.config.describe import json_schema, resolved_toml
 from jaxgossip.experiment.config.diagnostics import Diagnostic, config_error, in_order, shown
-from jaxgossip.experiment.config.sections import Classification, Config
+from jaxgossip.experiment.config.learning import Classification
+from jaxgossip.experiment.config.sections import Config, RateSection
+from jaxgossip.experiment.config.targets import known_targets, unreachable
 from jaxgossip.experiment.config.validation import ConfigReader
 
 __all__ = ["Config", "json_schema", "load", "resolved_toml", "tells_of", "validate"]
@@ -153,6 +155,28 @@ def _compression_has_its_algorithm(sections: Mapping[str, Any]) -> list[Diagnost
     return []
 
 
+def _learning_rates_have_their_count(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    optimizer, evaluation = sections.get("optimizer"), sections.get("evaluation")
+    rate = getattr(optimizer, "learning_rate", None)
+    if not isinstance(rate, RateSection):
+        return []
+    path, found = ("optimizer", "learning_rate"), []
+    if "schedule" in sections:
+        if rate.by == "rounds":
+            message = "there are no rounds where nodes act by their own clocks"
+            found.append(Diagnostic((*path, "by"), message, hint="by = 'steps', or by = 'age' in gossip learning"))
+        if rate.keywords().get("over", 0) is None:
+            message = "missing, and how many steps nodes take follows from their clocks and messages"
+            found.append(
+                Diagnostic((*path, "over"), message, hint="the count at which the learning rate is at its end")
+            )
+    baselines = evaluation.get("baselines", ()) if isinstance(evaluation, Mapping) else ()
+    if rate.by != "rounds" and "federated_averaging" in baselines:
+        message = f"baseline 'federated_averaging' begins every round with new optimizers, got '{rate.by}'"
+        found.append(Diagnostic((*path, "by"), message, hint="by = 'rounds', or leave the baseline out"))
+    return found
+
+
 def _steps_have_an_optimizer(sections: Mapping[str, Any]) -> list[Diagnostic]:
     algorithm, learning = sections.get("algorithm"), sections.get("learning")
     if algorithm is None or "optimizer" in sections:
@@ -184,13 +208,14 @@ def _privacy_has_samples(sections: Mapping[str, Any]) -> list[Diagnostic]:
     return [Diagnostic(("privacy",), f"'{learning.dataset}' has no samples to keep private", hint="remove the section")]
 
 
-def _target_is_a_fraction(sections: Mapping[str, Any]) -> list[Diagnostic]:
+def _target_can_be_reached(sections: Mapping[str, Any]) -> list[Diagnostic]:
     evaluation, learning = sections.get("evaluation"), sections.get("learning")
     target = evaluation.get("target") if isinstance(evaluation, Mapping) else None
-    if not isinstance(learning, Classification) or not isinstance(target, int | float) or target <= 1:
+    if not isinstance(learning, Classification) or not isinstance(target, int | float) or target <= 0:
         return []
-    message = f"an accuracy is a fraction of at most 1, got {shown(target)}"
-    return [Diagnostic(("evaluation", "target"), message, hint="0.85 means 85 % of the test samples")]
+    targets = known_targets(learning)
+    fault = None if targets is None else unreachable(target, targets)
+    return [] if fault is None else [fault]
 
 
 RULES: tuple[Callable[[Mapping[str, Any]], list[Diagnostic]], ...] = (
@@ -198,9 +223,10 @@ RULES: tuple[Callable[[Mapping[str, Any]], list[Diagnostic]], ...] = (
     _own_partition_takes_local_test,
     _pegasos_has_one_regularization,
     _compression_has_its_algorithm,
+    _learning_rates_have_their_count,
     _steps_have_an_optimizer,
     _labels_can_be_flipped,
     _privacy_has_samples,
-    _target_is_a_fraction,
+    _target_can_be_reached,
 )
 """Rules between keys: (sections, None for invalid ones) -> diagnostics."""

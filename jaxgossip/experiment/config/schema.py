@@ -8,7 +8,7 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import (
     TYPE_CHECKING,
@@ -23,7 +23,7 @@ from typing import (
     runtime_checkable,
 )
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, create_model
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, Strict, create_model
 from pydantic_core import PydanticCustomError
 
 from jaxgossip.core.arguments import MOST
@@ -45,6 +45,7 @@ MACHINERY = frozenset(
         "n_nodes",
         "input_shape",
         "n_classes",
+        "n_tokens",
         "horizon_s",
         "message_bytes",
         "speeds",
@@ -92,19 +93,40 @@ class Section(Options):
     kind: str = Field(description="which one: a registered name, or your own as 'file.py:function'")
 
 
-def section_model[S: Section](builder: Builder, kind: str, base: type[S] = Section) -> type[S]:
+def section_model[S: Section](
+    builder: Builder,
+    kind: str,
+    base: type[S] = Section,
+    supplied: Collection[str] = (),
+    tables: Mapping[str, Any] | None = None,
+) -> type[S]:
     """Return the model of a section ``kind = "..."`` with the builder's keywords as its keys.
 
     Args:
         builder: the function whose signature is the schema.
         kind: the only value that the key ``kind`` may have.
         base: the section's class, with the keys common to all kinds.
+        supplied: names of further parameters that the run supplies, and that are therefore not keys.
+        tables: key -> model of the table that it holds in place of a number.
 
     Raises:
         ConfigError: the builder requires a parameter that no configuration can give.
     """
     described = Field(description=summary(builder))
-    return _derive(builder, base, {"kind": (Literal[kind], described)})  # pyright: ignore[reportReturnType]
+    model = _derive(builder, base, {"kind": (Literal[kind], described)}, supplied)
+    if tables:
+        held = {
+            key: (SerializeAsAny[table], Field(description=model.model_fields[key].description))
+            for key, table in tables.items()
+        }
+        model = create_model(model.__name__, __base__=model, **held)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return model  # pyright: ignore[reportReturnType]
+
+
+def takes_function(builder: Builder, key: str) -> bool:
+    """Return whether a parameter of a builder also takes a function, as learning rates of optax do."""
+    members = get_args(_annotations(builder).get(key))
+    return any(get_origin(member) is Callable for member in members)
 
 
 def options_model(builder: Builder, supplied: Collection[str] = ()) -> type[Options]:
@@ -186,7 +208,9 @@ def describe_parameters(builder: Builder) -> dict[str, str]:
             depth = len(line) - len(line.lstrip())
             indent = depth if indent is None else indent
             match = _ARGUMENT.match(line.strip()) if depth == indent else None
-            if match:
+            if match and match[1] in descriptions:
+                current = ""  # the first description holds
+            elif match:
                 current = match[1]
                 descriptions[current] = match[2].strip()
             elif current:
@@ -228,7 +252,9 @@ def _is_keyword(parameter: inspect.Parameter) -> bool:
 
 def _annotations(builder: Builder) -> dict[str, Any]:
     """Return the annotations of a builder, as far as they can be resolved: one that cannot must not affect the others."""
-    target = builder.__init__ if inspect.isclass(builder) else inspect.unwrap(builder)
+    # A wrapper with a signature of its own has annotations of its own, too.
+    unwrapped = inspect.unwrap(builder, stop=lambda function: hasattr(function, "__signature__"))
+    target = builder.__init__ if inspect.isclass(builder) else unwrapped
     target = getattr(target, "func", target)
     raw = dict(getattr(target, "__annotations__", {}))
     resolved: dict[str, Any] = {}

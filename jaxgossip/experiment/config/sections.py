@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, Strict
 from pydantic_core import PydanticCustomError
 
-from jaxgossip.experiment.config.schema import Options, Section, Whole, existing_file
+from jaxgossip.experiment.config.learning import Classification, Learning
+from jaxgossip.experiment.config.schema import Section, Whole, existing_file
 
 DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
     {"mixing": "static", "partition": "iid", "algorithm": "gossip", "optimizer": "sgd"}
@@ -20,20 +21,6 @@ DEFAULT_KINDS: Mapping[str, str] = MappingProxyType(
 )
 """The kinds of sections that name none; a topology, a data set and a model must be chosen."""
 
-SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype", "order")
-"""Parameters of data sets and tasks that a run supplies from other keys, so that they are not in the tables of options."""
-
-
-def supplied(key: str, name: str) -> tuple[str, ...]:
-    """Return the parameters that a run itself supplies to the ``dataset`` or ``model`` called ``name``."""
-    if key == "model":
-        return ()
-    # The reader of a file is given its path; any other builder may have a path among its options.
-    return (*SUPPLIED, "path") if ":" not in name and Path(name).is_absolute() else SUPPLIED
-
-
-Format = Literal["csv", "npz", "svmlight"]
-"""The format of a data file, if it cannot be recognised by name and content."""
 type Fraction = Annotated[float, Field(ge=0, le=1)]
 
 MOST_NAME_BYTES = 200
@@ -81,6 +68,24 @@ class AlgorithmSection(Section):
 
 class OptimizerSection(Section):
     """Each node's own optimizer: one of optax by its name, or your own."""
+
+    clip_norm: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest norm of a node's gradient, over all parameters; a longer one is scaled to it first",
+    )
+    clip_value: float | None = Field(
+        default=None, gt=0, description="largest magnitude of each number of a gradient, cut before the norm is"
+    )
+
+
+class RateSection(Section):
+    """A learning rate that changes."""
+
+    by: Literal["steps", "rounds", "age"] = Field(
+        default="steps",
+        description="what it counts: optimizer steps of the node itself, rounds, or the age of the model as gossip merges it",
+    )
 
 
 class CompressionSection(Section):
@@ -139,6 +144,11 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
 )
 """The sections, besides ``learning``, that name a builder: the catalogue has a registry for each."""
 
+NESTED: Mapping[str, Mapping[str, tuple[str, type[Section]]]] = MappingProxyType(
+    {"optimizer": MappingProxyType({"learning_rate": ("rate", RateSection)})}
+)
+"""Keys of sections that take a number, or a table that names a builder: section -> key -> (its registry, its class)."""
+
 OF_EVENTS = ("clock", "peers", "delay", "churn", "tokens", "schedule")
 """Sections of runs in which every node acts by its own clock."""
 
@@ -179,42 +189,6 @@ class Privacy(Table):
     delta: float = Field(default=1e-5, gt=0, lt=1, description="probability with which the reported epsilon may fail")
 
 
-class Learning(Options):
-    """What each node learns; the keys that hold for every data set."""
-
-    dataset: str = Field(
-        description="a registered name, the path of a table (CSV and the like, npz, svmlight; .gz too), or your own as "
-        "'file.py:function'"
-    )
-    dataset_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the data set")
-    init: Literal["same", "independent"] = Field(
-        default="same", description="whether all nodes start from one model or each from its own"
-    )
-    batch_size: Whole = Field(default=1, ge=0, description="samples of a node in a step; 0 takes all it has")
-    start_steps: Whole = Field(
-        default=0,
-        ge=0,
-        description="local steps of every node before the first exchange; round 0 is measured after them",
-    )
-
-
-class Classification(Learning):
-    """What each node learns: the data set, the model, and how samples are used."""
-
-    model: str = Field(description="a registered name, or your own as 'file.py:function'")
-    model_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the model")
-    format: Format | None = Field(
-        default=None, description="how the file of a path is written, where neither its suffix nor its content tells"
-    )
-    test_fraction: float = Field(
-        default=0.1, gt=0, lt=1, description="fraction of all samples kept as the common test set"
-    )
-    standardize: bool = Field(default=True, description="bring each feature to mean 0 and deviation 1")
-    private: Annotated[tuple[str, ...], Strict(strict=False)] = Field(
-        default=(), description="names of the model's top-level parameters that stay on their node"
-    )
-
-
 class Network(Table):
     """Message conditions."""
 
@@ -239,8 +213,13 @@ class Evaluation(Table):
     target: float | None = Field(
         default=None,
         gt=0,
-        description="mean over evaluated nodes whose first reaching is told: accuracy as a fraction; of a quadratic the "
-        "squared distance to the optimum",
+        description="mean over evaluated nodes whose first reaching is told: accuracy of classes as a fraction; of values "
+        "the mean squared error, of sequences the perplexity, of a quadratic the squared distance to the optimum",
+    )
+    metrics: Annotated[tuple[str, ...], Strict(strict=False)] = Field(
+        default=(),
+        description="metrics of the test set besides the usual ones of the task: registered names, or your own functions "
+        "(outputs, targets) -> number as 'file.py:function'",
     )
     baselines: Annotated[
         tuple[Literal["isolated", "centralised", "federated_averaging"], ...], Strict(strict=False)

@@ -11,19 +11,27 @@ from jaxgossip.core.arguments import may_be_none
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.core.registry import Builder, Registry
 from jaxgossip.experiment.config import catalogue as catalogues
-from jaxgossip.experiment.config.catalogue import Catalogue, NamedBuilder
+from jaxgossip.experiment.config.catalogue import Catalogue, NamedBuilder, find
 from jaxgossip.experiment.config.clock_rules import clock_diagnostics
 from jaxgossip.experiment.config.diagnostics import Diagnostic, shown, translate
-from jaxgossip.experiment.config.schema import Options, Section, options_model, section_model
-from jaxgossip.experiment.config.sections import (
-    DEFAULT_KINDS,
-    OF_EVENTS,
-    SECTIONS,
+from jaxgossip.experiment.config.learning import (
+    AugmentationSection,
     Classification,
-    Config,
     Learning,
     supplied,
+    supplied_to_sample,
 )
+from jaxgossip.experiment.config.schema import Options, Section, options_model, section_model, takes_function
+from jaxgossip.experiment.config.sections import DEFAULT_KINDS, NESTED, OF_EVENTS, SECTIONS, Config
+
+
+def augmentation_model(named: NamedBuilder) -> type[AugmentationSection]:
+    """Return the model of an entry of ``learning.augment``.
+
+    Raises:
+        ConfigError: the builder requires a parameter that no configuration can give.
+    """
+    return section_model(named.builder, named.name, AugmentationSection, supplied_to_sample(named.builder, named.name))
 
 
 @dataclass
@@ -98,8 +106,26 @@ class ConfigReader:
         if named is None:
             return None
         self.builders[name] = named.builder
-        model = self._derive((name, "kind"), lambda: section_model(named.builder, named.name, base))
+        tables: dict[str, Any] = {}
+        for key, (kind, of_table) in NESTED.get(name, {}).items():
+            if isinstance(table.get(key), Mapping) and takes_function(named.builder, key):
+                tables[key] = self._nested((name, key), table[key], self.catalogue.registry(kind), of_table)
+        if None in tables.values():
+            return None
+        table |= tables
+        classes = {key: type(checked) for key, checked in tables.items()}
+        model = self._derive((name, "kind"), lambda: section_model(named.builder, named.name, base, tables=classes))
         return model and self._check(model, {**table, "kind": named.name}, (name,), registry=registry)
+
+    def _nested[S: Section](
+        self, path: tuple[str, ...], table: Mapping[str, Any], registry: Registry, base: type[S]
+    ) -> S | None:
+        """Return the checked model of a table within a section that names a builder, too; None if it is invalid."""
+        named = self._named((*path, "kind"), table, registry, lambda kind: catalogues.find(registry, kind, self.folder))
+        if named is None:
+            return None
+        model = self._derive((*path, "kind"), lambda: section_model(named.builder, named.name, base))
+        return model and self._check(model, {**table, "kind": named.name}, path, registry=registry)
 
     def _learning(self, tree: Mapping[str, Any]) -> Learning | None:
         table = self._table(tree, "learning")
@@ -133,16 +159,53 @@ class ConfigReader:
                 )
                 table |= {key: named.name, f"{key}_options": table.get(f"{key}_options", {})}
                 fields[f"{key}_options"] = (options or Options, Field(description=f"keywords of the {key}"))
-        if self.is_task and dataset is not None and not catalogues.takes(dataset.builder, "batch_size"):
-            if "batch_size" in table:
-                message = f"'{dataset.name}' takes no batch_size"
-                self.diagnostics.append(Diagnostic(("learning", "batch_size"), message, hint="remove it"))
-            table.pop("batch_size", None)
-            fields["batch_size"] = (int | None, None)
+        if dataset is not None:
+            for key in self._without(dataset, table):
+                table.pop(key, None)
+                fields[key] = (Any, None)
         base = Learning if self.is_task else Classification
         derived = create_model(base.__name__, __base__=base, **fields)
+        if not self.is_task and "augment" in table:
+            table["augment"] = self._augmentations(table["augment"])
         failed = {name for key, named in builders.items() if named is None for name in (key, f"{key}_options")}
         return self._check(derived, table, ("learning",), silent=failed)
+
+    def _without(self, dataset: NamedBuilder, table: Mapping[str, Any]) -> list[str]:
+        """Return the common keys that have no value: the data set does not take them, or decides when it reads its files.
+
+        One that is given although the data set does not take it is a mistake.
+        """
+        without = []
+        for key in ("batch_size",) if self.is_task else ("test_fraction", "standardize"):
+            taken = catalogues.takes(dataset.builder, key)
+            if not taken and key in table:
+                hint = catalogues.not_taken(dataset.name, key)
+                self.diagnostics.append(Diagnostic(("learning", key), f"'{dataset.name}' takes no {key}", hint=hint))
+            if not taken or (key not in table and catalogues.decides(dataset.builder, key)):
+                without.append(key)
+        return without
+
+    def _augmentations(self, listed: Any) -> list[AugmentationSection]:
+        """Return the valid ones of listed augmentations, each a name or a table with a kind."""
+        path, registry, sections = ("learning", "augment"), self.catalogue.augmentation, []
+        if not isinstance(listed, list | tuple):
+            message = f"expected a list, got {shown(listed)}"
+            self.diagnostics.append(Diagnostic(path, message, hint='augment = ["crop", "flip"]'))
+            return []
+        for place, entry in enumerate(listed):
+            here = (*path, str(place))
+            table = {"kind": entry} if isinstance(entry, str) else entry
+            if not isinstance(table, Mapping):
+                message = f"expected a name or a table, got {shown(entry)}"
+                self.diagnostics.append(Diagnostic(here, message, hint='write {kind = "crop", padding = 4}'))
+                continue
+            named = self._named((*here, "kind"), table, registry, lambda kind: find(registry, kind, self.folder))
+            if named is None:
+                continue
+            model = self._derive((*here, "kind"), lambda named=named: augmentation_model(named))
+            section = model and self._check(model, {**table, "kind": named.name}, here)
+            sections += [section] if section else []
+        return sections
 
     def _table(self, tree: Mapping[str, Any], name: str) -> dict[str, Any] | None:
         table = tree.get(name, {})
@@ -198,7 +261,7 @@ class ConfigReader:
             return diagnostic
         if self.is_task and path[:-1] == ("learning",) and key in Classification.model_fields:
             return Diagnostic(path, f"'{table['dataset']}' takes no {key}", hint=f"remove it; {diagnostic.hint}")
-        names = catalogues.owners(registry, key) if registry is not None and len(path) == 2 else []
+        names = catalogues.owners(registry, key) if registry is not None and key not in ("", "kind") else []
         if not names:
             return diagnostic
         return Diagnostic(path, diagnostic.message, f"{diagnostic.hint}; '{key}' is a key of {', '.join(names)}")

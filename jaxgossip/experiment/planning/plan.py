@@ -8,7 +8,7 @@ with fewer nodes, yet too many for the cache, and scaled to the number of nodes.
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -20,6 +20,9 @@ from jaxgossip.core.units import bytes_text
 from jaxgossip.experiment.build.experiment import Experiment, build
 from jaxgossip.experiment.config.sections import Config
 from jaxgossip.experiment.planning.footprint import footprint, round_seconds, state_bytes, tree_bytes
+from jaxgossip.learning import Problem
+from jaxgossip.learning.minibatches import Minibatches
+from jaxgossip.learning.samples import SampledProblem
 from jaxgossip.topology.graph import Complete, Graph
 from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost
 
@@ -53,6 +56,8 @@ class Plan:
         free: memory that the process may use in bytes, including what it holds already.
         largest: approximate largest number of nodes that would fit.
         round_s: seconds per round; None if not calibrated.
+        problem: the problem of the run; None if it was not built, because it could not fit.
+        nodes_at_a_time: number of nodes whose gradients are computed at a time; None if they train no model on samples.
     """
 
     nodes: int
@@ -63,6 +68,8 @@ class Plan:
     free: int
     largest: int
     round_s: float | None = None
+    problem: Problem | None = field(default=None, repr=False, compare=False)
+    nodes_at_a_time: int | None = None
 
     @property
     def fits(self) -> bool:
@@ -70,7 +77,11 @@ class Plan:
         return self.peak <= self.free
 
     def record(self) -> dict[str, Any]:
-        """Return the plan as JSON values: bytes and seconds."""
+        """Return the plan as JSON values: bytes, seconds, and how samples fall on nodes, where there are some."""
+        problem = self.problem
+        sampled = {}
+        if isinstance(problem, SampledProblem):
+            sampled = {"nodes_at_a_time": self.nodes_at_a_time, "heterogeneity": problem.heterogeneity().record()}
         return {
             "nodes": self.nodes,
             "links": self.links,
@@ -81,6 +92,7 @@ class Plan:
             "fits": self.fits,
             "largest_nodes": self.largest,
             "round_s": self.round_s,
+            **sampled,
         }
 
 
@@ -102,7 +114,7 @@ def plan(config: Config, *, calibrate: bool = True) -> Plan:
     estimate = memory_plan(experiment)
     if not calibrate or not estimate.fits:
         return estimate
-    return Plan(**{**vars(estimate), "round_s": _seconds_a_round(config, experiment)})
+    return replace(estimate, round_s=_seconds_a_round(config, experiment))
 
 
 def check_outline(config: Config) -> None:
@@ -178,6 +190,8 @@ def memory_plan(experiment: Experiment) -> Plan:
         peak=peak,
         free=free,
         largest=_rounded(problem.n_nodes * max(0, free - fixed) / max(1, peak - fixed)),
+        problem=problem,
+        nodes_at_a_time=problem.nodes_at_a_time if isinstance(problem, SampledProblem) else None,
     )
 
 
@@ -246,7 +260,7 @@ def _have_same_degree(few: Graph, many: Graph) -> bool:
 
 
 def _arrays_of(owner: Any) -> list[Any]:
-    """Return the distinct arrays that an object holds, including those in its tuples and orders."""
+    """Return the distinct arrays that an object holds, including those in its tuples, orders and minibatches."""
     arrays: dict[int, Any] = {}
     waiting = list(vars(owner).values())
     while waiting:
@@ -255,7 +269,7 @@ def _arrays_of(owner: Any) -> list[Any]:
             arrays[id(value)] = value
         elif isinstance(value, tuple):
             waiting.extend(value)
-        elif hasattr(value, "nodes") and hasattr(value, "__dict__"):  # an order
+        elif isinstance(value, Minibatches) or (hasattr(value, "nodes") and hasattr(value, "__dict__")):  # an order
             waiting.extend(vars(value).values())
     return list(arrays.values())
 

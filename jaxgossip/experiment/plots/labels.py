@@ -51,7 +51,8 @@ def description(run: RunData) -> list[str]:
     phrases.append(_short(run.setting("algorithm", "kind")))
     phrases += _exchange(run)
     rate = run.setting("optimizer", "learning_rate")
-    phrases.append(" ".join([_short(run.setting("optimizer", "kind")), "" if rate is None else f"{rate:g}"]).strip())
+    shown = "" if rate is None else _short(rate["kind"]) if isinstance(rate, Mapping) else f"{rate:g}"
+    phrases.append(" ".join([_short(run.setting("optimizer", "kind")), shown]).strip())
     task = [_short(run.setting("learning", key)) for key in ("dataset", "model")]
     phrases.append(", ".join(part for part in task if part))
     partition = _kind(run, "partition", hidden=("local_test",))

@@ -115,11 +115,19 @@ def _named(value: Any) -> Iterator[Path]:
     elif isinstance(value, str):
         where, colon, _ = value.rpartition(":")
         if value.startswith("/"):
-            yield Path(value)
+            yield from _files(Path(value))
         if colon and where.endswith(".py"):
             yield from _code(Path(where))
         elif colon and where.replace(".", "").isidentifier():
             yield from _module(where)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """Yield a file, or the files of a folder that is a data set."""
+    if path.is_dir():
+        yield from (one for one in path.rglob("*") if one.is_file())
+    else:
+        yield path
 
 
 def _code(path: Path) -> Iterator[Path]:

@@ -4,8 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jaxgossip.experiment.build.experiment import Experiment, local_steps
-from jaxgossip.experiment.config.sections import Classification, Config
+import numpy as np
+from jaxtyping import Int
+
+from jaxgossip.algorithms.local_steps import Epochs, steps_of_nodes
+from jaxgossip.experiment.build.experiment import Experiment
+from jaxgossip.experiment.config.learning import Classification
+from jaxgossip.experiment.config.sections import Config
 from jaxgossip.experiment.results.target import reached
 from jaxgossip.learning import DifferentialPrivacy
 from jaxgossip.plotting.measures import named
@@ -15,6 +20,8 @@ from jaxgossip.simulation.results.endings import not_finite_entry
 def privacy_entry(experiment: Experiment, note: Callable[[str], None]) -> dict[str, Any]:
     """Return the manifest's entry ``privacy``, the epsilon of DP-SGD after all rounds, and note it; empty without DP-SGD.
 
+    Where nodes go through epochs, a sample is in one minibatch of each: for it, an epoch is one step with all samples.
+
     Raises:
         InputError: the privacy accountant is not installed.
     """
@@ -23,16 +30,37 @@ def privacy_entry(experiment: Experiment, note: Callable[[str], None]) -> dict[s
         return {}
     from jaxgossip.learning.privacy import epsilon
 
-    steps = config.rounds * local_steps(config) + config.learning.start_steps
-    mechanism = DifferentialPrivacy(config.privacy.clip, config.privacy.noise_multiplier)
-    counts, batch = experiment.problem.sample_counts, config.learning.batch_size
-    epsilons = epsilon(mechanism, steps, batch, counts, config.privacy.delta)
+    mechanism, delta = DifferentialPrivacy(config.privacy.clip, config.privacy.noise_multiplier), config.privacy.delta
+    counts, batch = np.asarray(experiment.problem.sample_counts), config.learning.batch_size
+    epochs = epochs_begun(experiment)
+    if epochs is None:
+        assert isinstance(experiment.steps, int)
+        steps = config.rounds * experiment.steps + config.learning.start_steps
+        epsilons, taken = epsilon(mechanism, steps, batch, counts, delta), {"steps": steps}
+    else:
+        epsilons, taken = np.empty(counts.size), {"epochs": int(epochs.max())}
+        for number in np.unique(epochs):
+            nodes = epochs == number
+            epsilons[nodes] = epsilon(mechanism, int(number), 0, counts[nodes], delta)
+    ((unit, number),) = taken.items()
     maximum, mean = float(epsilons.max()), float(epsilons.mean())
     summary = f"max {maximum:.3g}, mean {mean:.3g}"
-    note(f"privacy: epsilon over nodes after {steps:,} steps at delta {config.privacy.delta:g}: {summary}")
+    note(f"privacy: epsilon over nodes after {number:,} {unit} at delta {config.privacy.delta:g}: {summary}")
     values = {"epsilon_max": maximum, "epsilon_mean": mean}
     finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
-    return {"privacy": finite | {"delta": config.privacy.delta, "steps": steps}}
+    return {"privacy": finite | {"delta": delta} | taken}
+
+
+def epochs_begun(experiment: Experiment) -> Int[np.ndarray, " n"] | None:
+    """Return (n,) how many epochs each row's node has begun after all rounds; None if samples are drawn independently."""
+    problem, rounds, start = experiment.problem, experiment.config.rounds, experiment.config.learning.start_steps
+    each = getattr(problem, "steps_an_epoch", None)
+    if each is None:
+        return None
+    each = np.asarray(each)
+    if isinstance(experiment.steps, Epochs):
+        return -(-start // each) + rounds * experiment.steps.number
+    return -(-(start + rounds * np.asarray(steps_of_nodes(problem, experiment.steps))) // each)
 
 
 def target_entry(config: Config, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.config.catalogue import find, standard
 from jaxgossip.experiment.config.load import validate
 from jaxgossip.experiment.config.schema import configurable
-from jaxgossip.experiment.config.sections import SECTIONS, Config
+from jaxgossip.experiment.config.sections import SECTIONS, Config, OptimizerSection, RateSection
 from jaxgossip.experiment.config.toml import value_text
 from jaxgossip.experiment.topologies.named import suggested
 
@@ -227,7 +227,7 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
     for key in run.values:
         section, _, name = key.partition(".")
         if section == "optimizer" and optimizer is not None and ":" not in optimizer.kind:
-            value = optimizer.keywords().get(name)
+            value = _number_of(optimizer, name)
         elif section == "network" and name in LIFTED_NETWORK:
             value = getattr(run.config.network, name)
             value = None if value == (1 if name == "online" else 0) else value
@@ -236,6 +236,19 @@ def lifted_numbers(run: GridRun) -> dict[tuple[str, str], float]:
         if isinstance(value, float):
             lifted[section, name] = value
     return lifted
+
+
+def _number_of(optimizer: OptimizerSection, name: str) -> Any:
+    """Return the value of a key of the optimizer that can be an array: of a learning rate's table, a rate alone."""
+    from jaxgossip.learning.optimizers.rates import VALUES  # which loads JAX
+
+    key, _, inner = name.partition(".")
+    if inner:
+        rate = optimizer.keywords().get(key)
+        if not isinstance(rate, RateSection) or ":" in rate.kind or inner not in VALUES:
+            return None
+        return rate.keywords().get(inner)
+    return getattr(optimizer, name) if name in OptimizerSection.model_fields else optimizer.keywords().get(name)
 
 
 def _name(axes: Sequence[Axis], values: Sequence[Any], seed: int) -> str:

@@ -213,9 +213,17 @@ def _bundles(
             continue
         tree = run.config.tree() | {"name": "", "seed": 0}
         for section, key in lifted_numbers(run):
-            tree[section] = {name: value for name, value in tree[section].items() if name != key}
+            tree = _without(tree, (section, *key.split(".")))
         bundles.setdefault(repr(tree), []).append(run)
     return [*([first] if first else []), *bundles.values()]
+
+
+def _without(tree: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
+    """Return nested tables without the key at ``path``."""
+    key, *rest = path
+    return {
+        name: _without(value, rest) if name == key else value for name, value in tree.items() if rest or name != key
+    }
 
 
 def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Shared, observer: Observer) -> None:

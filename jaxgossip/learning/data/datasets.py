@@ -3,8 +3,9 @@
 import math
 from functools import partial
 from importlib import resources
+from importlib.resources.abc import Traversable
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,12 @@ from jaxgossip.core.errors import DataError
 from jaxgossip.core.registry import Registry
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning.data.arrays import Dataset, from_arrays
-from jaxgossip.learning.data.files import DATAFILES, load_file, read_csv, read_npz, read_svmlight
+from jaxgossip.learning.data.readers.cifar import read_cifar
+from jaxgossip.learning.data.readers.columnar import from_hugging_face, read_columnar
+from jaxgossip.learning.data.readers.files import DATAFILES, load_file, read_csv, read_npz, read_svmlight
+from jaxgossip.learning.data.readers.idx import read_idx
+from jaxgossip.learning.data.readers.leaf import read_leaf
+from jaxgossip.learning.data.readers.text import from_text, read_text_file
 from jaxgossip.topology.memory_check import check_bytes
 
 __all__ = [
@@ -27,10 +33,19 @@ __all__ = [
     "breast_cancer",
     "digits",
     "from_arrays",
+    "from_hugging_face",
+    "from_text",
     "load_file",
+    "mnist_10k",
+    "read_cifar",
+    "read_columnar",
     "read_csv",
+    "read_idx",
+    "read_leaf",
     "read_npz",
     "read_svmlight",
+    "read_text_file",
+    "shakespeare",
     "spambase",
     "synthetic",
 ]
@@ -53,8 +68,7 @@ def spambase(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.ra
     Raises:
         DataError: ``test_fraction`` is outside (0, 1), or leaves nothing to train on.
     """
-    file = resources.files("jaxgossip.learning") / "data" / "spambase.npz"
-    with file.open("rb") as stream, np.load(stream) as arrays:
+    with _packaged("spambase.npz").open("rb") as stream, np.load(stream) as arrays:
         x, y = arrays["x"], arrays["y"]
     return from_arrays(x, y, name="spambase", test_fraction=test_fraction, standardize=standardize, rng=rng)
 
@@ -153,7 +167,58 @@ def synthetic(
     return from_arrays(x, y, name="synthetic", test_fraction=test_fraction, standardize=standardize, rng=rng)
 
 
-DATASETS = Registry("dataset", [spambase, digits, breast_cancer, synthetic])
+@guarded
+def mnist_10k(*, test_fraction: float = 0.1, standardize: bool = True, rng: np.random.Generator | int = 0) -> Dataset:
+    """Handwritten digits: 10,000 of MNIST's greyscale images of 28×28 pixels in ten classes, the published test set.
+
+    LeCun, Cortes and Burges, "The MNIST database of handwritten digits" (CC BY-SA 3.0).
+
+    Args:
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
+        standardize: scale pixels to mean 0 and standard deviation 1, where they are used.
+        rng: generator, or its seed, that shuffles the samples before the split.
+
+    Raises:
+        DataError: ``test_fraction`` is outside (0, 1), or leaves nothing to train on.
+    """
+    with _packaged("mnist10k.npz").open("rb") as stream, np.load(stream) as arrays:
+        x, y = arrays["x"], arrays["y"]
+    return from_arrays(x, y, name="mnist_10k", test_fraction=test_fraction, standardize=standardize, rng=rng)
+
+
+@guarded
+def shakespeare(
+    *,
+    length: int = 64,
+    tokens: Literal["characters", "bytes"] = "characters",
+    test_fraction: float = 0.1,
+    rng: np.random.Generator | int = 0,
+) -> Dataset:
+    """Shakespeare's plays, 1,115,394 characters: the text one character on is predicted; the owners are the speaking roles.
+
+    Karpathy's selection ("tinyshakespeare", 2015) of the plays, which are in the public domain. McMahan, Moore, Ramage, Hampson
+    and Agüera y Arcas 2017 divide a like text by roles.
+
+    Args:
+        length: number of characters of a sample.
+        tokens: "characters", numbered in sorted order, or the 256 "bytes" of UTF-8.
+        test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
+        rng: generator, or its seed, that shuffles the samples before the split.
+
+    Raises:
+        DataError: no role that speaks more than ``length`` characters, or a ``test_fraction`` outside (0, 1).
+    """
+    text = _packaged("tinyshakespeare.txt").read_text("utf-8")
+    return from_text(
+        text, tokens=tokens, length=length, by="speaker", name="shakespeare", test_fraction=test_fraction, rng=rng
+    )
+
+
+def _packaged(name: str) -> Traversable:
+    return resources.files("jaxgossip.learning") / "data" / name
+
+
+DATASETS = Registry("dataset", [spambase, digits, breast_cancer, synthetic, mnist_10k, shakespeare])
 """Data sets that ``learning.dataset`` can name, besides tasks and files."""
 
 

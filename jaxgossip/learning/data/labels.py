@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from jaxgossip.core.errors import DataError
+from jaxgossip.learning.data.conversion import to_array
 
+LABEL_NAMES = frozenset({"label", "labels", "class", "target"})
+"""A column of this name holds the labels by default, if it is the only one."""
 MISSING = frozenset({"", "?", "na", "n/a", "#n/a", "<na>", "nan", "null"})
 """Lower-case words that stand for a missing value in files; "None", as Python writes it, is one as well."""
 FEW_SAMPLES = 10
@@ -60,10 +63,7 @@ def class_labels(name: str, values: Any, place: Place | None = None) -> np.ndarr
         _refuse_missing(
             np.flatnonzero(np.ma.getmaskarray(values).any(tuple(range(1, values.ndim)))).tolist(), None, where
         )
-    try:
-        y = np.asarray(values)
-    except ValueError as error:
-        raise DataError(f"{name}: labels differ in shape", hint="one label a sample") from error
+    y = to_array(name, "labels", values, "one label a sample")
     if y.ndim != 1:
         columns = y.ndim == 2 and y.shape[1] > 0
         suggestion = ": y.ravel()" if columns and y.shape[1] == 1 else ": y.argmax(1), if a row marks its class"

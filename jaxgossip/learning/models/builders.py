@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgossip.core.arguments import guarded, number, whole
+from jaxgossip.core.arguments import guarded, number
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree
 from jaxgossip.learning.models.model import (
@@ -147,61 +147,7 @@ def mlp(
             x = _dense(params, layer, x)
         return x.T
 
-    return from_functions(init, apply, "cross_entropy", regularization)
-
-
-@guarded
-def cnn(
-    input_shape: tuple[int, ...],
-    n_classes: int,
-    *,
-    channels: tuple[int, ...] = (8, 16),
-    kernel: int = 3,
-    regularization: float = 0.0,
-) -> Model:
-    """Small convolutional network: convolutions with rectified linear units and 2×2 mean pooling, then a linear layer.
-
-    Args:
-        input_shape: (height, width), (height, width, colours), or the length of a flattened square image.
-        n_classes: number of classes.
-        channels: number of feature maps of each convolution.
-        kernel: side length of the kernels.
-        regularization: weight of ‖params‖²/2.
-
-    Raises:
-        InputError: samples that are not images, no channels, images too small for this many poolings, a ``kernel``
-            below one, or a negative ``regularization``.
-    """
-    whole("cnn", "kernel", kernel, 1)
-    number("cnn", "regularization", regularization)
-    height, width, colours = _image_shape(input_shape)
-    halvings = 2 ** len(channels)
-    if not channels or min(height, width) < halvings:
-        raise InputError(
-            f"images of {height}×{width} cannot be halved {len(channels)} times", hint="give fewer channels"
-        )
-    features = (height // halvings) * (width // halvings) * channels[-1]
-
-    def init(key: PRNGKey) -> PyTree:
-        params, before = {}, colours
-        for layer, after in enumerate(channels):
-            scale = jnp.sqrt(2 / (kernel * kernel * before))
-            shape = (after, kernel, kernel, before)
-            params[f"k{layer}"] = scale * jax.random.normal(jax.random.fold_in(key, layer), shape)
-            params[f"c{layer}"] = jnp.zeros(after)
-            before = after
-        return params | _dense_layer(jax.random.fold_in(key, len(channels)), 0, features, n_classes)
-
-    def apply(params: PyTree, x: Array) -> Scores:
-        x = x.reshape(x.shape[0], height, width, colours).T.swapaxes(1, 2)
-        for layer in range(len(channels)):
-            kernels, bias = params[f"k{layer}"], params[f"c{layer}"]
-            x = jax.nn.relu(jnp.tensordot(kernels, _patches(x, kernel), 3) + bias[:, None, None, None])
-            h, w = x.shape[1] // 2, x.shape[2] // 2
-            x = x[:, : 2 * h, : 2 * w].reshape(-1, h, 2, w, 2, x.shape[3]).mean((2, 4))
-        return _dense(params, 0, x.reshape(-1, x.shape[3])).T
-
-    return from_functions(init, apply, "cross_entropy", regularization)
+    return from_functions(init, apply, regularization=regularization)
 
 
 def _dense_layer(key: PRNGKey, number: int, fan_in: int, fan_out: int, *, zero: bool = False) -> dict[str, Array]:
@@ -221,33 +167,8 @@ def _dense(params: PyTree, number: int, x: Float[Array, "in b"]) -> Float[Array,
     return params[f"w{number}"] @ x + params[f"b{number}"][:, None]
 
 
-def _patches(x: Float[Array, "c h w b"], kernel: int) -> Float[Array, "k k c h w b"]:
-    """Return the pixels that each kernel entry meets, zero-padded: convolution becomes a matrix product.
-
-    A convolution with separate kernels for each node is a grouped one, which XLA computes slowly on CPU.
-    """
-    before = (kernel - 1) // 2
-    around = (before, kernel - 1 - before)
-    height, width = x.shape[1:3]
-    padded = jnp.pad(x, ((0, 0), around, around, (0, 0)))
-    places = itertools.product(range(kernel), repeat=2)
-    stacked = jnp.stack([padded[:, i : i + height, j : j + width] for i, j in places])
-    return stacked.reshape(kernel, kernel, *x.shape)
-
-
 def _size(shape: Sequence[int]) -> int:
     size = 1
     for length in shape:
         size *= length
     return size
-
-
-def _image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    if len(shape) == 3:
-        return shape[0], shape[1], shape[2]
-    if len(shape) == 2:
-        return shape[0], shape[1], 1
-    side = round(shape[0] ** 0.5) if len(shape) == 1 else 0
-    if side * side != _size(shape):
-        raise InputError(f"model 'cnn' needs images, not samples of shape {list(shape)}", hint="use mlp")
-    return side, side, 1

@@ -59,7 +59,7 @@ def kmeans(input_shape: tuple[int, ...], n_classes: int, *, clusters: int = 2) -
     def align(own: PyTree, heard: PyTree) -> PyTree:
         return {"centroids": match_centroids(own["centroids"], heard["centroids"])}
 
-    return Model(init, apply, loss, prepare=_flatten, measures=measures, align=align)
+    return Model(init, apply, loss, prepare=_flatten, measures=measures, align=align, of=("class",))
 
 
 def match_centroids(own: Centroids, heard: Centroids) -> Centroids:

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool
 
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import nearest
@@ -26,6 +27,8 @@ class Layout:
         ends: offset at which each of these leaves begins, and the total length.
         dtype: dtype of a row.
         n_shared: number of leading columns that are exchanged.
+        state: (start, end) of the columns that no gradient moves; empty if there are none.
+        state_names: the top-level entries that they hold.
     """
 
     tree: Any
@@ -34,6 +37,30 @@ class Layout:
     ends: tuple[int, ...]
     dtype: np.dtype
     n_shared: int
+    state: tuple[tuple[int, int], ...] = ()
+    state_names: tuple[str, ...] = ()
+
+    @property
+    def is_state(self) -> Bool[np.ndarray, " p"]:
+        """(p,) bool: the columns that no gradient moves."""
+        mask = np.zeros(self.n_params, bool)
+        for start, end in self.state:
+            mask[start:end] = True
+        return mask
+
+    def trained(self, params: PyTree) -> PyTree:
+        """Return what gradients move: all of it, or the only entry beside the state, or the entries beside it."""
+        if not self.state_names:
+            return params
+        rest = {name: entry for name, entry in params.items() if name not in self.state_names}
+        return next(iter(rest.values())) if len(rest) == 1 else rest
+
+    def with_trained(self, trained: PyTree, params: PyTree) -> PyTree:
+        """Return ``params`` with what gradients move replaced by ``trained``: the inverse of :meth:`trained`."""
+        if not self.state_names:
+            return trained
+        names = [name for name in params if name not in self.state_names]
+        return {**params, **({names[0]: trained} if len(names) == 1 else trained)}
 
     @property
     def n_params(self) -> int:
@@ -41,20 +68,29 @@ class Layout:
         return self.ends[-1]
 
     def ravel(self, params: PyTree) -> Row:
-        """Return parameters as a row (p,)."""
-        leaves = jax.tree.leaves(params)
-        return jnp.concatenate([jnp.ravel(leaves[leaf]).astype(self.dtype) for leaf in self.order])
+        """Return parameters as a row (p,) of the layout's dtype."""
+        return self.join(params, self.dtype)
 
-    def unravel(self, row: Row) -> PyTree:
+    def join(self, params: PyTree, dtype: np.dtype) -> Row:
+        """Return parameters as a row (p,) of ``dtype``."""
+        leaves = jax.tree.leaves(params)
+        return jnp.concatenate([jnp.ravel(leaves[leaf]).astype(dtype) for leaf in self.order])
+
+    def split(self, row: Row) -> PyTree:
         """Return the parameters of a row (p,), in the row's own dtype."""
         # The gradient of slices is a sum of padded pieces, which XLA fuses into one pass; that of jnp.split, used by
         # ravel_pytree, is a concatenation, and costs another array as large as all models.
         leaves: list[PyTree] = [None] * len(self.order)
         for leaf, (start, end) in zip(self.order, itertools.pairwise(self.ends), strict=True):
             leaves[leaf] = jax.lax.slice(row, (start,), (end,)).reshape(self.shapes[leaf])
-        # Each leaf's gradient is finished before those sums; otherwise XLA on CPU computes matrix products inside them.
-        leaves = jax.lax.optimization_barrier(leaves) if len(leaves) > 1 else leaves
         return jax.tree.unflatten(self.tree, leaves)
+
+    def unravel(self, row: Row) -> PyTree:
+        """Return the parameters of a row (p,) as :meth:`split` does, for losses, whose gradients are taken."""
+        # Each leaf's gradient is finished before they are summed; otherwise XLA on CPU computes matrix products inside of
+        # the sum.
+        params = self.split(row)
+        return jax.lax.optimization_barrier(params) if len(self.order) > 1 else params
 
 
 def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
@@ -65,7 +101,10 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
             to share.
     """
     example = jax.tree.map(jnp.asarray, model.init(jax.random.key(0)))
-    names = _private_names(example, private)
+    for name in model.state:
+        if not isinstance(example, Mapping) or name not in example:
+            raise InputError(f"the model has no state '{name}'", hint="return a dict with it from init")
+    names = _private_names(example, (*private, *(model.state if model.state_rule != "mixed" else ())))
     by_path, tree = jax.tree.flatten_with_path(example)
     for path, leaf in by_path:
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
@@ -84,7 +123,9 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
             hint=f"learning.private (in Python: private) names {', '.join(names)}: leave one of them out",
         )
 
-    return Layout(tree, tuple(shapes), tuple(order), tuple(ends), np.dtype(dtype), n_shared)
+    of_state = [bool(model.state) and by_path[leaf][0][0].key in model.state for leaf in order]
+    state = tuple(bounds for bounds, kept in zip(itertools.pairwise(ends), of_state, strict=True) if kept)
+    return Layout(tree, tuple(shapes), tuple(order), tuple(ends), np.dtype(dtype), n_shared, state, tuple(model.state))
 
 
 def _private_names(example: PyTree, private: Sequence[str]) -> Sequence[str]:

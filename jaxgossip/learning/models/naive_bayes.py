@@ -57,4 +57,11 @@ def naive_bayes(input_shape: tuple[int, ...], n_classes: int, *, smoothing: floa
         ]
         return jnp.stack(errors).sum(0) / 2
 
-    return Model(init, apply, cross_entropy_loss, prepare=lambda x: x.reshape(x.shape[0], -1), objective=objective)
+    return Model(
+        init,
+        apply,
+        cross_entropy_loss,
+        prepare=lambda x: x.reshape(x.shape[0], -1),
+        objective=objective,
+        of=("class",),
+    )

@@ -12,10 +12,10 @@ from jaxgossip.core.errors import ArgumentTypeError, DataError, InputError
 from jaxgossip.core.registry import nearest
 from jaxgossip.learning.data.arrays import Dataset
 from jaxgossip.learning.models.model import Model
-from jaxgossip.learning.partitions import PARTITIONS
+from jaxgossip.learning.partitions import BY_CLASS, PARTITIONS
 from jaxgossip.learning.partitions.partition import Partition
 
-SUPPLIED = ("labels", "n_nodes", "rng")
+SUPPLIED = ("labels", "n_nodes", "owners", "rng")
 """Arguments of a partition function that the caller supplies, and so not options."""
 
 
@@ -82,11 +82,28 @@ def _build_partition(
         raise ArgumentTypeError(
             f"{described(builder)} takes no rng", hint="it divides as (labels, n_nodes, rng) -> Partition"
         )
-    built = builder(dataset.y_train, n_nodes, rng=rng, **options)
+    owners = {"owners": dataset.owners} if "owners" in taken else {}
+    built = builder(labels_of(dataset, builder), n_nodes, rng=rng, **owners, **options)
     if not isinstance(built, Partition):
         given = f"{partition} returned {described(built)}, which" if isinstance(partition, str) else described(built)
         raise ArgumentTypeError(f"{given} is no partition of {dataset.name}", hint=names)
     return built
+
+
+def labels_of(dataset: Dataset, builder: Callable[..., object]) -> np.ndarray:
+    """Return what a partition function divides: the classes of the training samples, or zeros where they have none.
+
+    Raises:
+        InputError: the function divides by classes, and the targets are none.
+    """
+    if dataset.target == "class":
+        return np.asarray(dataset.y_train)
+    if builder in BY_CLASS:
+        raise InputError(
+            f"partition '{getattr(builder, '__name__', 'of yours')}' divides classes, and {dataset.name} has none",
+            hint="iid, quantity_skew and by_owner take targets of any kind",
+        )
+    return np.zeros(len(dataset.y_train), np.int32)
 
 
 def _check_spelling(option: str, parameters: Sequence[str]) -> None:

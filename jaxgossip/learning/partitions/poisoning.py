@@ -25,10 +25,14 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int] | n
 
     Raises:
         ArgumentTypeError: ``nodes`` is a single number or a string.
-        DataError: a node that does not exist, or a partition of another table.
+        DataError: targets that are not classes, a node that does not exist, or a partition of another table.
     """
     if isinstance(nodes, str) or not isinstance(nodes, Iterable):
         raise ArgumentTypeError(f"flip_labels: nodes is a list of node numbers, not {shown(nodes)}")
+    if dataset.target != "class":
+        raise DataError(
+            f"flip_labels: the targets of {dataset.name} are no classes", hint="other adversaries lie in messages"
+        )
     partition.check_table(dataset.name, dataset.y_train)
     for node in nodes:
         if not 0 <= node < partition.n_nodes:
@@ -46,6 +50,7 @@ def flip_labels(dataset: Dataset, partition: Partition, nodes: Sequence[int] | n
     poisoned = dataclasses.replace(
         dataset,
         x_train=np.concatenate([np.asarray(dataset.x_train), np.asarray(dataset.x_train)[taken]]),
+        owners=None if dataset.owners is None else np.concatenate([dataset.owners, dataset.owners[taken]]),
         notes=(*dataset.notes, f"labels of {len(taken):,} samples are flipped, in copies"),
         y_train=np.concatenate([np.asarray(dataset.y_train), flipped.astype(np.asarray(dataset.y_train).dtype)]),
     )

@@ -19,6 +19,7 @@ from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import PyTree, accumulator
+from jaxgossip.learning.problem import as_evaluated
 from jaxgossip.schedule.messages import Kind
 from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.simulation.events.segments import WavePlan
@@ -106,7 +107,7 @@ class Events(Pytree):
         protocol, problem = self.protocol, self.protocol.problem
         record = measure(problem, protocol.models(state), self.key, self.sampled_nodes)
         nodes = sample_nodes(self.key, problem.n_nodes, self.sampled_nodes)
-        for name, values in protocol.scores(_gathered(state, nodes)).items():
+        for name, values in protocol.scores(_gathered(state, nodes), nodes).items():
             record |= statistics(name, values)
         return record
 
@@ -118,7 +119,9 @@ class Events(Pytree):
         """Return every measurement for all nodes, each (n,)."""
         problem, x = self.protocol.problem, self.protocol.models(state)
         everyone = jnp.arange(problem.n_nodes, dtype=jnp.int32)
-        return dict(problem.evaluate(x)) | dict(problem.evaluate_local(x, everyone)) | dict(self.protocol.scores(state))
+        x = as_evaluated(problem, x, everyone)
+        scores = dict(problem.evaluate(x)) | dict(problem.evaluate_local(x, everyone))
+        return scores | dict(self.protocol.scores(state, everyone))
 
 
 class WaveProgram:

@@ -2,9 +2,11 @@
 
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
@@ -13,10 +15,9 @@ from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
 from jaxgossip.core.registry import nearest
 from jaxgossip.learning.data.arrays import Dataset, from_arrays
-from jaxgossip.learning.data.fields import Fields, read_fields
-from jaxgossip.learning.data.headers import has_header
 from jaxgossip.learning.data.labels import (
     FEW_CLASSES,
+    LABEL_NAMES,
     LARGEST,
     check_classes,
     is_missing,
@@ -24,9 +25,9 @@ from jaxgossip.learning.data.labels import (
     number_of,
     shortened,
 )
+from jaxgossip.learning.data.readers.fields import Fields, read_fields
+from jaxgossip.learning.data.readers.headers import has_header
 
-LABEL_NAMES = frozenset({"label", "labels", "class", "target"})
-"""A column of this name holds the labels by default, if it is the only one."""
 MAX_LISTED_NAMES = 20
 """Up to this many column names are all listed."""
 MIN_COUNTED_LINES = 10
@@ -39,8 +40,10 @@ def read_csv(
     *,
     header: bool | None = None,
     label_column: int | str | None = None,
+    owner_column: int | str | None = None,
     drop: tuple[int | str, ...] | None = None,
     delimiter: str | None = None,
+    target: Literal["class", "value"] = "class",
     test_fraction: float = 0.1,
     standardize: bool = True,
     rng: np.random.Generator | int = 0,
@@ -55,9 +58,11 @@ def read_csv(
         header: whether the first line names the columns; by default, it does unless its features are numbers.
         label_column: the column of labels, by name or by number from 0, where negative numbers count from the end; by default
             the one called label, class or target, else the last.
+        owner_column: the column that says whose each sample is, by name or number; None for no owners.
         drop: columns that are not features, by name or number; by default, an unnamed first column that numbers or names the
             lines.
         delimiter: field separator, one character or "::", or a blank for any number of blanks; detected by default.
+        target: whether the column of labels holds a "class" or a "value", a number to be predicted.
         test_fraction: fraction of samples kept as the common test set, rounded up to whole samples.
         standardize: scale each feature to mean 0 and standard deviation 1.
         rng: generator, or its seed, that shuffles the samples before the split.
@@ -69,17 +74,24 @@ def read_csv(
     """
     table = _table(read_fields(path, delimiter), header, label_column)
     label = _label(table, label_column)
-    dropped, notes = _dropped_columns(table, label, drop)
-    features = [column for column in range(len(table.names)) if column != label and column not in dropped]
+    owner = None if owner_column is None else _column(table, owner_column, "owner_column")
+    dropped, notes = _dropped_columns(table, {label} if owner is None else {label, owner}, drop)
+    features = [column for column in range(len(table.names)) if column not in {label, owner, *dropped}]
     if not features:
         raise DataError(f"{path}: no column of features remains", hint="label_column and drop take all there are")
     x = _numbers(table, features)
-    words = [row[label] for row in table.rows]
-    y = labels_of_words(table.path, words, lambda row: f"{table.path}, line {table.lines[row]}: the label")
-    check_classes(table.path, y, _other_label(table, label))
+    if target == "value":
+        y = _numbers(table, [label])[:, 0]
+    else:
+        y = labels_of_words(table.path, table.column(label), table.place_of("the label"))
+        check_classes(table.path, y, _other_label(table, label))
+    owners = None if owner is None else labels_of_words(table.path, table.column(owner), table.place_of("the owner"))
+    notes = [f"{'labels' if target == 'class' else 'values'}: column {table.counted_name(label)}", *notes]
+    if owner is not None:
+        notes.insert(1, f"owners: column {table.counted_name(owner)}")
     return from_arrays(
-        x, y, name=table.path, notes=[*table.notes, f"labels: column {table.counted_name(label)}", *notes],
-        test_fraction=test_fraction, standardize=standardize, rng=rng,
+        x, y, target=target, owners=owners, name=table.path, notes=[*table.notes, *notes], test_fraction=test_fraction,
+        standardize=standardize, rng=rng,
     )  # fmt: skip
 
 
@@ -105,6 +117,10 @@ class _Table:
 
     def column(self, number: int) -> list[str]:
         return [row[number] for row in self.rows]
+
+    def place_of(self, what: str) -> Callable[[int], str]:
+        """Return what describes the place of a field, given its row."""
+        return lambda row: f"{self.path}, line {self.lines[row]}: {what}"
 
     def display_name(self, number: int) -> str:
         """Return the name of a column in messages."""
@@ -217,12 +233,14 @@ def _nearest(wanted: str, names: Sequence[str]) -> str:
     return f"{guess}there are {len(called):,}: {', '.join(called[:3])}, … {called[-1]}"
 
 
-def _dropped_columns(table: _Table, label: int, drop: Sequence[int | str] | None) -> tuple[set[int], list[str]]:
+def _dropped_columns(
+    table: _Table, taken: AbstractSet[int], drop: Sequence[int | str] | None
+) -> tuple[set[int], list[str]]:
     """Return the columns that are not features, and notes about them."""
     dropped = {_column(table, column, "drop") for column in drop or ()}
     notes = [f"left out: column {table.display_name(number)}" for number in sorted(dropped)]
     for number in range(len(table.names)):
-        if number in {label, *dropped}:
+        if number in taken or number in dropped:
             continue
         nameless, counts = not table.names[number] or table.names[number].startswith("Unnamed:"), _counts(table, number)
         if table.header and nameless:

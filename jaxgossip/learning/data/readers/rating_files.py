@@ -10,9 +10,9 @@ from jaxtyping import Float64, Int32, Int64
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
-from jaxgossip.learning.data.fields import Fields, read_fields
 from jaxgossip.learning.data.labels import is_missing, number_of, shortened
-from jaxgossip.learning.data.rating_columns import ROLES, resolve_columns
+from jaxgossip.learning.data.readers.fields import Fields, read_fields
+from jaxgossip.learning.data.readers.rating_columns import ROLES, resolve_columns
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from jaxgossip.core.errors import DataError
 from jaxgossip.core.registry import nearest
-from jaxgossip.learning.data.fields import Fields
 from jaxgossip.learning.data.labels import number_of
+from jaxgossip.learning.data.readers.fields import Fields
 
 ROLES = ("user", "item", "rating")
 """Roles of the columns, in the usual order."""
