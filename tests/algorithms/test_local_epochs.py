@@ -82,6 +82,7 @@ def test_rows_in_another_order_take_the_steps_of_their_nodes() -> None:
     np.testing.assert_array_equal(-np.asarray(isolated(problem, 1).run.state.x)[[1, 3, 0, 2]], EPOCHS * OWN)
 
 
+@pytest.mark.slow
 def test_a_waiting_node_keeps_its_optimizer_state_and_is_optax_alone() -> None:
     problem, _ = targets(batch_size=2)
     optimizer = optax.adam(0.1)

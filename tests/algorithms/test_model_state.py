@@ -177,6 +177,7 @@ def test_private_statistics_are_those_of_the_node_alone(name: str) -> None:
     np.testing.assert_allclose(statistics(problem, x), alone(problem, case.steps * ROUNDS), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_statistics_go_on_from_where_they_are_when_gradients_are_stale() -> None:
     problem = problem_of(NODES)
     protocol = jg.algorithms.ad_psgd(problem, optax.sgd(0.1))

@@ -51,6 +51,7 @@ def test_the_plain_model_has_the_scores_of_ours_in_shape(name: str) -> None:
     assert (plain.shape, plain.dtype) == (ours.shape, ours.dtype)
 
 
+@pytest.mark.slow
 def test_rounds_of_both_sides_lead_to_the_same_models() -> None:
     network = networks.mlp(3, 0)
     problem = network.problem()
@@ -90,6 +91,7 @@ def test_all_forms_of_a_convolution_have_the_same_gradients() -> None:
             np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_form_that_would_take_long_is_extrapolated_from_one_node(monkeypatch: pytest.MonkeyPatch) -> None:
     for size in ("BATCH_SIZE", "SIDE", "CHANNELS", "FEATURES"):
         monkeypatch.setattr(convolutions, size, 2)
@@ -107,6 +109,7 @@ def test_a_form_that_would_take_long_is_extrapolated_from_one_node(monkeypatch: 
     assert begun[: len(FORMS) + 1] == [*(name for name, _ in FORMS), FORMS[0][0]]
 
 
+@pytest.mark.slow
 def test_a_report_holds_the_chosen_cases_and_their_ratios() -> None:
     heard: list[str] = []
     report = bench_deep(
@@ -126,6 +129,7 @@ def test_a_report_holds_the_chosen_cases_and_their_ratios() -> None:
     assert 0 < case["scratch_states"] < 100
 
 
+@pytest.mark.slow
 def test_without_a_choice_all_cases_and_forms_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(DEEP_CASES) == ["cnn_step", "gn_lenet_step", "gpt_step", "mlp_layerwise_step"]
     monkeypatch.setattr(cases, "DEEP_CASES", Registry("deep benchmark case", [cases.mlp_layerwise_step]))

@@ -109,6 +109,7 @@ def test_deep_networks_are_mixed_by_the_matrix(deep: ModuleType) -> None:
     np.testing.assert_allclose(found, np.einsum("ij,jkl->ikl", W, x), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_peer_that_does_other_work_is_not_timed(
     deep: ModuleType, script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,7 +19,9 @@ from jaxgossip.experiment.config.sections import OF_EVENTS as EVENT_SECTIONS
 from jaxgossip.experiment.config.sections import OF_ROUNDS as ROUND_SECTIONS
 from jaxgossip.experiment.config.sections import Config
 from jaxgossip.learning import METRICS
-from tests.experiment.covered import arrays, options, trace, tree
+from tests.experiment.covered import options, tree
+from tests.experiment.covered_programs import trace
+from tests.experiment.covered_rules import arrays
 from tests.experiment.covering import (
     IN_EVENTS,
     IN_ROUNDS,

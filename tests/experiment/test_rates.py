@@ -131,6 +131,7 @@ def test_seeds_share_one_optimizer() -> None:
     assert longer is not one
 
 
+@pytest.mark.slow
 def test_a_sweep_of_peaks_and_norms_is_one_program(tmp_path: Path) -> None:
     path, listener = tmp_path / "small.toml", Listener()
     path.write_text(TEXT)

@@ -135,6 +135,7 @@ def test_draws_differ_by_node_sample_and_round_and_repeat_with_the_key() -> None
     assert len(np.unique(moved.round(4))) == N
 
 
+@pytest.mark.by_default("uint8")
 @pytest.mark.parametrize("kind", ["float", "uint8"])
 def test_all_kinds_of_gradients_have_the_same_draws(kind: str) -> None:
     plain = problem_of(kind=kind)

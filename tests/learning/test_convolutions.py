@@ -45,6 +45,7 @@ def convolutions(function, *arguments) -> int:
     return str(jax.make_jaxpr(function)(*arguments)).count("conv_general_dilated[")
 
 
+@pytest.mark.by_default("of_equinox-0")
 @pytest.mark.parametrize(("make", "left"), [(of_linen, 1), (of_equinox, 0)])
 def test_own_models_keep_their_values_and_gradients(make, left: int) -> None:
     model, x = make(), jax.random.normal(KEY, (2, 9, 8, 2))

@@ -119,15 +119,9 @@ def of_flax(params, statistics):
     return variables
 
 
-@pytest.mark.parametrize(
-    ("name", "norm"),
-    [
-        ("resnet8", "group"),
-        ("resnet8", "batch"),
-        pytest.param("resnet18", "group", marks=pytest.mark.slow),
-        pytest.param("resnet18", "batch", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", ["group", "batch"])
+@pytest.mark.parametrize("name", ["resnet8", "resnet18"])
 def test_resnets_are_those_of_flax(name: str, norm: str) -> None:
     widths, blocks = {"resnet8": ((16, 32, 64), 1), "resnet18": ((64, 128, 256, 512), 2)}[name]
     model, x = m.MODELS[name]((8, 8, 3), 4, norm=norm), images(3, 8, 8, 3)
@@ -157,6 +151,7 @@ def test_a_memory_is_that_of_flax() -> None:
     np.testing.assert_allclose(layers.lstm(layer, x), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_attention_is_that_of_flax() -> None:
     params = perturbed(m.gpt((6,), 5, width=8, heads=2, layers=1).init(KEY)["block0"]["attention"])
     x = images(2, 6, 8)
@@ -175,6 +170,7 @@ def test_attention_is_that_of_flax() -> None:
     np.testing.assert_allclose(layers.causal_attention(params, x, 2), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.by_default("gpt")
 @pytest.mark.parametrize("name", ["gpt", "lstm_char"])
 def test_scores_of_a_place_do_not_know_what_follows(name: str) -> None:
     small = {"gpt": {"width": 8, "heads": 2}, "lstm_char": {"width": 6}}[name]
@@ -189,6 +185,7 @@ def test_scores_of_a_place_do_not_know_what_follows(name: str) -> None:
     np.testing.assert_allclose(last.apply(params, x), scores[:, -1], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_dropout_keeps_the_mean_and_acts_in_training_only() -> None:
     kept = layers.dropout(KEY, jnp.ones((400, 100)), 0.25)
     np.testing.assert_allclose(np.unique(kept), [0, 4 / 3], rtol=1e-6)
@@ -199,6 +196,30 @@ def test_dropout_keeps_the_mean_and_acts_in_training_only() -> None:
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert m.gpt((4,), 3, width=8, heads=2).forward is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "shape", "options"),
+    [
+        ("gpt", (32,), {"layers": 6, "width": 16, "dropout_rate": 0.1}),
+        ("resnet8", (16, 16, 3), {"norm": "batch"}),
+        ("resnet8", (16, 16, 3), {"norm": "group"}),
+    ],
+)
+def test_blocks_that_are_computed_anew_give_the_same_gradients_in_less_memory(name: str, shape, options: dict) -> None:
+    x = jnp.zeros((8, *shape), jnp.int32) if name == "gpt" else images(8, *shape)
+
+    def gradient(remat: bool) -> tuple[jax.Array, int]:
+        model = m.MODELS[name](shape, 5, remat=remat, **options)
+        run = model.forward or (lambda params, x, _: (model.apply(params, x), {}))
+        program = jax.jit(jax.grad(lambda params: jnp.square(run(params, x, KEY)[0]).sum()))
+        params = model.init(KEY)
+        return program(params), program.lower(params).compile().memory_analysis().temp_size_in_bytes
+
+    (kept, most), (anew, least) = gradient(False), gradient(True)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), kept, anew)
+    assert least < 0.8 * most
 
 
 def test_a_bag_of_embeddings_is_its_formula() -> None:

@@ -38,6 +38,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.by_default("muon", "adamw with a mask")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_one_node_is_optax_on_that_model_alone(name: str, problem: jg.learning.Problem) -> None:
     optimizer = OPTIMIZERS[name]()

@@ -83,6 +83,7 @@ def test_a_model_without_names_has_no_kernels() -> None:
         )
 
 
+@pytest.mark.slow
 def test_muon_by_name_is_muon_on_the_matrices(problem: jg.learning.Problem) -> None:
     row = problem.init(jax.random.key(1))
     gradient = problem.gradient(row, jax.random.key(0))

@@ -83,6 +83,7 @@ def test_values_are_learnt_and_measured() -> None:
     assert "test_loss_mean" not in last  # it is the mean squared error
 
 
+@pytest.mark.slow
 def test_a_test_set_in_blocks_is_measured_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     x = jnp.asarray(RNG.normal(size=(4, 4)), jnp.float32)
     data = jg.learning.datasets.synthetic(samples=600, features=4, classes=3, test_fraction=0.5, rng=0)

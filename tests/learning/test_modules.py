@@ -69,6 +69,7 @@ def test_a_plain_module_is_its_functions() -> None:
     assert model.forward is None
 
 
+@pytest.mark.by_default("mixed")
 @pytest.mark.parametrize("rule", ["mixed", "private"])
 def test_batch_statistics_follow_their_rule(rule: str) -> None:
     model = from_linen(Normalised(), (FEATURES,), state=rule)
@@ -90,6 +91,7 @@ def test_batch_statistics_follow_their_rule(rule: str) -> None:
     assert shared == (8 if rule == "private" else 0)
 
 
+@pytest.mark.slow
 def test_one_node_with_batch_statistics_is_flax_and_optax_alone() -> None:
     module, optimizer = Normalised(), optax.adamw(0.05, weight_decay=0.1)
     model = from_linen(module, (FEATURES,))
@@ -115,6 +117,7 @@ def test_one_node_with_batch_statistics_is_flax_and_optax_alone() -> None:
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_dropout_differs_by_node_sample_and_round_and_repeats_with_the_seed() -> None:
     model = from_linen(Dropped(), (FEATURES,))
     problem = problem_of(model, init="same")

@@ -103,6 +103,7 @@ def test_nodes_of_different_sizes_fill_up_their_last_batch() -> None:
         close(problem.params(found[node])["batch_stats"], expected)
 
 
+@pytest.mark.slow
 def test_evaluation_sees_recalibrated_rows_and_a_mean_model_of_all_nodes() -> None:
     problem = problem_of(from_linen(Normalised(), (FEATURES,), state="recalibrated"))
     x = problem.init(KEY)
@@ -128,6 +129,7 @@ def row_of(problem: Any, row: Any, statistics: Any) -> Any:
     return problem.row({**problem.params(row), "batch_stats": statistics})
 
 
+@pytest.mark.slow
 def test_models_that_vote_are_recalibrated_where_they_vote() -> None:
     problem = problem_of(from_linen(Normalised(), (FEATURES,), state="recalibrated"))
     protocol = jg.algorithms.gossip_learning(problem, optax.sgd(0.1), votes=2)
@@ -144,6 +146,7 @@ def test_models_that_vote_are_recalibrated_where_they_vote() -> None:
     assert protocol.scores(some, nodes)["voted_accuracy"].shape == (2,)
 
 
+@pytest.mark.slow
 def test_modules_of_nnx_are_recalibrated() -> None:
     class Module(nnx.Module):
         def __init__(self, rngs: Any) -> None:

@@ -175,6 +175,7 @@ def resnet8(
     norm: Literal["group", "batch"] = "group",
     groups: int = 8,
     state: StateRule = "mixed",
+    remat: bool = False,
     regularization: float = 0.0,
 ) -> Model:
     """Residual network of 8 layers for small images: 16, 32 and 64 maps, one block each.
@@ -187,12 +188,13 @@ def resnet8(
         norm: "group" normalisation, or "batch" normalisation, whose running statistics have the momentum .9.
         groups: number of groups of channels of group normalisation.
         state: what becomes of running statistics, as :class:`.Model` says.
+        remat: whether gradients compute each block anew and keep only what enters it: less memory for a third more work.
         regularization: weight of ‖params‖²/2.
 
     Raises:
         InputError: samples that are not images, ``groups`` that do not divide 16, or a negative ``regularization``.
     """
-    return _resnet("resnet8", input_shape, n_classes, (16, 32, 64), 1, norm, groups, state, regularization)
+    return _resnet("resnet8", input_shape, n_classes, (16, 32, 64), 1, norm, groups, state, remat, regularization)
 
 
 @guarded
@@ -203,6 +205,7 @@ def resnet18(
     norm: Literal["group", "batch"] = "group",
     groups: int = 8,
     state: StateRule = "mixed",
+    remat: bool = False,
     regularization: float = 0.0,
 ) -> Model:
     """Residual network of 18 layers for small images: 64, 128, 256 and 512 maps, two blocks each, and no pooling at first.
@@ -215,12 +218,15 @@ def resnet18(
         norm: "group" normalisation, or "batch" normalisation, whose running statistics have the momentum .9.
         groups: number of groups of channels of group normalisation.
         state: what becomes of running statistics, as :class:`.Model` says.
+        remat: whether gradients compute each block anew and keep only what enters it: less memory for a third more work.
         regularization: weight of ‖params‖²/2.
 
     Raises:
         InputError: samples that are not images, ``groups`` that do not divide 64, or a negative ``regularization``.
     """
-    return _resnet("resnet18", input_shape, n_classes, (64, 128, 256, 512), 2, norm, groups, state, regularization)
+    return _resnet(
+        "resnet18", input_shape, n_classes, (64, 128, 256, 512), 2, norm, groups, state, remat, regularization
+    )
 
 
 def _resnet(
@@ -232,6 +238,7 @@ def _resnet(
     norm: Literal["group", "batch"],
     groups: int,
     state: StateRule,
+    remat: bool,
     regularization: float,
 ) -> Model:
     number(name, "regularization", regularization)
@@ -273,18 +280,21 @@ def _resnet(
             new = jax.tree.map(lambda old, found: MOMENTUM * old + (1 - MOMENTUM) * found, old, found)
             return batch_norm(layer, x, found), new
 
+        def through(own: PyTree, x: Images, old: PyTree, stride: int) -> tuple[Images, PyTree]:
+            new = {}
+            y, new["first"] = unit(own["first"], x, old.get("first"), stride)
+            y, new["second"] = unit(own["second"], jax.nn.relu(y), old.get("second"))
+            if "shortcut" in own:
+                x, new["shortcut"] = unit(own["shortcut"], x, old.get("shortcut"), stride)
+            return jax.nn.relu(x + y), new
+
+        through_block = jax.checkpoint(through, static_argnums=3) if remat else through
         new: dict[str, PyTree] = {}
         x = x.reshape(x.shape[0], height, width, colours)
         x, new["stem"] = unit(params["stem"], x, running.get("stem"))
         x = jax.nn.relu(x)
         for block, stride in strides.items():
-            own, old = params[block], running.get(block, {})
-            y, first = unit(own["first"], x, old.get("first"), stride)
-            y, second = unit(own["second"], jax.nn.relu(y), old.get("second"))
-            new[block] = {"first": first, "second": second}
-            if "shortcut" in own:
-                x, new[block]["shortcut"] = unit(own["shortcut"], x, old.get("shortcut"), stride)
-            x = jax.nn.relu(x + y)
+            x, new[block] = through_block(params[block], x, running.get(block, {}), stride)
         scores = dense(params["dense"], x.mean((1, 2)))
         return scores, {STATISTICS: new} if by_batch else {}
 

@@ -88,6 +88,7 @@ def gpt(
     width: int = 64,
     heads: int = 4,
     dropout_rate: float = 0.0,
+    remat: bool = False,
     predicts: Predicts = "every",
     regularization: float = 0.0,
 ) -> Model:
@@ -105,6 +106,7 @@ def gpt(
         width: length of an embedding; the perceptrons have four times as many units.
         heads: heads of attention, which divide ``width``.
         dropout_rate: share of the outputs of each block's two parts that is left out in training.
+        remat: whether gradients compute each block anew and keep only what enters it: less memory for a third more work.
         predicts: "every" gives scores (length, classes) of a sample, "last" (classes,).
         regularization: weight of ‖params‖²/2.
 
@@ -145,17 +147,21 @@ def gpt(
             }
         return params | {"norm": norm_layer(width), "dense": matrix(next(keys), width, n_classes)}
 
-    def run(params: PyTree, x: Array, key: PRNGKey | None) -> Outputs:
-        def thinned(x: Float[Array, "b t c"], number: int) -> Float[Array, "b t c"]:
-            return x if key is None else dropout(jax.random.fold_in(key, number), x, dropout_rate)
+    def through(block: PyTree, x: Float[Array, "b t c"], keys: PRNGKey | None) -> Float[Array, "b t c"]:
+        def thinned(x: Float[Array, "b t c"], part: int) -> Float[Array, "b t c"]:
+            return x if keys is None else dropout(keys[part], x, dropout_rate)
 
+        x = x + thinned(causal_attention(block["attention"], layer_norm(block["norm0"], x), heads), 0)
+        wide = jax.nn.gelu(dense(block["wide"], layer_norm(block["norm1"], x)))
+        return x + thinned(dense(block["narrow"], wide), 1)
+
+    through_block = jax.checkpoint(through) if remat else through
+
+    def run(params: PyTree, x: Array, key: PRNGKey | None) -> Outputs:
+        keys = [None] * layers if key is None else jax.random.split(key, (layers, 2))
         x = embedding(params["embedding"], x) + params["places"]
         for layer in range(layers):
-            block = params[f"block{layer}"]
-            attended = causal_attention(block["attention"], layer_norm(block["norm0"], x), heads)
-            x = x + thinned(attended, 2 * layer)
-            wide = jax.nn.gelu(dense(block["wide"], layer_norm(block["norm1"], x)))
-            x = x + thinned(dense(block["narrow"], wide), 2 * layer + 1)
+            x = through_block(params[f"block{layer}"], x, keys[layer])
         x = layer_norm(params["norm"], x)
         return dense(params["dense"], x if predicts == "every" else x[:, -1])
 
@@ -190,10 +196,10 @@ def embedding_bag(
     Raises:
         InputError: samples that are no sequences, a size below one, or a negative ``regularization``.
     """
-    whole("embedding_bag", "n_tokens", n_tokens, 1)
-    tokens = _tokens("embedding_bag", input_shape, n_classes, n_tokens)
     whole("embedding_bag", "width", width, 1)
     number("embedding_bag", "regularization", regularization)
+    whole("embedding_bag", "n_tokens", n_tokens, 1)
+    tokens = _tokens("embedding_bag", input_shape, n_classes, n_tokens)
 
     def init(key: PRNGKey) -> PyTree:
         words, last = jax.random.split(key)
