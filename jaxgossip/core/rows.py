@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import jaxpr_as_fun
+from jax.extend.core import Literal, jaxpr_as_fun
 from jaxtyping import Array, Int
 
 from jaxgossip.core.typing import PyTree
@@ -113,12 +113,13 @@ class _Traced:
     @property
     def block(self) -> int:
         """How many rows can be processed at a time, judged by the size of the intermediate results."""
-        length, most, whole = _length(self._rows), _block_bytes(), _intermediate_bytes(self._jaxpr.jaxpr)
+        most, size_of = _room()
+        length, whole = _length(self._rows), size_of(self._jaxpr.jaxpr)
         if length == 1 or whole <= most:
             return length
         # The difference of two sizes leaves out fixed costs.
         one = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape[1:]), leaf.dtype), self._rows)
-        each = (whole - _intermediate_bytes(jax.make_jaxpr(self.program)(one).jaxpr)) // (length - 1)
+        each = (whole - size_of(jax.make_jaxpr(self.program)(one).jaxpr)) // (length - 1)
         return min(length, max(1, most // max(1, each)))
 
     def __call__(self, rows: PyTree) -> PyTree:
@@ -126,12 +127,15 @@ class _Traced:
         return jax.tree.unflatten(jax.tree.structure(self.results), flat)
 
 
-def _block_bytes() -> int:
-    """Return how many bytes of intermediate results a block may have on the device at hand."""
+def _room() -> tuple[int, Callable[[Any], int]]:
+    """Return how many bytes of intermediate results a block may have on the device at hand, and how they are counted.
+
+    All of them pass through the cache of a CPU, but memory holds at once only those that are still needed.
+    """
     if jax.default_backend() == "cpu":
-        return BLOCK_BYTES
+        return BLOCK_BYTES, _intermediate_bytes
     stats = jax.local_devices()[0].memory_stats() or {}
-    return max(BLOCK_BYTES, stats.get("bytes_limit", 0) // SHARE_OF_MEMORY)
+    return max(BLOCK_BYTES, stats.get("bytes_limit", 0) // SHARE_OF_MEMORY), live_bytes
 
 
 def _length(rows: PyTree) -> int:
@@ -142,7 +146,32 @@ def _intermediate_bytes(jaxpr: Any) -> int:
     """Return the bytes of all intermediate results of a program, as if no two shared memory."""
     total = 0
     for equation in jaxpr.eqns:
-        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
-        inside = [_intermediate_bytes(part) for part in inner if hasattr(part, "eqns")]
-        total += sum(inside) or sum(out.aval.size * out.aval.dtype.itemsize for out in equation.outvars)
+        inside = [_intermediate_bytes(part) for part in _inner(equation)]
+        total += sum(inside) or sum(_bytes(out) for out in equation.outvars)
     return total
+
+
+def live_bytes(jaxpr: Any) -> int:
+    """Return the largest number of bytes of intermediate results that are needed at once, in the order of the program."""
+    uses = [*((number, equation.invars) for number, equation in enumerate(jaxpr.eqns)), (-1, jaxpr.outvars)]
+    last = {entry: number for number, entries in uses for entry in entries if not isinstance(entry, Literal)}
+    kept: dict[Any, int] = {}
+    live = most = 0
+    for number, equation in enumerate(jaxpr.eqns):
+        made = {out: _bytes(out) for out in equation.outvars}
+        inside = max((live_bytes(part) for part in _inner(equation)), default=0)
+        most = max(most, live + sum(made.values()) + inside)
+        kept |= {out: size for out, size in made.items() if out in last}
+        over = {entry for entry in equation.invars if not isinstance(entry, Literal) and last[entry] == number}
+        live += sum(size for out, size in made.items() if out in last) - sum(kept.pop(entry, 0) for entry in over)
+    return most
+
+
+def _inner(equation: Any) -> list[Any]:
+    """Return the programs within an operation."""
+    found = [getattr(value, "jaxpr", value) for value in equation.params.values()]
+    return [part for part in found if hasattr(part, "eqns")]
+
+
+def _bytes(entry: Any) -> int:
+    return entry.aval.size * entry.aval.dtype.itemsize
