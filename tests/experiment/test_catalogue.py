@@ -1,9 +1,13 @@
-"""Every registered topology and mixing can be named by a configuration, and builds from it."""
+"""Every registered topology and mixing, and every format of files, can be named by a configuration, and builds from it."""
+
+from typing import get_args
 
 import pytest
 
 from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.config.learning import Format
 from jaxgossip.experiment.config.load import load
+from jaxgossip.learning.data.readers.files import FORMATS
 from jaxgossip.mixing import MIXINGS
 from jaxgossip.topology import TOPOLOGIES
 
@@ -70,3 +74,7 @@ def test_a_run_draws_its_circulant_by_its_seed() -> None:
     ]
     offsets = [W.offsets for W in drawn]
     assert offsets[0] == offsets[1] != offsets[2]
+
+
+def test_every_format_of_files_can_be_named() -> None:
+    assert set(get_args(Format)) == {kind.names[0] for kind in FORMATS}
