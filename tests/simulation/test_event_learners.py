@@ -125,13 +125,14 @@ def test_matrix_factorisation_keeps_its_user_at_home(seed: int, delay: float) ->
             N, items=items, rank=rank, ratings_a_user=4, held_out=0.25, regularization=decay, batch_size=0, init="independent",
             rng=np.random.default_rng(1), dtype=np.float64,
         )  # fmt: skip
-        table = {name: np.asarray(getattr(problem, f"_{name}")) for name in ("x", "y", "samples", "start", "n_train")}
+        table = {name: np.asarray(getattr(problem, f"_{name}")) for name in ("x", "y")}
+        owned = problem.partition
 
         def slope(w: np.ndarray, node: int) -> np.ndarray:
             biases, factors = w[:items], w[items : items + items * rank].reshape(items, rank)
             user, user_bias = w[items * (1 + rank) : -1], w[-1]
             to_b, to_q, to_p, to_u = np.zeros(items), np.zeros((items, rank)), np.zeros(rank), 0.0
-            rated = table["samples"][table["start"][node] : table["start"][node] + table["n_train"][node]]
+            rated = owned.order[owned.offsets[node] :][: owned.n_train[node]]
             for one in rated:
                 i = int(table["x"][one])
                 error = problem.mean + user_bias + biases[i] + factors[i] @ user - table["y"][one]
