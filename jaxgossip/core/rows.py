@@ -54,7 +54,8 @@ def in_blocks(row_program: Callable[[Any], PyTree], rows: PyTree, at_a_time: int
         return _in_blocks(traced, rows, block)
     # Not batched at all: products and convolutions of one row have faster forms than those of several.
     if _length(rows) > 1:
-        return jax.lax.map(row_program, rows)
+        # Two rows a step: while small operations of one keep a core busy, others compute those of the next.
+        return jax.lax.scan(lambda _, row: (None, row_program(row)), None, rows, unroll=2)[1]
     return jax.tree.map(lambda leaf: leaf[None], row_program(jax.tree.map(lambda leaf: leaf[0], rows)))
 
 

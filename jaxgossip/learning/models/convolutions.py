@@ -7,6 +7,7 @@ half as long. They also serve for strides. On other devices, which were not meas
 ``jaxgossip bench --deep`` measures the forms.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +27,9 @@ Kernel = Float[Array, "p q c f"]
 Pair = tuple[int, int]
 Around = tuple[Pair, Pair]
 Convolution = Callable[[Images, Kernel, Pair, Around], Float[Array, "b i j f"]]
+
+SMALL_PATCH = 16
+"""Numbers of a patch up to which patches times weights are fastest for one model, too."""
 
 
 def plain_convolution(x: Images, kernel: Kernel, strides: Pair, around: Around) -> Float[Array, "b i j f"]:
@@ -51,7 +55,7 @@ def fast_convolution(x: Images, kernel: Kernel, strides: Pair, around: Around) -
     """Return the same in the form that is fastest on a CPU, with gradients in that form; it has no forward-mode derivative."""
     sizes = kernel.shape[:2]
     is_dense = strides == (1, 1) and all(max(zeros) < size for zeros, size in zip(around, sizes, strict=True))
-    if not is_dense or sizes == (1, 1):
+    if not is_dense or sizes == (1, 1) or math.prod(kernel.shape[:-1]) <= SMALL_PATCH:
         return patch_convolution(x, kernel, strides, around)
     return _dense_convolution(x, kernel, around)
 

@@ -83,7 +83,9 @@ def cnn(
         for layer in range(len(channels)):
             kernels = params[f"k{layer}"].transpose(1, 2, 3, 0)
             x = mean_pool(jax.nn.relu(convolve(x, kernels) + params[f"c{layer}"]))
-        return x.transpose(0, 3, 1, 2).reshape(x.shape[0], -1) @ params["w0"].T + params["b0"]
+        # Features are in the order of channels, rows, columns: the fewer weights are brought into that of images.
+        weights = params["w0"].reshape(n_classes, *(x.shape[axis] for axis in (3, 1, 2))).transpose(2, 3, 1, 0)
+        return x.reshape(x.shape[0], -1) @ weights.reshape(-1, n_classes) + params["b0"]
 
     return Model(init, apply, regularization=regularization)
 

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree
 from jaxgossip.learning.models.convolutions import CONVOLUTIONS, Images, plain_convolution
 
 Layer = dict[str, Array]
 NORM_EPSILON = 1e-5
 """Added to variances by which activations are divided, as in PyTorch."""
+FEW_OUTPUTS = 16
+"""Outputs of a dense layer that are few in comparison with its inputs, as those of the last layer of a classifier."""
 
 
 def dense_layer(key: PRNGKey, fan_in: int, fan_out: int, *, gain: float = 2.0) -> Layer:
@@ -22,8 +25,11 @@ def dense_layer(key: PRNGKey, fan_in: int, fan_out: int, *, gain: float = 2.0) -
 
 def dense(layer: Layer, x: Float[Array, "*b in"]) -> Float[Array, "*b out"]:
     """Return x times the kernel, plus the bias."""
-    # As one product of two matrices: XLA on CPU has a fast one for these alone.
-    flat = x.reshape(-1, x.shape[-1]) @ layer["kernel"]
+    # As one product of two matrices: XLA on CPU has a fast one for these alone, and is slow at results (in, few), of which the
+    # gradient of a kernel with few outputs is one; so this is computed transposed.
+    kernel = layer["kernel"]
+    kernel = materialize(kernel.T).T if kernel.shape[1] <= FEW_OUTPUTS else kernel
+    flat = x.reshape(-1, x.shape[-1]) @ kernel
     return flat.reshape(*x.shape[:-1], -1) + layer["bias"]
 
 
@@ -47,7 +53,10 @@ def convolve(x: Images, kernel: Float[Array, "k k c f"], stride: int = 1) -> Flo
 
 def mean_pool(x: Images) -> Float[Array, "b i j c"]:
     """Return the mean of each 2×2 pixels; an odd last row or column is left out."""
-    return _squares(x).mean((2, 4))
+    squares = _squares(x)
+    total = squares[:, :, 0, :, 0] + squares[:, :, 0, :, 1] + squares[:, :, 1, :, 0] + squares[:, :, 1, :, 1]
+    # Kept, as convolutions and their gradients transpose it: computed within, it would be read against its layout.
+    return materialize(total / 4)
 
 
 def max_pool(x: Images) -> Float[Array, "b i j c"]:
@@ -70,12 +79,15 @@ def group_norm(layer: Layer, x: Images, groups: int) -> Images:
 
     Wu and He 2018, "Group normalization".
     """
-    b, h, w, c = x.shape
-    grouped = x.reshape(b, h * w, groups, c // groups)
-    mean = grouped.mean((1, 3), keepdims=True)
-    variance = jnp.square(grouped - mean).mean((1, 3), keepdims=True)
-    normal = (grouped - mean) * jax.lax.rsqrt(variance + NORM_EPSILON)
-    return normal.reshape(x.shape) * layer["scale"] + layer["bias"]
+    b, _, _, c = x.shape
+
+    def of_groups(means: Float[Array, "b c"]) -> Float[Array, "b 1 1 c"]:
+        return jnp.repeat(means.reshape(b, groups, -1).mean(-1), c // groups, axis=1)[:, None, None]
+
+    # Means over places come first: XLA on CPU is quick at those that keep the last axis.
+    centred = x - of_groups(x.mean((1, 2)))
+    variance = of_groups(jnp.square(centred).mean((1, 2)))
+    return centred * (jax.lax.rsqrt(variance + NORM_EPSILON) * layer["scale"]) + layer["bias"]
 
 
 def layer_norm(layer: Layer, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:

@@ -15,6 +15,13 @@ from jaxgossip.core.registry import nearest
 from jaxgossip.core.typing import PyTree, Row
 from jaxgossip.learning.models.model import Model
 
+FEW_LEAVES = 4
+"""Number of leaves up to which a row is split into slices.
+
+Their gradient is a sum of padded pieces, which XLA fuses into one pass without another array as large as all models; but every
+number is compared with the bounds of every leaf. That of a split is a concatenation.
+"""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -78,12 +85,16 @@ class Layout:
 
     def split(self, row: Row) -> PyTree:
         """Return the parameters of a row (p,), in the row's own dtype."""
-        # The gradient of slices is a sum of padded pieces, which XLA fuses into one pass; that of jnp.split, used by
-        # ravel_pytree, is a concatenation, and costs another array as large as all models.
         leaves: list[PyTree] = [None] * len(self.order)
-        for leaf, (start, end) in zip(self.order, itertools.pairwise(self.ends), strict=True):
-            leaves[leaf] = jax.lax.slice(row, (start,), (end,)).reshape(self.shapes[leaf])
+        for leaf, part in zip(self.order, self._parts(row), strict=True):
+            leaves[leaf] = part.reshape(self.shapes[leaf])
         return jax.tree.unflatten(self.tree, leaves)
+
+    def _parts(self, row: Row) -> list[Row]:
+        bounds = list(itertools.pairwise(self.ends))
+        if len(bounds) > FEW_LEAVES:
+            return jax.lax.split(row, [end - start for start, end in bounds])
+        return [jax.lax.slice(row, (start,), (end,)) for start, end in bounds]
 
     def unravel(self, row: Row) -> PyTree:
         """Return the parameters of a row (p,) as :meth:`split` does, for losses, whose gradients are taken."""
