@@ -29,6 +29,7 @@ SMALL = {
     "ring_sgd": [],
     "own_graph": [],
     "own_flax_model": [],
+    "mnist_noniid": ["topology.nodes=12", "learning.batch_size=4"],
     "cifar10": [
         "topology.nodes=8",
         "partition.least=4",

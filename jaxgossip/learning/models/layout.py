@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Array, Bool
 
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import nearest
@@ -90,7 +90,7 @@ class Layout:
             leaves[leaf] = part.reshape(self.shapes[leaf])
         return jax.tree.unflatten(self.tree, leaves)
 
-    def _parts(self, row: Row) -> list[Row]:
+    def _parts(self, row: Row) -> list[Array]:
         bounds = list(itertools.pairwise(self.ends))
         if len(bounds) > FEW_LEAVES:
             return jax.lax.split(row, [end - start for start, end in bounds])
