@@ -3,7 +3,8 @@
 On a CPU, XLA has a fast convolution for one model at a time, with channels last and without gaps. Gradients are therefore
 written as such convolutions, too: left to JAX, that of the kernels is not one in a loop over nodes, and takes forty times as
 long. Of several models at once, a convolution is a grouped one, which XLA computes slowly; patches times weights take less than
-half as long. They also serve for strides. On other devices, which were not measured, it is XLA's own convolution.
+half as long. They also serve for strides, and where a patch has few numbers. On other devices, which were not measured, it is
+XLA's own convolution.
 ``jaxgossip bench --deep`` measures the forms.
 """
 
