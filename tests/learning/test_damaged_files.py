@@ -39,7 +39,12 @@ def whole_files() -> list[bytes]:
     rated = "userId,movieId,rating,timestamp\n" + "".join(f"{i % 4},{i},{rng.randint(1, 5)},97{i}\n" for i in range(20))
     arrays = archive(x=np.arange(60).reshape(20, 3), y=np.arange(20) % 3, o=np.array([{}], object))
     texts = [table, "a,b,kind\n" + table, table.replace(",", "\t"), sparse, rated, rated.replace(",", "::")]
-    return [*(text.encode() for text in texts), arrays, gzip.compress(table.encode()), gzip.compress(rated.encode())]
+    return [
+        *(text.encode() for text in texts),
+        arrays,
+        gzip.compress(table.encode(), mtime=0),
+        gzip.compress(rated.encode(), mtime=0),
+    ]
 
 
 def spoilt(content: bytes, rng: random.Random) -> bytes:
