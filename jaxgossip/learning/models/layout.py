@@ -90,7 +90,7 @@ class Layout:
             leaves[leaf] = part.reshape(self.shapes[leaf])
         return jax.tree.unflatten(self.tree, leaves)
 
-    def _parts(self, row: Row) -> list[Array]:
+    def _parts(self, row: Row) -> Sequence[Array]:
         bounds = list(itertools.pairwise(self.ends))
         if len(bounds) > FEW_LEAVES:
             return jax.lax.split(row, [end - start for start, end in bounds])
