@@ -36,6 +36,7 @@ SMALL = {
         "learning.batch_size=4",
         "evaluation.baselines=['isolated']",
     ],
+    "shakespeare": ["topology.nodes=12", "topology.degree=4", "learning.batch_size=2", "evaluation.sampled_nodes=2"],
     "methods": [],
     "byzantine": ["topology.nodes=20", "topology.degree=4"],
     "virtual_time": ["topology.nodes=20"],
