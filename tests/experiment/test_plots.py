@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from jaxgossip.core.errors import ConfigError
@@ -14,7 +15,7 @@ from jaxgossip.experiment.config import toml
 from jaxgossip.experiment.plots import labels, panels
 from jaxgossip.experiment.plots.runs import MAX_RUNS, compare, summary
 from jaxgossip.experiment.results.run_data import RunData, compare_table, final_numbers
-from jaxgossip.plotting.measures import CONSENSUS
+from jaxgossip.plotting.measures import CONSENSUS, Measure
 from jaxgossip.plotting.style import save_figure
 
 CONFIG = {
@@ -350,3 +351,15 @@ assert "jax" not in sys.modules
     assert (tmp_path / "new" / "summary.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match=r"no picture can be written as '\.txt'"):
         save_figure(summary(RunData.load(folder)), tmp_path / "x.txt")
+
+
+def test_scores_that_differ_by_rounding_alone_are_one_score() -> None:
+    perplexity = Measure("test_perplexity", "test perplexity", "", "max", "log")
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    equal, apart = figure.subplots(1, 2)
+    panels.draw_histogram(equal, 8.278761 + 1e-6 * np.arange(5), perplexity)
+    panels.draw_histogram(apart, 8.278761 + 1e-3 * np.arange(5), perplexity)
+    assert [text.get_text() for text in equal.texts] == ["every node:\n8.28"]
+    assert not equal.patches
+    assert apart.patches

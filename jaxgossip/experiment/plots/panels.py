@@ -38,6 +38,8 @@ LINES: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     }
 )
 FANS = (("q05", "q95", 0.18, "5–95%"), ("q25", "q75", 0.34, "25–75%"))
+ROUNDING = 1e-5
+"""Relative difference up to which scores are the same but for the rounding of float32 sums over a test set."""
 
 
 def draw_fan(axes: Axes, run: RunData, measure: Measure, x: np.ndarray) -> None:
@@ -78,7 +80,7 @@ def draw_level(axes: Axes, role: str, y: np.ndarray, *, log: bool = False) -> No
 def draw_histogram(axes: Axes, values: np.ndarray, measure: Measure) -> None:
     """Draw the distribution of a measure over all nodes, with bins aligned to the values that can occur."""
     finite = values[np.abs(values) <= LARGEST]
-    if not finite.size or float(np.ptp(finite)) <= 1e-9 * float(np.abs(finite).max()):
+    if not finite.size or float(np.ptp(finite)) <= ROUNDING * float(np.abs(finite).max()):
         message = f"every node:\n{measure.text(float(finite[0]))}" if finite.size else "no node has a finite score"
         show_message(axes, message if values.size != 1 else measure.text(float(values[0])))
         return
