@@ -156,17 +156,23 @@ def test_a_graph_from_a_file_needs_no_outline() -> None:
 
 
 @pytest.mark.slow
-def test_a_run_stays_within_its_plan(tmp_path: Path) -> None:
-    nodes = ["--set", "topology.nodes=2_000_000", "--set", "rounds=3"]
-    module = [sys.executable, "-m", "jaxgossip"]
-    planned = subprocess.run(
-        [*module, "plan", str(CONFIGS / "million.toml"), *nodes, "--json"], capture_output=True, text=True, check=True
-    )
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("million", ["topology.nodes=2_000_000", "rounds=3"]),
+        ("mnist_noniid", ["topology.nodes=200", "partition={kind='iid'}", "rounds=6", "evaluation.sampled_nodes=4"]),
+    ],
+)
+def test_a_run_stays_within_its_plan(name: str, keys: list[str], tmp_path: Path) -> None:
+    config = str(CONFIGS / f"{name}.toml")
+    module, changed = [sys.executable, "-m", "jaxgossip"], [word for key in keys for word in ("--set", key)]
+    planned = subprocess.run([*module, "plan", config, *changed, "--json"], capture_output=True, text=True, check=True)
     predicted = json.loads(planned.stdout)["peak_bytes"]
     code = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2);"
         "print(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    words = [*module, "run", str(CONFIGS / "million.toml"), *nodes, "--out", str(tmp_path / "run")]
+    words = [*module, "run", config, *changed, "--out", str(tmp_path / "run")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    assert int(done.stdout) <= predicted
     assert abs(predicted / int(done.stdout) - 1) < 0.1
