@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jaxgossip import simulation as simulation
     from jaxgossip import theory as theory
     from jaxgossip import topology as topology
+    from jaxgossip.core.devices.mesh import mesh as mesh
     from jaxgossip.experiment import results as results
     from jaxgossip.learning import optimizers as optimizers
     from jaxgossip.simulation import simulate as simulate
@@ -66,8 +67,10 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"jaxgossip.{_ELSEWHERE[name]}")
     if name in _ENGINES:
         return getattr(importlib.import_module("jaxgossip.simulation"), name)
+    if name == "mesh":
+        return importlib.import_module("jaxgossip.core.devices.mesh").mesh
     raise AttributeError(f"module 'jaxgossip' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
-    return [*_ROOMS, "optimizers", "results", *_ENGINES, "__version__"]
+    return [*_ROOMS, "mesh", "optimizers", "results", *_ENGINES, "__version__"]

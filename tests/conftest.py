@@ -1,11 +1,18 @@
-"""Shared by all tests: programs that several tests compile alike are compiled once a session, and terminals are usual ones."""
+"""Shared by all tests: programs that several tests compile alike are compiled once a session, and terminals are usual ones.
+
+Every process of tests has eight CPU devices, for those of meshes; whatever does without a mesh computes on the first.
+"""
 
 import os
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 
 import jax
 import jaxtyping
 import pytest
+
+jax.config.update("jax_num_cpu_devices", 8)  # before any test computes anything
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -36,8 +43,36 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--one-case-in", type=int, default=1, metavar="K", help="of a slow test's cases run one in K")
+    parser.addoption(
+        "--drawn-by", default="", metavar="TEXT", help="what says which of K, as the name of a commit does"
+    )
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark as slow those cases of a test that its ``by_default`` does not name, and leave out those that are not drawn."""
+    mark_slow(items)
+    left_out = drawn_out(items, config.getoption("one_case_in"), config.getoption("drawn_by"))
+    config.hook.pytest_deselected(items=left_out)
+    gone = set(left_out)
+    items[:] = [item for item in items if item not in gone]
+
+
+def drawn_out(items: list[pytest.Item], one_in: int, seed: str) -> list[pytest.Item]:
+    """Return the slow cases that are not run: of each test all but one in so many, and at least one is."""
+    tests = [item.nodeid.partition("[")[0] if item.get_closest_marker("slow") else "" for item in items]
+    number, seen, left_out = Counter(tests), Counter(), []
+    for item, test in zip(items, tests, strict=True):
+        turns = min(one_in, number[test])
+        if test and seen[test] % turns != zlib.crc32(f"{seed} {test}".encode()) % turns:
+            left_out.append(item)
+        seen[test] += 1
+    return left_out
+
+
+def mark_slow(items: list[pytest.Item]) -> None:
     """Mark as slow those cases of a test that its ``by_default`` does not name."""
     known: dict[str, set[str]] = {}
     for item in items:

@@ -50,6 +50,8 @@ def _check_parts(without_optimizer: bool, name: str, given: Mapping[str, Any]) -
             )
     elif "optimizer" in given:
         check_optimizer(layerwise(problem, optimizer), problem.n_params, accumulator(problem.dtype))
+    if given.get("outer") is not None:
+        check_optimizer(layerwise(problem, given["outer"]), problem.n_params, accumulator(problem.dtype))
     if "W" in given:
         fits("mixing", checked_mixing(name, W).n_nodes, "a problem", problem.n_nodes)
     if "compressor" in given:
@@ -121,6 +123,28 @@ def check_at_least_one(what: str, **values: int) -> None:
     for name, value in values.items():
         if value < 1:
             raise InputError(f"{what}: {name} must be at least 1, not {value}")
+
+
+def check_positive(what: str, **values: float) -> None:
+    """Check that ``values``, given by name, are positive; as in :func:`check_at_least_one`.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    for name, value in values.items():
+        if value <= 0:
+            raise InputError(f"{what}: {name} must be positive, not {value}")
+
+
+def check_below_one(what: str, **values: float) -> None:
+    """Check that ``values``, given by name, are at least 0 and below 1; as in :func:`check_at_least_one`.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    for name, value in values.items():
+        if not 0 <= value < 1:
+            raise InputError(f"{what}: {name} must be at least 0 and below 1, not {value}")
 
 
 def check_compressor(name: str, compressor: Any) -> None:

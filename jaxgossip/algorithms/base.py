@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -15,6 +16,7 @@ from jaxgossip.algorithms.arguments import with_layerwise
 from jaxgossip.algorithms.local_steps import Batches, Steps, batches_of
 from jaxgossip.algorithms.model_state import forgetful, with_state_of
 from jaxgossip.core.arguments import shown
+from jaxgossip.core.devices.blocks import own, row_numbers
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
@@ -57,6 +59,9 @@ class Method(Record):
     """Fields (n, p) of the state that add up gradients or displacements; batch statistics have no part in them."""
     counts: ClassVar[tuple[str, ...]] = ("steps", "rounds")
     """What learning rates can be functions of: "age" only where models have ages, "steps" only where optimizers last."""
+
+    not_on_meshes: ClassVar[str] = ""
+    """Why the method cannot be spread over devices; empty if it can."""
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
@@ -126,7 +131,8 @@ class Algorithm(Pytree):
 
     def step(self, state: PyTree, round_: Round) -> tuple[PyTree, Traffic]:
         """Return (state, traffic) after one round."""
-        round_ = dataclasses.replace(round_, dtype=np.dtype(self.problem.dtype))
+        dtype = np.dtype(self.problem.dtype)
+        round_ = round_ if round_.dtype == dtype else dataclasses.replace(round_, dtype=dtype)
         after, traffic = self.method.step(self.problem, self.W, at_round(state, round_.number), round_)
         return narrowed(forgetful(self.problem, after, self.method.memory), state), traffic
 
@@ -187,7 +193,7 @@ def with_optimizer(
 
 def nodes_of(problem: Problem) -> NodeInts:
     """Return (n,) int32, the node of each row."""
-    return jnp.arange(problem.n_nodes, dtype=jnp.int32) if problem.order is None else jnp.asarray(problem.order.nodes)
+    return row_numbers(problem.n_nodes) if problem.order is None else own(problem.order.nodes)
 
 
 def descend(
@@ -313,6 +319,21 @@ def check_share(what: str, **values: float) -> None:
     for name, value in values.items():
         if not 0 < value <= 1:
             raise InputError(f"{what}: {name} must be above 0 and at most 1, not {value}")
+
+
+def check_rate(what: str, **values: float | Callable[[Any], Any]) -> None:
+    """Check that ``values``, given by name, are positive numbers or functions of the round.
+
+    Args:
+        what: the function whose arguments they are, as named in messages.
+        values: the arguments.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    for name, value in values.items():
+        if not callable(value) and not (isinstance(value, int | float) and 0 < value < math.inf):
+            raise InputError(f"{what}: {name} must be a positive number or a function of the round, not {value!r}")
 
 
 def check_mass(name: str, W: Mixing) -> None:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxgossip.algorithms.arguments import check_at_least_one
+from jaxgossip.core.devices.exchanges import node_max
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.typing import NodeInts, NodeMask, PRNGKey, Rows
@@ -94,7 +95,7 @@ class Batches(NamedTuple):
     @property
     def most(self) -> int | Array:
         """Number of steps of the node that takes most."""
-        return self.steps if isinstance(self.steps, int) else self.steps.max()
+        return self.steps if isinstance(self.steps, int) else node_max(self.steps)
 
     def takes(self, number: Any) -> NodeMask | None:
         """Return (n,), whether each row's node takes step ``number``; None if all do."""

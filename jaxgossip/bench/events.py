@@ -21,6 +21,7 @@ from jaxgossip.simulation.events.program import WaveProgram
 from jaxgossip.simulation.events.segments import MessageStream
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
+SETTINGS = ("calm", "failures")
 WARM_CYCLES = 12
 """Cycles (at least two stretches) that are not timed, while programs are compiled and messages in flight build up."""
 USUAL = 2_050
@@ -83,14 +84,16 @@ def network(setting: str, nodes: int) -> Schedule:
 def bench_events(
     sizes: Sequence[int] = SIZES,
     *,
+    settings: Sequence[str] = SETTINGS,
     stretches: int = 3,
     messages: int = SEGMENT_MESSAGES,
     begun: Callable[[str], None] = lambda _: None,
 ) -> list[EventTime]:
-    """Time the engine on networks of several sizes, in both settings.
+    """Time the engine on networks of several sizes.
 
     Args:
         sizes: numbers of nodes.
+        settings: "calm", "failures" or both, as in the module docstring.
         stretches: number of stretches that are timed, of which the median is reported.
         messages: approximate number of messages per stretch.
         begun: called with a description of each network before it is timed.
@@ -98,7 +101,7 @@ def bench_events(
     data = learning.DATASETS["spambase"](rng=0)
     model = learning.MODELS["pegasos"]((57,), 2)
     times = []
-    for setting in ("calm", "failures"):
+    for setting in settings:
         for nodes in sizes:
             begun(f"{nodes:,} nodes, {setting}")
             partition = learning.PARTITIONS["one_sample"](np.asarray(data.y_train), nodes)

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from jaxgossip import mixing, topology
-from jaxgossip.algorithms import gossip
+from jaxgossip.algorithms import Algorithm, gossip
 from jaxgossip.algorithms.base import TrainState, descend, start
 from jaxgossip.bench import reference
 from jaxgossip.bench.case import Case, Setting
@@ -23,10 +23,13 @@ from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.core.typing import PRNGKey
 from jaxgossip.learning import models, optimizers, partitions
 from jaxgossip.learning.data import datasets
+from jaxgossip.learning.data.arrays import Dataset
 from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.supervised import Supervised, classification
 from jaxgossip.network import Round
 
+Order = Literal["merge_update", "update_merge"]
 REGULARIZATION = 1e-4
 LEARNING_RATE = 0.1
 MLP_NODES = 1000
@@ -99,18 +102,30 @@ def round_merge_update(setting: Setting) -> Case:
     return _gossip(setting, "merge_update")
 
 
-def _gossip(setting: Setting, order: Literal["merge_update", "update_merge"]) -> Case:
+def _gossip(setting: Setting, order: Order) -> Case:
     n, rng = setting.nodes, host_rng(setting.seed, "bench matching")
-    data = datasets.spambase(rng=setting.seed)
-    deal = partitions.one_sample(np.asarray(data.y_train), n, rng=setting.seed)
-    problem = classification(data, deal, models.pegasos((57,), 2, regularization=REGULARIZATION))
-    optimizer, W = optimizers.pegasos(regularization=REGULARIZATION), mixing.matching(topology.complete(n))
-    rounds = ProgramRounds(gossip(problem, optimizer, W, order=order), setting.seed)
-    state = reference.Gossip(np.zeros((n, problem.n_params), np.float32), np.zeros(n, np.int32))
+    algorithm, data, deal = gossip_of_pegasos(setting, order)
+    rounds = ProgramRounds(algorithm, setting.seed)
+    shape = n, algorithm.problem.n_params
+    state = reference.Gossip(np.zeros(shape, np.float32), np.zeros(n, np.int32))
     table = reference.Table.of(data)
 
     def step() -> None:
         partner = reference.random_matching(n, rng)
         reference.gossip_round(state, partner, table, deal.order, REGULARIZATION, order)
 
-    return Case(state.x.shape, traffic(1), n, "node", rounds, step, "NumPy")
+    return Case(shape, traffic(1), n, "node", rounds, step, "NumPy")
+
+
+def gossip_of_pegasos(setting: Setting, order: Order) -> tuple[Algorithm, Dataset, Partition]:
+    """Return gossip learning of Pegasos on Spambase by random matchings, its data, and the one sample that each node holds.
+
+    Args:
+        setting: number of nodes and seed.
+        order: ``merge_update`` or ``update_merge``.
+    """
+    data = datasets.spambase(rng=setting.seed)
+    deal = partitions.one_sample(np.asarray(data.y_train), setting.nodes, rng=setting.seed)
+    problem = classification(data, deal, models.pegasos((57,), 2, regularization=REGULARIZATION))
+    optimizer = optimizers.pegasos(regularization=REGULARIZATION)
+    return gossip(problem, optimizer, mixing.matching(topology.complete(setting.nodes)), order=order), data, deal

@@ -1,6 +1,6 @@
 """The memory that the cases need, and that is free."""
 
-from jaxgossip.core import memory
+from jaxgossip.core.devices import memory
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.units import bytes_text
 

@@ -15,7 +15,7 @@ import numpy as np
 import optax
 
 from jaxgossip import mixing, topology
-from jaxgossip.algorithms import ALGORITHMS, dsgd
+from jaxgossip.algorithms import ALGORITHMS, Algorithm, dsgd
 from jaxgossip.bench.case import Setting
 from jaxgossip.bench.timing import SAMPLE_S, ProgramRounds, seconds_a_round
 from jaxgossip.compression import COMPRESSORS
@@ -28,10 +28,22 @@ from jaxgossip.mixing import Mixing
 from jaxgossip.topology import Graph
 
 DEGREE = 8
+CLASSES = 8
+"""Number of classes of the nodes of cliques, and of nodes of a clique."""
 LEARNING_RATE = 0.1
 SAMPLES = 4000
-OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType({"k_gt": {"local_steps": 1}, "admm": {"local_steps": 1}})
+OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        name: {"local_steps": 1}
+        for name in ("k_gt", "led", "admm", "dinno", "lt_admm", "outer_gossip", "noloco", "diloco")
+    }
+)
 """Options that give every method one local step per round, as in D-SGD."""
+COMPRESSED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {name: tuple(COMPRESSORS) for name in ("choco", "deep_squeeze")}
+    | {"beer": ("top_k",), "motef": ("random_k",), "lead": ("qsgd",), "cedas": ("qsgd",)}
+)
+"""The compressors that methods with compressed messages are timed with: all of them, or one where others are like it."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +79,11 @@ class MethodTime:
 
 
 def method_names() -> list[str]:
-    """Return the names of the methods: all algorithms, with compressing ones once per compressor."""
+    """Return the names of the methods: all algorithms, with compressing ones once per compressor that they are timed with."""
     return [
         name if compressor is None else f"{name} {compressor}"
         for name in ALGORITHMS
-        for compressor in (list(COMPRESSORS) if name in ("choco", "deep_squeeze") else [None])
+        for compressor in COMPRESSED_BY.get(name, (None,))
     ]
 
 
@@ -103,30 +115,42 @@ def bench_methods(
     for name in only:
         _ = name in method_names() or ALGORITHMS[name]
     names = [name for name in method_names() if not only or name in only or name.split()[0] in only]
-    problem, times = _task(setting), []
+    problem, times = task(setting), []
     for name in names:
         begun(name)
-        kind, _, compressor = name.partition(" ")
-        graph, W, plain = _network(kind, setting)
+        algorithm, plain = method(name, problem, setting)
         reference = ProgramRounds(dsgd(problem, optax.sgd(LEARNING_RATE), plain), setting.seed)
-        machinery: dict[str, Any] = {"problem": problem, "optimizer": optax.sgd(LEARNING_RATE), "W": W, "graph": graph}
-        if compressor:
-            machinery["compressor"] = COMPRESSORS[compressor]()
-        algorithm = supply(ALGORITHMS[kind], OPTIONS.get(kind, {}), **machinery)
         before = seconds_a_round(reference, repeats, sample_s)
         round_s = seconds_a_round(ProgramRounds(algorithm, setting.seed), repeats, sample_s)
         after = seconds_a_round(reference, repeats, sample_s)
         times.append(MethodTime(name, round_s, statistics.mean((before, after)), algorithm.mixings))
-        del reference, algorithm, machinery
+        del reference, algorithm
         gc.collect()
         done(times[-1])
     return times
 
 
-def _task(setting: Setting) -> Problem:
+def task(setting: Setting) -> Problem:
+    """Return logistic regression with ``setting.params`` parameters on one sample per node."""
     data = datasets.synthetic(samples=SAMPLES, features=setting.params - 1, rng=setting.seed)
     deal = partitions.one_sample(np.asarray(data.y_train), setting.nodes, rng=setting.seed)
     return classification(data, deal, models.logistic((setting.params - 1,), 2))
+
+
+def method(name: str, problem: Problem, setting: Setting) -> tuple[Algorithm, Mixing]:
+    """Return a method on a network that suits it, and the mixing of D-SGD on the same network.
+
+    Args:
+        name: as returned by :func:`method_names`.
+        problem: as returned by :func:`task`.
+        setting: the size of the network.
+    """
+    kind, _, compressor = name.partition(" ")
+    graph, W, plain = _network(kind, setting)
+    machinery: dict[str, Any] = {"problem": problem, "optimizer": optax.sgd(LEARNING_RATE), "W": W, "graph": graph}
+    if compressor:
+        machinery["compressor"] = COMPRESSORS[compressor]()
+    return supply(ALGORITHMS[kind], OPTIONS.get(kind, {}), **machinery), plain
 
 
 def _network(kind: str, setting: Setting) -> tuple[Graph, Mixing, Mixing]:
@@ -140,6 +164,10 @@ def _network(kind: str, setting: Setting) -> tuple[Graph, Mixing, Mixing]:
     plain = mixing.metropolis_hastings(graph)
     if kind in ("sgp", "push_diging", "push_sum"):
         return graph, mixing.push_sum(graph), plain
+    if kind == "clique_averaging":
+        shares = np.eye(CLASSES)[np.arange(n) % CLASSES]
+        cliques = mixing.d_cliques(graph, shares, size=CLASSES, joined="ring", rng=setting.seed)
+        return graph, cliques, cliques
     if kind == "epidemic":
         fresh = mixing.fresh_regular(graph, degree=DEGREE)
         return graph, fresh, fresh

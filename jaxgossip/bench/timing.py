@@ -20,7 +20,7 @@ from jaxgossip.core.errors import RunError
 from jaxgossip.core.pytree import partition
 from jaxgossip.core.typing import PyTree
 from jaxgossip.simulation.compiled import pure
-from jaxgossip.simulation.program import Program
+from jaxgossip.simulation.program import Program, RunState
 
 SAMPLE_S = 0.2
 """Approximate least duration of a sample, in seconds."""
@@ -102,10 +102,14 @@ class ProgramRounds:
     Args:
         algorithm: the algorithm.
         seed: seed of the run.
+
+    Attributes:
+        run: the run after the rounds so far; None before the first.
     """
 
     def __init__(self, algorithm: Algorithm, seed: int) -> None:
-        self._algorithm, self._seed, self._run = algorithm, seed, None
+        self._algorithm, self._seed = algorithm, seed
+        self.run: RunState | None = None
 
     def __call__(self, rounds: int) -> None:
         """Run a number of rounds, and return when they are done.
@@ -113,10 +117,10 @@ class ProgramRounds:
         Raises:
             RunError: the models became NaN or infinite, which ended the rounds early.
         """
-        run = self._program.start() if self._run is None else self._run
-        self._run = jax.block_until_ready(self._program.advance(run, int(run.round) + rounds))
-        if bool(self._run.diverged):
-            raise RunError(f"{self._algorithm.name} diverged in round {int(self._run.round):,} of its benchmark")
+        run = self._program.start() if self.run is None else self.run
+        self.run = run = jax.block_until_ready(self._program.advance(run, int(run.round) + rounds))
+        if bool(run.diverged):
+            raise RunError(f"{self._algorithm.name} diverged in round {int(run.round):,} of its benchmark")
 
     @property
     def scratch_bytes(self) -> int | None:

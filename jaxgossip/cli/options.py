@@ -39,4 +39,8 @@ Picture = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Devices = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Spread the nodes over N devices, 0 for all; in place of device.count."),
+]
 Cache = Annotated[bool, typer.Option("--cache", help="Keep compiled programs on disk, and use those of earlier runs.")]

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, UInt32
 
+from jaxgossip.core.devices.blocks import at_hand
+from jaxgossip.core.devices.exchanges import only_nodes, sum_over_nodes
+
 Count = UInt32[Array, "2"]
 
 
@@ -52,7 +55,8 @@ def exceeds(a: Count, bound: int) -> Array:
 
 
 def total(counts: Int[Array, " n"] | UInt32[Array, " n"]) -> Count:
-    """Return the exact sum of (n,) non-negative integers below 2³²."""
+    """Return the exact sum over all nodes of (n,) non-negative integers below 2³²."""
+    counts = only_nodes(counts)
     low = counts.astype(jnp.uint32)
     zero = jnp.uint32(0)
 
@@ -60,7 +64,18 @@ def total(counts: Int[Array, " n"] | UInt32[Array, " n"]) -> Count:
         low = a[1] + b[1]
         return a[0] + b[0] + (low < b[1]).astype(jnp.uint32), low
 
-    return jnp.stack(jax.lax.reduce((jnp.zeros_like(low), low), (zero, zero), add_pairs, (0,)))
+    sums = jax.lax.reduce((jnp.zeros_like(low), low), (zero, zero), add_pairs, (0,))
+    return jnp.stack(sums) if at_hand() is None else _over_blocks(*sums)
+
+
+def _over_blocks(high: Array, low: Array) -> Count:
+    """Return the sum over all blocks of a count each, by sums of 16-bit digits, which do not exceed 32 bits."""
+    digits = sum_over_nodes(jnp.stack([low & 0xFFFF, low >> 16, high & 0xFFFF, high >> 16]))
+    result = count(0)
+    for digit, shift in zip(digits, (0, 16, 32, 48), strict=True):
+        result = add(result, _shifted(digit & 0xFFFF, shift))
+        result = add(result, _shifted(digit >> 16, shift + 16))
+    return result
 
 
 def to_int(a: Count | np.ndarray) -> int:

@@ -35,8 +35,11 @@ class Pytree:
     ...     def __init__(self, x): self.x = x
     >>> jax.tree.leaves(Point(jnp.ones(3)))        # [Array([1., 1., 1.])]
 
-    Instances are not modified after construction. Arrays over the nodes have the node axis first.
+    Instances are not modified after construction. Arrays over the nodes have the node axis first; a class names the
+    attributes that hold such arrays in ``per_node``, so that they can be spread over devices. All others are replicated.
     """
+
+    per_node: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jaxgossip.core.memory import bytes_text, bytes_unit  # noqa: F401 - re-exported: this module formats every kind of number
+from jaxgossip.core.devices.memory import bytes_text, bytes_unit  # noqa: F401 - re-exported: this module formats every kind of number
 
 ROUND_TIMES: Mapping[float, str] = MappingProxyType(
     {

@@ -30,8 +30,10 @@ from jaxgossip.learning.partitions import PARTITIONS as PARTITIONS
 from jaxgossip.learning.partitions.partition import Partition as Partition
 from jaxgossip.learning.partitions.poisoning import flip_labels as flip_labels
 from jaxgossip.learning.privacy import DifferentialPrivacy as DifferentialPrivacy
+from jaxgossip.learning.problem import FiniteSum as FiniteSum
 from jaxgossip.learning.problem import Problem as Problem
 from jaxgossip.learning.problem import started as started
+from jaxgossip.learning.problem import with_init_gain as with_init_gain
 from jaxgossip.learning.quadratics import averaging as averaging
 from jaxgossip.learning.quadratics import isotropic_quadratic as isotropic_quadratic
 from jaxgossip.learning.quadratics import least_squares as least_squares

@@ -7,9 +7,8 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.errors import DataError, InputError
-from jaxgossip.core.random import pair_words
-from jaxgossip.core.rows import gather
-from jaxgossip.core.typing import DrawNumbers, NodeInts, PRNGKey
+from jaxgossip.core.random import NodeDraws, pair_words
+from jaxgossip.core.typing import DrawNumbers, PRNGKey
 from jaxgossip.topology import Order
 
 
@@ -32,18 +31,13 @@ def float_type(dtype: DTypeLike) -> np.dtype:
     return kind
 
 
-def integers_below(
-    key: PRNGKey, bound: Int[Array, "n 1"] | int, shape: tuple[int, int], nodes: NodeInts | None = None
-) -> Int[Array, "n b"]:
-    """Return int32 integers of ``shape``, uniform on 0..bound-1, with one bound per row or one for all.
-
-    Draws are keyed by node number: ``nodes`` (n,) gives the node of each row where row i is not node i.
+def integers_below(key: PRNGKey, bound: Int[Array, "n 1"] | int, draws: NodeDraws, columns: int) -> Int[Array, "n b"]:
+    """Return (n, columns) int32, uniform on 0..bound-1, with one bound per row or one for all, drawn by node.
 
     Each integer is one 32-bit word modulo the bound, so no value is more likely than another by more than bound/2³²;
     ``jax.random.randint`` would draw two words.
     """
-    words = jax.random.bits(key, shape, jnp.uint32)
-    words = words if nodes is None else gather(words, nodes)
+    words = draws.bits(key, (columns,))
     return (words % jnp.asarray(bound).astype(jnp.uint32)).astype(jnp.int32)
 
 

@@ -6,9 +6,11 @@ from typing import Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
-from jaxgossip.core.arguments import whole
+from jaxgossip.core.arguments import number, whole
+from jaxgossip.core.devices.blocks import count_rows
+from jaxgossip.core.devices.exchanges import node_mean
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows, accumulator
@@ -79,6 +81,36 @@ class Problem(Protocol):
         ...
 
 
+@runtime_checkable
+class FiniteSum(Protocol):
+    """What methods that reduce variance need besides a :class:`Problem`: objectives that are means over samples.
+
+    The problems of this package have it. It cannot be had for objectives that are known by their noisy gradients alone.
+    """
+
+    @property
+    def sample_counts(self) -> NodeFloats | np.ndarray:
+        """(n,) float32, the number of training samples of each row's node."""
+        ...
+
+    @property
+    def most_samples(self) -> int:
+        """Number of training samples of the node that has most."""
+        ...
+
+    def full_gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return (n, p): the gradient of each node's objective over all of its samples, at its own row."""
+        ...
+
+    def draw_samples(self, key: PRNGKey) -> tuple[Int[Array, "n m"], Bool[Array, "n m"] | None]:
+        """Return the minibatches of ``gradient`` as numbers (n, m) among each node's own samples, and which of them count."""
+        ...
+
+    def sample_gradient(self, x: Rows, number: NodeInts, key: PRNGKey) -> Rows:
+        """Return (n, p): the gradient of each node on its sample ``number[i]`` alone, regularization included."""
+        ...
+
+
 class SyntheticProblem(Pytree, abc.ABC):
     """Base class of problems without a data set: there is nothing to align, and there are no data to hold out.
 
@@ -97,8 +129,8 @@ class SyntheticProblem(Pytree, abc.ABC):
 
     def mean_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (1, p), the mean gradient over nodes, with the same draws, at one x."""
-        wide = jnp.broadcast_to(x.astype(accumulator(self.dtype)), (self.n_nodes, self.n_params))
-        return self.gradient(wide, key).mean(0, keepdims=True).astype(x.dtype)
+        wide = jnp.broadcast_to(x.astype(accumulator(self.dtype)), (count_rows(self.n_nodes), self.n_params))
+        return node_mean(self.gradient(wide, key), self.n_nodes).astype(x.dtype)
 
     def evaluate_local(self, x: Rows, nodes: NodeInts) -> NodeScores:
         """Return an empty mapping: there are no held-out data."""
@@ -114,6 +146,11 @@ def as_evaluated(problem: Problem, x: Float[Array, "s p"], nodes: NodeInts) -> F
     """
     recalibrated = getattr(problem, "recalibrated", None)
     return x if recalibrated is None else recalibrated(x, nodes)
+
+
+def has_own_data_only(problem: Problem) -> bool:
+    """Return whether each device of a mesh has the data of its own nodes alone, so that others cannot be measured there."""
+    return getattr(problem, "own_nodes_only", False)
 
 
 def start_steps_of(problem: Problem) -> int:
@@ -144,4 +181,31 @@ def started[P](problem: P, start_steps: int) -> P:
         raise InputError(
             f"{type(problem).__name__} cannot be given start_steps", hint="leave room for an attribute start_steps"
         ) from error
+    return other
+
+
+def with_init_gain[P](problem: P, init_gain: float) -> P:
+    """Return the problem with wider or narrower starts: what is drawn for a model's exchanged parameters, times ``init_gain``.
+
+    Mixing averages starts that are drawn independently, so nodes agree on a much smaller model than one that is drawn;
+    :func:`jaxgossip.mixing.centrality_gain` makes up for it. What starts at a constant, as biases and the scales of
+    normalizations do, stays as it is, and so do private parameters.
+
+    Args:
+        problem: a problem that draws its models.
+        init_gain: the factor; 1 draws as usual.
+
+    Raises:
+        InputError: a factor that is not a positive number, or a problem that has none.
+    """
+    gain = number("with_init_gain", "init_gain", init_gain, above=True)
+    if getattr(problem, "init_gain", 1.0) == gain:
+        return problem
+    if not hasattr(problem, "init_gain"):
+        raise InputError(
+            f"{type(problem).__name__} does not draw its models with a gain",
+            hint="init_gain = 1; or give the problem an attribute init_gain = 1.0, by which its init multiplies",
+        )
+    other = copy.copy(problem)
+    object.__setattr__(other, "init_gain", gain)
     return other

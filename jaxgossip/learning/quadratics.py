@@ -14,10 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import guarded
+from jaxgossip.core.devices.blocks import count_rows
 from jaxgossip.core.errors import DataError
+from jaxgossip.core.random import NodeDraws
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Row, Rows, accumulator
 from jaxgossip.core.units import counted, rows_text
@@ -38,15 +40,19 @@ class IsotropicQuadratic(SyntheticProblem):
         optimum: (d,) x*, the mean of b_i.
     """
 
+    per_node = ("targets", "sample_counts")
+
     def __init__(
         self, targets: np.ndarray, curvature: float, noise: float, draws: "_Draws", *, at_targets: bool = False
     ) -> None:
         self.curvature, self.noise, self.dtype, self.order = curvature, noise, draws.dtype, draws.order
         self._draws, self._at_targets = draws, at_targets
+        if not at_targets:
+            self.init_gain = 1.0
         self.n_nodes, self.n_params = targets.shape
         self.n_shared = self.n_params
         self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
-        self.sample_counts = jnp.ones(self.n_nodes, jnp.float32)
+        self.sample_counts, self.most_samples = jnp.ones(self.n_nodes, jnp.float32), 1
         self.optimum = self.targets.mean(0)
 
     def __repr__(self) -> str:
@@ -57,15 +63,30 @@ class IsotropicQuadratic(SyntheticProblem):
         """Return (n, d) starts: standard normal, one for all or one per node, or each node's target."""
         if self._at_targets:
             return self.targets.astype(self.dtype)
-        return self._draws.start(key, self.n_nodes, self.n_params)
+        return self._draws.start(key, self.n_nodes, self.n_params, self.init_gain)
 
     @override
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return a (x_i − b_i) + s ξ_i, (n, d)."""
         gradient = self.curvature * (x - self.targets)
         if self.noise:
-            gradient = gradient + self.noise * self._draws.normal(key, x.shape)
+            gradient = gradient + self.noise * self._draws.normal(key, self.n_nodes, x.shape[1])
         return gradient.astype(x.dtype)
+
+    def full_gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return a (x_i − b_i), (n, d), without noise."""
+        del key
+        return (self.curvature * (x - self.targets)).astype(x.dtype)
+
+    def draw_samples(self, key: PRNGKey) -> tuple[Int[Array, "n m"], None]:
+        """Return (n, 1) zeros: a node's objective counts as its only sample."""
+        del key
+        return jnp.zeros((count_rows(self.n_nodes), 1), jnp.int32), None
+
+    def sample_gradient(self, x: Rows, number: NodeInts, key: PRNGKey) -> Rows:
+        """Return a (x_i − b_i), (n, d), without noise."""
+        del number
+        return self.full_gradient(x, key)
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
         """Return a (x_j − b_i) + s ξ_j, (b, d), i = nodes[j], with ξ_j drawn by (key, numbers[j])."""
@@ -94,40 +115,59 @@ class LeastSquares(SyntheticProblem):
         hessian: (d, d) Σ_i A_iᵀA_i/(nm).
     """
 
+    per_node = ("a", "y", "sample_counts")
+    init_gain = 1.0
+
     def __init__(self, a: np.ndarray, y: np.ndarray, batch_size: int, draws: "_Draws") -> None:
         self.batch_size, self.dtype, self.order, self._draws = batch_size, draws.dtype, draws.order, draws
-        self.n_nodes, self._samples, self.n_params = a.shape
+        self.n_nodes, self.most_samples, self.n_params = a.shape
         self.n_shared = self.n_params
         self.a, self.y = (jnp.asarray(draws.by_row(table), draws.kind) for table in (a, y))
-        self.sample_counts = jnp.full(self.n_nodes, self._samples, jnp.float32)
+        self.sample_counts = jnp.full(self.n_nodes, self.most_samples, jnp.float32)
         flat = a.reshape(-1, self.n_params)
         optimum = np.linalg.lstsq(flat, y.ravel(), rcond=None)[0]
         self.optimum = jnp.asarray(optimum, draws.kind)
         self.hessian = jnp.asarray(flat.T @ flat / flat.shape[0], draws.kind)
 
     def __repr__(self) -> str:
-        samples = f"{counted(self._samples, 'sample')} a node, {self.batch_size or 'all'} of them in a gradient"
+        samples = f"{counted(self.most_samples, 'sample')} a node, {self.batch_size or 'all'} of them in a gradient"
         return f"LeastSquares({rows_text(self.n_nodes, self.n_params)}, {samples})"
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, d) standard normal starts, one for all or one per node."""
-        return self._draws.start(key, self.n_nodes, self.n_params)
+        return self._draws.start(key, self.n_nodes, self.n_params, self.init_gain)
 
     @override
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return A_Bᵀ (A_B x − y_B) / |B|, (n, d), for each node's minibatch B."""
-        a, y = self.a, self.y
+        return self._gradient_on(x, self.draw_samples(key)[0]) if self.batch_size else _gradient(self.a, self.y, x)
+
+    def full_gradient(self, x: Rows, key: PRNGKey) -> Rows:
+        """Return A_iᵀ (A_i x − y_i) / m, (n, d)."""
+        del key
+        return _gradient(self.a, self.y, x)
+
+    def draw_samples(self, key: PRNGKey) -> tuple[Int[Array, "n m"], None]:
+        """Return the minibatch B of every node, (n, b) rows of A_i."""
         if self.batch_size:
-            rank = integers_below(key, self._samples, (self.n_nodes, self.batch_size), self._draws.nodes)
-            a = jnp.take_along_axis(a, rank[:, :, None], axis=1)
-            y = jnp.take_along_axis(y, rank, axis=1)
-        return _gradient(a, y, x)
+            return integers_below(key, self.most_samples, self._draws.of(self.n_nodes), self.batch_size), None
+        every = jnp.arange(self.most_samples, dtype=jnp.int32)
+        return jnp.broadcast_to(every, (count_rows(self.n_nodes), self.most_samples)), None
+
+    def sample_gradient(self, x: Rows, number: NodeInts, key: PRNGKey) -> Rows:
+        """Return a_j (a_jᵀ x − y_j), (n, d), of row j = number[i] of A_i."""
+        del key
+        return self._gradient_on(x, number[:, None])
+
+    def _gradient_on(self, x: Rows, rank: Int[Array, "n b"]) -> Rows:
+        a = jnp.take_along_axis(self.a, rank[:, :, None], axis=1)
+        return _gradient(a, jnp.take_along_axis(self.y, rank, axis=1), x)
 
     def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
         """Return A_Bᵀ (A_B x_j − y_B) / |B|, (b, d), for a minibatch B of node nodes[j], drawn by (key, numbers[j])."""
         if not self.batch_size:
             return _gradient(gather(self.a, nodes), gather(self.y, nodes), x)
-        rank = integers_at(key, self._samples, numbers, self.batch_size)
+        rank = integers_at(key, self.most_samples, numbers, self.batch_size)
         a, y = (gather(table, (nodes[:, None], rank)) for table in (self.a, self.y))
         return _gradient(a, y, x)
 
@@ -325,22 +365,21 @@ class _Draws:
         """The dtype of computation."""
         return accumulator(self.dtype)
 
-    @property
-    def nodes(self) -> NodeInts | None:
-        """(n,) the node of each row; None if row i is node i."""
-        return None if self.order is None else jnp.asarray(self.order.nodes)
-
     def by_row(self, drawn: Any) -> Any:
         """Return an array over nodes in the order of the rows."""
         return drawn if self.order is None else drawn[self.order.nodes]
 
-    def normal(self, key: PRNGKey, shape: tuple[int, ...]) -> Array:
-        """Return standard normal numbers of ``shape``, drawn by node."""
-        return self.by_row(jax.random.normal(key, shape, self.kind))
+    def of(self, n_nodes: int) -> NodeDraws:
+        """Return the draws of ``n_nodes``."""
+        return NodeDraws(n_nodes, None if self.order is None else self.order.nodes)
 
-    def start(self, key: PRNGKey, n_nodes: int, dimension: int) -> Rows:
-        """Return (n, d) standard normal models, one for all or one per node."""
+    def normal(self, key: PRNGKey, n_nodes: int, dimension: int) -> Rows:
+        """Return (n, d) standard normal numbers, drawn by node."""
+        return self.of(n_nodes).normal(key, (dimension,), self.kind)
+
+    def start(self, key: PRNGKey, n_nodes: int, dimension: int, gain: float) -> Rows:
+        """Return (n, d) normal models of deviation ``gain``, one for all or one per node."""
         if self.same:
-            row: Row = jax.random.normal(key, (dimension,), self.kind).astype(self.dtype)
-            return jnp.broadcast_to(row, (n_nodes, dimension))
-        return self.normal(key, (n_nodes, dimension)).astype(self.dtype)
+            row: Row = (gain * jax.random.normal(key, (dimension,), self.kind)).astype(self.dtype)
+            return jnp.broadcast_to(row, (count_rows(n_nodes), dimension))
+        return (gain * self.normal(key, n_nodes, dimension)).astype(self.dtype)

@@ -107,11 +107,12 @@ class Ratings(SampledProblem):
         """
         if self._batches.most_test == 0:
             return {}
+        batches = self._batches.of_all()
 
         def rmse(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
-            sample, used, size = self._batches.held_out(node)
-            error = self.model.apply(self.params(row), self._x[sample]) - self._y[sample]
+            sample, used, size = batches.held_out(node)
+            error = self.model.apply(self.params(row), self._table.samples(sample)) - self._table.targets(sample)
             mean = jnp.where(used, jnp.square(error), 0).sum() / jnp.maximum(size, 1)
             return jnp.where(size > 0, jnp.sqrt(mean), jnp.nan)
 

@@ -4,6 +4,7 @@ A model's pytree is ravelled into one row, so that mixing is a single pass for a
 vmapped loss. Private columns, which stay on their node, come last. Samples are stored once and indexed by node.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -11,32 +12,36 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Key, Num, UInt32
 
-from jaxgossip.core.pytree import HostOnly, Pytree
+from jaxgossip.core.devices.blocks import Layout, count_rows
+from jaxgossip.core.devices.exchanges import node_mean, only_nodes, sum_over_nodes
+from jaxgossip.core.pytree import HostOnly
 from jaxgossip.core.random import purpose_key
-from jaxgossip.core.rows import bytes_a_row, gather, in_blocks, keep_sums, rows_at_a_time, sum_of_blocks
+from jaxgossip.core.rows import bytes_a_row, in_blocks, keep_sums, rows_at_a_time, sum_of_blocks
 from jaxgossip.core.typing import Align, DrawNumbers, NodeFloats, NodeInts, PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.core.units import counted, rows_text
 from jaxgossip.learning.augmentation.draws import Augmentation, Draws, augmented, draws_of, sample_keys
 from jaxgossip.learning.data.owners import OwnerNumbers
 from jaxgossip.learning.data.scaling import Scaling
 from jaxgossip.learning.epochs import Draw
-from jaxgossip.learning.minibatches import Minibatches, key_of
+from jaxgossip.learning.minibatches import Minibatches, SampleGradients, key_of
 from jaxgossip.learning.models.checks import check_training
-from jaxgossip.learning.models.layout import layout
+from jaxgossip.learning.models.layout import aligned, layout, starts
 from jaxgossip.learning.models.model import Model
 from jaxgossip.learning.models.recalibration import Models, recalibration
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.partitions.summary import Heterogeneity, heterogeneity
 from jaxgossip.learning.privacy import DifferentialPrivacy
+from jaxgossip.learning.table import Table
 from jaxgossip.topology import Order
 
 DEEP_BYTES = 2**20
 """Intermediate results of one node's gradient of one sample from which on nodes are computed in blocks."""
 
 
-class SampledProblem(Pytree):
+class SampledProblem(SampleGradients):
     """A problem in which every node owns some samples of one table; subclasses define the metrics.
 
     Args:
@@ -62,6 +67,10 @@ class SampledProblem(Pytree):
         InputError: parameters that are not floats, a private name that the model does not have, or no parameters left to share.
     """
 
+    per_node = ("sample_counts",)
+    own_nodes_only = False
+    init_gain = 1.0
+
     def __init__(
         self,
         model: Model,
@@ -81,33 +90,33 @@ class SampledProblem(Pytree):
         augment: Sequence[Augmentation] = (),
         nodes_at_a_time: int = 0,
     ) -> None:
-        self._at_a_time = nodes_at_a_time
         self.model, self.batch_size, self.dtype, self.order, self.privacy = model, batch_size, dtype, order, privacy
-        self._kind = accumulator(dtype)
+        self._at_a_time, self._kind = nodes_at_a_time, accumulator(dtype)
         self._same_start, self._augment = init == "same", tuple(augment)
         self.n_nodes, self._flipped = partition.n_train.size, HostOnly(partition.flipped)
         self._owners = HostOnly(owners)
         self.layout = layout(model, private, dtype)
         self.n_params, self.n_shared = self.layout.n_params, self.layout.n_shared
-        self._x, self._y = x, y
+        self._table = Table(x, y)
         self._scaling = jax.tree.map(lambda leaf: jnp.asarray(leaf, self._kind), scaling)
         in_epochs, sample_bytes = sampling == "epochs", x[0].nbytes
         self._batches = Minibatches(partition, order, batch_size, in_epochs=in_epochs, sample_bytes=sample_bytes)
         n_train = np.asarray(self._batches.n_train)
-        self.sample_counts = jnp.asarray(n_train, jnp.float32)
+        self.sample_counts, self.most_samples = jnp.asarray(n_train, jnp.float32), int(n_train.max())
         check_training(model, n_train, batch_size, by_epochs=self._batches.by_epochs, private=privacy is not None)
-        b = batch_size or int(n_train.max())
-        most = -(-int(n_train.max()) // b)
-        self._recalibration = recalibration(model, self.layout, b, most, lambda: self._prepared(x[:2]))
+        b = batch_size or self.most_samples
+        self._recalibration = recalibration(
+            model, self.layout, b, -(-self.most_samples // b), lambda: self._prepared(x[:2])
+        )
 
     def __repr__(self) -> str:
-        samples = f"{counted(self._x.shape[0], 'sample')}, {self.batch_size or 'all'} of a node in a gradient"
+        samples = f"{counted(self._table.x.shape[0], 'sample')}, {self.batch_size or 'all'} of a node in a gradient"
         return f"{type(self).__name__}({rows_text(self.n_nodes, self.n_params)}, {samples})"
 
     @property
     def align(self) -> Align | None:
         """Alignment of received models with the receiver's own; None if the model needs none."""
-        return None if self.model.align is None else self._aligned
+        return self.model.align and partial(aligned, self.model.align, self.layout, self._kind)
 
     @property
     def flipped(self) -> tuple[int, ...]:
@@ -117,12 +126,12 @@ class SampledProblem(Pytree):
     @property
     def partition(self) -> Partition:
         """The samples of each node, in the order of the graph's nodes, as row numbers of :attr:`targets`."""
-        return self._batches.divided(len(self._y), self.order, self.flipped)
+        return self._batches.divided(len(self._table.y), self.order, self.flipped)
 
     @property
     def targets(self) -> np.ndarray:
         """(m, …), the target of each sample of the table."""
-        return np.asarray(self._y)
+        return np.asarray(self._table.y)
 
     @property
     def owners(self) -> np.ndarray | None:
@@ -139,24 +148,23 @@ class SampledProblem(Pytree):
         counts = np.asarray(self.sample_counts)
         return int(counts.min()), float(counts.mean(dtype=np.float64)), int(counts.max())
 
-    @property
-    def steps_an_epoch(self) -> NodeInts | None:
-        """(n,) the steps in which each row's node takes all of its samples once; None if it draws them independently."""
-        return self._batches.steps_an_epoch
+    def by_owner(self, layout: Layout, mesh: Mesh, least_bytes: int) -> "SampledProblem":
+        """Return the problem with the samples of its own nodes alone on each device, if the table has ``least_bytes``.
 
-    @property
-    def by_epochs(self) -> bool:
-        """Whether nodes go through epochs in minibatches, so that gradients need the number of the step."""
-        return self._batches.by_epochs
+        Not where nodes share samples, nor if statistics are recalibrated: any device then needs the samples of any node.
+        """
+        whole = self._recalibration is not None or self._batches.n_samples > len(self._table.y)
+        if whole or self._table.nbytes < least_bytes:
+            return self
+        (batches, parts), other = self._batches.parted(layout), copy.copy(self)
+        vars(other).update(_batches=batches, _table=self._table.parted(parts, mesh), own_nodes_only=True)
+        return other
 
     def init(self, key: PRNGKey) -> Rows:
         """Return the initial models (n, p), either all the same or drawn independently."""
-
-        def draw(key: PRNGKey) -> Row:
-            return self.layout.ravel(self.model.init(key))
-
+        draw = starts(self.model, self.layout, self.init_gain, key)
         if self._same_start:
-            return jnp.broadcast_to(draw(key), (self.n_nodes, self.n_params))
+            return jnp.broadcast_to(draw(key), (count_rows(self.n_nodes), self.n_params))
         return jax.vmap(lambda node: draw(jax.random.fold_in(key, node)))(self._batches.numbers())
 
     def gradient(self, x: Rows, key: PRNGKey | Draw) -> Rows:
@@ -186,15 +194,17 @@ class SampledProblem(Pytree):
         samples, used = self._batches.draw(key)
         takes = key.takes if isinstance(key, Draw) else None
         if self.model.forward is not None:
-            everywhere = jnp.broadcast_to(x, (self.n_nodes, self.n_params))
+            everywhere = jnp.broadcast_to(x, (count_rows(self.n_nodes), self.n_params))
             each = self._gradients(everywhere, samples, used, key_of(key), self._batches.numbers())
-            return (each if takes is None else jnp.where(takes[:, None], each, 0)).mean(0, keepdims=True)
+            each = each if takes is None else jnp.where(takes[:, None], each, 0)
+            return node_mean(each, self.n_nodes).astype(each.dtype)
         row = x[0].astype(self._kind)
         shares = 1 / samples.shape[1] if used is None else used.astype(self._kind) / used.sum(1, keepdims=True)
         shares = jnp.broadcast_to(jnp.asarray(shares, self._kind) / self.n_nodes, samples.shape)
         decay: Any = self.model.regularization
         if takes is not None:
-            shares, decay = jnp.where(takes[:, None], shares, 0), decay * takes.mean(dtype=self._kind)
+            shares = jnp.where(takes[:, None], shares, 0)
+            decay = decay * node_mean(takes.astype(self._kind), self.n_nodes)[0]
         draws = draws_of(self._augment, self._batches.numbers(), samples)
 
         # All nodes hold the same model, so the mean of their gradients is the gradient of one weighted sum over
@@ -204,8 +214,8 @@ class SampledProblem(Pytree):
             keys = None if draws is None else sample_keys(key_of(key), *draws)
             return jax.grad(lambda row: (self._losses(row, some, keys) * shares).sum())(row)
 
-        parts = jax.tree.map(jnp.ravel, (samples, shares, draws))
-        total = sum_of_blocks(gradient, parts) + decay * row
+        parts = jax.tree.map(jnp.ravel, (samples, only_nodes(shares), draws))
+        total = sum_over_nodes(sum_of_blocks(gradient, parts)) + decay * row
         return total[None].astype(x.dtype)
 
     def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
@@ -213,12 +223,8 @@ class SampledProblem(Pytree):
 
         Samples are padded to those of the largest node. Exact, whatever ``privacy``; statistics are those of evaluation.
         """
-
-        def loss(row_and_node: tuple[Row, Array]) -> Array:
-            row, node = row_and_node
-            return self._objective(row, *self._batches.every(node))
-
-        return in_blocks(loss, (self.recalibrated(x.astype(self._kind), nodes), nodes))
+        batches, models = self._batches.of_all(), self.recalibrated(x.astype(self._kind), nodes)
+        return in_blocks(lambda pair: self._objective(pair[0], *batches.every(pair[1])), (models, nodes))
 
     def recalibrated(self, x: Models, nodes: NodeInts) -> Models:
         """Return models x (s, p) as they are evaluated, with statistics of the samples of the nodes of rows ``nodes`` (s,).
@@ -226,10 +232,11 @@ class SampledProblem(Pytree):
         A single model (1, p) has the mean over all ``nodes``. Unchanged unless the model's ``state_rule`` is "recalibrated";
         see :mod:`.recalibration`.
         """
-        return (
-            x
-            if self._recalibration is None
-            else self._recalibration(x, nodes, self._batches.n_train, self._own_samples)
+        if self._recalibration is None:
+            return x
+        batches = self._batches.of_all()
+        return self._recalibration(
+            x, nodes, batches.n_train, lambda *own: self._prepared(self._table.samples(batches.own(*own)))
         )
 
     def _gradients(
@@ -262,12 +269,10 @@ class SampledProblem(Pytree):
     ) -> tuple[Callable[[Any], Row], tuple[Any, ...]]:
         """Return the gradient of one node as a function of its rows, and the rows of all."""
         draws = draws_of(self._augment, numbers, samples)
-        keys = None if draws is None else sample_keys(key, *draws)
-        rows = (x.astype(self._kind), samples, used, keys)
+        rows = x.astype(self._kind), samples, used, None if draws is None else sample_keys(key, *draws)
         if (drawing := self._drawing_gradient(key)) is not None:
             return lambda node: drawing(*node), (*rows, numbers)
-        gradient = jax.grad(self._objective)
-        return lambda node: gradient(*node), rows
+        return lambda node: jax.grad(self._objective)(*node), rows
 
     def _fuses(self, gradient: Callable[[Any], Row], rows: tuple[Any, ...]) -> bool:
         """Return whether the gradients of all nodes are computed at once, fused with the step that uses them.
@@ -324,8 +329,7 @@ class SampledProblem(Pytree):
 
         In the columns of the state it is what the state loses in the step, so that a step of rate 1 updates it.
         """
-        x, y = (gather(table, samples) for table in (self._x, self._y))
-        inputs = self._prepared(x, keys)
+        inputs, y = self._prepared(self._table.samples(samples), keys), self._table.targets(samples)
 
         def objective(row: Row) -> tuple[Array, PyTree]:
             assert self.model.forward is not None
@@ -359,8 +363,8 @@ class SampledProblem(Pytree):
 
     def _losses(self, row: Row, samples: Int[Array, " b"], keys: Key[Array, " b"] | None = None) -> Float[Array, " b"]:
         """Return the loss of one model on each sample, augmented if there are ``keys``."""
-        x, y = (gather(table, samples) for table in (self._x, self._y))
-        return self.model.losses(self.params(row), self._prepared(x, keys), y)
+        x = self._prepared(self._table.samples(samples), keys)
+        return self.model.losses(self.params(row), x, self._table.targets(samples))
 
     def _prepared(self, x: Num[Array, "b ..."], keys: Key[Array, " b"] | None = None) -> Num[Array, "b ..."]:
         """Return stored samples as the model takes them: cast, scaled, augmented with ``keys`` if any, and prepared.
@@ -374,15 +378,6 @@ class SampledProblem(Pytree):
             return x
         return self.model.prepare(x if keys is None else augmented(self._augment, keys, x))
 
-    def _aligned(self, own: Rows, heard: Rows) -> Rows:
-        """Return the received models (b, p), with the parts of each in the order of the receiver's own (b, p)."""
-
-        def align(own: Row, heard: Row) -> Row:
-            assert self.model.align is not None
-            return self.layout.ravel(self.model.align(self.params(own), self.params(heard)))
-
-        return jax.vmap(align)(own, heard)
-
     def params(self, row: Row) -> PyTree:
         """Return the model's parameters, private ones included, from a row (p,) such as one of a result's ``x``.
 
@@ -393,7 +388,3 @@ class SampledProblem(Pytree):
     def row(self, params: PyTree) -> Row:
         """Return parameters as a row (p,) in the models' dtype: the inverse of :meth:`params`."""
         return self.layout.ravel(params)
-
-    def _own_samples(self, node: Int[Array, ""], rank: Int[Array, " b"]) -> Num[Array, "b ..."]:
-        """Return the training samples of a row's node at some places among its own, as the model takes them."""
-        return self._prepared(gather(self._x, self._batches.own(node, rank)))

@@ -28,7 +28,7 @@ from jaxgossip.learning.models.precision import computed_in
 from jaxgossip.learning.partitions.arguments import check_dataset, check_model, resolve_partition
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.privacy import DifferentialPrivacy
-from jaxgossip.learning.problem import started
+from jaxgossip.learning.problem import started, with_init_gain
 from jaxgossip.learning.samples import SampledProblem
 from jaxgossip.topology import Order
 
@@ -114,13 +114,13 @@ class Supervised(SampledProblem):
         if self._batches.most_test == 0 or self.model.measures is not None:
             return {}
         name = USUAL[self._target][0]
-        metric = METRICS[name](self._n_classes)
+        metric, batches = METRICS[name](self._n_classes), self._batches.of_all()
 
         def measured(row_and_node: tuple[Row, Array]) -> Array:
             row, node = row_and_node
-            sample, used, size = self._batches.held_out(node)
-            outputs = self.model.apply(self.params(row), self._prepared(self._x[sample]))
-            terms = jnp.where(used, metric.terms(outputs, self._y[sample]), 0)
+            sample, used, size = batches.held_out(node)
+            outputs = self.model.apply(self.params(row), self._prepared(self._table.samples(sample)))
+            terms = jnp.where(used, metric.terms(outputs, self._table.targets(sample)), 0)
             return jnp.where(size > 0, terms.sum(dtype=self._kind) / jnp.maximum(size, 1), jnp.nan)
 
         return {f"local_{name}": in_blocks(measured, (x, nodes))}
@@ -227,6 +227,7 @@ def supervised(
     batch_size: int = 1,
     sampling: Literal["replacement", "epochs"] = "replacement",
     init: Literal["same", "independent"] = "same",
+    init_gain: float = 1.0,
     private: Sequence[str] = (),
     dtype: DTypeLike = jnp.float32,
     order: Order | None = None,
@@ -253,6 +254,7 @@ def supervised(
         sampling: "replacement" draws each sample of a batch independently; in "epochs" every node takes each of its samples
             once, in an order that is shuffled anew, before it takes one again; the last batch of an epoch has what is left.
         init: "same" starts all nodes from one model, "independent" draws a model for each node.
+        init_gain: what is drawn of a start is multiplied by this; see :func:`.with_init_gain`.
         private: names of top-level parameters that stay on their node.
         dtype: dtype of the models; with 16 bits, samples and all computation stay in float32.
         order: the node that each row of memory holds: ``graph.order`` of the communication graph.
@@ -287,7 +289,7 @@ def supervised(
         privacy=privacy, augment=chosen_augmentations(augment, dataset, accumulator(kind)),
         compute_dtype=None if compute_dtype is None else float_type(compute_dtype), nodes_at_a_time=nodes_at_a_time,
     )  # fmt: skip
-    return started(problem, start_steps)
+    return started(with_init_gain(problem, init_gain), start_steps)
 
 
 def _check_classes(name: str, given: Mapping[str, Any]) -> None:

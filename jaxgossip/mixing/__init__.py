@@ -29,15 +29,19 @@ from jaxgossip.mixing.build import (
     table_operator,
     uniform,
 )
+from jaxgossip.mixing.by_classes import CliqueMixing, d_cliques, stl_fw
+from jaxgossip.mixing.centrality import centrality_gain, perron_vector
 from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.operator import Mixing, Operator, TimeVarying
 from jaxgossip.mixing.optimized.weights import fastest, from_file, learned_sequence
 from jaxgossip.mixing.time_varying.equitopo import equi_static, od_equi_dyn, ou_equi_dyn, u_equi_static
 from jaxgossip.mixing.time_varying.finite_time import base_k_plus_one, de_bruijn, hyper_hypercube, k_peer_exponential
 from jaxgossip.mixing.time_varying.periodic import periodic
+from jaxgossip.mixing.time_varying.windowed import windowed
 
 __all__ = [
     "MIXINGS",
+    "CliqueMixing",
     "Faults",
     "Mixing",
     "Operator",
@@ -45,6 +49,8 @@ __all__ = [
     "TimeVarying",
     "base_k_plus_one",
     "best_constant",
+    "centrality_gain",
+    "d_cliques",
     "de_bruijn",
     "dense",
     "equi_static",
@@ -65,14 +71,17 @@ __all__ = [
     "ou_equi_dyn",
     "pairwise",
     "periodic",
+    "perron_vector",
     "pull",
     "push",
     "push_sum",
     "sinkhorn",
     "static",
+    "stl_fw",
     "table_operator",
     "u_equi_static",
     "uniform",
+    "windowed",
 ]
 
 Schedule = TimeVarying
@@ -101,6 +110,8 @@ MIXINGS = Registry(
         u_equi_static,
         od_equi_dyn,
         ou_equi_dyn,
+        d_cliques,
+        stl_fw,
         from_file,
     ],
 )

@@ -17,6 +17,8 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count
+from jaxgossip.core.devices.blocks import are_nodes, count_rows, row_numbers
+from jaxgossip.core.devices.exchanges import sum_of_sent
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, Rows, accumulator, derived
@@ -28,7 +30,6 @@ from jaxgossip.mixing.time_varying.peers import (
     RandomPeers,
     arriving_pushes,
     link_matrix,
-    scatter_sum,
 )
 
 
@@ -43,6 +44,7 @@ class Mass(Operator):
         unit: scalar, the weight of each link of ``inward`` and ``outward``.
     """
 
+    per_node = ("share",)
     inward: Operator
     outward: Operator
     share: Array
@@ -65,9 +67,9 @@ class Mass(Operator):
         share, unit = self.share.astype(dtype), self.unit.astype(dtype)
         _, heard = self.inward.hear(column(share / unit, dtype) * sent, faults)
         if faults is None:
-            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), dtype), None)
+            _, given = self.outward.hear(jnp.ones((count_rows(self.n_nodes), 1), dtype), None)
         else:
-            _, given = self.outward.hear(jnp.ones((self.n_nodes, 1), dtype), faults.reversed())
+            _, given = self.outward.hear(jnp.ones((count_rows(self.n_nodes), 1), dtype), faults.reversed())
         return 1 - share * given[:, 0] / unit, heard
 
     @property
@@ -102,7 +104,8 @@ class MassPush(PushOperator):
         dtype = accumulator(sent.dtype)
         arrives = arriving_pushes(self.targets, faults)
         share = 1 / (1 + arriving_pushes(self.targets, None).sum(1).astype(dtype))
-        return 1 - share * arrives.sum(1), scatter_sum(share[:, None] * sent.astype(dtype), self.targets, arrives)
+        heard, _ = sum_of_sent(share[:, None] * sent.astype(dtype), self.targets, arrives)
+        return 1 - share * arrives.sum(1), heard
 
     @override
     def to_scipy(self) -> sp.csr_array:
@@ -141,8 +144,9 @@ class PushSumExponential(TimeVarying):
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         n, half = self.n_nodes, jnp.asarray(0.5)
         distance = jnp.left_shift(1, round_number % max(1, (n - 1).bit_length()))
-        node = jnp.arange(n, dtype=jnp.int32)
-        sources, targets = (materialize(((node + step) % n).astype(jnp.int32)) for step in (distance, -distance))
+        node, real = row_numbers(n), are_nodes(n)
+        peers = [((node + step) % n).astype(jnp.int32) for step in (distance, -distance)]
+        sources, targets = (materialize(peer if real is None else jnp.where(real, peer, node)) for peer in peers)
         links = n if n > 1 else 0
         inward, outward = (Slots(half, (half,), (peer,), links, balanced=True) for peer in (sources, targets))
         return Mass(inward, outward, half, half)

@@ -13,12 +13,13 @@ from jaxtyping import Array, Bool, Int
 from jaxgossip.core.random import pair_words, to_unit
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, NodeMask, PRNGKey
+from jaxgossip.mixing.bursts import Bursts
 
 Probability = float | Array
 
 
 class Faults(NamedTuple):
-    """The faults of a round. Arrays over nodes are in row order.
+    """The faults of a round. Arrays are of all nodes, in row order, whichever rows are at hand.
 
     Attributes:
         key: key of the draws.
@@ -28,6 +29,7 @@ class Faults(NamedTuple):
             depend on the order of the rows.
         link_drop: probability that a link fails for the round, in both directions.
         side: (n,) int32, the side of a split network that each node is on, which no message crosses; None without a split.
+        bursts: how failures of links last; None if they are drawn anew each round.
         reverse: whether the roles of receiver and sender are swapped: a query for the link i ← j is answered for j ← i.
     """
 
@@ -37,6 +39,7 @@ class Faults(NamedTuple):
     nodes: NodeInts | None = None
     link_drop: Probability = 0.0
     side: NodeInts | None = None
+    bursts: Bursts | None = None
     reverse: bool = False
 
     def reversed(self) -> "Faults":
@@ -60,8 +63,12 @@ class Faults(NamedTuple):
                 up, down = pair_words(jax.random.fold_in(self.key, 0), low, high)
                 arrives = arrives & (to_unit(jnp.where(by < to, up, down)) >= self.drop)
             if _may_happen(self.link_drop):
-                word, _ = pair_words(jax.random.fold_in(self.key, 1), low, high)
-                arrives = arrives & (to_unit(word) >= self.link_drop)
+                if self.bursts is None:
+                    word, _ = pair_words(jax.random.fold_in(self.key, 1), low, high)
+                    fails = to_unit(word) < self.link_drop
+                else:
+                    fails = self.bursts.failing(low, high, self.link_drop)
+                arrives = arrives & ~fails
         if self.online is not None:
             arrives = arrives & gather(self.online, receivers) & gather(self.online, senders)
         if self.side is not None:

@@ -12,6 +12,7 @@ y_i = W_ii x_i + Σ_j W_ij s_j.
 import abc
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, override
 
 import jax
@@ -21,6 +22,8 @@ import scipy.sparse as sp
 from jaxtyping import Array, Float
 
 from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.devices.blocks import count_rows, own, row_numbers
+from jaxgossip.core.devices.exchanges import everyone
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotMask, accumulator
 from jaxgossip.core.units import counted
@@ -123,7 +126,7 @@ class Operator(abc.ABC):
     def sent(self, faults: Faults | None) -> NodeInts:
         """Return (n,) int32: the messages that each node sends in this round, whether or not they arrive."""
         number = self.out_degrees()
-        return number if faults is None or faults.online is None else jnp.where(faults.online, number, 0)
+        return number if faults is None or faults.online is None else jnp.where(own(faults.online), number, 0)
 
     def messages(self, faults: Faults | None) -> Count:
         """Return the number of messages sent in this round, including those that are lost."""
@@ -162,6 +165,7 @@ class SlotOperator(Operator):
         weights: a scalar or (n,) per slot; 0 where the slot brings a node nothing.
     """
 
+    per_node = ("self_weight", "weights")
     self_weight: Array
     weights: tuple[Array, ...]
 
@@ -182,15 +186,17 @@ class SlotOperator(Operator):
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
         dtype = accumulator(sent.dtype)
         if faults is None:
-            terms = (column(self.slot_weight(k), dtype) * self.take(sent, k) for k in range(self.n_slots))
-            return self.self_weight, functools.reduce(operator.add, terms, jnp.zeros((), dtype))
+            return self.self_weight, self.weighted(sent, [self.slot_weight(slot) for slot in range(self.n_slots)])
         arrived = self.arrivals(faults)
-        own, heard = jnp.ones(self.n_nodes, dtype), jnp.zeros(sent.shape, dtype)
-        for slot in range(self.n_slots):
-            weight = jnp.where(arrived[:, slot], self.slot_weight(slot).astype(dtype), 0)
-            own = own - weight
-            heard = heard + weight[:, None] * self.take(sent, slot)
-        return own, heard
+        own = jnp.ones(count_rows(self.n_nodes), dtype)
+        weights = [jnp.where(arrived[:, slot], self.slot_weight(slot).astype(dtype), 0) for slot in range(self.n_slots)]
+        return functools.reduce(operator.sub, weights, own), self.weighted(sent, weights)
+
+    def weighted(self, sent: Rows, weights: Sequence[Array]) -> Rows:
+        """Return (n, p), at least float32: the sum over slots of scalar or (n,) ``weights`` times the rows that they bring."""
+        dtype = accumulator(sent.dtype)
+        terms = (column(weight, dtype) * self.take(sent, slot) for slot, weight in enumerate(weights))
+        return functools.reduce(operator.add, terms, jnp.zeros((), dtype))
 
     def sends(self, slot: int) -> Array:
         """Return scalar or (n,) bool: whether ``slot`` brings each node a row when all nodes are online."""
@@ -198,8 +204,8 @@ class SlotOperator(Operator):
 
     def give(self, values: Array, slot: int) -> Array:
         """Return (n,): the values at the receivers of ``slot``, summed at its senders; the transpose of :meth:`take`."""
-        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
-        return jnp.zeros_like(values).at[self.take(rows, slot)].add(values, mode="promise_in_bounds")
+        sources, values = everyone(self.take(row_numbers(self.n_nodes), slot)), everyone(values)
+        return own(jnp.zeros_like(values).at[sources].add(values, mode="promise_in_bounds"))
 
     @override
     def arriving(self, faults: Faults | None) -> SlotMask | None:
@@ -214,12 +220,12 @@ class SlotOperator(Operator):
 
     @override
     def received(self, arriving: SlotMask | None) -> NodeInts:
-        number = jnp.zeros(self.n_nodes, jnp.int32)
+        number = jnp.zeros(count_rows(self.n_nodes), jnp.int32)
         return functools.reduce(lambda total, reaches: total + reaches, self._reaches(arriving), number)
 
     @override
     def out_degrees(self) -> NodeInts:
-        number = jnp.zeros(self.n_nodes, jnp.int32)
+        number = jnp.zeros(count_rows(self.n_nodes), jnp.int32)
         for slot in range(self.n_slots):
             number = number + self.give(jnp.broadcast_to(self.sends(slot), number.shape).astype(jnp.int32), slot)
         return number
@@ -230,7 +236,7 @@ class SlotOperator(Operator):
 
     def arrivals(self, faults: Faults) -> SlotMask:
         """Return (n, n_slots) bool: whether the message of each slot reaches each node."""
-        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        rows = row_numbers(self.n_nodes)
         return jnp.stack([faults.arrive(rows, self.take(rows, slot)) for slot in range(self.n_slots)], axis=1)
 
     @override

@@ -4,7 +4,9 @@
   receiver (see :mod:`jaxgossip.mixing.operator`), or in push-sum its mass with the sender (see
   :mod:`jaxgossip.mixing.column_stochastic`); if all messages are dropped, every node trains in isolation.
 * **link_drop**: each link fails for a round with this probability, in both directions: symmetric weights stay symmetric,
-  and the mean is conserved.
+  and the mean is conserved. **link_burst**: mean number of rounds for which a failed link stays so, a Gilbert–Elliott chain
+  (see :mod:`jaxgossip.mixing.bursts`); all exchanges of a round then meet the same failures. At 0, failures are drawn for
+  each round and exchange anew, as they are at the least length of bursts, 1/(1 − link_drop), for each round.
 * **online**: a node takes part with this probability. An offline node sends and receives no messages, takes no local
   step, and keeps its whole state. Messages to it are sent and lost, unless the receiver has to request them.
   **session**: number of rounds between two such draws of a node; nodes draw in different rounds.
@@ -29,6 +31,11 @@ from jaxgossip.core.pytree import Pytree
 from jaxgossip.network.adversaries import Adversary
 from jaxgossip.network.aggregation import Aggregation
 
+LONGEST_BURST = 1e6
+"""Longest mean burst of failures, in rounds."""
+ROUNDING = 1e-6
+"""By how much a length may be below its bound, which is a quotient."""
+
 
 @dataclass(frozen=True)
 class Conditions(Pytree):
@@ -41,6 +48,8 @@ class Conditions(Pytree):
         drop: probability that a message is lost, from 0 to 1.
         online: probability that a node takes part in a round, from 0 to 1.
         link_drop: probability that a link fails in a round, in both directions, from 0 to 1.
+        link_burst: mean number of rounds for which a failed link stays so, at least 1/(1 − link_drop); 0 for failures that
+            are drawn anew each round.
         session: rounds for which a node stays online or offline before the next draw.
         straggle: probability that a node skips its local work in a round, from 0 to 1.
         split: number of sides into which the network splits; 1 for no split.
@@ -51,14 +60,15 @@ class Conditions(Pytree):
         aggregation: how nodes combine the rows they hear; None for the weighted mean.
 
     Raises:
-        InputError: a probability is outside [0, 1], another number is below its minimum, or a split ends before it
-            begins.
+        InputError: a probability is outside [0, 1], another number is out of its bounds, bursts are shorter than those of
+            independent failures, or a split ends before it begins.
         ArgumentTypeError: ``adversary`` or ``aggregation`` is of another type.
     """
 
     drop: float | jax.Array = 0.0
     online: float | jax.Array = 1.0
     link_drop: float | jax.Array = 0.0
+    link_burst: float = 0.0
     session: int = 1
     straggle: float | jax.Array = 0.0
     split: int = 1
@@ -83,6 +93,15 @@ class Conditions(Pytree):
                 whole("network", name, value, least)
             elif not isinstance(value, jax.Array):
                 number("network", name, value)
+        number("network", "link_burst", self.link_burst, most=LONGEST_BURST)
+        if self.link_burst and not isinstance(self.link_drop, jax.Array) and self.link_drop < 1:
+            least = 1 / (1 - self.link_drop)
+            if self.link_burst < least - ROUNDING:
+                raise InputError(
+                    f"network link_burst must be at least 1/(1 − link_drop) = {least:g}, not {self.link_burst:g}: bursts of "
+                    "independent failures are as long",
+                    hint="network.link_burst = 0 for independent failures",
+                )
         _check_part("adversary", self.adversary, Adversary, "jg.network.adversaries.bit_flip(n_nodes=…)")
         _check_part("aggregation", self.aggregation, Aggregation, "jg.network.aggregation.median()")
         if self.split > 1 and self.heal_at <= self.split_at:

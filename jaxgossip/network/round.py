@@ -1,6 +1,6 @@
 """One round as seen by an algorithm: its number, its random keys, and its links."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -10,10 +10,13 @@ from jaxtyping import Array, Float, Int
 
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import fits
+from jaxgossip.core.devices.blocks import at_hand, count_rows, own, row_numbers
+from jaxgossip.core.devices.exchanges import everyone
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.random import pair_words, purpose_key, to_unit
+from jaxgossip.core.random import NodeDraws, pair_words, purpose_key, to_unit
 from jaxgossip.core.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator, rounded
 from jaxgossip.mixing import Faults, Mixing, Operator
+from jaxgossip.mixing.bursts import Bursts
 from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
@@ -83,7 +86,7 @@ class Links:
                 hint="leave out the section [aggregation]"
                 + (", or weighting = 'uniform'" if weights is not None else ", or choose a method that mixes by rows"),
             )
-        return conditions.aggregation.combine(Heard.of(scene)).astype(x.dtype)
+        return conditions.aggregation.combine(Heard.of(scene, self.round.number)).astype(x.dtype)
 
     def as_sent(self, rows: Rows) -> Rows:
         """Return ``rows`` as they are sent, rounded to the dtype of the models if they are of a wider one.
@@ -107,8 +110,9 @@ class Links:
     def kept(self) -> Float[Array, "n 1"]:
         """Return (n, 1): the weight of each node's own row in this round, in the dtype of computation."""
         dtype = jnp.result_type(float) if self.round.dtype is None else accumulator(self.round.dtype)
-        own, _ = self.operator.hear(jnp.zeros((self.operator.n_nodes, 1), dtype), self.faults)
-        return jnp.broadcast_to(own, (self.operator.n_nodes,))[:, None]
+        n_rows = count_rows(self.operator.n_nodes)
+        own, _ = self.operator.hear(jnp.zeros((n_rows, 1), dtype), self.faults)
+        return jnp.broadcast_to(own, (n_rows,))[:, None]
 
     def maximum(self, values: Int[Array, " n"]) -> Int[Array, " n"]:
         """Return (n,): the largest of each node's own value and those it receives; exact below 2²⁴."""
@@ -164,52 +168,74 @@ class Round:
     timed: bool = False
     liars: NodeMask | None = None
     dtype: np.dtype | None = None
+    online: NodeMask | None = field(init=False, repr=False, compare=False)
+    """(n,) bool by row: the nodes that take part; None if all do."""
+    works: NodeMask | None = field(init=False, repr=False, compare=False)
+    """(n,) bool by row: the nodes that do their local work in this round; None if all do."""
+    _key: PRNGKey = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Drawn once for all who ask: XLA does not merge equal draws, each of which is a loop to compile and to run.
+        object.__setattr__(self, "_key", jax.random.fold_in(self.run_key, self.number))
+        object.__setattr__(self, "online", self._draw_online())
+        object.__setattr__(self, "works", self._draw_works())
 
     def key(self, purpose: str) -> PRNGKey:
         """Return the key of this round for ``purpose``, the same at every call."""
-        return purpose_key(jax.random.fold_in(self.run_key, self.number), purpose)
+        return purpose_key(self._key, purpose)
 
-    @property
-    def online(self) -> NodeMask | None:
-        """(n,) bool by row: the nodes that take part; None if all do."""
+    def _draw_online(self) -> NodeMask | None:
         if surely(self.conditions.online, 1):
             return None
         if self.conditions.session == 1:
-            return self.by_row(jax.random.uniform(self.key("online"), (self.n_nodes,))) < self.conditions.online
+            return self.draws.uniform(self.key("online")) < self.conditions.online
         # A draw holds for a session; the sessions of different nodes begin in different rounds.
-        length, node = self.conditions.session, jnp.arange(self.n_nodes, dtype=jnp.uint32)
+        length, node = self.conditions.session, self.draws.numbers().astype(jnp.uint32)
         key = purpose_key(self.run_key, "online")
         phase, _ = pair_words(key, node, jnp.full_like(node, 0xFFFFFFFF))
         session = (self.number.astype(jnp.uint32) + phase % jnp.uint32(length)) // jnp.uint32(length)
-        return self.by_row(to_unit(pair_words(key, node, session)[0])) < self.conditions.online
+        return to_unit(pair_words(key, node, session)[0]) < self.conditions.online
 
-    @property
-    def works(self) -> NodeMask | None:
-        """(n,) bool by row: the nodes that do their local work in this round; None if all do."""
+    def _draw_works(self) -> NodeMask | None:
         if surely(self.conditions.straggle, 0):
             return None
-        return self.by_row(jax.random.uniform(self.key("straggle"), (self.n_nodes,))) >= self.conditions.straggle
+        return self.draws.uniform(self.key("straggle")) >= self.conditions.straggle
 
     @property
     def nodes(self) -> NodeInts | None:
         """(n,) int32, the node of each row; None if row i is node i."""
-        return None if self.order is None else jnp.asarray(self.order.nodes)
+        if self.order is None:
+            return None if at_hand() is None else row_numbers(self.n_nodes)
+        return own(self.order.nodes)
+
+    @property
+    def draws(self) -> NodeDraws:
+        """Draws by node: those of a node are the same whatever its row, and whichever rows are at hand."""
+        return NodeDraws(self.n_nodes, None if self.order is None else self.order.nodes)
 
     def by_row(self, drawn: Array) -> Array:
         """Return draws (n, …) in order of the nodes, reordered by row."""
-        return drawn if self.order is None else drawn[self.order.nodes]
+        return own(drawn if self.order is None else drawn[self.order.nodes])
 
     def normal(self, purpose: str, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         """Return standard normal numbers of ``shape`` (n, …), drawn in order of the nodes with the key of ``purpose``."""
-        return self.by_row(jax.random.normal(self.key(purpose), shape, dtype))
+        return self.draws.normal(self.key(purpose), shape[1:], dtype)
 
     @property
     def _side(self) -> NodeInts | None:
+        """(n,) int32 by row, of all nodes: the side of a split network that each is on; None without a split."""
         if self.conditions.split == 1:
             return None
-        side = self.by_row(jnp.arange(self.n_nodes) * self.conditions.split // self.n_nodes).astype(jnp.int32)
+        side = jnp.arange(self.n_nodes) * self.conditions.split // self.n_nodes
+        side = (side if self.order is None else side[self.order.nodes]).astype(jnp.int32)
         split = (self.number >= self.conditions.split_at) & (self.number < self.conditions.heal_at)
         return jnp.where(split, side, 0)
+
+    @property
+    def _bursts(self) -> Bursts | None:
+        """How failures of links last, for all exchanges of the run alike; None if they are drawn anew."""
+        length = self.conditions.link_burst
+        return None if length == 0 else Bursts(purpose_key(self.run_key, "link_burst"), self.number, length)
 
     def links(self, W: Mixing, n_shared: int | None = None, purpose: str = "mix", exchange: Any = 0) -> Links:
         """Return this round's links under ``W``.
@@ -235,14 +261,17 @@ class Round:
         operator = W.at(self.number, peers)
         if self.conditions.lossless:
             return Links(operator, None, n_shared, self, purpose)
-        faults = Faults(drop, self.conditions.drop, self.online, self.nodes, self.conditions.link_drop, self._side)
+        online = None if (mask := self.online) is None else everyone(mask)
+        nodes = None if self.order is None else jnp.asarray(self.order.nodes)
+        faults = Faults(drop, self.conditions.drop, online, nodes, self.conditions.link_drop, self._side, self._bursts)
         return Links(operator, faults, n_shared, self, purpose)
 
     def scene(self, x: Rows, sent: Rows, operator: Operator, faults: Faults | None) -> Scene:
         """Return the exchange as seen by adversaries and aggregations, ``sent`` being the rows that honest nodes send."""
         adversary, liars = self.conditions.adversary, self.liars
         if adversary is not None and liars is None:
-            liars = self.by_row(adversary.mask(self.n_nodes))
+            mask = adversary.mask(self.n_nodes)
+            liars = own(mask if self.order is None else mask[self.order.nodes])
         return Scene.of(x.astype(sent.dtype), sent, operator, faults, adversary, liars)
 
     def at_server(self, nodes: NodeMask, size: int) -> tuple[ServerTransfer, ...]:

@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import jax.numpy as jnp
+from jaxtyping import Array, Bool
+
 from jaxgossip.core import counting
 from jaxgossip.core.counting import Count
 from jaxgossip.core.pytree import register_dataclass
-from jaxgossip.network.wallclock import Transfer
+from jaxgossip.network.wallclock import Occasional, Transfer
 
 
 @register_dataclass
@@ -37,6 +40,12 @@ class Traffic:
             counting.add(self.metadata_bytes, other.metadata_bytes),
             self.exchanges + other.exchanges,
         )
+
+    def only_if(self, takes_place: Bool[Array, ""]) -> "Traffic":
+        """Return this traffic if the exchanges take place in this round, and none if not."""
+        once = takes_place.astype(jnp.uint32)
+        occasional = tuple(Occasional(exchange, takes_place) for exchange in self.exchanges)
+        return Traffic(once * self.messages, once * self.bytes_sent, once * self.metadata_bytes, occasional)
 
     def counts(self) -> "Traffic":
         """Return the counts, without the exchanges."""

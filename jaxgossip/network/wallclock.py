@@ -30,8 +30,9 @@ from typing import Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float64, UInt32
+from jaxtyping import Array, Bool, Float64, UInt32
 
+from jaxgossip.core.devices.exchanges import node_max, node_min
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree, register_dataclass, static_field
 from jaxgossip.core.typing import NodeMask
@@ -129,8 +130,26 @@ class ServerTransfer:
     def after(self, ready: Times, machines: Machines) -> Times:
         """Return (n,) float64 seconds, the same for all: when the server has received the messages that it awaits."""
         lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
-        last = jnp.where(self.nodes, ready + lines, ready.min()).max()
+        last = node_max(jnp.where(self.nodes, ready + lines, node_min(ready)))
         return jnp.broadcast_to(last, ready.shape)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class Occasional:
+    """A transfer that takes place in some rounds only.
+
+    Attributes:
+        transfer: the transfer.
+        takes_place: () bool, whether it does in this round; if not, nobody waits.
+    """
+
+    transfer: Transfer
+    takes_place: Bool[Array, ""]
+
+    def after(self, ready: Times, machines: Machines) -> Times:
+        """Return (n,) float64 seconds: when each node is done."""
+        return jnp.where(self.takes_place, self.transfer.after(ready, machines), ready)
 
 
 class Timing(Pytree):
@@ -144,6 +163,8 @@ class Timing(Pytree):
     Raises:
         InputError: ``speeds`` is of another number of nodes.
     """
+
+    per_node = ("_words",)
 
     def __init__(self, speeds: Speeds, n_nodes: int, order: Order | None = None) -> None:
         if speeds.n_nodes != n_nodes:
@@ -179,7 +200,7 @@ class Timing(Pytree):
             for exchange in exchanges:
                 ready = exchange.after(ready, machines)
             if together and not exchanges:
-                ready = jnp.broadcast_to(ready.max(), ready.shape)
+                ready = jnp.broadcast_to(node_max(ready), ready.shape)
             return jax.lax.bitcast_convert_type(ready, jnp.uint32)
 
 

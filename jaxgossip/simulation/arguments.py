@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
-from jaxgossip.algorithms.protocol import check_schedule
+from jaxgossip.algorithms.protocols.protocol import check_schedule
 from jaxgossip.core.arguments import MOST_SEED, is_number, shown, whole
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.network import Conditions, Speeds

@@ -1,7 +1,8 @@
 """Ahead-of-time compilation of pure functions, shared by all inputs that differ only in the values of device arrays.
 
 An input is a pytree: its arrays become arguments of the program, everything else becomes part of the program (see
-:mod:`jaxgossip.core.pytree`). Compiled programs are cached for the whole process.
+:mod:`jaxgossip.core.pytree`). Compiled programs are cached for the whole process. A program for many inputs at once may be
+spread over the devices of a mesh, each of which processes its own inputs.
 """
 
 import functools
@@ -10,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxgossip.core.devices.determinism import compiler_options
+from jaxgossip.core.devices.mesh import REPLICAS
 from jaxgossip.core.pytree import Static, partition
 from jaxgossip.core.typing import PyTree
 
@@ -47,11 +51,26 @@ class Vmapped(NamedTuple):
         sizes: size of each axis.
         inputs: for each axis, the ``in_axes`` of the input's arrays: 0 if an array has the axis, None if it is shared.
         arguments: ``in_axes`` of the further arguments, the same for every axis.
+        mesh: the devices over which the outermost axis is divided evenly; None for a single device.
     """
 
     sizes: tuple[int, ...]
     inputs: tuple[tuple[int | None, ...], ...]
     arguments: tuple[int | None, ...]
+    mesh: Mesh | None = None
+
+    @property
+    def sizes_on_a_device(self) -> tuple[int, ...]:
+        """Size of each axis on one device."""
+        return self.sizes if self.mesh is None else (self.sizes[0] // self.mesh.size, *self.sizes[1:])
+
+    def specs(self) -> tuple[Any, ...]:
+        """Return how the arguments of the program are divided over the mesh: (those of the input's arrays, further ones)."""
+        return [_spec(axis) for axis in self.inputs[0]], *map(_spec, self.arguments)
+
+
+def _spec(axis: int | None) -> PartitionSpec:
+    return PartitionSpec() if axis is None else PartitionSpec(REPLICAS)
 
 
 UNBATCHED = Vmapped((), (), ())
@@ -72,7 +91,7 @@ class Program:
     @functools.cached_property
     def call(self) -> Any:
         """The compiled function."""
-        return self._lowered.compile()
+        return self._lowered.compile(compiler_options=compiler_options())
 
     @property
     def scratch_bytes(self) -> int:
@@ -125,9 +144,9 @@ class Compiler:
         vmapped: Vmapped = UNBATCHED,
     ) -> Program:
         """Return the program of ``function`` for inputs with this static part and arrays of these shapes and dtypes."""
-        x64 = bool(jax.config.jax_enable_x64)
+        x64, device = bool(jax.config.jax_enable_x64), jax.config.jax_default_device
         shapes = Shapes.of(list(arrays)), Shapes.of(tuple(example))
-        return lowered(function, static, *shapes, self._precision, vmapped, x64=x64, donate=donate)
+        return lowered(function, static, *shapes, self._precision, vmapped, x64=x64, device=device, donate=donate)
 
 
 def compile_together(programs: Sequence[Program]) -> None:
@@ -157,11 +176,18 @@ def lowered(
     vmapped: Vmapped = UNBATCHED,
     *,
     x64: bool,  # noqa: ARG001 - part of the cache key: tracing depends on it
+    device: Any = None,  # noqa: ARG001 - part of the cache key: the program is compiled for it
     donate: bool,
 ) -> Program:
     """Return the program of ``function`` for inputs with this static part and these shapes."""
-    call = pure(function, static, matmul_precision)
-    for size, axes in reversed(list(zip(vmapped.sizes, vmapped.inputs, strict=True))):
+    call, shardings = pure(function, static, matmul_precision), {}
+    for size, axes in reversed(list(zip(vmapped.sizes_on_a_device, vmapped.inputs, strict=True))):
         call = jax.vmap(call, in_axes=(list(axes), *vmapped.arguments), axis_size=size)
-    jitted = jax.jit(call, donate_argnums=(1,) if donate else ())
+    if vmapped.mesh is not None:
+        mesh, specs = vmapped.mesh, vmapped.specs()
+        # Mapped by hand, not by the partitioner, which would exchange rows between devices wherever nodes meet. What is
+        # replicated is not tracked (check_vma): loops of algorithms begin with constants and end with what differs.
+        call = jax.shard_map(call, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(REPLICAS), check_vma=False)
+        shardings = {"in_shardings": jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)}
+    jitted = jax.jit(call, donate_argnums=(1,) if donate else (), **shardings)
     return Program(jitted.lower(arrays.tree(), *example.tree()), donated=donate)

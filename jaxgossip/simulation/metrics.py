@@ -3,23 +3,28 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
+from jaxgossip.core.devices.blocks import at_hand, count_rows, own, row_numbers
+from jaxgossip.core.devices.exchanges import collected, fetch, node_mean, only_nodes
 from jaxgossip.core.pytree import register_dataclass
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.rows import gather
 from jaxgossip.core.typing import NodeInts, PRNGKey, Rows
 from jaxgossip.learning import Problem
-from jaxgossip.learning.problem import as_evaluated
+from jaxgossip.learning.problem import as_evaluated, has_own_data_only
 from jaxgossip.mixing.bijection import random_bijection
 from jaxgossip.mixing.operators.structured import blocked_mean
 from jaxgossip.topology import Order
 
 QUANTILES = (5, 25, 50, 75, 95)
+AT_HOME = 16
+"""Number of nodes that a block measures at a time, of those whose data are on its device alone."""
 
 
 @register_dataclass
@@ -84,25 +89,128 @@ def measure(
         sampled_nodes: maximum number of nodes to evaluate.
         honest: the honest nodes; None for all.
     """
-    own = x.shape[0] == problem.n_nodes
-    honest = honest if own else None
+    return summary(problem, measured_rows(problem, x, run_key, sampled_nodes, honest))
+
+
+class Measured(NamedTuple):
+    """What is measured of the rows of all nodes.
+
+    Attributes:
+        nodes: (s,) int32, the rows of the evaluated nodes.
+        scores: every measurement of them, (s,) each.
+        x_mean: (p,) the mean model.
+        consensus_distance: () see :func:`measure`.
+    """
+
+    nodes: Int[Array, " s"]
+    scores: dict[str, jax.Array]
+    x_mean: jax.Array
+    consensus_distance: jax.Array
+
+
+def measured_rows(
+    problem: Problem, x: Rows, run_key: PRNGKey, sampled_nodes: int, honest: HonestNodes | None
+) -> Measured:
+    """Return what needs the rows of all nodes, of what :func:`measure` does."""
+    each = x.shape[0] == count_rows(problem.n_nodes)
+    honest = honest if each else None
     nodes = sample_nodes(run_key, problem.n_nodes, sampled_nodes, honest)
-    if problem.order is not None:
+    if problem.order is not None and nodes.shape[0] < problem.n_nodes:  # all are measured in the order of their rows
         nodes = jnp.asarray(problem.order.rows)[nodes]
-    rows = gather(x, nodes) if nodes.shape[0] < x.shape[0] else x
-    rows = as_evaluated(problem, rows, nodes)
-    everyone = x if honest is None else x[honest.rows]
-    x_mean = blocked_mean(everyone)
-    scores = dict(problem.evaluate(rows))
-    if own:
-        scores |= problem.evaluate_local(rows, nodes)
+    everyone, shared = _honest_rows(problem, x, honest), problem.n_shared
+    x_mean = everyone.mean(x)
+    distance = everyone.mean(jnp.square(x[:, :shared] - x_mean[:shared]).sum(1))
+    return Measured(nodes, _scores(problem, x, nodes, each=each), x_mean, distance)
+
+
+def summary(problem: Problem, measured: Measured) -> dict[str, jax.Array]:
+    """Return the scalars of :func:`measure`; the problem is that of all nodes."""
     record: dict[str, jax.Array] = {}
-    for name, values in scores.items():
+    for name, values in measured.scores.items():
         record |= statistics(name, values)
-    mean_model = as_evaluated(problem, x_mean[None], nodes)
+    mean_model = as_evaluated(problem, measured.x_mean[None], measured.nodes)
     record |= {f"mean_model_{name}": value[0] for name, value in problem.evaluate(mean_model).items()}
-    record["consensus_distance"] = consensus_distance(everyone[:, : problem.n_shared], x_mean[: problem.n_shared])
-    return record
+    return record | {"consensus_distance": measured.consensus_distance}
+
+
+def _scores(problem: Problem, x: Rows, nodes: Int[Array, " s"], *, each: bool) -> dict[str, jax.Array]:
+    """Return the measurements, (s,) each, of the models of the nodes of rows ``nodes`` (s,), or of one that all share."""
+    block = at_hand()
+    if not each or block is None:
+        rows = gather(x, nodes) if nodes.shape[0] < x.shape[0] else x
+        return _measured(problem, rows, nodes, each=each)
+    number, own_rows = nodes.shape[0], jnp.minimum(row_numbers(problem.n_nodes), problem.n_nodes - 1)
+    if number == problem.n_nodes:
+        scores = _measured(problem, x, own_rows, each=True)
+        return {name: collected(values, number) for name, values in scores.items()}
+    # Every block measures an equal part of them, or has the local scores of that part from those who have the data.
+    part = -(-number // -(-problem.n_nodes // block.n_rows))
+    seats = block.first // block.n_rows * part + jnp.arange(part, dtype=jnp.int32)
+    some = nodes[jnp.minimum(seats, number - 1)]
+    rows = fetch(x, some)
+    scores = _measured(problem, rows, some, each=not has_own_data_only(problem))
+    if has_own_data_only(problem):
+        at_home = _measured_at_home(problem, x, own_rows, nodes)
+        scores |= {name: fetch(values, some) for name, values in at_home.items()}
+    return {name: collected(values, number) for name, values in scores.items()}
+
+
+def _measured_at_home(
+    problem: Problem, x: Rows, own_rows: Int[Array, " rows"], nodes: Int[Array, " s"]
+) -> dict[str, jax.Array]:
+    """Return the local measurements, (rows,) each, of those rows at hand that are among ``nodes``; zeros for the others."""
+    wanted = only_nodes(own(jnp.zeros(problem.n_nodes, bool).at[nodes].set(True)))
+    at_once, n_rows = min(AT_HOME, x.shape[0]), x.shape[0]
+    places = jnp.nonzero(wanted, size=n_rows + at_once, fill_value=0)[0].astype(jnp.int32)
+
+    def some(start: jax.Array) -> dict[str, jax.Array]:
+        chosen = jax.lax.dynamic_slice_in_dim(places, start, at_once)
+        return dict(problem.evaluate_local(gather(x, chosen), gather(own_rows, chosen)))
+
+    def fill(state: tuple[jax.Array, dict[str, jax.Array]]) -> tuple[jax.Array, dict[str, jax.Array]]:
+        start, scores = state
+        # What fills up the last part is of the first row: it is measured again, alike.
+        where = jax.lax.dynamic_slice_in_dim(places, start, at_once)
+        return start + at_once, {name: scores[name].at[where].set(values) for name, values in some(start).items()}
+
+    zeros = {name: jnp.zeros(n_rows, like.dtype) for name, like in jax.eval_shape(some, jnp.int32(0)).items()}
+    if not zeros:
+        return {}
+    return jax.lax.while_loop(lambda state: state[0] < wanted.sum(), fill, (jnp.int32(0), zeros))[1]
+
+
+def _measured(
+    problem: Problem, rows: Float[Array, "s p"], nodes: Int[Array, " k"], *, each: bool
+) -> dict[str, jax.Array]:
+    rows = as_evaluated(problem, rows, nodes)
+    scores = dict(problem.evaluate(rows))
+    return scores | dict(problem.evaluate_local(rows, nodes)) if each else scores
+
+
+class _HonestRows(NamedTuple):
+    """Means over the rows of all honest nodes.
+
+    Attributes:
+        rows: (k,) the honest rows; None for all.
+        n_rows: number of rows of all nodes, or 1 where all share one.
+    """
+
+    rows: Int[Array, " k"] | None
+    n_rows: int
+
+    def mean(self, values: jax.Array) -> jax.Array:
+        """Return (…): the mean of values (rows, …) over the honest rows."""
+        if at_hand() is None or self.n_rows == 1:
+            return blocked_mean(values if self.rows is None else values[self.rows])
+        if self.rows is None:
+            return node_mean(values, self.n_rows)[0]
+        mask = own(jnp.zeros(self.n_rows, bool).at[self.rows].set(True))
+        return node_mean(jnp.where(mask.reshape(-1, *[1] * (values.ndim - 1)), values, 0), self.rows.shape[0])[0]
+
+
+def _honest_rows(problem: Problem, x: Rows, honest: HonestNodes | None) -> _HonestRows:
+    single = x.shape[0] == 1 and count_rows(problem.n_nodes) != 1
+    return _HonestRows(None if honest is None else honest.rows, 1 if single else problem.n_nodes)
 
 
 def statistics(name: str, values: jax.Array) -> dict[str, jax.Array]:
@@ -143,11 +251,6 @@ def first_lost_round(records: Sequence[Mapping[str, Any]]) -> int | None:
         return None
     first = len(finite) - finite[::-1].index(True) if any(finite) else 0
     return int(records[first]["round"])
-
-
-def consensus_distance(x: Rows, x_mean: jax.Array) -> jax.Array:
-    """Return the scalar (1/n) Σ_i ‖x_i − x̄‖² of models x (n, p) with mean x̄ (p,)."""
-    return blocked_mean(jnp.square(x - x_mean).sum(1))
 
 
 class Metrics(Sequence[Mapping[str, Any]]):

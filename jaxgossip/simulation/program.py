@@ -18,16 +18,19 @@ from jaxgossip.algorithms import Algorithm, Method
 from jaxgossip.algorithms.base import models_of
 from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
-from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
+from jaxgossip.core.devices.blocks import at_hand, count_rows, row_numbers
+from jaxgossip.core.devices.exchanges import collected, node_max
+from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, leaves_text, partition, register_dataclass
 from jaxgossip.core.random import purpose_key, run_key
-from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, accumulator
+from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning import Problem
 from jaxgossip.learning.problem import as_evaluated
 from jaxgossip.network import Adversary, Conditions, Round, Speeds, Timing, Traffic
 from jaxgossip.network.wallclock import Clock
+from jaxgossip.simulation.checks import check_models, check_step
 from jaxgossip.simulation.compiled import Compiler, pure
-from jaxgossip.simulation.metrics import HonestNodes, measure
+from jaxgossip.simulation.metrics import HonestNodes, Measured, measure, measured_rows, summary
 from jaxgossip.topology import Order
 
 UNTIL = jax.ShapeDtypeStruct((), np.int32)
@@ -42,7 +45,7 @@ class RunState:
     Attributes:
         round: () int32, rounds completed.
         diverged: () bool, whether a model became NaN or infinite in the last round.
-        spent: () bool, whether another round like the last one would exceed the byte budget.
+        spent: () bool, whether the next round would exceed the byte budget.
         traffic: messages and bytes sent so far.
         state: the algorithm's state.
         clock: (n, 2) uint32, virtual time of every node (see :mod:`jaxgossip.network.wallclock`); None if not kept.
@@ -93,7 +96,7 @@ class Initialization(Pytree):
         """Return the state before the first round."""
         state = self.method.init(self.problem, purpose_key(self.key, "init"))
         state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
-        clock = jnp.zeros((self.problem.n_nodes, 2), jnp.uint32) if self.timed else None
+        clock = jnp.zeros((count_rows(self.problem.n_nodes), 2), jnp.uint32) if self.timed else None
         return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state, clock)
 
 
@@ -120,18 +123,28 @@ class Evaluation(Pytree):
             self.problem, models_of(self.method, self.problem, run.state), self.key, self.sampled_nodes, self.honest
         )
 
+    def measured_rows(self, run: RunState) -> Measured:
+        """Return the part of an evaluation that needs all rows."""
+        x = models_of(self.method, self.problem, run.state)
+        return measured_rows(self.problem, x, self.key, self.sampled_nodes, self.honest)
+
+    def summary(self, measured: Measured) -> dict[str, jax.Array]:
+        """Return the scalars of an evaluation, given what needs all rows."""
+        return summary(self.problem, measured)
+
     def scores(self, run: RunState) -> dict[str, jax.Array]:
         """Return every measurement for all nodes, each (n,) by row, with NaN for adversarial nodes."""
         problem, x = self.problem, models_of(self.method, self.problem, run.state)
-        everyone = jnp.arange(problem.n_nodes, dtype=jnp.int32)
+        everyone = jnp.minimum(row_numbers(problem.n_nodes), problem.n_nodes - 1)
         x = as_evaluated(problem, x, everyone)
         scores = dict(problem.evaluate(x))
-        if x.shape[0] != problem.n_nodes:
+        if x.shape[0] != everyone.shape[0]:
             return scores
         scores |= problem.evaluate_local(x, everyone)
+        scores = {name: collected(values, problem.n_nodes) for name, values in scores.items()}
         if self.honest is None:
             return scores
-        honest = jnp.zeros(x.shape[0], bool).at[self.honest.rows].set(True)
+        honest = jnp.zeros(problem.n_nodes, bool).at[self.honest.rows].set(True)
         return {name: jnp.where(honest, values, jnp.nan) for name, values in scores.items()}
 
 
@@ -151,6 +164,8 @@ class Run(Pytree):
         honest: the nodes to evaluate if some are adversarial; None for all.
     """
 
+    per_node = ("liars",)
+
     def __init__(
         self,
         algorithm: Algorithm,
@@ -165,6 +180,8 @@ class Run(Pytree):
         adversary = conditions.adversary
         self.algorithm, self.key, self.byte_budget = algorithm, run_key(seed), byte_budget
         self.sampled_nodes = sampled_nodes
+        if conditions.aggregation is not None and algorithm.W is not None:
+            conditions.aggregation.check_mixing(algorithm.W)
         self.timing = None if speeds is None else Timing(speeds, problem.n_nodes, problem.order)
         self.liars: NodeMask | None = None
         self.honest: HonestNodes | None = None
@@ -196,8 +213,7 @@ class Run(Pytree):
             RunError: while tracing, if it changes the shapes or dtypes of the state.
         """
         problem = self.algorithm.problem
-        timed = self.timing is not None
-        round_ = Round(run.round, self.key, problem.n_nodes, self.conditions, problem.order, timed, self.liars)
+        round_ = self._round(run.round, timed=self.timing is not None)
         state, traffic = self.algorithm.step(run.state, round_)
         if not isinstance(traffic, Traffic):
             raise ArgumentTypeError(
@@ -205,21 +221,26 @@ class Run(Pytree):
                 hint="return state, links.sent(x)",
             )
         check_step(self.algorithm, run.state, state)
-        # A sum reads every entry once, and a NaN or infinity anywhere makes it non-finite.
-        finite = jnp.isfinite(self.algorithm.models(state).sum(dtype=accumulator(problem.dtype)))
+        finite = all_finite(self.algorithm.models(state), problem)
         clock = self._clock(run, round_, traffic)
         traffic = traffic.counts()
         total = run.traffic + traffic
         spent = jnp.asarray(False)
-        if self.byte_budget:
-            spent = counting.exceeds((total + traffic).bytes_sent, self.byte_budget)
+        if self.byte_budget:  # of the next round only the traffic is asked for, and nothing else is computed
+            _, following = self.algorithm.step(state, self._round(run.round + 1, timed=False))
+            spent = counting.exceeds((total + following.counts()).bytes_sent, self.byte_budget)
         return RunState(run.round + 1, ~finite, spent, total, state, clock)
+
+    def _round(self, number: jax.Array, *, timed: bool) -> Round:
+        problem = self.algorithm.problem
+        order, dtype = problem.order, np.dtype(problem.dtype)
+        return Round(number, self.key, problem.n_nodes, self.conditions, order, timed, self.liars, dtype)
 
     def _clock(self, run: RunState, round_: Round, traffic: Traffic) -> Clock | None:
         """Return the clocks after this round; if there is a single model for all nodes, they wait for one another."""
         if self.timing is None or run.clock is None:
             return None
-        together = jax.eval_shape(self.algorithm.models, run.state).shape[0] != round_.n_nodes
+        together = jax.eval_shape(self.algorithm.models, run.state).shape[0] != count_rows(round_.n_nodes)
         return self.timing.advance(run.clock, traffic.exchanges, round_.online, round_.works, together=together)
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
@@ -299,10 +320,30 @@ class Program:
         scores = self._compiler.compile(Evaluation.scores, self._run.evaluation, self.like)(run)
         return by_node(scores, self.algorithm.problem.order)
 
+    def spread(self, run: RunState) -> RunState:
+        """Return a state with a row for each node as :meth:`advance` takes it, which is itself."""
+        return run
+
+    def kept(self, run: RunState) -> RunState:
+        """Return a state as observers and results have it, which is itself."""
+        return run
+
+    def clock(self, run: RunState) -> Clock | np.ndarray | None:
+        """Return the virtual clocks (n, 2) of all nodes; None if none are kept."""
+        return run.clock
+
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments or their shapes) of the rounds program, for export and memory analysis."""
         arrays, static = partition(self._run)
         return pure(Run.rounds, static, self._precision), (arrays, self.like, UNTIL)
+
+
+def all_finite(x: Rows, problem: Problem) -> jax.Array:
+    """Return (), whether all models x (n, p), or (1, p), are finite."""
+    # A sum reads every entry once, and a NaN or infinity anywhere makes it non-finite.
+    if at_hand() is None or x.shape[0] != count_rows(problem.n_nodes):
+        return jnp.isfinite(x.sum(dtype=accumulator(problem.dtype)))
+    return ~node_max(~jnp.isfinite(x.sum(1, dtype=accumulator(problem.dtype))))
 
 
 def _check_labels(adversary: Adversary, problem: Problem) -> None:
@@ -327,61 +368,3 @@ def by_node(tree: PyTree, order: Order | None) -> PyTree:
 def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False) -> RunState:
     """Return the shapes and dtypes of a run's state, with clocks if ``timed``, without computing anything."""
     return jax.eval_shape(Initialization(algorithm.method, algorithm.problem, run_key(seed), timed=timed).state)
-
-
-def check_models(algorithm: Algorithm, like: RunState) -> None:
-    """Raise InputError unless an algorithm's models have shape (n, p), or (1, p) for a single model of all nodes."""
-    shape = jax.eval_shape(algorithm.models, like.state).shape
-    n, p = algorithm.problem.n_nodes, algorithm.problem.n_params
-    if shape not in ((n, p), (1, p)):
-        raise InputError(
-            f"{algorithm.name}: models have shape {shape}, and the problem has {n:,} nodes of {p:,} parameters",
-            hint="models(state) returns (n, p), or (1, p) where one model serves all",
-        )
-
-
-def check_start(like: PyTree, start: PyTree) -> None:
-    """Check that ``start`` is a state of this run: that it has the structure, shapes and dtypes of ``like``.
-
-    Raises:
-        ArgumentTypeError: ``start`` is of another type.
-        InputError: its structure differs, or the shape or dtype of a leaf.
-    """
-    if type(start) is not type(like):
-        raise ArgumentTypeError(
-            f"a run does not start from {described(start)}", hint="start is the 'run' of another result"
-        )
-    (expected, expected_tree), (given, given_tree) = (jax.tree.flatten_with_path(tree) for tree in (like, start))
-    if expected_tree != given_tree:
-        raise InputError(
-            "start is the state of another algorithm or optimizer",
-            hint="continue with those, and the speeds, that made it",
-        )
-    for (path, wanted), (_, leaf) in zip(expected, given, strict=True):
-        if (wanted.shape, wanted.dtype) != (leaf.shape, leaf.dtype):
-            raise InputError(
-                f"start{jax.tree_util.keystr(path)} is {leaf.dtype}{list(leaf.shape)}, and this run has "
-                f"{wanted.dtype}{list(wanted.shape)}",
-                hint="continue with the problem and the network that made it",
-            )
-
-
-def check_step(algorithm: Algorithm, before: PyTree, after: PyTree) -> None:
-    """Check that a step has kept the structure, shapes and dtypes of the algorithm's state.
-
-    Raises:
-        RunError: it has not; the message names the first leaf that changes.
-    """
-    before_leaves, before_tree = jax.tree.flatten_with_path(before)
-    after_leaves, after_tree = jax.tree.flatten_with_path(after)
-    if before_tree != after_tree:
-        raise RunError(
-            f"{algorithm.name}: step returns a state of another structure than init: {after_tree}, not {before_tree}"
-        )
-    for (path, old), (_, new) in zip(before_leaves, after_leaves, strict=True):
-        if (old.shape, old.dtype) != (new.shape, new.dtype):
-            raise RunError(
-                f"{algorithm.name}: step turns state{jax.tree_util.keystr(path)} from {old.dtype}{list(old.shape)} "
-                f"into {new.dtype}{list(new.shape)}",
-                hint="the state must keep its shapes and dtypes from round to round",
-            )

@@ -2,6 +2,7 @@
 
 Runs form a grid of points × seeds. An array shared along an axis of the grid is stored once along it; other arrays are
 stacked. Every draw is a function of (seed, round, purpose, node), so a replica equals the same run on its own, up to rounding.
+On a mesh every device executes the program for its own runs, and nothing is exchanged.
 """
 
 import time
@@ -10,13 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxgossip.core.counting import to_int
-from jaxgossip.core.memory import available_bytes
-from jaxgossip.core.pytree import Static, digest, partition
+from jaxgossip.core.pytree import Static, partition
+from jaxgossip.core.typing import PyTree
 from jaxgossip.simulation.compiled import Compiler, Program, Shapes, Vmapped, compile_together
+from jaxgossip.simulation.layout import RunLayout, Stacks, most_at_once
 from jaxgossip.simulation.listening.observer import Observer, announced
 from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
 from jaxgossip.simulation.program import ProgramSpec, Run, RunState
@@ -48,12 +50,18 @@ class FamilyState(NamedTuple):
     """The progress of a family: everything needed to continue from there.
 
     Attributes:
-        runs: the states; every leaf has shape (points, seeds, …).
+        runs: the states; every leaf has shape (points, seeds, …), or (rows, columns, …) of the layout.
         records: the evaluations of each run, point by point.
+        layout: the places of the states; None if they are in the order of points and seeds.
     """
 
     runs: RunState
     records: list[list[dict[str, Any]]]
+    layout: RunLayout | None = None
+
+    def settled(self) -> "FamilyState":
+        """Return the progress with the states in the order of points and seeds, for checkpoints."""
+        return self if self.layout is None else FamilyState(self.layout.gathered(self.runs), self.records)
 
 
 Restore = Callable[[RunState], tuple[FamilyState, float] | None]
@@ -88,15 +96,19 @@ class Family:
         assert isinstance(run, Run)
         return run.algorithm.name
 
-    def split_to_fit(self) -> list["Family"]:
-        """Return the family split into parts, each of which fits into half of the available memory."""
-        state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(self.like))
-        run_bytes = STATES_HELD * state_bytes + min(BLOCK_BYTES, 64 * state_bytes)
-        size = max(1, int(available_bytes() / 2 / max(1, run_bytes)))
+    def split_to_fit(self, mesh: Mesh | None = None) -> list["Family"]:
+        """Return the family split into parts, each of which fits into half of the available memory of each device."""
+        size = most_at_once(bytes_of_run(self.like), mesh)
         return [
             Family(self.specs, self.statics, self.members[start : start + size], self.arrays[start : start + size])
             for start in range(0, len(self.members), size)
         ]
+
+
+def bytes_of_run(like: PyTree) -> int:
+    """Return an estimate of the memory that a run takes, in bytes, from the shapes and dtypes of its state."""
+    state_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
+    return STATES_HELD * state_bytes + min(BLOCK_BYTES, 64 * state_bytes)
 
 
 def families(runs: Sequence[Run]) -> list[Family]:
@@ -119,26 +131,27 @@ class Replicas:
 
     Args:
         family: the runs.
-        arrays: ``arrays[point][seed][program]`` is the list of arrays of that run's input to that program.
+        layout: the places of the runs.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+
+    Attributes:
+        layout: the places of the runs.
+        like: shapes and dtypes of the states in the order of points and seeds, as checkpoints have them.
+        programs: the first states, rounds, and an evaluation.
     """
 
-    def __init__(
-        self, family: Family, arrays: Sequence[Sequence[list[list[jax.Array]]]], matmul_precision: str = "highest"
-    ) -> None:
-        self.shape = len(arrays), len(arrays[0])
-        self.like: RunState = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct((*self.shape, *leaf.shape), leaf.dtype), family.like
-        )
-        compiler, stacks = Compiler(matmul_precision), _Stacks()
+    def __init__(self, family: Family, layout: RunLayout, matmul_precision: str = "highest") -> None:
+        self.layout = layout
+        self.like, placed = (_many(shape, family.like) for shape in (layout.grid.shape, layout.places.shape))
+        compiler, stacks = Compiler(matmul_precision), Stacks(layout)
         programs: list[Program] = []
         self._arrays: list[list[jax.Array]] = []
         for number, spec in enumerate(family.specs):
-            inputs = [[run[number] for run in row] for row in arrays]
-            stacked = [stacks.of([[run[place] for run in row] for row in inputs]) for place in range(len(inputs[0][0]))]
-            example = (self.like, *spec.example[1:]) if spec.example else ()
+            inputs = [arrays[number] for arrays in family.arrays]
+            stacked = [stacks.of([run[place] for run in inputs]) for place in range(len(inputs[0]))]
+            example = (placed, *spec.example[1:]) if spec.example else ()
             axes = tuple(tuple(axes[level] for _, axes in stacked) for level in range(2))
-            vmapped = Vmapped(self.shape, axes, (0, None)[: len(example)])
+            vmapped = Vmapped(layout.places.shape, axes, (0, None)[: len(example)], layout.mesh)
             self._arrays.append([array for array, _ in stacked])
             programs.append(
                 compiler.lower(
@@ -151,47 +164,20 @@ class Replicas:
                 )
             )
         compile_together(programs)
+        self.programs = tuple(programs)
         self._first, self._rounds, self._measured = (program.call for program in programs)
 
     def start(self) -> RunState:
-        """Return the states before the first round; every leaf has shape (points, seeds, …)."""
+        """Return the states before the first round; every leaf has shape (rows, columns, …)."""
         return self._first(self._arrays[0])
 
     def advance(self, runs: RunState, until: int) -> RunState:
         """Return the runs after round ``until``, or each where it ended earlier; ``runs`` is donated."""
-        return self._rounds(self._arrays[1], runs, jnp.asarray(until, jnp.int32))
+        return self._rounds(self._arrays[1], runs, np.int32(until))
 
     def measure(self, runs: RunState) -> dict[str, jax.Array]:
-        """Return the scalars of one evaluation, each of shape (points, seeds)."""
+        """Return the scalars of one evaluation, each of shape (rows, columns)."""
         return self._measured(self._arrays[2], runs)
-
-
-class _Stacks:
-    """Stacks the arrays of many runs, without copies along an axis on which all are equal, and caches the results."""
-
-    def __init__(self) -> None:
-        self._digests: dict[int, str] = {}
-        self._made: dict[tuple[int, ...], tuple[jax.Array, tuple[int | None, int | None]]] = {}
-
-    def of(self, grid: Sequence[Sequence[jax.Array]]) -> tuple[jax.Array, tuple[int | None, int | None]]:
-        """Return the arrays stacked along the axes (points, seeds) on which they differ, and 0 or None for each axis."""
-        key = tuple(id(array) for row in grid for array in row)
-        if key not in self._made:
-            self._made[key] = self._stacked(grid)
-        return self._made[key]
-
-    def _stacked(self, grid: Sequence[Sequence[jax.Array]]) -> tuple[jax.Array, tuple[int | None, int | None]]:
-        codes = np.array([[self._digest(array) for array in row] for row in grid])
-        by_point, by_seed = (codes != codes[:1]).any(), (codes != codes[:, :1]).any()
-        rows = grid if by_point else grid[:1]
-        stacks = [jnp.stack(list(row)) if by_seed else jnp.asarray(row[0]) for row in rows]
-        whole = jnp.stack(stacks) if by_point else stacks[0]
-        return whole, (0 if by_point else None, 0 if by_seed else None)
-
-    def _digest(self, array: jax.Array) -> str:
-        if id(array) not in self._digests:
-            self._digests[id(array)] = digest(array)
-        return self._digests[id(array)]
 
 
 def simulate_family(
@@ -203,6 +189,7 @@ def simulate_family(
     observer: Observer | None = None,
     matmul_precision: str = "highest",
     restore: Restore | None = None,
+    mesh: Mesh | None = None,
 ) -> list[Replica]:
     """Run a family for ``rounds`` rounds.
 
@@ -215,17 +202,20 @@ def simulate_family(
             called only if it stops the runs.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
         restore: returns stored progress to continue from.
+        mesh: the devices over which the runs are spread, each wholly on one of them; None for the default device alone.
 
     Returns:
         The outcome of each run, in the family's order. A run that diverges keeps its records, and the others continue. If the
         observer stops the family, runs that had neither diverged nor exhausted their byte budget are interrupted.
+
+    Raises:
+        InputError: a device of the mesh belongs to another process.
     """
-    observer = observer or Observer()
-    order, arrays = _as_grid(points, family.arrays)
+    observer, layout = observer or Observer(), RunLayout.of(points, mesh)
     with announced(observer, family.name, rounds):
         observer.compiling()
         began = time.perf_counter()
-        program = Replicas(family, arrays, matmul_precision)
+        program = Replicas(family, layout, matmul_precision)
         observer.compiled(time.perf_counter() - began)
         restored = None if restore is None else restore(program.like)
         engine, clock = ReplicasEngine(program, restored and restored[0]), Stopwatch(restored[1] if restored else 0.0)
@@ -234,7 +224,7 @@ def simulate_family(
             observer.finished(engine.checkpoint(), clock.seconds())
     replicas = engine.replicas(stopped=stopped)
     ordered: list[Replica] = [Replica()] * len(replicas)
-    for place, replica in zip(order, replicas, strict=True):
+    for place, replica in zip(layout.order, replicas, strict=True):
         ordered[place] = replica
     return ordered
 
@@ -253,12 +243,11 @@ class ReplicasEngine:
     """
 
     def __init__(self, program: Replicas, start: FamilyState | None = None) -> None:
-        self._program, self._pace = program, Pace()
+        self._program, self._pace, self._slots = program, Pace(), program.layout.slots
         if start is None:
-            points, seeds = program.shape
-            self.runs, self.records = program.start(), [[] for _ in range(points * seeds)]
+            self.runs, self.records = program.start(), [[] for _ in self._slots]
         else:
-            self.runs, self.records = start
+            self.runs, self.records = program.layout.spread(start.runs), start.records
         self.done = int(_flat(self.runs.round).max())
 
     @property
@@ -278,14 +267,13 @@ class ReplicasEngine:
 
         The ``wall_s`` of a run is the family's divided by the number of runs.
         """
-        runs = self.runs
-        measured = {name: _flat(values) for name, values in jax.device_get(self._program.measure(runs)).items()}
-        rounds, diverged, share = _flat(runs.round), _flat(runs.diverged), wall_s / len(self.records)
+        runs, share = self.runs, wall_s / len(self.records)
+        measured = {name: self._by_run(values) for name, values in jax.device_get(self._program.measure(runs)).items()}
+        rounds, diverged = self._by_run(runs.round), self._by_run(runs.diverged)
         traffic = {
-            name: np.asarray(getattr(runs.traffic, name)).reshape(-1, 2)
-            for name in ("messages", "bytes_sent", "metadata_bytes")
+            name: self._by_run(getattr(runs.traffic, name)) for name in ("messages", "bytes_sent", "metadata_bytes")
         }
-        clocks = None if runs.clock is None else np.asarray(runs.clock).reshape(-1, *runs.clock.shape[-2:])
+        clocks = None if runs.clock is None else self._by_run(runs.clock)
         new: list[Mapping[str, Any]] = []
         for place, records in enumerate(self.records):
             if diverged[place] or (records and records[-1]["round"] == rounds[place]):
@@ -299,28 +287,26 @@ class ReplicasEngine:
 
     def checkpoint(self) -> FamilyState:
         """Return the progress of the family, whose states the next chunk consumes."""
-        return FamilyState(self.runs, self.records)
+        return FamilyState(self.runs, self.records, self._program.layout)
 
     def replicas(self, *, stopped: bool = False) -> list[Replica]:
         """Return the outcome of each run; if ``stopped``, runs that had not ended are interrupted."""
         leaves = (self.runs.round, self.runs.diverged, self.runs.spent)
-        ends = zip(self.records, *(_flat(leaf) for leaf in leaves), strict=True)
+        ends = zip(self.records, *(self._by_run(leaf) for leaf in leaves), strict=True)
         return [
             Replica(records, final_status(records, diverged=bool(diverged), stopped=stopped and not spent), int(done))
             for records, done, diverged, spent in ends
         ]
 
+    def _by_run(self, values: Any) -> np.ndarray:
+        """Return the values of the runs, point by point, of those of all places, (rows, columns, …)."""
+        values = np.asarray(values)
+        return values.reshape(-1, *values.shape[2:])[self._slots]
 
-def _as_grid(points: Sequence[Any], arrays: Sequence[Any]) -> tuple[list[int], list[list[Any]]]:
-    """Return (indices of the runs point by point, their arrays as points × seeds); one row if points have unequal counts."""
-    rows: dict[Any, list[int]] = {}
-    for place, point in enumerate(points):
-        rows.setdefault(point, []).append(place)
-    if len({len(row) for row in rows.values()}) > 1:
-        rows = {None: list(range(len(points)))}
-    return [place for row in rows.values() for place in row], [
-        [arrays[place] for place in row] for row in rows.values()
-    ]
+
+def _many(shape: tuple[int, ...], like: RunState) -> RunState:
+    """Return the shapes and dtypes of the states of many runs."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*shape, *leaf.shape), leaf.dtype), like)
 
 
 def _flat(values: Any) -> np.ndarray:

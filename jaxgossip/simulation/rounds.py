@@ -7,15 +7,21 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.counting import to_int
+from jaxgossip.core.devices.mesh import check_mesh
 from jaxgossip.network import Conditions, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
+from jaxgossip.simulation.agreement import ALONE, Agreement
 from jaxgossip.simulation.arguments import check_algorithm, check_observer, settings
+from jaxgossip.simulation.checks import check_start
 from jaxgossip.simulation.listening.observer import Observer
 from jaxgossip.simulation.loop import Pace
-from jaxgossip.simulation.program import Program, RunState, check_start
+from jaxgossip.simulation.mesh.program import MeshProgram
+from jaxgossip.simulation.mesh.spread_run import SpreadRun
+from jaxgossip.simulation.program import Program, RunState
 from jaxgossip.simulation.results.result import Result
 from jaxgossip.simulation.single import run_single
 
@@ -31,6 +37,7 @@ def simulate(
     byte_budget: int = 0,
     matmul_precision: str = "highest",
     speeds: Speeds | None = None,
+    mesh: Mesh | None = None,
     start: RunState | None = None,
     start_wall_s: float = 0.0,
     observer: Observer | None = None,
@@ -51,6 +58,10 @@ def simulate(
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
         speeds: speeds of the nodes' machines; if given, records contain the virtual seconds that the run takes on them.
+        mesh: the devices over which the nodes are spread, such as ``jg.mesh(8)``; None for one device. On a mesh of any number
+            of devices, one included, the results are the same to the bit; without one they equal these up to rounding. If its
+            devices belong to several processes, all of them must call this alike; they stop together, and ``run`` of the
+            result stays spread.
         start: a run state to continue from, such as a checkpoint's; donated. Its round is not evaluated again.
         start_wall_s: wall-clock seconds spent before ``start``.
         observer: receives records and progress, and may stop the run.
@@ -60,7 +71,7 @@ def simulate(
         The result. A diverged or interrupted run keeps all records up to its end.
 
     Raises:
-        InputError: a number is out of range, or ``start`` does not fit this run.
+        InputError: a number is out of range, ``start`` does not fit this run, or the algorithm cannot be spread over devices.
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_algorithm(algorithm, conditions, speeds)
@@ -69,13 +80,15 @@ def simulate(
         byte_budget=byte_budget, matmul_precision=matmul_precision,
     )  # fmt: skip
     check_observer(observer, Observer)
+    check_mesh("simulate", mesh)
+    agreement = Agreement.over(mesh)
     compiled = partial(
-        Program, algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes,
-        byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
+        Program if mesh is None else partial(MeshProgram, mesh=mesh), algorithm, seed=seed, conditions=conditions,
+        sampled_nodes=sampled_nodes, byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
     )  # fmt: skip
     return run_single(
-        algorithm, asked, compiled, lambda program: RoundsEngine(program, start),
-        start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,
+        algorithm, asked, compiled, lambda program: RoundsEngine(program, start, agreement),
+        start=start, start_wall_s=start_wall_s, observer=observer, progress=progress, agreement=agreement,
     )  # fmt: skip
 
 
@@ -85,6 +98,7 @@ class RoundsEngine:
     Args:
         program: the compiled programs of the run.
         start: the state to continue from, donated; None for the initial state.
+        agreement: between the processes of the run.
 
     Raises:
         InputError: ``start`` does not fit this run.
@@ -96,11 +110,13 @@ class RoundsEngine:
         done: rounds completed.
     """
 
-    def __init__(self, program: Program, start: RunState | None = None) -> None:
+    def __init__(
+        self, program: Program | MeshProgram, start: RunState | None = None, agreement: Agreement = ALONE
+    ) -> None:
         if start is not None:
             check_start(program.like, start)
-        self._program, self._pace = program, Pace()
-        self.run = program.start() if start is None else start
+        self._program, self._pace, self._agreement = program, Pace(), agreement
+        self.run = program.start() if start is None else program.spread(start)
         self.records: list[Mapping[str, Any]] = []
         self.done = int(self.run.round)
 
@@ -117,7 +133,7 @@ class RoundsEngine:
     def advance(self, goal: int) -> None:
         """Advance by one chunk, at most to round ``goal``."""
         before, began = self.done, time.perf_counter()
-        until = min(goal, before + self._pace.rounds())
+        until = min(goal, before + self._agreement.of_first(self._pace.rounds()))
         self.run = jax.block_until_ready(self._program.advance(self.run, until))
         self.done = int(self.run.round)
         self._pace.update(time.perf_counter() - began, self.done - before)
@@ -129,20 +145,21 @@ class RoundsEngine:
         self.records.append(make_record(self._program, self.run, wall_s))
         return self.records[-1]
 
-    def checkpoint(self) -> RunState:
+    def checkpoint(self) -> RunState | SpreadRun:
         """Return the state, which the next chunk consumes."""
-        return self.run
+        return self._program.kept(self.run)
 
-    def final(self) -> RunState:
+    def final(self) -> RunState | SpreadRun:
         """Return the last state."""
-        return self.run
+        last = self._program.kept(self.run)
+        return last.gathered() if isinstance(last, SpreadRun) and self._agreement.alone else last
 
     def score_all(self) -> dict[str, jax.Array]:
         """Return every measure of every node, (n,) each."""
         return self._program.score_all(self.run)
 
 
-def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any]:
+def make_record(program: Program | MeshProgram, run: RunState, wall_s: float) -> dict[str, Any]:
     """Evaluate a run and return the record, a flat dict of Python numbers."""
     measured = {name: float(value) for name, value in jax.device_get(program.measure(run)).items()}
     return {
@@ -151,7 +168,7 @@ def make_record(program: Program, run: RunState, wall_s: float) -> dict[str, Any
         "messages": to_int(run.traffic.messages),
         "bytes_sent": to_int(run.traffic.bytes_sent),
         "metadata_bytes": to_int(run.traffic.metadata_bytes),
-        **virtual_seconds(run.clock),
+        **virtual_seconds(program.clock(run)),
         "wall_s": round(wall_s, 6),
     }
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
+from jaxgossip.simulation.agreement import ALONE, Agreed, Agreement
 from jaxgossip.simulation.listening.observer import Observer, announced, combined
 from jaxgossip.simulation.loop import Engine, Stopwatch, drive
 from jaxgossip.simulation.metrics import Metrics
@@ -45,6 +46,7 @@ def run_single[P](
     start_wall_s: float,
     observer: Observer | None,
     progress: bool,
+    agreement: Agreement = ALONE,
 ) -> Result:
     """Compile a run, drive it to its end and return its result.
 
@@ -57,8 +59,10 @@ def run_single[P](
         start_wall_s: wall-clock seconds spent before ``start``.
         observer: receives records and progress, and may stop the run.
         progress: whether to show progress on stderr.
+        agreement: between the processes of the run.
     """
-    with combined(observer, progress=progress) as listener:
+    with combined(observer, progress=progress) as own:
+        listener = own if agreement.alone else Agreed(own, agreement)
         listener.note(f"compiling {method.name} for {method.problem.n_nodes:,} nodes")
         with announced(listener, method.name, asked["rounds"], start):
             listener.compiling()

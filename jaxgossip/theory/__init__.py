@@ -25,7 +25,10 @@ from jaxgossip.theory.plots.local_sgd import local_sgd
 from jaxgossip.theory.plots.momentum_bias import momentum_bias
 from jaxgossip.theory.plots.muffliato import muffliato
 from jaxgossip.theory.plots.network_term import network_term
+from jaxgossip.theory.plots.newer_exact_methods import newer_exact_methods
+from jaxgossip.theory.plots.noloco_edge import noloco_edge
 from jaxgossip.theory.plots.ormandi import ormandi
+from jaxgossip.theory.plots.outer_momentum import outer_momentum
 from jaxgossip.theory.plots.pairwise_gossip import pairwise_gossip
 from jaxgossip.theory.plots.partitioned_models import partitioned_models
 from jaxgossip.theory.plots.pens_clusters import pens_clusters
@@ -65,6 +68,9 @@ PLOTS = Registry(
         partitioned_models,
         pens_clusters,
         momentum_bias,
+        newer_exact_methods,
+        outer_momentum,
+        noloco_edge,
         local_sgd,
         link_drop,
         relay_sum,

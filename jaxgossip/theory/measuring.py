@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, override
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
@@ -68,17 +69,17 @@ def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int) -> jax
     """
     first = rounds // 2
 
-    def centred(state: Any) -> dict[str, jax.Array]:
-        return {leaf: getattr(state, leaf) - getattr(state, leaf).mean(0) for leaf in leaves}
+    def centred(state: Any) -> dict[str, Any]:
+        return {leaf: jax.tree.map(lambda rows: rows - rows.mean(0), getattr(state, leaf)) for leaf in leaves}
 
     def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         state, total = carry
         after, _ = algorithm.step(state, round_context(number, algorithm))
         rows = centred(after)
-        size = jnp.sqrt(sum(jnp.square(row).sum() for row in rows.values()))
+        size = jnp.sqrt(sum(jnp.square(row).sum() for row in jax.tree.leaves(rows)))
         weight = 1 - jnp.cos(2 * jnp.pi * (number + 0.5 - first) / (rounds - first))
         late = jnp.where(number >= first, weight * jnp.log(size), 0)
-        return after._replace(**{leaf: row / size for leaf, row in rows.items()}), total + late
+        return after._replace(**jax.tree.map(lambda row: row / size, rows)), total + late
 
     state = algorithm.init(jax.random.key(1))
     state = state._replace(**centred(state))
@@ -86,34 +87,50 @@ def late_rate(algorithm: Algorithm, leaves: tuple[str, ...], rounds: int) -> jax
     return jnp.exp(total / (rounds - first))
 
 
-def moment_growth(algorithm: Algorithm, start: Rows, rounds: int, first: int) -> float:
-    """Return the factor on E(Σ‖xᵢ − x̄‖² + Σ‖x̂_i − x̄‖²) per late round of CHOCO gossip, in the geometric mean.
+def moment_growth(
+    algorithm: Algorithm,
+    start: Rows,
+    rounds: int,
+    first: int,
+    centred: tuple[str, ...] = ("x",),
+    copies: tuple[str, ...] = ("public",),
+) -> float:
+    """Return the factor on the expected squared norm of the state per late round of a compressed method, a geometric mean.
 
     Columns are independent runs. Unchanged, they would grow at a typical rate, below that of the expectation, which rare ones
     dominate: so every round resamples columns in proportion to their squared norms, and normalises all of them.
 
     Args:
-        algorithm: :func:`~jaxgossip.algorithms.choco` on a problem without gradients.
+        algorithm: a method with compressed messages, on a linear problem whose optimum is 0.
         start: (n, p) models of mean 0, whose norms do not matter.
         rounds: number of rounds.
         first: first round of the mean.
+        centred: fields (n, p) of the state whose columns keep the mean 0, from which rounding would drive them.
+        copies: fields (n, p) of the state whose columns have any mean.
     """
-    dimension = start.shape[1]
+    leaves = (*centred, *copies)
 
     def body(number: jax.Array, carry: tuple[Any, jax.Array]) -> tuple[Any, jax.Array]:
         state, total = carry
         round_ = round_context(number, algorithm)
         state, _ = algorithm.step(state, round_)
-        x = state.x - state.x.mean(0)
-        size = jnp.square(x).sum(0) + jnp.square(state.public).sum(0)
-        levels = (jax.random.uniform(round_.key("columns")) + jnp.arange(dimension)) / dimension
-        drawn = jnp.minimum(jnp.searchsorted(jnp.cumsum(size / size.sum()), levels), dimension - 1)
-        x, public = ((rows / jnp.sqrt(size))[:, drawn] for rows in (x, state.public))
-        return state._replace(x=x, public=public), total + jnp.where(number >= first, jnp.log(size.mean()), 0)
+        rows = {leaf: getattr(state, leaf) for leaf in leaves}
+        rows |= {leaf: rows[leaf] - rows[leaf].mean(0) for leaf in centred}
+        size = jnp.stack([jnp.square(row).sum(0) for row in rows.values()]).sum(0)
+        drawn = resampled(size, round_.key("columns"))
+        new = state._replace(**{leaf: (row / jnp.sqrt(size))[:, drawn] for leaf, row in rows.items()})
+        return new, total + jnp.where(number >= first, jnp.log(size.mean()), 0)
 
     state = algorithm.init(jax.random.key(0))._replace(x=start / jnp.linalg.norm(start, axis=0))
     _, total = jax.jit(lambda state: jax.lax.fori_loop(0, rounds, body, (state, jnp.zeros(()))))(state)
     return float(jnp.exp(total / (rounds - first)))
+
+
+def resampled(size: Float[Array, " m"], key: PRNGKey) -> Int[Array, " m"]:
+    """Return (m,): the runs that take the places of m runs, each about as often as its ``size`` is of the mean."""
+    m = size.shape[0]
+    levels = (jax.random.uniform(key) + jnp.arange(m)) / m
+    return jnp.minimum(jnp.searchsorted(jnp.cumsum(size / size.sum()), levels), m - 1)
 
 
 def trajectory(algorithm: Algorithm, rounds: int) -> np.ndarray:

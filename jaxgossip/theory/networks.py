@@ -9,7 +9,7 @@ from typing import Any, override
 import jax
 import numpy as np
 
-from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol, ProtocolMethod
+from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol, ProtocolMethod
 from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Rows
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.problem import Problem

@@ -57,6 +57,40 @@ def exact_diffusion_mode(eta: float, a: float = 1.0) -> Mode:
     return lambda lam: d2_mode(eta, a)((1 + lam) / 2)
 
 
+def nesterov_mode(alpha: float, momentum: float, left: float) -> Mode:
+    """X⁺ = X − α(D + μM⁺), M⁺ = μM + D, D = X − WY, with Y what local steps make of X: ``left`` of its distance, q."""
+
+    def mode(lam: float) -> np.ndarray:
+        kept = 1 - alpha * (1 - lam * left)
+        return roots((1 + momentum) * kept, momentum * kept)
+
+    return mode
+
+
+def led_mode(eta: float, steps: int, correction: float, a: float = 1.0) -> Mode:
+    """H steps φ ← φ − ηaφ − βy from x, then X⁺ = Wφ, y⁺ = y + φ − X⁺."""
+    q = (1 - eta * a) ** steps
+    total = (1 - q) / (eta * a)
+    return lambda lam: np.array(
+        [[lam * q, -lam * correction * total], [(1 - lam) * q, 1 - (1 - lam) * correction * total]]
+    )
+
+
+def wang_elia_mode(eta: float, a: float = 1.0) -> Mode:
+    """X⁺ = X − K(X + z) − ηaX, z⁺ = z + KX, K = (I − W)/2."""
+
+    def mode(lam: float) -> np.ndarray:
+        k = (1 - lam) / 2
+        return roots(2 - k - eta * a, 1 - k + k**2 - eta * a)
+
+    return mode
+
+
+def dlm_mode(eta: float, penalty: float, degree: int = 2, a: float = 1.0) -> Mode:
+    """EXTRA with I − 2ηρL in the place of W, where W = I − L/(degree + 1), ρ the ``penalty`` of a link."""
+    return lambda lam: extra_mode(eta, a)(1 - 2 * eta * penalty * (degree + 1) * (1 - lam))
+
+
 def spectrum(mode: Mode, eigenvalues: np.ndarray) -> np.ndarray:
     """Return the eigenvalues of a method: those of all its modes."""
     return np.concatenate([np.linalg.eigvals(mode(lam)) for lam in eigenvalues])

@@ -18,6 +18,10 @@ from jaxgossip.topology.generators.cliques import barbell as barbell
 from jaxgossip.topology.generators.cliques import connected_caveman as connected_caveman
 from jaxgossip.topology.generators.cliques import lollipop as lollipop
 from jaxgossip.topology.generators.cliques import two_cliques as two_cliques
+from jaxgossip.topology.generators.d_cliques import class_cliques as class_cliques
+from jaxgossip.topology.generators.d_cliques import clique_cost as clique_cost
+from jaxgossip.topology.generators.d_cliques import d_cliques as d_cliques
+from jaxgossip.topology.generators.d_cliques import join_cliques as join_cliques
 from jaxgossip.topology.generators.directed import de_bruijn as de_bruijn
 from jaxgossip.topology.generators.directed import k_peer_exponential as k_peer_exponential
 from jaxgossip.topology.generators.equitopo import equi_static as equi_static
@@ -37,6 +41,7 @@ from jaxgossip.topology.generators.sequences import base_k_plus_one as base_k_pl
 from jaxgossip.topology.generators.sequences import hyper_hypercube as hyper_hypercube
 from jaxgossip.topology.generators.social import davis as davis
 from jaxgossip.topology.generators.social import karate as karate
+from jaxgossip.topology.generators.stl_fw import stl_fw as stl_fw
 from jaxgossip.topology.generators.structured import binary_tree as binary_tree
 from jaxgossip.topology.generators.structured import complete as complete
 from jaxgossip.topology.generators.structured import hypercube as hypercube

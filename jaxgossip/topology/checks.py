@@ -124,3 +124,23 @@ def finite_matrix(owner: str, matrix: Any) -> sp.csr_array:
         row = int(np.searchsorted(csr.indptr, np.flatnonzero(~np.isfinite(csr.data))[0], side="right")) - 1
         raise GraphError(f"{owner}: row {row} of the matrix holds a number that is not finite")
     return csr
+
+
+def class_shares_of(owner: str, class_shares: Any) -> np.ndarray:
+    """Return class shares (n, C) as float64.
+
+    Raises:
+        GraphError: they are not those of at least one node, or a row is not of shares that sum to one.
+    """
+    try:
+        shares = np.asarray(class_shares, np.float64)
+    except (TypeError, ValueError):
+        shares = np.empty(0)
+    hint = "jg.learning.partitions.class_shares(partition, labels) returns them"
+    if shares.ndim != 2 or not shares.size:
+        raise GraphError(f"{owner}: class_shares must be (n, C) numbers, not of shape {shares.shape}", hint=hint)
+    wrong = ~((shares >= 0).all(1) & (np.abs(shares.sum(1) - 1) <= 1e-6))  # also of NaN
+    if wrong.any():
+        node = int(wrong.argmax())
+        raise GraphError(f"{owner}: the class_shares of node {node} are no shares that sum to one", hint=hint)
+    return shares / shares.sum(1, keepdims=True)

@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import NamedTuple
 
+from jaxgossip.core.devices.memory import available_bytes, bytes_text
 from jaxgossip.core.errors import GraphError, InputError
-from jaxgossip.core.memory import available_bytes, bytes_text
 
 LISTED_BYTES = 60
 """Bytes per directed link while a graph is generated: 30 to 54 were measured, on sparse and dense graphs alike."""

@@ -9,8 +9,8 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms.gossip_learning import AgedModel, Merging
-from jaxgossip.algorithms.protocol import Deliveries
+from jaxgossip.algorithms.protocols.gossip_learning import AgedModel, Merging
+from jaxgossip.algorithms.protocols.protocol import Deliveries
 from jaxgossip.network import Conditions, Round
 from jaxgossip.schedule import Kind
 from tests.laws import assert_follows, assert_uniform, drawn, law_of, rows

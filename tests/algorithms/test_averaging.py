@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms.relay_sgd import RelaySum
+from jaxgossip.algorithms.sgd.relay_sgd import RelaySum
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Conditions, Round
 from jaxgossip.theory import predictions as p

@@ -11,10 +11,9 @@ import jaxgossip as jg
 from jaxgossip.core.random import run_key
 from jaxgossip.network import Conditions, Round
 from jaxgossip.topology import Graph, Order
-from tests.algorithms.cases import CASES, Case, N, P
+from tests.algorithms.cases import CASES, SERVERS, Case, N, P, first_of_each
 from tests.algorithms.test_contract import (
     ROUNDS,
-    alone,
     faultless,
     first_state,
     plain,
@@ -25,8 +24,14 @@ from tests.algorithms.test_contract import (
 )
 
 t = jg.topology
-FOLLOWS = {"federated_averaging", "centralised"}
+FOLLOWS = {*SERVERS, "centralised"}
 """Methods with one model: their nodes have none of their own to keep or to train by itself."""
+
+LOCALLY = {"admm", "dlm", "dinno", "ditto", "lt_admm", "multi_task"}
+"""Methods whose models move by local steps alone."""
+
+ON_LINKS = {"lt_admm", "atg"}
+"""Methods whose links have variables: without messages these pull on as they are, and only their fixed point has the mean."""
 
 SPLIT = [
     next(case for case in CASES if (case.name, case.mixing) == pair)
@@ -35,8 +40,10 @@ SPLIT = [
 """One method for each kind of mixing."""
 
 
-def these(*conditions: object) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", [case for case in CASES if all(c(case) for c in conditions)], ids=str)
+def these(*conditions: object, of_each: bool = False) -> pytest.MarkDecorator:
+    """Return the mark of a test of cases with all ``conditions``; ``of_each`` algorithm the first alone."""
+    cases = [case for case in CASES if all(c(case) for c in conditions)]
+    return pytest.mark.parametrize("case", first_of_each(cases) if of_each else cases, ids=str)
 
 
 def of_a_network(case: Case) -> bool:
@@ -53,7 +60,7 @@ def starts(case: Case) -> np.ndarray:
 
 
 @pytest.mark.by_default("dsgd")
-@these(of_a_network)
+@these(of_a_network, of_each=True)
 def test_faults_do_as_much_as_they_say(case: Case) -> None:
     """None, all, or some: one compiled run, whose faults are arguments."""
     algorithm, key = case.make(quadratic()), run_key(3)
@@ -68,21 +75,24 @@ def test_faults_do_as_much_as_they_say(case: Case) -> None:
 
     np.testing.assert_allclose(x(0, 1), faultless(case)[0], rtol=2e-5, atol=2e-6)
     np.testing.assert_allclose(x(0.2, 0), starts(case), rtol=1e-6)  # jitted together, a start may be rounded once more
-    if case.talks or case.name == "federated_averaging":
+    if case.talks or case.name in SERVERS:
         assert np.abs(x(0.5, 1) - faultless(case)[0]).max() > 1e-3
-    if case.talks and case.name != "muffliato" and not alone(case):
+    if case.talks and case.name not in {"muffliato", *ON_LINKS} and case.alone == {}:
         np.testing.assert_allclose(x(1, 1), plain(N, case.steps), rtol=1e-5, atol=2e-6)
-    if case.name == "federated_averaging":  # a server that hears nothing keeps its model
+    if case.name in SERVERS:  # a server that hears nothing keeps its model
         np.testing.assert_allclose(x(1, 1), starts(case), rtol=1e-6)
 
 
 @pytest.mark.by_default("dsgdm")
 @these(
-    between_nodes, lambda case: bool(alone(case)) and case.name != "muffliato"
-)  # which adds noise also to lone nodes
+    between_nodes,
+    lambda case: (
+        bool(case.alone) and case.name not in {"muffliato", *ON_LINKS}
+    ),  # muffliato adds noise also to lone nodes
+)
 def test_all_messages_dropped_is_isolated_training(case: Case) -> None:
     """Those with momentum, once they have none; the others above, also push-sum methods, whose weights stay 1."""
-    x = x_after(case.make(quadratic(), **alone(case)), conditions=Conditions(drop=1.0))
+    x = x_after(case.make(quadratic(), **case.alone), conditions=Conditions(drop=1.0))
     np.testing.assert_allclose(x, plain(N, case.steps), rtol=1e-5, atol=2e-6)
 
 
@@ -94,7 +104,7 @@ def test_a_split_that_never_happens_changes_nothing(case: Case) -> None:
 
 
 @pytest.mark.by_default("dsgd")
-@these(of_a_network, lambda case: case.learns)
+@these(of_a_network, lambda case: case.learns, of_each=True)
 def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
     """Whatever the tasks are, the models come out the same: no gradient reaches them."""
     key, problem = run_key(3), quadratic()
@@ -117,19 +127,25 @@ def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
     x = np.asarray(compiled(targets))
     np.testing.assert_array_equal(x, compiled(targets + 100))
     what_is_learnt_travels = case.options.get("payload") in ("update", "gradient")
-    if case.name in FOLLOWS or case.name == "admm" or not case.talks or what_is_learnt_travels:
+    if case.name in FOLLOWS or case.name in LOCALLY or not case.talks or what_is_learnt_travels:
         np.testing.assert_allclose(x, starts(case), rtol=1e-6)
     else:
         assert np.abs(x - starts(case)).max() > 1e-3
-    columns_sum_to_one = case.mixing not in ("tree", "push", "push_sum_random") and "weighting" not in case.options
-    if columns_sum_to_one and case.talks and case.name != "muffliato":  # also where links fail, both ways together
+    columns_sum_to_one = case.mixing not in ("tree", "push", "push_sum_random") and not any(
+        option in case.options for option in ("weighting", "density")
+    )
+    if (
+        columns_sum_to_one and case.talks and case.name not in {"muffliato", "atg"}
+    ):  # also where links fail, both ways together
         np.testing.assert_allclose(x.mean(0), starts(case).mean(0), atol=2e-6)
 
 
-@pytest.mark.by_default("chebyshev", "shift_register", "averaging", "centralised local_steps=3")
+@pytest.mark.by_default("chebyshev", "shift_register", "averaging", "centralised")
 @these(
     lambda case: not case.draws,
+    lambda case: case.mixing != "d_cliques",  # whose clique one is in goes by numbers
     lambda case: case.name != "halving_windows",  # who sums up whom goes by numbers; then all have the exact mean
+    of_each=True,
 )
 def test_relabelling_the_nodes_relabels_the_result(case: Case) -> None:
     rng = np.random.default_rng(0)
@@ -158,7 +174,18 @@ def in_other_rows(graph: Graph) -> Graph:
     lambda case: (
         case.draws
         or case.name
-        in ("power_gossip", "relay_sgd", "sgp", "admm", "chebyshev", "federated_averaging", "halving_windows")
+        in (
+            "power_gossip",
+            "relay_sgd",
+            "lt_admm",
+            "atg",
+            "sgp",
+            "admm",
+            "chebyshev",
+            "federated_averaging",
+            "halving_windows",
+            "diloco",
+        )
     ),
     lambda case: case.mixing != "fresh_regular",  # its graphs know no order
 )

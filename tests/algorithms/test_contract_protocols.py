@@ -13,7 +13,7 @@ import pytest
 
 import jaxgossip as jg
 from jaxgossip.algorithms import PROTOCOLS, GossipProtocol
-from jaxgossip.algorithms.protocol import Deliveries
+from jaxgossip.algorithms.protocols.protocol import Deliveries
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.schedule import Kind, Schedule, clocks, schedule
 from jaxgossip.schedule.exchanges import EXCHANGES

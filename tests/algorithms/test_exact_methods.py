@@ -44,6 +44,7 @@ class Method(NamedTuple):
 
 EXACT = [
     Method("gradient_tracking", {"form": "diging"}, ("x", "y", "g"), p.diging_mode(ETA), 0.9912),
+    Method("gradient_tracking", {"form": "semi_atc"}, ("x", "y", "g"), oracles.semi_atc_mode(ETA)),
     Method("gradient_tracking", {"form": "atc"}, ("x", "y", "g"), p.atc_tracking_mode(ETA), 0.99054),
     Method("extra", {}, ("x", "c"), p.extra_mode(ETA), 0.88013),
     Method("d2", {}, ("x", "c"), p.d2_mode(ETA), 0.89722),

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms.halving_windows import windows
+from jaxgossip.algorithms.consensus.halving_windows import windows
 from jaxgossip.core import counting
 from jaxgossip.network import Conditions, Round, Traffic
 

@@ -15,7 +15,7 @@ from jaxgossip.network.conditions import FAULTLESS
 from jaxgossip.schedule import Kind
 from jaxgossip.simulation import simulate_events
 from jaxgossip.topology import weights
-from tests.algorithms.cases import CASES, Case
+from tests.algorithms.cases import CASES, SERVERS, Case, first_of_each
 from tests.algorithms.test_contract import run_of
 from tests.algorithms.test_contract_protocols import CASES as PROTOCOLS
 from tests.algorithms.test_contract_protocols import CYCLES, arrivals, network
@@ -55,7 +55,7 @@ def problem_of(n: int, rule: str = "mixed") -> Any:
 def of_batches(problem: Any) -> np.ndarray:
     """Return (n, q), the statistics of each node's samples."""
     samples = [
-        np.asarray(problem._x)[np.asarray(problem._batches.samples)[start:][:count]]
+        np.asarray(problem._table.x)[np.asarray(problem._batches.samples)[start:][:count]]
         for start, count in zip(problem._batches.start, problem._batches.n_train, strict=True)
     ]
     return np.stack([np.concatenate([x.mean(0), x.var(0)]) for x in samples])
@@ -83,7 +83,11 @@ def on_one_node(case: Case, rule: str) -> tuple[Any, np.ndarray]:
 
 OF_ANY_NUMBER = [case for case in CASES if case.mixing not in ("push", "pairwise", "fresh_regular", "push_sum_random")]
 """A node that is alone has no peers to choose from."""
-ALONE = {case.name: case for case in OF_ANY_NUMBER if case.name != "muffliato"}  # which refuses mixed statistics
+NO_STATE = ("gt_saga",)
+"""Methods that refuse models with batch statistics."""
+ALONE = {
+    case.name: case for case in OF_ANY_NUMBER if case.name not in ("muffliato", *NO_STATE)
+}  # it refuses mixed ones
 
 
 @pytest.mark.by_default("dsgdm", "d2")
@@ -165,7 +169,7 @@ def test_noise_for_statistics_is_refused() -> None:
     ALGORITHMS["muffliato"](problem_of(NODES, "private"), optax.sgd(0.1), W)
 
 
-PRIVATE = {case.name: case for case in CASES if case.name not in ("federated_averaging", "centralised")}
+PRIVATE = {case.name: case for case in CASES if case.name not in (*SERVERS, *NO_STATE, "centralised")}
 
 
 @pytest.mark.by_default("choco")
@@ -187,8 +191,8 @@ def test_statistics_go_on_from_where_they_are_when_gradients_are_stale() -> None
     np.testing.assert_allclose(statistics(problem, learnt.x), expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.by_default("private-asynchronous_sgp")
-@pytest.mark.parametrize("case", PROTOCOLS, ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", first_of_each(PROTOCOLS), ids=str)
 @pytest.mark.parametrize("rule", ["private", "mixed"])
 def test_statistics_without_rounds(case: ProtocolCase, rule: str) -> None:
     problem = problem_of(NODES, rule)

@@ -22,7 +22,7 @@ from jaxgossip.learning.optimizers import layerwise
 FAST = 1e-4
 
 
-@pytest.mark.by_default("mlp-2410")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "params"), [("cnn_32", 60_362), ("cnn_28", 50_186), ("gn_lenet", 89_834), ("gpt", 112_577), ("mlp", 2_410)]
 )

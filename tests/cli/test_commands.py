@@ -6,14 +6,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from jaxgossip.bench import scaling
 from jaxgossip.bench.case import Measured
 from jaxgossip.cli.main import main
+from jaxgossip.cli.terminal import listing as listings
 from jaxgossip.cli.terminal.names import kinds, listing
 from jaxgossip.cli.terminal.tables import table
+from jaxgossip.core.devices import memory
+from jaxgossip.core.devices.determinism import compiler_options
 from jaxgossip.experiment.config.examples import examples_folder
+from jaxgossip.simulation.results.provenance import provenance
 
 
 @pytest.fixture
@@ -151,8 +157,25 @@ def test_schema_is_json_and_knows_the_standing_keys(call: Callable[..., str]) ->
 
 def test_info_tells_versions_and_devices(call: Callable[..., str]) -> None:
     text = call("info")
-    for word in ("jaxgossip", "jax", "python", "device", "cores"):
+    for word in ("jaxgossip", "jax", "python", "device", "cores", "a run uses   one device and all cores; --devices N"):
         assert word in text
+
+
+@pytest.mark.parametrize(
+    ("count", "told"),
+    [(1, "one device, 70.0 GiB free"), (4, "one device; --devices 4 spreads it over all, 70.0 GiB free on each")],
+)
+def test_info_tells_what_a_run_would_use_of_gpus(count: int, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "device_free_bytes", lambda _: 70 * 2**30)
+    assert listings._used("gpu", count) == told
+
+
+def test_programs_for_gpus_are_compiled_to_be_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compiler_options() == {}
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    # The compiler knows the option, and refuses others.
+    assert jax.jit(jnp.sin).lower(0.0).compile(compiler_options=compiler_options())(0.0) == 0.0
+    assert provenance()["flags"]["xla_gpu_deterministic_ops"] is True
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,7 @@ def supplied() -> dict[str, Any]:
         "problem": jg.learning.isotropic_quadratic(N, dimension=3), "optimizer": optax.sgd(0.1), "horizon_s": 10.0,
         "W": jg.mixing.metropolis_hastings(graph), "compressor": jg.compression.top_k(fraction=0.5), "message_bytes": 100.0,
         "speeds": jg.network.speeds.constant(N), "rng": np.random.default_rng(0), "mean_degree": 3.0,
+        "class_shares": np.eye(2)[np.arange(N) % 2],
     }  # fmt: skip
 
 

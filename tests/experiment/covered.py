@@ -40,6 +40,7 @@ OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("adversary", "alie"): {"z": 1.0},
     ("peers", "newscast"): {"view": 4},
     ("churn", "trace"): {"repeat": True},
+    ("aggregation", "bulyan"): {"liars": 0},
     ("rate", "step"): {"boundaries": [1]},
     ("tokens", "generalised"): {"capacity": 3, "reaction": 2},
     ("tokens", "randomised"): {"capacity": 3, "reaction": 2},
@@ -47,7 +48,8 @@ OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
 """What a kind needs beside them, or takes to be small."""
 NETWORK: Mapping[str, Mapping[str, Any]] = {
     "drop": {"drop": 0.2}, "online": {"online": 0.7}, "session": {"online": 0.7, "session": 2}, "noise": {"noise": 0.1},
-    "link_drop": {"link_drop": 0.2}, "straggle": {"straggle": 0.3}, "split": {"split": 2, "split_at": 1, "heal_at": 2},
+    "link_drop": {"link_drop": 0.2}, "link_burst": {"link_drop": 0.2, "link_burst": 4.0}, "straggle": {"straggle": 0.3},
+    "split": {"split": 2, "split_at": 1, "heal_at": 2},
 }  # fmt: skip
 DIRECTED = frozenset({"static_exponential"})
 OWNERS = 40
@@ -94,6 +96,8 @@ def tree(row: Row, folder: Path) -> dict[str, Any]:
         learning["batch_size"] = int(row["batch"])
     if model != NONE:
         learning |= {"model": model, "model_options": options("model", model)}
+    if model == "gpt":  # few, that are scored at once; those of other models of this text are scored in blocks
+        learning["test_fraction"] = 0.002
     found |= {"learning": learning, "device": {"dtype": row["dtype"]}}
     if row.get("network", NONE) != NONE:
         found["network"] = dict(NETWORK[row["network"]])

@@ -1,7 +1,7 @@
 """The programs of a configuration, traced and not compiled."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -37,23 +37,34 @@ def _zeros(like: jax.ShapeDtypeStruct) -> Any:
     return jnp.broadcast_to(jax.random.key(0), like.shape) if is_key else jnp.zeros(like.shape, like.dtype)
 
 
-def trace(config: Config, shared: Shared, *, seeds: bool) -> None:
-    """Build a configuration and trace its programs: of a run by itself, and of many in one program.
+Many = Literal["of seeds", "of points"] | None
+"""Runs of one program that differ in all their arrays, or in numbers of their states alone; None for a run by itself."""
+
+
+def trace(config: Config, shared: Shared, *, many: Many, evaluation: bool) -> None:
+    """Build a configuration and trace its programs.
 
     Args:
         config: the configuration.
         shared: parts of earlier ones.
-        seeds: whether the many differ in all their arrays, as those of other seeds do, or in numbers of their states alone.
+        many: which runs are in the program of rounds.
+        evaluation: whether those are traced, too, that begin a run in rounds and evaluate it.
     """
+    experiment = built(config, shared)
     with precision(config):
-        experiment = build(config, shared=shared)
         if experiment.schedule is None:
-            _trace_rounds(experiment, seeds=seeds)
+            _trace_rounds(experiment, many, evaluation=evaluation)
         else:
             _trace_events(experiment)
 
 
-def _trace_rounds(experiment: Experiment, *, seeds: bool) -> None:
+def built(config: Config, shared: Shared) -> Experiment:
+    """Build a configuration, of parts of earlier ones where they are the same."""
+    with precision(config):
+        return build(config, shared=shared)
+
+
+def _trace_rounds(experiment: Experiment, many: Many, *, evaluation: bool) -> None:
     config = experiment.config
     run = Run(
         experiment.in_rounds,
@@ -63,22 +74,25 @@ def _trace_rounds(experiment: Experiment, *, seeds: bool) -> None:
         speeds=experiment.speeds,
     )
     like = run.like()
-    for purpose in run.programs():
-        if purpose.function is not Run.rounds:
-            arrays, static = partition(purpose.inputs)
-            jax.eval_shape(pure(purpose.function, static), arrays, *purpose.example)
-    arrays, static = partition(run.evaluation)
-    jax.eval_shape(pure(Evaluation.scores, static), arrays, like)
-    many = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), like)
+    if evaluation:
+        for purpose in run.programs():
+            if purpose.function is not Run.rounds:
+                arrays, static = partition(purpose.inputs)
+                jax.eval_shape(pure(purpose.function, static), arrays, *purpose.example)
+        arrays, static = partition(run.evaluation)
+        jax.eval_shape(pure(Evaluation.scores, static), arrays, like)
+    states = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((2, *leaf.shape), leaf.dtype), like)
     until = jax.ShapeDtypeStruct((), jnp.int32)
     arrays, static = partition(run)
     program = pure(Run.rounds, static)
     with jax.default_matmul_precision(config.device.matmul_precision):
-        if seeds:
+        if many is None:
+            jax.eval_shape(program, arrays, like, until)
+        elif many == "of seeds":
             stacked = [jax.ShapeDtypeStruct((2, *array.shape), array.dtype) for array in arrays]
-            jax.eval_shape(jax.vmap(program, in_axes=(0, 0, None)), stacked, many, until)
+            jax.eval_shape(jax.vmap(program, in_axes=(0, 0, None)), stacked, states, until)
         else:  # lowered, too: what a primitive makes of operands of other axes shows only then
-            jax.jit(jax.vmap(program, in_axes=(None, 0, None))).lower(arrays, many, until)
+            jax.jit(jax.vmap(program, in_axes=(None, 0, None))).lower(arrays, states, until)
 
 
 def _trace_events(experiment: Experiment) -> None:

@@ -7,6 +7,7 @@ from jaxgossip.experiment.config.catalogue import takes
 from jaxgossip.learning import METRICS, PARTITIONS, TASKS
 from jaxgossip.learning.partitions import BY_CLASS
 from jaxgossip.schedule import EXCHANGES
+from tests.algorithms.cases import COMPRESSING, SERVERS
 from tests.experiment.covered import directed
 from tests.experiment.covering import (
     IN_EVENTS,
@@ -28,14 +29,14 @@ TREES = frozenset({"path", "star", "binary_tree"})
 TWO_CLASSES = frozenset({"logistic", "pegasos", "adaline"})
 IMAGES = frozenset({"digits", "mnist_10k"})
 SEQUENCES = "shakespeare"
-NO_MIXING = frozenset({"halving_windows", "federated_averaging", "isolated", "centralised"})
+NO_MIXING = frozenset({"halving_windows", *SERVERS, "isolated", "centralised"})
 BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
-ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "muffliato", "shift_register", "chebyshev"})
-NO_MODELS = frozenset({"power_gossip", "relay_sgd"})
-ONE_MODEL = frozenset({"centralised", "federated_averaging"})
-COMPRESSING = frozenset({"choco", "deep_squeeze"})
-FIXED = frozenset({"static", "equi_static", "u_equi_static", "de_bruijn", "from_file"})
-SYMMETRIC = frozenset({"static", "u_equi_static", "from_file"})
+ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg", "muffliato", "shift_register", "chebyshev"})
+NO_MODELS = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg"})
+ONE_MODEL = frozenset({"centralised", *SERVERS})
+OF_SAMPLES = frozenset({"gt_saga", "gt_sarah", "gt_vr"})
+FIXED = frozenset({"static", "d_cliques", "equi_static", "u_equi_static", "de_bruijn", "from_file"})
+SYMMETRIC = frozenset({"static", "d_cliques", "u_equi_static", "from_file"})
 ALONG_LINKS = frozenset({"matching", "pairwise", "push", "pull"})
 OF_TWO = frozenset({"one_peer_hypercube", "hyper_hypercube", "de_bruijn"})
 
@@ -94,17 +95,22 @@ OF_ROUNDS = [
     Rule(("algorithm", "topology", "mixing"), lambda algorithm, topology, mixing: (
         algorithm in ONE_OPERATOR and mixing == "static" and directed(topology))),
     Rule(("algorithm", "topology"), lambda algorithm, topology: algorithm == "relay_sgd" and topology not in TREES),
-    Rule(("algorithm", "mixing"), lambda algorithm, mixing: algorithm == "relay_sgd" and mixing == "u_equi_static"),
+    Rule(("algorithm", "mixing"), lambda algorithm, mixing: (
+        algorithm == "relay_sgd" and mixing in ("u_equi_static", "d_cliques"))),
+    Rule(("mixing", "dataset"), lambda mixing, dataset: (
+        mixing == "d_cliques" and (dataset in TASKS or target(dataset) != "class"))),
     Rule(("topology", "mixing"), lambda topology, mixing: directed(topology) and mixing in {*ALONG_LINKS, "from_file"}),
     Rule(("topology", "mixing"), lambda topology, mixing: topology == "karate" and mixing in OF_TWO),
     Rule(("aggregation", "mixing"), lambda aggregation, mixing: aggregation != NONE and mixing in ("push", "push_sum")),
     Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm in NO_MODELS and aggregation != NONE),
+    Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm == "dispfl" and aggregation != NONE),
     Rule(("algorithm", "network"), lambda algorithm, network: algorithm in NO_MODELS and network == "noise"),
     Rule(("algorithm", "adversary"), lambda algorithm, adversary: (
         algorithm in NO_MODELS and adversary not in (NONE, "label_flip"))),
     Rule(("algorithm", "dataset"), lambda algorithm, dataset: algorithm in ONE_MODEL and dataset == "ratings"),
     Rule(("adversary", "dataset"), lambda adversary, dataset: (
         adversary == "label_flip" and (dataset in TASKS or target(dataset) != "class"))),
+    Rule(("algorithm", "privacy"), lambda algorithm, privacy: algorithm in OF_SAMPLES and privacy != NONE),
     Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
 ]  # fmt: skip
 BOTH_WAYS = frozenset({"push_pull", "pairwise", "compute_pairwise"})

@@ -2,7 +2,8 @@
 
 Pairwise covering by greedy search (Cohen, Dalal, Fredman and Patton 1997, "The AETG system"): each row begins with a pair
 that no row holds yet, and takes for every further factor the level that adds most pairs. ``RULES`` say what is refused; a
-pair that no allowed row can hold stands in a row of its own, which has to be refused. A kind that is registered is a level.
+pair that no allowed row can hold stands in a row of its own, which has to be refused. A kind that is
+registered is a level, unless it is listed as like others.
 """
 
 import itertools
@@ -33,6 +34,26 @@ LIKE_OTHERS = {
     "embedding_bag": TOKENS,
 }  # fmt: skip
 """Models that are to the rest what cnn and gpt are, and so stand in one row each: model -> its data set."""
+TOPOLOGIES_LIKE_OTHERS = (
+    "k_nearest_ring", "grid", "erdos_renyi", "watts_strogatz", "stochastic_block", "barbell", "lollipop", "two_cliques",
+    "connected_caveman", "davis",
+)  # fmt: skip
+"""Graphs of slots, of hubs or of lattices, as others are."""
+OPTIMIZERS_LIKE_OTHERS = (
+    "adabelief", "adadelta", "adagrad", "adamax", "lamb", "nadam", "nadamw", "radam", "rmsprop", "yogi"
+)  # fmt: skip
+"""Optimizers number by number as adam and adamw are, or with a ratio of norms as lars is."""
+ALGORITHMS_LIKE_OTHERS = (
+    "clique_averaging", "dmsgd", "qg_dsgdm", "decentlam", "exact_diffusion", "shift_register",
+    "gt_saga", "gt_sarah", "gt_vr", "led", "proxskip", "wang_elia", "dlm", "dinno", "lt_admm", "atg",
+    "beer", "motef", "lead", "cedas", "noloco", "slowmo", "streaming_diloco", "sparta",
+    "ditto", "multi_task", "model_propagation", "fedrep",
+    "fedprox", "fedadam", "fedyogi", "fedadagrad", "fednova", "feddyn", "scaffold",
+)  # fmt: skip
+"""Algorithms that take the same sections as dsgd, dsgdm, d2, gradient_tracking, choco, power_gossip, chebyshev, outer_gossip or
+federated_averaging do, or fewer."""
+MIXINGS_LIKE_OTHERS = ("one_peer_hypercube", "hyper_hypercube", "k_peer_exponential", "od_equi_dyn", "stl_fw")
+"""Sequences of matrices of the classes of one_peer_exponential, base_k_plus_one and ou_equi_dyn; and one of data, as d_cliques."""
 Row = Mapping[str, str]
 Pair = tuple[tuple[str, str], tuple[str, str]]
 
@@ -45,12 +66,12 @@ def _choices(table: type, key: str) -> list[str]:
 
 
 LEARNING = {
-    "topology": list(TOPOLOGIES),
+    "topology": [name for name in TOPOLOGIES if name not in TOPOLOGIES_LIKE_OTHERS],
     "dataset": [*(name for name in DATASETS if name != "mnist_10k"), *TASKS, OWNED_CLASSES, OWNED_VALUES],
     "model": [NONE, *(model for model in MODELS if model not in LIKE_OTHERS), OWN],
     "partition": [NONE, *PARTITIONS],
     "metrics": [NONE, *METRICS],
-    "optimizer": list(OPTIMIZERS),
+    "optimizer": [name for name in OPTIMIZERS if name not in OPTIMIZERS_LIKE_OTHERS],
     "rate": [NONE, *RATES],
     "speeds": [NONE, *SPEEDS],
     "dtype": _choices(sections.Device, "dtype"),
@@ -58,8 +79,8 @@ LEARNING = {
     "batch": ["1", "0"],
 }
 IN_ROUNDS = LEARNING | {
-    "algorithm": list(ALGORITHMS),
-    "mixing": list(MIXINGS),
+    "algorithm": [name for name in ALGORITHMS if name not in ALGORITHMS_LIKE_OTHERS],
+    "mixing": [name for name in MIXINGS if name not in MIXINGS_LIKE_OTHERS],
     "aggregation": [NONE, *AGGREGATIONS],
     "adversary": [NONE, *ADVERSARIES],
     "compression": [NONE, *COMPRESSORS],

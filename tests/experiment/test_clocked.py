@@ -206,6 +206,7 @@ RULES = {
         {"privacy": (f"{GOSSIP}; 'isotropic_quadratic' has no samples to keep private", None)},
     ),
     "link_drop": (["network.link_drop=0.1"], {"network.link_drop": (GOSSIP, "remove it")}),
+    "link_burst": (["network.link_burst=4.0"], {"network.link_burst": (GOSSIP, "remove it")}),
     "straggle": (["network.straggle=0.1"], {"network.straggle": (GOSSIP, "remove it")}),
     "noise": (["network.noise=0.1"], {"network.noise": (GOSSIP, "remove it")}),
     "sections beside a file": (
@@ -338,7 +339,7 @@ def test_a_plan_tells_of_copies_in_flight_and_of_time(
 @pytest.mark.slow
 def test_a_plan_counts_the_copies_in_flight(text: Path) -> None:
     held = {
-        seconds: footprint(build(load(text, [f"delay={{kind='constant', seconds={seconds}}}", "topology.nodes=64"])))
+        seconds: footprint(build(load(text, [f"delay={{kind='constant', seconds={seconds}}}", "topology.nodes=64"])))[0]
         for seconds in (0.0, 2.5)
     }
     # Every node has two or three messages on their way; a model has 20 parameters and an age; slots are there twice.

@@ -155,6 +155,8 @@ def test_kinds_with_keys_of_their_own_are_shown_as_tables(config, overrides) -> 
         (["topology.kind=ring", "topology.kind=star"], 1, "--grid topology.kind: given twice"),
         (["seed=1,2"], 1, "seeds are no axis"),
         (["name=a,b"], 1, "'name' cannot be varied"),
+        (["device.count=1,2"], 1, "all runs share the devices"),
+        (["device={count=1},{count=2}"], 1, "all runs share the devices"),
         (["optimizer.learing_rate=0.1"], 1, "optimizer.learing_rate: unknown key"),
         (["topology.kind=ring,rong"], 1, r"topology.kind=rong.*'rong'"),
         (["rounds.x=1"], 1, "'rounds' is a value, not a table"),
@@ -167,6 +169,13 @@ def test_kinds_with_keys_of_their_own_are_shown_as_tables(config, overrides) -> 
 def test_errors_name_the_key(config, options, seeds, message) -> None:
     with pytest.raises(ConfigError, match=message):
         expand(config, options, seeds)
+
+
+def test_a_run_of_a_grid_has_one_device_of_those_of_the_grid(config) -> None:
+    grid = expand(config, ["topology.kind=ring,star"], 1, ["device.count=3"])
+    assert grid.devices == 3
+    assert {run.config.device.count for run in grid.runs} == {1}
+    assert grid.runs == expand(config, ["topology.kind=ring,star"]).runs
 
 
 def test_variants_have_no_grid(config) -> None:
@@ -214,7 +223,7 @@ def test_draws_under_vmap_are_those_alone() -> None:
 
 @pytest.mark.slow
 def test_a_group_too_large_is_run_in_parts(config, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("jaxgossip.simulation.replicas.available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
+    monkeypatch.setattr("jaxgossip.simulation.layout.available_bytes", lambda: 2 * 2 * 72 * 8 * 6 * 4)
     grid, listener = expand(config, ["optimizer.learning_rate=0.1,0.2"], 3), Listener()
     run_grid(grid, tmp_path / "out", observer=listener)
     assert 1 < listener.compilations < 6

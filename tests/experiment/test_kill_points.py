@@ -145,14 +145,18 @@ PARTS = 8
 """So many tests share the points of a case, for as many workers as there are."""
 
 
-def parts(sampled: int, *sampled_cases: str) -> list[Any]:
-    """Return (case, part, parts) of the tests: one point in ``sampled`` of some cases by default, all where there is time."""
-    every = [pytest.param(name, part, PARTS, marks=pytest.mark.slow) for name in CASES for part in range(PARTS)]
+def parts(sampled: int, *sampled_cases: str, one_in: int = 1) -> list[Any]:
+    """Return (case, part, parts) of the tests: one point in ``sampled`` of some cases by default, else all, or ``one_in``."""
+    every = [
+        pytest.param(name, one_in * part + part % one_in, one_in * PARTS, marks=pytest.mark.slow)
+        for name in CASES
+        for part in range(PARTS)
+    ]
     return [*every, *(pytest.param(name, 3, sampled, id=f"{name}-sample") for name in sampled_cases)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "part", "of"), parts(40, "run", "grid"))
+@pytest.mark.parametrize(("name", "part", "of"), parts(40, "run", "grid", one_in=8))
 def test_what_is_killed_at_any_file_operation_goes_on_to_the_same_bits(
     name: str, part: int, of: int, whole, tmp_path: Path
 ) -> None:
@@ -166,7 +170,7 @@ def test_what_is_killed_at_any_file_operation_goes_on_to_the_same_bits(
 
 
 @pytest.mark.by_default("run-sample")
-@pytest.mark.parametrize(("name", "part", "of"), parts(60, "run", "sweep"))
+@pytest.mark.parametrize(("name", "part", "of"), parts(60, "run", "sweep", one_in=24))
 def test_what_finds_the_disk_full_names_the_file_and_goes_on_once_there_is_room(
     name: str, part: int, of: int, whole, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ kind = "averaging"
 """
 OPTIMIZER = "optimizer={kind='sgd', learning_rate=0.1}"
 NO_BASELINES = "evaluation.baselines=[]"
-BY_ITSELF = {"averaging", "shift_register", "chebyshev", "halving_windows", "push_sum"}
+BY_ITSELF = {"averaging", "shift_register", "chebyshev", "halving_windows", "push_sum", "model_propagation"}
 """Algorithms whose rounds take no steps: an optimizer is there for the start steps alone."""
 OWN = """
 import jaxgossip as jg

@@ -55,6 +55,7 @@ EXPECTED = {
     "partition": ([], "", "return a jaxgossip Partition"),
     "algorithm": ([], "", "return a jaxgossip Algorithm"),
     "optimizer": ([], "", "return an optax GradientTransformation"),
+    "outer": (["algorithm.kind=outer_gossip"], "", "return an optax GradientTransformation"),
     "compression": (["algorithm.kind=choco"], "", "return a jaxgossip Compressor"),
     "adversary": ([], "", "return a jaxgossip Adversary"),
     "aggregation": ([], "", "return a jaxgossip Aggregation"),

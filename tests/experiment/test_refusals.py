@@ -118,7 +118,7 @@ def test_a_grid_says_once_of_each_method_which_sections_do_nothing_there(tmp_pat
     "adversary.kind=ipm-adversary-power_gossip",
     "adversary.kind=ipm-adversary-relay_sgd",
 )
-@pytest.mark.parametrize("algorithm", ["power_gossip", "relay_sgd"])
+@pytest.mark.parametrize("algorithm", ["power_gossip", "relay_sgd", "lt_admm", "atg"])
 @pytest.mark.parametrize(
     ("setting", "culprit"),
     [

@@ -13,7 +13,7 @@ import pytest
 
 CONFIG = """
 name = "killed"
-rounds = 300
+rounds = 150
 [topology]
 kind = "random_regular"
 nodes = 1000
@@ -145,5 +145,5 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(whole: Path, tmp_path: Pa
 def test_a_finished_run_has_nothing_to_resume(whole: Path) -> None:
     before = (whole / "metrics.jsonl").read_bytes()
     done = subprocess.run(command("resume", str(whole)), check=True, capture_output=True, text=True)
-    assert "completed after 300 rounds" in done.stdout
+    assert "completed after 150 rounds" in done.stdout
     assert (whole / "metrics.jsonl").read_bytes() == before

@@ -83,6 +83,8 @@ def test_a_sweep_runs_all_keeps_what_is_complete_and_tells_all(config: Path, tmp
     assert json.loads(lines.read_text().splitlines()[1])["bytes_sent"] == 576
     figure = ranking(runs, [one.name for one in found])
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] in (["D²", "slow"], ["slow", "D²"])
+    many = [f"run {number}" for number in range(60)]  # as variants of every method are: a row each
+    assert len(ranking(runs[:1] * 60, many).axes[0].get_yticklabels()) == 60
     with pytest.raises(ConfigError, match="holds a run of another configuration"):
         sweep(variants(config, ["seed=1"]), out)
 

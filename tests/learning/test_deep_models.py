@@ -16,17 +16,23 @@ KEY = jax.random.key(0)
 
 
 def images(*shape: int) -> jax.Array:
-    return jax.random.normal(jax.random.key(len(shape)), shape)
+    return jnp.asarray(np.random.default_rng(len(shape)).normal(size=shape), jnp.float32)
 
 
-def perturbed(params):
-    """Return parameters of which none is still 0 or 1, as at the start."""
-    leaves, tree = jax.tree.flatten(params)
-    moved = [
-        leaf + 0.3 * jnp.abs(jax.random.normal(jax.random.fold_in(KEY, number), leaf.shape))
-        for number, leaf in enumerate(leaves)
-    ]
-    return jax.tree.unflatten(tree, moved)
+def drawn(init):
+    """Return parameters of the shapes that ``init`` gives, none of them 0 or 1 as at the start.
+
+    NumPy draws them: to compile the draws of all layers takes longer than to compile the layers.
+    """
+    rng = np.random.default_rng(0)
+
+    def leaf(like: jax.ShapeDtypeStruct) -> jax.Array:
+        values = rng.normal(size=like.shape)
+        if len(like.shape) < 2:  # scales and variances among them
+            return jnp.asarray(0.5 + 0.3 * np.abs(values), like.dtype)
+        return jnp.asarray(values * np.sqrt(2 / np.prod(like.shape[:-1])), like.dtype)
+
+    return jax.tree.map(leaf, jax.eval_shape(init, KEY))
 
 
 @pytest.mark.parametrize(("size", "stride"), [(1, 2), (2, 1), (3, 2), (5, 1)])
@@ -40,12 +46,14 @@ def test_a_convolution_is_the_plain_one(size: int, stride: int) -> None:
             x, kernel, (stride, stride), around, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision="highest"
         )
 
-    weights = images(*plain(x, kernel).shape)
-    for argument in range(2):
-        found, expected = (
-            jax.grad(lambda *both, form=form: (form(*both) * weights).sum(), argument)(x, kernel)
-            for form in (lambda x, k: layers.convolve(x, k, stride), plain)
-        )
+    weights = images(*jax.eval_shape(plain, x, kernel).shape)
+
+    @jax.jit
+    def of_both(x: jax.Array, kernel: jax.Array) -> list[tuple[jax.Array, jax.Array]]:
+        forms = (lambda x, kernel: layers.convolve(x, kernel, stride), plain)
+        return [jax.grad(lambda *both, form=form: (form(*both) * weights).sum(), (0, 1))(x, kernel) for form in forms]
+
+    for found, expected in zip(*of_both(x, kernel), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -63,7 +71,7 @@ def test_gn_lenet_is_that_of_flax() -> None:
     published = jax.eval_shape(m.gn_lenet((32, 32, 3), 10).init, KEY)
     assert sum(leaf.size for leaf in jax.tree.leaves(published)) == 89_834
     model, x = m.gn_lenet((8, 8, 3), 10), images(2, 8, 8, 3)
-    params = perturbed(model.init(KEY))
+    params = drawn(model.init)
     found, expected = jax.jit(model.apply)(params, x), jax.jit(GnLenet().apply)({"params": params}, x)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
@@ -125,7 +133,7 @@ def of_flax(params, statistics):
 def test_resnets_are_those_of_flax(name: str, norm: str) -> None:
     widths, blocks = {"resnet8": ((16, 32, 64), 1), "resnet18": ((64, 128, 256, 512), 2)}[name]
     model, x = m.MODELS[name]((8, 8, 3), 4, norm=norm), images(3, 8, 8, 3)
-    params = perturbed(model.init(KEY))
+    params = drawn(model.init)
     variables = of_flax(params, params.get("batch_stats"))
     evaluated = jax.jit(Resnet(widths, blocks, False, norm).apply)(variables, x)
     np.testing.assert_allclose(jax.jit(model.apply)(params, x), evaluated, rtol=1e-3, atol=1e-3)
@@ -140,20 +148,20 @@ def test_resnets_are_those_of_flax(name: str, norm: str) -> None:
 
 
 def test_a_memory_is_that_of_flax() -> None:
-    layer = perturbed(layers.lstm_layer(KEY, 3, 5))
+    layer = drawn(lambda key: layers.lstm_layer(key, 3, 5))
     x = images(2, 7, 3)
     cell = {}
     for part, name in enumerate("ifgo"):
         of = slice(5 * part, 5 * part + 5)
         cell["i" + name] = {"kernel": layer["kernel"][:, of]}
         cell["h" + name] = {"kernel": layer["recurrent"][:, of], "bias": layer["bias"][of]}
-    expected = nn.RNN(nn.OptimizedLSTMCell(5)).apply({"params": {"cell": cell}}, x)
-    np.testing.assert_allclose(layers.lstm(layer, x), expected, rtol=1e-5, atol=1e-5)
+    expected = jax.jit(nn.RNN(nn.OptimizedLSTMCell(5)).apply)({"params": {"cell": cell}}, x)
+    np.testing.assert_allclose(jax.jit(layers.lstm)(layer, x), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.slow
 def test_attention_is_that_of_flax() -> None:
-    params = perturbed(m.gpt((6,), 5, width=8, heads=2, layers=1).init(KEY)["block0"]["attention"])
+    params = drawn(m.gpt((6,), 5, width=8, heads=2, layers=1).init)["block0"]["attention"]
     x = images(2, 6, 8)
     split = {
         name: {"kernel": part.reshape(8, 2, 4), "bias": bias.reshape(2, 4)}
@@ -166,23 +174,24 @@ def test_attention_is_that_of_flax() -> None:
     }
     out = {"kernel": params["out"]["kernel"].reshape(2, 4, 8), "bias": params["out"]["bias"]}
     module = nn.MultiHeadDotProductAttention(2)
-    expected = module.apply({"params": {**split, "out": out}}, x, mask=nn.make_causal_mask(x[..., 0]))
-    np.testing.assert_allclose(layers.causal_attention(params, x, 2), expected, rtol=1e-5, atol=1e-5)
+    expected = jax.jit(module.apply)({"params": {**split, "out": out}}, x, mask=nn.make_causal_mask(x[..., 0]))
+    found = jax.jit(layers.causal_attention, static_argnums=2)(params, x, 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.by_default("gpt")
 @pytest.mark.parametrize("name", ["gpt", "lstm_char"])
 def test_scores_of_a_place_do_not_know_what_follows(name: str) -> None:
-    small = {"gpt": {"width": 8, "heads": 2}, "lstm_char": {"width": 6}}[name]
+    small = {"gpt": {"width": 8, "heads": 2}, "lstm_char": {"width": 6}}[name] | {"layers": 2}
     model = m.MODELS[name]((6,), 5, **small)
-    params = model.init(KEY)
+    params = drawn(model.init)
     x = jnp.asarray([[1, 2, 3, 4, 0, 1], [1, 2, 3, 0, 4, 4]])
     scores = jax.jit(model.apply)(params, x)
     assert scores.shape == (2, 6, 5)
     np.testing.assert_allclose(scores[0, :3], scores[1, :3], rtol=1e-6)
     assert not np.allclose(scores[0, 3:], scores[1, 3:])
     last = m.MODELS[name]((6,), 5, predicts="last", **small)
-    np.testing.assert_allclose(last.apply(params, x), scores[:, -1], rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(last.apply)(params, x), scores[:, -1], rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -191,8 +200,9 @@ def test_dropout_keeps_the_mean_and_acts_in_training_only() -> None:
     np.testing.assert_allclose(np.unique(kept), [0, 4 / 3], rtol=1e-6)
     np.testing.assert_allclose(kept.mean(), 1, atol=0.01)
     model = m.gpt((4,), 3, width=8, heads=2, layers=1, dropout_rate=0.5)
-    params, x = model.init(KEY), jnp.zeros((2, 4), jnp.int32)
-    first, again, other = (model.forward(params, x, jax.random.key(seed))[0] for seed in (0, 0, 1))
+    params, x = drawn(model.init), jnp.zeros((2, 4), jnp.int32)
+    trained = jax.jit(model.forward)
+    first, again, other = (trained(params, x, jax.random.key(seed))[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
     assert m.gpt((4,), 3, width=8, heads=2).forward is None
@@ -202,7 +212,7 @@ def test_dropout_keeps_the_mean_and_acts_in_training_only() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "options"),
     [
-        ("gpt", (32,), {"layers": 6, "width": 16, "dropout_rate": 0.1}),
+        ("gpt", (16,), {"layers": 2, "width": 8, "dropout_rate": 0.1}),
         ("resnet8", (16, 16, 3), {"norm": "batch"}),
         ("resnet8", (16, 16, 3), {"norm": "group"}),
     ],
@@ -213,9 +223,10 @@ def test_blocks_that_are_computed_anew_give_the_same_gradients_in_less_memory(na
     def gradient(remat: bool) -> tuple[jax.Array, int]:
         model = m.MODELS[name](shape, 5, remat=remat, **options)
         run = model.forward or (lambda params, x, _: (model.apply(params, x), {}))
-        program = jax.jit(jax.grad(lambda params: jnp.square(run(params, x, KEY)[0]).sum()))
-        params = model.init(KEY)
-        return program(params), program.lower(params).compile().memory_analysis().temp_size_in_bytes
+        params = drawn(model.init)
+        gradients = jax.jit(jax.grad(lambda params: jnp.square(run(params, x, KEY)[0]).sum()))
+        program = gradients.lower(params).compile()
+        return program(params), program.memory_analysis().temp_size_in_bytes
 
     (kept, most), (anew, least) = gradient(False), gradient(True)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), kept, anew)
@@ -224,7 +235,7 @@ def test_blocks_that_are_computed_anew_give_the_same_gradients_in_less_memory(na
 
 def test_a_bag_of_embeddings_is_its_formula() -> None:
     model = m.embedding_bag((3,), 2, n_tokens=4, width=5)
-    params = perturbed(model.init(KEY))
+    params = drawn(model.init)
     mean = (params["embedding"][1] + params["embedding"][3] + params["embedding"][3]) / 3
     expected = mean @ params["dense"]["kernel"] + params["dense"]["bias"]
     np.testing.assert_allclose(model.apply(params, jnp.asarray([[1, 3, 3]]))[0], expected, rtol=1e-5)

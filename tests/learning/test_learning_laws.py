@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxgossip.core.random import NodeDraws
 from jaxgossip.learning import partitions
 from jaxgossip.learning.device import integers_at, integers_below
 from jaxgossip.learning.partitions.rules import Partition
@@ -136,7 +137,7 @@ def test_local_tests_are_a_fair_draw() -> None:
 
 def test_minibatches_draw_each_sample_alike_every_time() -> None:
     bounds = jnp.array([1, 3])
-    below = drawn(lambda key: integers_below(key, bounds[:, None], (2, 2)))
+    below = drawn(lambda key: integers_below(key, bounds[:, None], NodeDraws(2), 2))
     at = drawn(lambda key: integers_at(key, bounds, jnp.array([7, 9], jnp.uint32), 2))
     for found in (below, at):
         assert_uniform(rows(found), [(0, 0, a, b) for a, b in itertools.product(range(3), repeat=2)])

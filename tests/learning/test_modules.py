@@ -82,7 +82,7 @@ def test_batch_statistics_follow_their_rule(rule: str) -> None:
     own = []
     for node in range(N):
         rows = problem._batches.samples[problem._batches.start[node] :][: problem._batches.n_train[node]]
-        _, state = model.forward(problem.params(earlier[node]), problem._x[rows], jax.random.key(0))
+        _, state = model.forward(problem.params(earlier[node]), problem._table.x[rows], jax.random.key(0))
         own.append(np.asarray(state["batch_stats"]["BatchNorm_0"]["mean"]))
     found = np.stack([problem.params(row)["batch_stats"]["BatchNorm_0"]["mean"] for row in after.x])
     expected = np.stack(own) if rule == "private" else W.as_matrix() @ np.stack(own)
@@ -101,7 +101,7 @@ def test_one_node_with_batch_statistics_is_flax_and_optax_alone() -> None:
     found = problem.params(jg.simulate(algorithm, rounds=3, seed=0).x[0])
     variables = problem.params(jg.simulate(algorithm, rounds=0, seed=0).x[0])
     rows = problem._batches.samples[: problem._batches.n_train[0]]
-    x, y = problem._x[rows], problem._y[rows]
+    x, y = problem._table.x[rows], problem._table.y[rows]
     state = optimizer.init(variables["params"])
     for _ in range(3):
 
@@ -135,6 +135,7 @@ def test_dropout_differs_by_node_sample_and_round_and_repeats_with_the_seed() ->
     np.testing.assert_array_equal(problem.evaluate(x)["test_loss"], problem.evaluate(x)["test_loss"])
 
 
+@pytest.mark.slow
 def test_modules_of_nnx_train_and_are_evaluated() -> None:
     model = from_nnx(Module)
     problem = problem_of(model)
@@ -156,6 +157,7 @@ def test_a_module_of_nnx_is_made_once_a_call() -> None:
     assert not np.allclose(first, model.forward(params, x, jax.random.key(2))[0])
 
 
+@pytest.mark.slow
 def test_modules_of_equinox_are_models() -> None:
     model = from_equinox(lambda key: eqx.nn.MLP(FEATURES, CLASSES, 8, 1, key=key))
     problem = problem_of(model)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxgossip.core.random import NodeDraws
 from jaxgossip.learning import classification, models
 from jaxgossip.learning.device import integers_below
 from jaxgossip.learning.partitions.rules import Partition, fixed_size, one_sample
@@ -136,10 +137,10 @@ def test_a_gradient_draws_one_word_a_sample_and_none_where_there_is_no_choice(ba
 def test_integers_are_words_modulo_their_bound_whatever_the_number_of_rows() -> None:
     bound = np.array([[1], [2], [7], [100_003], [2**31 - 1]], np.int32)
     words = np.asarray(jax.random.bits(KEY, (5, 3), jnp.uint32))
-    found = integers_below(KEY, jnp.asarray(bound), (5, 3))
+    found = integers_below(KEY, jnp.asarray(bound), NodeDraws(5), 3)
     np.testing.assert_array_equal(found, words % bound.astype(np.uint32))
     assert found.dtype == jnp.int32
-    np.testing.assert_array_equal(integers_below(KEY, 7, (90, 3))[:5], words % 7)
+    np.testing.assert_array_equal(integers_below(KEY, 7, NodeDraws(90), 3)[:5], words % 7)
 
 
 def test_single_draws_are_uniform_over_keys_and_independent_between_nodes() -> None:

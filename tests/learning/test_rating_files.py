@@ -124,7 +124,7 @@ def test_held_out_ratings_of_repeated_pairs_cannot_be_known(tmp_path: Path) -> N
     )
     assert task.describe()["training_ratings"] == task.describe()["test_ratings"] == 12
     for node in range(4):
-        mine = np.asarray(task._x)[samples[start[node] : start[node] + 6]]
+        mine = np.asarray(task._table.x)[samples[start[node] : start[node] + 6]]
         assert len(set(mine.tolist())) == 6
         assert n_train[node] == 3
 

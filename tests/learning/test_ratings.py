@@ -35,7 +35,7 @@ def of_user(task, node: int, *, test: bool = False) -> tuple[np.ndarray, np.ndar
         int(table[node]) for table in (task._batches.start, task._batches.n_train, task._batches.n_test)
     )
     mine = np.asarray(task._batches.samples)[start + n_train * test : start + n_train + n_test * test]
-    return np.asarray(task._x)[mine], np.asarray(task._y, np.float64)[mine]
+    return np.asarray(task._table.x)[mine], np.asarray(task._table.y, np.float64)[mine]
 
 
 def rows(task, n: int = N) -> np.ndarray:
@@ -117,14 +117,14 @@ def test_a_matrix_of_low_rank_is_recovered_though_nobody_shows_a_user() -> None:
 
 def test_ratings_made_up_are_of_different_items_and_of_the_asked_spread() -> None:
     task = ratings(3000, items=50, rank=4, ratings_a_user=10, noise=0.0, held_out=0.0)
-    items, values = np.asarray(task._x).reshape(3000, 10), np.asarray(task._y)
+    items, values = np.asarray(task._table.x).reshape(3000, 10), np.asarray(task._table.y)
     assert (np.diff(np.sort(items, axis=1), axis=1) > 0).all()
     assert np.bincount(items.ravel(), minlength=50).min() > 400
     assert values.var() == pytest.approx(1.5, rel=0.5)  # b_u, b_i: 1/4 each, and the product: 1; 50 items vary
     again = ratings(3000, items=50, rank=4, ratings_a_user=10, noise=0.0, held_out=0.0)
-    np.testing.assert_array_equal(task._y, again._y)
+    np.testing.assert_array_equal(task._table.y, again._table.y)
     other = ratings(3000, items=50, rank=4, ratings_a_user=10, noise=0.0, held_out=0.0, rng=1)
-    assert not np.array_equal(task._y, other._y)
+    assert not np.array_equal(task._table.y, other._table.y)
 
 
 SIZES = "items, rank and ratings_a_user are at least 1, not "

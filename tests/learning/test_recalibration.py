@@ -53,7 +53,7 @@ def problem_of(model: Model, partition: str = "iid", **options: Any) -> Any:
 
 def samples_of(problem: Any, node: int) -> np.ndarray:
     start, count = int(problem._batches.start[node]), int(problem._batches.n_train[node])
-    return np.asarray(problem._x)[np.asarray(problem._batches.samples)[start : start + count]]
+    return np.asarray(problem._table.x)[np.asarray(problem._batches.samples)[start : start + count]]
 
 
 @jax.jit
@@ -69,6 +69,7 @@ def by_flax(params: Any, x: np.ndarray, batch_size: int) -> Any:
     return jax.tree.map(lambda *each: np.mean(each, 0), *variables)["batch_stats"]
 
 
+@pytest.mark.by_default("4")
 @pytest.mark.parametrize("batch_size", [0, 4])
 def test_statistics_are_those_of_one_pass_by_flax_alone(batch_size: int) -> None:
     problem = problem_of(from_linen(Normalised(), (FEATURES,), state="recalibrated"), batch_size=batch_size)

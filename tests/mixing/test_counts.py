@@ -49,7 +49,7 @@ def operators() -> dict[str, Operator | TimeVarying]:
     }
 
 
-@pytest.mark.by_default("False-open shift", "True-matching")
+@pytest.mark.by_default("False-open shift")
 @pytest.mark.parametrize("name", list(operators()))
 @pytest.mark.parametrize("befallen", [False, True])
 def test_counts_and_maxima_are_those_of_the_links(name: str, befallen: bool):

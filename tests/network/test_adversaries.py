@@ -1,5 +1,6 @@
 """Every attack is its formula, written out in NumPy; who lies; and that only honest nodes are measured."""
 
+from collections.abc import Callable
 from statistics import NormalDist
 
 import jax
@@ -20,13 +21,36 @@ X = np.random.default_rng(0).normal(1.0, 2.0, size=(N, P)).astype(np.float32)
 MEAN, SPREAD = X[HONEST].mean(0), X[HONEST].std(0)
 
 
-def links(adversary: Adversary | None, **conditions: float) -> jg.network.Links:
+def links(adversary: Adversary | None, **conditions: object) -> jg.network.Links:
     return Round(jnp.int32(3), jax.random.key(0), N, Conditions(adversary=adversary, **conditions)).links(W)
 
 
 def effective(**conditions: float) -> np.ndarray:
     """Return the matrix that W is in this round."""
     return np.asarray(links(None, **conditions).mix(jnp.eye(N)), np.float64)
+
+
+def total(s: np.ndarray) -> float:
+    """Return the sum of squared distances to honest rows."""
+    return np.square(X[HONEST] - s).sum()
+
+
+SUMS = [total(row) for row in X[HONEST]]
+
+
+def in_reach_of_all(s: np.ndarray) -> bool:
+    diameter = max(np.linalg.norm(a - b) for a in X[HONEST] for b in X[HONEST])
+    return np.linalg.norm(X[HONEST] - s, axis=1).max() <= diameter
+
+
+def farthest(direction: str, allowed: Callable[[np.ndarray], bool]) -> np.ndarray:
+    """Return what two liars send: as far from the mean as is allowed, by bisection."""
+    p = {"std": X[HONEST].std(0, ddof=1), "sign": np.sign(MEAN), "unit": MEAN / np.linalg.norm(MEAN)}[direction]
+    low, high = 0.0, 100.0
+    for _ in range(60):
+        gamma = (low + high) / 2
+        low, high = (gamma, high) if allowed(MEAN - gamma * p) else (low, gamma)
+    return np.tile(MEAN - low * p, (2, 1))
 
 
 ATTACKS = {
@@ -42,6 +66,16 @@ ATTACKS = {
         np.tile(MEAN - 1.5 * SPREAD, (2, 1)),
     ),
     "ipm": (ADVERSARIES["ipm"](n_nodes=N, nodes=LIARS, epsilon=0.4), np.tile(-0.4 * MEAN, (2, 1))),
+    "min_max": (ADVERSARIES["min_max"](n_nodes=N, nodes=LIARS), farthest("std", in_reach_of_all)),
+    "min_max sign": (
+        ADVERSARIES["min_max"](n_nodes=N, nodes=LIARS, direction="sign"),
+        farthest("sign", in_reach_of_all),
+    ),
+    "min_sum": (ADVERSARIES["min_sum"](n_nodes=N, nodes=LIARS), farthest("std", lambda s: total(s) <= max(SUMS))),
+    "min_sum unit": (
+        ADVERSARIES["min_sum"](n_nodes=N, nodes=LIARS, direction="unit", bound="smallest"),
+        farthest("unit", lambda s: total(s) <= min(SUMS)),
+    ),
     "label_flip": (ADVERSARIES["label_flip"](n_nodes=N, nodes=LIARS), X[LIARS]),
 }
 
@@ -97,6 +131,22 @@ def test_dissensus_is_its_formula_and_with_one_holds_honest_nodes_where_they_are
             if epsilon == 1:
                 np.testing.assert_allclose(found[i], X[i], atol=1e-5)
     assert 0 < deceived < HONEST.size
+
+
+@pytest.mark.parametrize(("name", "gamma"), [("min_max", 1.007813), ("min_sum", 0.866025)])
+def test_of_four_rows_around_zero_the_farthest_lie_is_known(name: str, gamma: float) -> None:
+    x = np.array([[1, 0], [-1, 0], [0, 1], [0, -1], [9, 9]], np.float32)
+    adversary = ADVERSARIES[name](n_nodes=5, nodes=[4])
+    round_ = Round(jnp.int32(0), jax.random.key(0), 5, Conditions(adversary=adversary))
+    mixed = np.asarray(round_.links(jg.mixing.uniform(t.complete(5))).mix(jnp.asarray(x)))
+    lie = 5 * mixed[0] - x[:4].sum(0)
+    np.testing.assert_allclose(lie, -gamma * x[:4].std(0, ddof=1), atol=5e-6)
+
+
+def test_rows_that_agree_leave_the_farthest_lie_no_room() -> None:
+    x = jnp.ones((N, P))
+    for name in ("min_max", "min_sum"):
+        np.testing.assert_allclose(links(ADVERSARIES[name](n_nodes=N, nodes=LIARS)).mix(x), x, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["bit_flip", "dissensus"])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import jaxgossip as jg
@@ -16,12 +17,14 @@ from jaxgossip.topology import Graph, weights
 
 t = jg.topology
 P = 4
+ROUND = 3
 GRAPHS = {
     "regular": t.random_regular(12, degree=5, rng=0),
+    "dense": t.random_regular(16, degree=11, rng=0),
     "star": t.star(9),
     "power law": t.barabasi_albert(20, m=2, rng=0),
 }
-LIARS = {"regular": [1, 6], "star": [0], "power law": [2, 11]}
+LIARS = {"regular": [1, 6], "dense": [1, 6], "star": [0], "power law": [2, 11]}
 
 
 def links(graph: Graph, aggregation: Aggregation | None, liars: list[int] | None = None, drop: float = 0.0) -> Links:
@@ -29,7 +32,7 @@ def links(graph: Graph, aggregation: Aggregation | None, liars: list[int] | None
     adversary = None if liars is None else ADVERSARIES["constant"](n_nodes=n, nodes=liars, value=3.0)
     conditions = Conditions(drop=drop, adversary=adversary, aggregation=aggregation)
     W = jg.mixing.table_operator(weights.metropolis_hastings(graph))
-    return Round(jnp.int32(3), jax.random.key(0), n, conditions).links(W)
+    return Round(jnp.int32(ROUND), jax.random.key(0), n, conditions).links(W)
 
 
 Node = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
@@ -109,6 +112,30 @@ def nearest(b: int) -> Node:
     return node
 
 
+def bulyan(b: int) -> Node:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+        left, chosen = list(np.vstack([x, heard])), []
+        f = max(min(b, (len(left) - 3) // 4), 0)
+        for _ in range(len(left) - 2 * f):
+            far = [np.sort(np.square(np.array(left) - row).sum(1))[1:] for row in left]  # to all but itself
+            scores = [(round(near[: max(len(left) - f - 2, 1)].sum(), 5), near.sum()) for near in far]
+            chosen.append(left.pop(min(range(len(left)), key=scores.__getitem__)))
+        values = np.array(chosen)
+        order = np.argsort(np.abs(values - np.median(values, axis=0)), axis=0)[: len(chosen) - 2 * f]
+        return np.take_along_axis(values, order, 0).mean(0)
+
+    return node
+
+
+def balance(gamma: float, kappa: float, alpha: float, rounds: int) -> Node:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+        limit = gamma * np.exp(-kappa * ROUND / rounds) * np.linalg.norm(x)
+        accepted = [row for row in heard if np.linalg.norm(row - x) <= limit]
+        return alpha * x + (1 - alpha) * np.mean(accepted, axis=0) if accepted else x
+
+    return node
+
+
 A = AGGREGATIONS
 RULES: dict[str, tuple[Aggregation, Node]] = {
     "clipped": (A["clipped"](tolerance=0.3), clip_by(adaptive(0.3))),
@@ -122,6 +149,9 @@ RULES: dict[str, tuple[Aggregation, Node]] = {
     "krum 0": (A["krum"](liars=0), krum(0)),
     "nearest": (A["nearest"](liars=1), nearest(1)),
     "nearest 2": (A["nearest"](liars=2), nearest(2)),
+    "bulyan": (A["bulyan"](liars=1), bulyan(1)),
+    "bulyan 2": (A["bulyan"](liars=2), bulyan(2)),
+    "balance": (A["balance"](gamma=1.4, kappa=0.5, alpha=0.3, rounds=10), balance(1.4, 0.5, 0.3, 10)),
 }
 every = pytest.mark.parametrize("rule", RULES)
 
@@ -154,7 +184,7 @@ def test_a_rule_equals_its_reference_node_by_node(rule: str, graph: str, drop: f
         alone += heard.size == 0
         expected = node(x[i].astype(np.float64), sent[heard], matrix[i, heard], np.isin(heard, liars))
         np.testing.assert_allclose(found[i], expected, atol=2e-5, err_msg=f"node {i} of {graph}")
-    assert (alone > 0) == (drop > 0 and graph != "regular")
+    assert (alone > 0) == (drop > 0 and graph not in ("regular", "dense"))
 
 
 UNEVEN = {
@@ -188,7 +218,7 @@ def test_inside_a_compiled_program_a_rule_equals_its_reference_on_uneven_graphs(
 
     @jax.jit
     def mixed(W: Hybrid, x: jax.Array) -> jax.Array:
-        return Round(jnp.int32(3), jax.random.key(0), n, conditions).links(W).mix(x)
+        return Round(jnp.int32(ROUND), jax.random.key(0), n, conditions).links(W).mix(x)
 
     x = np.random.default_rng(4).normal(size=(n, P)).astype(np.float32)
     found, matrix = np.asarray(mixed(W, jnp.asarray(x))), w.to_scipy().toarray()
@@ -251,6 +281,49 @@ def test_private_columns_are_left_alone(rule: str) -> None:
     assert np.abs(np.asarray(mixed - x)[:, :2]).max() > 0.1
 
 
+def heard_by_a_hub(rule: Aggregation, rows: np.ndarray, number: int = 0) -> np.ndarray:
+    """Return what node 0 makes of all ``rows`` (n, p), the first of which is its own."""
+    n = len(rows)
+    W = jg.mixing.uniform(t.complete(n))
+    round_ = Round(jnp.int32(number), jax.random.key(0), n, Conditions(aggregation=rule))
+    return np.asarray(round_.links(W).mix(jnp.asarray(rows, jnp.float32)))[0]
+
+
+@pytest.mark.parametrize("number", [0, 40])
+def test_balance_accepts_by_relative_difference_which_narrows(number: int) -> None:
+    rule, own = A["balance"](gamma=0.5, kappa=2.0, alpha=0.25, rounds=100), np.array([3.0, -4.0])
+    limit = 0.5 * np.exp(-2 * number / 100)
+    for delta, accepted in ((0.99 * limit, True), (-0.99 * limit, True), (1.01 * limit, False), (-1.01 * limit, False)):
+        for scale in (1.0, 1e-3, 1e3):  # invariant under scaling
+            rows = scale * np.array([own, (1 + delta) * own])
+            expected = rows[0] + 0.75 * (rows[1] - rows[0]) * accepted
+            np.testing.assert_allclose(heard_by_a_hub(rule, rows, number), expected, rtol=1e-6)
+    near_zero = np.array([1e-3 * own, 1e-3 * own + 0.1])  # not under translations
+    np.testing.assert_array_equal(heard_by_a_hub(rule, near_zero, number), np.float32(near_zero[0]))
+    moved = near_zero + 10 * own
+    np.testing.assert_allclose(heard_by_a_hub(rule, moved, number), 0.25 * moved[0] + 0.75 * moved[1], rtol=1e-6)
+
+
+def test_bulyan_without_liars_is_the_mean_and_with_them_is_not_moved_by_one_column() -> None:
+    rows = np.random.default_rng(3).normal(size=(7, P))
+    np.testing.assert_allclose(heard_by_a_hub(A["bulyan"](liars=0), rows), rows.mean(0), atol=1e-6)
+    rows[4, 2] += 3.0  # near enough in all other columns for Krum to take it
+    lied, honest = (heard_by_a_hub(A["bulyan"](liars=1), some) for some in (rows, np.delete(rows, 4, axis=0)))
+    spread = np.ptp(np.delete(rows, 4, axis=0), axis=0)
+    assert (np.abs(lied - honest) < spread).all()
+
+
+def test_bulyan_refuses_nodes_with_too_few_neighbours_once_and_clearly() -> None:
+    problem = jg.learning.isotropic_quadratic(12, dimension=P, rng=0)
+    step = jg.algorithms.dsgd(problem, optax.sgd(0.1), jg.mixing.metropolis_hastings(GRAPHS["regular"]))
+    message = "bulyan needs 6 neighbours or more at every node, and one has 5"
+    with pytest.raises(jg.errors.InputError, match=message):
+        jg.simulate(step, 1, conditions=Conditions(aggregation=A["bulyan"]()))
+    jg.simulate(step, 1, conditions=Conditions(aggregation=A["bulyan"](liars=0)))
+    enough = jg.algorithms.dsgd(problem, optax.sgd(0.1), jg.mixing.metropolis_hastings(t.random_regular(12, 6, rng=0)))
+    jg.simulate(enough, 1, conditions=Conditions(aggregation=A["bulyan"]()))
+
+
 @pytest.mark.parametrize("n", range(1, 11))
 def test_the_sorting_network_sorts_by_the_0_1_principle(n: int) -> None:
     wires = np.array(list(itertools.product([0, 1], repeat=n)))
@@ -268,6 +341,11 @@ def test_the_sorting_network_sorts_by_the_0_1_principle(n: int) -> None:
         ("trimmed_mean", {"trim": -1}, "aggregation trimmed_mean: trim must not be negative, not -1"),
         ("krum", {"liars": -1}, "aggregation krum: liars must not be negative, not -1"),
         ("nearest", {"liars": -1}, "aggregation nearest: liars must not be negative, not -1"),
+        ("bulyan", {"liars": -1}, "aggregation bulyan: liars must not be negative, not -1"),
+        ("balance", {"gamma": 0.0}, "aggregation balance: gamma must be above 0, not 0.0"),
+        ("balance", {"kappa": -1.0}, "aggregation balance: kappa must be at least 0, not -1.0"),
+        ("balance", {"alpha": 1.5}, "aggregation balance: alpha must be from 0 to 1, not 1.5"),
+        ("balance", {"rounds": 0}, "aggregation balance: rounds must be a whole number of at least 1, not 0"),
     ],
 )
 def test_options_out_of_range_are_named(name: str, options: dict, message: str) -> None:

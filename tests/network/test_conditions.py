@@ -192,6 +192,25 @@ def test_a_budget_of_bytes_is_kept_and_used_up(budget: int) -> None:
     assert [record["round"] for record in result.metrics] == [*range(0, result.rounds, 4), result.rounds]
 
 
+@pytest.mark.parametrize("case", ["slowmo", "proxskip", "nodes that come and go"])
+def test_a_budget_holds_where_rounds_cost_differently(case: str) -> None:
+    problem = jg.learning.isotropic_quadratic(N, dimension=5, rng=0)
+    W = jg.mixing.metropolis_hastings(t.ring(N))
+    step = {
+        "slowmo": lambda: jg.algorithms.slowmo(problem, optax.sgd(0.1), W, every=3),
+        "proxskip": lambda: jg.algorithms.proxskip(problem, optax.sgd(0.1), W, probability=0.4),
+        "nodes that come and go": lambda: jg.algorithms.dsgd(problem, optax.sgd(0.1), W),
+    }[case]()
+    faults = Conditions(online=0.7 if case == "nodes that come and go" else 1.0)
+    sent = np.asarray(jg.simulate(step, 12, evaluate_every=1, seed=1, conditions=faults).metrics["bytes_sent"])
+    assert len(set(np.diff(sent))) > 1
+    budget = int(sent[6]) - 1  # of which the sixth round is one byte too much
+    result = jg.simulate(step, 12, evaluate_every=4, seed=1, conditions=faults, byte_budget=budget)
+    final = result.metrics.final
+    assert final["bytes_sent"] <= budget < sent[result.rounds + 1]
+    assert final["bytes_sent"] == sent[result.rounds]
+
+
 def test_a_run_within_its_budget_goes_to_the_end() -> None:
     problem = jg.learning.isotropic_quadratic(N, dimension=5, rng=0)
     step = jg.algorithms.dsgd(problem, optax.sgd(0.1), jg.mixing.metropolis_hastings(t.ring(N)))

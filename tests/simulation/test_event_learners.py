@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from jaxgossip import algorithms as alg
 from jaxgossip import learning, mixing, topology
-from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS, Schedule, schedule
@@ -125,7 +125,7 @@ def test_matrix_factorisation_keeps_its_user_at_home(seed: int, delay: float) ->
             N, items=items, rank=rank, ratings_a_user=4, held_out=0.25, regularization=decay, batch_size=0, init="independent",
             rng=np.random.default_rng(1), dtype=np.float64,
         )  # fmt: skip
-        table = {name: np.asarray(getattr(problem, f"_{name}")) for name in ("x", "y")}
+        table = {name: np.asarray(getattr(problem._table, name)) for name in ("x", "y")}
         owned = problem.partition
 
         def slope(w: np.ndarray, node: int) -> np.ndarray:

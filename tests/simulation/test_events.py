@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jaxgossip import algorithms as alg
 from jaxgossip import learning
-from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import hashed_uniform, purpose_key, run_key
 from jaxgossip.schedule import Fate, Kind, Messages, Source

@@ -21,6 +21,17 @@ def make(rate, noise: float = 0.5) -> jg.algorithms.Algorithm:
     return jg.algorithms.dsgd(problem, jg.optimizers.Optimizer(optax.sgd, {"learning_rate": rate}), W)
 
 
+def own(rate: float, seed: int) -> jg.algorithms.Algorithm:
+    """Return an algorithm whose data are drawn by the seed."""
+    problem = jg.learning.isotropic_quadratic(N, dimension=3, noise=0.5, rng=seed)
+    return jg.algorithms.dsgd(problem, optax.adam(rate), jg.mixing.matching(jg.topology.complete(N)))
+
+
+def speeds(seed: int) -> jg.network.Speeds:
+    """Return machines that are drawn by the seed."""
+    return jg.network.speeds.lognormal(N, rng=seed, compute_s=0.05, up_mbit_s=2.0, down_mbit_s=2.0)
+
+
 class Counts(Observer):
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -227,13 +238,6 @@ def test_points_of_a_sweep_are_asked_for_by_their_names(swept: SweepResult) -> N
 
 @pytest.mark.slow
 def test_budgets_speeds_and_seeds_of_problems_are_those_of_simulate() -> None:
-    def own(rate: float, seed: int) -> jg.algorithms.Algorithm:
-        problem = jg.learning.isotropic_quadratic(N, dimension=3, noise=0.5, rng=seed)
-        return jg.algorithms.dsgd(problem, optax.adam(rate), jg.mixing.matching(jg.topology.complete(N)))
-
-    def speeds(seed: int) -> jg.network.Speeds:
-        return jg.network.speeds.lognormal(N, rng=seed, compute_s=0.05, up_mbit_s=2.0, down_mbit_s=2.0)
-
     asked = {"evaluate_every": 3, "byte_budget": 1500, "sampled_nodes": 4}
     faults = jg.network.Conditions(drop=0.2, online=0.8)
     found = jg.sweep(

@@ -40,7 +40,10 @@ from jaxgossip.theory.plots import (
     momentum_bias,
     muffliato,
     network_term,
+    newer_exact_methods,
+    noloco_edge,
     ormandi,
+    outer_momentum,
     pairwise_gossip,
     partitioned_models,
     pens_clusters,
@@ -280,6 +283,14 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "local_sgd": replaced(
         local_sgd, "periodic", lambda make: lambda rounds: make([*rounds[:-1], rounds[0], rounds[-1]])
     ),
+    "outer_momentum": replaced(outer_momentum, "outer_gossip", lagging(0.02)),
+    # A consensus rate of more than is said.
+    "noloco_edge": replaced(
+        noloco_edge,
+        "noloco",
+        lambda make: lambda *args, outer_rate, **options: make(*args, outer_rate=1.05 * outer_rate, **options),
+    ),
+    "newer_exact_methods": replaced(newer_exact_methods.algorithms, "led", lagging(0.02)),
     # Every node calls two peers, so all are informed too early.
     "push_rumour": replaced(push_rumour, "push", lambda push: lambda graph: push(graph, fanout=2)),
     # Two callers of one node both bring news, as if all calls of a round were simultaneous.

@@ -235,6 +235,7 @@ def test_figures_of_exponential_graphs(n):
         assert rho == pytest.approx(1 - 2 / (tau + 1), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_figures_of_other_graphs():
     def rho(graph):
         return second_largest_modulus(topology.metropolis_hastings(graph))

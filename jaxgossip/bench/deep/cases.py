@@ -131,7 +131,7 @@ def bench_deep(
     for name in DEEP_CASES:
         if not only or name in only:
             begun(name)
-            cases.append(_measured(name, DEEP_CASES[name](nodes, seed), repeats, seed, sample_s))
+            cases.append(measured(name, DEEP_CASES[name](nodes, seed), repeats, seed, sample_s))
             gc.collect()  # free the arrays of a case before the next one is built
             done(cases[-1])
     forms: list[FormTime] = []
@@ -141,7 +141,16 @@ def bench_deep(
     return DeepReport(tuple(cases), tuple(forms))
 
 
-def _measured(name: str, network: Network, repeats: int, seed: int, sample_s: float) -> DeepTime:
+def measured(name: str, network: Network, repeats: int, seed: int, sample_s: float) -> DeepTime:
+    """Time a step of a network by us and by plain ``vmap`` of ``grad``.
+
+    Args:
+        name: name of the case.
+        network: models and samples.
+        repeats: samples, of which the median is reported.
+        seed: seed of the models.
+        sample_s: approximate least duration of a sample in seconds.
+    """
     problem = network.problem()
     rounds = descent(problem, layerwise(problem, network.optimizer), seed)  # as algorithms apply an optimizer
     state_bytes = sum(leaf.nbytes for leaf in jax.tree.leaves(rounds.state))

@@ -21,6 +21,10 @@ def sweep(
         int | None, typer.Option(metavar="K", help="Run each with K seeds, from the configuration's own.")
     ] = None,
     overrides: Overrides = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Spread the runs over N devices, 0 for all; in place of device.count."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the sweep; by default runs/NAME.")] = None,
     *,
     force: Annotated[bool, typer.Option("--force", help="Start anew; what the folder holds of a sweep goes.")] = False,
@@ -36,9 +40,10 @@ def sweep(
     from jaxgossip.cli.terminal.variants import sweep_variants
 
     out = out or Path("runs") / config.stem
+    settings = [*(overrides or []), *([] if devices is None else [f"device.count={devices}"])]
     if cache:
         tell(f"compiled programs are kept in {keep_compiled()}")
     if grid or seeds is not None:
-        sweep_grid(config, grid or [], 1 if seeds is None else seeds, overrides or [], out, force=force)
+        sweep_grid(config, grid or [], 1 if seeds is None else seeds, settings, out, force=force)
     else:
-        sweep_variants(config, overrides or [], out, force=force)
+        sweep_variants(config, settings, out, force=force)

@@ -8,6 +8,7 @@ from pathlib import Path
 from jaxgossip.cli.terminal.output import hint, say, slow, tell, typed, wrapped
 from jaxgossip.cli.terminal.progress import watched
 from jaxgossip.cli.terminal.tables import table
+from jaxgossip.core.devices.mesh import make_cpu_devices
 from jaxgossip.core.units import counted
 from jaxgossip.experiment.plots.bands import bands, summary_rows, summary_table
 from jaxgossip.experiment.plots.rows import common_measure
@@ -25,9 +26,11 @@ def sweep_grid(
 
     Raises:
         ConfigError: an option, a run or the folder is invalid.
+        InputError: there are fewer devices than the configuration asks for.
     """
     with slow("checking every run of the grid"):
         grid = expand(config, options, n_seeds, overrides)
+    make_cpu_devices(grid.devices)
     command = shlex.join(typed())
     first, last = grid.seeds[0], grid.seeds[-1]
     seeds = f"seed {first}" if first == last else f"seeds {first} to {last}"

@@ -85,6 +85,24 @@ def make_streams_robust() -> None:
         sys.stderr = RobustStream(sys.stderr, OSError)
 
 
+def keep_stdout() -> None:
+    """Keep stdout for results; whatever libraries write to the descriptor from now on is dropped."""
+    try:
+        own, nothing = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # started without it
+        return
+    sys.stdout.flush()
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    stream = open(own, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)  # noqa: SIM115, PTH123 - as long as the process
+    sys.stdout = RobustStream(stream, BrokenPipeError)
+
+
+def silence_stdout() -> None:
+    """Drop results from now on."""
+    sys.stdout = RobustStream(None, BrokenPipeError)
+
+
 def plain(error: UnicodeError) -> tuple[bytes, int]:
     """Return ASCII in place of characters that cannot be encoded; undecodable bytes of file names are passed through."""
     if not isinstance(error, UnicodeEncodeError):

@@ -30,6 +30,8 @@ def describe_data(problem: Problem) -> dict[str, str]:
     description = _describe_ratings(data) if "items" in data else _describe_samples(data)
     if data["notes"]:
         description["notes"] = "; ".join(data["notes"])
+    if (gain := getattr(problem, "init_gain", 1.0)) != 1:
+        description["starts"] = f"drawn {gain:.4g} times as wide as usual"
     return description | (describe_nodes(problem) if isinstance(problem, SampledProblem) else {})
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,10 +16,12 @@ from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.core.typing import accumulator
 from jaxgossip.experiment.build.builders import Builder, Shared, errors_of, result_text
+from jaxgossip.experiment.build.data import class_shares, data_key, divided
 from jaxgossip.experiment.build.optimizers import build_optimizer
 from jaxgossip.experiment.build.schedules import build_schedule
+from jaxgossip.experiment.build.starts import gained, init_gain
 from jaxgossip.experiment.build.steps import local_steps, steps_by_node
-from jaxgossip.experiment.config.catalogue import find_dataset, standard
+from jaxgossip.experiment.build.windows import in_windows
 from jaxgossip.experiment.config.learning import Classification
 from jaxgossip.experiment.config.schema import Section, supply
 from jaxgossip.experiment.config.sections import SECTIONS, Config, RateSection
@@ -28,20 +29,17 @@ from jaxgossip.experiment.config.targets import check_target
 from jaxgossip.learning import (
     METRICS,
     MODELS,
-    PARTITIONS,
+    OPTIMIZERS,
     TASKS,
-    Dataset,
     DifferentialPrivacy,
     Model,
-    Partition,
     Problem,
     supervised,
 )
 from jaxgossip.learning.augmentation.draws import chosen_augmentations
 from jaxgossip.learning.optimizers import Transformation
-from jaxgossip.learning.partitions.arguments import labels_of
 from jaxgossip.learning.partitions.poisoning import flip_labels
-from jaxgossip.learning.problem import started
+from jaxgossip.learning.problem import started, with_init_gain
 from jaxgossip.learning.supervised import Supervised, chosen_metrics
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, TimeVarying
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
@@ -88,6 +86,12 @@ class Experiment:
         return self.algorithm
 
     @property
+    def in_events(self) -> GossipProtocol:
+        """The protocol of a run by events."""
+        assert isinstance(self.algorithm, GossipProtocol)
+        return self.algorithm
+
+    @property
     def steps(self) -> Steps:
         """The local steps of a round: those of the algorithm, or 1 if it has none or takes no optimizer step."""
         return local_steps(self.config, self.algorithm)
@@ -115,6 +119,7 @@ class Experiment:
         given = {"local_epochs": steps.number} if isinstance(steps, Epochs) else {"local_steps": steps}
         # What nodes learn before the first round is lost when the server sends them its model.
         problem = started(self.problem, 0) if name == "federated_averaging" else self.problem
+        problem = with_init_gain(problem, 1.0)  # without mixing, nothing has to make up for it
         return supply(ALGORITHMS[name], given, problem=problem, optimizer=self.optimizer)
 
 
@@ -144,28 +149,38 @@ def build(
                 *of_graph,
                 mixing,
                 _seed_of(config, mixing),
-                config.device.dtype == "float64",
-            ),  # its tables' precision
-            lambda: part.section(
-                "mixing", mixing, MIXINGS, (Operator, TimeVarying), graph=graph, rng=host_rng(config.seed, "mixing")
+                data_key(config) if "class_shares" in mixing.builder_takes else (),
+                config.device.dtype == "float64",  # its tables' precision
+                config.rounds if mixing.window is not None else None,
             ),
-        )
+            lambda: in_windows(
+                part.section(
+                    "mixing", mixing, MIXINGS, (Operator, TimeVarying),
+                    graph=graph, rng=host_rng(config.seed, "mixing"),
+                    class_shares=class_shares(config, graph.n_nodes, shared),
+                ),
+                mixing,
+                config.rounds,
+            ),
+        )  # fmt: skip
     if mixing is not None and W is not None:
         with errors_of("mixing", mixing.kind):
             fits("mixing", W.n_nodes, "a network", graph.n_nodes)
     order = graph.order if W is not None and W.numbering else None
     task = (config.learning, config.partition, config.adversary, config.privacy, config.device, config.seed)
+    gain = init_gain(config.learning, W)
     problem = shared.get(
-        ("problem", *task, graph.n_nodes, order and (order.numbering, *of_graph)),
-        lambda: build_problem(config, graph.n_nodes, order, shared),
+        ("problem", *task, gain, graph.n_nodes, order and (order.numbering, *of_graph)),
+        lambda: gained(build_problem(config, graph.n_nodes, order, shared), gain),
     )
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
+    outer = part.optional("outer", config.outer, OPTIMIZERS, optax.GradientTransformation)
 
     def algorithm_with(optimizer: Transformation | None) -> Any:
         return part.section(
             "algorithm", config.algorithm, ALGORITHMS if W is not None else PROTOCOLS,
             Algorithm if W is not None else GossipProtocol,
-            problem=problem, optimizer=optimizer, W=W, graph=graph, compressor=compressor,
+            problem=problem, optimizer=optimizer, outer=outer, W=W, graph=graph, compressor=compressor,
         )  # fmt: skip
 
     optimizer = build_optimizer(
@@ -252,9 +267,10 @@ def build_aggregation(config: Config, part: Builder, W: Mixing | None) -> Aggreg
         InputError: it cannot be built, or the mixing does not allow it.
     """
     aggregation = part.optional("aggregation", config.aggregation, AGGREGATIONS, Aggregation)
-    if config.aggregation is not None and W is not None:
+    if config.aggregation is not None and aggregation is not None and W is not None:
         with errors_of("aggregation", config.aggregation.kind):
             jax.eval_shape(lambda key: senders(W.at(jnp.int32(0), key)), run_key(config.seed))
+            aggregation.check_mixing(W)
     return aggregation
 
 
@@ -331,22 +347,7 @@ def _problem(config: Config, n_nodes: int, order: Order | None, shared: Shared) 
             table="learning.dataset_options", n_nodes=n_nodes, rng=host_rng(config.seed, "data"), dtype=dtype,
             batch_size=learning.batch_size, init=learning.init, order=order,
         )  # fmt: skip
-    assert config.partition is not None
-    reader = find_dataset(standard(), learning.dataset, Path.cwd(), learning.format).builder
-    path: dict[str, Any] = {} if ":" in learning.dataset else {"path": learning.dataset}
-    dataset = part.call(
-        "learning", learning.dataset, reader, learning.dataset_options, Dataset,
-        test_fraction=learning.test_fraction, standardize=learning.standardize, rng=host_rng(config.seed, "data"), **path,
-        table="learning.dataset_options",
-    )  # fmt: skip
-    with errors_of("partition", config.partition.kind):
-        labels = labels_of(dataset, part.resolve(PARTITIONS, config.partition.kind))
-    partition = part.section(
-        "partition", config.partition, PARTITIONS, Partition,
-        labels=labels, owners=dataset.owners, n_nodes=n_nodes, rng=host_rng(config.seed, "partition"),
-    )  # fmt: skip
-    with errors_of("partition", config.partition.kind):
-        fits("a partition", partition.n_nodes, "a network", n_nodes)
+    dataset, partition = divided(config, learning, n_nodes, part)
     adversary = build_adversary(config, n_nodes)
     if config.adversary is not None and adversary is not None and adversary.flips_labels:
         with errors_of("adversary", config.adversary.kind):

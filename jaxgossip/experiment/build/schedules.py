@@ -3,7 +3,7 @@
 from typing import Any
 
 from jaxgossip.algorithms import GossipProtocol
-from jaxgossip.algorithms.protocol import check_schedule
+from jaxgossip.algorithms.protocols.protocol import check_schedule
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import host_rng
 from jaxgossip.core.registry import Registry

@@ -68,6 +68,8 @@ class Catalogue:
         """Return the registry of the kinds of a section."""
         if section == "algorithm":
             return Registry("algorithm", {**self.algorithm, **self.protocol})
+        if section == "outer":
+            return self.optimizer
         return getattr(self, section)
 
 

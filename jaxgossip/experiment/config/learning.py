@@ -9,7 +9,7 @@ from pydantic import Field, SerializeAsAny, Strict
 from jaxgossip.core.registry import Builder
 from jaxgossip.experiment.config.schema import Options, Section, Whole
 
-SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "dtype", "order")
+SUPPLIED = ("test_fraction", "standardize", "batch_size", "init", "init_gain", "dtype", "order")
 """Parameters of data sets and tasks that a run supplies from other keys, so that they are not in the tables of options."""
 
 
@@ -44,6 +44,11 @@ class Learning(Options):
     dataset_options: SerializeAsAny[Options] = Field(default=Options(), description="keywords of the data set")
     init: Literal["same", "independent"] = Field(
         default="same", description="whether all nodes start from one model or each from its own"
+    )
+    init_gain: Annotated[float, Field(gt=0)] | Literal["centrality"] = Field(
+        default=1.0,
+        description="by what the drawn parameters of a start that are exchanged are multiplied; 'centrality', for independent "
+        "starts: 1/‖v‖₂ with v the nodes' weights in what they agree on, so that they agree on a model as large as a drawn one",
     )
     batch_size: Whole = Field(default=1, ge=0, description="samples of a node in a step; 0 takes all it has")
     start_steps: Whole = Field(

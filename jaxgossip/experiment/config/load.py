@@ -155,6 +155,14 @@ def _compression_has_its_algorithm(sections: Mapping[str, Any]) -> list[Diagnost
     return []
 
 
+def _outer_steps_have_their_algorithm(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    algorithm = sections.get("algorithm")
+    if sections.get("outer") is None or algorithm is None or "outer" in algorithm.builder_takes:
+        return []
+    message = f"algorithm '{algorithm.kind}' takes no outer steps"
+    return [Diagnostic(("outer",), message, hint="remove the section, or algorithm.kind = 'outer_gossip'")]
+
+
 def _learning_rates_have_their_count(sections: Mapping[str, Any]) -> list[Diagnostic]:
     optimizer, evaluation = sections.get("optimizer"), sections.get("evaluation")
     rate = getattr(optimizer, "learning_rate", None)
@@ -193,12 +201,36 @@ def _steps_have_an_optimizer(sections: Mapping[str, Any]) -> list[Diagnostic]:
     return []
 
 
+def _centrality_has_starts_and_mixing(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    learning, algorithm = sections.get("learning"), sections.get("algorithm")
+    if learning is None or algorithm is None or learning.init_gain != "centrality":
+        return []
+    path = ("learning", "init_gain")
+    if learning.init == "same":
+        message = "nodes that all start from one model agree on it as it is, got 'centrality'"
+        return [Diagnostic(path, message, hint="learning.init = 'independent', or init_gain = 1")]
+    if "W" not in algorithm.builder_takes:
+        message = f"algorithm '{algorithm.kind}' mixes with no weights, got 'centrality'"
+        return [Diagnostic(path, message, hint="a number, such as the root of the number of nodes")]
+    return []
+
+
 def _labels_can_be_flipped(sections: Mapping[str, Any]) -> list[Diagnostic]:
     adversary, learning = sections.get("adversary"), sections.get("learning")
     if adversary is None or adversary.kind != "label_flip" or learning is None or isinstance(learning, Classification):
         return []
     message = f"'{learning.dataset}' has no labels to flip"
     return [Diagnostic(("adversary", "kind"), message, hint="choose another kind, or a data set")]
+
+
+def _class_shares_have_classes(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    mixing, learning = sections.get("mixing"), sections.get("learning")
+    if mixing is None or "class_shares" not in mixing.builder_takes or learning is None:
+        return []
+    if isinstance(learning, Classification):
+        return []
+    message = f"'{mixing.kind}' is learnt from the classes on nodes, and '{learning.dataset}' has none"
+    return [Diagnostic(("mixing", "kind"), message, hint="choose another kind, or a data set of classes")]
 
 
 def _privacy_has_samples(sections: Mapping[str, Any]) -> list[Diagnostic]:
@@ -223,9 +255,12 @@ RULES: tuple[Callable[[Mapping[str, Any]], list[Diagnostic]], ...] = (
     _own_partition_takes_local_test,
     _pegasos_has_one_regularization,
     _compression_has_its_algorithm,
+    _outer_steps_have_their_algorithm,
     _learning_rates_have_their_count,
     _steps_have_an_optimizer,
+    _centrality_has_starts_and_mixing,
     _labels_can_be_flipped,
+    _class_shares_have_classes,
     _privacy_has_samples,
     _target_can_be_reached,
 )

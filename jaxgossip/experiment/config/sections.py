@@ -50,8 +50,23 @@ class TopologySection(Section):
     )
 
 
+class Window(Table):
+    """Rounds in which models are mixed over more links than in others."""
+
+    start: Whole = Field(description="its first round, from 0; if negative, counted from the end: -1 is the last round")
+    rounds: Whole = Field(default=1, ge=1, description="number of its rounds")
+    degree: Whole | None = Field(
+        default=None,
+        ge=1,
+        description="nodes that each node hears, on a new random regular graph each round; all others if left out, so that "
+        "every model becomes the exact mean",
+    )
+
+
 class MixingSection(Section):
     """How models are mixed: with which weights, or by which random pairing."""
+
+    window: Window | None = Field(default=None, description="rounds in which they are mixed over more links")
 
 
 class PartitionSection(Section):
@@ -77,6 +92,10 @@ class OptimizerSection(Section):
     clip_value: float | None = Field(
         default=None, gt=0, description="largest magnitude of each number of a gradient, cut before the norm is"
     )
+
+
+class OuterSection(Section):
+    """The optimizer of outer steps, of algorithms that have them: one of optax by its name, or your own."""
 
 
 class RateSection(Section):
@@ -131,6 +150,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "partition": PartitionSection,
         "algorithm": AlgorithmSection,
         "optimizer": OptimizerSection,
+        "outer": OuterSection,
         "compression": CompressionSection,
         "adversary": AdversarySection,
         "aggregation": AggregationSection,
@@ -152,7 +172,7 @@ NESTED: Mapping[str, Mapping[str, tuple[str, type[Section]]]] = MappingProxyType
 OF_EVENTS = ("clock", "peers", "delay", "churn", "tokens", "schedule")
 """Sections of runs in which every node acts by its own clock."""
 
-OF_ROUNDS = ("mixing", "compression", "adversary", "aggregation", "privacy")
+OF_ROUNDS = ("mixing", "outer", "compression", "adversary", "aggregation", "privacy")
 """Sections of runs in rounds."""
 
 
@@ -195,6 +215,9 @@ class Network(Table):
     drop: Fraction = Field(default=0.0, description="probability that a message is lost")
     online: Fraction = Field(default=1.0, description="probability that a node takes part in a round")
     link_drop: Fraction = Field(default=0.0, description="probability that a link fails in a round, both ways")
+    link_burst: float = Field(
+        default=0.0, ge=0, le=1e6, description="mean number of rounds for which a failed link stays so; 0: drawn anew"
+    )
     session: Whole = Field(default=1, ge=1, description="rounds from one draw of a node's being online to the next")
     straggle: Fraction = Field(default=0.0, description="probability that a node skips its local work in a round")
     split: Whole = Field(default=1, ge=1, description="sides into which the network falls apart; 1: it does not")
@@ -237,13 +260,20 @@ class Checkpoint(Table):
 
 
 class Device(Table):
-    """Numbers and how exactly they are multiplied."""
+    """Devices, numbers, and how exactly they are multiplied."""
 
     dtype: Literal["bfloat16", "float16", "float32", "float64"] = Field(
         default="float32", description="type in which models are held; those of 16 bits are computed with in float32"
     )
     matmul_precision: Literal["highest", "high", "default"] = Field(
         default="highest", description="precision of float32 products on accelerators"
+    )
+    count: int = Field(
+        default=1, ge=0, lt=2**16, description="devices that a run is spread over; 0: all that there are"
+    )
+    blocked: bool = Field(
+        default=False,
+        description="whether a run on one device goes block by block too, as it does on several, and so has their very bits",
     )
 
 
@@ -269,6 +299,9 @@ class Config(Table):
     optimizer: SerializeAsAny[OptimizerSection] | None = Field(
         default=None, description="each node's own optimizer, where nodes take steps"
     )
+    outer: SerializeAsAny[OuterSection] | None = Field(
+        default=None, description="the optimizer of outer steps, of algorithms that have them; Nesterov's if left out"
+    )
     compression: SerializeAsAny[CompressionSection] | None = Field(
         default=None, description="what is sent in the place of a whole model, by algorithms that compress"
     )
@@ -293,7 +326,7 @@ class Config(Table):
     privacy: Privacy | None = Field(default=None, description="DP-SGD on every node")
     evaluation: Evaluation = Field(default=Evaluation(), description="what is measured, when, and against what")
     checkpoint: Checkpoint = Field(default=Checkpoint(), description="saving, so that a run can be resumed")
-    device: Device = Field(default=Device(), description="numbers and how exactly they are multiplied")
+    device: Device = Field(default=Device(), description="devices, numbers, and how exactly they are multiplied")
 
     @property
     def in_events(self) -> bool:

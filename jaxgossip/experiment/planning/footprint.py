@@ -1,16 +1,19 @@
 """The memory and the time per round of an experiment, by its compiled programs, for runs in rounds and in events."""
 
 import time
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxgossip.algorithms import GossipProtocol
+from jaxgossip.experiment.build.devices import mesh_of
 from jaxgossip.experiment.build.experiment import Experiment
 from jaxgossip.simulation.events.engine import SEGMENT_MESSAGES
 from jaxgossip.simulation.events.program import WaveProgram
 from jaxgossip.simulation.events.segments import MessageStream
+from jaxgossip.simulation.mesh.program import MeshProgram
 from jaxgossip.simulation.program import Program, initial_shapes
 
 CALIBRATION_S = 1.0
@@ -31,12 +34,28 @@ class Footprint(NamedTuple):
         copies: copies of models in flight; 0 in rounds.
         scratch: largest temporary memory of a program.
         messages: the schedule of a stretch; 0 in rounds.
+        spread: data and tables on the devices of a mesh, which have copies of their own; 0 without one.
     """
 
     state: int
     copies: int
     scratch: int
     messages: int
+    spread: int = 0
+
+
+class OnDevices(NamedTuple):
+    """A run on a mesh, as its devices have it.
+
+    Attributes:
+        devices: number of devices.
+        bytes_each: bytes of state, data, tables and temporary memory of a device.
+        received: bytes that a device receives from others in a round.
+    """
+
+    devices: int
+    bytes_each: int
+    received: int
 
 
 def state_bytes(experiment: Experiment) -> int:
@@ -47,12 +66,21 @@ def state_bytes(experiment: Experiment) -> int:
     return tree_bytes(initial_shapes(algorithm, seed, timed=experiment.speeds is not None))
 
 
-def footprint(experiment: Experiment) -> Footprint:
-    """Return the memory of a run; its programs are compiled, but no models are allocated."""
-    algorithm, config = experiment.algorithm, experiment.config
-    if not isinstance(algorithm, GossipProtocol):
-        program = _rounds(experiment)
-        return Footprint(tree_bytes(program.like), 0, program.scratch_bytes, 0)
+def footprint(experiment: Experiment) -> tuple[Footprint, OnDevices | None]:
+    """Return the memory of a run, and what each device of a mesh has of it; no models are allocated."""
+    if isinstance(experiment.algorithm, GossipProtocol):
+        return _events_footprint(experiment), None
+    program = _rounds(experiment)
+    if isinstance(program, Program):
+        return Footprint(tree_bytes(program.like), 0, program.scratch_bytes, 0), None
+    count, each = program.mesh.size, program.array_bytes + program.scratch_bytes
+    state = tree_bytes(program.like)
+    total = Footprint(state, 0, count * program.scratch_bytes, 0, max(0, count * program.array_bytes - state))
+    return total, OnDevices(count, each, program.received_bytes)
+
+
+def _events_footprint(experiment: Experiment) -> Footprint:
+    config = experiment.config
     program, slots, most = _events(experiment), 0, 0
     assert experiment.schedule is not None
     flow = MessageStream(experiment.schedule)
@@ -99,10 +127,10 @@ def _event_seconds(experiment: Experiment) -> float:
     return float(best)
 
 
-def _rounds(experiment: Experiment) -> Program:
-    config, algorithm = experiment.config, experiment.algorithm
+def _rounds(experiment: Experiment) -> Program | MeshProgram:
+    config, algorithm, mesh = experiment.config, experiment.algorithm, mesh_of(experiment.config.device)
     assert not isinstance(algorithm, GossipProtocol)
-    return Program(
+    return (Program if mesh is None else partial(MeshProgram, mesh=mesh))(
         algorithm,
         seed=config.seed,
         conditions=experiment.conditions,

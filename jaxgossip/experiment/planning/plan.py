@@ -15,8 +15,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgossip.core.devices.memory import available_bytes, device_free_bytes, peak_bytes, resident_bytes
 from jaxgossip.core.errors import InputError, JaxGossipError
-from jaxgossip.core.memory import available_bytes, peak_bytes, resident_bytes
 from jaxgossip.core.units import bytes_text
 from jaxgossip.experiment.build.experiment import Experiment, build
 from jaxgossip.experiment.config.sections import Config
@@ -24,6 +24,8 @@ from jaxgossip.experiment.planning.footprint import footprint, round_seconds, st
 from jaxgossip.learning import Problem
 from jaxgossip.learning.minibatches import Minibatches
 from jaxgossip.learning.samples import SampledProblem
+from jaxgossip.learning.table import Table
+from jaxgossip.topology import Order
 from jaxgossip.topology.graph import Complete, Graph
 from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost
 
@@ -62,6 +64,10 @@ class Plan:
         round_s: seconds per round; None if not calibrated.
         problem: the problem of the run; None if it was not built, because it could not fit.
         nodes_at_a_time: number of nodes whose gradients are computed at a time; None if they train no model on samples.
+        devices: number of devices that the nodes are spread over.
+        device_bytes: bytes of state, data, tables and temporary memory on a device; None if the run was not built.
+        device_free: free bytes of a device; None if devices use the machine's own memory.
+        received_bytes: bytes that a device receives from others in a round.
     """
 
     nodes: int
@@ -74,11 +80,16 @@ class Plan:
     round_s: float | None = None
     problem: Problem | None = field(default=None, repr=False, compare=False)
     nodes_at_a_time: int | None = None
+    devices: int = 1
+    device_bytes: int | None = None
+    device_free: int | None = None
+    received_bytes: int = 0
 
     @property
     def fits(self) -> bool:
-        """Whether the run fits into the free memory."""
-        return self.peak <= self.free
+        """Whether the run fits into the free memory, of the machine and of each device that has memory of its own."""
+        of_device = self.device_bytes is None or self.device_free is None or self.device_bytes <= self.device_free
+        return self.peak <= self.free and of_device
 
     def record(self) -> dict[str, Any]:
         """Return the plan as JSON values: bytes, seconds, and how samples fall on nodes, where there are some."""
@@ -96,6 +107,10 @@ class Plan:
             "fits": self.fits,
             "largest_nodes": self.largest,
             "round_s": self.round_s,
+            "devices": self.devices,
+            "device_bytes": self.device_bytes,
+            "device_free_bytes": self.device_free,
+            "received_bytes": self.received_bytes,
             **sampled,
         }
 
@@ -139,7 +154,9 @@ def check_fits(experiment: Experiment, note: Callable[[str], None]) -> None:
     """
     held = resident_bytes()
     state, minibatch = state_bytes(experiment), _minibatch_bytes(experiment)
-    if held + 2 * state + minibatch < SURE * (held + available_bytes()):
+    on_device, of_device = device_free_bytes(), 2 * state + minibatch
+    is_small = on_device is None or of_device < SURE * on_device
+    if is_small and held + of_device < SURE * (held + available_bytes()):
         return
     note(f"models and minibatches of {bytes_text(state + minibatch)}: compiling once beforehand, to see if they fit")
     estimate = memory_plan(experiment)
@@ -152,6 +169,12 @@ def _refusal(config: Config, estimate: Plan) -> InputError:
     hints = [f"about {estimate.largest:,} nodes fit"] if estimate.largest else []
     if (config.learning.batch_size or 0) > 1 and estimate.parts["scratch of a round"] == max(estimate.parts.values()):
         hints.append(f"a learning.batch_size below {config.learning.batch_size:,} takes less")
+    if estimate.device_free is not None and (estimate.device_bytes or 0) > estimate.device_free:
+        return InputError(
+            f"{config.name}: {estimate.nodes:,} nodes need about {bytes_text(estimate.device_bytes)} on each device, and "
+            f"{bytes_text(estimate.device_free)} are free there",
+            hint="; ".join(["--devices N spreads them over N devices", *hints, "--force runs it all the same"]),
+        )
     hints += ["a device.dtype of 16 bits halves the models", "--force runs it all the same"]
     return InputError(
         f"{config.name}: {estimate.nodes:,} nodes need about {bytes_text(estimate.peak)} of memory, and "
@@ -170,7 +193,7 @@ def _minibatch_bytes(experiment: Experiment) -> int:
 def memory_plan(experiment: Experiment) -> Plan:
     """Return the plan of a built experiment, without its time."""
     problem, before = experiment.problem, resident_bytes()
-    held = footprint(experiment)
+    held, on_devices = footprint(experiment)
     tables = tree_bytes(experiment.W)
     graph = sum(array.nbytes for array in _arrays_of(experiment.graph))
     samples = sum(array.nbytes for array in _arrays_of(problem))
@@ -181,6 +204,7 @@ def memory_plan(experiment: Experiment) -> Plan:
         "scratch of a round": held.scratch,
         "graph and mixing tables": graph + tables,
         "samples and their numbers": samples,
+        **({"copies on the devices": held.spread} if on_devices is not None else {}),
         "programs and libraries": max(0, now - graph - tables - samples),
         "measuring and drawing": MEASURING_BYTES,
     }
@@ -197,6 +221,10 @@ def memory_plan(experiment: Experiment) -> Plan:
         largest=_rounded(problem.n_nodes * max(0, free - fixed) / max(1, peak - fixed)),
         problem=problem,
         nodes_at_a_time=problem.nodes_at_a_time if isinstance(problem, SampledProblem) else None,
+        devices=1 if on_devices is None else on_devices.devices,
+        device_bytes=sum(held) + tables + samples if on_devices is None else on_devices.bytes_each,
+        device_free=device_free_bytes(),
+        received_bytes=0 if on_devices is None else on_devices.received,
     )
 
 
@@ -268,7 +296,7 @@ def _have_same_degree(few: Graph, many: Graph) -> bool:
 
 
 def _arrays_of(owner: Any) -> list[Any]:
-    """Return the distinct arrays that an object holds, including those in its tuples, orders and minibatches."""
+    """Return the distinct arrays that an object holds, including those in its tuples, orders, tables and minibatches."""
     arrays: dict[int, Any] = {}
     waiting = list(vars(owner).values())
     while waiting:
@@ -277,7 +305,7 @@ def _arrays_of(owner: Any) -> list[Any]:
             arrays[id(value)] = value
         elif isinstance(value, tuple):
             waiting.extend(value)
-        elif isinstance(value, Minibatches) or (hasattr(value, "nodes") and hasattr(value, "__dict__")):  # an order
+        elif isinstance(value, Minibatches | Order | Table):
             waiting.extend(vars(value).values())
     return list(arrays.values())
 

@@ -21,7 +21,7 @@ BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-CONDITIONS = ("link_drop", "straggle", "split", "noise")
+CONDITIONS = ("link_drop", "link_burst", "straggle", "split", "noise")
 
 DELAY_WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -104,14 +104,16 @@ def _delays_and_churn(run: RunData) -> list[str]:
 
 def _conditions(run: RunData) -> list[str]:
     """Describe faults and countermeasures in phrases, which are empty for those that the run does not have."""
-    link_drop, straggle, split, noise = (run.setting("network", key) or 0 for key in CONDITIONS)
+    link_drop, link_burst, straggle, split, noise = (run.setting("network", key) or 0 for key in CONDITIONS)
     healed = run.setting("network", "heal_at")
     compression, adversary, aggregation = (
         _kind(run, name, hidden=()) for name in ("compression", "adversary", "aggregation")
     )
     return [
         *_delays_and_churn(run),
-        f"links fail {link_drop:.0%} of rounds" if link_drop else "",
+        f"links fail {link_drop:.0%} of rounds{f', {link_burst:g} at a time' if link_burst else ''}"
+        if link_drop
+        else "",
         f"stragglers {straggle:.0%}" if straggle else "",
         f"split in {split} until {'cycle' if _in_events(run) else 'round'} {healed:,}" if split > 1 else "",
         f"channel noise {noise:g}" if noise else "",

@@ -15,6 +15,9 @@ from jaxgossip.plotting import scales
 from jaxgossip.plotting.measures import CONSENSUS, Measure
 from jaxgossip.plotting.style import BLUE, GREY, ORANGE, style
 
+MAX_ROWS = 200
+"""Largest number of runs, a row each, that a picture of a few pages is high enough for."""
+
 
 def ranking(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> Figure:
     """Draw the final scores of runs, best mean first: mean, worst node, mean model, consensus distance, bytes per round.
@@ -22,14 +25,14 @@ def ranking(runs: Sequence[RunData], names: Sequence[str], title: str = "") -> F
     Runs that diverged, or have no finite mean, come last with a note, for their earlier measurements are no final scores.
 
     Args:
-        runs: the runs, at most ``MAX_RUNS``.
+        runs: the runs, at most ``MAX_ROWS``.
         names: labels of the rows.
         title: title of the figure.
 
     Raises:
         ConfigError: there are no runs or too many, or they have no measurement in common.
     """
-    check_count(runs)
+    check_count(runs, MAX_ROWS)
     measure = rows.common_measure(runs)
     means = np.array([_final(run, measure.column) for run in runs])
     worse_first = means if measure.worst == "min" else -means

@@ -106,10 +106,10 @@ def compare(
     return figure
 
 
-def check_count(runs: Sequence[RunData]) -> None:
-    """Raise ConfigError unless there are runs, and no more than ``MAX_RUNS``."""
-    if not 1 <= len(runs) <= MAX_RUNS:
-        raise ConfigError(f"{len(runs)} runs cannot be told apart in one picture", hint=f"give 2 to {MAX_RUNS} runs")
+def check_count(runs: Sequence[RunData], most: int = MAX_RUNS) -> None:
+    """Raise ConfigError unless there are runs, and no more than ``most``."""
+    if not 1 <= len(runs) <= most:
+        raise ConfigError(f"{len(runs)} runs cannot be told apart in one picture", hint=f"give 2 to {most} runs")
 
 
 def _page(shown: Sequence[XAxis], n_rows: int, n_places: int) -> tuple[Figure, list[list[Axes]], list[SubplotSpec]]:

@@ -42,7 +42,7 @@ FINISHED = ("completed", "diverged")
 STATUSES = (*FINISHED, "running", "interrupted", "failed")
 KINDS: Mapping[str, type] = MappingProxyType(
     {"status": str, "name": str, "rounds": int, "resumed": list, "graph": dict, "inputs": dict, "logs": dict}
-    | {"versions": dict, "device": dict, "flags": dict, "started": str}
+    | {"versions": dict, "device": dict, "flags": dict, "started": str, "spread": dict}
     | {"made_by": str, "settings": dict, "first_round": int, "models_sha256": str, "point": dict}
     | {"diverged_round": int, "reason": str, "not_finite": list, "node_scores_sha256": str}
 )

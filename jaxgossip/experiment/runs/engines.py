@@ -4,6 +4,7 @@ from typing import Any
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.core.errors import RunError
+from jaxgossip.experiment.build.devices import mesh_of
 from jaxgossip.experiment.build.experiment import Experiment
 from jaxgossip.experiment.results.folder import RunFolder
 from jaxgossip.simulation import EventRun, Observer, Result, RunState, checkpoint, simulate, simulate_events
@@ -29,6 +30,9 @@ def simulate_experiment(
         rounds: number of rounds of a baseline, which has no byte budget; None for the configuration's rounds and budget.
         faultless: whether to leave out the faults of the network and the nodes.
         start: ``start`` and ``start_wall_s`` of the engine, to continue a run.
+
+    Raises:
+        InputError: the algorithm cannot be spread over devices.
     """
     config = experiment.config
     budget, rounds = (config.byte_budget, config.rounds) if rounds is None else (0, rounds)
@@ -47,7 +51,8 @@ def simulate_experiment(
     # The virtual seconds of a baseline in rounds are not comparable with those of a run by events.
     speeds = experiment.speeds if experiment.schedule is None else None
     conditions = None if faultless else experiment.conditions
-    return simulate(algorithm, rounds, conditions=conditions, speeds=speeds, **common)
+    devices = mesh_of(config.device)
+    return simulate(algorithm, rounds, conditions=conditions, speeds=speeds, mesh=devices, **common)
 
 
 def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | EventRun | None, dict[str, Any]]:
@@ -67,7 +72,8 @@ def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | Event
         return initial_shapes(algorithm, seed, timed=experiment.speeds is not None)
 
     in_events: checkpoint.FieldTypes = {"waiting": int} if isinstance(algorithm, GossipProtocol) else {}
-    state, metadata = checkpoint.load(folder.checkpoints, like, needed={**needed, **in_events})
+    spread = mesh_of(experiment.config.device) is not None
+    state, metadata = checkpoint.load(folder.checkpoints, like, needed={**needed, **in_events}, on_host=spread)
     if metadata["numbering"] != numbering_of(experiment):
         raise RunError(
             f"the checkpoint in {folder.checkpoints} has the nodes in other rows than this version gives them",

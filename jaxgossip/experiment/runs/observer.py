@@ -1,12 +1,12 @@
 """Writes the records and checkpoints of a run in progress."""
 
-import time
 from collections.abc import Mapping
 from typing import Any, override
 
 from jaxgossip.core.disk import Sealing
 from jaxgossip.experiment.results.folder import RunFolder
 from jaxgossip.experiment.results.log import MetricsLog
+from jaxgossip.experiment.runs.together import Timer
 from jaxgossip.simulation import EventRun, Observer, checkpoint
 from jaxgossip.simulation.listening.observer import Forwarding
 
@@ -20,7 +20,7 @@ class RunObserver(Forwarding):
         sealing: the running seal of the log.
         folder: the run's folder.
         compiled: list to which the seconds of every compilation are appended.
-        every_s: seconds between checkpoints; None to write none.
+        timer: tells when to write checkpoints; None to write none.
         numbering: order of the rows of the models, stored in checkpoints (see ``numbering_of``).
     """
 
@@ -32,17 +32,16 @@ class RunObserver(Forwarding):
         folder: RunFolder,
         compiled: list[float],
         *,
-        every_s: float | None = None,
+        timer: Timer | None = None,
         numbering: str = "",
     ) -> None:
         super().__init__(observer)
         self._log = log
         self._sealing = sealing
         self._folder = folder
-        self._every_s = every_s
+        self._timer = timer
         self._compiled = compiled
         self._numbering = numbering
-        self._saved = time.perf_counter()
 
     @override
     def compiled(self, seconds: float) -> None:
@@ -57,13 +56,13 @@ class RunObserver(Forwarding):
 
     @override
     def chunk(self, run: Any, wall_s: float) -> None:
-        if self._every_s is not None and time.perf_counter() - self._saved >= self._every_s:
+        if self._timer is not None and self._timer.is_due():
             self.save(run, wall_s)
         super().chunk(run, wall_s)
 
     @override
     def finished(self, run: Any, wall_s: float) -> None:
-        if self._every_s is not None:
+        if self._timer is not None and self._timer.every_s is not None:
             self.save(run, wall_s)
         super().finished(run, wall_s)
 
@@ -74,4 +73,5 @@ class RunObserver(Forwarding):
         if isinstance(run, EventRun):
             run, metadata = run.settled(), metadata | run.metadata
         checkpoint.save(self._folder.checkpoints, run, round_number=int(run.round), metadata=metadata)
-        self._saved = time.perf_counter()
+        if self._timer is not None:
+            self._timer.restart()

@@ -1,6 +1,7 @@
 """Runs a configuration: build, simulate, save, run the baselines, plot; and resumes stopped runs."""
 
 import contextlib
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from typing import Any
 import jax
 
 from jaxgossip.core import disk
+from jaxgossip.core.devices.mesh import make_cpu_devices
 from jaxgossip.core.disk import Seal
 from jaxgossip.core.errors import ConfigError, JaxGossipError, RunError
 from jaxgossip.experiment.build.builders import in_own_code, place_of
 from jaxgossip.experiment.build.description import file_note, idle_notes
+from jaxgossip.experiment.build.devices import check_devices
 from jaxgossip.experiment.build.experiment import Experiment, build, check_round
 from jaxgossip.experiment.config.load import load, resolved_toml
 from jaxgossip.experiment.config.sections import Config
@@ -23,10 +26,14 @@ from jaxgossip.experiment.planning.plan import check_fits, check_outline
 from jaxgossip.experiment.results.divergence import divergence
 from jaxgossip.experiment.results.folder import FINISHED, SCORES, RunFolder, finished_log, log_name, seal_of
 from jaxgossip.experiment.results.inputs import CONFIG, accepted, digest, digests
+from jaxgossip.experiment.runs.baselines import measured_baselines, run_baseline
 from jaxgossip.experiment.runs.engines import numbering_of, restore, simulate_experiment
 from jaxgossip.experiment.runs.manifest import not_finite_warning, privacy_entry, target_entry
 from jaxgossip.experiment.runs.observer import RunObserver
+from jaxgossip.experiment.runs.spread import bearing, config_of, devices_entry, over_all
+from jaxgossip.experiment.runs.together import Timer, begin_alike, check_same_start, follow, peers_reached
 from jaxgossip.simulation import Observer
+from jaxgossip.simulation.agreement import ALONE, Agreement
 from jaxgossip.simulation.results.endings import ending_entries
 from jaxgossip.simulation.results.provenance import provenance
 from jaxgossip.topology.memory_check import WEIGHTED_BYTES, links_cost, without_memory_check
@@ -56,7 +63,13 @@ class Outcome:
 
 
 def run(
-    config: Config, *, out: Path | None = None, force: bool = False, command: str = "", observer: Observer | None = None
+    config: Config,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    command: str = "",
+    observer: Observer | None = None,
+    agreement: Agreement = ALONE,
 ) -> Outcome:
     """Run a configuration in a new folder.
 
@@ -66,94 +79,154 @@ def run(
         force: whether to overwrite an existing run, and to skip the checks of available memory.
         command: command line of the user, for the manifest.
         observer: receives records and progress, and may stop the run.
+        agreement: between the processes of the run, which all call this; the first writes the folder.
 
     Raises:
         InputError: the configuration cannot be built, or does not fit into memory.
-        ConfigError: the folder is not free, or is in use by another process.
-        RunError: the run failed.
+        ConfigError: the folder is not free, or is in use by another process; or processes have begun differently.
+        RunError: the run failed, or another process of it.
     """
     observer, began = observer or Observer(), time.perf_counter()
     memory_check = without_memory_check() if force else links_cost(WEIGHTED_BYTES, "--force runs it all the same")
-    with precision(config), memory_check:
+    config = over_all(config, agreement)
+    with precision(config), memory_check, contextlib.ExitStack() as held:
         resolved = resolved_toml(config)
-        if out is not None:  # fail before building, which can take minutes
+        if out is not None and agreement.first:  # fail before building, which can take minutes
             disk.check_unlocked(out)
             RunFolder.check_free(out, resolved, force=force)
+        make_cpu_devices(-(-config.device.count // agreement.count))  # before the outline computes anything
         if not force:
             check_outline(config)
         inputs = {
             CONFIG: sha256(resolved.encode()).hexdigest(),
             **digests(config),
         }  # before the build reads the files
-        experiment = announced_build(config, observer)
-        if not force:
-            check_fits(experiment, observer.note)
-        manifest = {
-            "status": "running",
-            "name": config.name,
-            "command": command,
-            "seed": config.seed,
-            "started": now(),
-            "dtype": config.device.dtype,
-            "matmul_precision": config.device.matmul_precision,
-            "graph": experiment.graph.describe(),
-            "parameters": experiment.problem.n_params,
-            **privacy_entry(experiment, observer.note),
-            **provenance(),
-            "inputs": inputs,
-        }
-        path = out if out is not None else RunFolder.new_path(config.name, resolved)
-        disk.make_folder(path, parents=True)
-        with disk.locked(path, observer.note) as lock:
+        begin_alike(agreement, "run", resolved, inputs)
+        with agreement.step():
+            experiment = announced_build(config, observer)
+            check_devices(experiment)
+            if not force:
+                check_fits(experiment, observer.note)
+        if not agreement.first:
+            return _followed(experiment, agreement, observer, began)
+        with agreement.step():
+            manifest = {
+                "status": "running",
+                "name": config.name,
+                "command": command,
+                "seed": config.seed,
+                "started": now(),
+                "dtype": config.device.dtype,
+                "matmul_precision": config.device.matmul_precision,
+                "graph": experiment.graph.describe(),
+                "parameters": experiment.problem.n_params,
+                **privacy_entry(experiment, observer.note),
+                **provenance(),
+                **devices_entry(config),
+                "inputs": inputs,
+            }
+            path = out if out is not None else RunFolder.new_path(config.name, resolved)
+            disk.make_folder(path, parents=True)
+            lock = held.enter_context(disk.locked(path, observer.note))
             folder = RunFolder.create(path, lock, resolved=resolved, manifest=manifest, force=force)
-            return execute(experiment, folder, manifest, observer, began)
+        return execute(experiment, folder, manifest, observer, began, agreement)
 
 
-def resume(path: Path, *, force: bool = False, observer: Observer | None = None) -> Outcome:
+def resume(
+    path: Path,
+    *,
+    force: bool = False,
+    devices: int | None = None,
+    observer: Observer | None = None,
+    agreement: Agreement = ALONE,
+) -> Outcome:
     """Resume the run in ``path`` from its newest intact checkpoint or, if it has none yet, from the start.
 
     Args:
         path: the run's folder.
         force: whether to resume even if the configuration or an input file has changed; the manifest records the changes.
+        devices: number of devices to go on with, in place of the configuration's ``device.count``; on a mesh, the bits do not
+            depend on it.
         observer: receives records and progress, and may stop the run.
+        agreement: between the processes that go on with the run, which all call this; the first writes the folder.
 
     Raises:
-        ConfigError: there is no run, an input has changed, another process uses the folder, or a file is damaged.
-        RunError: all checkpoints are damaged, or the run failed.
+        ConfigError: there is no run, an input has changed, another process uses the folder, or a file is damaged; or the run
+            is not spread over devices, and there are several processes.
+        RunError: all checkpoints are damaged, or the run failed, or another process of it.
     """
     observer, began = observer or Observer(), time.perf_counter()
     folder = RunFolder.open(path)
     manifest = folder.manifest()
-    if manifest["status"] in FINISHED and not force:
-        accepted(manifest, path, observer.note, only=(CONFIG,))
-        return ended_outcome(folder, manifest)
-    with disk.locked(path, observer.note) as lock:
-        folder = RunFolder.open(path, lock)
-        disk.remove_leftovers(path)
-        manifest = folder.manifest()
-        session = {"at": now(), **provenance(), **accepted(manifest, path, observer.note, force=force)}
-        if manifest["status"] in FINISHED:
-            if "changed" in session:
-                folder.write_manifest(manifest | {"resumed": [*manifest.get("resumed", []), session]})
-            return ended_outcome(folder, manifest)
-        return continue_run(folder, manifest, session, observer, began)
+    try:
+        config = config_of(path, devices)
+    except ConfigError:
+        if not force:
+            accepted(manifest, path, observer.note)  # that a file is gone is the better reason
+        raise
+    begin_alike(agreement, "resume", resolved_toml(config), {})
+    make_cpu_devices(-(-config.device.count // agreement.count))
+    ended, session = None, {}
+    with contextlib.ExitStack() as held:
+        with agreement.step():
+            if not agreement.alone and config.device.count == 1 and not config.device.blocked:
+                raise ConfigError(
+                    f"the run in {path} is not spread over devices, and goes on in one process",
+                    hint=f"'jaxgossip resume {shlex.quote(str(path))}'",
+                )
+            if agreement.first and manifest["status"] in FINISHED and not force:
+                accepted(manifest, path, observer.note, only=(CONFIG,))
+                ended = ended_outcome(folder, manifest)
+            elif agreement.first:
+                lock = held.enter_context(disk.locked(path, observer.note))
+                folder = RunFolder.open(path, lock)
+                disk.remove_leftovers(path)
+                manifest = folder.manifest()
+                changed = accepted(manifest, path, observer.note, force=force)
+                session = {"at": now(), **provenance(), **devices_entry(config), **changed}
+                if manifest["status"] in FINISHED:
+                    if "changed" in session:
+                        folder.write_manifest(manifest | {"resumed": [*manifest.get("resumed", []), session]})
+                    ended = ended_outcome(folder, manifest)
+        if agreement.of_first(int(ended is not None)):
+            return ended or Outcome(path, manifest["status"], manifest["rounds"], {}, 0.0)
+        return continue_run(config, folder, manifest, session, observer, began, agreement)
 
 
 def continue_run(
-    folder: RunFolder, manifest: dict[str, Any], session: dict[str, Any], observer: Observer, began: float
+    config: Config,
+    folder: RunFolder,
+    manifest: dict[str, Any],
+    session: dict[str, Any],
+    observer: Observer,
+    began: float,
+    agreement: Agreement = ALONE,
 ) -> Outcome:
     """Continue a run that has not ended; ``session`` is the manifest's entry on this process."""
-    config = load(folder.path / CONFIG)
     with precision(config), without_memory_check():  # checked, or forced, when the run began
-        experiment = announced_build(config, observer)
-        for stale in ("error", "finished", "rounds"):
-            manifest.pop(stale, None)
-        for what in ("versions", "device", "flags"):
-            if manifest.get(what) != session[what]:
-                observer.note(f"warning: {what} differ from those the run began with: its bits may differ too")
-        manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), session]}
-        folder.write_manifest(manifest)
-        return execute(experiment, folder, manifest, observer, began)
+        with agreement.step():
+            experiment = announced_build(config, observer)
+            check_devices(experiment)
+        if not agreement.first:
+            return _followed(experiment, agreement, observer, began)
+        with agreement.step():
+            for stale in ("error", "finished", "rounds"):
+                manifest.pop(stale, None)
+            for what in ("versions", "device", "flags"):
+                if bearing(manifest, what, config) != bearing(session, what, config):
+                    observer.note(f"warning: {what} differ from those the run began with: its bits may differ too")
+            manifest |= {"status": "running", "resumed": [*manifest.get("resumed", []), session]}
+            folder.write_manifest(manifest)
+        return execute(experiment, folder, manifest, observer, began, agreement)
+
+
+def _followed(experiment: Experiment, agreement: Agreement, observer: Observer, began: float) -> Outcome:
+    """Take part in a run as one of the processes that are not the first."""
+    with agreement.step():
+        pass  # the first makes the folder
+    path = Path(agreement.text_of_first(""))
+    status, rounds = follow(experiment, path, agreement, observer)
+    return Outcome(path, status, rounds, {}, time.perf_counter() - began)
 
 
 def ended_outcome(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
@@ -176,7 +249,12 @@ def ended_outcome(folder: RunFolder, manifest: Mapping[str, Any]) -> Outcome:
 
 
 def execute(
-    experiment: Experiment, folder: RunFolder, manifest: dict[str, Any], observer: Observer, began: float
+    experiment: Experiment,
+    folder: RunFolder,
+    manifest: dict[str, Any],
+    observer: Observer,
+    began: float,
+    agreement: Agreement = ALONE,
 ) -> Outcome:
     """Simulate the rest of a run and its baselines, and write all files.
 
@@ -186,56 +264,46 @@ def execute(
         manifest: the run's manifest, which is updated and written.
         observer: receives records, progress and notes.
         began: ``time.perf_counter`` at the beginning of this call.
+        agreement: between the processes of the run, of which this is the first.
 
     Raises:
-        RunError: the run failed.
+        RunError: the run failed, or another process of it.
     """
     config, final = experiment.config, {}
+    agreement.text_of_first(str(folder.path.resolve()))
     log, compiled = folder.log(), []
 
-    def finish(status: str, rounds: int) -> Outcome:
-        seconds = time.perf_counter() - began
-        times = {"finished": now(), "compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
-        records = log.records()
-        ending = ending_entries(status, rounds, records) | target_entry(config, records)
-        if ending["status"] in FINISHED:
-            manifest.setdefault("logs", {})[log_name()] = log.seal().facts()
-            if (folder.path / SCORES).is_file():
-                ending["node_scores_sha256"] = digest(folder.path / SCORES)
-        folder.write_manifest(manifest | ending | times)
-        if status != "interrupted":
-            if ending["status"] == "completed" and (warning := not_finite_warning(records[-1])):
-                observer.note(warning)
-            observer.note("drawing summary.png")
-            draw_summary(folder.path)
-        return Outcome(folder.path, ending["status"], rounds, final, seconds, ending.get("target"), divergence(ending))
-
-    try:
-        start, metadata = restore(experiment, folder)
-        done = int(start.round) if start is not None else -1
-        earlier, sealing = log.keep(done, config.evaluation.every, Seal.of(metadata.get("log")))
-        numbering = numbering_of(experiment)
-        writer = RunObserver(
-            observer, log, sealing, folder, compiled, every_s=config.checkpoint.every_s, numbering=numbering
-        )
+    def simulated() -> tuple[str, int]:
+        with agreement.step():
+            start, metadata = restore(experiment, folder)
+            done = int(start.round) if start is not None else -1
+            earlier, sealing = log.keep(done, config.evaluation.every, Seal.of(metadata.get("log")))
+        check_same_start(agreement, done, folder.path)
+        timer, numbering = Timer(config.checkpoint.every_s, agreement), numbering_of(experiment)
+        writer = RunObserver(observer, log, sealing, folder, compiled, timer=timer, numbering=numbering)
         result = simulate_experiment(
             experiment, experiment.algorithm, writer, start=start, start_wall_s=metadata.get("wall_s", 0.0)
         )
         start = None
         status, rounds, spent = result.status, result.rounds, bool(result.run.spent)
-        if result.node_scores:
-            folder.write_scores(result.node_scores, experiment.graph.labels)
+        with agreement.step():
+            if result.node_scores:
+                folder.write_scores(result.node_scores, experiment.graph.labels)
         final["run"] = result.metrics.final if len(result.metrics) else earlier[-1]
         del result  # free the models before the baselines run
         if status != "interrupted":
             # If the run ended by its byte budget, baselines run for as many rounds as it did.
-            baseline_rounds = rounds if spent else config.rounds
-            for name in _measured_baselines(experiment, observer):
-                baseline = run_baseline(experiment, name, folder, manifest, observer, compiled, baseline_rounds)
+            many = rounds if spent else config.rounds
+            for name in measured_baselines(experiment, observer):
+                baseline = run_baseline(experiment, name, folder, manifest, observer, compiled, many, agreement)
                 if baseline is None:
-                    status = "interrupted"
-                    break
+                    return "interrupted", rounds
                 final[name] = baseline
+        return status, rounds
+
+    try:
+        with peers_reached(folder.path):
+            ended = simulated()
     except BaseException as error:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
         with contextlib.suppress(OSError, RunError):  # full disk, deleted folder
@@ -247,62 +315,37 @@ def execute(
             if experiment.own:
                 raise RunError(in_own_code(error, experiment.own), hint=place_of(error, experiment.own)) from error
         raise
-    return finish(status, rounds)
+    seconds = time.perf_counter() - began
+    times = {"compile_s": round(sum(compiled), 3), "total_s": round(seconds, 3)}
+    with agreement.step():
+        ending = _finish(config, folder, manifest, observer, *ended, times)
+    return Outcome(folder.path, ending["status"], ended[1], final, seconds, ending.get("target"), divergence(ending))
 
 
-def _measured_baselines(experiment: Experiment, observer: Observer) -> list[str]:
-    """Return the baselines to run, noting those that are left out since nothing would be measured of them."""
-    measured, config = experiment.baselines, experiment.config
-    for name in config.evaluation.baselines:
-        if name not in measured:
-            own = f"'{config.learning.dataset}' is measured on the nodes' own data"
-            observer.note(f"baseline '{name}' is left out: {own}, and it has one model for all")
-    return measured
-
-
-def run_baseline(
-    experiment: Experiment,
-    name: str,
+def _finish(
+    config: Config,
     folder: RunFolder,
     manifest: dict[str, Any],
     observer: Observer,
-    compiled: list[float],
+    status: str,
     rounds: int,
-) -> Mapping[str, Any] | None:
-    """Run a baseline unless its log is complete; return its last record, or None if it was interrupted.
-
-    The seal of a complete log is written to the manifest before the next baseline begins.
-
-    Args:
-        experiment: the experiment.
-        name: name of the baseline.
-        folder: the run's folder.
-        manifest: the run's manifest, to which the seal is added in place.
-        observer: receives progress and notes.
-        compiled: list to which the seconds of every compilation are appended.
-        rounds: number of rounds.
-    """
-    log, every = folder.log(name), experiment.config.evaluation.every
-    seal, records = seal_of(manifest, name), []
-    if seal is not None or "inputs" not in manifest:  # the first release kept no seals
-        try:
-            records = log.check(seal, every) if seal is not None else log.records(every)
-        except ConfigError as error:
-            observer.note(f"warning: {error.message}; this baseline is run again")
-    if records and (records[-1]["round"] == rounds or records[-1].get("diverged")):
-        return records[-1]
-    _, sealing = log.keep(-1, every)
-    disk.make_folder(log.path.parent)
-    writer = RunObserver(observer, log, sealing, folder, compiled)
-    algorithm = experiment.baseline(name)
-    result = simulate_experiment(experiment, algorithm, writer, rounds=rounds, faultless=name == "centralised")
-    if result.status == "interrupted":
-        return None
-    if result.status == "diverged":
-        sealing.add(log.append({**result.metrics.final, "round": result.rounds, "diverged": True}))
-    manifest.setdefault("logs", {})[log_name(name)] = sealing.seal.facts()
-    folder.write_manifest(manifest)
-    return log.records()[-1]
+    times: Mapping[str, float],
+) -> dict[str, Any]:
+    """Write the end of a run into its manifest, draw its summary, and return the manifest's entries on how it ended."""
+    log = folder.log()
+    records = log.records()
+    ending = ending_entries(status, rounds, records) | target_entry(config, records)
+    if ending["status"] in FINISHED:
+        manifest.setdefault("logs", {})[log_name()] = log.seal().facts()
+        if (folder.path / SCORES).is_file():
+            ending["node_scores_sha256"] = digest(folder.path / SCORES)
+    folder.write_manifest(manifest | ending | {"finished": now(), **times})
+    if status != "interrupted":
+        if ending["status"] == "completed" and (warning := not_finite_warning(records[-1])):
+            observer.note(warning)
+        observer.note("drawing summary.png")
+        draw_summary(folder.path)
+    return ending
 
 
 def announced_build(config: Config, observer: Observer) -> Experiment:

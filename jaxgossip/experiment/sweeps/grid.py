@@ -24,6 +24,8 @@ from jaxgossip.experiment.topologies.named import suggested
 EXAMPLE = "write --grid optimizer.learning_rate=0.01,0.1"
 MAX_RUNS = 100_000
 """Maximum number of runs of a grid, each of which has a folder in the same folder."""
+DEVICES = ("device", "count")
+"""Path of the key with the number of devices, which a grid spreads its runs over; each run is on one."""
 LIFTED_NETWORK = ("drop", "online", "link_drop", "straggle", "noise")
 """Keys of [network] whose values can be arguments of a program rather than constants in it."""
 
@@ -88,6 +90,7 @@ class Grid:
         runs: all runs, point by point.
         base: validated configuration of the first run, for settings that all runs share.
         lists_baselines: whether the configuration lists baselines, which grids do not run.
+        devices: number of devices over which the runs are spread, each wholly on one of them; 0 for all that there are.
     """
 
     source: str
@@ -96,6 +99,7 @@ class Grid:
     runs: tuple[GridRun, ...]
     base: Config
     lists_baselines: bool
+    devices: int = 1
 
     @property
     def points(self) -> list[str]:
@@ -128,7 +132,13 @@ def parse_axis(option: str) -> Axis:
         raise ConfigError("--grid seed: seeds are no axis of a grid", hint="--seeds K runs every point with K seeds")
     if path[0] in ("name", "variants"):
         raise ConfigError(f"--grid {name}: '{path[0]}' cannot be varied", hint="every run gets a name of its own")
+    if path == DEVICES:
+        raise _one_number_of_devices()
     return Axis(path, values)
+
+
+def _one_number_of_devices() -> ConfigError:
+    return ConfigError("--grid device.count: all runs share the devices", hint="--devices N spreads the runs over N")
 
 
 def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequence[str] = ()) -> Grid:
@@ -160,7 +170,7 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
     points = math.prod(len(axis.values) for axis in axes)
     if points * n_seeds > MAX_RUNS:
         raise ConfigError(f"a grid of {points * n_seeds:,} runs", hint=f"split it: a grid has at most {MAX_RUNS:,}")
-    runs, folders, lists_baselines = [], set(), False
+    runs, folders, lists_baselines, devices = [], set(), False, set()
     for values in itertools.product(*(axis.values for axis in axes)):
         point_tree = {"name": folder_name(path.stem), **tree}
         for axis, value in zip(axes, values, strict=True):
@@ -175,19 +185,24 @@ def expand(path: Path, options: Sequence[str], n_seeds: int = 1, overrides: Sequ
             raise ConfigError(error.message, hint="\n".join(hint for hint in (error.hint, *tables) if hint)) from error
         lists_baselines = lists_baselines or bool(point_tree.get("evaluation", {}).get("baselines"))
         evaluation = checked.evaluation.model_copy(update={"baselines": ()})
+        devices.add(checked.device.count)
+        device = checked.device.model_copy(update={"count": 1})
         if checked.seed + n_seeds > 2**63:
             raise ConfigError(f"--seeds {n_seeds}: seeds from {checked.seed} on reach beyond 2⁶³")
         for seed in range(checked.seed, checked.seed + n_seeds):
             name = _name(axes, values, seed)
             name = name if name not in folders else f"{name}-{len(runs)}"
             folders.add(name)
-            updates = {"seed": seed, "name": name, "evaluation": evaluation}
+            updates = {"seed": seed, "name": name, "evaluation": evaluation, "device": device}
             runs.append(GridRun(point, checked.model_copy(update=updates)))
+    if len(devices) > 1:
+        raise _one_number_of_devices()
     first = runs[0].config
     seeds = tuple(range(first.seed, first.seed + n_seeds))
     return Grid(
-        str(path), axes, seeds, tuple(runs), first.model_copy(update={"name": folder_name(path.stem)}), lists_baselines
-    )
+        str(path), axes, seeds, tuple(runs), first.model_copy(update={"name": folder_name(path.stem)}), lists_baselines,
+        devices.pop(),
+    )  # fmt: skip
 
 
 def _as_tables(tree: toml.Tree, axis: Axis, folder: Path) -> str:

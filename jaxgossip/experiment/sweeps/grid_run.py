@@ -1,5 +1,7 @@
 """Runs a grid. Runs that share a compiled program run together under ``vmap``, and each is written to its own run folder.
 
+On several devices each run is wholly on one of them.
+
 The ``manifest.json`` of a run is written last, so its presence implies the other files. Progress of the current group of runs
 is kept in ``checkpoint/`` until all of its folders are written. Running the same grid again, or a larger grid that contains
 it, executes only the missing runs.
@@ -15,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from jaxgossip.core import disk
+from jaxgossip.core.devices.mesh import mesh, over_replicas
 from jaxgossip.core.disk import strict_json
 from jaxgossip.core.errors import JaxGossipError, RunError
 from jaxgossip.core.units import counted
@@ -24,13 +28,12 @@ from jaxgossip.experiment.build.builders import in_own_code, place_of
 from jaxgossip.experiment.build.description import idle_notes
 from jaxgossip.experiment.build.experiment import Experiment, Shared, build
 from jaxgossip.experiment.config.describe import resolved_toml
-from jaxgossip.experiment.config.toml import value_text
 from jaxgossip.experiment.results.divergence import divergence
 from jaxgossip.experiment.results.folder import RunFolder, log_name
 from jaxgossip.experiment.results.inputs import CONFIG
-from jaxgossip.experiment.runs.engines import simulate_experiment
 from jaxgossip.experiment.runs.manifest import privacy_entry, target_entry
 from jaxgossip.experiment.runs.run import now, precision
+from jaxgossip.experiment.sweeps.bundles import bundles, common_values, in_turns, label_of, name_of
 from jaxgossip.experiment.sweeps.grid import Grid, GridRun, lifted_numbers
 from jaxgossip.experiment.sweeps.group_checkpoint import (
     CHECKPOINTS,
@@ -47,6 +50,7 @@ from jaxgossip.experiment.sweeps.ownership import (
 )
 from jaxgossip.plotting.measures import named
 from jaxgossip.simulation import Observer
+from jaxgossip.simulation.events.together import EventsRun, at_once, simulate_together
 from jaxgossip.simulation.program import Run
 from jaxgossip.simulation.replicas import Replica, families, simulate_family
 from jaxgossip.simulation.results.endings import ending_entries
@@ -89,10 +93,10 @@ def run_grid(
 
     Raises:
         ConfigError: ``out`` holds something else, another sweep, damaged records, or runs whose inputs have changed.
-        InputError: a run cannot be built.
+        InputError: a run cannot be built, or there are fewer devices than the grid asks for.
         RunError: code of the user raised an error.
     """
-    observer, began = observer or Observer(), time.perf_counter()
+    observer, began, devices = observer or Observer(), time.perf_counter(), _devices(grid)
     check_ownership(grid, out, force=force)
     if out.is_dir():
         disk.check_unlocked(out)
@@ -106,21 +110,23 @@ def run_grid(
         verb = "is" if existing == 1 else "are"
         observer.note(f"{existing} of {counted(len(grid.runs), 'run')} {verb} there already")
     checkpoints = out / CHECKPOINTS
-    bundles = _bundles(
+    n_devices = 1 if devices is None else devices.size
+    found = bundles(
         grid.runs,
         missing,
         [] if force else finished_members(checkpoints),
         [] if force else checkpointed_members(checkpoints),
     )
+    found = in_turns(found, n_devices)
     shared = Shared()
-    _build_first(grid, bundles, shared, observer)
+    _build_first(grid, found, shared, observer)
     disk.make_folder(out, parents=True)
     with disk.locked(out, observer.note) as lock:
         take_ownership(grid, out, inputs, force=force)
         disk.remove_leftovers(out)
-        entries = {"command": command, **provenance()} if missing else {}
-        execution = _GridExecution(grid, out, lock, shared, entries, inputs, observer)
-        interrupted = execution.execute(bundles, status)
+        entries = {"command": command, "devices": n_devices, **provenance()} if missing else {}
+        execution = _GridExecution(grid, out, lock, shared, entries, inputs, observer, devices)
+        interrupted = execution.execute(found, status)
         if not interrupted:
             disk.remove(checkpoints)
     diverged = tuple(name for name, run_status in status.items() if run_status == "diverged")
@@ -140,6 +146,7 @@ class _GridExecution:
     entries: Mapping[str, Any]
     inputs: Mapping[str, Mapping[str, str]]
     observer: Observer
+    mesh: Mesh | None
     notes: set[str] = field(default_factory=set)
 
     def note_idle(self, experiment: Experiment) -> None:
@@ -154,28 +161,24 @@ class _GridExecution:
         for number, bundle in enumerate(bundles, start=1):
             if self.observer.should_stop():
                 return True
-            self.observer.note(f"[group {number} of {len(bundles)}] {_label(bundle)}: {counted(len(bundle), 'run')}")
-            with precision(bundle[0].config), _named(self.grid, ", ".join(_common(bundle))):
+            self.observer.note(f"[group {number} of {len(bundles)}] {label_of(bundle)}: {counted(len(bundle), 'run')}")
+            with precision(bundle[0].config), _named(self.grid, ", ".join(common_values(bundle))):
                 for (runs, experiments), replicas in _run_bundle(bundle, self):
                     self.lock.check()
                     new = [
                         (run, experiment, replica)
                         for run, experiment, replica in zip(runs, experiments, replicas, strict=True)
-                        if status[_name(run)] is None
+                        if status[name_of(run)] is None
                     ]
                     for run, experiment, replica in new:
-                        entries = {**self.entries, "inputs": dict(self.inputs[_name(run)])}
-                        _write(self.out / _name(run), experiment, replica, entries)
-                        status[_name(run)] = replica.status
+                        entries = {**self.entries, "inputs": dict(self.inputs[name_of(run)])}
+                        _write(self.out / name_of(run), experiment, replica, entries)
+                        status[name_of(run)] = replica.status
                     disk.remove(self.out / CHECKPOINTS)
                     _note_endings([run for run, *_ in new], [replica for *_, replica in new], self.observer)
-            if any(status[_name(run)] is None for run in bundle):
+            if any(status[name_of(run)] is None for run in bundle):
                 return True
         return False
-
-
-def _name(run: GridRun) -> str:
-    return run.config.name
 
 
 def _statuses(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *, force: bool) -> dict[str, str | None]:
@@ -185,59 +188,33 @@ def _statuses(grid: Grid, out: Path, inputs: Mapping[str, Mapping[str, str]], *,
         ConfigError: an input file of a finished run has changed, or its records have been altered.
     """
     if force:
-        return dict.fromkeys(map(_name, grid.runs))
-    status = {_name(run): finished_status(out / _name(run), run) for run in grid.runs}
-    check_inputs(out, inputs, [run for run in grid.runs if status[_name(run)] is not None])
+        return dict.fromkeys(map(name_of, grid.runs))
+    status = {name_of(run): finished_status(out / name_of(run), run) for run in grid.runs}
+    check_inputs(out, inputs, [run for run in grid.runs if status[name_of(run)] is not None])
     return status
 
 
-def _bundles(
-    runs: Sequence[GridRun], missing: Sequence[GridRun], done: Sequence[str], kept: Sequence[str]
-) -> list[list[GridRun]]:
-    """Return the missing runs in bundles that differ only in seeds and in numbers that can be lifted.
-
-    If all runs of a checkpointed group (``kept``, their names) are missing, they form the first bundle: with other runs among
-    them the shapes would differ, and the checkpoint would be of no use. Likewise, a finished group (``done``, their names) of
-    which folders are missing is the first bundle.
-    """
-    by_name, lacking = {_name(run): run for run in runs}, {_name(run) for run in missing}
-    first = []
-    if by_name.keys() >= set(done) and lacking & set(done):
-        first = [by_name[name] for name in done]
-    elif lacking >= set(kept):
-        first = [by_name[name] for name in kept]
-    names = {_name(run) for run in first}
-    bundles: dict[str, list[GridRun]] = {}
-    for run in missing:
-        if _name(run) in names:
-            continue
-        tree = run.config.tree() | {"name": "", "seed": 0}
-        for section, key in lifted_numbers(run):
-            tree = _without(tree, (section, *key.split(".")))
-        bundles.setdefault(repr(tree), []).append(run)
-    return [*([first] if first else []), *bundles.values()]
+def _devices(grid: Grid) -> Mesh | None:
+    """Return the devices over which the runs are spread; None for a single one."""
+    if grid.devices == 1:
+        return None
+    devices = over_replicas(mesh(grid.devices))
+    return None if devices.size == 1 else devices
 
 
-def _without(tree: Mapping[str, Any], path: Sequence[str]) -> dict[str, Any]:
-    """Return nested tables without the key at ``path``."""
-    key, *rest = path
-    return {
-        name: _without(value, rest) if name == key else value for name, value in tree.items() if rest or name != key
-    }
-
-
-def _build_first(grid: Grid, bundles: Sequence[Sequence[GridRun]], shared: Shared, observer: Observer) -> None:
-    """Build the first run of each bundle with a small network, so that errors surface before anything runs.
+def _build_first(grid: Grid, found: Sequence[Sequence[GridRun]], shared: Shared, observer: Observer) -> None:
+    """Build the first run of each bundle or point with a small network, so that errors surface before anything runs.
 
     Raises:
         InputError: a run cannot be built; the message names it.
     """
-    for bundle in bundles:
-        first = bundle[0]
+    by_point = {run.point: run for bundle in found for run in reversed(bundle) if run.config.in_events}
+    firsts = [(bundle[0], ", ".join(common_values(bundle))) for bundle in found if not bundle[0].config.in_events]
+    for first, point in (*firsts, *((run, point) for point, run in by_point.items())):
         if observer.should_stop():
             return
         if (first.config.topology.keywords().get("nodes") or 0) <= SMALL_NETWORK:
-            with precision(first.config), _named(grid, ", ".join(_common(bundle))):
+            with precision(first.config), _named(grid, point):
                 _built(first, shared)
 
 
@@ -251,17 +228,6 @@ def _named(grid: Grid, point: str) -> Iterator[None]:
         raise type(error)(f"{where}: {error.message}", hint=error.hint) from error
 
 
-def _label(bundle: Sequence[GridRun]) -> str:
-    return ", ".join(_common(bundle)) or bundle[0].config.algorithm.kind
-
-
-def _common(bundle: Sequence[GridRun]) -> list[str]:
-    """Return the grid values that all runs of a bundle share, each as ``key=value``."""
-    first = bundle[0]
-    same = [key for key, value in first.values.items() if all(run.values[key] == value for run in bundle)]
-    return [f"{key}={value_text(first.values[key])}" for key in same]
-
-
 def _run_bundle(
     bundle: Sequence[GridRun], execution: _GridExecution
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
@@ -271,7 +237,7 @@ def _run_bundle(
     for experiment in experiments:
         execution.note_idle(experiment)
     if config.in_events:
-        yield from _one_by_one(bundle, experiments, observer)
+        yield from _by_clocks(bundle, experiments, execution)
         return
     simulations = [
         Run(
@@ -286,15 +252,16 @@ def _run_bundle(
     ]
     with _own_errors(experiments[0]):
         whole_families = families(simulations)
-    groups = [group for family in whole_families for group in family.split_to_fit()]
+    groups = [group for family in whole_families for group in family.split_to_fit(execution.mesh)]
     for number, family in enumerate(groups, start=1):
         position = f", program {number} of {len(groups)}" if len(groups) > 1 else ""
         runs = [bundle[member] for member in family.members]
         members = [experiments[member] for member in family.members]
         every_s = config.checkpoint.every_s
         group_observer = GroupObserver(
-            execution.out / CHECKPOINTS, list(map(_name, runs)), every_s, observer, execution.lock
-        )
+            execution.out / CHECKPOINTS, list(map(name_of, runs)), every_s, observer, execution.lock,
+            n_devices=1 if execution.mesh is None else execution.mesh.size,
+        )  # fmt: skip
         replicas = group_observer.done()
         if replicas is not None:
             yield (runs, members), replicas
@@ -304,7 +271,7 @@ def _run_bundle(
             replicas = simulate_family(
                 family, [run.point for run in runs], config.rounds,
                 evaluate_every=config.evaluation.every, observer=group_observer, restore=group_observer.restore,
-                matmul_precision=config.device.matmul_precision,
+                matmul_precision=config.device.matmul_precision, mesh=execution.mesh,
             )  # fmt: skip
         if any(replica.status == "interrupted" for replica in replicas):
             return
@@ -312,17 +279,38 @@ def _run_bundle(
         yield (runs, members), replicas
 
 
-def _one_by_one(
-    bundle: Sequence[GridRun], experiments: Sequence[Experiment], observer: Observer
+def _by_clocks(
+    bundle: Sequence[GridRun], experiments: Sequence[Experiment], execution: _GridExecution
 ) -> Iterator[tuple[tuple[list[GridRun], list[Experiment]], list[Replica]]]:
-    """Yield the runs by events, each of which has its own schedule; not all of them if they are stopped."""
-    for run, experiment in zip(bundle, experiments, strict=True):
-        with _own_errors(experiment):
-            result = simulate_experiment(experiment, experiment.algorithm, observer)
-        if result.status == "interrupted":
+    """Yield the runs by events, each of which has its own schedule and device; not all of them if they are stopped."""
+    config, waiting = bundle[0].config, list(zip(bundle, experiments, strict=True))
+    while waiting:
+        turn = waiting[: at_once([experiment.in_events for _, experiment in waiting], execution.mesh)]
+        waiting = waiting[len(turn) :]
+        runs = [_events_run(experiment) for _, experiment in turn]
+        with _own_errors(next((experiment for _, experiment in turn if experiment.own), turn[0][1])):
+            replicas = simulate_together(
+                runs, config.rounds, execution.mesh, evaluate_every=config.evaluation.every, observer=execution.observer
+            )
+        ended = [each for each in zip(turn, replicas, strict=True) if each[1].status != "interrupted"]
+        if ended:
+            pairs, ends = zip(*ended, strict=True)
+            yield ([run for run, _ in pairs], [experiment for _, experiment in pairs]), list(ends)
+        if len(ended) < len(turn):
             return
-        records = [dict(record) for record in result.metrics]
-        yield ([run], [experiment]), [Replica(records, result.status, result.rounds)]
+
+
+def _events_run(experiment: Experiment) -> EventsRun:
+    config = experiment.config
+    assert experiment.schedule is not None
+    return EventsRun(
+        experiment.in_events,
+        experiment.schedule,
+        seed=config.seed,
+        sampled_nodes=config.evaluation.sampled_nodes,
+        byte_budget=config.byte_budget,
+        matmul_precision=config.device.matmul_precision,
+    )
 
 
 def _built(run: GridRun, shared: Shared) -> Experiment:

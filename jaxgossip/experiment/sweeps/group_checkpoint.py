@@ -3,15 +3,16 @@
 import contextlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
-from typing import override
+from typing import Any, override
 
 from jaxgossip.core import disk
 from jaxgossip.core.errors import RunError
+from jaxgossip.core.units import counted
 from jaxgossip.simulation import Observer, RunState, checkpoint
 from jaxgossip.simulation.listening.observer import Forwarding
 from jaxgossip.simulation.replicas import FamilyState, Replica
@@ -47,12 +48,21 @@ class GroupObserver(Forwarding):
         every_s: seconds between checkpoints.
         observer: the observer to forward to.
         lock: this process's lock on the sweep's folder.
+        n_devices: number of devices that there are for the group's runs.
     """
 
     def __init__(
-        self, folder: Path, members: Sequence[str], every_s: float, observer: Observer, lock: disk.Lock
+        self,
+        folder: Path,
+        members: Sequence[str],
+        every_s: float,
+        observer: Observer,
+        lock: disk.Lock,
+        *,
+        n_devices: int = 1,
     ) -> None:
         super().__init__(observer)
+        self._n_devices = n_devices
         self._folder, self._members, self._every_s = folder, list(members), every_s
         self._lock, self._saved = lock, time.perf_counter()
 
@@ -66,10 +76,17 @@ class GroupObserver(Forwarding):
             if checkpointed_members(self._folder) == self._members:
                 runs, metadata = checkpoint.load(self._folder, like, needed=NEEDED)
                 if metadata["members"] == self._members and len(metadata["records"]) == len(self._members):
-                    self.note(f"going on from round {metadata['round']:,}")
+                    self.note(f"going on from round {metadata['round']:,}{self._elsewhere(metadata)}")
                     return FamilyState(runs, metadata["records"]), metadata["wall_s"]
         disk.remove(self._folder)
         return None
+
+    def _elsewhere(self, metadata: Mapping[str, Any]) -> str:
+        """Return a clause on the number of devices if it is another than when the checkpoint was written, else nothing."""
+        before = metadata.get("devices", 1)  # versions that know of one device alone do not tell
+        if before == self._n_devices:
+            return ""
+        return f" on {counted(self._n_devices, 'device')}, and before on {before}: the last digits may differ"
 
     @override
     def chunk(self, run: FamilyState, wall_s: float) -> None:
@@ -84,7 +101,8 @@ class GroupObserver(Forwarding):
 
     def _save(self, run: FamilyState, wall_s: float) -> None:
         self._lock.check()
-        metadata = {"members": self._members, "records": run.records, "wall_s": wall_s}
+        run = run.settled()
+        metadata = {"members": self._members, "records": run.records, "wall_s": wall_s, "devices": self._n_devices}
         checkpoint.save(self._folder, run.runs, round_number=int(run.runs.round.max()), metadata=metadata)
         self._saved = time.perf_counter()
 

@@ -1,7 +1,7 @@
 """The layout of a model's parameters in a row: shared columns first, private ones last."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.random import purpose_key
 from jaxgossip.core.registry import nearest
-from jaxgossip.core.typing import PyTree, Row
+from jaxgossip.core.typing import PRNGKey, PyTree, Row, Rows, accumulator
 from jaxgossip.learning.models.model import Model
 
 FEW_LEAVES = 4
@@ -111,7 +112,8 @@ def layout(model: Model, private: Sequence[str], dtype: np.dtype) -> Layout:
         InputError: a parameter that is not a float, a private name that is not a top-level parameter, or no parameters left
             to share.
     """
-    example = jax.tree.map(jnp.asarray, model.init(jax.random.key(0)))
+    # Of shapes alone: to draw a model, XLA would compile each of its operations by itself.
+    example = jax.eval_shape(lambda key: jax.tree.map(jnp.asarray, model.init(key)), jax.random.key(0))
     for name in model.state:
         if not isinstance(example, Mapping) or name not in example:
             raise InputError(f"the model has no state '{name}'", hint="return a dict with it from init")
@@ -146,3 +148,42 @@ def _private_names(example: PyTree, private: Sequence[str]) -> Sequence[str]:
         if name not in example:
             raise InputError(f"the model has no parameter '{name}' to keep private", hint=nearest(name, example))
     return private
+
+
+def starts(model: Model, layout: Layout, gain: float, key: PRNGKey) -> Callable[[PRNGKey], Row]:
+    """Return key -> (p,), a start that is drawn, with what is drawn of its exchanged columns times ``gain``.
+
+    Args:
+        model: draws the starts.
+        layout: that of its rows.
+        gain: the factor; 1 leaves starts as they are drawn.
+        key: draws two models whose differences show what is drawn; other parameters start at a constant.
+    """
+    if gain == 1:
+        return lambda key: layout.ravel(model.init(key))
+    kind = accumulator(layout.dtype)
+
+    def factor(one: Array, other: Array) -> Array:
+        one, other = jnp.asarray(one), jnp.asarray(other)
+        return jnp.full(one.shape, jnp.where((one == other).all(), 1, gain), kind)
+
+    drawn = jax.tree.map(factor, *map(model.init, jax.random.split(purpose_key(key, "what is drawn"))))
+    factors = jnp.where(jnp.arange(layout.n_params) < layout.n_shared, layout.join(drawn, kind), 1)
+    return lambda key: (factors * layout.join(model.init(key), kind)).astype(layout.dtype)
+
+
+def aligned(align: Callable[[PyTree, PyTree], PyTree], layout: Layout, kind: np.dtype, own: Rows, heard: Rows) -> Rows:
+    """Return the received models (b, p), with the parts of each in the order of the receiver's own (b, p).
+
+    Args:
+        align: (own parameters, those received) -> those received, reordered.
+        layout: that of the models.
+        kind: dtype in which they are compared.
+        own: models of the receivers.
+        heard: received models.
+    """
+
+    def one(own: Row, heard: Row) -> Row:
+        return layout.ravel(align(*(layout.unravel(row.astype(kind)) for row in (own, heard))))
+
+    return jax.vmap(one)(own, heard)

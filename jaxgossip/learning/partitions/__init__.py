@@ -16,6 +16,7 @@ from jaxgossip.learning.partitions.rules import iid as iid
 from jaxgossip.learning.partitions.rules import one_sample as one_sample
 from jaxgossip.learning.partitions.rules import quantity_skew as quantity_skew
 from jaxgossip.learning.partitions.summary import Heterogeneity as Heterogeneity
+from jaxgossip.learning.partitions.summary import class_shares as class_shares
 from jaxgossip.learning.partitions.summary import heterogeneity as heterogeneity
 
 BY_CLASS = (dirichlet, label_shards, label_quantity, stratified)

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64, Int, Int64, Num
 from scipy.sparse import csr_array
 
+from jaxgossip.core.errors import DataError
 from jaxgossip.learning.partitions.partition import Partition
 
 BLOCK_SAMPLES = 2**22
@@ -88,6 +89,29 @@ def class_counts(partition: Partition, labels: Int[np.ndarray, " m"], nodes: Int
     """Return (k, c) int64: the number of samples of each class 0..c-1 that some nodes train on."""
     n_classes = int(labels.max()) + 1
     return np.stack([np.bincount(labels[partition.train(node)], minlength=n_classes) for node in nodes])
+
+
+def class_shares(partition: Partition, labels: Int[np.ndarray, " m"]) -> Float64[np.ndarray, "n c"]:
+    """Return (n, c): the share of each class 0..c-1 in the samples that each node trains on.
+
+    >>> jg.topology.d_cliques(jg.learning.partitions.class_shares(partition, data.y_train))
+
+    Args:
+        partition: the samples of each node.
+        labels: (m,) the class of each sample of the table.
+
+    Raises:
+        DataError: labels that are no classes, or fewer than the partition divides.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or (labels < 0).any():
+        raise DataError(
+            f"class_shares: labels are {labels.dtype}{list(labels.shape)}",
+            hint="the class of each sample, as whole numbers from 0",
+        )
+    partition.check_table("class_shares", labels)
+    counts = class_counts(partition, labels, np.arange(partition.n_nodes))
+    return counts / counts.sum(1, keepdims=True)
 
 
 def target_means(

@@ -1,5 +1,8 @@
 """Operators of unstructured graphs: rows are gathered by index, never scattered, as a scatter runs on one thread."""
 
+import functools
+import operator
+from collections.abc import Sequence
 from typing import override
 
 import jax.numpy as jnp
@@ -8,11 +11,16 @@ import scipy.sparse as sp
 from jaxtyping import Array
 
 from jaxgossip.core.counting import Count, count, total
+from jaxgossip.core.devices.blocks import at_hand, count_rows, own, row_numbers
+from jaxgossip.core.devices.exchanges import by_columns, everyone, fetch
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import gather
-from jaxgossip.core.typing import NodeInts, derived
+from jaxgossip.core.typing import NodeInts, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
-from jaxgossip.mixing.operator import SlotOperator
+from jaxgossip.mixing.operator import SlotOperator, column
+
+MOST_FETCHED = 2
+"""Most slots whose rows each device asks others for, slot by slot; of more, it takes all rows, some columns at a time."""
 
 
 @pytree_dataclass
@@ -33,6 +41,7 @@ class Slots(SlotOperator):
         numbering: the order of the rows (see :class:`jaxgossip.topology.Order`).
     """
 
+    per_node = ("self_weight", "weights", "sources")
     self_weight: Array
     weights: tuple[Array, ...]
     sources: tuple[NodeInts, ...]
@@ -44,17 +53,33 @@ class Slots(SlotOperator):
     @derived
     @override
     def n_nodes(self) -> int:
-        return self.sources[0].shape[0]
+        block = at_hand()
+        return self.sources[0].shape[0] if block is None else block.n_nodes
 
     @override
     def take(self, x: Array, slot: int) -> Array:
-        return gather(x, self.sources[slot])
+        if at_hand() is not None and x.ndim == 1:
+            return gather(everyone(x), self.sources[slot])
+        return fetch(x, self.sources[slot])
+
+    @override
+    def weighted(self, sent: Rows, weights: Sequence[Array]) -> Rows:
+        if at_hand() is None or self.n_slots <= MOST_FETCHED:
+            return super().weighted(sent, weights)
+        dtype = accumulator(sent.dtype)
+
+        def some(table: Array) -> Array:
+            pairs = zip(weights, self.sources, strict=True)
+            return functools.reduce(
+                operator.add, (column(weight, dtype) * gather(table, rows) for weight, rows in pairs)
+            )
+
+        return by_columns(some, sent, by_index=True)
 
     @override
     def sends(self, slot: int) -> Array:
         # In a network of one, a node may be its own neighbour; it sends itself nothing.
-        rows = jnp.arange(self.n_nodes, dtype=jnp.int32)
-        return (self.slot_weight(slot) != 0) & (self.sources[slot] != rows)
+        return (self.slot_weight(slot) != 0) & (self.sources[slot] != row_numbers(self.n_nodes))
 
     @override
     def out_degrees(self) -> NodeInts:
@@ -65,7 +90,7 @@ class Slots(SlotOperator):
         online = None if faults is None else faults.online
         if online is None or not self.on_request or self.balanced:
             return super().sent(faults)
-        number = jnp.zeros(self.n_nodes, jnp.int32)
+        online, number = own(online), jnp.zeros(count_rows(self.n_nodes), jnp.int32)
         for slot in range(self.n_slots):
             number = number + self.give((self.sends(slot) & online).astype(jnp.int32), slot)
         return jnp.where(online, number, 0)
@@ -76,12 +101,12 @@ class Slots(SlotOperator):
         online = None if faults is None else faults.online
         if online is None and self.n_links is not None:
             return count(self.n_links)
-        sent = jnp.zeros(self.n_nodes, jnp.uint32)
-        for slot, source in enumerate(self.sources):
-            sends = source != jnp.arange(self.n_nodes)
+        rows, sent = row_numbers(self.n_nodes), jnp.zeros(count_rows(self.n_nodes), jnp.uint32)
+        for source in self.sources:
+            sends = source != rows
             if online is not None:
-                sends = sends & self.take(online, slot)
-                sends = sends & online if self.on_request else sends
+                sends = sends & gather(online, source)
+                sends = sends & own(online) if self.on_request else sends
             sent = sent + sends
         return total(sent)
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgossip.core.arguments import guarded
+from jaxgossip.core.devices.blocks import at_hand, row_numbers
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
@@ -50,10 +51,10 @@ class EquiDyn(TimeVarying):
         share = self.eta * ((self.n_nodes - 1) / self.n_nodes)
         if self.directed:
             offset = jax.random.randint(key, (), 1, self.n_nodes, jnp.int32)
-            source = materialize(_shift(jnp.arange(self.n_nodes, dtype=jnp.int32), offset, self.n_nodes))
+            source = materialize(_shift(row_numbers(self.n_nodes), offset, self.n_nodes))
             return Slots(1 - share, (share,), (source,), self.n_nodes, balanced=True)
         partner = materialize(self.partners(key))
-        heard = jnp.where(partner != jnp.arange(self.n_nodes), share, 0)
+        heard = jnp.where(partner != row_numbers(self.n_nodes), share, 0)
         return Slots(1 - heard, (heard,), (partner,), balanced=True)
 
     def partners(self, key: PRNGKey) -> NodeInts:
@@ -70,7 +71,7 @@ def paired(n_nodes: int, offset: jax.Array, start: jax.Array) -> NodeInts:
     In order from ``start``, each free node takes the node at ``offset`` ≤ n/2 if that one is free, too. So runs of
     ``offset`` nodes pair with the next run: the first with the second, the third with the fourth.
     """
-    node = jnp.arange(n_nodes, dtype=jnp.int32)
+    node = row_numbers(n_nodes)
     place = _shift(node, n_nodes - start, n_nodes)
     asks = (place // offset) % 2 == 0
     idle = asks & (place >= n_nodes - offset)
@@ -80,7 +81,8 @@ def paired(n_nodes: int, offset: jax.Array, start: jax.Array) -> NodeInts:
 
 def _shift(node: NodeInts, offset: jax.Array, n_nodes: int) -> NodeInts:
     """Return ``node`` + ``offset`` (mod n) for 0 ≤ offset ≤ n, without overflowing int32."""
-    return jnp.where(node >= n_nodes - offset, node - (n_nodes - offset), node + offset)
+    shifted = jnp.where(node >= n_nodes - offset, node - (n_nodes - offset), node + offset)
+    return shifted if at_hand() is None else jnp.clip(shifted, 0, n_nodes - 1)
 
 
 @guarded

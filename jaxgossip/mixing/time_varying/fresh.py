@@ -4,7 +4,9 @@ from typing import override
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
+from jaxgossip.core.devices.blocks import for_all, row_numbers
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey
@@ -31,7 +33,8 @@ class FreshRegular(TimeVarying):
         n, keys = self.n_nodes, jax.random.split(key)
         offsets = 1 + draw_distinct(keys[0], jnp.full(1, n - 1, jnp.int32), self.degree)[0]
         bijection = random_bijection(keys[1], n)
-        seat = materialize(bijection(jnp.arange(n, dtype=jnp.uint32)).astype(jnp.int32))
+        rows = jnp.minimum(row_numbers(n), n - 1)
+        seat = materialize(bijection(rows.astype(jnp.uint32)).astype(jnp.int32))
         sources = tuple(
             materialize(bijection.inverse(((seat + offset) % n).astype(jnp.uint32)).astype(jnp.int32))
             for offset in offsets
@@ -49,10 +52,15 @@ class RandomPair(RandomPeers):
 
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
-        keys, node = jax.random.split(key), jnp.arange(self.n_nodes, dtype=jnp.int32)
-        # The caller is the node with the largest of distinct ranks, so the draw does not depend on the order of the rows.
-        rank = self.neighbours.by_row(random_bijection(keys[0], self.n_nodes)(node.astype(jnp.uint32)))
-        caller = jnp.argmax(rank).astype(jnp.int32)
-        called = self.neighbours.choose(keys[1], 1)[caller, 0]
+        keys = jax.random.split(key)
+        caller, called = for_all(lambda: self._pair(keys[0], keys[1]))
+        node = row_numbers(self.n_nodes)
         partner = jnp.where(node == caller, called, jnp.where(node == called, caller, node))
         return pair_averaging(materialize(partner), 2, self.neighbours.numbering)
+
+    def _pair(self, of_caller: PRNGKey, of_called: PRNGKey) -> tuple[Array, Array]:
+        """Draw the rows, () int32 each, of the node that calls and the neighbour that it calls."""
+        # The caller is the node with the largest of distinct ranks, so the draw does not depend on the order of the rows.
+        numbers = self.neighbours.draws.numbers().astype(jnp.uint32)
+        caller = jnp.argmax(random_bijection(of_caller, self.n_nodes)(numbers)).astype(jnp.int32)
+        return caller, self.neighbours.choose(of_called, 1)[caller, 0]

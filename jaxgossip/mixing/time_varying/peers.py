@@ -3,6 +3,7 @@
 On the complete graph, peers are uniform over all other nodes; on any other graph, over the node's neighbours.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import override
 
@@ -12,8 +13,11 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Int
 
+from jaxgossip.core.devices.blocks import are_nodes, at_hand, own, own_of, row_numbers
+from jaxgossip.core.devices.exchanges import everyone, sum_of_sent
 from jaxgossip.core.errors import GraphError
 from jaxgossip.core.pytree import pytree_dataclass, static_field
+from jaxgossip.core.random import NodeDraws
 from jaxgossip.core.rows import gather, materialize
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, SlotInts, SlotMask, accumulator, derived
 from jaxgossip.mixing.bijection import random_bijection
@@ -78,32 +82,49 @@ class Neighbours:
             "" if order is None else order.numbering,
         )
 
-    def by_row(self, drawn: Array) -> Array:
-        """Return draws (n, …) in order of the nodes, reordered by row, so that a node draws the same in any order of rows."""
-        return drawn if self.nodes is None else gather(drawn, self.nodes)
+    @property
+    def draws(self) -> NodeDraws:
+        """Draws by node, which a node has the same in any order of rows."""
+        return NodeDraws(self.n_nodes, self.nodes)
 
     def choose(self, key: PRNGKey, fanout: int) -> Int[Array, "n fanout"]:
         """Draw ``fanout`` distinct neighbours per node, as row numbers; missing ones are the node's own row."""
-        node = jnp.arange(self.n_nodes, dtype=jnp.int32)[:, None]
-        choices = self.n_nodes - 1 if self.degree is None else self.degree
-        rank = self.by_row(
-            draw_distinct(key, jnp.broadcast_to(jnp.asarray(choices, jnp.int32), (self.n_nodes,)), fanout)
-        )
+        row = row_numbers(self.n_nodes)
+        if self.degree is None:
+            population = jnp.full(row.shape, self.n_nodes - 1, jnp.int32)
+        else:
+            population = gather(self.degree, jnp.minimum(self.draws.numbers(), self.n_nodes - 1))
+        node, rank = row[:, None], draw_distinct(key, population, fanout, self.draws.integers)
         if self.start is None or self.indices is None:
-            return jnp.where(rank < 0, node, rank + (rank >= node))
-        return jnp.where(rank < 0, node, gather(self.indices, self.start[:, None] + jnp.maximum(rank, 0)))
+            chosen = jnp.where(rank < 0, node, rank + (rank >= node))
+        else:
+            chosen = jnp.where(rank < 0, node, gather(self.indices, own(self.start)[:, None] + jnp.maximum(rank, 0)))
+        real = are_nodes(self.n_nodes)
+        return chosen if real is None else jnp.where(real[:, None], chosen, node)
 
 
-def draw_distinct(key: PRNGKey, population: NodeInts, size: int) -> Int[Array, "n size"]:
+def draw_distinct(
+    key: PRNGKey,
+    population: NodeInts,
+    size: int,
+    integers: Callable[[PRNGKey, NodeInts], NodeInts] | None = None,
+) -> Int[Array, "n size"]:
     """Draw ``size`` distinct numbers below ``population[i]`` for each i, (n, size) int32; -1 once none are left.
 
     Draw j is uniform over the numbers that are left: it is drawn below population − j, then incremented for each earlier
     draw, in ascending order, that is not above it.
+
+    Args:
+        key: key of the draw.
+        population: (n,) int32.
+        size: how many numbers are drawn.
+        integers: (key, bounds (n,)) -> (n,) int32, uniform below the bounds; None for ``jax.random.randint``.
     """
+    integers = integers or (lambda key, bounds: jax.random.randint(key, bounds.shape, 0, bounds, jnp.int32))
     drawn: list[Array] = []
     for j in range(size):
         left = population - j
-        draw = jax.random.randint(jax.random.fold_in(key, j), population.shape, 0, jnp.maximum(left, 1), jnp.int32)
+        draw = integers(jax.random.fold_in(key, j), jnp.maximum(left, 1))
         earlier = jnp.sort(jnp.stack(drawn), axis=0) if drawn else ()
         for before in earlier:
             draw = draw + (draw >= before)
@@ -160,13 +181,18 @@ class RandomMatching(RandomPeers):
     def partners(self, key: PRNGKey) -> NodeInts:
         """Draw (n,) int32, an involution: the partner of each node, which is itself if the node is idle."""
         n = self.n_nodes
-        node = jnp.arange(n, dtype=jnp.int32)
         if self.neighbours.start is None:
+            node = row_numbers(n)
             bijection = random_bijection(key, n)
-            seat = bijection(node.astype(jnp.uint32)) ^ 1
+            seat = bijection(jnp.minimum(node, n - 1).astype(jnp.uint32)) ^ 1
             partner = bijection.inverse(jnp.minimum(seat, n - 1)).astype(jnp.int32)
-            return jnp.where(seat < n, partner, node)
-        partner = node
+            return jnp.where((seat < n) & (node < n), partner, node)
+        drawn = own_of(lambda: self._shaken_hands(key))
+        return drawn if (real := are_nodes(n)) is None else jnp.where(real, drawn, row_numbers(n))
+
+    def _shaken_hands(self, key: PRNGKey) -> NodeInts:
+        """Draw the partners of all nodes by handshakes."""
+        partner = jnp.arange(self.n_nodes, dtype=jnp.int32)
         for attempt in range(self.attempts):
             partner = self._handshake(partner, jax.random.fold_in(key, attempt))
         return partner
@@ -175,15 +201,15 @@ class RandomMatching(RandomPeers):
         """Return ``partner`` after one handshake among the nodes that are still free."""
         n = self.n_nodes
         node = jnp.arange(n, dtype=jnp.int32)
-        keys, by_row = jax.random.split(key, 3), self.neighbours.by_row
+        keys, draws = jax.random.split(key, 3), self.neighbours.draws
         free = partner == node
-        calls = free & by_row(jax.random.bernoulli(keys[0], 0.5, (n,)))
+        calls = free & (draws.uniform(keys[0]) < 0.5)
         callee = self.neighbours.choose(keys[1], 1)[:, 0]
         listens = gather(free & ~calls, callee)
         callee = jnp.where(calls & listens, callee, n)  # n: no callee
         # Ranks are distinct, so each listener has one winner, and integer maxima do not depend on the order: these
         # scatters are reproducible on every device.
-        rank = by_row(random_bijection(keys[2], n)(node.astype(jnp.uint32))) + 1
+        rank = random_bijection(keys[2], n)(draws.numbers().astype(jnp.uint32)) + 1
         best = jnp.zeros(n, jnp.uint32).at[callee].max(rank, mode="drop")
         accepted = (callee < n) & (gather(best, jnp.minimum(callee, n - 1)) == rank)
         caller = jnp.full(n, -1, jnp.int32).at[jnp.where(accepted, callee, n)].set(node, mode="drop")
@@ -195,7 +221,7 @@ def pair_averaging(partner: NodeInts, n_links: int | None, numbering: str) -> Sl
 
     A node without a partner hears no one rather than itself, so noise or lies in the row that it sends never return to it.
     """
-    paired = partner != jnp.arange(partner.shape[0])
+    paired = partner != row_numbers(partner.shape[0])
     shared = jnp.where(paired, jnp.asarray(0.5), 0)
     return Slots(1 - shared, (shared,), (partner,), n_links, balanced=True, numbering=numbering)
 
@@ -216,7 +242,7 @@ class RandomPull(RandomPeers):
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         sources = materialize(self.neighbours.choose(key, self.fanout))
-        heard = sources != jnp.arange(self.n_nodes)[:, None]
+        heard = sources != row_numbers(self.n_nodes)[:, None]
         share = 1 / (1 + heard.sum(1).astype(jnp.result_type(float)))
         weights = tuple(jnp.where(column, share, 0) for column in heard.T)
         return Slots(share, weights, tuple(sources.T), on_request=True, numbering=self.neighbours.numbering)
@@ -256,7 +282,8 @@ class PushOperator(Operator):
     @derived
     @override
     def n_nodes(self) -> int:
-        return self.targets.shape[0]
+        block = at_hand()
+        return self.targets.shape[0] if block is None else block.n_nodes
 
     @override
     def arriving(self, faults: Faults | None) -> SlotMask:
@@ -283,9 +310,9 @@ class Push(PushOperator):
     def hear(self, sent: Rows, faults: Faults | None) -> tuple[Array, Rows]:
         arrives = arriving_pushes(self.targets, faults)
         wide = sent.astype(accumulator(sent.dtype))
-        number = 1 + scatter_sum(jnp.ones((self.n_nodes, 1), wide.dtype), self.targets, arrives)
-        # Messages are summed in index order of their senders.
-        return 1 / number[:, 0], scatter_sum(wide, self.targets, arrives) / number
+        heard, counts = sum_of_sent(wide, self.targets, arrives)
+        number = 1 + counts.astype(wide.dtype)[:, None]
+        return 1 / number[:, 0], heard / number
 
     @override
     def to_scipy(self) -> sp.csr_array:
@@ -296,30 +323,24 @@ class Push(PushOperator):
 
 def arriving_pushes(targets: SlotInts, faults: Faults | None) -> SlotMask:
     """Return (n, k) bool: which messages to ``targets`` arrive; a node that targets itself sends nothing."""
-    rows = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None]
+    rows = row_numbers(targets.shape[0])[:, None]
     sent = targets != rows
     return sent if faults is None else sent & faults.arrive(targets, rows)
 
 
 def count_received(targets: SlotInts, arrives: SlotMask) -> NodeInts:
     """Return (n,) int32: the number of messages to ``targets`` that reach each node, given the mask ``arrives``."""
+    targets, arrives = everyone(targets), everyone(arrives)
     number = jnp.zeros(targets.shape[0], jnp.int32)
-    return number.at[jnp.where(arrives, targets, number.size)].add(1, mode="drop")
+    return own(number.at[jnp.where(arrives, targets, number.size)].add(1, mode="drop"))
 
 
 def max_received(values: NodeFloats, targets: SlotInts, arrives: SlotMask) -> NodeFloats:
     """Return (n,): the largest value that reaches each node; the lowest finite number if none does."""
+    values, targets, arrives = everyone(values), everyone(targets), everyone(arrives)
     lowest = jnp.full(values.shape, jnp.finfo(values.dtype).min, values.dtype)
     target = jnp.where(arrives, targets, values.size)
-    return lowest.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop")
-
-
-def scatter_sum(rows: Rows, targets: SlotInts, arrives: SlotMask) -> Rows:
-    """Return (n, p): the sum of the rows that reach each node, in index order of their senders."""
-    heard = jnp.zeros_like(rows)
-    for slot in range(targets.shape[1]):
-        heard = heard.at[jnp.where(arrives[:, slot], targets[:, slot], rows.shape[0])].add(rows, mode="drop")
-    return heard
+    return own(lowest.at[target].max(jnp.broadcast_to(values[:, None], target.shape), mode="drop"))
 
 
 def link_matrix(targets: np.ndarray) -> sp.csr_array:

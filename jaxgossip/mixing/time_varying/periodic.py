@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.core.arguments import plain, shown
+from jaxgossip.core.devices.blocks import are_nodes, at_hand, row_numbers
 from jaxgossip.core.errors import ArgumentTypeError, GraphError
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
@@ -43,6 +44,42 @@ class Periodic(TimeVarying):
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         t = round_number % self.sources.shape[0]
         return Slots(self.self_weight[t], tuple(self.weights[t]), tuple(self.sources[t]), balanced=self.balanced)
+
+
+@pytree_dataclass
+class PeriodicRows(TimeVarying):
+    """Periodic mixing whose arrays have the node axis first, as they are spread over devices.
+
+    Attributes:
+        self_weight: (n, T), the weight of each node's own row.
+        weights: (n, T, k), the weight of each slot.
+        sources: (n, T, k) int32, the row that each slot brings.
+        balanced: whether each node sends as many messages as it hears in every W.
+    """
+
+    per_node = ("self_weight", "weights", "sources")
+    self_weight: Float[Array, "n T"]
+    weights: Float[Array, "n T k"]
+    sources: Int[Array, "n T k"]
+    balanced: bool = static_field(default=False)
+
+    @classmethod
+    def of(cls, periodic: Periodic) -> "PeriodicRows":
+        """Return the same mixing with the node axis first."""
+        arrays = (periodic.self_weight, periodic.weights, periodic.sources)
+        return cls(*(jnp.moveaxis(array, -1, 0) for array in arrays), balanced=periodic.balanced)
+
+    @derived
+    @override
+    def n_nodes(self) -> int:
+        block = at_hand()
+        return self.sources.shape[0] if block is None else block.n_nodes
+
+    @override
+    def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
+        t = round_number % self.sources.shape[1]
+        weights, sources = self.weights[:, t], self.sources[:, t]
+        return Slots(self.self_weight[:, t], tuple(weights.T), tuple(sources.T), balanced=self.balanced)
 
 
 def periodic(sequence: Iterable[Weights]) -> Periodic:
@@ -97,8 +134,10 @@ class OnePeer(TimeVarying):
     @override
     def at(self, round_number: jax.Array, key: PRNGKey) -> Operator:
         distance = jnp.left_shift(1, round_number % max(1, (self.n_nodes - 1).bit_length()))
-        node = jnp.arange(self.n_nodes, dtype=jnp.int32)
+        node = row_numbers(self.n_nodes)
         source = (node + distance) % self.n_nodes if self.pattern == "exponential" else node ^ distance
+        if (real := are_nodes(self.n_nodes)) is not None:
+            source = jnp.where(real, source, node)
         half = jnp.asarray(0.5)
         return Slots(
             half,

@@ -8,16 +8,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.core.pytree import leaves_text, register_dataclass, static_field
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
 from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_observer, check_protocol, settings
+from jaxgossip.simulation.checks import check_start
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.segments import MessageStream
 from jaxgossip.simulation.listening.observer import Observer
-from jaxgossip.simulation.program import check_start
 from jaxgossip.simulation.results.result import Result
 from jaxgossip.simulation.single import run_single
 

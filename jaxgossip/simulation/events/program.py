@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool
 
-from jaxgossip.algorithms.protocol import Deliveries, GossipProtocol
+from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.rows import gather

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from jaxgossip import __version__
+from jaxgossip.core.devices.determinism import compiler_options
 
 
 def provenance() -> dict[str, Any]:
@@ -34,6 +35,7 @@ def provenance() -> dict[str, Any]:
             "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", ""),
             "jax_enable_x64": bool(jax.config.jax_enable_x64),
             "jax_threefry_partitionable": bool(jax.config.jax_threefry_partitionable),
+            **compiler_options(),
         },
         "allocator": os.environ.get("GLIBC_TUNABLES", ""),
         "git": git_state(Path(__file__).parent),

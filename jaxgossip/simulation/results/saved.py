@@ -20,7 +20,7 @@ from jaxgossip.core import disk
 from jaxgossip.core.disk import MANIFEST, METRICS, MODELS, SCORES, SWEEP
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.files import folder_name
-from jaxgossip.simulation.checkpoint import storable
+from jaxgossip.simulation.mesh.stored import storable
 from jaxgossip.simulation.results.endings import ending_entries
 from jaxgossip.simulation.results.provenance import provenance
 from jaxgossip.simulation.results.result import Result

@@ -34,7 +34,7 @@ import scipy.sparse as sp
 from matplotlib.figure import Figure
 
 from jaxgossip import learning, topology
-from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
+from jaxgossip.algorithms.protocols.gossip_learning import WalkState, gossip_learning
 from jaxgossip.core.typing import NodeScores, Rows
 from jaxgossip.learning import Dataset, Problem
 from jaxgossip.learning.partitions.partition import Partition

@@ -11,7 +11,7 @@ import optax
 from matplotlib.figure import Figure
 
 from jaxgossip import algorithms, topology
-from jaxgossip.algorithms.muffliato import muffliato_steps
+from jaxgossip.algorithms.sgd.muffliato import muffliato_steps
 from jaxgossip.learning import averaging as averaging_problem
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.network import Round

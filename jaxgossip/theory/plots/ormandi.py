@@ -27,8 +27,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from jaxgossip import learning, topology
-from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
-from jaxgossip.algorithms.protocol import GossipProtocol
+from jaxgossip.algorithms.protocols.gossip_learning import WalkState, gossip_learning
+from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.core.typing import NodeScores
 from jaxgossip.learning import Dataset, Problem
 from jaxgossip.schedule import Schedule, churn, clocks, delays, schedule

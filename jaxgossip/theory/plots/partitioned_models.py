@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.algorithms import federated_averaging
-from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
+from jaxgossip.algorithms.protocols.gossip_learning import WalkState, gossip_learning
 from jaxgossip.core.typing import NodeScores
 from jaxgossip.learning import Problem, classification, models, partitions
 from jaxgossip.learning.data import datasets

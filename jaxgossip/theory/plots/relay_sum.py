@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.sparse.csgraph import shortest_path
 
 from jaxgossip import topology
-from jaxgossip.algorithms.relay_sgd import RelaySum
+from jaxgossip.algorithms.sgd.relay_sgd import RelaySum
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.network import Round
 from jaxgossip.theory import drawing

@@ -32,7 +32,7 @@ from matplotlib.figure import Figure
 from scipy.linalg import expm
 
 from jaxgossip import learning, topology
-from jaxgossip.algorithms.gossip_learning import WalkState, gossip_learning
+from jaxgossip.algorithms.protocols.gossip_learning import WalkState, gossip_learning
 from jaxgossip.learning import Problem
 from jaxgossip.schedule import CLOCKS, DELAYS, TOKEN_ACCOUNTS, Schedule, TokenAccount, schedule
 from jaxgossip.theory import drawing

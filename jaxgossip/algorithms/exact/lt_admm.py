@@ -1,0 +1,110 @@
+"""LT-ADMM: ADMM over links with local training, X (n, p), Z (m, p) on directed links, d_i neighbours, G stochastic gradients:
+
+    Φ ← Φ − η G(Φ) − β (ρ d_i x_i − Σ_j z_ij), H times from Φ = X;   X⁺ = Φ
+    z_ij⁺ = (1 − α) z_ij − α (z_ji − 2 ρ x_j⁺),   z_ij = ρ x_i at first             z_ji − 2 ρ x_j⁺ is what j sends to i
+
+Ren, Bastianello, Johansson and Parisini 2024, "Distributed learning by local training ADMM", algorithm 1, without variance
+reduction. With z_ij = ρ x_i the first local steps are plain ones.
+"""
+
+from typing import NamedTuple, override
+
+import jax.numpy as jnp
+
+from jaxgossip.algorithms.arguments import algorithm, check_positive
+from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_share, displacement, fixed_operator, start
+from jaxgossip.algorithms.exact.on_links import LinkVariables, OnLinks
+from jaxgossip.algorithms.local_steps import Steps, chosen_steps
+from jaxgossip.algorithms.model_state import with_state_of
+from jaxgossip.core.rows import materialize
+from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
+from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.problem import Problem
+from jaxgossip.mixing import Mixing
+from jaxgossip.network import Round, Traffic
+
+
+class LTState(NamedTuple):
+    """State of LT-ADMM.
+
+    Attributes:
+        x: (n, p) models.
+        opt_state: optimizer state of each node.
+        z: (m, q) z_ij in the shared columns of each directed link.
+    """
+
+    x: Rows
+    opt_state: PyTree
+    z: OnLinks
+
+
+class LTADMM(Method):
+    """See :func:`lt_admm`."""
+
+    not_on_meshes = "its state is of links, which are not spread over devices"
+
+    optimizer: Transformation
+    local_steps: Steps
+    correction: float
+    penalty: float
+    relaxation: float
+    variables: LinkVariables
+
+    @override
+    def init(self, problem: Problem, key: PRNGKey) -> LTState:
+        initial = start(problem, self.optimizer, key)
+        shared = widened(initial.x)[:, : problem.n_shared]
+        return LTState(*initial, self.variables.of_receivers(self.penalty * shared))
+
+    @override
+    def step(self, problem: Problem, W: Mixing, state: LTState, round_: Round) -> tuple[LTState, Traffic]:
+        links, before = round_.links(W, problem.n_shared), TrainState(state.x, state.opt_state)
+        links.check_plain("lt_admm")
+        x = widened(state.x)
+        shared = jnp.arange(x.shape[1]) < problem.n_shared
+        own = jnp.where(shared, self.penalty * self.variables.degrees.astype(x.dtype), 0) * x
+        drift = with_state_of(problem, self.correction * (self.variables.summed(state.z, x) - own), 0.0)
+        u, opt_state = displacement(problem, self.optimizer, before, round_, self.local_steps, drift=drift)
+        half = materialize(x + u)
+        # Batch statistics travel as they are, in the place of z − 2ρx, and are mixed by the weights of W.
+        new = TrainState(with_state_of(problem, half, links.mix(half)), opt_state)
+        after = round_.keep_offline(new, before)
+        z = self.variables.exchanged(state.z, after.x, links, self.penalty, self.relaxation)
+        return LTState(after.x, after.opt_state, z), links.sent(state.x)
+
+
+@algorithm
+def lt_admm(
+    problem: Problem,
+    optimizer: Transformation,
+    W: Mixing,
+    *,
+    correction: float = 0.05,
+    penalty: float = 0.5,
+    relaxation: float = 0.5,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
+) -> Algorithm:
+    """Run LT-ADMM: local steps that variables on the links pull together; no bias with heterogeneous data.
+
+    Args:
+        problem: the learning problem.
+        optimizer: any optax transformation, for the local steps; the theory assumes a constant step size.
+        W: symmetric mixing, the same in every round, of which only the links matter; its weights mix batch statistics.
+        correction: β, the step along the pull in each local step; β ρ d_i H must be below 2.
+        penalty: ρ, of each link.
+        relaxation: α.
+        local_steps: H, optimizer steps per node and round; 4 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
+
+    Raises:
+        InputError: ``correction`` or ``penalty`` is not positive, ``relaxation`` is outside (0, 1], the local steps or epochs
+            cannot be taken (:func:`.chosen_steps`), or W is time-varying or not symmetric; in the first round, if the network
+            has noise, liars or an aggregation.
+    """
+    check_positive("lt_admm", correction=correction, penalty=penalty)
+    check_share("lt_admm", relaxation=relaxation)
+    steps = chosen_steps("lt_admm", problem, local_steps, local_epochs, default=4)
+    variables = LinkVariables(fixed_operator("lt_admm", W).to_scipy())
+    return Algorithm(LTADMM(optimizer, steps, correction, penalty, relaxation, variables), problem, W, name="LT-ADMM")

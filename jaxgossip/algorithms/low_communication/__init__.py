@@ -1,0 +1,1 @@
+"""Methods that hardly communicate: many local steps, then one exchange, whose change an outer optimizer follows."""

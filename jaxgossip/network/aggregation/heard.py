@@ -1,0 +1,123 @@
+"""The rows that nodes hear, one by one, and rules that combine them."""
+
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+from jaxtyping import Array, Bool, Float, Int
+
+from jaxgossip.core.arguments import check_fields
+from jaxgossip.core.errors import GraphError, InputError
+from jaxgossip.core.typing import Rows
+from jaxgossip.mixing.operator import Mixing, Operator, SlotOperator
+
+if TYPE_CHECKING:
+    from jaxgossip.network.adversaries import Scene
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The rows that every node hears, by slot.
+
+    Attributes:
+        x: (n, p), the rows that nodes hold.
+        rows: n_slots arrays (n, p), one heard row per node each.
+        weights: (n, n_slots), 0 where nothing arrived.
+        lying: (n, n_slots) bool, whether the sender lies; None if all are honest. Only oracles may use it.
+        round: () int32, number of earlier rounds.
+    """
+
+    x: Rows
+    rows: tuple[Rows, ...]
+    weights: Float[Array, "n k"]
+    lying: Bool[Array, "n k"] | None
+    round: Int[Array, ""]
+
+    @classmethod
+    def of(cls, scene: "Scene", round_number: Int[Array, ""]) -> "Heard":
+        """Return the rows that nodes hear in an exchange of round ``round_number``.
+
+        Raises:
+            GraphError: W has no slot form, or a node has too many senders.
+        """
+        slots, n, dtype = senders(scene.operator), scene.x.shape[0], scene.x.dtype
+        rows, lying = [slots.take(scene.sent, k) for k in range(slots.n_slots)], None
+        weights = jnp.stack(
+            [jnp.broadcast_to(slots.slot_weight(k), (n,)).astype(dtype) for k in range(slots.n_slots)], axis=1
+        )
+        if scene.faults is not None:
+            weights = jnp.where(slots.arrivals(scene.faults), weights, 0)
+        if scene.liars is not None:
+            lying = jnp.stack([slots.take(scene.liars, k) for k in range(slots.n_slots)], axis=1)
+            if scene.targeted is not None:
+                rows = [jnp.where(lying[:, k, None], scene.targeted, row) for k, row in enumerate(rows)]
+        return cls(scene.x, tuple(rows), weights, lying, round_number)
+
+    @property
+    def arrived(self) -> Bool[Array, "n k"]:
+        """(n, n_slots) bool: which rows arrived."""
+        return self.weights != 0
+
+    def squared_distances(self) -> Float[Array, "n k"]:
+        """Return (n, n_slots): ‖h_k − x_i‖²."""
+        return jnp.stack([jnp.square(row - self.x).sum(1) for row in self.rows], axis=1)
+
+    def pulled(self, factors: Float[Array, "n k"]) -> Rows:
+        """Return (n, p): x_i + Σ_k factors_ik (h_k − x_i)."""
+        terms = (factors[:, k, None] * (row - self.x) for k, row in enumerate(self.rows))
+        return self.x + functools.reduce(operator.add, terms)
+
+
+def senders(operator: Operator) -> SlotOperator:
+    """Return the slot form of ``operator``.
+
+    Raises:
+        GraphError: it has none, or a node has too many senders.
+    """
+    try:
+        return operator.by_slots()
+    except GraphError as error:
+        raise GraphError(
+            f"robust aggregation hears senders one by one: {error.message}",
+            hint=f"{error.hint}; or leave out the section [aggregation] (in Python: aggregation=None)",
+        ) from error
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """A rule that combines the rows heard.
+
+    Attributes:
+        name: name of the rule.
+        combine: heard -> (n, p), the combined rows.
+        least_heard: number of rows that every node must hear when no message is lost, its own not among them.
+    """
+
+    name: str
+    combine: Callable[[Heard], Rows]
+    least_heard: int = 0
+
+    def __post_init__(self) -> None:
+        check_fields("aggregation", self)
+
+    def check_mixing(self, W: Mixing) -> None:
+        """Check that under ``W`` all nodes hear as many others as the rule needs.
+
+        Raises:
+            InputError: a node hears too few.
+            GraphError: W has no slot form, or a node has too many senders.
+        """
+        if self.least_heard == 0 or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(W)):
+            return
+        fewest = int(senders(W.at(jnp.int32(0), jax.random.key(0))).received(None).min())
+        if fewest < self.least_heard:
+            raise InputError(
+                f"{self.name} needs {self.least_heard} neighbours or more at every node, and one has {fewest}",
+                hint="a topology of higher degree, such as random_regular; or fewer aggregation.liars; or "
+                "aggregation.kind = 'trimmed_mean'",
+            )

@@ -1,0 +1,1 @@
+"""Runs whose nodes are spread over a mesh of devices."""
