@@ -2,7 +2,7 @@
 
 import types
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAliasType, Union, get_args, get_origin
 
@@ -57,12 +57,28 @@ def keys_of(builder: Builder, supplied: Collection[str] = ()) -> tuple[Key, ...]
 
 
 def keys_of_all(section: type[BaseModel]) -> tuple[Key, ...]:
-    """Return the keys that a section has for every kind, except ``kind`` itself."""
-    return tuple(
-        Key(name, takes(field.annotation), _default(field), field.is_required(), field.description or "")
-        for name, field in section.model_fields.items()
-        if name != "kind"
-    )
+    """Return the keys that a section has for every kind, except ``kind`` itself.
+
+    A key that takes a table with fixed keys of its own is followed by these, as ``table.key``.
+    """
+    keys: list[Key] = []
+    for name, field in section.model_fields.items():
+        if name == "kind":
+            continue
+        table = _table_in(field.annotation)
+        words = takes(field.annotation) if table is None else "table of the keys below"
+        keys.append(Key(name, words, _default(field), field.is_required(), field.description or ""))
+        if table is not None:
+            keys += [replace(key, name=f"{name}.{key.name}") for key in keys_of_all(table)]
+    return tuple(keys)
+
+
+def _table_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of the table that an annotation allows, if it allows one."""
+    for member in (annotation, *get_args(annotation)):
+        if isinstance(member, type) and issubclass(member, BaseModel):
+            return member
+    return None
 
 
 def takes(annotation: Any) -> str:
