@@ -58,6 +58,7 @@ from jaxgossip.algorithms.sgd.momentum import decentlam, dmsgd, dsgdm, qg_dsgdm
 from jaxgossip.algorithms.sgd.muffliato import muffliato
 from jaxgossip.algorithms.sgd.push import push_diging, push_sum, sgp
 from jaxgossip.algorithms.sgd.relay_sgd import relay_sgd
+from jaxgossip.algorithms.sgd.skiptrain import skiptrain
 from jaxgossip.core.registry import Registry
 
 __all__ = [
@@ -132,6 +133,7 @@ __all__ = [
     "scaffold",
     "sgp",
     "shift_register",
+    "skiptrain",
     "slowmo",
     "sparta",
     "streaming_diloco",
@@ -143,6 +145,7 @@ ALGORITHMS = Registry(
     [
         gossip,
         dsgd,
+        skiptrain,
         epidemic,
         clique_averaging,
         dsgdm,

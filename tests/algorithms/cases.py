@@ -60,6 +60,7 @@ SERVERS = (
 )  # fmt: skip
 """Methods with a server, whose nodes have no model of their own."""
 NO_MOMENTUM: Mapping[str, Any] = {"momentum": 0.0}
+ALL_TRAIN: Mapping[str, Any] = {"mixing_rounds": 0, "budget": None, "over": None}
 NO_PULL: Mapping[str, Any] = {"pull": 0.0}
 NO_OUTER: Mapping[str, Any] = {"outer": optax.sgd(1.0)}
 
@@ -150,6 +151,8 @@ CASES = [
     Case("dsgd", {"form": "cta"}),
     Case("dsgd", {"form": "dgd"}),
     Case("dsgd", {"local_steps": 3}, steps=3),
+    Case("skiptrain", {"mixing_rounds": 2}, alone=ALL_TRAIN),
+    Case("skiptrain", {"local_steps": 3, "budget": 3, "over": 8}, steps=3, draws=True, alone=ALL_TRAIN),
     Case("epidemic", messages=PUSHES, mixing="push", draws=True),
     Case("epidemic", {"local_steps": 3}, messages=FRESH, mixing="fresh_regular", steps=3, draws=True),
     Case("clique_averaging", messages=CLIQUES, mixing="d_cliques"),

@@ -54,6 +54,7 @@ OF_ALGORITHMS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "sgp": ("push_sum", {}),
     "push_diging": ("push_sum", {}),
     "epidemic": ("push", {}),
+    "skiptrain": ("ring", {"mixing_rounds": 1, "budget": 1, "over": 4}),
     "clique_averaging": ("d_cliques", {}),
     "k_gt": ("ring", {"local_steps": 3, "outer_rate": 1.0}),
     "gt_sarah": ("ring", {"period": 2}),
