@@ -14,7 +14,8 @@ from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.runs.manifest import privacy_entry
 from jaxgossip.learning.data.arrays import Dataset
 from jaxgossip.network import Conditions
-from tests.algorithms.q16 import RING, B, N, of_targets, ring
+from jaxgossip.topology.weights import from_matrix
+from tests.algorithms.q16 import RING, B, N, linear_map, of_targets, ring
 
 A = jg.algorithms
 ETA = 0.1
@@ -38,21 +39,36 @@ def run(problem: Any, rounds: int, *, conditions: Conditions | None = None, W: A
 
 def test_without_rounds_that_only_mix_it_is_dsgd_to_the_bit() -> None:
     problem, conditions = of_targets(B, noise=1.0), Conditions(drop=0.1, online=0.8, straggle=0.2)
-    plain = jg.simulate(
-        A.dsgd(problem, optax.sgd(ETA), ring()), 9, seed=1, evaluate_every=9, conditions=conditions
-    )
+    plain = jg.simulate(A.dsgd(problem, optax.sgd(ETA), ring()), 9, seed=1, evaluate_every=9, conditions=conditions)
     np.testing.assert_array_equal(run(problem, 9, mixing_rounds=0, conditions=conditions).x, plain.x)
 
 
 @pytest.mark.parametrize(("training", "mixing"), [(1, 4), (3, 2)])
 def test_a_period_is_its_products_of_matrices(training: int, mixing: int) -> None:
     with jax.enable_x64(True):
-        x = np.asarray(run(of_targets(B), 3 * (training + mixing) + 1, training_rounds=training, mixing_rounds=mixing).x)
+        x = np.asarray(
+            run(of_targets(B), 3 * (training + mixing) + 1, training_rounds=training, mixing_rounds=mixing).x
+        )
     expected = np.zeros((N, 1))
     for number in range(3 * (training + mixing) + 1):
         trains = number % (training + mixing) < training
         expected = RING @ (expected - trains * ETA * (expected - B[:, None]))
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("mixing", "network"), [(0, 0.136831), (1, 0.079134), (4, 0.031887)])
+def test_noise_leaves_the_error_of_the_mean_and_less_disagreement(mixing: int, network: float) -> None:
+    dimension, period = 20, 1 + mixing
+    with jax.enable_x64(True):
+        algorithm = A.skiptrain(of_targets(np.zeros(N)), optax.sgd(ETA), ring(), mixing_rounds=mixing)
+        rounds = [linear_map(algorithm, ["x"], number) for number in range(period)]
+    whole = np.linalg.multi_dot([np.eye(N), *rounds[::-1]])
+    # Noise of a gradient comes in by η where x, at which it is taken, comes in by 1 − η.
+    noise = whole * ETA / (1 - ETA)
+    covariance = np.linalg.solve(np.eye(N**2) - np.kron(whole, whole), (noise @ noise.T).ravel()).reshape(N, N)
+    mean = dimension * covariance.sum() / N**2
+    assert mean == pytest.approx(0.065789, abs=1e-6)
+    assert dimension * np.trace(covariance) / N - mean == pytest.approx(network, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +108,7 @@ def test_a_node_without_budget_goes_on_mixing() -> None:
 
 
 def test_what_a_node_misses_is_not_taken_from_its_budget() -> None:
-    apart = jg.mixing.operator(jg.topology.weights.from_matrix(np.eye(N)))
+    apart = jg.mixing.operator(from_matrix(np.eye(N)))
     conditions = Conditions(online=0.5, straggle=0.5)
     for rounds in (12, 200):
         result = run(of_targets(B), rounds, W=apart, mixing_rounds=0, budget=8, conditions=conditions)
@@ -110,11 +126,15 @@ def test_rounds_that_only_mix_take_no_time_to_train() -> None:
 
 def test_epochs_go_on_where_the_last_training_ended() -> None:
     numbers = np.arange(7, dtype=np.float32)
-    data = Dataset("numbers", np.eye(7, dtype=np.float32), numbers, np.eye(7, dtype=np.float32), numbers, 0, target="value")
-    model = jg.learning.from_functions(lambda _: np.zeros(7, np.float32), lambda w, x: x @ w, lambda outputs, _: outputs)
+    data = Dataset(
+        "numbers", np.eye(7, dtype=np.float32), numbers, np.eye(7, dtype=np.float32), numbers, 0, target="value"
+    )
+    model = jg.learning.from_functions(
+        lambda _: np.zeros(7, np.float32), lambda w, x: x @ w, lambda outputs, _: outputs
+    )
     partition = jg.learning.Partition(np.arange(7, dtype=np.int32), np.array([0, 7]), np.array([7], np.int32))
     problem = jg.learning.supervised(data, partition, model, batch_size=1, sampling="epochs")
-    W = jg.mixing.operator(jg.topology.weights.from_matrix(np.ones((1, 1))))
+    W = jg.mixing.operator(from_matrix(np.ones((1, 1))))
     for rounds in (7 * 3, 2 * 7 * 3):
         x = run(problem, rounds, W=W, mixing_rounds=2).x
         np.testing.assert_allclose(x, -ETA * rounds / 21 * np.ones((1, 7)), rtol=1e-6)

@@ -68,15 +68,18 @@ class SkipTrain(Method):
         return SkipTrainState(*initial, jnp.zeros(count_rows(problem.n_nodes), jnp.int32))
 
     @override
-    def step(
-        self, problem: Problem, W: Mixing, state: SkipTrainState, round_: Round
-    ) -> tuple[SkipTrainState, Traffic]:
+    def step(self, problem: Problem, W: Mixing, state: SkipTrainState, round_: Round) -> tuple[SkipTrainState, Traffic]:
         links = round_.links(W, problem.n_shared)
 
         def train() -> SkipTrainState:
             initial = TrainState(state.x, state.opt_state)
             after = descend(
-                problem, self.optimizer, initial, round_, self.local_steps, before=state.trained if self.mixing else None
+                problem,
+                self.optimizer,
+                initial,
+                round_,
+                self.local_steps,
+                before=state.trained if self.mixing else None,
             )
             learnt = SkipTrainState(*after, state.trained + 1)
             return chosen(round_.works, chosen(self._affords(state, round_), learnt, state), state)
