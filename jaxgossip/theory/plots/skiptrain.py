@@ -15,6 +15,7 @@ the energy that training takes.
 De Vos et al. 2024, "Energy-aware decentralized learning with intermittent model training".
 """
 
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +38,7 @@ COPIES = 40
 """Independent runs, as further columns."""
 WARM = 120
 """Rounds of training after which the noise of the mean is stationary."""
-QUOTED = {0: 0.136831, 1: 0.079134, 4: 0.031887}
+QUOTED = MappingProxyType({0: 0.136831, 1: 0.079134, 4: 0.031887})
 """Network terms by Γ_s, with one round of training a period."""
 PERIODS = ((1, 4), (3, 3), (1, 9))
 """(Γ_t, Γ_s) of the periods that are followed round by round."""
