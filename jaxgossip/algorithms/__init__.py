@@ -48,6 +48,7 @@ from jaxgossip.algorithms.servers.adaptive import fedadagrad, fedadam, fedyogi
 from jaxgossip.algorithms.servers.averaging import federated_averaging, fedprox
 from jaxgossip.algorithms.servers.feddyn import feddyn
 from jaxgossip.algorithms.servers.fednova import fednova
+from jaxgossip.algorithms.servers.hierarchical import hierarchical_averaging
 from jaxgossip.algorithms.servers.scaffold import scaffold
 from jaxgossip.algorithms.sgd.baselines import centralised, isolated
 from jaxgossip.algorithms.sgd.clique_averaging import clique_averaging
@@ -111,6 +112,7 @@ __all__ = [
     "gt_sarah",
     "gt_vr",
     "halving_windows",
+    "hierarchical_averaging",
     "isolated",
     "k_gt",
     "lead",
@@ -202,6 +204,7 @@ ALGORITHMS = Registry(
         fednova,
         feddyn,
         scaffold,
+        hierarchical_averaging,
         diloco,
         isolated,
         centralised,

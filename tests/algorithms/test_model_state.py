@@ -78,9 +78,14 @@ def on_one_node(case: Case, rule: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the statistics (1, q) of plain training, and those that a method has at one node."""
     problem = problem_of(1, rule)
     single = weights.from_matrix(np.ones((1, 1))).graph
-    algorithm = case.make(problem, optax.chain(optax.clip(0.01), optax.adamw(0.1)), single)
+    algorithm = case.make(problem, optax.chain(optax.clip(0.01), optax.adamw(0.1)), single, **only_one(case))
     x, _ = run_of(algorithm, ROUNDS, FAULTLESS)
     return alone(problem, steps_of(algorithm, case)), statistics(problem, x)
+
+
+def only_one(case: Case) -> dict[str, int]:
+    """Return the options that a method needs where there is one node."""
+    return {"clusters": 1} if "clusters" in case.options else {}
 
 
 def steps_of(algorithm: Algorithm, case: Case) -> int:
