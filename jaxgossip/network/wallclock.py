@@ -145,7 +145,7 @@ class ClusterTransfer(ServerTransfer):
         seat: (n,) int32, the row that stands for the cluster of each row, the same for all of a cluster.
     """
 
-    seat: NodeInts
+    seat: NodeInts = field(kw_only=True)
 
     @override
     def after(self, ready: Times, machines: Machines) -> Times:
