@@ -48,6 +48,7 @@ from jaxgossip.algorithms.servers.adaptive import fedadagrad, fedadam, fedyogi
 from jaxgossip.algorithms.servers.averaging import federated_averaging, fedprox
 from jaxgossip.algorithms.servers.feddyn import feddyn
 from jaxgossip.algorithms.servers.fednova import fednova
+from jaxgossip.algorithms.servers.hierarchical import hierarchical_averaging
 from jaxgossip.algorithms.servers.scaffold import scaffold
 from jaxgossip.algorithms.sgd.baselines import centralised, isolated
 from jaxgossip.algorithms.sgd.clique_averaging import clique_averaging
@@ -58,6 +59,7 @@ from jaxgossip.algorithms.sgd.momentum import decentlam, dmsgd, dsgdm, qg_dsgdm
 from jaxgossip.algorithms.sgd.muffliato import muffliato
 from jaxgossip.algorithms.sgd.push import push_diging, push_sum, sgp
 from jaxgossip.algorithms.sgd.relay_sgd import relay_sgd
+from jaxgossip.algorithms.sgd.skiptrain import skiptrain
 from jaxgossip.core.registry import Registry
 
 __all__ = [
@@ -110,6 +112,7 @@ __all__ = [
     "gt_sarah",
     "gt_vr",
     "halving_windows",
+    "hierarchical_averaging",
     "isolated",
     "k_gt",
     "lead",
@@ -132,6 +135,7 @@ __all__ = [
     "scaffold",
     "sgp",
     "shift_register",
+    "skiptrain",
     "slowmo",
     "sparta",
     "streaming_diloco",
@@ -143,6 +147,7 @@ ALGORITHMS = Registry(
     [
         gossip,
         dsgd,
+        skiptrain,
         epidemic,
         clique_averaging,
         dsgdm,
@@ -199,6 +204,7 @@ ALGORITHMS = Registry(
         fednova,
         feddyn,
         scaffold,
+        hierarchical_averaging,
         diloco,
         isolated,
         centralised,

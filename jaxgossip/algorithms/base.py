@@ -21,7 +21,7 @@ from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.pytree import Pytree, Record
 from jaxgossip.core.random import purpose_key
 from jaxgossip.core.rows import materialize
-from jaxgossip.core.typing import NodeInts, PRNGKey, PyTree, Rows, narrowed, rounded, widened
+from jaxgossip.core.typing import NodeInts, NodeMask, PRNGKey, PyTree, Rows, narrowed, rounded, widened
 from jaxgossip.core.units import rows_text
 from jaxgossip.learning.nodewise import fresh_states, updates
 from jaxgossip.learning.optimizers import Transformation
@@ -80,6 +80,17 @@ class Method(Record):
         """Return the models to evaluate, (n, p), or (1, p) if all nodes share one model."""
         return state.x
 
+    def trains(self, problem: Problem, state: Any, round_: Round) -> NodeMask | None:
+        """Return (n,) bool, which nodes do local work in this round, whatever befalls them; None if all do.
+
+        Virtual time counts the work of no others.
+        """
+        del problem, state, round_
+
+    def trainings(self, rounds: int) -> int:
+        """Return in how many of the first ``rounds`` a node does local work, at most; the privacy of a run is theirs."""
+        return rounds
+
 
 class Algorithm(Pytree):
     """A method with the problem and the mixing that it runs on.
@@ -135,6 +146,10 @@ class Algorithm(Pytree):
         round_ = round_ if round_.dtype == dtype else dataclasses.replace(round_, dtype=dtype)
         after, traffic = self.method.step(self.problem, self.W, at_round(state, round_.number), round_)
         return narrowed(forgetful(self.problem, after, self.method.memory), state), traffic
+
+    def trains(self, state: PyTree, round_: Round) -> NodeMask | None:
+        """Return (n,) bool, which nodes do local work in this round, whatever befalls them; None if all do."""
+        return self.method.trains(self.problem, state, round_)
 
     def models(self, state: PyTree) -> Rows:
         """Return the models to evaluate, (n, p), or (1, p) if all nodes share one model."""
@@ -205,6 +220,7 @@ def descend(
     *,
     slope: Callable[[Rows], Rows] | None = None,
     drift: Rows | None = None,
+    before: NodeInts | None = None,
 ) -> TrainState:
     """Return the state after ``n_steps`` of X ← X + update(G(X; ξ)) on each node; stragglers keep their state.
 
@@ -218,8 +234,9 @@ def descend(
         n_steps: τ, number of local steps; or epochs, after which a node that has fewer minibatches waits for the others.
         slope: X (n, p) -> (n, p), added to every gradient, but to no change of batch statistics.
         drift: (n, p), added to the models after every step.
+        before: (n,) number of rounds in which each node has taken as many steps; None for all rounds.
     """
-    after = _stepped(problem, optimizer, state, batches_of(problem, round_, n_steps), slope, drift)
+    after = _stepped(problem, optimizer, state, batches_of(problem, round_, n_steps, before), slope, drift)
     return chosen(round_.works, after, state)
 
 

@@ -110,16 +110,23 @@ class Batches(NamedTuple):
         return Draw(key, purpose_key(self.orders, "epochs"), step, self.takes(number))
 
 
-def batches_of(problem: Problem, round_: Round, steps: Steps) -> Batches:
+def batches_of(problem: Problem, round_: Round, steps: Steps, before: NodeInts | None = None) -> Batches:
     """Return the minibatches of a round in which nodes take as many ``steps`` as in all rounds before.
 
     Rounds of epochs begin with an epoch: one that the start steps have begun is not gone on with.
+
+    Args:
+        problem: the learning problem.
+        round_: the round.
+        steps: the steps that nodes take in it.
+        before: (n,) number of rounds in which each node has taken steps before; None for all rounds.
     """
+    rounds = round_.number if before is None else before
     first, taken = start_steps_of(problem), steps_of_nodes(problem, steps)
     if isinstance(steps, Epochs):
         each = _steps_an_epoch(problem)
         first = -(-first // each) * each
-    return Batches(round_.key("batch"), purpose_key(round_.run_key, "init"), first + round_.number * taken, taken)
+    return Batches(round_.key("batch"), purpose_key(round_.run_key, "init"), first + rounds * taken, taken)
 
 
 def _steps_an_epoch(problem: Problem) -> NodeInts:

@@ -14,7 +14,8 @@ of senders and one over quantities of receivers: two passes over the links.
 * An offline node keeps its clock, and no node waits for it. A straggler skips its work, not its messages.
 * Several exchanges in a round take place one after another; all arrays of one exchange travel in one message.
 * The request of a pull takes no time.
-* With a server, of unlimited bandwidth, all nodes wait for the last node that the server waits for.
+* With a server, of unlimited bandwidth, all nodes wait for the last node that the server waits for. With a server for each
+  cluster, those of the cluster do; servers wait for the neighbours that they hear, whose messages take no time.
 
 Times are float64 on the device for models of any dtype, carried as pairs of 32-bit words: at 10⁶ s, a millisecond is still
 resolved to 10⁻⁷ of itself.
@@ -24,18 +25,19 @@ times the same rounds transfer by transfer: there the transfers of a node queue 
 here they share it evenly from the first to the last byte of a round.
 """
 
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Protocol, override, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float64, UInt32
 
-from jaxgossip.core.devices.exchanges import node_max, node_min
+from jaxgossip.core.devices.blocks import own
+from jaxgossip.core.devices.exchanges import everyone, fetch, node_max, node_min
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree, register_dataclass, static_field
-from jaxgossip.core.typing import NodeMask
+from jaxgossip.core.typing import NodeInts, NodeMask
 from jaxgossip.mixing import Faults, Operator
 from jaxgossip.network.speeds import Speeds
 from jaxgossip.topology import Order
@@ -132,6 +134,45 @@ class ServerTransfer:
         lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
         last = node_max(jnp.where(self.nodes, ready + lines, node_min(ready)))
         return jnp.broadcast_to(last, ready.shape)
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class ClusterTransfer(ServerTransfer):
+    """An exchange of each cluster with a server of its own, which the nodes of the cluster wait for.
+
+    Attributes:
+        seat: (n,) int32, the row that stands for the cluster of each row, the same for all of a cluster.
+    """
+
+    seat: NodeInts = field(kw_only=True)
+
+    @override
+    def after(self, ready: Times, machines: Machines) -> Times:
+        """Return (n,) float64 seconds: when the server of each has received the messages that it awaits."""
+        lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
+        seats, begun = everyone(self.seat), everyone(ready)
+        awaited = everyone(jnp.where(self.nodes, ready + lines, -jnp.inf))
+        first = jnp.full_like(begun, jnp.inf).at[seats].min(begun)
+        last = first.at[seats].max(awaited)
+        return own(last[seats])
+
+
+@register_dataclass
+@dataclass(frozen=True)
+class BetweenServers(LinkTransfer):
+    """Messages between the servers of clusters, of unlimited bandwidth and no latency: each waits for those that it hears.
+
+    Attributes:
+        seat: (n,) int32, the row that stands for the cluster of each row; the operator links these rows.
+    """
+
+    seat: NodeInts = field(kw_only=True)
+
+    @override
+    def _once(self, faults: Faults | None, ready: Times, machines: Machines) -> Times:
+        heard = self.operator.highest(ready, self.operator.arriving(faults))
+        return fetch(jnp.maximum(ready, heard), self.seat)
 
 
 @register_dataclass

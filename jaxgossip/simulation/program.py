@@ -241,7 +241,10 @@ class Run(Pytree):
         if self.timing is None or run.clock is None:
             return None
         together = jax.eval_shape(self.algorithm.models, run.state).shape[0] != count_rows(round_.n_nodes)
-        return self.timing.advance(run.clock, traffic.exchanges, round_.online, round_.works, together=together)
+        works, trains = round_.works, self.algorithm.trains(run.state, round_)
+        if trains is not None:
+            works = trains if works is None else works & trains
+        return self.timing.advance(run.clock, traffic.exchanges, round_.online, works, together=together)
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
         """Return the run after round ``until``, or after the round in which it diverged or exhausted its byte budget."""

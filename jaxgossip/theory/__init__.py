@@ -38,6 +38,7 @@ from jaxgossip.theory.plots.random_graph_thresholds import random_graph_threshol
 from jaxgossip.theory.plots.random_topology import random_topology
 from jaxgossip.theory.plots.relay_sum import relay_sum
 from jaxgossip.theory.plots.rumour_residue import rumour_residue
+from jaxgossip.theory.plots.skiptrain import skiptrain
 from jaxgossip.theory.plots.stability_thresholds import stability_thresholds
 from jaxgossip.theory.plots.stationary_error import stationary_error
 from jaxgossip.theory.plots.token_accounts import token_accounts
@@ -71,6 +72,7 @@ PLOTS = Registry(
         newer_exact_methods,
         outer_momentum,
         noloco_edge,
+        skiptrain,
         local_sgd,
         link_drop,
         relay_sum,

@@ -56,10 +56,13 @@ five bits and the scale."""
 
 
 SERVERS = (
-    "federated_averaging", "fedprox", "fedadam", "fedyogi", "fedadagrad", "fednova", "feddyn", "scaffold", "diloco"
+    "federated_averaging", "fedprox", "fedadam", "fedyogi", "fedadagrad", "fednova", "feddyn", "scaffold", "hierarchical_averaging",
+    "diloco",
 )  # fmt: skip
 """Methods with a server, whose nodes have no model of their own."""
 NO_MOMENTUM: Mapping[str, Any] = {"momentum": 0.0}
+ALL_TRAIN: Mapping[str, Any] = {"mixing_rounds": 0, "budget": None, "over": None}
+ONE_CLUSTER: Mapping[str, Any] = {"clusters": 1}
 NO_PULL: Mapping[str, Any] = {"pull": 0.0}
 NO_OUTER: Mapping[str, Any] = {"outer": optax.sgd(1.0)}
 
@@ -150,6 +153,8 @@ CASES = [
     Case("dsgd", {"form": "cta"}),
     Case("dsgd", {"form": "dgd"}),
     Case("dsgd", {"local_steps": 3}, steps=3),
+    Case("skiptrain", {"local_steps": 3, "budget": 3, "over": 8}, steps=3, draws=True, alone=ALL_TRAIN),
+    Case("skiptrain", {"mixing_rounds": 2}, alone=ALL_TRAIN),
     Case("epidemic", messages=PUSHES, mixing="push", draws=True),
     Case("epidemic", {"local_steps": 3}, messages=FRESH, mixing="fresh_regular", steps=3, draws=True),
     Case("clique_averaging", messages=CLIQUES, mixing="d_cliques"),
@@ -233,6 +238,16 @@ CASES = [
     Case("fednova", {"fraction": 0.5, "local_steps": 3}, messages=N, mixing=None, steps=3, draws=True),
     Case("feddyn", {"fraction": 0.5, "local_steps": 3}, messages=N, mixing=None, steps=3, draws=True, alone=None),
     Case("scaffold", {"fraction": 0.5, "local_steps": 3}, messages=N, data=2 * ROW, mixing=None, steps=3, draws=True),
+    Case(
+        "hierarchical_averaging",
+        {"clusters": 5, "every": 7, "gossip_steps": 2, "fraction": 0.5, "local_steps": 3},
+        messages=N + 2 * 2 * 5 / 7,
+        mixing=None,
+        steps=3,
+        draws=True,
+        alone=ONE_CLUSTER,
+    ),
+    Case("hierarchical_averaging", {"clusters": 4}, messages=2 * N + 2 * 4, mixing=None, alone=ONE_CLUSTER),
     Case("diloco", {"local_steps": 3}, messages=2 * N, mixing=None, steps=3, alone=NO_OUTER),
     Case("isolated", messages=0, mixing=None),
     Case("isolated", {"local_steps": 3}, messages=0, mixing=None, steps=3),

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms import ALGORITHMS
+from jaxgossip.algorithms import ALGORITHMS, Algorithm
 from jaxgossip.learning.models import Model
 from jaxgossip.network.conditions import FAULTLESS
 from jaxgossip.schedule import Kind
@@ -74,11 +74,23 @@ def alone(problem: Any, steps: int) -> np.ndarray:
     return KEPT**steps * at_first(problem) + (1 - KEPT**steps) * of_batches(problem)
 
 
-def on_one_node(case: Case, rule: str) -> tuple[Any, np.ndarray]:
+def on_one_node(case: Case, rule: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the statistics (1, q) of plain training, and those that a method has at one node."""
     problem = problem_of(1, rule)
     single = weights.from_matrix(np.ones((1, 1))).graph
-    x, _ = run_of(case.make(problem, optax.chain(optax.clip(0.01), optax.adamw(0.1)), single), ROUNDS, FAULTLESS)
-    return problem, statistics(problem, x)
+    algorithm = case.make(problem, optax.chain(optax.clip(0.01), optax.adamw(0.1)), single, **only_one(case))
+    x, _ = run_of(algorithm, ROUNDS, FAULTLESS)
+    return alone(problem, steps_of(algorithm, case)), statistics(problem, x)
+
+
+def only_one(case: Case) -> dict[str, int]:
+    """Return the options that a method needs where there is one node."""
+    return {"clusters": 1} if "clusters" in case.options else {}
+
+
+def steps_of(algorithm: Algorithm, case: Case) -> int:
+    """Return how many local steps a node takes in ``ROUNDS``."""
+    return case.steps * algorithm.method.trainings(ROUNDS)
 
 
 OF_ANY_NUMBER = [case for case in CASES if case.mixing not in ("push", "pairwise", "fresh_regular", "push_sum_random")]
@@ -94,8 +106,8 @@ ALONE = {
 @pytest.mark.parametrize("name", ALONE)
 def test_at_one_node_statistics_are_those_of_plain_training(name: str) -> None:
     case = ALONE[name]
-    problem, found = on_one_node(case, "mixed")
-    np.testing.assert_allclose(found, alone(problem, case.steps * ROUNDS), rtol=1e-5, atol=1e-6)
+    expected, found = on_one_node(case, "mixed")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 W = jg.mixing.metropolis_hastings(jg.topology.ring(NODES))
@@ -177,8 +189,10 @@ PRIVATE = {case.name: case for case in CASES if case.name not in (*SERVERS, *NO_
 def test_private_statistics_are_those_of_the_node_alone(name: str) -> None:
     # Those that are recalibrated stay in the same columns.
     case, problem = PRIVATE[name], problem_of(NODES, "recalibrated" if name == "dsgd" else "private")
-    x, _ = run_of(case.make(problem), ROUNDS, FAULTLESS)
-    np.testing.assert_allclose(statistics(problem, x), alone(problem, case.steps * ROUNDS), rtol=1e-5, atol=1e-6)
+    algorithm = case.make(problem)
+    x, _ = run_of(algorithm, ROUNDS, FAULTLESS)
+    expected = alone(problem, steps_of(algorithm, case))
+    np.testing.assert_allclose(statistics(problem, x), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.slow

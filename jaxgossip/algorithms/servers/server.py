@@ -76,7 +76,11 @@ def on_nodes(problem: Problem, server: Server) -> Rows:
 
 def fresh(problem: Problem, optimizer: Transformation, server: Server, round_: Round) -> TrainState:
     """Return the server's model on every node, with optimizers that begin anew in this round."""
-    rows = on_nodes(problem, server)
+    return fresh_on(problem, optimizer, on_nodes(problem, server), round_)
+
+
+def fresh_on(problem: Problem, optimizer: Transformation, rows: Rows, round_: Round) -> TrainState:
+    """Return models (n, p) of the nodes, with optimizers that begin anew in this round."""
     return at_round(with_optimizer(rows, optimizer, nodes_of(problem), round_.key("optimizer")), round_.number)
 
 

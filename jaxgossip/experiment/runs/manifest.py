@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from jaxgossip.algorithms import Algorithm
 from jaxgossip.algorithms.local_steps import Epochs, steps_of_nodes
 from jaxgossip.experiment.build.experiment import Experiment
 from jaxgossip.experiment.config.learning import Classification
@@ -35,7 +36,7 @@ def privacy_entry(experiment: Experiment, note: Callable[[str], None]) -> dict[s
     epochs = epochs_begun(experiment)
     if epochs is None:
         assert isinstance(experiment.steps, int)
-        steps = config.rounds * experiment.steps + config.learning.start_steps
+        steps = rounds_of_work(experiment) * experiment.steps + config.learning.start_steps
         epsilons, taken = epsilon(mechanism, steps, batch, counts, delta), {"steps": steps}
     else:
         epsilons, taken = np.empty(counts.size), {"epochs": int(epochs.max())}
@@ -53,7 +54,8 @@ def privacy_entry(experiment: Experiment, note: Callable[[str], None]) -> dict[s
 
 def epochs_begun(experiment: Experiment) -> Int[np.ndarray, " n"] | None:
     """Return (n,) how many epochs each row's node has begun after all rounds; None if samples are drawn independently."""
-    problem, rounds, start = experiment.problem, experiment.config.rounds, experiment.config.learning.start_steps
+    problem, start = experiment.problem, experiment.config.learning.start_steps
+    rounds = rounds_of_work(experiment)
     each = getattr(problem, "steps_an_epoch", None)
     if each is None:
         return None
@@ -61,6 +63,12 @@ def epochs_begun(experiment: Experiment) -> Int[np.ndarray, " n"] | None:
     if isinstance(experiment.steps, Epochs):
         return -(-start // each) + rounds * experiment.steps.number
     return -(-(start + rounds * np.asarray(steps_of_nodes(problem, experiment.steps))) // each)
+
+
+def rounds_of_work(experiment: Experiment) -> int:
+    """Return in how many rounds nodes do local work, at most: all, unless the method has rounds without."""
+    algorithm, rounds = experiment.algorithm, experiment.config.rounds
+    return algorithm.method.trainings(rounds) if isinstance(algorithm, Algorithm) else rounds
 
 
 def target_entry(config: Config, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

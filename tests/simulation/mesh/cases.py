@@ -54,6 +54,7 @@ OF_ALGORITHMS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "sgp": ("push_sum", {}),
     "push_diging": ("push_sum", {}),
     "epidemic": ("push", {}),
+    "skiptrain": ("ring", {"mixing_rounds": 1, "budget": 1, "over": 4}),
     "clique_averaging": ("d_cliques", {}),
     "k_gt": ("ring", {"local_steps": 3, "outer_rate": 1.0}),
     "gt_sarah": ("ring", {"period": 2}),
@@ -69,6 +70,7 @@ OF_ALGORITHMS: dict[str, tuple[str | None, dict[str, Any]]] = {
     **dict.fromkeys(("isolated", "centralised", "halving_windows"), (None, {})),
     **dict.fromkeys(SERVERS, (None, {"local_steps": 2})),
     "scaffold": (None, {"local_steps": 2, "fraction": 0.5}),
+    "hierarchical_averaging": (None, {"clusters": 7, "every": 2, "gossip_steps": 2, "fraction": 0.5}),
 }
 """Mixing and options of the algorithms that do not take those of most: a ring, and none."""
 MIXES: dict[str, Callable[[], Any]] = {
@@ -174,6 +176,7 @@ CONDITIONS: dict[str, Case] = {
     "noise": (lambda: dsgd(ring()), {"conditions": N.Conditions(noise=0.1)}),
     "clocks": (regular, {"conditions": FAULTS, "speeds": N.speeds.lognormal(NODES - 1, rng=0)}),
     "clocks of a server": (lambda: of_algorithm("federated_averaging"), {"speeds": SPEEDS}),
+    "losses and clocks of clusters": (lambda: of_algorithm("hierarchical_averaging"), {"conditions": FAULTS, "speeds": SPEEDS}),
     "liars": among_liars(),
     **{
         f"liars by {name}": (regular, {"conditions": N.Conditions(adversary=N.ADVERSARIES[name](n_nodes=NODES - 1))})
