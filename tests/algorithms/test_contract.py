@@ -248,10 +248,9 @@ def test_a_step_that_changes_its_state_is_named() -> None:
         ("skiptrain", {"training_rounds": 0}, "^skiptrain: training_rounds must be at least 1, not 0"),
         ("skiptrain", {"mixing_rounds": -1}, "^skiptrain: mixing_rounds must be at least 0, not -1"),
         ("skiptrain", {"budget": 5, "over": 0}, "^skiptrain: over must be at least 1, not 0"),
-        ("skiptrain", {"over": 100}, "^skiptrain: over says how long a budget lasts, and there is none"),
+        ("skiptrain", {"budget": None, "over": 100}, "^skiptrain: over says how long a budget lasts, and there is none"),
         ("skiptrain", {"budget": -1}, "^skiptrain: budget must be whole numbers of at least 0, one for all or .* 12 nodes, not -1"),
         ("skiptrain", {"budget": [3, 4]}, "^skiptrain: budget must be whole numbers .* one for each of 12 nodes, not 2 values"),
-        ("skiptrain", {"budget": [0.5] * N}, "^skiptrain: budget must be whole numbers of at least 0"),
         ("dsgdm", {"momentum": 1.0}, "^dsgdm: momentum must be at least 0 and below 1, not 1.0"),
         ("k_gt", {"outer_rate": 0.0}, "^k_gt: outer_rate must be above 0 and at most 1, not 0.0"),
         ("admm", {"penalty": 0.0}, "admm: penalty must be positive, not 0.0"),
@@ -310,7 +309,6 @@ def test_a_step_that_changes_its_state_is_named() -> None:
         ("hierarchical_averaging", {"between": "random_regular"}, "'random_regular' takes more than a number of servers"),
         ("hierarchical_averaging", {"between": t.ring(6)}, "^hierarchical_averaging: between links 6 servers, and .* 5 clusters"),
         ("hierarchical_averaging", {"between": jg.mixing.push_sum(t.ring(4)), "clusters": 4}, "rows sum to one, not push-sum"),
-        ("hierarchical_averaging", {"between": jg.mixing.matching(t.ring(4)), "clusters": 4}, "between must be the name of"),
         ("scaffold", {"outer_rate": 0.0}, "^scaffold: outer_rate must be above 0 and at most 1, not 0.0"),
     ],
 )  # fmt: skip
@@ -318,6 +316,13 @@ def test_options_out_of_range_are_named(name: str, options: dict, message: str) 
     case = next(case for case in CASES if case.name == name)
     with pytest.raises(jg.errors.InputError, match=message):
         case.make(quadratic(), **options)
+
+
+@pytest.mark.wrong_types
+def test_options_of_other_types_are_named() -> None:
+    test_options_out_of_range_are_named("skiptrain", {"budget": [0.5] * N}, "^skiptrain: budget must be whole numbers")
+    links = {"clusters": 4, "between": jg.mixing.matching(t.ring(4))}
+    test_options_out_of_range_are_named("hierarchical_averaging", links, "between must be the name of")
 
 
 ROWS = "needs weights whose rows sum to one, not push-sum mixing"
