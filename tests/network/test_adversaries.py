@@ -84,7 +84,7 @@ REPLACEMENT = ADVERSARIES["model_replacement"](n_nodes=N, nodes=LIARS)
 
 
 def test_the_table_covers_the_registry() -> None:
-    assert {name.split()[0] for name in ATTACKS} | {"dissensus", "model_replacement"} == set(ADVERSARIES)
+    assert {name.split()[0] for name in ATTACKS} | {"dissensus", "model_replacement", "backdoor"} == set(ADVERSARIES)
 
 
 @pytest.mark.by_default("label_flip-faultless", "alie-faulty")

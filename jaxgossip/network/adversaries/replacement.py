@@ -5,7 +5,8 @@ Liar j has the model x_j that it wants others to have: its own, learnt from its 
     s = x_i + (x_j − x_i) / W_ij,    so that    X⁺_i = x_i + Σ_{k∈H} W_ik (x_k − x_i) + (x_j − x_i),
 
 which is x_j where the honest neighbours agree with node i. A node that hears several liars gets from all of them the row that
-replaces it by their weighted mean, with their weight Σ_{j∉H} W_ij in the place of W_ij.
+replaces it by their weighted mean, with their weight Σ_{j∉H} W_ij in the place of W_ij. Told so every round, nodes settle where
+honest neighbours have a weight below 1/2; above, they overshoot the liar's model by more and more, and diverge.
 
 Bagdasaryan, Veit, Hua, Estrin and Shmatikov 2020, "How to backdoor federated learning", equation 3, with W_ij for η/n.
 """
