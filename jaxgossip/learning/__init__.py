@@ -12,6 +12,7 @@ from jaxgossip.learning import partitions as partitions
 from jaxgossip.learning import privacy as privacy
 from jaxgossip.learning.augmentation import AUGMENTATIONS as AUGMENTATIONS
 from jaxgossip.learning.data import datasets as datasets
+from jaxgossip.learning.data.backdoor import Backdoor as Backdoor
 from jaxgossip.learning.data.datasets import DATAFILES as DATAFILES
 from jaxgossip.learning.data.datasets import DATASETS as DATASETS
 from jaxgossip.learning.data.datasets import Dataset as Dataset
@@ -29,6 +30,7 @@ from jaxgossip.learning.optimizers import rates as rates
 from jaxgossip.learning.partitions import PARTITIONS as PARTITIONS
 from jaxgossip.learning.partitions.partition import Partition as Partition
 from jaxgossip.learning.partitions.poisoning import flip_labels as flip_labels
+from jaxgossip.learning.partitions.poisoning import plant_backdoor as plant_backdoor
 from jaxgossip.learning.privacy import DifferentialPrivacy as DifferentialPrivacy
 from jaxgossip.learning.problem import FiniteSum as FiniteSum
 from jaxgossip.learning.problem import Problem as Problem

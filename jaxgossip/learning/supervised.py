@@ -17,6 +17,7 @@ from jaxgossip.core.pytree import HostOnly
 from jaxgossip.core.rows import blockwise, in_blocks
 from jaxgossip.core.typing import NodeInts, NodeScores, Row, Rows, accumulator
 from jaxgossip.learning.augmentation.draws import Augmentation, chosen_augmentations
+from jaxgossip.learning.data.backdoor import Trigger
 from jaxgossip.learning.data.datasets import Dataset
 from jaxgossip.learning.data.targets import Target
 from jaxgossip.learning.device import check_order, float_type
@@ -49,11 +50,20 @@ class Supervised(SampledProblem):
         kind = accumulator(options["dtype"])
         model = model.with_loss(dataset.target)
         model = computed_in(with_fast_convolutions(model, check_functions(model, dataset, kind)), compute_dtype)
+        if dataset.trigger is not None and model.measures is not None:
+            raise InputError(
+                "the success of a backdoor is not measured of a model that has measures of its own",
+                hint="a model without measures, or data without a backdoor",
+            )
         self._n_classes = dataset.n_classes
         self._metrics = dict(metrics)
         self._target: Target = dataset.target
         self._described = HostOnly(dataset.describe())
         at_use = bool(options.get("augment"))
+        self._trigger, self._x_triggered = HostOnly(dataset.trigger), None
+        if dataset.trigger is not None:
+            self._label = dataset.trigger.backdoor.label
+            self._x_triggered = _stored(model, dataset.trigger.on(dataset.x_test), kind, at_use=at_use)
         x, self._x_test = (_stored(model, x, kind, at_use=at_use) for x in (dataset.x_train, dataset.x_test))
         targets = kind if dataset.target == "value" else np.dtype(np.int32)
         y, self._y_test = (jnp.asarray(y, targets) for y in (dataset.y_train, dataset.y_test))
@@ -68,8 +78,17 @@ class Supervised(SampledProblem):
         """The name of each class; empty if targets are not classes."""
         return tuple(self._described.value["classes"])
 
+    @property
+    def trigger(self) -> Trigger | None:
+        """The backdoor that some nodes learn; None for none."""
+        return self._trigger.value
+
     def evaluate(self, x: Rows) -> NodeScores:
-        """Return the metrics of every row on the common test set, each (s,): the model's own, or those of the targets."""
+        """Return the metrics of every row on the common test set, each (s,): the model's own, or those of the targets.
+
+        If some nodes learn a backdoor, attack_success is the share of the triggered samples of other classes than its label
+        that are taken for it.
+        """
 
         def evaluate_row(row: Row) -> Mapping[str, Array]:
             params = self.params(row)
@@ -81,9 +100,22 @@ class Supervised(SampledProblem):
                 return {name: metric.terms(outputs, part[1]) for name, metric in self._metrics.items()}
 
             each = blockwise(terms, (self._x_test, self._y_test))
-            return {f"test_{name}": metric.total(each[name]) for name, metric in self._metrics.items()}
+            scores = {f"test_{name}": metric.total(each[name]) for name, metric in self._metrics.items()}
+            return scores | self._attack_success(params)
 
         return in_blocks(evaluate_row, x)
+
+    def _attack_success(self, params: Any) -> dict[str, Array]:
+        """Return attack_success () of one model; empty without a backdoor."""
+        if self._x_triggered is None:
+            return {}
+        taken = blockwise(
+            lambda x: predict(self.model.apply(params, self._prepared(x))) == self._label, self._x_triggered
+        )
+        others = self._y_test != self._label
+        hits, misses = ((others & which).sum(dtype=self._kind) for which in (taken, ~taken))
+        # Not by the number of others, which all models share: XLA would multiply by its inverse, on some meshes only.
+        return {"attack_success": hits / (hits + misses)}
 
     @property
     def votes(self) -> bool:

@@ -88,6 +88,7 @@ MEASURES = (
     Measure("test_top_5_accuracy", "top-5 accuracy", "%", "min", "linear"),
     Measure("test_balanced_accuracy", "balanced accuracy", "%", "min", "linear"),
     Measure("test_macro_f1", "macro F1", "%", "min", "linear"),
+    Measure("attack_success", "attack success", "%", "max", "linear"),
 )
 """Known measures of nodes, in order of preference."""
 

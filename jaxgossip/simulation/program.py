@@ -186,7 +186,7 @@ class Run(Pytree):
         self.liars: NodeMask | None = None
         self.honest: HonestNodes | None = None
         if adversary is not None:
-            _check_labels(adversary, problem)
+            _check_data(adversary, problem)
             mask = adversary.honest(problem.n_nodes)
             self.honest = HonestNodes.of(mask, problem.order)
             self.liars = jnp.asarray(~mask if problem.order is None else ~mask[problem.order.nodes])
@@ -349,11 +349,19 @@ def all_finite(x: Rows, problem: Problem) -> jax.Array:
     return ~node_max(~jnp.isfinite(x.sum(1, dtype=accumulator(problem.dtype))))
 
 
-def _check_labels(adversary: Adversary, problem: Problem) -> None:
+def _check_data(adversary: Adversary, problem: Problem) -> None:
     if adversary.flips_labels and getattr(problem, "flipped", ()) != adversary.liars:
         raise InputError(
             f"the labels of {adversary.name}'s nodes are not turned around in this problem",
             hint="data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification",
+        )
+    trigger = getattr(problem, "trigger", None)
+    planted = None if trigger is None else (trigger.backdoor, trigger.nodes)
+    if adversary.backdoor is not None and planted != (adversary.backdoor, adversary.liars):
+        raise InputError(
+            f"the samples of {adversary.name}'s nodes do not carry its trigger in this problem",
+            hint="data, partition = jg.learning.plant_backdoor(data, partition, adversary.liars, adversary.backdoor), then "
+            "classification",
         )
 
 

@@ -32,6 +32,7 @@ SEQUENCES = "shakespeare"
 NO_MIXING = frozenset({"halving_windows", *SERVERS, "isolated", "centralised"})
 BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
 ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg", "muffliato", "shift_register", "chebyshev"})
+POISONING = ("label_flip", "backdoor")
 NO_MODELS = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg"})
 ONE_MODEL = frozenset({"centralised", *SERVERS})
 OF_SAMPLES = frozenset({"gt_saga", "gt_sarah", "gt_vr"})
@@ -106,10 +107,11 @@ OF_ROUNDS = [
     Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm == "dispfl" and aggregation != NONE),
     Rule(("algorithm", "network"), lambda algorithm, network: algorithm in NO_MODELS and network == "noise"),
     Rule(("algorithm", "adversary"), lambda algorithm, adversary: (
-        algorithm in NO_MODELS and adversary not in (NONE, "label_flip"))),
+        algorithm in NO_MODELS and adversary not in (NONE, *POISONING))),
     Rule(("algorithm", "dataset"), lambda algorithm, dataset: algorithm in ONE_MODEL and dataset == "ratings"),
     Rule(("adversary", "dataset"), lambda adversary, dataset: (
-        adversary == "label_flip" and (dataset in TASKS or target(dataset) != "class"))),
+        adversary in POISONING and (dataset in TASKS or target(dataset) != "class"))),
+    Rule(("adversary", "model"), lambda adversary, model: adversary == "backdoor" and model == "kmeans"),
     Rule(("algorithm", "privacy"), lambda algorithm, privacy: algorithm in OF_SAMPLES and privacy != NONE),
     Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
 ]  # fmt: skip

@@ -53,6 +53,8 @@ REFUSED = {
     "metrics of a task": (["evaluation.metrics=['accuracy']"], "evaluation.metrics: 'isotropic_quadratic' has no test set with targets", ["metrics are of data sets"]),
     "metrics of a model with its own": (["learning={dataset='synthetic', model='kmeans'}", "evaluation.metrics=['macro_f1']"], "evaluation.metrics: metric 'macro_f1' is not taken of a model that has measures of its own", ["a model without measures"]),
     "flipped tokens": (["learning={dataset='shakespeare', model='softmax'}", "adversary={kind='label_flip', fraction=0.2}"], "adversary: flip_labels: the targets of shakespeare are no classes", ["other adversaries lie in messages"]),
+    "a trigger for tokens": (["learning={dataset='shakespeare', model='softmax'}", "adversary={kind='backdoor', fraction=0.2}"], "adversary: plant_backdoor: the targets of shakespeare are no classes", ["other adversaries lie in messages"]),
+    "a trigger of a class that there is not": (["learning={dataset='synthetic', model='logistic'}", "adversary={kind='backdoor', label=2}"], "adversary: backdoor: label 2 is no class of synthetic", ["classes are numbered 0 to 1"]),
     "owners that nobody knows": ([LOGISTIC.replace(", private=['w']", ""), "partition.kind=by_owner"], "partition: partition 'by_owner': nothing says whose the samples are", ["by its column: owner_column"]),
     "weights that only know sums of mass": (["mixing.kind=push_sum", "algorithm.kind=sgp", "aggregation.kind=median"], "aggregation: robust aggregation hears senders one by one: push-sum mixing does not tell one sender from another", ["leave out the section [aggregation]"]),
 }  # fmt: skip

@@ -136,6 +136,7 @@ def test_a_configuration_with_variants_is_not_one_run(config: Path) -> None:
         (["algorithm={kind='choco'}"], "compression: missing, and algorithm 'choco' compresses"),
         (["compression={kind='top_k'}"], "compression: algorithm 'dsgd' compresses nothing"),
         (["adversary={kind='label_flip'}"], "adversary.kind: 'isotropic_quadratic' has no labels to flip"),
+        (["adversary={kind='backdoor'}"], "adversary.kind: 'isotropic_quadratic' has no samples that carry a trigger"),
         (["privacy={clip=1.0,noise_multiplier=1.0}"], "privacy: 'isotropic_quadratic' has no samples"),
         (["aggregation={kind='medain'}"], "aggregation.kind: unknown aggregation 'medain'"),
         (["network.link_drop=2"], "network.link_drop: must be at most 1"),

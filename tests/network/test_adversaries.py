@@ -80,8 +80,11 @@ ATTACKS = {
 }
 
 
+REPLACEMENT = ADVERSARIES["model_replacement"](n_nodes=N, nodes=LIARS)
+
+
 def test_the_table_covers_the_registry() -> None:
-    assert {name.split()[0] for name in ATTACKS} | {"dissensus"} == set(ADVERSARIES)
+    assert {name.split()[0] for name in ATTACKS} | {"dissensus", "model_replacement", "backdoor"} == set(ADVERSARIES)
 
 
 @pytest.mark.by_default("label_flip-faultless", "alie-faulty")
@@ -131,6 +134,45 @@ def test_dissensus_is_its_formula_and_with_one_holds_honest_nodes_where_they_are
             if epsilon == 1:
                 np.testing.assert_allclose(found[i], X[i], atol=1e-5)
     assert 0 < deceived < HONEST.size
+
+
+@pytest.mark.by_default("faultless")
+@pytest.mark.parametrize("conditions", [{}, {"drop": 0.3, "online": 0.8}], ids=["faultless", "faulty"])
+def test_model_replacement_is_its_formula(conditions: dict) -> None:
+    found = np.asarray(links(REPLACEMENT, **conditions).mix(jnp.asarray(X)))
+    matrix, heard = effective(**conditions), set()
+    for i in HONEST:
+        share = matrix[i, LIARS].sum()
+        expected = X[i] + matrix[i, HONEST] @ (X[HONEST] - X[i])
+        if share > 0:
+            wanted = matrix[i, LIARS] @ X[LIARS] / share
+            told = X[i] + (wanted - X[i]) / share
+            expected = expected + share * (told - X[i])
+        heard.add(int((matrix[i, LIARS] > 0).sum()))
+        np.testing.assert_allclose(found[i], expected, atol=1e-4)
+    assert heard == {0, 1, 2}  # nodes that hear no liar, one, and both
+
+
+def test_at_consensus_model_replacement_makes_the_mean_the_model_of_the_liar() -> None:
+    graph, liar, tau = t.star(7), 6, 0.25  # a leaf lies to the hub
+    W = jg.mixing.metropolis_hastings(graph)
+    x = np.tile(X[0], (7, 1))
+    x[liar] = X[1]
+    adversary = ADVERSARIES["model_replacement"](n_nodes=7, nodes=[liar])
+
+    def mixed(aggregation: jg.network.Aggregation | None) -> np.ndarray:
+        conditions = Conditions(adversary=adversary, aggregation=aggregation)
+        return np.asarray(Round(jnp.int32(0), jax.random.key(0), 7, conditions).links(W).mix(jnp.asarray(x)))
+
+    np.testing.assert_allclose(mixed(None)[0], X[1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(mixed(None)[1:6], x[1:6])
+    moved = mixed(jg.network.aggregation.clipped(radius=tau)) - x
+    weight = W.as_matrix()[0, liar]
+    np.testing.assert_allclose(
+        np.linalg.norm(moved[0]), weight * tau, rtol=1e-4
+    )  # ≤ W_ij τ, and no less: it is far away
+    assert weight * tau < np.linalg.norm(X[1] - X[0]) / 10
+    np.testing.assert_array_equal(moved[1:6], 0)
 
 
 @pytest.mark.parametrize(("name", "gamma"), [("min_max", 1.007813), ("min_sum", 0.866025)])

@@ -1,7 +1,5 @@
 """The compiled rounds lower for cpu, cuda and tpu, for every algorithm and every operator, without such a device."""
 
-from collections.abc import Sequence
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +9,7 @@ import pytest
 import jaxgossip as jg
 from jaxgossip.core.pytree import partition
 from jaxgossip.mixing import MIXINGS
-from jaxgossip.network import ADVERSARIES, AGGREGATIONS
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS, Adversary
 from jaxgossip.simulation.compiled import pure
 from jaxgossip.simulation.program import UNTIL, Run
 from jaxgossip.topology import weights
@@ -87,9 +85,13 @@ def test_the_clocks_of_every_operator_lower_for_every_platform(name: str) -> Non
     lowers_everywhere(algorithm, speeds=speeds, drop=0.1, online=0.9, straggle=0.1)
 
 
-def logistic(model: str = "logistic", n: int = 16, liars: Sequence[int] = ()) -> jg.learning.Problem:
+def logistic(model: str = "logistic", n: int = 16, adversary: Adversary | None = None) -> jg.learning.Problem:
     data = jg.learning.datasets.synthetic(samples=200, features=64, rng=0)
-    data, part = jg.learning.flip_labels(data, jg.learning.partitions.iid(data.y_train, n, rng=0), liars)
+    part = jg.learning.partitions.iid(data.y_train, n, rng=0)
+    if adversary is not None and adversary.flips_labels:
+        data, part = jg.learning.flip_labels(data, part, adversary.liars)
+    if adversary is not None and adversary.backdoor is not None:
+        data, part = jg.learning.plant_backdoor(data, part, adversary.liars, adversary.backdoor)
     return jg.learning.classification(data, part, jg.learning.MODELS[model]((64,), 2), batch_size=4)
 
 
@@ -128,7 +130,8 @@ def test_every_radius_of_clipping_lowers_for_every_platform(radius: str | float)
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_every_adversary_lowers_for_every_platform(name: str) -> None:
     adversary = ADVERSARIES[name](n_nodes=16, fraction=0.2)
-    robust(logistic(liars=adversary.liars) if adversary.flips_labels else None, adversary=adversary)
+    poisons = adversary.flips_labels or adversary.backdoor is not None
+    robust(logistic(adversary=adversary) if poisons else None, adversary=adversary)
 
 
 @pytest.mark.slow

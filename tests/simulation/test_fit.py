@@ -106,6 +106,21 @@ def test_labels_that_were_flipped_for_these_liars_are_taken() -> None:
     assert run(jg.algorithms.dsgd(task, SGD, mixing()), conditions=conditions).status == "completed"
 
 
+@pytest.mark.slow
+def test_a_backdoor_that_was_planted_for_these_liars_is_taken_and_no_other() -> None:
+    liars = jg.network.adversaries.backdoor(n_nodes=N, nodes=[2, 5], share=0.5)
+    table, own = jg.learning.plant_backdoor(data(), kinds.iid(data().y_train, N, rng=0), liars.liars, liars.backdoor)
+    task = jg.learning.classification(table, own, MODEL)
+    assert (
+        run(jg.algorithms.dsgd(task, SGD, mixing()), conditions=jg.network.Conditions(adversary=liars)).status
+        == "completed"
+    )
+    for other in ({"nodes": [2]}, {"nodes": [2, 5], "share": 0.4}):
+        conditions = jg.network.Conditions(adversary=jg.network.adversaries.backdoor(n_nodes=N, **other))
+        with pytest.raises(jg.errors.InputError, match="do not carry its trigger"):
+            run(jg.algorithms.dsgd(task, SGD, mixing()), conditions=conditions)
+
+
 def coin(nodes: int) -> Any:
     return s.CHURNS["coin"](nodes, np.random.default_rng(0), online=0.5)
 
@@ -145,6 +160,7 @@ TABLE: dict[str, tuple[Callable[[], Any], str]] = {
     "messages of another protocol": (lambda: events(jg.algorithms.gossip_learning(problem(), SGD), recorded(kind=s.Kind.SPLIT)), "messages of kind 'split' mean nothing to gossip learning (a schedule of exchange 'push' or 'pull' or 'push_pull')"),
     "messages with other parts": (lambda: events(jg.algorithms.gossip_learning(problem(), SGD), recorded(part=4)), "messages carry part 4 of a model, and gossip learning divides models into 1 (parts are numbered 0 to 0)"),
     "labels that were not flipped": (lambda: run(dsgd(), conditions=jg.network.Conditions(adversary=jg.network.adversaries.label_flip(n_nodes=N))), "the labels of label_flip's nodes are not turned around in this problem (data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification)"),
+    "a backdoor that was not planted": (lambda: run(dsgd(), conditions=jg.network.Conditions(adversary=jg.network.adversaries.backdoor(n_nodes=N))), "the samples of backdoor's nodes do not carry its trigger in this problem (data, partition = jg.learning.plant_backdoor(data, partition, adversary.liars, adversary.backdoor), then classification)"),
     "models of other nodes": (lambda: run(of_rows(jnp.zeros((M, 4)))), "Resting: models have shape (6, 4), and the problem has 8 nodes of 4 parameters (models(state) returns (n, p), or (1, p) where one model serves all)"),
     "a round for its traffic": (lambda: run(of_rows(jnp.zeros((N, 4)))), "Resting: step returns a Round in the place of its traffic (return state, links.sent(x))"),
     "operators for weights": (lambda: jg.mixing.periodic([mixing()]), "periodic: every graph's weights must be a Weights, not a Roll (jg.topology.weights.metropolis_hastings(graph) or from_matrix(matrix) make some)"),

@@ -81,6 +81,9 @@ def _final_table(outcome: Outcome) -> None:
             shown = "diverged" if record.get("diverged") else measure.text(record.get(measure.column))
             say(f"  {LABELS.get(name, name):<22}{shown}")
     say("")
+    for attack in (other for other in measures_of(run)[1:] if other.key == "attack_success"):
+        mean, worst = (attack.text(run[attack.statistic(which)]) for which in ("mean", attack.worst))
+        say(entry(attack.name, f"{mean}, at the worst node {worst}"))
     for of_network in network_measures_of(run):
         say(entry(of_network.name, of_network.text(run[of_network.key])))
     requests = f", {run['requests']:,} of them requests, of no bytes" if "requests" in run else ""

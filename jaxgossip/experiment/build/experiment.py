@@ -38,7 +38,7 @@ from jaxgossip.learning import (
 )
 from jaxgossip.learning.augmentation.draws import chosen_augmentations
 from jaxgossip.learning.optimizers import Transformation
-from jaxgossip.learning.partitions.poisoning import flip_labels
+from jaxgossip.learning.partitions.poisoning import flip_labels, plant_backdoor
 from jaxgossip.learning.problem import started, with_init_gain
 from jaxgossip.learning.supervised import Supervised, chosen_metrics
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, TimeVarying
@@ -349,9 +349,12 @@ def _problem(config: Config, n_nodes: int, order: Order | None, shared: Shared) 
         )  # fmt: skip
     dataset, partition = divided(config, learning, n_nodes, part)
     adversary = build_adversary(config, n_nodes)
-    if config.adversary is not None and adversary is not None and adversary.flips_labels:
+    if config.adversary is not None and adversary is not None:
         with errors_of("adversary", config.adversary.kind):
-            dataset, partition = flip_labels(dataset, partition, adversary.liars)
+            if adversary.flips_labels:
+                dataset, partition = flip_labels(dataset, partition, adversary.liars)
+            if adversary.backdoor is not None:
+                dataset, partition = plant_backdoor(dataset, partition, adversary.liars, adversary.backdoor)
     private = config.privacy
     privacy = private and DifferentialPrivacy(private.clip, private.noise_multiplier)
     model = part.call(

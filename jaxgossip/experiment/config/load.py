@@ -215,11 +215,14 @@ def _centrality_has_starts_and_mixing(sections: Mapping[str, Any]) -> list[Diagn
     return []
 
 
-def _labels_can_be_flipped(sections: Mapping[str, Any]) -> list[Diagnostic]:
+def _data_can_be_poisoned(sections: Mapping[str, Any]) -> list[Diagnostic]:
     adversary, learning = sections.get("adversary"), sections.get("learning")
-    if adversary is None or adversary.kind != "label_flip" or learning is None or isinstance(learning, Classification):
+    if adversary is None or learning is None or isinstance(learning, Classification):
         return []
-    message = f"'{learning.dataset}' has no labels to flip"
+    missing = {"label_flip": "labels to flip", "backdoor": "samples that carry a trigger"}.get(adversary.kind)
+    if missing is None:
+        return []
+    message = f"'{learning.dataset}' has no {missing}"
     return [Diagnostic(("adversary", "kind"), message, hint="choose another kind, or a data set")]
 
 
@@ -259,7 +262,7 @@ RULES: tuple[Callable[[Mapping[str, Any]], list[Diagnostic]], ...] = (
     _learning_rates_have_their_count,
     _steps_have_an_optimizer,
     _centrality_has_starts_and_mixing,
-    _labels_can_be_flipped,
+    _data_can_be_poisoned,
     _class_shares_have_classes,
     _privacy_has_samples,
     _target_can_be_reached,

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float32, Num
 
 from jaxgossip.core.arguments import guarded
 from jaxgossip.core.errors import DataError
+from jaxgossip.learning.data.backdoor import Trigger
 from jaxgossip.learning.data.conversion import to_numbers
 from jaxgossip.learning.data.owners import OwnerNumbers, owner_numbers
 from jaxgossip.learning.data.scaling import Scaling, channel_scaling, standardized
@@ -61,6 +62,7 @@ class Dataset:
         scaling: mean and standard deviation with which stored samples are scaled where they are used; None for none.
         owners: (m,) int32, the number of the owner of each training sample; None if unknown.
         owner_names: name of each owner; empty if they have no names but their numbers.
+        trigger: the backdoor that some nodes learn (:func:`jaxgossip.learning.plant_backdoor`); None for none.
 
     Raises:
         DataError: tables of different lengths or shapes, targets that are not of their kind, a class that is not an integer
@@ -79,6 +81,7 @@ class Dataset:
     scaling: Scaling | None = None
     owners: OwnerNumbers | None = None
     owner_names: tuple[str, ...] = ()
+    trigger: Trigger | None = None
 
     def __post_init__(self) -> None:
         for part, x, y in (("training", self.x_train, self.y_train), ("test", self.x_test, self.y_test)):

@@ -12,6 +12,7 @@ from jaxgossip.core.devices.exchanges import node_sum
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
 from jaxgossip.core.typing import NodeFloats, NodeMask, Rows
+from jaxgossip.learning.data.backdoor import Backdoor
 from jaxgossip.mixing import Faults, Operator
 
 
@@ -27,6 +28,8 @@ class Adversary(Pytree):
         flips_labels: whether liars learn from flipped labels; the problem must be built accordingly, see
             :func:`jaxgossip.learning.flip_labels`.
         n_nodes: number of nodes of the network; None if unknown.
+        backdoor: what liars learn from samples with a trigger; the problem must be built accordingly, see
+            :func:`jaxgossip.learning.plant_backdoor`. None for nothing.
     """
 
     name: str
@@ -35,6 +38,7 @@ class Adversary(Pytree):
     targeted: "Callable[[Scene], Rows] | None" = None
     flips_labels: bool = False
     n_nodes: int | None = None
+    backdoor: Backdoor | None = None
 
     def __post_init__(self) -> None:
         check_fields("adversary", self)

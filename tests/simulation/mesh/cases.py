@@ -180,7 +180,7 @@ CONDITIONS: dict[str, Case] = {
     "liars": among_liars(),
     **{
         f"liars by {name}": (regular, {"conditions": N.Conditions(adversary=N.ADVERSARIES[name](n_nodes=NODES - 1))})
-        for name in ("min_max", "min_sum")
+        for name in ("min_max", "min_sum", "model_replacement")
     },
     "liars and bulyan": (
         lambda: dsgd(m.metropolis_hastings(t.random_regular(NODES, 6))),
