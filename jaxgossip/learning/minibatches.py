@@ -153,7 +153,14 @@ class Minibatches(Pytree):
                 )
             nodes = self.numbers().astype(jnp.uint32)
             return epoch_ranks(key.orders, nodes, self.n_train, key.step, self.batch_size)
-        own_key = key_of(key)
+        return self._independent_ranks(key_of(key))
+
+    def independent(self, key: PRNGKey) -> tuple[Indices, Counted]:
+        """Return a minibatch of every node as :meth:`draw` does, drawn independently also where nodes go through epochs."""
+        rank, used = self._independent_ranks(key)
+        return self._at(self.start[:, None] + rank), used
+
+    def _independent_ranks(self, own_key: PRNGKey) -> tuple[Indices, Counted]:
         if self.one_each:
             # A word modulo 1 is always 0, but not known before the round: otherwise the samples of all nodes, the same in
             # every round, would be copied out before the first one, into an array as large as all models.

@@ -111,6 +111,15 @@ class FiniteSum(Protocol):
         ...
 
 
+@runtime_checkable
+class BatchLosses(Protocol):
+    """What rules that compare the losses of models need besides a :class:`Problem`. The problems of this package have it."""
+
+    def batch_loss(self, x: Rows, key: PRNGKey) -> NodeFloats:
+        """Return (n,): the loss of each row on a minibatch of its node, which ``key`` draws, or without noise."""
+        ...
+
+
 class SyntheticProblem(Pytree, abc.ABC):
     """Base class of problems without a data set: there is nothing to align, and there are no data to hold out.
 

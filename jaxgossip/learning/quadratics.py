@@ -99,6 +99,11 @@ class IsotropicQuadratic(SyntheticProblem):
         """Return f_i(x_j) = (a/2) ‖x_j − b_i‖², (b,), i = nodes[j]."""
         return self.curvature / 2 * jnp.square(x - gather(self.targets, nodes)).sum(1)
 
+    def batch_loss(self, x: Rows, key: PRNGKey) -> NodeFloats:
+        """Return f_i(x_i), (n,)."""
+        del key
+        return self.curvature / 2 * jnp.square(x - self.targets).sum(1)
+
     def evaluate(self, x: Rows) -> NodeScores:
         """Return (s,) each: test_loss = f(x) − f(x*) and distance_to_optimum = ‖x − x*‖² of every row."""
         distance = jnp.square(x - self.optimum).sum(1)
@@ -175,6 +180,12 @@ class LeastSquares(SyntheticProblem):
         """Return f_i(x_j) = ‖A_i x_j − y_i‖² / (2 m), (b,), i = nodes[j]."""
         a, y = gather(self.a, nodes), gather(self.y, nodes)
         return jnp.square(_residual(a, y, x)).mean(1) / 2
+
+    def batch_loss(self, x: Rows, key: PRNGKey) -> NodeFloats:
+        """Return ‖A_B x_i − y_B‖² / (2 |B|), (n,), for each node's minibatch B."""
+        rank = self.draw_samples(key)[0]
+        a = jnp.take_along_axis(self.a, rank[:, :, None], axis=1)
+        return jnp.square(_residual(a, jnp.take_along_axis(self.y, rank, axis=1), x)).mean(1) / 2
 
     def evaluate(self, x: Rows) -> NodeScores:
         """Return (s,) each: test_loss = f(x) − f(x*) and distance_to_optimum = ‖x − x*‖² of every row."""

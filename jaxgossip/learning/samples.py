@@ -226,6 +226,15 @@ class SampledProblem(SampleGradients):
         batches, models = self._batches.of_all(), self.recalibrated(x.astype(self._kind), nodes)
         return in_blocks(lambda pair: self._objective(pair[0], *batches.every(pair[1])), (models, nodes))
 
+    def batch_loss(self, x: Rows, key: PRNGKey) -> NodeFloats:
+        """Return (n,): mean loss of each row on a minibatch of its node, plus regularization.
+
+        Samples are drawn independently also where nodes go through epochs. Exact, whatever ``privacy``; batch statistics are
+        those of the rows.
+        """
+        rows = (x.astype(self._kind), *self._batches.independent(key))
+        return in_blocks(lambda row: self._objective(*row), rows, self._at_a_time)
+
     def recalibrated(self, x: Models, nodes: NodeInts) -> Models:
         """Return models x (s, p) as they are evaluated, with statistics of the samples of the nodes of rows ``nodes`` (s,).
 

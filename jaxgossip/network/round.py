@@ -1,5 +1,6 @@
 """One round as seen by an algorithm: its number, its random keys, and its links."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from jaxgossip.core.devices.exchanges import everyone
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import NodeDraws, pair_words, purpose_key, to_unit
 from jaxgossip.core.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTree, Rows, accumulator, rounded
+from jaxgossip.learning.problem import BatchLosses, Problem
 from jaxgossip.mixing import Faults, Mixing, Operator
 from jaxgossip.mixing.bursts import Bursts
 from jaxgossip.network.adversaries import Scene
@@ -57,16 +59,17 @@ class Links:
                 rounded to the dtype of the models.
 
         Raises:
-            InputError: the conditions have an aggregation, and ``weights`` are given or W is push-sum mixing.
+            InputError: the conditions have an aggregation, and ``weights`` are given or W is push-sum mixing, or it compares
+                losses and these rows have none.
         """
         # Materialized before the gather: fused into it, the computation of the rows would be repeated for each neighbour.
         x = jax.lax.optimization_barrier(x if payload == "weight" else self.as_sent(x))
         every = self.n_shared is None or self.n_shared == x.shape[1]
         shared = x if every else x[:, : self.n_shared]
-        mixed = self._mix(shared, weights, payload)
+        mixed = self._mix(shared, weights, payload, x[:, shared.shape[1] :])
         return mixed if every else jnp.concatenate([mixed, x[:, self.n_shared :]], axis=1)
 
-    def _mix(self, x: Rows, weights: NodeFloats | None, payload: str) -> Rows:
+    def _mix(self, x: Rows, weights: NodeFloats | None, payload: str, private: Rows) -> Rows:
         conditions, wide = self.round.conditions, accumulator(x.dtype)
         if surely(conditions.noise, 0) and conditions.adversary is None and conditions.aggregation is None:
             if weights is None:
@@ -86,7 +89,40 @@ class Links:
                 hint="leave out the section [aggregation]"
                 + (", or weighting = 'uniform'" if weights is not None else ", or choose a method that mixes by rows"),
             )
-        return conditions.aggregation.combine(Heard.of(scene, self.round.number)).astype(x.dtype)
+        loss_of = self._loss_of(private, payload) if conditions.aggregation.compares_losses else None
+        return conditions.aggregation.combine(Heard.of(scene, self.round.number, loss_of)).astype(x.dtype)
+
+    def _loss_of(self, private: Rows, payload: str) -> Callable[[Rows], NodeFloats]:
+        """Return (n, q) shared columns of models -> (n,) losses on a minibatch of each row's node, the same at every call.
+
+        Raises:
+            InputError: the rows are no models, or the problem has no losses of minibatches.
+        """
+        rule, problem = self.round.conditions.aggregation, self.round.problem
+        assert rule is not None
+        if payload != "model":
+            raise InputError(
+                f"aggregation '{rule.name}' compares losses of models, and this method also mixes its {payload}",
+                hint="a method that mixes models alone, such as algorithm.kind = 'dsgd'; or aggregation.kind = 'clipped'",
+            )
+        if not isinstance(problem, BatchLosses):
+            named = "an unknown problem" if problem is None else type(problem).__name__
+            raise InputError(
+                f"aggregation '{rule.name}' compares losses on nodes' own samples, of which {named} has none",
+                hint="give the problem a method batch_loss(x, key), x (n, p) -> (n,); or aggregation.kind = 'clipped'",
+            )
+        if getattr(problem, "privacy", None) is not None:
+            raise InputError(
+                f"aggregation '{rule.name}' compares losses on nodes' own samples, without the noise that keeps these private",
+                hint="remove the section [privacy] (in Python: privacy=None), or aggregation.kind = 'clipped'",
+            )
+        key = self.round.key("compared losses")
+
+        def loss_of(shared: Rows) -> NodeFloats:
+            x = jnp.concatenate([shared, private.astype(shared.dtype)], axis=1) if private.shape[1] else shared
+            return problem.batch_loss(x, key)
+
+        return loss_of
 
     def as_sent(self, rows: Rows) -> Rows:
         """Return ``rows`` as they are sent, rounded to the dtype of the models if they are of a wider one.
@@ -158,6 +194,7 @@ class Round:
         timed: whether traffic must contain its exchanges, for virtual time.
         liars: (n,) bool by row, the liars; None for those of the adversary in ``conditions``.
         dtype: dtype of the models, in which rows are sent; None to send rows in their own dtypes.
+        problem: the learning problem, for aggregations that compare losses; None if unknown.
     """
 
     number: Int[Array, ""]
@@ -168,6 +205,7 @@ class Round:
     timed: bool = False
     liars: NodeMask | None = None
     dtype: np.dtype | None = None
+    problem: Problem | BatchLosses | None = field(default=None, repr=False, compare=False)
     online: NodeMask | None = field(init=False, repr=False, compare=False)
     """(n,) bool by row: the nodes that take part; None if all do."""
     works: NodeMask | None = field(init=False, repr=False, compare=False)

@@ -234,7 +234,7 @@ class Run(Pytree):
     def _round(self, number: jax.Array, *, timed: bool) -> Round:
         problem = self.algorithm.problem
         order, dtype = problem.order, np.dtype(problem.dtype)
-        return Round(number, self.key, problem.n_nodes, self.conditions, order, timed, self.liars, dtype)
+        return Round(number, self.key, problem.n_nodes, self.conditions, order, timed, self.liars, dtype, problem)
 
     def _clock(self, run: RunState, round_: Round, traffic: Traffic) -> Clock | None:
         """Return the clocks after this round; if there is a single model for all nodes, they wait for one another."""

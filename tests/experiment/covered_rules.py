@@ -34,6 +34,7 @@ BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
 ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg", "muffliato", "shift_register", "chebyshev"})
 POISONING = ("label_flip", "backdoor")
 NO_MODELS = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg"})
+NO_MODELS_ALONE = frozenset({"gradient_tracking", "k_gt"})
 ONE_MODEL = frozenset({"centralised", *SERVERS})
 OF_SAMPLES = frozenset({"gt_saga", "gt_sarah", "gt_vr"})
 FIXED = frozenset({"static", "d_cliques", "equi_static", "u_equi_static", "de_bruijn", "from_file"})
@@ -105,6 +106,8 @@ OF_ROUNDS = [
     Rule(("aggregation", "mixing"), lambda aggregation, mixing: aggregation != NONE and mixing in ("push", "push_sum")),
     Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm in NO_MODELS and aggregation != NONE),
     Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm == "dispfl" and aggregation != NONE),
+    Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm in NO_MODELS_ALONE and aggregation == "ubar"),
+    Rule(("privacy", "aggregation"), lambda privacy, aggregation: privacy != NONE and aggregation == "ubar"),
     Rule(("algorithm", "network"), lambda algorithm, network: algorithm in NO_MODELS and network == "noise"),
     Rule(("algorithm", "adversary"), lambda algorithm, adversary: (
         algorithm in NO_MODELS and adversary not in (NONE, *POISONING))),

@@ -2,6 +2,8 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,20 +29,40 @@ GRAPHS = {
 LIARS = {"regular": [1, 6], "dense": [1, 6], "star": [0], "power law": [2, 11]}
 
 
-def links(graph: Graph, aggregation: Aggregation | None, liars: list[int] | None = None, drop: float = 0.0) -> Links:
+@dataclass(frozen=True)
+class Losses:
+    """A problem that has losses alone: of a row x at node i, Σ_c cos(x_c + i); or none at all of rows that are ``flat``."""
+
+    nodes: np.ndarray
+    flat: bool = False
+    n_params: int = P
+
+    def batch_loss(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return jnp.zeros(len(x)) if self.flat else jnp.cos(x + self.nodes[:, None]).sum(1)
+
+
+def links(
+    graph: Graph,
+    aggregation: Aggregation | None,
+    liars: list[int] | None = None,
+    drop: float = 0.0,
+    nodes: np.ndarray | None = None,
+) -> Links:
     n = graph.n_nodes
+    losses: Any = Losses(np.arange(n) if nodes is None else nodes)
     adversary = None if liars is None else ADVERSARIES["constant"](n_nodes=n, nodes=liars, value=3.0)
     conditions = Conditions(drop=drop, adversary=adversary, aggregation=aggregation)
     W = jg.mixing.table_operator(weights.metropolis_hastings(graph))
-    return Round(jnp.int32(ROUND), jax.random.key(0), n, conditions).links(W)
+    return Round(jnp.int32(ROUND), jax.random.key(0), n, conditions, problem=losses).links(W)
 
 
-Node = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-"""(x_i, heard rows (m, p), their weights (m,), whether they lie (m,)) -> what the node makes of them."""
+Node = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int], np.ndarray]
+"""(x_i, heard rows (m, p), their weights (m,), whether they lie (m,), i) -> what the node makes of them."""
 
 
 def clip_by(tau_of: Callable[..., float]) -> Node:
-    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
         far = np.linalg.norm(heard - x, axis=1)
         tau, y = tau_of(far, w, lying), x.copy()
         for row, weight, distance in zip(heard, w, far, strict=True):
@@ -80,12 +102,12 @@ def oracle(far: np.ndarray, w: np.ndarray, lying: np.ndarray) -> float:
     return np.sqrt((w * far**2)[~lying].sum() / w[lying].sum())
 
 
-def median(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+def median(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
     return np.median(np.vstack([x, heard]), axis=0)
 
 
 def trimmed(b: int) -> Node:
-    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
         rows = np.sort(np.vstack([x, heard]), axis=0)
         left_out = min(b, (len(rows) - 1) // 2)
         return rows[left_out : len(rows) - left_out].mean(0)
@@ -94,7 +116,7 @@ def trimmed(b: int) -> Node:
 
 
 def krum(b: int) -> Node:
-    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
         rows, scores = np.vstack([x, heard]), []
         for k, row in enumerate(rows):
             others = np.sort(np.square(np.delete(rows, k, axis=0) - row).sum(1))
@@ -105,7 +127,7 @@ def krum(b: int) -> Node:
 
 
 def nearest(b: int) -> Node:
-    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
         close = np.argsort(np.linalg.norm(heard - x, axis=1))[: max(len(heard) - b, 0)]
         return np.vstack([x, heard[close]]).mean(0)
 
@@ -113,7 +135,7 @@ def nearest(b: int) -> Node:
 
 
 def bulyan(b: int) -> Node:
-    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
         left, chosen = list(np.vstack([x, heard])), []
         f = max(min(b, (len(left) - 3) // 4), 0)
         for _ in range(len(left) - 2 * f):
@@ -127,8 +149,21 @@ def bulyan(b: int) -> Node:
     return node
 
 
+def ubar(rho: float, alpha: float) -> Node:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
+        order = np.argsort(np.linalg.norm(heard - x, axis=1)) if len(heard) else []
+        near = [heard[k] for k in order[: max(int(rho * len(heard)), 1)]]
+        loss = [np.cos(row + i).sum() for row in near]
+        accepted = [row for row, of_row in zip(near, loss, strict=True) if of_row <= np.cos(x + i).sum()]
+        if near and not accepted:
+            accepted = [near[int(np.argmin(loss))]]
+        return alpha * x + (1 - alpha) * np.mean(accepted, axis=0) if accepted else x
+
+    return node
+
+
 def balance(gamma: float, kappa: float, alpha: float, rounds: int) -> Node:
-    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray) -> np.ndarray:
+    def node(x: np.ndarray, heard: np.ndarray, w: np.ndarray, lying: np.ndarray, i: int) -> np.ndarray:
         limit = gamma * np.exp(-kappa * ROUND / rounds) * np.linalg.norm(x)
         accepted = [row for row in heard if np.linalg.norm(row - x) <= limit]
         return alpha * x + (1 - alpha) * np.mean(accepted, axis=0) if accepted else x
@@ -151,6 +186,7 @@ RULES: dict[str, tuple[Aggregation, Node]] = {
     "nearest 2": (A["nearest"](liars=2), nearest(2)),
     "bulyan": (A["bulyan"](liars=1), bulyan(1)),
     "bulyan 2": (A["bulyan"](liars=2), bulyan(2)),
+    "ubar": (A["ubar"](rho=0.6, alpha=0.3), ubar(0.6, 0.3)),
     "balance": (A["balance"](gamma=1.4, kappa=0.5, alpha=0.3, rounds=10), balance(1.4, 0.5, 0.3, 10)),
 }
 every = pytest.mark.parametrize("rule", RULES)
@@ -182,7 +218,7 @@ def test_a_rule_equals_its_reference_node_by_node(rule: str, graph: str, drop: f
     for i in range(n):
         heard = np.array([j for j in range(n) if j != i and matrix[i, j] > 0], int)
         alone += heard.size == 0
-        expected = node(x[i].astype(np.float64), sent[heard], matrix[i, heard], np.isin(heard, liars))
+        expected = node(x[i].astype(np.float64), sent[heard], matrix[i, heard], np.isin(heard, liars), i)
         np.testing.assert_allclose(found[i], expected, atol=2e-5, err_msg=f"node {i} of {graph}")
     assert (alone > 0) == (drop > 0 and graph not in ("regular", "dense"))
 
@@ -218,7 +254,8 @@ def test_inside_a_compiled_program_a_rule_equals_its_reference_on_uneven_graphs(
 
     @jax.jit
     def mixed(W: Hybrid, x: jax.Array) -> jax.Array:
-        return Round(jnp.int32(ROUND), jax.random.key(0), n, conditions).links(W).mix(x)
+        losses: Any = Losses(np.arange(n))
+        return Round(jnp.int32(ROUND), jax.random.key(0), n, conditions, problem=losses).links(W).mix(x)
 
     x = np.random.default_rng(4).normal(size=(n, P)).astype(np.float32)
     found, matrix = np.asarray(mixed(W, jnp.asarray(x))), w.to_scipy().toarray()
@@ -226,7 +263,7 @@ def test_inside_a_compiled_program_a_rule_equals_its_reference_on_uneven_graphs(
     sent[liars] = 3.0
     for i in range(n):
         heard = np.flatnonzero((matrix[i] != 0) & (np.arange(n) != i))
-        expected = node(x[i].astype(np.float64), sent[heard], matrix[i, heard], np.isin(heard, liars))
+        expected = node(x[i].astype(np.float64), sent[heard], matrix[i, heard], np.isin(heard, liars), i)
         np.testing.assert_allclose(found[i], expected, atol=2e-5, err_msg=f"node {i} of {graph}")
 
 
@@ -256,7 +293,7 @@ def test_permuting_the_nodes_permutes_the_result(rule: str) -> None:
     liars = np.argsort(order)[LIARS["regular"]].tolist()
     plain = np.asarray(links(graph, aggregation, LIARS["regular"]).mix(jnp.asarray(x)))
     np.testing.assert_allclose(
-        links(relabelled, aggregation, liars).mix(jnp.asarray(x[order])), plain[order], atol=2e-5
+        links(relabelled, aggregation, liars, nodes=order).mix(jnp.asarray(x[order])), plain[order], atol=2e-5
     )
     assert np.abs(plain - x).max() > 0.1
 
@@ -276,16 +313,17 @@ def test_private_columns_are_left_alone(rule: str) -> None:
     x = jnp.asarray(np.random.default_rng(0).normal(size=(12, P)), jnp.float32)
     conditions = Conditions(aggregation=RULES[rule][0])
     W = jg.mixing.metropolis_hastings(GRAPHS["regular"])
-    mixed = Round(jnp.int32(0), jax.random.key(0), 12, conditions).links(W, n_shared=2).mix(x)
+    losses: Any = Losses(np.arange(12))
+    mixed = Round(jnp.int32(0), jax.random.key(0), 12, conditions, problem=losses).links(W, n_shared=2).mix(x)
     np.testing.assert_array_equal(mixed[:, 2:], x[:, 2:])
     assert np.abs(np.asarray(mixed - x)[:, :2]).max() > 0.1
 
 
-def heard_by_a_hub(rule: Aggregation, rows: np.ndarray, number: int = 0) -> np.ndarray:
+def heard_by_a_hub(rule: Aggregation, rows: np.ndarray, number: int = 0, problem: Any = None) -> np.ndarray:
     """Return what node 0 makes of all ``rows`` (n, p), the first of which is its own."""
     n = len(rows)
     W = jg.mixing.uniform(t.complete(n))
-    round_ = Round(jnp.int32(number), jax.random.key(0), n, Conditions(aggregation=rule))
+    round_ = Round(jnp.int32(number), jax.random.key(0), n, Conditions(aggregation=rule), problem=problem)
     return np.asarray(round_.links(W).mix(jnp.asarray(rows, jnp.float32)))[0]
 
 
@@ -302,6 +340,79 @@ def test_balance_accepts_by_relative_difference_which_narrows(number: int) -> No
     np.testing.assert_array_equal(heard_by_a_hub(rule, near_zero, number), np.float32(near_zero[0]))
     moved = near_zero + 10 * own
     np.testing.assert_allclose(heard_by_a_hub(rule, moved, number), 0.25 * moved[0] + 0.75 * moved[1], rtol=1e-6)
+
+
+def test_ubar_takes_all_rows_of_equal_loss_and_is_then_the_plain_mean() -> None:
+    rows = np.random.default_rng(3).normal(size=(7, P))
+    flat = Losses(np.arange(7), flat=True)
+    np.testing.assert_allclose(
+        heard_by_a_hub(A["ubar"](rho=1.0, alpha=1 / 7), rows, problem=flat), rows.mean(0), atol=1e-6
+    )
+    near = rows[1:][np.argsort(np.linalg.norm(rows[1:] - rows[0], axis=1))[:3]]  # ⌊0.5 · 6⌋
+    found = heard_by_a_hub(A["ubar"](rho=0.5, alpha=0.2), rows, problem=flat)
+    np.testing.assert_allclose(found, 0.2 * rows[0] + 0.8 * near.mean(0), atol=1e-6)
+
+
+def test_ubar_never_refuses_a_copy_of_the_own_row_and_order_does_not_matter() -> None:
+    rule, of_zero = A["ubar"](rho=0.5, alpha=0.0), Losses(np.zeros(6, int))
+    own = np.full(P, np.pi)  # the least loss that there is: whatever differs is refused
+    other = own + np.random.default_rng(0).normal(size=(5, P))
+    copied = np.vstack([own, other[:2], own, other[2:4]])
+    np.testing.assert_array_equal(heard_by_a_hub(rule, copied, problem=of_zero), np.float32(own))
+    rng = np.random.default_rng(1)
+    rows = np.vstack([rng.normal(size=(1, P)), rng.normal(size=(5, P))])
+    rows[2] = 2 * rows[0] - rows[1]  # as far away as row 1: which of them is a candidate does not depend on the order
+    found = [
+        heard_by_a_hub(rule, np.vstack([rows[:1], rows[1:][list(order)]]), problem=of_zero)
+        for order in itertools.permutations(range(5))
+    ]
+    np.testing.assert_allclose(found, np.tile(found[0], (len(found), 1)), atol=1e-6)
+
+
+def test_if_all_candidates_have_larger_losses_ubar_takes_the_one_of_least_loss_and_not_the_nearest() -> None:
+    own = np.full(P, np.pi)
+    near, better, farther = own + 1.0, own + 2 * np.pi + 0.1, own + 2 * np.pi + 3.0
+    rows = np.vstack([own, near, better, farther, np.full((2, P), 1e6)])
+    found = heard_by_a_hub(A["ubar"](rho=0.6, alpha=0.25), rows, problem=Losses(np.zeros(6, int)))
+    np.testing.assert_allclose(found, 0.25 * own + 0.75 * better, rtol=1e-5)
+
+
+class Unusable:
+    """A problem without any loss that is a number."""
+
+    n_params = P
+
+    def batch_loss(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return jnp.full(len(x), jnp.nan)
+
+
+def test_where_no_loss_is_a_number_ubar_keeps_the_own_row_and_copies_of_it() -> None:
+    rows = np.random.default_rng(3).normal(size=(4, P))
+    found = heard_by_a_hub(A["ubar"](rho=1.0, alpha=0.0), rows, problem=Unusable())
+    np.testing.assert_array_equal(found, np.float32(rows[0]))
+
+
+def test_ubar_says_what_it_cannot_compare() -> None:
+    W = jg.mixing.metropolis_hastings(GRAPHS["regular"])
+    quadratic, data = jg.learning.isotropic_quadratic(12, dimension=P, rng=0), jg.learning.datasets.synthetic(rng=0)
+    conditions = Conditions(aggregation=A["ubar"]())
+    rate = optax.sgd(0.1)
+
+    def private(privacy: jg.learning.DifferentialPrivacy | None) -> jg.algorithms.Algorithm:
+        model = jg.learning.MODELS["logistic"]((20,), 2)
+        problem = jg.learning.classification(data, "iid", model, nodes=12, rng=0, privacy=privacy)
+        return jg.algorithms.dsgd(problem, rate, W)
+
+    for algorithm, message in (
+        (jg.algorithms.gradient_tracking(quadratic, rate, W), "this method also mixes its tracker"),
+        (jg.algorithms.gossip(quadratic, rate, W, payload="update"), "this method also mixes its update"),
+        (private(jg.learning.DifferentialPrivacy(1.0, 1.0)), "without the noise that keeps these private"),
+    ):
+        with pytest.raises(jg.errors.InputError, match=f"'ubar' compares losses .*{message}"):
+            jg.simulate(algorithm, 1, conditions=conditions)
+    with pytest.raises(jg.errors.InputError, match="on nodes' own samples, of which an unknown problem has none"):
+        heard_by_a_hub(A["ubar"](), np.ones((3, P)))
 
 
 def test_bulyan_without_liars_is_the_mean_and_with_them_is_not_moved_by_one_column() -> None:
@@ -345,6 +456,8 @@ def test_the_sorting_network_sorts_by_the_0_1_principle(n: int) -> None:
         ("balance", {"gamma": 0.0}, "aggregation balance: gamma must be above 0, not 0.0"),
         ("balance", {"kappa": -1.0}, "aggregation balance: kappa must be at least 0, not -1.0"),
         ("balance", {"alpha": 1.5}, "aggregation balance: alpha must be from 0 to 1, not 1.5"),
+        ("ubar", {"rho": 0.0}, "aggregation ubar: rho must be above 0 and at most 1, not 0.0"),
+        ("ubar", {"alpha": -0.5}, "aggregation ubar: alpha must be from 0 to 1, not -0.5"),
         ("balance", {"rounds": 0}, "aggregation balance: rounds must be a whole number of at least 1, not 0"),
     ],
 )

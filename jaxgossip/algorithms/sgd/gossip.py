@@ -90,10 +90,12 @@ class Gossip(Method):
             new = self._learn(problem, self._merge(problem, state, links), round_)
         elif self.payload == "update":
             learnt = self._learn(problem, state, round_)
-            new = learnt._replace(x=state.x + links.mix(learnt.x - state.x, self._reliability(problem, learnt.age)))
+            new = learnt._replace(
+                x=state.x + links.mix(learnt.x - state.x, self._reliability(problem, learnt.age), payload="update")
+            )
         else:
             gradient = fresh_gradient(problem, state.x, round_, jnp.zeros_like(state.x))
-            heard = links.mix(gradient, self._reliability(problem, state.age))
+            heard = links.mix(gradient, self._reliability(problem, state.age), payload="gradient")
             x, opt_state = apply(self.optimizer, heard, TrainState(state.x, at_age(state.opt_state, state.age)))
             new = GossipState(x, opt_state, state.age + 1)
         metadata = (state.age,) if self.payload == "model" or self.weighting == "age" else ()

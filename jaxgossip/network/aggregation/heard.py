@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.core.arguments import check_fields
 from jaxgossip.core.errors import GraphError, InputError
-from jaxgossip.core.typing import Rows
+from jaxgossip.core.typing import NodeFloats, Rows
 from jaxgossip.mixing.operator import Mixing, Operator, SlotOperator
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Heard:
         weights: (n, n_slots), 0 where nothing arrived.
         lying: (n, n_slots) bool, whether the sender lies; None if all are honest. Only oracles may use it.
         round: () int32, number of earlier rounds.
+        loss_of: (n, p) -> (n,), the loss of a row of each node on a minibatch of its own; None for rules that compare none.
     """
 
     x: Rows
@@ -37,9 +38,12 @@ class Heard:
     weights: Float[Array, "n k"]
     lying: Bool[Array, "n k"] | None
     round: Int[Array, ""]
+    loss_of: Callable[[Rows], NodeFloats] | None = None
 
     @classmethod
-    def of(cls, scene: "Scene", round_number: Int[Array, ""]) -> "Heard":
+    def of(
+        cls, scene: "Scene", round_number: Int[Array, ""], loss_of: Callable[[Rows], NodeFloats] | None = None
+    ) -> "Heard":
         """Return the rows that nodes hear in an exchange of round ``round_number``.
 
         Raises:
@@ -56,7 +60,7 @@ class Heard:
             lying = jnp.stack([slots.take(scene.liars, k) for k in range(slots.n_slots)], axis=1)
             if scene.targeted is not None:
                 rows = [jnp.where(lying[:, k, None], scene.targeted, row) for k, row in enumerate(rows)]
-        return cls(scene.x, tuple(rows), weights, lying, round_number)
+        return cls(scene.x, tuple(rows), weights, lying, round_number, loss_of)
 
     @property
     def arrived(self) -> Bool[Array, "n k"]:
@@ -66,6 +70,15 @@ class Heard:
     def squared_distances(self) -> Float[Array, "n k"]:
         """Return (n, n_slots): ‖h_k − x_i‖²."""
         return jnp.stack([jnp.square(row - self.x).sum(1) for row in self.rows], axis=1)
+
+    def losses(self) -> tuple[Float[Array, "n 1"], Float[Array, "n k"]]:
+        """Return the loss of each node's own row (n, 1) and of the rows that it hears (n, n_slots), on the same minibatch.
+
+        They are computed by one program, row after row: rows that are equal have equal losses.
+        """
+        assert self.loss_of is not None, "of a rule that compares losses"
+        each = jax.lax.map(self.loss_of, jnp.stack([self.x, *self.rows]))
+        return each[0][:, None], each[1:].T
 
     def pulled(self, factors: Float[Array, "n k"]) -> Rows:
         """Return (n, p): x_i + Σ_k factors_ik (h_k − x_i)."""
@@ -96,11 +109,13 @@ class Aggregation:
         name: name of the rule.
         combine: heard -> (n, p), the combined rows.
         least_heard: number of rows that every node must hear when no message is lost, its own not among them.
+        compares_losses: whether it asks for the losses of rows, which then have to be models of a problem that has them.
     """
 
     name: str
     combine: Callable[[Heard], Rows]
     least_heard: int = 0
+    compares_losses: bool = False
 
     def __post_init__(self) -> None:
         check_fields("aggregation", self)

@@ -161,6 +161,15 @@ def private() -> Algorithm:
     return dsgd(m.metropolis_hastings(graph), problem)
 
 
+def samples() -> Algorithm:
+    """Return D-SGD on samples of which nodes have unequal numbers, on a graph whose rows are not in the order of the nodes."""
+    data, graph = jg.learning.datasets.synthetic(samples=4000, features=COLUMNS, classes=2, rng=0), near()
+    problem = jg.learning.classification(
+        data, "dirichlet", jg.learning.models.logistic((COLUMNS,), 2), nodes=NODES, batch_size=4, order=graph.order
+    )
+    return dsgd(m.metropolis_hastings(graph), problem)
+
+
 CONDITIONS: dict[str, Case] = {
     "noise of DP-SGD": (private, {}),
     "losses on a near graph": (lambda: of_mixing(m.metropolis_hastings(near())), {"conditions": FAULTS}),
@@ -185,6 +194,9 @@ CONDITIONS: dict[str, Case] = {
     "liars and bulyan": (
         lambda: dsgd(m.metropolis_hastings(t.random_regular(NODES, 6))),
         {"conditions": N.Conditions(drop=0.1, adversary=N.adversaries.ipm(n_nodes=NODES), aggregation=N.aggregation.bulyan())},
+    ),
+    "liars and ubar": (
+        samples, {"conditions": N.Conditions(drop=0.1, adversary=N.adversaries.ipm(n_nodes=NODES), aggregation=N.aggregation.ubar())}
     ),
     **{f"liars and {name}": among_liars(aggregation=N.AGGREGATIONS[name]()) for name in ("clipped", "median", "balance")},
 }  # fmt: skip
