@@ -290,7 +290,7 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
         GraphError: ``degree`` is below one, not below the number of nodes, or too large to compile.
     """
     checked_degree("fresh_regular", degree, graph.n_nodes)
-    check_unrolled("degree", degree)
+    _check_unrolled("degree", degree)
     return FreshRegular(graph.n_nodes, degree)
 
 
@@ -338,7 +338,7 @@ def checked_count(what: str, name: str, value: int) -> int:
     """
     if value < 1:
         raise GraphError(f"{what}: {name} must be at least 1, not {value}")
-    check_unrolled(name, value)
+    _check_unrolled(name, value)
     return value
 
 
@@ -353,12 +353,8 @@ def checked_degree(what: str, degree: int, n_nodes: int, nodes: str = "nodes") -
     return degree
 
 
-def check_unrolled(name: str, value: int) -> None:
-    """Check that a program unrolled over the ``value`` peers of a round can be compiled in the free memory.
-
-    Raises:
-        GraphError: it cannot.
-    """
+def _check_unrolled(name: str, value: int) -> None:
+    """Check that a program unrolled over the ``value`` peers of a round can be compiled in the free memory."""
     check_bytes(f"the programs of {name} = {value:,}", PROGRAM_BYTES * value**2, hint=f"a smaller {name}")
 
 

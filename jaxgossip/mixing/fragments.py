@@ -64,6 +64,13 @@ class Fragments(Operator):
         bounds = _bounds(width, len(self.operators))
         return tuple(high - low for low, high in itertools.pairwise(bounds))
 
+    def columns(self, width: int) -> tuple[Int[Array, " c"], ...]:
+        """Return the numbers of the columns of each fragment, of rows of ``width`` numbers."""
+        of_width = self.of_width(width)
+        places, bounds = of_width.places_of(width), _bounds(width, len(of_width.operators))
+        columns = jnp.arange(width) if places is None else places[0]
+        return tuple(columns[low:high] for low, high in itertools.pairwise(bounds))
+
     def each(
         self, combine: Callable[..., Rows], faults: Faults | None, *rows: Rows, options: Sequence[Any] = ()
     ) -> Rows:
@@ -72,13 +79,13 @@ class Fragments(Operator):
         Args:
             combine: (operator, faults, *rows of the fragment) -> its rows, combined.
             faults: faults of the round; None if all messages arrive.
-            rows: (n, p) arrays, of which it gets the columns of the fragment.
+            rows: (n, p) arrays, of each of which it gets the columns of the fragment.
             options: what it gets beside these.
         """
         width = rows[0].shape[1]
         if width < len(self.operators):
             return self.of_width(width).each(combine, faults, *rows, options=options)
-        if (places := self._places(width)) is not None:
+        if (places := self.places_of(width)) is not None:
             rows = tuple(_columns(array, places[0]) for array in rows)
         bounds, combined = _bounds(width, len(self.operators)), []
         for number, operator in enumerate(self.operators):
@@ -87,7 +94,7 @@ class Fragments(Operator):
         joined = jnp.concatenate(combined, axis=1)
         return joined if places is None else _columns(joined, places[1])
 
-    def _places(self, width: int) -> tuple[Int[Array, " p"], Int[Array, " p"]] | None:
+    def places_of(self, width: int) -> tuple[Int[Array, " p"], Int[Array, " p"]] | None:
         """Return (the column at each place, the place of each column); None if columns stay in their order."""
         if self.seed is None or len(self.operators) == 1:
             return None

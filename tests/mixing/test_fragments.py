@@ -114,7 +114,7 @@ def test_columns_are_divided_evenly_and_differ_by_seed() -> None:
     assert W.widths(8) == (2, 3, 3)
     assert W.widths(9) == (3, 3, 3)
     for width in (16, 40):  # tabulated, and not
-        columns, place = map(np.asarray, W._places(width))
+        columns, place = map(np.asarray, W.places_of(width))
         np.testing.assert_array_equal(columns[place], np.arange(width))
         assert not np.array_equal(columns, np.arange(width))
 

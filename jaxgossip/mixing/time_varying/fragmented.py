@@ -29,13 +29,18 @@ from jaxgossip.core.errors import ArgumentTypeError, GraphError
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, derived
+from jaxgossip.core.units import counted
 from jaxgossip.mixing.bijection import random_bijection
-from jaxgossip.mixing.build import check_unrolled, checked_count, checked_degree
+from jaxgossip.mixing.build import PROGRAM_BYTES, checked_count, checked_degree
 from jaxgossip.mixing.fragments import Fragments, fragment_key
 from jaxgossip.mixing.operator import Mixing, Operator, TimeVarying
 from jaxgossip.mixing.time_varying.fresh import FreshRegular
 from jaxgossip.mixing.time_varying.peers import Neighbours, Push, RandomPush, draw_distinct
 from jaxgossip.topology.graph import Graph
+from jaxgossip.topology.memory_check import check_bytes
+
+MOST_VIRTUAL = 2**30
+"""Most virtual nodes: two of their numbers add up to 31 bits."""
 
 
 @pytree_dataclass
@@ -156,7 +161,7 @@ def fragmented(
             f"fragmented: {len(mixings)} mixings are not of fragments = {fragments}", hint="leave fragments out"
         )
     number = fragments if fragments is not None else len(mixings) if isinstance(W, Sequence) else 2
-    checked_count("fragmented", "fragments", number)
+    _check("fragmented", number)
     return Fragmented(mixings, _seed(columns, rng), number)
 
 
@@ -177,9 +182,8 @@ def divshare(graph: Graph, *, fragments: int = 10, fanout: int = 1, rng: np.rand
         GraphError: ``fragments`` or ``fanout`` is below one or too large to compile, the graph is directed, or a node has no
             neighbour.
     """
-    checked_count("divshare", "fragments", fragments)
     checked_count("divshare", "fanout", fanout)
-    _check_both(fragments, fanout, "fanout")
+    _check("divshare", fragments, fanout)
     return Fragmented((RandomPush(Neighbours.of(graph), fanout),), _seed("shuffled", rng), fragments)
 
 
@@ -197,9 +201,8 @@ def mosaic(graph: Graph, *, fragments: int = 8, degree: int = 7, rng: np.random.
         GraphError: ``fragments`` is below one, ``degree`` is below one or not below the number of nodes, or they are too large
             to compile.
     """
-    checked_count("mosaic", "fragments", fragments)
     checked_degree("mosaic", degree, graph.n_nodes)
-    _check_both(fragments, degree, "degree")
+    _check("mosaic", fragments, degree)
     return Fragmented((FreshRegular(graph.n_nodes, degree),), _seed("shuffled", rng), fragments)
 
 
@@ -221,21 +224,23 @@ def shatter(graph: Graph, *, fragments: int = 8, degree: int = 7, rng: np.random
         GraphError: ``fragments`` is below one, ``degree`` is below one or not below the number of virtual nodes, there are more
             than 2³¹ − 1 of these, or the numbers are too large to compile.
     """
-    checked_count("shatter", "fragments", fragments)
-    n_virtual = graph.n_nodes * fragments
+    n_virtual = graph.n_nodes * max(fragments, 1)
     if n_virtual > MOST_VIRTUAL:
         raise GraphError(f"shatter: {n_virtual:,} virtual nodes are too many", hint="fewer fragments or nodes")
     checked_degree("shatter", degree, n_virtual, "virtual nodes")
-    _check_both(fragments, degree, "degree")
+    _check("shatter", fragments, degree)
     return VirtualNodes(_seed("shuffled", rng), graph.n_nodes, degree, fragments)
 
 
-MOST_VIRTUAL = 2**30
-"""Most virtual nodes: two of their numbers add up to 31 bits."""
-
-
-def _check_both(fragments: int, peers: int, name: str) -> None:
-    check_unrolled(f"fragments = {fragments:,} of {name}", fragments * peers)
+def _check(what: str, fragments: int, peers: int = 1) -> None:
+    """Check that there is a fragment, and that programs unrolled over the peers of all fit into the free memory."""
+    if fragments < 1:
+        raise GraphError(f"{what}: fragments must be at least 1, not {fragments}")
+    check_bytes(
+        f"{what}: the programs of {fragments:,} fragments with {counted(peers, 'peer')} each",
+        PROGRAM_BYTES * (fragments * peers) ** 2,
+        hint="fewer fragments, or fewer peers of each",
+    )
 
 
 def _seed(columns: str, rng: np.random.Generator | int) -> UInt32[Array, ""] | None:
