@@ -147,9 +147,9 @@ def test_faults_act_on_each_fragment() -> None:
     np.testing.assert_array_equal(found.highest(values, arriving), np.max(highest, axis=0))
     assert counting.to_int(found.messages(faults)) == int(found.sent(faults).sum())
     everyone = jnp.arange(N)
-    for kind, same in (({"drop": 0.3}, False), ({"link_drop": 0.3}, True)):
-        met = links_of(W, Conditions(**kind)).faults
-        fates = [of_fragment(met, number).arrive(everyone[:, None], everyone) for number in range(3)]
+    for conditions, same in ((Conditions(drop=0.3), False), (Conditions(link_drop=0.3), True)):
+        met: Any = [of_fragment(links_of(W, conditions).faults, number) for number in range(3)]
+        fates = [faults.arrive(everyone[:, None], everyone) for faults in met]
         assert all(np.array_equal(fates[0], fate) for fate in fates[1:]) == same
         if not same:  # independent: .7² of pairs reach their receiver in two fragments
             assert np.mean([fates[a] & fates[b] for a, b in ((0, 1), (0, 2), (1, 2))]) == pytest.approx(0.49, abs=0.06)
