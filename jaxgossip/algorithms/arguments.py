@@ -20,6 +20,7 @@ from jaxgossip.learning.optimizers import Transformation, layerwise
 from jaxgossip.learning.optimizers.counts import check_counts
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator, TimeVarying
+from jaxgossip.mixing.time_varying.fragmented import Fragmented, VirtualNodes
 from jaxgossip.topology import Graph
 
 PROBLEM_ATTRIBUTES = ("n_nodes", "n_params", "n_shared", "dtype", "init", "gradient")
@@ -56,6 +57,7 @@ def _check_parts(without_optimizer: bool, name: str, given: Mapping[str, Any]) -
         fits("mixing", checked_mixing(name, W).n_nodes, "a problem", problem.n_nodes)
     if "compressor" in given:
         check_compressor(name, given["compressor"])
+        check_whole_rows(name, W)
 
 
 def with_layerwise[M: Record](method: M, problem: Problem, name: str) -> M:
@@ -108,6 +110,19 @@ def checked_mixing(name: str, W: Any) -> Mixing:
     else:
         hint = "jg.mixing.metropolis_hastings(graph), or other mixing of jg.mixing"
     raise ArgumentTypeError(f"{name}: {shown(W)} is no mixing", hint=hint)
+
+
+def check_whole_rows(name: str, W: Any) -> None:
+    """Check that W mixes whole rows, for methods whose messages have other parts of a row, or other forms of it.
+
+    Raises:
+        InputError: it mixes fragments, each by itself.
+    """
+    if isinstance(W, Fragmented | VirtualNodes):
+        raise InputError(
+            f"{name} needs mixing of whole rows: its messages are parts of rows or compressed, not fragments",
+            hint="mixing.kind = 'static' or another without fragments, or algorithm.kind = 'dsgd'",
+        )
 
 
 def check_at_least_one(what: str, **values: int) -> None:

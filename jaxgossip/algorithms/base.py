@@ -28,6 +28,7 @@ from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.optimizers.counts import at_round
 from jaxgossip.learning.problem import Problem, start_steps_of
 from jaxgossip.mixing import Mixing, Operator
+from jaxgossip.mixing.time_varying.fragmented import Fragmented, VirtualNodes
 from jaxgossip.network import Round, Traffic, chosen
 
 SYMMETRY = 1e-6
@@ -384,7 +385,8 @@ def fixed_operator(name: str, W: Mixing, *, symmetric: bool = True) -> Operator:
     """
     check_agreement(name, W)
     if not isinstance(W, Operator):
-        raise InputError(f"{name} needs the same weights in every round", hint="mixing.kind = 'static'")
+        apart = " and for all columns" if isinstance(W, Fragmented | VirtualNodes) else ""
+        raise InputError(f"{name} needs the same weights in every round{apart}", hint="mixing.kind = 'static'")
     if symmetric:
         matrix = W.to_scipy()
         if abs(matrix - matrix.T).max() > SYMMETRY:

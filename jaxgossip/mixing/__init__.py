@@ -32,10 +32,12 @@ from jaxgossip.mixing.build import (
 from jaxgossip.mixing.by_classes import CliqueMixing, d_cliques, stl_fw
 from jaxgossip.mixing.centrality import centrality_gain, perron_vector
 from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.fragments import Fragments
 from jaxgossip.mixing.operator import Mixing, Operator, TimeVarying
 from jaxgossip.mixing.optimized.weights import fastest, from_file, learned_sequence
 from jaxgossip.mixing.time_varying.equitopo import equi_static, od_equi_dyn, ou_equi_dyn, u_equi_static
 from jaxgossip.mixing.time_varying.finite_time import base_k_plus_one, de_bruijn, hyper_hypercube, k_peer_exponential
+from jaxgossip.mixing.time_varying.fragmented import divshare, fragmented, mosaic, shatter
 from jaxgossip.mixing.time_varying.periodic import periodic
 from jaxgossip.mixing.time_varying.windowed import windowed
 
@@ -43,6 +45,7 @@ __all__ = [
     "MIXINGS",
     "CliqueMixing",
     "Faults",
+    "Fragments",
     "Mixing",
     "Operator",
     "Schedule",
@@ -53,8 +56,10 @@ __all__ = [
     "d_cliques",
     "de_bruijn",
     "dense",
+    "divshare",
     "equi_static",
     "fastest",
+    "fragmented",
     "fresh_regular",
     "from_file",
     "hyper_hypercube",
@@ -64,6 +69,7 @@ __all__ = [
     "matching",
     "max_degree",
     "metropolis_hastings",
+    "mosaic",
     "od_equi_dyn",
     "one_peer_exponential",
     "one_peer_hypercube",
@@ -75,6 +81,7 @@ __all__ = [
     "pull",
     "push",
     "push_sum",
+    "shatter",
     "sinkhorn",
     "static",
     "stl_fw",
@@ -112,6 +119,9 @@ MIXINGS = Registry(
         ou_equi_dyn,
         d_cliques,
         stl_fw,
+        divshare,
+        mosaic,
+        shatter,
         from_file,
     ],
 )

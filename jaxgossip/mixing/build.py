@@ -232,7 +232,7 @@ def matching(graph: Graph, *, attempts: int = 4) -> TimeVarying:
         GraphError: ``attempts`` is below one or too large to compile, the graph is directed, or a node has no
             neighbour.
     """
-    return RandomMatching(Neighbours.of(graph), _checked_count("matching", "attempts", attempts))
+    return RandomMatching(Neighbours.of(graph), checked_count("matching", "attempts", attempts))
 
 
 @guarded
@@ -246,7 +246,7 @@ def push(graph: Graph, *, fanout: int = 1) -> TimeVarying:
     Raises:
         GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
-    return RandomPush(Neighbours.of(graph), _checked_count("push", "fanout", fanout))
+    return RandomPush(Neighbours.of(graph), checked_count("push", "fanout", fanout))
 
 
 @guarded
@@ -262,7 +262,7 @@ def pull(graph: Graph, *, fanout: int = 1) -> TimeVarying:
     Raises:
         GraphError: ``fanout`` is below one or too large to compile, the graph is directed, or a node has no neighbour.
     """
-    return RandomPull(Neighbours.of(graph), _checked_count("pull", "fanout", fanout))
+    return RandomPull(Neighbours.of(graph), checked_count("pull", "fanout", fanout))
 
 
 @guarded
@@ -289,10 +289,7 @@ def fresh_regular(graph: Graph, *, degree: int = 7) -> TimeVarying:
     Raises:
         GraphError: ``degree`` is below one, not below the number of nodes, or too large to compile.
     """
-    if not 1 <= degree < graph.n_nodes:
-        raise GraphError(
-            f"fresh_regular: degree must be from 1 to {graph.n_nodes - 1} on {graph.n_nodes} nodes, not {degree}"
-        )
+    checked_degree("fresh_regular", degree, graph.n_nodes)
     _check_unrolled("degree", degree)
     return FreshRegular(graph.n_nodes, degree)
 
@@ -318,7 +315,7 @@ def push_sum(
             f"push_sum: fanout = {fanout} says nothing for peers = '{peers}'", hint="leave it out, or peers = 'random'"
         )
     if peers == "random":
-        return PushSum(Neighbours.of(graph), _checked_count("push_sum", "fanout", fanout))
+        return PushSum(Neighbours.of(graph), checked_count("push_sum", "fanout", fanout))
     if peers == "exponential":
         return PushSumExponential(graph.n_nodes)
     inward, outward = (rules.equal_links(links) for links in (graph, transposed(graph)))
@@ -333,11 +330,27 @@ def push_sum(
     return Mass(operator(inward), operator(outward), jnp.asarray(share), jnp.asarray(float(inward.edge)))
 
 
-def _checked_count(what: str, name: str, value: int) -> int:
+def checked_count(what: str, name: str, value: int) -> int:
+    """Return ``value``, over which programs are unrolled, if it is at least one and they can be compiled.
+
+    Raises:
+        GraphError: it is below one or too large.
+    """
     if value < 1:
         raise GraphError(f"{what}: {name} must be at least 1, not {value}")
     _check_unrolled(name, value)
     return value
+
+
+def checked_degree(what: str, degree: int, n_nodes: int, nodes: str = "nodes") -> int:
+    """Return ``degree`` if nodes can have as many others.
+
+    Raises:
+        GraphError: it is below one, or not below their number.
+    """
+    if not 1 <= degree < n_nodes:
+        raise GraphError(f"{what}: degree must be from 1 to {n_nodes - 1} on {n_nodes} {nodes}, not {degree}")
+    return degree
 
 
 def _check_unrolled(name: str, value: int) -> None:

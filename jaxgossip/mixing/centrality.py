@@ -21,6 +21,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigs
 
 from jaxgossip.core.arguments import guarded, shown
 from jaxgossip.core.errors import ArgumentTypeError, GraphError
+from jaxgossip.mixing.fragments import parts_of
 from jaxgossip.mixing.operator import Mixing, Operator, TimeVarying
 from jaxgossip.mixing.operators.structured import AxisMean
 
@@ -97,8 +98,8 @@ def centrality_gain(W: Mixing) -> float:
     if isinstance(W, Operator):
         return float(1 / np.linalg.norm(perron_vector(W)))
     for number in range(ROUNDS):
-        matrix = W.at(jnp.int32(number), jax.random.key(number)).to_scipy()
-        if not _is_stationary(np.ones(W.n_nodes), matrix):
+        parts = parts_of(W.at(jnp.int32(number), jax.random.key(number)))
+        if not all(_is_stationary(np.ones(W.n_nodes), part.to_scipy()) for part in parts):
             raise GraphError(
                 "centrality_gain: mixing that changes and does not keep the mean agrees on other weights of nodes in each run",
                 hint="mixing.kind = 'static' or 'matching', or a gain of your own: learning.init_gain = 4.0",

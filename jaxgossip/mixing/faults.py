@@ -30,6 +30,8 @@ class Faults(NamedTuple):
         link_drop: probability that a link fails for the round, in both directions.
         side: (n,) int32, the side of a split network that each node is on, which no message crosses; None without a split.
         bursts: how failures of links last; None if they are drawn anew each round.
+        fragment: number of the fragment of a row that the messages carry, with losses of its own (see
+            :mod:`jaxgossip.mixing.fragments`); failures of links are the same for all.
         reverse: whether the roles of receiver and sender are swapped: a query for the link i ← j is answered for j ← i.
     """
 
@@ -40,6 +42,7 @@ class Faults(NamedTuple):
     link_drop: Probability = 0.0
     side: NodeInts | None = None
     bursts: Bursts | None = None
+    fragment: int = 0
     reverse: bool = False
 
     def reversed(self) -> "Faults":
@@ -60,7 +63,8 @@ class Faults(NamedTuple):
             to, by = (number.astype(jnp.uint32) for number in numbers)
             low, high = jnp.minimum(to, by), jnp.maximum(to, by)
             if _may_happen(self.drop):  # one word of the block of random bits of the pair for each direction
-                up, down = pair_words(jax.random.fold_in(self.key, 0), low, high)
+                losses = jax.random.fold_in(self.key, 0 if self.fragment == 0 else self.fragment + 1)
+                up, down = pair_words(losses, low, high)
                 arrives = arrives & (to_unit(jnp.where(by < to, up, down)) >= self.drop)
             if _may_happen(self.link_drop):
                 if self.bursts is None:

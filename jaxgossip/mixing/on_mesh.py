@@ -14,13 +14,15 @@ from jaxgossip.mixing.operators.replicated import MeanOfAll, Replicated, Replica
 from jaxgossip.mixing.operators.structured import AxisMean, HypercubeFlip, LatticeShift, Roll
 from jaxgossip.mixing.operators.tables import Slots
 from jaxgossip.mixing.time_varying.equitopo import EquiDyn
+from jaxgossip.mixing.time_varying.fragmented import Fragmented, VirtualNodes
 from jaxgossip.mixing.time_varying.fresh import FreshRegular, RandomPair
 from jaxgossip.mixing.time_varying.peers import RandomMatching, RandomPull, RandomPush
 from jaxgossip.mixing.time_varying.periodic import OnePeer, Periodic, PeriodicRows
 from jaxgossip.mixing.time_varying.windowed import Windowed
 
 DRAWN_BY_ROW = (
-    EquiDyn, FreshRegular, OnePeer, PushSum, PushSumExponential, RandomMatching, RandomPair, RandomPull, RandomPush
+    EquiDyn, FreshRegular, OnePeer, PushSum, PushSumExponential, RandomMatching, RandomPair, RandomPull, RandomPush,
+    VirtualNodes,
 )  # fmt: skip
 """Time-varying mixing that draws the peers of the rows at hand alone."""
 
@@ -47,6 +49,8 @@ def on_mesh(mixing: Mixing, layout: Layout) -> Mixing:
         case Windowed():
             usual, inside = (on_mesh(part, layout) for part in (mixing.usual, mixing.inside))
             return dataclasses.replace(mixing, usual=usual, inside=inside)
+        case Fragmented():
+            return dataclasses.replace(mixing, mixings=tuple(on_mesh(each, layout) for each in mixing.mixings))
         case CliqueMixing():
             joined, within = (on_mesh(links, layout) for links in (mixing.joined, mixing.within))
             return dataclasses.replace(mixing, joined=joined, within=within)

@@ -1,7 +1,8 @@
 """One round as seen by an algorithm: its number, its random keys, and its links."""
 
+import functools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
@@ -19,6 +20,7 @@ from jaxgossip.core.typing import NodeFloats, NodeInts, NodeMask, PRNGKey, PyTre
 from jaxgossip.learning.problem import BatchLosses, Problem
 from jaxgossip.mixing import Faults, Mixing, Operator
 from jaxgossip.mixing.bursts import Bursts
+from jaxgossip.mixing.fragments import Fragments, parts_of
 from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
@@ -71,32 +73,48 @@ class Links:
 
     def _mix(self, x: Rows, weights: NodeFloats | None, payload: str, private: Rows) -> Rows:
         conditions, wide = self.round.conditions, accumulator(x.dtype)
-        if surely(conditions.noise, 0) and conditions.adversary is None and conditions.aggregation is None:
-            if weights is None:
-                return self.operator.mix(x, self.faults)
-            r = weights.astype(wide)[:, None]
-            return (self.operator.mix(r * x, self.faults) / self.operator.mix(r, self.faults)).astype(x.dtype)
+        if self._plain and weights is None:
+            return self.operator.mix(x, self.faults)
         sent = x
         if not surely(conditions.noise, 0):
             sent = sent + conditions.noise * self.round.normal(f"{self.purpose} {payload} noise", x.shape, wide)
-        scene = self.round.scene(x, sent.astype(wide), self.operator, self.faults)
+        rule = conditions.aggregation
+        loss_of = self._loss_of(private, payload) if rule is not None and rule.compares_losses else None
+        if isinstance(self.operator, Fragments):
+            return self.operator.each(self._combined, self.faults, x, sent, options=(weights, loss_of))
+        return self._combined(self.operator, self.faults, x, sent, weights, loss_of)
+
+    def _combined(
+        self,
+        operator: Operator,
+        faults: Faults | None,
+        x: Rows,
+        sent: Rows,
+        weights: NodeFloats | None,
+        loss_of: Callable[[Rows], NodeFloats] | None,
+    ) -> Rows:
+        """Return the rows x, or a fragment of these, combined with those that are ``sent``."""
+        conditions, wide = self.round.conditions, accumulator(x.dtype)
+        if self._plain and weights is not None:
+            r = weights.astype(wide)[:, None]
+            return (operator.mix(r * x, faults) / operator.mix(r, faults)).astype(x.dtype)
+        scene = self.round.scene(x, sent.astype(wide), operator, faults)
         if conditions.aggregation is None:
             return scene.mean(weights).astype(x.dtype)
-        if weights is not None or self.operator.conserves == "mass":
+        if weights is not None or operator.conserves == "mass":
             raise InputError(
                 f"aggregation '{conditions.aggregation.name}' does not go with "
                 + ("reliabilities of senders" if weights is not None else "push-sum"),
                 hint="leave out the section [aggregation]"
                 + (", or weighting = 'uniform'" if weights is not None else ", or choose a method that mixes by rows"),
             )
-        loss_of = self._loss_of(private, payload) if conditions.aggregation.compares_losses else None
         return conditions.aggregation.combine(Heard.of(scene, self.round.number, loss_of)).astype(x.dtype)
 
     def _loss_of(self, private: Rows, payload: str) -> Callable[[Rows], NodeFloats]:
         """Return (n, q) shared columns of models -> (n,) losses on a minibatch of each row's node, the same at every call.
 
         Raises:
-            InputError: the rows are no models, or the problem has no losses of minibatches.
+            InputError: the rows are no models, messages carry fragments of these, or the problem has no losses of minibatches.
         """
         rule, problem = self.round.conditions.aggregation, self.round.problem
         assert rule is not None
@@ -104,6 +122,11 @@ class Links:
             raise InputError(
                 f"aggregation '{rule.name}' compares losses of models, and this method also mixes its {payload}",
                 hint="a method that mixes models alone, such as algorithm.kind = 'dsgd'; or aggregation.kind = 'clipped'",
+            )
+        if isinstance(self.operator, Fragments):
+            raise InputError(
+                f"aggregation '{rule.name}' compares losses of whole models, of which messages carry fragments",
+                hint="mixing.kind = 'fresh_regular' or another without fragments; or aggregation.kind = 'clipped'",
             )
         if not isinstance(problem, BatchLosses):
             named = "an unknown problem" if problem is None else type(problem).__name__
@@ -124,6 +147,12 @@ class Links:
 
         return loss_of
 
+    @property
+    def _plain(self) -> bool:
+        """Whether rows arrive as they are held, and are averaged."""
+        conditions = self.round.conditions
+        return surely(conditions.noise, 0) and conditions.adversary is None and conditions.aggregation is None
+
     def as_sent(self, rows: Rows) -> Rows:
         """Return ``rows`` as they are sent, rounded to the dtype of the models if they are of a wider one.
 
@@ -143,12 +172,25 @@ class Links:
                 hint=f"remove {' and '.join(unused)} (in Python: of Conditions), or algorithm.kind = 'dsgd'",
             )
 
-    def kept(self) -> Float[Array, "n 1"]:
-        """Return (n, 1): the weight of each node's own row in this round, in the dtype of computation."""
+    def kept(self, like: Rows | None = None) -> Float[Array, "n c"]:
+        """Return (n, 1): the weight of each node's own row in this round, in the dtype of computation.
+
+        Args:
+            like: (n, p) rows. Of mixing in fragments, whose weights are others in each, (n, p) is returned: those of every
+                column, and 1 in private ones.
+        """
         dtype = jnp.result_type(float) if self.round.dtype is None else accumulator(self.round.dtype)
         n_rows = count_rows(self.operator.n_nodes)
-        own, _ = self.operator.hear(jnp.zeros((n_rows, 1), dtype), self.faults)
-        return jnp.broadcast_to(own, (n_rows,))[:, None]
+
+        def of(operator: Operator, faults: Faults | None, rows: Rows) -> Rows:
+            weight, _ = operator.hear(jnp.zeros((n_rows, 1), dtype), faults)
+            return jnp.broadcast_to(jnp.broadcast_to(weight, (n_rows,))[:, None], rows.shape)
+
+        if like is None or not isinstance(self.operator, Fragments):
+            return of(self.operator, self.faults, jnp.zeros((n_rows, 1), dtype))
+        shared = jnp.zeros((n_rows, self._width(like)), dtype)
+        private = ((0, 0), (0, like.shape[1] - shared.shape[1]))
+        return jnp.pad(self.operator.each(of, self.faults, shared), private, constant_values=1)
 
     def maximum(self, values: Int[Array, " n"]) -> Int[Array, " n"]:
         """Return (n,): the largest of each node's own value and those it receives; exact below 2²⁴."""
@@ -162,18 +204,41 @@ class Links:
             metadata: likewise, for what is not part of a model: ages, weights, scales, in their own dtypes.
             repeats: number of such messages per link, with the losses of exchanges 0, 1, … of this purpose.
         """
-        data = sum(self._width(rows) * jax.eval_shape(self.as_sent, rows).dtype.itemsize for rows in arrays)
         extra = sum(self._width(values) * values.dtype.itemsize for values in metadata)
-        return self.sent_bytes(data, extra, repeats=repeats)
+        sizes = [jax.eval_shape(self.as_sent, rows).dtype.itemsize for rows in arrays]
+        if not isinstance(self.operator, Fragments):
+            data = sum(self._width(rows) * size for rows, size in zip(arrays, sizes, strict=True))
+            return self._traffic((data,), extra, repeats)
+        each = [0] * len(self.operator.operators)
+        for rows, size in zip(arrays, sizes, strict=True):
+            widths = (1,) * len(each) if rows.ndim == 1 else self.operator.widths(self._width(rows))
+            each = [data + width * size for data, width in zip(each, widths, strict=True)]
+        return self._traffic(tuple(each), extra, repeats)
 
     def sent_bytes(self, data: int, metadata: int = 0, *, repeats: int = 1) -> Traffic:
-        """Return the traffic of one message per link, of ``data`` bytes of model values and ``metadata`` other bytes."""
-        messages = self.operator.messages(self.faults)
-        if repeats != 1:
-            messages = counting.times(messages, repeats)
-        size = data + metadata
+        """Return the traffic of one message per link, of ``data`` bytes of model values and ``metadata`` other bytes.
+
+        Raises:
+            InputError: rows are in fragments, of which it is not known how many bytes are in each.
+        """
+        if isinstance(self.operator, Fragments):
+            raise InputError(
+                "mixing in fragments goes with methods that send whole rows, not parts of them or compressed ones",
+                hint="mixing.kind = 'static', or algorithm.kind = 'dsgd'",
+            )
+        return self._traffic((data,), metadata, repeats)
+
+    def _traffic(self, data: tuple[int, ...], metadata: int, repeats: int) -> Traffic:
+        """Return the traffic of one message per link, of ``data`` bytes of model values in each fragment."""
+        sizes, each = tuple(of_one + metadata for of_one in data), []
+        for operator, size in zip(parts_of(self.operator), sizes, strict=True):
+            messages = operator.messages(self.faults)
+            if repeats != 1:
+                messages = counting.times(messages, repeats)
+            each.append(Traffic(messages, counting.times(messages, size), counting.times(messages, metadata)))
+        size = sizes if isinstance(self.operator, Fragments) else sizes[0]
         exchanges = (LinkTransfer(self.operator, self.faults, size, repeats),) if self.round.timed else ()
-        return Traffic(messages, counting.times(messages, size), counting.times(messages, metadata), exchanges)
+        return replace(functools.reduce(Traffic.__add__, each), exchanges=exchanges)
 
     def _width(self, array: Array) -> int:
         if array.ndim == 1:
@@ -297,6 +362,8 @@ class Round:
         if not (isinstance(exchange, int) and exchange == 0):
             peers, drop = (jax.random.fold_in(key, exchange) for key in (peers, drop))
         operator = W.at(self.number, peers)
+        if n_shared is not None and isinstance(operator, Fragments):
+            operator = operator.of_width(n_shared)
         if self.conditions.lossless:
             return Links(operator, None, n_shared, self, purpose)
         online = None if (mask := self.online) is None else everyone(mask)

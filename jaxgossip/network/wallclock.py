@@ -12,7 +12,8 @@ of senders and one over quantities of receivers: two passes over the links.
 
 * A lost message is not waited for, but has used its share of the sender's bandwidth.
 * An offline node keeps its clock, and no node waits for it. A straggler skips its work, not its messages.
-* Several exchanges in a round take place one after another; all arrays of one exchange travel in one message.
+* Several exchanges in a round take place one after another; all arrays of one exchange travel in one message. Fragments of rows
+  travel at the same time, in a message each: lines are shared in proportion to the bytes.
 * The request of a pull takes no time.
 * With a server, of unlimited bandwidth, all nodes wait for the last node that the server waits for. With a server for each
   cluster, those of the cluster do; servers wait for the neighbours that they hear, whose messages take no time.
@@ -25,8 +26,9 @@ times the same rounds transfer by transfer: there the transfers of a node queue 
 here they share it evenly from the first to the last byte of a round.
 """
 
+import functools
 from dataclasses import dataclass, field
-from typing import Protocol, override, runtime_checkable
+from typing import Any, Protocol, override, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +41,7 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree, register_dataclass, static_field
 from jaxgossip.core.typing import NodeInts, NodeMask
 from jaxgossip.mixing import Faults, Operator
+from jaxgossip.mixing.fragments import Fragments, parts_of
 from jaxgossip.network.speeds import Speeds
 from jaxgossip.topology import Order
 
@@ -76,18 +79,18 @@ class Transfer(Protocol):
 @register_dataclass
 @dataclass(frozen=True)
 class LinkTransfer:
-    """One message along each link.
+    """One message along each link; rows in fragments send one along each link of every fragment, all at once.
 
     Attributes:
         operator: operator of the round, which has the links.
         faults: faults of the round; None if all messages arrive.
-        size: bytes of each message.
+        size: bytes of each message; of each fragment's messages, if rows are in fragments.
         repeats: number of repetitions, one after another; repetition k has the losses of exchange k.
     """
 
     operator: Operator
     faults: Faults | None
-    size: int = static_field()
+    size: int | tuple[int, ...] = static_field()
     repeats: int = static_field(default=1)
 
     def after(self, ready: Times, machines: Machines) -> Times:
@@ -105,15 +108,23 @@ class LinkTransfer:
 
     def _once(self, faults: Faults | None, ready: Times, machines: Machines) -> Times:
         arriving = self.operator.arriving(faults)
-        counts = self.operator.sent(faults), self.operator.received(arriving)
-        sent, received = (number.astype(ready.dtype) for number in counts)
+        up, down = self._bytes(faults, arriving, ready.dtype)
         # Fused into the gathers below, these would be recomputed for every neighbour.
         leaves, sent_off = jax.lax.optimization_barrier(
-            (ready + machines.latency, ready + machines.latency + self.size * sent / machines.up)
+            (ready + machines.latency, ready + machines.latency + up / machines.up)
         )
         by_senders = self.operator.highest(sent_off, arriving)
-        by_receivers = self.operator.highest(leaves, arriving) + self.size * received / machines.down
+        by_receivers = self.operator.highest(leaves, arriving) + down / machines.down
         return jnp.maximum(ready, machines.latency + jnp.maximum(by_senders, by_receivers))
+
+    def _bytes(self, faults: Faults | None, arriving: Any, dtype: Any) -> tuple[Array, Array]:
+        """Return the bytes, (n,) each, that every node sends, and that reach it."""
+        sizes = (self.size,) if isinstance(self.size, int) else self.size
+        masks = arriving if isinstance(self.operator, Fragments) else (arriving,)
+        parts = list(zip(parts_of(self.operator), sizes, masks, strict=True))
+        up = [size * part.sent(faults).astype(dtype) for part, size, _ in parts]
+        down = [size * part.received(mask).astype(dtype) for part, size, mask in parts]
+        return functools.reduce(jnp.add, up), functools.reduce(jnp.add, down)
 
 
 @register_dataclass

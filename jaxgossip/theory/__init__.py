@@ -18,6 +18,7 @@ from jaxgossip.theory.plots.epidemic_against_static import epidemic_against_stat
 from jaxgossip.theory.plots.equitopo import equitopo
 from jaxgossip.theory.plots.exact_methods import exact_methods
 from jaxgossip.theory.plots.finite_time_consensus import finite_time_consensus
+from jaxgossip.theory.plots.fragments import fragments
 from jaxgossip.theory.plots.learned_weights import learned_weights
 from jaxgossip.theory.plots.linear_speed_up import linear_speed_up
 from jaxgossip.theory.plots.link_drop import link_drop
@@ -57,6 +58,7 @@ PLOTS = Registry(
         acceleration,
         network_term,
         random_topology,
+        fragments,
         push_rumour,
         rumour_residue,
         push_sum_potential,

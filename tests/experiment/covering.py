@@ -52,8 +52,11 @@ ALGORITHMS_LIKE_OTHERS = (
 )  # fmt: skip
 """Algorithms that take the same sections as dsgd, dsgdm, d2, gradient_tracking, choco, power_gossip, chebyshev, outer_gossip or
 federated_averaging do, or fewer."""
-MIXINGS_LIKE_OTHERS = ("one_peer_hypercube", "hyper_hypercube", "k_peer_exponential", "od_equi_dyn", "stl_fw")
-"""Sequences of matrices of the classes of one_peer_exponential, base_k_plus_one and ou_equi_dyn; and one of data, as d_cliques."""
+MIXINGS_LIKE_OTHERS = (
+    "one_peer_hypercube", "hyper_hypercube", "k_peer_exponential", "od_equi_dyn", "stl_fw", "divshare", "mosaic", "shatter",
+)  # fmt: skip
+"""Sequences of matrices of the classes of one_peer_exponential, base_k_plus_one and ou_equi_dyn; one of data, as d_cliques; and
+fragments, each mixed as rows are by push and fresh_regular."""
 Row = Mapping[str, str]
 Pair = tuple[tuple[str, str], tuple[str, str]]
 

@@ -397,7 +397,7 @@ def test_ubar_says_what_it_cannot_compare() -> None:
     W = jg.mixing.metropolis_hastings(GRAPHS["regular"])
     quadratic, data = jg.learning.isotropic_quadratic(12, dimension=P, rng=0), jg.learning.datasets.synthetic(rng=0)
     conditions = Conditions(aggregation=A["ubar"]())
-    rate = optax.sgd(0.1)
+    rate, in_fragments = optax.sgd(0.1), jg.mixing.mosaic(jg.topology.complete(12), fragments=2)
 
     def private(privacy: jg.learning.DifferentialPrivacy | None) -> jg.algorithms.Algorithm:
         model = jg.learning.MODELS["logistic"]((20,), 2)
@@ -407,6 +407,7 @@ def test_ubar_says_what_it_cannot_compare() -> None:
     for algorithm, message in (
         (jg.algorithms.gradient_tracking(quadratic, rate, W), "this method also mixes its tracker"),
         (jg.algorithms.gossip(quadratic, rate, W, payload="update"), "this method also mixes its update"),
+        (jg.algorithms.dsgd(quadratic, rate, in_fragments), "of which messages carry fragments"),
         (private(jg.learning.DifferentialPrivacy(1.0, 1.0)), "without the noise that keeps these private"),
     ):
         with pytest.raises(jg.errors.InputError, match=f"'ubar' compares losses .*{message}"):

@@ -33,6 +33,7 @@ from jaxgossip.theory.plots import (
     equitopo,
     exact_methods,
     finite_time_consensus,
+    fragments,
     learned_weights,
     linear_speed_up,
     link_drop,
@@ -300,6 +301,8 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         ),
     ),
     "newer_exact_methods": replaced(newer_exact_methods.algorithms, "led", lagging(0.02)),
+    # The fragments of a model travel together.
+    "fragments": replaced(fragments, "fragmented", lambda make: lambda W, **_: make(W, fragments=1)),
     # Every node calls two peers, so all are informed too early.
     "push_rumour": replaced(push_rumour, "push", lambda push: lambda graph: push(graph, fanout=2)),
     # Two callers of one node both bring news, as if all calls of a round were simultaneous.

@@ -71,7 +71,7 @@ class ADMM(Method):
         apart = materialize(widened(state.x) - links.mix(state.x))
         penalty = self.penalty if self.growth == 1 else self.penalty * self.growth ** round_.number.astype(apart.dtype)
         dual = state.dual + penalty * apart
-        held = jnp.where(shared, 2 * penalty * (1 - links.kept()), 0)
+        held = jnp.where(shared, 2 * penalty * (1 - links.kept(state.x)), 0)
 
         def slope(x: Rows) -> Rows:
             return dual + penalty * apart + held * (x - state.x)

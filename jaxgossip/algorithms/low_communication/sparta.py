@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.algorithms.arguments import algorithm
+from jaxgossip.algorithms.arguments import algorithm, check_whole_rows
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, check_share, descend, start
 from jaxgossip.algorithms.local_steps import Steps, chosen_steps
 from jaxgossip.core.random import purpose_key
@@ -86,10 +86,11 @@ def sparta(
 
     Raises:
         InputError: ``fraction`` is outside (0, 1], the local steps or epochs cannot be taken (:func:`.chosen_steps`), or W is
-            push-sum mixing.
+            push-sum mixing or in fragments.
     """
     check_share("sparta", fraction=fraction)
     steps = chosen_steps("sparta", problem, local_steps, local_epochs)
     check_agreement("sparta", W)
+    check_whole_rows("sparta", W)
 
     return Algorithm(SPARTA(optimizer, fraction, selection, steps), problem, W, name=f"SPARTA ({selection})")

@@ -18,7 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.algorithms.arguments import algorithm, check_at_least_one, check_below_one, check_positive
+from jaxgossip.algorithms.arguments import (
+    algorithm,
+    check_at_least_one,
+    check_below_one,
+    check_positive,
+    check_whole_rows,
+)
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agreement, descend, start
 from jaxgossip.algorithms.local_steps import Steps, chosen_steps
 from jaxgossip.algorithms.model_state import with_state_of
@@ -135,7 +141,7 @@ def streaming_diloco(
 
     Raises:
         InputError: a number is out of its range, the local steps or epochs cannot be taken (:func:`.chosen_steps`), or W is
-            push-sum mixing.
+            push-sum mixing or in fragments.
     """
     fragments = max(1, min(4, every, problem.n_shared)) if fragments is None else fragments
     check_at_least_one("streaming_diloco", every=every, fragments=fragments)
@@ -151,6 +157,7 @@ def streaming_diloco(
     check_positive("streaming_diloco", outer_rate=outer_rate)
     steps = chosen_steps("streaming_diloco", problem, local_steps, local_epochs)
     check_agreement("streaming_diloco", W)
+    check_whole_rows("streaming_diloco", W)
 
     method = StreamingDiLoCo(optimizer, every, fragments, delay, blend, outer_rate, momentum, steps)
     return Algorithm(method, problem, W, name="Streaming DiLoCo")

@@ -17,7 +17,7 @@ from typing import NamedTuple, override
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
+from jaxgossip.algorithms.arguments import algorithm, check_at_least_one, check_whole_rows
 from jaxgossip.algorithms.base import (
     Algorithm,
     Method,
@@ -151,13 +151,14 @@ def dispfl(
 
     Raises:
         InputError: ``density`` is outside (0, 1], ``share`` outside [0, 1], ``until`` or ``local_steps`` below 1, or W is
-            push-sum mixing.
+            push-sum mixing or in fragments.
     """
     check_share("dispfl", density=density)
     if not 0 <= share <= 1:
         raise InputError(f"dispfl: share must be at least 0 and at most 1, not {share}")
     check_at_least_one("dispfl", until=until, local_steps=local_steps)
     check_agreement("dispfl", W)
+    check_whole_rows("dispfl", W)
 
     method = DisPFL(optimizer, layers_of(problem, density), share, until, local_steps)
     return Algorithm(method, problem, W, name="DisPFL", mixings=2)

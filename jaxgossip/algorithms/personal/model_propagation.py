@@ -64,7 +64,7 @@ class ModelPropagation(Method):
         self, problem: Problem, W: Mixing, state: PropagationState, round_: Round
     ) -> tuple[PropagationState, Traffic]:
         links, x = round_.links(W, problem.n_shared), widened(state.x)
-        kept = links.kept()
+        kept = links.kept(x)
         mean = (widened(links.mix(state.x)) - kept * x) / jnp.where(kept < 1, 1 - kept, 1)
         trust = (1 - self.alpha) * self.confidences[:, None]
         smoothed = (self.alpha * mean + trust * state.solo) / (self.alpha + trust)

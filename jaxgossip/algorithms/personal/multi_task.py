@@ -42,7 +42,7 @@ class MultiTask(Method):
     def step(self, problem: Problem, W: Mixing, state: TrainState, round_: Round) -> tuple[TrainState, Traffic]:
         links, before = round_.links(W, problem.n_shared), widened(state.x)
         mixed = widened(links.mix(state.x))
-        apart, heard = materialize(before - mixed), 1 - links.kept()
+        apart, heard = materialize(before - mixed), 1 - links.kept(before)
         shared = jnp.arange(problem.n_params) < problem.n_shared
 
         def slope(x: Rows) -> Rows:

@@ -92,6 +92,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "de_bruijn": Kind(POWER),
         "d_cliques": Kind(RING, large=False),
         "stl_fw": Kind(RING, large=False),
+        "divshare": Kind(PEERS, {"fragments": 3, "fanout": 2}),
+        "mosaic": Kind(RING, {"fragments": 3, "degree": 3}),
+        "shatter": Kind(RING, {"fragments": 3, "degree": 3}),
         "from_file": Kind(RING, large=False),
     }
 )
@@ -160,6 +163,10 @@ def _at(W: mixing.TimeVarying) -> Operator:
 def _product(now: Operator, graph: Graph, x: np.ndarray) -> np.ndarray:
     """Return W x in float64, (n, p), by the matrix of an operator."""
     n, wide = graph.n_nodes, x.astype(np.float64)
+    if isinstance(now, mixing.Fragments):
+        for part, columns in zip(now.operators, now.columns(x.shape[1]), strict=False):
+            wide[:, columns] = _product(part, graph, x[:, columns])
+        return wide
     if n <= MOST_DENSE:
         return now.as_matrix() @ wide
     if now.n_links == n * (n - 1):  # everybody hears everybody: the mean, whose matrix would not fit
@@ -182,6 +189,8 @@ def _fingerprint(now: Operator) -> np.ndarray:
 
     Matrices that differ in where their entries are differ in these sums, but by a chance too small to count.
     """
+    if isinstance(now, mixing.Fragments):
+        return np.concatenate([_fingerprint(part) for part in now.operators])
     matrix = abs(now.to_scipy())
     return matrix @ host_rng(0, "accelerator columns").random((matrix.shape[1], 1))
 

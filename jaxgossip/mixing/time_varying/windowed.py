@@ -15,6 +15,7 @@ from jaxgossip.core.errors import GraphError
 from jaxgossip.core.pytree import pytree_dataclass, static_field
 from jaxgossip.core.typing import NodeFloats, NodeInts, PRNGKey, Rows, accumulator, derived
 from jaxgossip.mixing.faults import Faults
+from jaxgossip.mixing.fragments import Fragments, fragment_key
 from jaxgossip.mixing.operator import Mixing, Operator, SlotOperator, TimeVarying
 from jaxgossip.mixing.operators.structured import AxisMean
 from jaxgossip.mixing.time_varying.fresh import FreshRegular
@@ -197,7 +198,14 @@ class Windowed(TimeVarying):
     def at(self, round_number: Array, key: PRNGKey) -> Operator:
         number = jnp.asarray(round_number)
         within = (number >= self.start) & (number < self.start + self.rounds)
-        return Either(self.usual.at(number, key), self.inside, within, number, key)
+        usual = self.usual.at(number, key)
+        if not isinstance(usual, Fragments):
+            return Either(usual, self.inside, within, number, key)
+        parts = (
+            Either(part, self.inside, within, number, fragment_key(key, fragment))
+            for fragment, part in enumerate(usual.operators)
+        )
+        return Fragments(tuple(parts), usual.seed)
 
 
 @guarded
@@ -205,7 +213,8 @@ def windowed(W: Mixing, *, start: int, rounds: int = 1, degree: int | None = Non
     """Return mixing that for some rounds is dense: over a new random regular graph each round, or of all nodes at once.
 
     One round of all nodes is the exact mean: a single merge, as of Zhu et al. 2025, "On the surprising effectiveness
-    of a single global merging in decentralized learning". Its messages are those of the complete graph.
+    of a single global merging in decentralized learning". Its messages are those of the complete graph. Of mixing in fragments,
+    every fragment has its own dense graph.
 
     Args:
         W: mixing of all other rounds.

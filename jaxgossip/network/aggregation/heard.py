@@ -14,6 +14,7 @@ from jaxtyping import Array, Bool, Float, Int
 from jaxgossip.core.arguments import check_fields
 from jaxgossip.core.errors import GraphError, InputError
 from jaxgossip.core.typing import NodeFloats, Rows
+from jaxgossip.mixing.fragments import parts_of
 from jaxgossip.mixing.operator import Mixing, Operator, SlotOperator
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ class Aggregation:
         """
         if self.least_heard == 0 or any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(W)):
             return
-        fewest = int(senders(W.at(jnp.int32(0), jax.random.key(0))).received(None).min())
+        parts = parts_of(W.at(jnp.int32(0), jax.random.key(0)))
+        fewest = min(int(senders(part).received(None).min()) for part in parts)
         if fewest < self.least_heard:
             raise InputError(
                 f"{self.name} needs {self.least_heard} neighbours or more at every node, and one has {fewest}",

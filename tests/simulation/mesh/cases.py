@@ -115,6 +115,9 @@ OF_MIXINGS: dict[str, Callable[[], Any]] = {
     "ou_equi_dyn": lambda: m.ou_equi_dyn(t.ring(NODES)),
     "d_cliques": lambda: m.d_cliques(t.ring(NODES), SHARES),
     "stl_fw": lambda: m.stl_fw(t.ring(64), SHARES[:64], degree=4),
+    "divshare": lambda: m.divshare(t.ring(NODES), fragments=2),
+    "mosaic": lambda: m.mosaic(t.ring(NODES), fragments=2, degree=2),
+    "shatter": lambda: m.shatter(t.ring(NODES), fragments=3, degree=2),
 }
 """One of every mixing of the registry; ``from_file`` makes a static one of what it reads."""
 MORE_MIXINGS: dict[str, Callable[[], Any]] = {
@@ -125,6 +128,7 @@ MORE_MIXINGS: dict[str, Callable[[], Any]] = {
     "torus": lambda: m.metropolis_hastings(t.torus(1000, shape=(20, 50))),
     "handshakes": lambda: m.matching(near()),
     "push-sum on fixed links": lambda: m.push_sum(near()),
+    "fragments of fixed links": lambda: m.fragmented([m.metropolis_hastings(near()), m.matching(near())]),
 }
 
 
@@ -178,6 +182,9 @@ CONDITIONS: dict[str, Case] = {
     ),
     "losses of pairs": (lambda: dsgd(m.matching(t.complete(NODES))), {"conditions": FAULTS}),
     "losses of pushes": (lambda: dsgd(m.push(t.complete(NODES))), {"conditions": FAULTS}),
+    "losses of fragments": (
+        lambda: dsgd(m.divshare(t.complete(NODES), fragments=2)), {"conditions": FAULTS, "speeds": SPEEDS}
+    ),
     "losses of mass": (lambda: of_mixing(m.push_sum(t.ring(NODES))), {"conditions": FAULTS}),
     "sessions and a split": (
         lambda: dsgd(ring()), {"conditions": N.Conditions(online=0.8, session=3, split=2, split_at=1, heal_at=3)}
