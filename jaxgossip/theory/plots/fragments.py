@@ -109,7 +109,7 @@ class Tied(SyntheticProblem):
 
 def measure(quick: bool) -> Rates:
     """Run D-SGD over fragments, many runs with graphs of their own at once."""
-    runs, rounds = (1500, 55) if quick else (4000, 80)
+    runs, rounds = (4000, 80) if quick else (10000, 120)
 
     def program(degree: int, fragments: int) -> Callable[[np.ndarray], Array]:
         """Return A -> the rate; one program for all A."""
