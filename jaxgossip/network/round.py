@@ -79,7 +79,7 @@ class Links:
         if not surely(conditions.noise, 0):
             sent = sent + conditions.noise * self.round.normal(f"{self.purpose} {payload} noise", x.shape, wide)
         rule = conditions.aggregation
-        loss_of = self._loss_of(private, payload) if rule is not None and rule.compares_losses else None
+        loss_of = self._loss_of(x.shape[1], private, payload) if rule is not None and rule.compares_losses else None
         if isinstance(self.operator, Fragments):
             return self.operator.each(self._combined, self.faults, x, sent, options=(weights, loss_of))
         return self._combined(self.operator, self.faults, x, sent, weights, loss_of)
@@ -110,7 +110,7 @@ class Links:
             )
         return conditions.aggregation.combine(Heard.of(scene, self.round.number, loss_of)).astype(x.dtype)
 
-    def _loss_of(self, private: Rows, payload: str) -> Callable[[Rows], NodeFloats]:
+    def _loss_of(self, n_sent: int, private: Rows, payload: str) -> Callable[[Rows], NodeFloats]:
         """Return (n, q) shared columns of models -> (n,) losses on a minibatch of each row's node, the same at every call.
 
         Raises:
@@ -133,6 +133,11 @@ class Links:
             raise InputError(
                 f"aggregation '{rule.name}' compares losses on nodes' own samples, of which {named} has none",
                 hint="give the problem a method batch_loss(x, key), x (n, p) -> (n,); or aggregation.kind = 'clipped'",
+            )
+        if (n_columns := n_sent + private.shape[1]) != getattr(problem, "n_params", n_columns):
+            raise InputError(
+                f"aggregation '{rule.name}' compares losses of whole models, and this method mixes without the private columns",
+                hint="a method that mixes models as they are, such as algorithm.kind = 'dsgd'; or aggregation.kind = 'clipped'",
             )
         if getattr(problem, "privacy", None) is not None:
             raise InputError(

@@ -38,6 +38,7 @@ OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("dataset", TOKENS): {"samples": "tokens"},
     ("algorithm", "pens"): {"sampled": 3, "top": 1, "settle_at": 2},
     ("adversary", "alie"): {"z": 1.0},
+    ("adversary", "backdoor"): {"size": 2},
     ("peers", "newscast"): {"view": 4},
     ("churn", "trace"): {"repeat": True},
     ("aggregation", "bulyan"): {"liars": 0},

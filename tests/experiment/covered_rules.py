@@ -35,6 +35,7 @@ ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg", "muffli
 POISONING = ("label_flip", "backdoor")
 NO_MODELS = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg"})
 NO_MODELS_ALONE = frozenset({"gradient_tracking", "k_gt"})
+SHARED_ALONE = frozenset({"deep_squeeze", "halving_windows"})
 ONE_MODEL = frozenset({"centralised", *SERVERS})
 OF_SAMPLES = frozenset({"gt_saga", "gt_sarah", "gt_vr"})
 FIXED = frozenset({"static", "d_cliques", "equi_static", "u_equi_static", "de_bruijn", "from_file"})
@@ -107,6 +108,8 @@ OF_ROUNDS = [
     Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm in NO_MODELS and aggregation != NONE),
     Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm == "dispfl" and aggregation != NONE),
     Rule(("algorithm", "aggregation"), lambda algorithm, aggregation: algorithm in NO_MODELS_ALONE and aggregation == "ubar"),
+    Rule(("algorithm", "dataset", "aggregation"), lambda algorithm, dataset, aggregation: (
+        algorithm in SHARED_ALONE and dataset == "ratings" and aggregation == "ubar")),
     Rule(("privacy", "aggregation"), lambda privacy, aggregation: privacy != NONE and aggregation == "ubar"),
     Rule(("algorithm", "network"), lambda algorithm, network: algorithm in NO_MODELS and network == "noise"),
     Rule(("algorithm", "adversary"), lambda algorithm, adversary: (

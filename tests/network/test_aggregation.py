@@ -408,6 +408,10 @@ def test_ubar_says_what_it_cannot_compare() -> None:
         (jg.algorithms.gradient_tracking(quadratic, rate, W), "this method also mixes its tracker"),
         (jg.algorithms.gossip(quadratic, rate, W, payload="update"), "this method also mixes its update"),
         (jg.algorithms.dsgd(quadratic, rate, in_fragments), "of which messages carry fragments"),
+        (
+            jg.algorithms.deep_squeeze(jg.learning.ratings(12, rng=0), rate, W, jg.compression.sign()),
+            "whole models, and this method mixes without the private columns",
+        ),
         (private(jg.learning.DifferentialPrivacy(1.0, 1.0)), "without the noise that keeps these private"),
     ):
         with pytest.raises(jg.errors.InputError, match=f"'ubar' compares losses .*{message}"):
