@@ -71,7 +71,7 @@ class Links:
         mixed = self._mix(shared, weights, payload, x[:, shared.shape[1] :])
         return mixed if every else jnp.concatenate([mixed, x[:, self.n_shared :]], axis=1)
 
-    def _mix(self, x: Rows, weights: NodeFloats | None, payload: str, private: Rows) -> Rows:
+    def _mix(self, x: Rows, weights: NodeFloats | None, payload: str, private: Float[Array, "n q"]) -> Rows:
         conditions, wide = self.round.conditions, accumulator(x.dtype)
         if self._plain and weights is None:
             return self.operator.mix(x, self.faults)
