@@ -83,6 +83,13 @@ def test_virtual_nodes_are_on_one_regular_graph(fragments: int, degree: int) -> 
     assert counting.to_int(sent.bytes_sent) == counting.to_int(sent.messages) * P // fragments * 4
 
 
+def test_a_virtual_node_meets_any_other_as_often() -> None:
+    """Of two nodes with two each: in a third of the links, the other one of its node, which carries nothing."""
+    W = m.shatter(t.complete(2), fragments=2, degree=1)
+    sent = jax.vmap(lambda key: W.at(jnp.int32(0), key).sent(None))(jax.random.split(run_key(5), 3000))
+    assert np.mean(sent) == pytest.approx(2 * 2 / 3, abs=0.05)
+
+
 def sampled(W: Any, number: int, n_rounds: int) -> np.ndarray:
     """Return (rounds, fragments, n, n): W_f of all fragments in as many rounds."""
     wide = jnp.tile(jnp.eye(N), (1, number))

@@ -152,7 +152,11 @@ def test_faults_act_on_each_fragment() -> None:
         fates = [faults.arrive(everyone[:, None], everyone) for faults in met]
         assert all(np.array_equal(fates[0], fate) for fate in fates[1:]) == same
         if not same:  # independent: .7² of pairs reach their receiver in two fragments
-            assert np.mean([fates[a] & fates[b] for a, b in ((0, 1), (0, 2), (1, 2))]) == pytest.approx(0.49, abs=0.06)
+            both = [fates[one] & fates[other] for one, other in ((0, 1), (0, 2), (1, 2))]
+            assert np.mean(both) == pytest.approx(0.49, abs=0.06)
+    met = [of_fragment(links_of(W, Conditions(drop=0.3, link_drop=0.3)).faults, number) for number in range(3)]
+    arrived = [np.mean(faults.arrive(everyone[:, None], everyone)) for faults in met]
+    assert arrived == pytest.approx([0.49] * 3, abs=0.07)
 
 
 def test_the_bytes_of_a_fragment_are_its_numbers_and_what_travels_beside_them() -> None:
@@ -174,10 +178,12 @@ def test_the_bytes_of_a_fragment_are_its_numbers_and_what_travels_beside_them() 
 
 def test_seconds_are_those_of_all_messages_of_fragments_at_once() -> None:
     """Equal nodes without latency: a ring of 5 numbers takes as long in 3 fragments; lines are shared by bytes."""
-    speeds = jg.network.speeds.constant(N, compute_s=1e-9, up_mbit_s=64e-6, down_mbit_s=64e-6, latency_s=0.0)
-    for W in (ring(), m.fragmented(ring(), fragments=3)):
-        ran = jg.simulate(A.dsgd(task(), optax.sgd(0.1), W), 1, speeds=speeds)
-        assert ran.metrics.final["virtual_s"] == pytest.approx(2 * P * 4 / 8)
+    for line in ("up_mbit_s", "down_mbit_s"):
+        mbit = {"up_mbit_s": 1.0, "down_mbit_s": 1.0, line: 64e-6}  # 8 bytes a second
+        speeds = jg.network.speeds.constant(N, compute_s=1e-9, latency_s=0.0, **mbit)
+        for W in (ring(), m.fragmented(ring(), fragments=3)):
+            ran = jg.simulate(A.dsgd(task(), optax.sgd(0.1), W), 1, speeds=speeds)
+            assert ran.metrics.final["virtual_s"] == pytest.approx(2 * P * 4 / 8)
 
 
 def test_rules_and_liars_act_on_each_fragment() -> None:

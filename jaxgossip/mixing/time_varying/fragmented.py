@@ -167,7 +167,7 @@ def fragmented(
 
 @guarded
 def divshare(graph: Graph, *, fragments: int = 10, fanout: int = 1, rng: np.random.Generator | int = 0) -> TimeVarying:
-    """Send each fragment of the model to random neighbours of its own (on the complete graph, to any nodes): DivShare.
+    """Send each fragment of the model to random neighbours (on the complete graph, to any nodes), each to others (DivShare).
 
     A node averages each fragment with all that arrive of it. As published, nodes are asynchronous, and drop what they have not
     sent before their next round; here, all is sent in its round.
@@ -189,7 +189,7 @@ def divshare(graph: Graph, *, fragments: int = 10, fanout: int = 1, rng: np.rand
 
 @guarded
 def mosaic(graph: Graph, *, fragments: int = 8, degree: int = 7, rng: np.random.Generator | int = 0) -> TimeVarying:
-    """Mix each fragment of the model over a new random regular graph of its own: Mosaic; only n is the topology's.
+    """Mix each fragment of the model over a new random regular graph (Mosaic); only the number of nodes is the topology's.
 
     Args:
         graph: the topology.
@@ -208,7 +208,7 @@ def mosaic(graph: Graph, *, fragments: int = 8, degree: int = 7, rng: np.random.
 
 @guarded
 def shatter(graph: Graph, *, fragments: int = 8, degree: int = 7, rng: np.random.Generator | int = 0) -> TimeVarying:
-    """Split each node into virtual nodes, which send its fragments over a new random regular graph of them all: Shatter.
+    """Split nodes into virtual nodes, each of which sends a fragment over a new random regular graph of them all (Shatter).
 
     A node averages each fragment with all that its virtual nodes receive of it. No other node sees more of its model than the
     fragments of those virtual nodes that it meets. A link between virtual nodes of one node carries nothing. Only the number of
