@@ -28,6 +28,7 @@ from jaxgossip.algorithms.low_communication.diloco import diloco
 from jaxgossip.algorithms.low_communication.noloco import noloco
 from jaxgossip.algorithms.low_communication.outer import outer_gossip
 from jaxgossip.algorithms.low_communication.slowmo import slowmo
+from jaxgossip.algorithms.low_communication.sparse_loco import sparse_loco
 from jaxgossip.algorithms.low_communication.sparta import sparta
 from jaxgossip.algorithms.low_communication.streaming import streaming_diloco
 from jaxgossip.algorithms.personal.dispfl import dispfl
@@ -137,6 +138,7 @@ __all__ = [
     "shift_register",
     "skiptrain",
     "slowmo",
+    "sparse_loco",
     "sparta",
     "streaming_diloco",
     "wang_elia",
@@ -206,6 +208,7 @@ ALGORITHMS = Registry(
         scaffold,
         hierarchical_averaging,
         diloco,
+        sparse_loco,
         isolated,
         centralised,
     ],

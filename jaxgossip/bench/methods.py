@@ -35,13 +35,13 @@ SAMPLES = 4000
 OPTIONS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         name: {"local_steps": 1}
-        for name in ("k_gt", "led", "admm", "dinno", "lt_admm", "outer_gossip", "noloco", "diloco")
+        for name in ("k_gt", "led", "admm", "dinno", "lt_admm", "outer_gossip", "noloco", "diloco", "sparse_loco")
     }
 )
 """Options that give every method one local step per round, as in D-SGD."""
 COMPRESSED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {name: tuple(COMPRESSORS) for name in ("choco", "deep_squeeze")}
-    | {"beer": ("top_k",), "motef": ("random_k",), "lead": ("qsgd",), "cedas": ("qsgd",)}
+    | {"beer": ("top_k",), "motef": ("random_k",), "lead": ("qsgd",), "cedas": ("qsgd",), "sparse_loco": ("top_k",)}
 )
 """The compressors that methods with compressed messages are timed with: all of them, or one where others are like it."""
 

@@ -384,9 +384,9 @@ class Round:
             liars = own(mask if self.order is None else mask[self.order.nodes])
         return Scene.of(x.astype(sent.dtype), sent, operator, faults, adversary, liars)
 
-    def at_server(self, nodes: NodeMask, size: int) -> tuple[ServerTransfer, ...]:
-        """Return the exchanges with a server that waits for ``nodes`` (n,) bool, with ``size`` bytes each way."""
-        return (ServerTransfer(nodes, size),) if self.timed else ()
+    def at_server(self, nodes: NodeMask, size: int, sent: int | None = None) -> tuple[ServerTransfer, ...]:
+        """Return the exchanges with a server that waits for ``nodes`` (n,) bool: ``size`` bytes each way, or other ``sent``."""
+        return (ServerTransfer(nodes, size, size if sent is None else sent),) if self.timed else ()
 
     def keep_offline(self, new: PyTree, old: PyTree) -> PyTree:
         """Return ``new`` with the rows of offline nodes taken from ``old``; every leaf has the node axis first."""

@@ -134,15 +134,17 @@ class ServerTransfer:
 
     Attributes:
         nodes: (n,) bool, the nodes that the server waits for; if there are none, it continues when the first node is ready.
-        size: bytes that each of these receives before its work, and sends after it.
+        received: bytes that each of these receives before its work.
+        sent: bytes that each sends after it.
     """
 
     nodes: NodeMask
-    size: int = static_field()
+    received: int = static_field()
+    sent: int = static_field()
 
     def after(self, ready: Times, machines: Machines) -> Times:
         """Return (n,) float64 seconds, the same for all: when the server has received the messages that it awaits."""
-        lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
+        lines = 2 * machines.latency + self.sent / machines.up + self.received / machines.down
         last = node_max(jnp.where(self.nodes, ready + lines, node_min(ready)))
         return jnp.broadcast_to(last, ready.shape)
 

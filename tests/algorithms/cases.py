@@ -57,7 +57,7 @@ five bits and the scale."""
 
 SERVERS = (
     "federated_averaging", "fedprox", "fedadam", "fedyogi", "fedadagrad", "fednova", "feddyn", "scaffold", "hierarchical_averaging",
-    "diloco",
+    "diloco", "sparse_loco",
 )  # fmt: skip
 """Methods with a server, whose nodes have no model of their own."""
 NO_MOMENTUM: Mapping[str, Any] = {"momentum": 0.0}
@@ -249,6 +249,18 @@ CASES = [
     ),
     Case("hierarchical_averaging", {"clusters": 4}, messages=2 * N + 2 * 4, mixing=None, alone=ONE_CLUSTER),
     Case("diloco", {"local_steps": 3}, messages=2 * N, mixing=None, steps=3, alone=NO_OUTER),
+    # A message to the server, and the model back: the messages of all would be larger.
+    Case(
+        "sparse_loco",
+        {"local_steps": 3},
+        messages=2 * N,
+        data=(2 * 4 + ROW) / 2,
+        about=1 / 2,
+        mixing=None,
+        compressor="top_k",
+        steps=3,
+        alone=None,
+    ),
     Case("isolated", messages=0, mixing=None),
     Case("isolated", {"local_steps": 3}, messages=0, mixing=None, steps=3),
     Case("centralised", messages=0, mixing=None),

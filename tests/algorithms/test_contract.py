@@ -117,7 +117,7 @@ def test_one_node_is_plain_training(case: Case) -> None:
         pytest.skip("it takes steps of its own")
     single = weights.from_matrix(np.ones((1, 1))).graph
     # Most servers have every round begin with fresh optimizers: there one without state says the same.
-    fresh = case.name in SERVERS and case.name != "diloco"
+    fresh = case.name in SERVERS and case.name not in ("diloco", "sparse_loco")
     optimizer = optax.sgd(0.1) if fresh else optax.sgd(0.1, momentum=0.5)
     found = x_after(case.make(quadratic(1), optimizer, single, **case.alone))
     if case.learns:
@@ -285,6 +285,8 @@ def test_a_step_that_changes_its_state_is_named() -> None:
         ("streaming_diloco", {"fragments": 6}, "^streaming_diloco: 6 fragments need as many rounds and shared columns, and"),
         ("streaming_diloco", {"delay": 7}, "^streaming_diloco: delay must be at least 0 and below every = 7, not 7"),
         ("streaming_diloco", {"blend": 1.0}, "^streaming_diloco: blend must be at least 0 and below 1, not 1.0"),
+        ("sparse_loco", {"decay": 1.5}, "^sparse_loco: decay must be at least 0 and at most 1, not 1.5"),
+        ("sparse_loco", {"outer_rate": 0.0}, "^sparse_loco: outer_rate must be positive, not 0.0"),
         ("sparta", {"fraction": 0.0}, "^sparta: fraction must be above 0 and at most 1, not 0.0"),
         ("ditto", {"pull": -1.0}, "^ditto: pull must be at least 0, not -1.0"),
         ("multi_task", {"pull": -1.0}, "^multi_task: pull must be at least 0, not -1.0"),

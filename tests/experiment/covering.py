@@ -48,7 +48,7 @@ ALGORITHMS_LIKE_OTHERS = (
     "gt_saga", "gt_sarah", "gt_vr", "led", "proxskip", "wang_elia", "dlm", "dinno", "lt_admm", "atg",
     "beer", "motef", "lead", "cedas", "noloco", "slowmo", "streaming_diloco", "sparta",
     "ditto", "multi_task", "model_propagation", "fedrep",
-    "fedprox", "fedadam", "fedyogi", "fedadagrad", "fednova", "feddyn", "scaffold", "hierarchical_averaging",
+    "fedprox", "fedadam", "fedyogi", "fedadagrad", "fednova", "feddyn", "scaffold", "hierarchical_averaging", "sparse_loco",
 )  # fmt: skip
 """Algorithms that take the same sections as dsgd, dsgdm, d2, gradient_tracking, choco, power_gossip, chebyshev, outer_gossip or
 federated_averaging do, or fewer."""

@@ -134,7 +134,7 @@ CLASSES = {"dataset": "synthetic", "model": "logistic"}
 WITH = {
     "clique_averaging": {"mixing": "d_cliques"} | CLASSES,
     "stl_fw": CLASSES,
-    **{name: {"compression": "random_k"} for name in ("beer", "motef", "lead", "cedas")},
+    **{name: {"compression": "random_k"} for name in ("beer", "motef", "lead", "cedas", "sparse_loco")},
 }
 """What a kind like others goes with, if not with what is plain."""
 MANY: tuple[Many, ...] = ("of points", None, None, "of seeds", None, None)

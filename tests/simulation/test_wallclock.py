@@ -292,7 +292,7 @@ def test_the_exchanges_of_every_algorithm_carry_all_that_it_sends(case: Case) ->
         if isinstance(exchange, Occasional):
             return exchange.takes_place.astype(jnp.uint32) * carried(exchange.transfer)
         if isinstance(exchange, ServerTransfer):
-            return counting.times(counting.total(exchange.nodes.astype(jnp.uint32)), 2 * exchange.size)
+            return counting.times(counting.total(exchange.nodes.astype(jnp.uint32)), exchange.received + exchange.sent)
         return counting.times(exchange.operator.messages(exchange.faults), exchange.size * exchange.repeats)
 
     @jax.jit

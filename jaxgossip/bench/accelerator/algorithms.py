@@ -27,7 +27,15 @@ from jaxgossip.simulation.events.segments import MessageStream
 from jaxgossip.simulation.program import Run
 
 ROUNDS = 3
-FIRST = ("choco top_k", "deep_squeeze sign", "beer top_k", "motef random_k", "lead qsgd", "cedas qsgd")
+FIRST = (
+    "choco top_k",
+    "deep_squeeze sign",
+    "beer top_k",
+    "motef random_k",
+    "lead qsgd",
+    "cedas qsgd",
+    "sparse_loco top_k",
+)
 """Algorithms that compress, with the compressor that they are tried with before all others."""
 ROUNDED = MappingProxyType({"float16": 1e-3, "bfloat16": 1e-2, "low_rank": 1e-4, "power_gossip": 1e-4})
 """Tolerances by compressor or algorithm. A number at the edge between two 16-bit numbers may be rounded either way, which makes
