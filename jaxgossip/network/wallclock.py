@@ -163,7 +163,7 @@ class ClusterTransfer(ServerTransfer):
     @override
     def after(self, ready: Times, machines: Machines) -> Times:
         """Return (n,) float64 seconds: when the server of each has received the messages that it awaits."""
-        lines = 2 * machines.latency + self.size / machines.up + self.size / machines.down
+        lines = 2 * machines.latency + self.sent / machines.up + self.received / machines.down
         seats, begun = everyone(self.seat), everyone(ready)
         awaited = everyone(jnp.where(self.nodes, ready + lines, -jnp.inf))
         first = jnp.full_like(begun, jnp.inf).at[seats].min(begun)

@@ -387,7 +387,28 @@ class Unusable:
         return jnp.full(len(x), jnp.nan)
 
 
-def test_where_no_loss_is_a_number_ubar_keeps_the_own_row_and_copies_of_it() -> None:
+class Steps:
+    """A problem whose losses are whole numbers, the first parameter rounded down; none is known if another is negative."""
+
+    n_params = P
+
+    def batch_loss(self, x: jax.Array, key: jax.Array) -> jax.Array:
+        del key
+        return jnp.where((x[:, 1:] < 0).any(1), jnp.nan, jnp.floor(x[:, 0]))
+
+
+def test_ubar_takes_rows_of_an_equal_loss_beside_those_of_a_smaller_one() -> None:
+    rows = np.zeros((4, P))
+    rows[:, 0] = 2.5, 2.1, 1.9, 3.0
+    found = heard_by_a_hub(A["ubar"](rho=1.0, alpha=0.0), rows, problem=Steps())
+    np.testing.assert_allclose(found, rows[1:3].mean(0), rtol=1e-6)
+    rows[:, 0] = 2.5, 3.5, 3.7, 1.0
+    rows[3, 1] = -1.0  # of no loss, though the others have larger ones than the own row
+    found = heard_by_a_hub(A["ubar"](rho=1.0, alpha=0.0), rows, problem=Steps())
+    np.testing.assert_allclose(found, rows[1:3].mean(0), rtol=1e-6)
+
+
+def test_where_no_loss_is_a_number_ubar_keeps_the_own_row() -> None:
     rows = np.random.default_rng(3).normal(size=(4, P))
     found = heard_by_a_hub(A["ubar"](rho=1.0, alpha=0.0), rows, problem=Unusable())
     np.testing.assert_array_equal(found, np.float32(rows[0]))

@@ -26,7 +26,7 @@ ROUNDING = 1e-6
 def ubar(*, rho: float = 0.5, alpha: float = 0.5) -> Aggregation:
     """Average a node's own row with near ones that have no larger loss on its own samples: UBAR, or Mozi.
 
-    A copy of a node's own row is never refused. Rows without a finite loss are.
+    Rows without a finite loss are refused; else a copy of a node's own row never is.
 
     Args:
         rho: ρ, the share of the rows heard that are candidates, the nearest ones; at least one is.
@@ -44,9 +44,10 @@ def ubar(*, rho: float = 0.5, alpha: float = 0.5) -> Aggregation:
         farthest = jnp.take_along_axis(jnp.sort(far, axis=1), candidates[:, None] - 1, 1)
         near = heard.arrived & (far <= farthest)
         own, losses = heard.losses()
-        losses = jnp.where(near & jnp.isfinite(losses), losses, jnp.inf)
-        accepted = near & ((losses <= own) & jnp.isfinite(losses) | (far == 0))
-        best = jnp.isfinite(losses) & (losses == losses.min(1, keepdims=True))
+        known = near & jnp.isfinite(losses)
+        accepted = known & (losses <= own)
+        losses = jnp.where(known, losses, jnp.inf)
+        best = known & (losses == losses.min(1, keepdims=True))
         accepted = jnp.where(accepted.any(1, keepdims=True), accepted, best)
         share = (1 - alpha) / jnp.maximum(accepted.sum(1, keepdims=True), 1).astype(heard.x.dtype)
         return heard.pulled(jnp.where(accepted, share, 0))
