@@ -36,8 +36,8 @@ def results(algorithm: Any, **options: Any) -> Any:
     return jg.simulate(algorithm, 3, speeds=jg.network.speeds.lognormal(N, rng=0), evaluate_every=3, **options)
 
 
-def equal(one: Any, other: Any, *, messages: int = 1) -> None:
-    np.testing.assert_array_equal(one.x, other.x)
+def equal(one: Any, other: Any, *, messages: int = 1, rtol: float = 0) -> None:
+    np.testing.assert_allclose(one.x, other.x, rtol=rtol, atol=rtol)
     assert one.metrics.final["bytes_sent"] == other.metrics.final["bytes_sent"] > 0
     assert messages * one.metrics.final["messages"] == other.metrics.final["messages"]
 
@@ -81,14 +81,17 @@ def test_fragments_of_one_matrix_are_the_row_bit_for_bit(kind: str, columns: Any
 
 @pytest.mark.parametrize("name", ["dsgd", "gradient_tracking"])
 def test_runs_of_one_and_of_all_fragments_are_those_of_rows(name: str) -> None:
-    """The same bits, bytes and, where all fragments weigh as much, seconds."""
+    """The same bits, bytes and, where all fragments weigh as much, seconds.
+
+    A program of whole rounds joins multiplications and additions of columns otherwise than of rows: these agree to rounding.
+    """
     for conditions in (Conditions(), Conditions(link_drop=0.2, online=0.8)):
         whole, one, each = (
             results(A.ALGORITHMS[name](task(), optax.sgd(0.1), W), conditions=conditions)
             for W in (ring(), m.fragmented(ring(), fragments=1), m.fragmented(ring(), fragments=P))
         )
         equal(whole, one)
-        equal(whole, each, messages=P)
+        equal(whole, each, messages=P, rtol=1e-6)
         assert whole.metrics.final["virtual_s"] == one.metrics.final["virtual_s"]
         assert whole.metrics.final["virtual_s"] == pytest.approx(each.metrics.final["virtual_s"], rel=1e-12)
 
@@ -160,14 +163,13 @@ def test_faults_act_on_each_fragment() -> None:
 
 
 def test_the_bytes_of_a_fragment_are_its_numbers_and_what_travels_beside_them() -> None:
-    """Of 5 columns in 3 fragments: 1, 2 and 2; an age goes with each message, an array of one number, too."""
+    """Of 5 columns in 3 fragments: 1, 2 and 2; an age goes with each message."""
     links = links_of(m.fragmented(ring(), fragments=3))
     age = jnp.zeros(N, jnp.int32)
     for traffic, data, extra in (
         (links.sent(rows()), P, 0),
         (links.sent(rows(), rows()), 2 * P, 0),
         (links.sent(rows(), metadata=(age,)), P, 3),
-        (links.sent(rows(), age), P + 3, 0),
         (links.sent(rows(), metadata=(age,), repeats=2), 2 * P, 6),
     ):
         repeats = 2 if extra == 6 else 1
@@ -247,6 +249,7 @@ def test_methods_that_mix_rows_mix_fragments(name: str) -> None:
     assert three.metrics.final["bytes_sent"] - extra == whole.metrics.final["bytes_sent"] - extra / 3
 
 
+@pytest.mark.wrong_types
 def test_what_fragments_cannot_be_is_refused() -> None:
     W, top_k = m.mosaic(t.ring(N), fragments=2, degree=2), jg.compression.top_k(fraction=0.5)
     for build, message in (
