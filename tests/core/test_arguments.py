@@ -51,7 +51,7 @@ GIVEN = {
 }  # fmt: skip
 """What builders need that no run supplies."""
 SIGNED = {
-    "alie.z", "ipm.epsilon", "dissensus.epsilon", "constant.value", "chebyshev.lambda_min", "chebyshev.lambda_2",
+    "alie.z", "ipm.epsilon", "dissensus.epsilon", "constant.value", "chebyshev.lambda_min", "chebyshev.lambda_2", "backdoor.value",
 }  # fmt: skip
 """Numbers that may be negative."""
 COUNT = (0, -1, True, 2.5, "a", None, 2**40, math.nan)
