@@ -93,11 +93,6 @@ class FiniteSum(Protocol):
         """(n,) float32, the number of training samples of each row's node."""
         ...
 
-    @property
-    def most_samples(self) -> int:
-        """Number of training samples of the node that has most."""
-        ...
-
     def full_gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return (n, p): the gradient of each node's objective over all of its samples, at its own row."""
         ...

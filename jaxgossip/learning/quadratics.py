@@ -52,7 +52,7 @@ class IsotropicQuadratic(SyntheticProblem):
         self.n_nodes, self.n_params = targets.shape
         self.n_shared = self.n_params
         self.targets = jnp.asarray(draws.by_row(targets), draws.kind)
-        self.sample_counts, self.most_samples = jnp.ones(self.n_nodes, jnp.float32), 1
+        self.sample_counts = jnp.ones(self.n_nodes, jnp.float32)
         self.optimum = self.targets.mean(0)
 
     def __repr__(self) -> str:

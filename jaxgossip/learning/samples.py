@@ -102,12 +102,11 @@ class SampledProblem(SampleGradients):
         in_epochs, sample_bytes = sampling == "epochs", x[0].nbytes
         self._batches = Minibatches(partition, order, batch_size, in_epochs=in_epochs, sample_bytes=sample_bytes)
         n_train = np.asarray(self._batches.n_train)
-        self.sample_counts, self.most_samples = jnp.asarray(n_train, jnp.float32), int(n_train.max())
+        self.sample_counts = jnp.asarray(n_train, jnp.float32)
         check_training(model, n_train, batch_size, by_epochs=self._batches.by_epochs, private=privacy is not None)
-        b = batch_size or self.most_samples
-        self._recalibration = recalibration(
-            model, self.layout, b, -(-self.most_samples // b), lambda: self._prepared(x[:2])
-        )
+        most = int(n_train.max())
+        b = batch_size or most
+        self._recalibration = recalibration(model, self.layout, b, -(-most // b), lambda: self._prepared(x[:2]))
 
     def __repr__(self) -> str:
         samples = f"{counted(self._table.x.shape[0], 'sample')}, {self.batch_size or 'all'} of a node in a gradient"

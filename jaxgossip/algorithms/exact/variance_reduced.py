@@ -20,6 +20,7 @@ from typing import Any, Literal, NamedTuple, override
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
@@ -49,21 +50,27 @@ class Gradients(NamedTuple):
 
 
 class Saga(GradientTracking):
-    """See :func:`gt_saga`."""
+    """See :func:`gt_saga`.
+
+    Attributes:
+        most: m, number of training samples of the node that has most.
+    """
+
+    most: int
 
     @override
     def init(self, problem: Any, key: PRNGKey) -> TrackingState:
         state = super().init(problem, key)
         counts = problem.sample_counts.astype(jnp.int32)
-        x, most = widened(state.x), problem.most_samples
+        x = widened(state.x)
 
         def fill(j: Any, gradients: Gradients) -> Gradients:
             g = problem.sample_gradient(x, jnp.minimum(j, counts - 1), key)
             mean = gradients.mean + jnp.where((j < counts)[:, None], g / counts[:, None], 0)
             return Gradients(gradients.each.at[:, j].set(g.astype(state.x.dtype)), mean)
 
-        empty = Gradients(jnp.zeros((len(x), most, x.shape[1]), state.x.dtype), jnp.zeros_like(x))
-        return state._replace(of_samples=jax.lax.fori_loop(0, most, fill, empty))
+        empty = Gradients(jnp.zeros((len(x), self.most, x.shape[1]), state.x.dtype), jnp.zeros_like(x))
+        return state._replace(of_samples=jax.lax.fori_loop(0, self.most, fill, empty))
 
     @override
     def estimate(self, problem: Any, state: TrackingState, round_: Round) -> tuple[Rows, Gradients]:
@@ -188,6 +195,11 @@ def check_finite_sum(name: str, problem: Any) -> None:
         )
 
 
+def most_samples(problem: Any) -> int:
+    """Return the number of training samples of the node that has most, which is the height of tables of samples."""
+    return int(np.asarray(problem.sample_counts).max())
+
+
 def _check(name: str, problem: Problem, W: Mixing) -> None:
     check_agreement(name, W)
     check_finite_sum(name, problem)
@@ -216,7 +228,7 @@ def gt_saga(
             "gt_saga takes gradients of single samples, and these have no batch statistics",
             hint="algorithm.kind = 'gt_sarah' or 'gt_vr', or a model without them",
         )
-    return Algorithm(Saga(optimizer, form), problem, W, name="GT-SAGA", mixings=2)
+    return Algorithm(Saga(optimizer, form, most_samples(problem)), problem, W, name="GT-SAGA", mixings=2)
 
 
 @algorithm
