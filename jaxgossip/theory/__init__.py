@@ -16,6 +16,7 @@ from jaxgossip.theory.plots.degree_bias import degree_bias
 from jaxgossip.theory.plots.effective_neighbours import effective_neighbours
 from jaxgossip.theory.plots.epidemic_against_static import epidemic_against_static
 from jaxgossip.theory.plots.equitopo import equitopo
+from jaxgossip.theory.plots.error_feedback import error_feedback
 from jaxgossip.theory.plots.exact_methods import exact_methods
 from jaxgossip.theory.plots.finite_time_consensus import finite_time_consensus
 from jaxgossip.theory.plots.fragments import fragments
@@ -53,6 +54,7 @@ PLOTS = Registry(
         stationary_error,
         effective_neighbours,
         linear_speed_up,
+        error_feedback,
         exact_methods,
         stability_thresholds,
         acceleration,

@@ -31,6 +31,7 @@ from jaxgossip.theory.plots import (
     effective_neighbours,
     epidemic_against_static,
     equitopo,
+    error_feedback,
     exact_methods,
     finite_time_consensus,
     fragments,
@@ -291,6 +292,12 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         noloco_edge,
         "noloco",
         lambda make: lambda *args, outer_rate, **options: make(*args, outer_rate=1.05 * outer_rate, **options),
+    ),
+    # The memory forgets more than is said.
+    "error_feedback": replaced(
+        error_feedback,
+        "sparse_loco",
+        lambda make: lambda *args, decay, **options: make(*args, decay=0.98 * decay, **options),
     ),
     # One round that only mixes is left out.
     "skiptrain": replaced(
