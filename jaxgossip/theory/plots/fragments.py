@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import topology
 from jaxgossip.algorithms import dsgd
-from jaxgossip.core.typing import PRNGKey, Rows
+from jaxgossip.core.typing import DrawNumbers, NodeFloats, NodeInts, NodeScores, PRNGKey, Rows
 from jaxgossip.learning.problem import SyntheticProblem
 from jaxgossip.mixing import fragmented, fresh_regular
 from jaxgossip.network import Round
@@ -96,6 +96,7 @@ class Tied(SyntheticProblem):
     def __init__(self, A: Array | np.ndarray) -> None:
         self.A, self.n_nodes, self.dtype = jnp.asarray(A, jnp.float32), N, np.dtype(np.float32)
         self.n_params = self.n_shared = A.shape[0]
+        self.sample_counts = jnp.ones(N, jnp.float32)
 
     def init(self, key: PRNGKey) -> Rows:
         """Return (n, p) standard normal starts."""
@@ -105,6 +106,20 @@ class Tied(SyntheticProblem):
     def gradient(self, x: Rows, key: PRNGKey) -> Rows:
         """Return X A."""
         return x @ self.A
+
+    def gradient_at(self, x: Rows, nodes: NodeInts, key: PRNGKey, numbers: DrawNumbers) -> Rows:
+        """Return X A, (b, p), whatever the nodes."""
+        del nodes, numbers
+        return self.gradient(x, key)
+
+    def loss_at(self, x: Rows, nodes: NodeInts) -> NodeFloats:
+        """Return ½ xⱼᵀA xⱼ, (b,)."""
+        del nodes
+        return (x * (x @ self.A)).sum(1) / 2
+
+    def evaluate(self, x: Rows) -> NodeScores:
+        """Return distance_to_optimum of every row, (s,)."""
+        return {"distance_to_optimum": jnp.square(x).sum(1)}
 
 
 def measure(quick: bool) -> Rates:
@@ -116,8 +131,7 @@ def measure(quick: bool) -> Rates:
         W = fragmented(fresh_regular(topology.complete(N), degree=degree), fragments=fragments)
 
         def of(A: Array) -> Array:
-            problem: Any = Tied(A)  # nothing of it is evaluated
-            return contraction(dsgd(problem, optax.sgd(ETA), W), runs, rounds)
+            return contraction(dsgd(Tied(A), optax.sgd(ETA), W), runs, rounds)
 
         return jax.jit(of)
 
