@@ -56,6 +56,7 @@ OF_ALGORITHMS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "epidemic": ("push", {}),
     "skiptrain": ("ring", {"mixing_rounds": 1, "budget": 1, "over": 4}),
     "clique_averaging": ("d_cliques", {}),
+    "morph": ("ring", {"every": 1, "local_steps": 2}),
     "k_gt": ("ring", {"local_steps": 3, "outer_rate": 1.0}),
     "gt_sarah": ("ring", {"period": 2}),
     "gt_vr": ("ring", {"probability": 0.5}),
