@@ -51,10 +51,11 @@ class Peers(NamedTuple):
     reporters: Int[Array, "n r m"]
 
     @classmethod
-    def first(cls, senders: SlotInts, acquainted: SlotInts, n_nodes: int, dtype: np.dtype) -> "Peers":
-        """Return what is known before the first round: the ``senders``, and those who are ``acquainted`` (n, d)."""
+    def first(cls, node: NodeInts, senders: SlotInts, acquainted: SlotInts, n_nodes: int, dtype: np.dtype) -> "Peers":
+        """Return what each ``node`` (n,) knows before the first round: its ``senders``, and the ``acquainted`` (n, d)."""
         rows = senders.shape[0]
         known = jnp.zeros((rows, n_nodes), bool).at[jnp.arange(rows)[:, None], acquainted].set(True)
+        known = known & (jnp.arange(n_nodes) != node[:, None])
         nobody, nothing = jnp.zeros((rows, n_nodes), bool), jnp.zeros((rows, n_nodes), dtype)
         reports = jnp.zeros((rows, REPORTS, n_nodes), dtype)
         reporters = jnp.full((rows, REPORTS, n_nodes), -1, jnp.int16)
@@ -149,7 +150,9 @@ def swapped(peers: Peers, node: NodeInts, sharpness: float, words: tuple[OfPairs
     peers, score = estimated(peers)
     rows, n_nodes = jnp.arange(node.shape[0])[:, None], score.shape[1]
     asked = peers.senders != node[:, None]
-    are_senders = jnp.zeros(peers.known.shape, bool).at[rows, jnp.where(asked, peers.senders, n_nodes)].set(True, mode="drop")
+    are_senders = (
+        jnp.zeros(peers.known.shape, bool).at[rows, jnp.where(asked, peers.senders, n_nodes)].set(True, mode="drop")
+    )
     candidates = peers.known & ~are_senders & (jnp.arange(n_nodes) != node[:, None])
     comes = jnp.argmax(jnp.where(candidates, _gumbel(words[0]) - sharpness * score, -jnp.inf), axis=1)
     goes = jnp.argmax(jnp.where(are_senders, _gumbel(words[1]) + sharpness * score, -jnp.inf), axis=1)

@@ -1,6 +1,6 @@
 """Morph: nodes choose as senders those whose models differ most from their own, X (n, p), U displacements by local steps:
 
-    X½ = X + U,   x_i⁺ = (x½_i + Σ_{j∈S_i} x½_j) / (|S_i| + 1)
+    X½ = X + U,   x⁺_i = (x½_i + Σ_{j∈S_i} x½_j) / (|S_i| + 1)
     S_i⁺ = S_i ∪ {a} ∖ {r},   P(a) ∝ e^{−β sim(i,a)} over the nodes known that are not in S_i,   P(r) ∝ e^{β sim(i,r)} over S_i
 
 S_i changes in every Δ-th round, after the local steps and before the first model is sent; the in-degree |S_i| stays.
@@ -100,7 +100,7 @@ class Morph(Method):
     @override
     def init(self, problem: Problem, key: PRNGKey) -> MorphState:
         kind = accumulator(problem.dtype)
-        peers = Peers.first(self.senders, self.acquainted, problem.n_nodes, kind)
+        peers = Peers.first(nodes_of(problem), self.senders, self.acquainted, problem.n_nodes, kind)
         return MorphState(*start(problem, self.optimizer, key), peers)
 
     @override
@@ -229,9 +229,11 @@ def _numbered(links: sp.csr_array, order: Order | None) -> SlotInts:
 
 
 def _received(links: Links, x: Rows, problem: Problem) -> tuple[Rows, Heard]:
-    """Return the shared columns of the rows that nodes hold, and what they hear of others: that which ``links.mix(x)`` mixes."""
+    """Return the shared columns of the rows that nodes hold, and what they hear of others, as in ``links.mix(x)``."""
     shared = widened(links.as_sent(x)[:, : problem.n_shared])
     sent, round_ = shared, links.round
     if not surely(round_.conditions.noise, 0):
-        sent = sent + round_.conditions.noise * round_.normal(f"{links.purpose} model noise", shared.shape, shared.dtype)
+        sent = sent + round_.conditions.noise * round_.normal(
+            f"{links.purpose} model noise", shared.shape, shared.dtype
+        )
     return shared, Heard.of(round_.scene(shared, sent, links.operator, links.faults), round_.number)
