@@ -8,7 +8,7 @@ import pytest
 
 from jaxgossip.bench.case import Setting
 from jaxgossip.bench.methods import bench_methods, chosen_methods
-from jaxgossip.core.errors import ConfigError
+from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.plots.rankings import ranking
 from jaxgossip.experiment.results.run_data import RunData, final_numbers
