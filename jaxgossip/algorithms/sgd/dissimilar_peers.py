@@ -51,7 +51,9 @@ class Peers(NamedTuple):
     reporters: Int[Array, "n r m"]
 
     @classmethod
-    def first(cls, node: NodeInts, senders: SlotInts, acquainted: SlotInts, n_nodes: int, dtype: np.dtype) -> "Peers":
+    def first(
+        cls, node: NodeInts, senders: SlotInts, acquainted: Int[Array, "n d"], n_nodes: int, dtype: np.dtype
+    ) -> "Peers":
         """Return what each ``node`` (n,) knows before the first round: its ``senders``, and the ``acquainted`` (n, d)."""
         rows = senders.shape[0]
         known = jnp.zeros((rows, n_nodes), bool).at[jnp.arange(rows)[:, None], acquainted].set(True)

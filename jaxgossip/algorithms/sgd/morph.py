@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
 from jaxgossip.algorithms.base import Algorithm, Method, TrainState, descend, fixed_operator, nodes_of, start
@@ -59,7 +59,7 @@ from jaxgossip.mixing.operators.tables import Slots, padded_slots
 from jaxgossip.network import Links, Round, Traffic
 from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import surely
-from jaxgossip.network.wallclock import UnequalTransfer
+from jaxgossip.network.wallclock import LinkTransfer, UnequalTransfer
 from jaxgossip.topology import Order
 
 MOST_NODES = 4096
@@ -94,7 +94,7 @@ class Morph(Method):
     every: int
     sharpness: float
     senders: SlotInts
-    acquainted: SlotInts
+    acquainted: Int[Array, "n d"]
     numbering: str
 
     @override
@@ -164,7 +164,7 @@ class Morph(Method):
         lists = NUMBER_BYTES * peers.known.sum(1, dtype=jnp.int32) + number_size * rated
         about = counting.total((links.operator.sent(links.faults) * lists).astype(jnp.uint32))
         exchanges = tuple(
-            UnequalTransfer(transfer.operator, transfer.faults, transfer.size, more=lists) for transfer in rows.exchanges
+            UnequalTransfer(transfer.operator, transfer.faults, transfer.size, more=lists) for transfer in rows.exchanges if isinstance(transfer, LinkTransfer)
         )  # fmt: skip
         return Traffic(rows.messages, counting.add(rows.bytes_sent, about), about, exchanges)
 
@@ -185,11 +185,10 @@ def morph(
     Args:
         problem: the learning problem.
         optimizer: any optax transformation, applied to each node separately.
-        W: mixing, the same in every round, whose links are the first senders and give the in-degrees; of its weights, no
-            others matter than zeros. Nodes first know those that they hear and those that hear them.
+        W: mixing, the same in every round, of which only the links matter: whom a node hears are its first senders, and give
+            its in-degree; it knows these, and those that hear it.
         every: Δ, number of rounds between two changes of a sender.
-        sharpness: β, from 0 for senders at random to many times the largest difference of similarities, which are in [-1, 1],
-            for those that differ most.
+        sharpness: β, of similarities between -1 and 1: 0 for senders at random, 500 nearly always for those that differ most.
         local_steps: optimizer steps per node and round; 1 if neither this nor ``local_epochs`` is given.
         local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
             with fewer minibatches than others takes fewer steps, and waits.
@@ -228,7 +227,7 @@ def _numbered(links: sp.csr_array, order: Order | None) -> SlotInts:
     return jnp.asarray(rows if order is None else order.nodes[rows].astype(np.int32))
 
 
-def _received(links: Links, x: Rows, problem: Problem) -> tuple[Rows, Heard]:
+def _received(links: Links, x: Rows, problem: Problem) -> tuple[Float[Array, "n q"], Heard]:
     """Return the shared columns of the rows that nodes hold, and what they hear of others, as in ``links.mix(x)``."""
     shared = widened(links.as_sent(x)[:, : problem.n_shared])
     sent, round_ = shared, links.round
