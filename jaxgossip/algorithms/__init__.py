@@ -57,6 +57,7 @@ from jaxgossip.algorithms.sgd.dsgd import dsgd
 from jaxgossip.algorithms.sgd.epidemic import epidemic
 from jaxgossip.algorithms.sgd.gossip import gossip
 from jaxgossip.algorithms.sgd.momentum import decentlam, dmsgd, dsgdm, qg_dsgdm
+from jaxgossip.algorithms.sgd.morph import morph
 from jaxgossip.algorithms.sgd.muffliato import muffliato
 from jaxgossip.algorithms.sgd.push import push_diging, push_sum, sgp
 from jaxgossip.algorithms.sgd.relay_sgd import relay_sgd
@@ -120,6 +121,7 @@ __all__ = [
     "led",
     "lt_admm",
     "model_propagation",
+    "morph",
     "motef",
     "muffliato",
     "multi_task",
@@ -152,6 +154,7 @@ ALGORITHMS = Registry(
         skiptrain,
         epidemic,
         clique_averaging,
+        morph,
         dsgdm,
         dmsgd,
         qg_dsgdm,

@@ -16,6 +16,7 @@ import optax
 
 from jaxgossip import mixing, topology
 from jaxgossip.algorithms import ALGORITHMS, Algorithm, dsgd
+from jaxgossip.algorithms.sgd import morph
 from jaxgossip.bench.case import Setting
 from jaxgossip.bench.timing import SAMPLE_S, ProgramRounds, seconds_a_round
 from jaxgossip.compression import COMPRESSORS
@@ -44,6 +45,8 @@ COMPRESSED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     | {"beer": ("top_k",), "motef": ("random_k",), "lead": ("qsgd",), "cedas": ("qsgd",), "sparse_loco": ("top_k",)}
 )
 """The compressors that methods with compressed messages are timed with: all of them, or one where others are like it."""
+MOST_NODES: Mapping[str, int] = MappingProxyType({"morph": morph.MOST_NODES})
+"""The most nodes that methods can have, whose nodes know each other; in larger networks they are not timed."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,24 @@ def method_names() -> list[str]:
     ]
 
 
+def chosen_methods(setting: Setting, only: Sequence[str] = ()) -> list[str]:
+    """Return the names of the methods to time: those of ``only``, or all that can have as many nodes.
+
+    Args:
+        setting: the size of the network.
+        only: algorithms, or names as returned by :func:`method_names`; all if empty.
+
+    Raises:
+        InputError: a method is unknown.
+    """
+    names = method_names()
+    for name in only:
+        _ = name in names or ALGORITHMS[name]
+    if only:
+        return [name for name in names if name in only or name.split()[0] in only]
+    return [name for name in names if setting.nodes <= MOST_NODES.get(name, setting.nodes)]
+
+
 def bench_methods(
     setting: Setting,
     *,
@@ -112,10 +133,8 @@ def bench_methods(
     """
     if setting.params < 2 or repeats < 1:
         raise InputError(f"methods need params ≥ 2 and repeats ≥ 1, not {setting.params} and {repeats}")
-    for name in only:
-        _ = name in method_names() or ALGORITHMS[name]
-    names = [name for name in method_names() if not only or name in only or name.split()[0] in only]
-    problem, times = task(setting), []
+    names, times = chosen_methods(setting, only), []
+    problem = task(setting)
     for name in names:
         begun(name)
         algorithm, plain = method(name, problem, setting)

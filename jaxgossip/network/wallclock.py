@@ -190,6 +190,29 @@ class BetweenServers(LinkTransfer):
 
 @register_dataclass
 @dataclass(frozen=True)
+class UnequalTransfer(LinkTransfer):
+    """One message along each link, longer by bytes that its sender has its own number of.
+
+    Attributes:
+        more: (n,) int32, how many bytes each message of a node has beside ``size``.
+    """
+
+    more: NodeInts = field(kw_only=True)
+
+    @override
+    def _bytes(self, faults: Faults | None, arriving: Any, dtype: Any) -> tuple[Array, Array]:
+        up, down = super()._bytes(faults, arriving, dtype)
+        slots, more = self.operator.by_slots(), self.more.astype(dtype)
+        heard = [slots.take(more, slot) for slot in range(slots.n_slots)]
+        reaches = [slots.sends(slot) for slot in range(slots.n_slots)]
+        if arriving is not None:
+            reaches = [sent & arriving[:, slot] for slot, sent in enumerate(reaches)]
+        longer = (jnp.where(*one, 0) for one in zip(reaches, heard, strict=True))
+        return up + more * self.operator.sent(faults).astype(dtype), functools.reduce(jnp.add, longer, down)
+
+
+@register_dataclass
+@dataclass(frozen=True)
 class Occasional:
     """A transfer that takes place in some rounds only.
 

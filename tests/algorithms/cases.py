@@ -158,6 +158,9 @@ CASES = [
     Case("epidemic", messages=PUSHES, mixing="push", draws=True),
     Case("epidemic", {"local_steps": 3}, messages=FRESH, mixing="fresh_regular", steps=3, draws=True),
     Case("clique_averaging", messages=CLIQUES, mixing="d_cliques"),
+    # On a ring, a round's list has two nodes more than the last, until all eleven are known; two similarities, once in seven rounds.
+    Case("morph", about=4 * (2 + 4 + 6 + 8 + 10 + 11 + 11 + 2) / 7, draws=True),
+    Case("morph", {"local_steps": 3, "every": 9}, about=4 * (2 + 4 + 6 + 8 + 10 + 11 + 11) / 7, steps=3),
     Case("dsgdm", alone=NO_MOMENTUM),
     Case("dmsgd", data=2 * ROW, alone=NO_MOMENTUM),
     Case("qg_dsgdm", alone=NO_MOMENTUM),

@@ -251,6 +251,9 @@ def test_a_step_that_changes_its_state_is_named() -> None:
         ("skiptrain", {"budget": None, "over": 100}, "^skiptrain: over says how long a budget lasts, and there is none"),
         ("skiptrain", {"budget": -1}, "^skiptrain: budget must be whole numbers of at least 0, one for all or .* 12 nodes, not -1"),
         ("skiptrain", {"budget": [3, 4]}, "^skiptrain: budget must be whole numbers .* one for each of 12 nodes, not 2 values"),
+        ("morph", {"every": 0}, "^morph: every must be at least 1, not 0"),
+        ("morph", {"sharpness": -1.0}, "^morph: sharpness must be at least 0, not -1.0"),
+        ("morph", {"local_steps": 0}, "^morph: local_steps must be at least 1, not 0"),
         ("dsgdm", {"momentum": 1.0}, "^dsgdm: momentum must be at least 0 and below 1, not 1.0"),
         ("k_gt", {"outer_rate": 0.0}, "^k_gt: outer_rate must be above 0 and at most 1, not 0.0"),
         ("admm", {"penalty": 0.0}, "admm: penalty must be positive, not 0.0"),
@@ -340,7 +343,7 @@ WRONG = {
     ),
     **{
         name: (jg.mixing.matching, f"{name} needs the same weights in every round")
-        for name in ("shift_register", "chebyshev", "power_gossip", "muffliato", "lt_admm", "atg")
+        for name in ("shift_register", "chebyshev", "power_gossip", "muffliato", "lt_admm", "atg", "morph")
     },
     **dict.fromkeys(
         [

@@ -135,7 +135,7 @@ def test_a_fleet_of_stragglers_never_learns(case: Case) -> None:
         option in case.options for option in ("weighting", "density")
     )
     if (
-        columns_sum_to_one and case.talks and case.name not in {"muffliato", "atg"}
+        columns_sum_to_one and case.talks and case.name not in {"muffliato", "atg", "morph"}
     ):  # also where links fail, both ways together
         np.testing.assert_allclose(x.mean(0), starts(case).mean(0), atol=2e-6)
 

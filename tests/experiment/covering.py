@@ -44,7 +44,7 @@ OPTIMIZERS_LIKE_OTHERS = (
 )  # fmt: skip
 """Optimizers number by number as adam and adamw are, or with a ratio of norms as lars is."""
 ALGORITHMS_LIKE_OTHERS = (
-    "skiptrain", "clique_averaging", "dmsgd", "qg_dsgdm", "decentlam", "exact_diffusion", "shift_register",
+    "skiptrain", "clique_averaging", "morph", "dmsgd", "qg_dsgdm", "decentlam", "exact_diffusion", "shift_register",
     "gt_saga", "gt_sarah", "gt_vr", "led", "proxskip", "wang_elia", "dlm", "dinno", "lt_admm", "atg",
     "beer", "motef", "lead", "cedas", "noloco", "slowmo", "streaming_diloco", "sparta",
     "ditto", "multi_task", "model_propagation", "fedrep",

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from jaxgossip.bench.case import Setting
-from jaxgossip.bench.methods import bench_methods
-from jaxgossip.core.errors import ConfigError
+from jaxgossip.bench.methods import bench_methods, chosen_methods
+from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.plots.rankings import ranking
 from jaxgossip.experiment.results.run_data import RunData, final_numbers
@@ -154,6 +154,14 @@ def test_sections_that_do_not_go_together_are_named(tmp_path: Path, overrides: l
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load(path, overrides)
+
+
+def test_methods_are_timed_in_networks_that_they_can_have() -> None:
+    of_all = [chosen_methods(Setting(nodes=nodes)) for nodes in (4096, 4097)]
+    assert set(of_all[0]) - set(of_all[1]) == {"morph"}
+    assert chosen_methods(Setting(nodes=100_000), ["morph", "choco"])[0] == "morph"
+    with pytest.raises(InputError, match="morph keeps what each of 4,097 nodes knows"):
+        bench_methods(Setting(nodes=4097, params=2), only=["morph"], repeats=1)
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from jaxgossip.core import counting
 from jaxgossip.core.random import run_key
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Conditions, Round, Speeds, speeds
-from jaxgossip.network.wallclock import LinkTransfer, Machines, Occasional, ServerTransfer
+from jaxgossip.network.wallclock import LinkTransfer, Machines, Occasional, ServerTransfer, UnequalTransfer
 from jaxgossip.simulation import Program, checkpoint
 from jaxgossip.simulation.program import initial_shapes
 from tests.algorithms.cases import CASES, SERVERS, Case
@@ -293,7 +293,11 @@ def test_the_exchanges_of_every_algorithm_carry_all_that_it_sends(case: Case) ->
             return exchange.takes_place.astype(jnp.uint32) * carried(exchange.transfer)
         if isinstance(exchange, ServerTransfer):
             return counting.times(counting.total(exchange.nodes.astype(jnp.uint32)), exchange.received + exchange.sent)
-        return counting.times(exchange.operator.messages(exchange.faults), exchange.size * exchange.repeats)
+        links = counting.times(exchange.operator.messages(exchange.faults), exchange.size * exchange.repeats)
+        if isinstance(exchange, UnequalTransfer):
+            longer = counting.total((exchange.operator.sent(exchange.faults) * exchange.more).astype(jnp.uint32))
+            return counting.add(links, longer)
+        return links
 
     @jax.jit
     def both(number):

@@ -107,13 +107,12 @@ def show_methods(setting: Setting, only: str, repeats: int, *, as_json: bool) ->
     Raises:
         InputError: a method is unknown, or a size impossible.
     """
-    from jaxgossip.bench.methods import bench_methods, method_names
+    from jaxgossip.bench.methods import bench_methods, chosen_methods
     from jaxgossip.cli.terminal.tables import table
     from jaxgossip.simulation.results.provenance import provenance
 
     names = _names(only)
-    cases = [name for name in method_names() if not names or name in names or name.split()[0] in names]
-    progress = CaseProgress(len(cases))
+    progress = CaseProgress(len(chosen_methods(setting, names)))
     try:
         times = bench_methods(setting, only=names, repeats=repeats, begun=progress.begun, done=progress.done)
     finally:

@@ -56,6 +56,7 @@ OF_ALGORITHMS: dict[str, tuple[str | None, dict[str, Any]]] = {
     "epidemic": ("push", {}),
     "skiptrain": ("ring", {"mixing_rounds": 1, "budget": 1, "over": 4}),
     "clique_averaging": ("d_cliques", {}),
+    "morph": ("ring", {"every": 1, "local_steps": 2}),
     "k_gt": ("ring", {"local_steps": 3, "outer_rate": 1.0}),
     "gt_sarah": ("ring", {"period": 2}),
     "gt_vr": ("ring", {"probability": 0.5}),
@@ -191,6 +192,10 @@ CONDITIONS: dict[str, Case] = {
     ),
     "noise": (lambda: dsgd(ring()), {"conditions": N.Conditions(noise=0.1)}),
     "clocks": (regular, {"conditions": FAULTS, "speeds": N.speeds.lognormal(NODES - 1, rng=0)}),
+    "losses, liars and clocks of chosen senders": (
+        lambda: A.morph(quadratic(order=near().order), optax.sgd(0.1), m.metropolis_hastings(near()), every=1),
+        {"conditions": dataclasses.replace(FAULTS, adversary=N.adversaries.bit_flip(n_nodes=NODES)), "speeds": SPEEDS},
+    ),
     "clocks of a server": (lambda: of_algorithm("federated_averaging"), {"speeds": SPEEDS}),
     "losses and clocks of clusters": (lambda: of_algorithm("hierarchical_averaging"), {"conditions": FAULTS, "speeds": SPEEDS}),
     "liars": among_liars(),
