@@ -13,12 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from jaxgossip.algorithms.base import TrainState, apply, repeated
+from jaxgossip.algorithms.local_steps import Steps, batches_of
 from jaxgossip.algorithms.model_state import has_state
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.rows import materialize
-from jaxgossip.core.typing import NodeMask, PRNGKey, Rows, narrowed, widened
-from jaxgossip.learning.problem import FiniteSum
-from jaxgossip.network import Round
+from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, Rows, narrowed, widened
+from jaxgossip.learning.optimizers import Transformation
+from jaxgossip.learning.problem import FiniteSum, Problem
+from jaxgossip.network import Round, chosen
 
 
 class Gradients(NamedTuple):
@@ -46,9 +49,9 @@ def all_gradients(problem: Any, x: Rows, key: PRNGKey, most: int) -> Gradients:
     wide = widened(x)
 
     def fill(j: Any, gradients: Gradients) -> Gradients:
-        g = problem.sample_gradient(wide, jnp.minimum(j, counts - 1), key)
-        mean = gradients.mean + jnp.where((j < counts)[:, None], g / counts[:, None], 0)
-        return Gradients(gradients.each.at[:, j].set(g.astype(x.dtype)), mean)
+        stored = problem.sample_gradient(wide, jnp.minimum(j, counts - 1), key).astype(x.dtype)
+        mean = gradients.mean + jnp.where((j < counts)[:, None], widened(stored) / counts[:, None], 0)
+        return Gradients(gradients.each.at[:, j].set(stored), mean)
 
     empty = Gradients(jnp.zeros((len(x), most, x.shape[1]), x.dtype), jnp.zeros_like(wide))
     return jax.lax.fori_loop(0, most, fill, empty)
@@ -87,11 +90,55 @@ def saga_gradient(
     return before.mean + change / used.sum(1, keepdims=True), after
 
 
+def saga_displacement(
+    problem: Problem,
+    optimizer: Transformation,
+    state: TrainState,
+    round_: Round,
+    n_steps: Steps,
+    before: Gradients | None,
+    drift: Rows,
+) -> tuple[Rows, PyTree, Gradients]:
+    """Return (U, optimizer states, table): as :func:`.displacement`, with V in the place of stochastic gradients.
+
+    Args:
+        problem: a :class:`.FiniteSum`.
+        optimizer: any optax transformation.
+        state: models and optimizer states.
+        round_: provides the stragglers, and the minibatches.
+        n_steps: number of local steps, or epochs.
+        before: the table, which nodes keep that do not work; None for that of the gradients at ``state``.
+        drift: (n, p), added to the models after every step.
+    """
+    batches, active = batches_of(problem, round_, n_steps), active_nodes(round_)
+    wide = widened(materialize(state.x))
+    if before is None:
+        before = all_gradients(problem, wide, batches.draw(problem, 0), most_samples(problem))
+
+    def step(number: Any, state: TrainState) -> TrainState:
+        (opt_state, table), takes = state.opt_state, batches.takes(number)
+        v, table = saga_gradient(problem, state.x, batches.draw(problem, number), table, both(active, takes))
+        old = TrainState(state.x, opt_state)
+        new = apply(optimizer, v, old)
+        x, opt_state = chosen(takes, new._replace(x=new.x + drift), old)
+        return TrainState(x, (opt_state, table))
+
+    after = repeated(step, TrainState(wide, (state.opt_state, before)), batches.most)
+    opt_state, table = after.opt_state
+    x, opt_state = chosen(round_.works, TrainState(after.x, opt_state), TrainState(wide, state.opt_state))
+    return x - wide, opt_state, table
+
+
 def active_nodes(round_: Round) -> NodeMask | None:
     """Return (n,) whether nodes compute in this round; None if all do."""
-    if round_.online is None or round_.works is None:
-        return round_.works if round_.online is None else round_.online
-    return round_.online & round_.works
+    return both(round_.online, round_.works)
+
+
+def both(one: NodeMask | None, other: NodeMask | None) -> NodeMask | None:
+    """Return (n,) where both masks hold; None, as a mask, holds everywhere."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
 
 
 def most_samples(problem: Any) -> int:
