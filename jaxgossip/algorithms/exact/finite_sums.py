@@ -96,7 +96,7 @@ def saga_displacement(
     state: TrainState,
     round_: Round,
     n_steps: Steps,
-    before: Gradients | None,
+    before: Gradients,
     drift: Rows,
 ) -> tuple[Rows, PyTree, Gradients]:
     """Return (U, optimizer states, table): as :func:`.displacement`, with V in the place of stochastic gradients.
@@ -107,13 +107,11 @@ def saga_displacement(
         state: models and optimizer states.
         round_: provides the stragglers, and the minibatches.
         n_steps: number of local steps, or epochs.
-        before: the table, which nodes keep that do not work; None for that of the gradients at ``state``.
+        before: the table, which nodes keep that do not work.
         drift: (n, p), added to the models after every step.
     """
     batches, active = batches_of(problem, round_, n_steps), active_nodes(round_)
     wide = widened(materialize(state.x))
-    if before is None:
-        before = all_gradients(problem, wide, batches.draw(problem, 0), most_samples(problem))
 
     def step(number: Any, state: TrainState) -> TrainState:
         (opt_state, table), takes = state.opt_state, batches.takes(number)

@@ -27,7 +27,7 @@ from jaxgossip.algorithms.exact.finite_sums import (
     saga_displacement,
 )
 from jaxgossip.algorithms.exact.on_links import LinkVariables, OnLinks
-from jaxgossip.algorithms.local_steps import Steps, chosen_steps
+from jaxgossip.algorithms.local_steps import Steps, batches_of, chosen_steps
 from jaxgossip.algorithms.model_state import with_state_of
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
@@ -54,7 +54,11 @@ class LTState(NamedTuple):
 
 
 class LTADMM(Method):
-    """See :func:`lt_admm`."""
+    """See :func:`lt_admm`.
+
+    Attributes:
+        most: number of training samples of the node that has most, if there is a table; otherwise 0.
+    """
 
     not_on_meshes = "its state is of links, which are not spread over devices"
 
@@ -65,13 +69,14 @@ class LTADMM(Method):
     relaxation: float
     variables: LinkVariables
     variance_reduction: Literal["none", "renewed", "kept"]
+    most: int
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> LTState:
         initial = start(problem, self.optimizer, key)
         shared = widened(initial.x)[:, : problem.n_shared]
         kept = self.variance_reduction == "kept"
-        of_samples = all_gradients(problem, initial.x, key, most_samples(problem)) if kept else ()
+        of_samples = all_gradients(problem, initial.x, key, self.most) if kept else ()
         return LTState(*initial, self.variables.of_receivers(self.penalty * shared), of_samples)
 
     @override
@@ -95,8 +100,11 @@ class LTADMM(Method):
         before, steps = TrainState(state.x, state.opt_state), self.local_steps
         if self.variance_reduction == "none":
             return *displacement(problem, self.optimizer, before, round_, steps, drift=drift), ()
-        kept = self.variance_reduction == "kept"
-        table = state.of_samples if kept else None
+        if kept := self.variance_reduction == "kept":
+            table = state.of_samples
+        else:
+            draw = batches_of(problem, round_, steps).draw(problem, 0)
+            table = all_gradients(problem, widened(state.x), draw, self.most)
         u, opt_state, table = saga_displacement(problem, self.optimizer, before, round_, steps, table, drift)
         return u, opt_state, table if kept else ()
 
@@ -140,9 +148,10 @@ def lt_admm(
     check_positive("lt_admm", correction=correction, penalty=penalty)
     check_share("lt_admm", relaxation=relaxation)
     steps = chosen_steps("lt_admm", problem, local_steps, local_epochs, default=4)
-    if variance_reduction != "none":
+    reduced = variance_reduction != "none"
+    if reduced:
         check_single_samples("lt_admm", problem, instead="variance_reduction = 'none'")
+    most = most_samples(problem) if reduced else 0
     variables = LinkVariables(fixed_operator("lt_admm", W).to_scipy())
-    method = LTADMM(optimizer, steps, correction, penalty, relaxation, variables, variance_reduction)
-    name = "LT-ADMM" if variance_reduction == "none" else "LT-ADMM-VR"
-    return Algorithm(method, problem, W, name=name)
+    method = LTADMM(optimizer, steps, correction, penalty, relaxation, variables, variance_reduction, most)
+    return Algorithm(method, problem, W, name="LT-ADMM-VR" if reduced else "LT-ADMM")
