@@ -134,7 +134,7 @@ def rounds_of(problem: Any, steps: Any) -> Any:
     return lambda number: jax.tree.map(np.asarray, of_round(jnp.int32(number)))
 
 
-@pytest.mark.by_default("three steps-kept", "two epochs-renewed")
+@pytest.mark.by_default("three steps-renewed", "two epochs-kept")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("options", "steps"),

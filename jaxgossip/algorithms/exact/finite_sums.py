@@ -121,6 +121,7 @@ def saga_displacement(
         x, opt_state = chosen(takes, new._replace(x=new.x + drift), old)
         return TrainState(x, (opt_state, table))
 
+    # The table goes along with the optimizer states.
     after = repeated(step, TrainState(wide, (state.opt_state, before)), batches.most)
     opt_state, table = after.opt_state
     x, opt_state = chosen(round_.works, TrainState(after.x, opt_state), TrainState(wide, state.opt_state))
