@@ -182,6 +182,8 @@ CASES = [
     Case("dlm", {"penalty": 0.5}),
     Case("dinno", {"penalty": 0.5, "local_steps": 3, "growth": 1.1}, steps=3),
     Case("lt_admm", {"local_steps": 3}, steps=3),
+    Case("lt_admm", {"local_steps": 3, "variance_reduction": "renewed"}, steps=3, alone=None),
+    Case("lt_admm", {"local_steps": 3, "variance_reduction": "kept"}, steps=3, alone=None),
     Case("atg", data=2 * ROW, alone={"averaging": 1.0}),
     Case("sgp", messages=DIRECTED, about=4, mixing="push_sum"),
     Case("sgp", {"local_steps": 3}, messages=N, about=4, mixing="push_sum_random", steps=3, draws=True),

@@ -278,6 +278,7 @@ def test_a_step_that_changes_its_state_is_named() -> None:
         ("dinno", {"growth": 0.5}, "^dinno: growth must be at least 1, not 0.5"),
         ("lt_admm", {"correction": 0.0}, "^lt_admm: correction must be positive, not 0.0"),
         ("lt_admm", {"relaxation": 1.5}, "^lt_admm: relaxation must be above 0 and at most 1, not 1.5"),
+        ("lt_admm", {"variance_reduction": "svrg"}, "^lt_admm: variance_reduction cannot be 'svrg' .allowed: kept, none, renewed"),
         ("atg", {"averaging": 0.0}, "^atg: averaging must be above 0 and at most 1, not 0.0"),
         ("atg", {"penalty": -1.0}, "^atg: penalty must be positive, not -1.0"),
         ("outer_gossip", {"local_steps": 0}, "^outer_gossip: local_steps must be at least 1, not 0"),

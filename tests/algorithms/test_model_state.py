@@ -95,10 +95,15 @@ def steps_of(algorithm: Algorithm, case: Case) -> int:
 
 OF_ANY_NUMBER = [case for case in CASES if case.mixing not in ("push", "pairwise", "fresh_regular", "push_sum_random")]
 """A node that is alone has no peers to choose from."""
-NO_STATE = ("gt_saga",)
-"""Methods that refuse models with batch statistics."""
+
+
+def knows_state(case: Case) -> bool:
+    """Return whether models may have batch statistics."""
+    return case.name != "gt_saga" and "variance_reduction" not in case.options
+
+
 ALONE = {
-    case.name: case for case in OF_ANY_NUMBER if case.name not in ("muffliato", *NO_STATE)
+    case.name: case for case in OF_ANY_NUMBER if knows_state(case) and case.name != "muffliato"
 }  # it refuses mixed ones
 
 
@@ -181,7 +186,7 @@ def test_noise_for_statistics_is_refused() -> None:
     ALGORITHMS["muffliato"](problem_of(NODES, "private"), optax.sgd(0.1), W)
 
 
-PRIVATE = {case.name: case for case in CASES if case.name not in (*SERVERS, *NO_STATE, "centralised")}
+PRIVATE = {case.name: case for case in CASES if knows_state(case) and case.name not in (*SERVERS, "centralised")}
 
 
 @pytest.mark.by_default("choco")

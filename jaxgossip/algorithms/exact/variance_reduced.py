@@ -19,34 +19,27 @@ non-convex optimization".
 from typing import Any, Literal, NamedTuple, override
 
 import jax
-import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
 from jaxgossip.algorithms.base import Algorithm, check_agreement, check_share
+from jaxgossip.algorithms.exact.finite_sums import (
+    Gradients,
+    active_nodes,
+    all_gradients,
+    check_finite_sum,
+    check_single_samples,
+    most_samples,
+    saga_gradient,
+)
 from jaxgossip.algorithms.exact.gradient_tracking import GradientTracking, TrackingState
 from jaxgossip.algorithms.local_steps import batches_of
-from jaxgossip.algorithms.model_state import has_state, with_state_of
-from jaxgossip.core.errors import InputError
+from jaxgossip.algorithms.model_state import with_state_of
 from jaxgossip.core.rows import materialize
-from jaxgossip.core.typing import NodeMask, PRNGKey, Rows, narrowed, widened
+from jaxgossip.core.typing import PRNGKey, Rows, narrowed, widened
 from jaxgossip.learning.optimizers import Transformation
-from jaxgossip.learning.problem import FiniteSum, Problem
+from jaxgossip.learning.problem import Problem
 from jaxgossip.mixing import Mixing
 from jaxgossip.network import Round, chosen
-
-
-class Gradients(NamedTuple):
-    """Gradients of samples.
-
-    Attributes:
-        each: (n, m, p) Z, the last gradient of every sample; beyond a node's own number of samples, any.
-        mean: (n, p) their mean.
-    """
-
-    each: Float[Array, "n m p"]
-    mean: Rows
 
 
 class Saga(GradientTracking):
@@ -61,40 +54,12 @@ class Saga(GradientTracking):
     @override
     def init(self, problem: Any, key: PRNGKey) -> TrackingState:
         state = super().init(problem, key)
-        counts = problem.sample_counts.astype(jnp.int32)
-        x = widened(state.x)
-
-        def fill(j: Any, gradients: Gradients) -> Gradients:
-            g = problem.sample_gradient(x, jnp.minimum(j, counts - 1), key)
-            mean = gradients.mean + jnp.where((j < counts)[:, None], g / counts[:, None], 0)
-            return Gradients(gradients.each.at[:, j].set(g.astype(state.x.dtype)), mean)
-
-        empty = Gradients(jnp.zeros((len(x), self.most, x.shape[1]), state.x.dtype), jnp.zeros_like(x))
-        return state._replace(of_samples=jax.lax.fori_loop(0, self.most, fill, empty))
+        return state._replace(of_samples=all_gradients(problem, state.x, key, self.most))
 
     @override
     def estimate(self, problem: Any, state: TrackingState, round_: Round) -> tuple[Rows, Gradients]:
-        draw, x, before = _draw(problem, round_), materialize(widened(state.x)), state.of_samples
-        numbers, used = problem.draw_samples(draw)
-        used = jnp.ones(numbers.shape, bool) if used is None else used
-        rows, counts = jnp.arange(len(x)), problem.sample_counts[:, None]
-        # All old gradients are read before the first is replaced: of a sample that is drawn twice, both times the same one.
-        old = materialize(before.each[rows[:, None], numbers])
-        active = _active(round_)
-        writes = used if active is None else used & active[:, None]
-
-        def one(j: Any, sums: tuple[Gradients, Rows]) -> tuple[Gradients, Rows]:
-            (each, mean), change = sums
-            number = numbers[:, j]
-            g, now = problem.sample_gradient(x, number, draw), each[rows, number]
-            stored = jnp.where(writes[:, j, None], narrowed(g, state.x), now)
-            mean = mean + (widened(stored) - widened(now)) / counts
-            change = change + jnp.where(used[:, j, None], g - old[:, j], 0)
-            return Gradients(each.at[rows, number].set(stored), mean), change
-
-        start = Gradients(before.each, widened(before.mean)), jnp.zeros_like(x)
-        after, change = jax.lax.fori_loop(0, numbers.shape[1], one, start)
-        v = before.mean + change / used.sum(1, keepdims=True)
+        draw, x = _draw(problem, round_), materialize(widened(state.x))
+        v, after = saga_gradient(problem, x, draw, state.of_samples, active_nodes(round_))
         return _at_work(round_, v, state), after
 
 
@@ -118,7 +83,7 @@ class Sarah(GradientTracking):
 
         restarts = round_.number % self.period == 0
         v = jax.lax.cond(restarts, lambda: widened(problem.full_gradient(x, draw)), recursive)
-        return _at_work(round_, v, state), chosen(_active(round_), x, state.of_samples)
+        return _at_work(round_, v, state), chosen(active_nodes(round_), x, state.of_samples)
 
 
 class Anchor(NamedTuple):
@@ -147,7 +112,7 @@ class LooplessSVRG(GradientTracking):
 
     @override
     def estimate(self, problem: Any, state: TrackingState, round_: Round) -> tuple[Rows, Anchor]:
-        draw, x, active = _draw(problem, round_), materialize(state.x), _active(round_)
+        draw, x, active = _draw(problem, round_), materialize(state.x), active_nodes(round_)
 
         def renewed() -> Anchor:
             anchor = Anchor(x, narrowed(problem.full_gradient(widened(x), draw), x))
@@ -165,39 +130,9 @@ def _draw(problem: Problem, round_: Round) -> Any:
     return batches_of(problem, round_, 1).draw(problem, 0)
 
 
-def _active(round_: Round) -> NodeMask | None:
-    """Return (n,) whether nodes compute in this round; None if all do."""
-    if round_.online is None or round_.works is None:
-        return round_.works if round_.online is None else round_.online
-    return round_.online & round_.works
-
-
 def _at_work(round_: Round, v: Rows, state: TrackingState) -> Rows:
     """Return the estimate (n, p) as it is kept; stragglers keep their last."""
     return materialize(chosen(round_.works, narrowed(v, state.g), state.g))
-
-
-def check_finite_sum(name: str, problem: Any) -> None:
-    """Check that the objectives are means over samples whose gradients can be had one by one, and all.
-
-    Raises:
-        InputError: they are not, or gradients are private: the noise of a key would cancel in differences.
-    """
-    if not isinstance(problem, FiniteSum):
-        raise InputError(
-            f"{name}: {type(problem).__name__} is no mean over samples",
-            hint="give the problem full_gradient, draw_samples and sample_gradient: see jg.learning.FiniteSum",
-        )
-    if getattr(problem, "privacy", None) is not None:
-        raise InputError(
-            f"{name}: differences of private gradients, with the same noise in both, are not private",
-            hint="no [privacy], or another algorithm",
-        )
-
-
-def most_samples(problem: Any) -> int:
-    """Return the number of training samples of the node that has most, which is the height of tables of samples."""
-    return int(np.asarray(problem.sample_counts).max())
 
 
 def _check(name: str, problem: Problem, W: Mixing) -> None:
@@ -222,12 +157,8 @@ def gt_saga(
     Raises:
         InputError: the problem has no samples, private gradients or models with batch statistics, or W is push-sum mixing.
     """
-    _check("gt_saga", problem, W)
-    if has_state(problem):
-        raise InputError(
-            "gt_saga takes gradients of single samples, and these have no batch statistics",
-            hint="algorithm.kind = 'gt_sarah' or 'gt_vr', or a model without them",
-        )
+    check_agreement("gt_saga", W)
+    check_single_samples("gt_saga", problem, instead="algorithm.kind = 'gt_sarah' or 'gt_vr'")
     return Algorithm(Saga(optimizer, form, most_samples(problem)), problem, W, name="GT-SAGA", mixings=2)
 
 
