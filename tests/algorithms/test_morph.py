@@ -325,10 +325,10 @@ def test_similarity_is_the_mean_of_the_cosines_of_arrays() -> None:
 def test_what_is_compared_is_shared_and_moved_by_gradients() -> None:
     is_state = np.arange(10) // 2 == 1
     layout = SimpleNamespace(ends=(0, 2, 4, 4, 7, 10), state=(1,), is_state=is_state)
-    rows: Any = SimpleNamespace(n_shared=7)
-    assert compared_columns(rows) == ((0, 7),)
-    rows.layout = layout
-    assert compared_columns(rows) == ((0, 2), (4, 7))
+    problem = quadratic()
+    assert compared_columns(problem) == ((0, P),)
+    problem.layout, problem.n_shared = layout, 7
+    assert compared_columns(problem) == ((0, 2), (4, 7))
 
 
 @pytest.mark.parametrize("lies", [True, False])

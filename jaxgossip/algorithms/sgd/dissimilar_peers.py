@@ -166,15 +166,17 @@ def _gumbel(uniform: OfPairs) -> OfPairs:
     return -jnp.log(-jnp.log(uniform))
 
 
-def asked_by(senders: SlotInts, arrived: SlotMask, rows_of: NodeInts, nodes: NodeInts, rows: NodeInts) -> PairMask:
-    """Return (rows, n) bool: which nodes have received the model of the node of each row at hand.
+def asked_by(
+    senders: SlotInts, arrived: SlotMask, rows_of: NodeInts, nodes: NodeInts, rows: Int[Array, " b"]
+) -> Bool[Array, "b n"]:
+    """Return (b, n) bool: which nodes have received the model of the node of each row at hand.
 
     Args:
         senders: (n, k) the senders of all nodes, by row.
         arrived: (n, k) whether their messages arrived.
         rows_of: (n,) the row of each node.
         nodes: (n,) the node of each row.
-        rows: the numbers of the rows at hand, which are consecutive.
+        rows: (b,) the numbers of the rows at hand, which are consecutive.
     """
     place = gather(rows_of, senders) - rows[0]
     here = arrived & (place >= 0) & (place < rows.size)

@@ -164,8 +164,10 @@ class Morph(Method):
         lists = NUMBER_BYTES * peers.known.sum(1, dtype=jnp.int32) + number_size * rated
         about = counting.total((links.operator.sent(links.faults) * lists).astype(jnp.uint32))
         exchanges = tuple(
-            UnequalTransfer(transfer.operator, transfer.faults, transfer.size, more=lists) for transfer in rows.exchanges if isinstance(transfer, LinkTransfer)
-        )  # fmt: skip
+            UnequalTransfer(transfer.operator, transfer.faults, transfer.size, more=lists)
+            for transfer in rows.exchanges
+            if isinstance(transfer, LinkTransfer)
+        )
         return Traffic(rows.messages, counting.add(rows.bytes_sent, about), about, exchanges)
 
 
