@@ -7,7 +7,7 @@ S_i changes in every Δ-th round, after the local steps and before the first mod
 
 Cox, Ioannou and Decouchant 2026, "Dynamic topology optimization for non-IID data in decentralized learning". Of the rule
 
-* the paper has: a fixed in-degree, peers that are heard of by gossip, and a choice of models that are least alike;
+* the paper's abstract has: a fixed in-degree, peers that are heard of by gossip, and a choice of models that are least alike;
 * the authors' code (``bacox/Morph``, ``DissDL.py``) has: sim, the mean over arrays of the cosine of two models, -1 if all are
   zero; lists of known nodes and of similarities that travel with a model, and the sender of a request as one more node
   known; for nodes not met, the mean over their last 5 reports of sim(i, y) · sim(y, z), and without reports, the mean of all
