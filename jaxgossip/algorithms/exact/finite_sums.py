@@ -19,6 +19,7 @@ from jaxgossip.algorithms.model_state import has_state
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, Rows, narrowed, widened
+from jaxgossip.learning.epochs import Draw
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import FiniteSum, Problem
 from jaxgossip.network import Round, chosen
@@ -36,7 +37,7 @@ class Gradients(NamedTuple):
     mean: Rows
 
 
-def all_gradients(problem: Any, x: Rows, key: PRNGKey, most: int) -> Gradients:
+def all_gradients(problem: Any, x: Rows, key: PRNGKey | Draw, most: int) -> Gradients:
     """Return the gradients of all samples at X (n, p), in the dtype of X; their mean in the accumulator's.
 
     Args:
@@ -58,7 +59,7 @@ def all_gradients(problem: Any, x: Rows, key: PRNGKey, most: int) -> Gradients:
 
 
 def saga_gradient(
-    problem: Any, x: Rows, draw: Any, before: Gradients, active: NodeMask | None
+    problem: Any, x: Rows, draw: PRNGKey | Draw, before: Gradients, active: NodeMask | None
 ) -> tuple[Rows, Gradients]:
     """Return V (n, p) at X, and the table with the gradients of the minibatch.
 
