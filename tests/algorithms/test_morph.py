@@ -291,6 +291,7 @@ def test_relabelling_the_nodes_relabels_the_draw() -> None:
     assert (np.asarray(one.senders) != peers.senders).any(1).sum() == 11
 
 
+@pytest.mark.slow
 def test_where_a_row_stands_changes_nothing() -> None:
     graph, conditions = t.watts_strogatz(N, degree=4, beta=0.3, rng=1), Conditions(drop=0.2, online=0.9)
     order = Order(np.random.default_rng(5).permutation(N).astype(np.int32))
@@ -350,6 +351,7 @@ def test_models_are_compared_as_they_arrive(lies: bool) -> None:
         assert all(abs(found[i] + plain[i]) < abs(found[i] - plain[i]) for i in (2, 7))
 
 
+@pytest.mark.slow
 def test_on_the_complete_graph_it_is_dsgd_with_uniform_weights() -> None:
     W, problem, conditions = jg.mixing.uniform(t.complete(N)), quadratic(noise=1.0), Conditions(drop=0.2, straggle=0.2)
     runs = [
