@@ -40,7 +40,7 @@ class NearSlots(Slots):
     per_node = ("self_weight", "weights", "sources", "places")
     per_device = ("lists",)
     places: tuple[NodeInts, ...] = ()
-    lists: tuple[Int[Array, "D h"], ...] = ()
+    lists: tuple[Int[Array, "D _"], ...] = ()
     shifts: tuple[int, ...] = static_field(default=())
     rows_each: int = static_field(default=0)
 
