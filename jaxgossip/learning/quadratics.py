@@ -125,17 +125,17 @@ class LeastSquares(SyntheticProblem):
 
     def __init__(self, a: np.ndarray, y: np.ndarray, batch_size: int, draws: "_Draws") -> None:
         self.batch_size, self.dtype, self.order, self._draws = batch_size, draws.dtype, draws.order, draws
-        self.n_nodes, self.most_samples, self.n_params = a.shape
+        self.n_nodes, m, self.n_params = a.shape
         self.n_shared = self.n_params
         self.a, self.y = (jnp.asarray(draws.by_row(table), draws.kind) for table in (a, y))
-        self.sample_counts = jnp.full(self.n_nodes, self.most_samples, jnp.float32)
+        self.sample_counts = jnp.full(self.n_nodes, m, jnp.float32)
         flat = a.reshape(-1, self.n_params)
         optimum = np.linalg.lstsq(flat, y.ravel(), rcond=None)[0]
         self.optimum = jnp.asarray(optimum, draws.kind)
         self.hessian = jnp.asarray(flat.T @ flat / flat.shape[0], draws.kind)
 
     def __repr__(self) -> str:
-        samples = f"{counted(self.most_samples, 'sample')} a node, {self.batch_size or 'all'} of them in a gradient"
+        samples = f"{counted(self.a.shape[1], 'sample')} a node, {self.batch_size or 'all'} of them in a gradient"
         return f"LeastSquares({rows_text(self.n_nodes, self.n_params)}, {samples})"
 
     def init(self, key: PRNGKey) -> Rows:
@@ -155,9 +155,9 @@ class LeastSquares(SyntheticProblem):
     def draw_samples(self, key: PRNGKey) -> tuple[Int[Array, "n m"], None]:
         """Return the minibatch B of every node, (n, b) rows of A_i."""
         if self.batch_size:
-            return integers_below(key, self.most_samples, self._draws.of(self.n_nodes), self.batch_size), None
-        every = jnp.arange(self.most_samples, dtype=jnp.int32)
-        return jnp.broadcast_to(every, (count_rows(self.n_nodes), self.most_samples)), None
+            return integers_below(key, self.a.shape[1], self._draws.of(self.n_nodes), self.batch_size), None
+        every = jnp.arange(self.a.shape[1], dtype=jnp.int32)
+        return jnp.broadcast_to(every, (count_rows(self.n_nodes), self.a.shape[1])), None
 
     def sample_gradient(self, x: Rows, number: NodeInts, key: PRNGKey) -> Rows:
         """Return a_j (a_jᵀ x − y_j), (n, d), of row j = number[i] of A_i."""
@@ -172,7 +172,7 @@ class LeastSquares(SyntheticProblem):
         """Return A_Bᵀ (A_B x_j − y_B) / |B|, (b, d), for a minibatch B of node nodes[j], drawn by (key, numbers[j])."""
         if not self.batch_size:
             return _gradient(gather(self.a, nodes), gather(self.y, nodes), x)
-        rank = integers_at(key, self.most_samples, numbers, self.batch_size)
+        rank = integers_at(key, self.a.shape[1], numbers, self.batch_size)
         a, y = (gather(table, (nodes[:, None], rank)) for table in (self.a, self.y))
         return _gradient(a, y, x)
 

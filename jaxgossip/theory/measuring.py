@@ -1,5 +1,6 @@
 """Measurements shared by several plots, made with steps of the emulator's own algorithms; traceable by jit and vmap."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, override
 
 import jax
@@ -133,16 +134,29 @@ def resampled(size: Float[Array, " m"], key: PRNGKey) -> Int[Array, " m"]:
     return jnp.minimum(jnp.searchsorted(jnp.cumsum(size / size.sum()), levels), m - 1)
 
 
-def trajectory(algorithm: Algorithm, rounds: int) -> np.ndarray:
-    """Return (rounds + 1, n, p): the initial models and those after every round."""
+def trajectory(
+    algorithm: Algorithm,
+    rounds: int,
+    *,
+    start: Any = None,
+    of: Callable[[Rows], Float[Array, "..."]] = lambda x: x,
+) -> np.ndarray:
+    """Return (rounds + 1, n, p): the initial models and those after every round.
+
+    Args:
+        algorithm: any algorithm.
+        rounds: number of rounds.
+        start: the initial state; by default that of the algorithm.
+        of: what is kept of models (n, p), in their place.
+    """
 
     def body(state: Any, number: jax.Array) -> tuple[Any, jax.Array]:
         after, _ = algorithm.step(state, round_context(number, algorithm))
-        return after, algorithm.models(after)
+        return after, of(algorithm.models(after))
 
-    start = algorithm.init(jax.random.key(0))
+    start = algorithm.init(jax.random.key(0)) if start is None else start
     _, x = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(rounds, dtype=jnp.int32)))(start)
-    return np.concatenate([np.asarray(algorithm.models(start))[None], np.asarray(x)])
+    return np.concatenate([np.asarray(of(algorithm.models(start)))[None], np.asarray(x)])
 
 
 def worst_case_distance(x: np.ndarray) -> np.ndarray:

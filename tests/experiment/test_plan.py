@@ -164,7 +164,11 @@ def test_a_graph_from_a_file_needs_no_outline() -> None:
         ("mnist_noniid", ["topology.nodes=200", "partition={kind='iid'}", "rounds=6", "evaluation.sampled_nodes=4"]),
     ],
 )
-def test_a_run_stays_within_its_plan(name: str, keys: list[str], tmp_path: Path) -> None:
+def test_a_run_stays_within_its_plan(
+    name: str, keys: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Compiling takes memory: a run whose programs were kept from earlier needs less than it may.
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     config = str(CONFIGS / f"{name}.toml")
     module, changed = [sys.executable, "-m", "jaxgossip"], [word for key in keys for word in ("--set", key)]
     planned = subprocess.run([*module, "plan", config, *changed, "--json"], capture_output=True, text=True, check=True)
@@ -176,4 +180,4 @@ def test_a_run_stays_within_its_plan(name: str, keys: list[str], tmp_path: Path)
     words = [*module, "run", config, *changed, "--out", str(tmp_path / "run")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
     assert int(done.stdout) <= predicted
-    assert predicted / int(done.stdout) - 1 < 0.15  # 0.114 seen where compiled programs were kept from earlier
+    assert abs(predicted / int(done.stdout) - 1) < 0.1

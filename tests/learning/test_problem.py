@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxgossip.core.pytree import partition as split_arrays
 from jaxgossip.core.random import NodeDraws
 from jaxgossip.learning import classification, models
 from jaxgossip.learning.device import integers_below
@@ -331,3 +332,14 @@ def test_scores_of_very_many_nodes_are_their_formula(n: int) -> None:
     np.testing.assert_allclose(found["test_loss"], np.log(1 + np.exp(-sign * s)).mean(1), rtol=1e-4)
     clear = (np.abs(s) > 1e-5).all(1)
     np.testing.assert_allclose(np.asarray(found["test_accuracy"])[clear], (s * sign > 0).mean(1)[clear], rtol=1e-6)
+
+
+def test_divisions_of_one_table_share_programs_whatever_the_largest_node_has() -> None:
+    """Replicas of other seeds divide it otherwise; losses over all samples are padded to powers of two."""
+    data, model = dataset(2), models.logistic((D,), 2)
+    order = np.arange(M, dtype=np.int32)
+    divisions = [
+        Partition(order, np.cumsum([0, *sizes]), np.array(sizes, np.int32)) for sizes in ([6, 2, 2, 2], [8, 2, 1, 1])
+    ]
+    one, other = (split_arrays(classification(data, each, model, batch_size=2))[1] for each in divisions)
+    assert one == other

@@ -11,7 +11,7 @@ with c of a distance covered by the local steps, its roots are those of z² − 
 """
 
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from jaxgossip.learning import Problem, isotropic_quadratic
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.mixing import metropolis_hastings
 from jaxgossip.theory import drawing
-from jaxgossip.theory.measuring import round_context
+from jaxgossip.theory.measuring import trajectory
 from jaxgossip.theory.plot import Claim, Plot, farthest
 
 N, COLUMNS, ETA, STEPS = 16, 10_000, 0.2, 2
@@ -36,9 +36,10 @@ B = 1 + np.cos(np.arange(N)) / 2
 """Targets b_i, the same in every column: columns are runs whose masks differ."""
 CASES = MappingProxyType({"β = 0.95, ρ = 0.05": (0.95, 0.05), "β = 0.95, ρ = 0.1": (0.95, 0.1)})
 """Decay of the memory β and density ρ, by the name of a line."""
-NO_MEMORY = "β = 0, ρ = 0.1"
+COURSES = MappingProxyType({**CASES, "β = 0, ρ = 0.1": (0.0, 0.1)})
+"""Those that learn."""
 QUOTED = MappingProxyType({"β = 0.95, ρ = 0.05": 0.5128, "β = 0.95, ρ = 0.1": 0.6897})
-"""Gains of the memory, as the authors' setting has them."""
+"""Gains of the memory, to four digits."""
 LAGS, ROUNDS, LONG = 40, 100, 250
 DENSITIES = (0.05, 0.1, 0.3)
 
@@ -71,11 +72,6 @@ def gain(decay: np.ndarray | float, density: float) -> np.ndarray | float:
     return density / (1 - decay * (1 - density))
 
 
-def courses() -> dict[str, tuple[float, float]]:
-    """Return all (β, ρ) of which the course is followed."""
-    return {**CASES, NO_MEMORY: (0.0, 0.1)}
-
-
 def distance(decay: float, density: float) -> np.ndarray:
     """Return (ROUNDS + 1,): the distance z from 1 on, with the accumulator v⁺ = β (1 − ρ) v + c z and z⁺ = z − ρ v⁺."""
     z, v, found = 1.0, 0.0, [1.0]
@@ -89,7 +85,7 @@ def distance(decay: float, density: float) -> np.ndarray:
 def predict(quick: bool) -> Memory:
     """Evaluate the formulas above."""
     lags = np.arange(LAGS)
-    course = {name: distance(*case) for name, case in courses().items()}
+    course = {name: distance(*case) for name, case in COURSES.items()}
     return Memory(
         decays(quick),
         {name: density * (decay * (1 - density)) ** lags for name, (decay, density) in CASES.items()},
@@ -125,30 +121,24 @@ def outer(decay: float, density: float) -> Algorithm:
 
 def followed(algorithm: Algorithm, rounds: int) -> np.ndarray:
     """Return (rounds + 1,): the mean model over nodes and columns, from a start at 0, as a part of the mean target."""
-
-    def mean(state: Any) -> jax.Array:
-        return algorithm.models(state).mean() / B.mean()
-
-    def body(state: Any, number: jax.Array) -> tuple[Any, jax.Array]:
-        state, _ = algorithm.step(state, round_context(number, algorithm))
-        return state, mean(state)
-
     start = algorithm.init(jax.random.key(0))
     start = start._replace(x=jnp.zeros_like(start.x))
-    _, means = jax.jit(lambda start: jax.lax.scan(body, start, jnp.arange(rounds)))(start)
-    return np.array([0.0, *np.asarray(means)])
+    return trajectory(algorithm, rounds, start=start, of=lambda x: x.mean() / B.mean())
 
 
 def measure(quick: bool) -> Memory:
     """Run one displacement through the memory, then learning with it, and with momentum in its place."""
-    late = {name: np.diff(followed(make(*case, once()), LAGS)) / COVERED for name, case in CASES.items()}
-    gains = {
-        density: np.array([followed(make(float(decay), density, once()), LONG)[-1] for decay in decays(quick)])
-        / COVERED
+    delivered = {
+        (decay, density): followed(make(decay, density, once()), LONG) / COVERED
         for density in DENSITIES
+        for decay in decays(quick).tolist()
     }
-    course = {name: 1 - followed(make(*case, optax.sgd(ETA)), ROUNDS) for name, case in courses().items()}
-    momentum = {name: 1 - followed(outer(*case), ROUNDS) for name, case in courses().items()}
+    late = {name: np.diff(delivered[case])[:LAGS] for name, case in CASES.items()}
+    gains = {
+        density: np.array([delivered[decay, density][-1] for decay in decays(quick).tolist()]) for density in DENSITIES
+    }
+    course = {name: 1 - followed(make(*case, optax.sgd(ETA)), ROUNDS) for name, case in COURSES.items()}
+    momentum = {name: 1 - followed(outer(*case), ROUNDS) for name, case in COURSES.items()}
     return Memory(decays(quick), late, gains, course, momentum)
 
 
@@ -170,7 +160,7 @@ def draw(predicted: Memory, measured: Memory) -> Figure:
     drawing.title(middle, "gain ρ/(1 − β (1 − ρ))")
     drawing.legend(middle, loc="upper left")
     rounds = np.arange(ROUNDS + 1)
-    for number, name in enumerate(courses()):
+    for number, name in enumerate(COURSES):
         drawing.series(right, rounds, measured.course[name], number, f"SparseLoCo, {name}")
         drawing.theory(right, rounds, predicted.course[name], claimed=f"course, {name}")
     right.axhline(0, color="#bbbbbb", linewidth=0.8, zorder=1)
@@ -194,7 +184,7 @@ def claims(predicted: Memory, measured: Memory) -> list[Claim]:
         decay, density = CASES[name]
         (found,) = measured.gain[density][measured.decays == decay]
         checks.append(Claim(f"gain, {name}, as quoted", float(found), quoted, 0.01))
-    for name in courses():
+    for name in COURSES:
         checks.append(farthest(f"course, {name}", measured.course[name], predicted.course[name], 0.01, "absolute"))
         checks.append(
             farthest(f"outer momentum, {name}", measured.momentum[name], predicted.momentum[name], 1e-12, "absolute")
