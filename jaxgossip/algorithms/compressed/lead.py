@@ -79,9 +79,9 @@ class Lead(Method):
         rate = self.base_rate(round_.number) if callable(self.base_rate) else self.base_rate
         u, opt_state = displacement(problem, self.optimizer, TrainState(state.x, state.opt_state), round_)
         y = materialize(state.x + u - rate * state.d)
-        message = compressed(self.compressor, links.as_sent(y - state.public), problem.n_shared, round_)
+        message = materialize(compressed(self.compressor, links.as_sent(y - state.public), problem.n_shared, round_))
         received = materialize(state.public + message)
-        push = self.consensus_rate / 2 * (received - links.mix(received))
+        push = materialize(self.consensus_rate / 2 * (received - links.mix(received)))
         new = LeadState(y - push, opt_state, state.d + push / rate, state.public + self.memory_rate * message)
         return round_.keep_offline(new, state), sent_compressed(self.compressor, links, problem)
 

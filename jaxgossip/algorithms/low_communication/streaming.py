@@ -29,6 +29,7 @@ from jaxgossip.algorithms.base import Algorithm, Method, TrainState, check_agree
 from jaxgossip.algorithms.local_steps import Steps, chosen_steps
 from jaxgossip.algorithms.model_state import with_state_of
 from jaxgossip.core.errors import InputError
+from jaxgossip.core.rows import materialize
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, widened
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
@@ -82,8 +83,11 @@ class StreamingDiLoCo(Method):
         x, leaves, lands = widened(adapted.x), *(self._now(round_.number - late) for late in (0, self.delay))
         fragment = np.minimum(np.arange(problem.n_params) * self.fragments // max(1, s), self.fragments - 1)
         shared = np.arange(problem.n_params) < s
-        mixed = widened(links.mix(adapted.x))
-        d = jnp.where(shared & leaves[fragment], state.outer - mixed, state.d)
+
+        def left() -> Rows:
+            return jnp.where(shared & leaves[fragment], state.outer - widened(links.mix(adapted.x)), state.d)
+
+        d = materialize(jax.lax.cond(leaves.any(), left, lambda: state.d))
         m = self.momentum * state.m + d
         # State that no gradient moves is that of the mixed models, as it was when it left.
         outer = with_state_of(problem, state.outer - self.outer_rate * (d + self.momentum * m), state.outer - d)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
 from jaxgossip.algorithms.model_state import has_state
+from jaxgossip.compression.largest import largest_among
 from jaxgossip.core.typing import Rows
 from jaxgossip.learning.problem import Problem
 
@@ -87,18 +88,12 @@ def erk(shapes: Sequence[tuple[int, ...]], density: float) -> list[float]:
         dense.add(max(over, key=lambda number: raw[number]))
 
 
-def ranked(scores: Rows) -> Int[Array, "n p"]:
-    """Return the place of each number among those of its row, from 0 for the smallest; equal ones in order of columns."""
-    order = jnp.argsort(scores, axis=1, stable=True)
-    return jnp.argsort(order, axis=1, stable=True).astype(jnp.int32)
-
-
 def highest(scores: Rows, layers: Sequence[Layer]) -> Masks:
-    """Return masks of the highest ``scores`` (n, p) of every layer."""
+    """Return masks of the highest ``scores`` (n, p), which are not negative, of every layer."""
     parts = [
         jnp.ones((scores.shape[0], layer.size), bool)
         if layer.is_dense
-        else ranked(scores[:, layer.start : layer.end]) >= layer.size - layer.kept
+        else largest_among(True, scores[:, layer.start : layer.end], layer.kept)
         for layer in layers
     ]
     return jnp.concatenate(parts, axis=1)
@@ -120,7 +115,7 @@ def evolved(masks: Masks, x: Rows, gradient: Rows, layers: Sequence[Layer], shar
         mask, weight, slope = masks[:, part], jnp.abs(x[:, part]), jnp.abs(gradient[:, part])
         if not layer.is_dense:
             number = jnp.floor(share * layer.kept).astype(jnp.int32)
-            left = mask & (ranked(jnp.where(mask, weight, jnp.inf)) >= number)
-            mask = left | (ranked(jnp.where(left, -1.0, slope)) >= layer.size - number)
+            left = largest_among(mask, weight, layer.kept - number)
+            mask = left | largest_among(~left, slope, number)
         parts.append(mask)
     return jnp.concatenate(parts, axis=1)
