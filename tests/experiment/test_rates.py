@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+import jaxgossip as jg
 from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.experiment.build.experiment import build
 from jaxgossip.experiment.build.optimizers import with_horizon
@@ -25,6 +26,10 @@ from tests.experiment.grid_cases import TEXT, Listener, alone, assert_same, reco
 RATE = "optimizer.learning_rate={kind='warmup_cosine', peak=0.1, warmup=2, end=0.01, by='rounds'}"
 MLP = ["learning.model=mlp", "learning.model_options.hidden=[3]"]
 EVENTS = ["algorithm={kind='gossip_learning'}", "optimizer.learning_rate={kind='linear', start=0.1, over=9}"]
+OUTER = [
+    "algorithm.kind=outer_gossip",
+    "outer={kind='sgd', momentum=0.9, learning_rate={kind='linear', start=0.5, end=0.1}}",
+]
 OWN = """
 import optax
 
@@ -78,6 +83,8 @@ def test_values_are_set_by_their_paths() -> None:
         (["optimizer.learning_rate.warmup=7"], r"optimizer\.learning_rate: warmup_cosine: a warm-up of 7 leaves nothing of 7"),
         (["optimizer.learning_rate.by=age"], r"algorithm: D-SGD \(ATC\) has no learning rates by age"),
         (["optimizer={kind='pegasos', learning_rate={kind='constant', value=1}}"], r"optimizer\.learning_rate: unknown key"),
+        ([*OUTER, "outer.learning_rate.by=age"], r"algorithm: outer optimizer over gossip has no learning rates by age"),
+        ([*OUTER, "outer.learning_rate.strt=1"], r"outer\.learning_rate\.strt: unknown key .did you mean 'start'"),
         (["optimizer.clip_norm=0"], r"optimizer\.clip_norm: must be greater than 0"),
         (["optimizer.weight_decay_mask=kernels"], r"weight_decay_mask: unknown key .*'weight_decay_mask' is a key of"),
         (["evaluation.baselines=['federated_averaging']", "optimizer.learning_rate.by=steps"], "begins every round with new"),
@@ -88,6 +95,22 @@ def test_values_are_set_by_their_paths() -> None:
 def test_mistakes_are_told(settings: list[str], text: str) -> None:
     with pytest.raises((ConfigError, InputError), match=text):
         build(load(TEXT, [RATE, *settings]))
+
+
+@pytest.mark.parametrize("by", ["steps", "rounds"])
+def test_outer_rates_change_over_the_rounds_of_the_run(by: str) -> None:
+    """A node takes one outer step in a round, so that both counts are one."""
+    config = load(TEXT, [*OUTER, f"outer.learning_rate.by={by}"])
+    assert load(resolved_toml(config)) == config
+    experiment = build(config)
+    outer = optax.sgd(optax.linear_schedule(0.5, 0.1, 7), momentum=0.9)
+    expected = jg.algorithms.outer_gossip(
+        experiment.problem, experiment.optimizer, experiment.W, outer=jg.optimizers.counted(outer, by="rounds")
+    )
+    found = [jg.simulate(run, 7, seed=0, evaluate_every=7).x for run in (experiment.in_rounds, expected)]
+    np.testing.assert_array_equal(*found)
+    constant = build(load(TEXT, [*OUTER[:1], "outer={kind='sgd', momentum=0.9, learning_rate=0.5}"])).in_rounds
+    assert np.abs(jg.simulate(constant, 7, seed=0, evaluate_every=7).x - found[0]).max() > 1e-4
 
 
 @pytest.mark.parametrize("by", ["steps", "age"])
@@ -105,6 +128,8 @@ def test_ones_own_schedule_is_named_by_its_file(tmp_path: Path) -> None:
     assert f"{tmp_path}/mine.py:halving" in experiment.own
     with pytest.raises(ConfigError, match=r"optimizer\.learning_rate: .*mine\.py:no_function returned"):
         build(load(TEXT, [f"optimizer.learning_rate={{kind='{tmp_path}/mine.py:no_function', start=0.4}}"]))
+    outer = f"outer={{kind='sgd', learning_rate={{kind='{tmp_path}/mine.py:halving', start=0.4, over=2}}}}"
+    assert f"{tmp_path}/mine.py:halving" in build(load(TEXT, [*OUTER[:1], outer])).own
 
 
 def test_gradients_are_clipped_and_kernels_alone_decay() -> None:
@@ -152,10 +177,10 @@ def test_a_sweep_of_peaks_and_norms_is_one_program(tmp_path: Path) -> None:
     assert all(not lifted_numbers(run) for run in constants.runs)  # a count is a constant of the program
 
 
-def test_the_schema_knows_the_table() -> None:
-    kinds = {
-        kind["properties"]["kind"].get("const"): kind for kind in json_schema()["properties"]["optimizer"]["oneOf"]
-    }
+@pytest.mark.parametrize("section", ["optimizer", "outer"])
+def test_the_schema_knows_the_table(section: str) -> None:
+    schema = json_schema()["properties"][section]
+    kinds = {kind["properties"]["kind"].get("const"): kind for kind in schema["oneOf"]}
     number, table = kinds["adamw"]["properties"]["learning_rate"]["anyOf"]
     assert number["type"] == "number"
     names = [kind["properties"]["kind"].get("const") for kind in table["oneOf"]]

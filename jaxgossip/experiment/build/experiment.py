@@ -17,7 +17,7 @@ from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.core.typing import accumulator
 from jaxgossip.experiment.build.builders import Builder, Shared, errors_of, result_text
 from jaxgossip.experiment.build.data import class_shares, data_key, divided
-from jaxgossip.experiment.build.optimizers import build_optimizer
+from jaxgossip.experiment.build.optimizers import build_optimizer, build_outer
 from jaxgossip.experiment.build.schedules import build_schedule
 from jaxgossip.experiment.build.starts import gained, init_gain
 from jaxgossip.experiment.build.steps import local_steps, steps_by_node
@@ -29,7 +29,6 @@ from jaxgossip.experiment.config.targets import check_target
 from jaxgossip.learning import (
     METRICS,
     MODELS,
-    OPTIMIZERS,
     TASKS,
     DifferentialPrivacy,
     Model,
@@ -102,8 +101,8 @@ class Experiment:
         c = self.config
         kinds = [section.kind for name in SECTIONS if (section := getattr(c, name)) is not None and name != "partition"]
         kinds += [c.learning.dataset]
-        rate = getattr(c.optimizer, "learning_rate", None)
-        kinds += [rate.kind] if isinstance(rate, RateSection) else []
+        rates = [getattr(section, "learning_rate", None) for section in (c.optimizer, c.outer)]
+        kinds += [rate.kind for rate in rates if isinstance(rate, RateSection)]
         if isinstance(c.learning, Classification):
             kinds += [c.learning.model, *(section.kind for section in c.learning.augment)]
         return [kind for kind in kinds if ":" in kind]
@@ -174,7 +173,7 @@ def build(
         lambda: gained(build_problem(config, graph.n_nodes, order, shared), gain),
     )
     compressor = part.optional("compression", config.compression, COMPRESSORS, Compressor)
-    outer = part.optional("outer", config.outer, OPTIMIZERS, optax.GradientTransformation)
+    outer = build_outer(config, part)
 
     def algorithm_with(optimizer: Transformation | None) -> Any:
         return part.section(

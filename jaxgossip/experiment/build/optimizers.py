@@ -1,4 +1,4 @@
-"""Building of each node's optimizer: by its name, with a learning rate that may change, and clipping of its gradients."""
+"""Building of each node's optimizers: by name, with a learning rate that may change, and clipping of gradients."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ import optax
 from jaxgossip.algorithms.local_steps import Epochs, Steps
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.build.builders import Builder
+from jaxgossip.experiment.config.schema import Section
 from jaxgossip.experiment.config.sections import Config, OptimizerSection, RateSection
 from jaxgossip.learning import OPTIMIZERS, RATES
 from jaxgossip.learning.optimizers import Optimizer, Rate, Transformation, clipped, counted
@@ -33,21 +34,51 @@ def build_optimizer(
     if section is None:
         return None
     section = with_horizon(config, section, local_steps)
-    rate = getattr(section, RATE, None)
-    rate = rate if isinstance(rate, RateSection) else None
-    replaced = {} if rate is None else {RATE: part.section(f"optimizer.{RATE}", rate, RATES, Callable)}
-    built = part.section("optimizer", section, OPTIMIZERS, optax.GradientTransformation, replaced=replaced)
+    rate, built = _changing_rate(section), _at_rate(part, "optimizer", section)
     limits = {} if "clip_norm" in section.builder_keys else {"norm": section.clip_norm}
     limits |= {} if "clip_value" in section.builder_keys else {"value": section.clip_value}
     limits = {name: limit for name, limit in limits.items() if limit is not None}
     if not arrays:
-        if rate is not None:
-            built = part.shared.get(("counted", built, rate.by), lambda: counted(built, rate.by))
         if limits:
             inner, key = built, ("clipped", built, repr(limits))
             built = part.shared.get(key, lambda: clipped(inner, **limits))
         return built
     return _of_arrays(section, rate, limits, arrays)
+
+
+def build_outer(config: Config, part: Builder) -> Transformation | None:
+    """Build the outer optimizer, which takes a step in each round; None if there is no section.
+
+    Args:
+        config: the configuration.
+        part: calls the builders.
+
+    Raises:
+        InputError: it cannot be built.
+    """
+    section = config.outer
+    return None if section is None else _at_rate(part, "outer", _changing_over(section, config.rounds))
+
+
+def _at_rate(part: Builder, name: str, section: Section) -> Transformation:
+    """Return the optimizer of a section called ``name``, with its learning rate, if it changes, by what that counts."""
+    rate = _changing_rate(section)
+    replaced = {} if rate is None else {RATE: part.section(f"{name}.{RATE}", rate, RATES, Callable)}
+    built = part.section(name, section, OPTIMIZERS, optax.GradientTransformation, replaced=replaced)
+    return built if rate is None else part.shared.get(("counted", built, rate.by), lambda: counted(built, rate.by))
+
+
+def _changing_rate(section: Section) -> RateSection | None:
+    rate = getattr(section, RATE, None)
+    return rate if isinstance(rate, RateSection) else None
+
+
+def _changing_over[S: Section](section: S, over: int) -> S:
+    """Return the section with ``over`` in its learning rate where the rate has such a key, and it is left out."""
+    rate = _changing_rate(section)
+    if rate is None or rate.keywords().get("over", 0) is not None:
+        return section
+    return section.model_copy(update={RATE: rate.model_copy(update={rate.builder_keys["over"]: over})})
 
 
 def with_horizon(config: Config, section: OptimizerSection, local_steps: Callable[[], Steps]) -> OptimizerSection:
@@ -61,10 +92,9 @@ def with_horizon(config: Config, section: OptimizerSection, local_steps: Callabl
     Raises:
         ConfigError: the rate counts steps, of which nodes take different numbers.
     """
-    rate = getattr(section, RATE, None)
-    if not isinstance(rate, RateSection) or rate.keywords().get("over", 0) is not None:
+    rate, over = _changing_rate(section), config.rounds
+    if rate is None or rate.keywords().get("over", 0) is not None:
         return section
-    over = config.rounds
     if rate.by != "rounds":
         steps = local_steps()
         if isinstance(steps, Epochs):
@@ -73,7 +103,7 @@ def with_horizon(config: Config, section: OptimizerSection, local_steps: Callabl
                 hint='give the number of steps over which the rate changes, or by = "rounds"',
             )
         over = config.learning.start_steps + config.rounds * steps
-    return section.model_copy(update={RATE: rate.model_copy(update={rate.builder_keys["over"]: over})})
+    return _changing_over(section, over)
 
 
 def _of_arrays(

@@ -29,7 +29,7 @@ class Catalogue:
         partition: ``partition.kind``.
         algorithm: ``algorithm.kind``.
         optimizer: ``optimizer.kind``.
-        rate: ``optimizer.learning_rate.kind``.
+        rate: ``optimizer.learning_rate.kind``, ``outer.learning_rate.kind``.
         compression: ``compression.kind``.
         adversary: ``adversary.kind``.
         aggregation: ``aggregation.kind``.

@@ -165,7 +165,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
 """The sections, besides ``learning``, that name a builder: the catalogue has a registry for each."""
 
 NESTED: Mapping[str, Mapping[str, tuple[str, type[Section]]]] = MappingProxyType(
-    {"optimizer": MappingProxyType({"learning_rate": ("rate", RateSection)})}
+    {name: MappingProxyType({"learning_rate": ("rate", RateSection)}) for name in ("optimizer", "outer")}
 )
 """Keys of sections that take a number, or a table that names a builder: section -> key -> (its registry, its class)."""
 
