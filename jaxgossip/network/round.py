@@ -108,7 +108,7 @@ class Links:
                 hint="leave out the section [aggregation]"
                 + (", or weighting = 'uniform'" if weights is not None else ", or choose a method that mixes by rows"),
             )
-        return conditions.aggregation.combine(Heard.of(scene, self.round.number, loss_of)).astype(x.dtype)
+        return conditions.aggregation.of(Heard.of(scene, self.round.number, loss_of)).astype(x.dtype)
 
     def _loss_of(self, n_sent: int, private: Rows, payload: str) -> Callable[[Rows], NodeFloats]:
         """Return (n, q) shared columns of models -> (n,) losses on a minibatch of each row's node, the same at every call.

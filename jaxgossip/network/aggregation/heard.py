@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jax
@@ -68,6 +68,12 @@ class Heard:
         """(n, n_slots) bool: which rows arrived."""
         return self.weights != 0
 
+    def of_numbers(self) -> "Heard":
+        """Return what is heard without rows that are not finite: a node sees that they are not, and takes them as lost."""
+        finite = [jnp.isfinite(row).all(1) for row in self.rows]
+        rows = tuple(jnp.where(of_row[:, None], row, self.x) for of_row, row in zip(finite, self.rows, strict=True))
+        return replace(self, rows=rows, weights=jnp.where(jnp.stack(finite, axis=1), self.weights, 0))
+
     def squared_distances(self) -> Float[Array, "n k"]:
         """Return (n, n_slots): ‖h_k − x_i‖²."""
         return jnp.stack([jnp.square(row - self.x).sum(1) for row in self.rows], axis=1)
@@ -82,8 +88,11 @@ class Heard:
         return each[0][:, None], each[1:].T
 
     def pulled(self, factors: Float[Array, "n k"]) -> Rows:
-        """Return (n, p): x_i + Σ_k factors_ik (h_k − x_i)."""
-        terms = (factors[:, k, None] * (row - self.x) for k, row in enumerate(self.rows))
+        """Return (n, p): x_i + Σ_k factors_ik (h_k − x_i), over the rows whose factors are not 0: others may be any."""
+        columns = (factors[:, k, None] for k in range(len(self.rows)))
+        terms = (
+            jnp.where(factor != 0, factor * (row - self.x), 0) for factor, row in zip(columns, self.rows, strict=True)
+        )
         return self.x + functools.reduce(operator.add, terms)
 
 
@@ -120,6 +129,10 @@ class Aggregation:
 
     def __post_init__(self) -> None:
         check_fields("aggregation", self)
+
+    def of(self, heard: Heard) -> Rows:
+        """Return (n, p): what the rule makes of the rows heard that are finite."""
+        return self.combine(heard.of_numbers())
 
     def check_mixing(self, W: Mixing) -> None:
         """Check that under ``W`` all nodes hear as many others as the rule needs.

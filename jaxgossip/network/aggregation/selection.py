@@ -54,7 +54,7 @@ def nearest(*, liars: int = 1) -> Aggregation:
         distances = jnp.where(heard.arrived, heard.squared_distances(), jnp.inf)
         rank = jnp.argsort(jnp.argsort(distances, axis=1), axis=1)
         number = jnp.maximum(heard.arrived.sum(1, keepdims=True) - liars, 0)
-        return heard.pulled(jnp.where(rank < number, 1 / (1 + number.astype(heard.x.dtype)), 0))
+        return heard.pulled(jnp.where(heard.arrived & (rank < number), 1 / (1 + number.astype(heard.x.dtype)), 0))
 
     return Aggregation("nearest", combine)
 
@@ -94,12 +94,16 @@ def all_rows(heard: Heard) -> tuple[tuple[Rows, ...], Bool[Array, "n k"]]:
 
 
 def squared_distances(rows: tuple[Rows, ...]) -> Float[Array, "n k k"]:
-    """Return (n, k, k): the squared distances between each node's ``rows``, infinite between a row and itself."""
+    """Return (n, k, k): the squared distances between each node's ``rows``, infinite between a row and itself.
+
+    Others are bounded, so that the sum of all is finite: a row too far away to be measured is the farthest, and not left out.
+    """
     k = len(rows)
+    farthest = jnp.finfo(rows[0].dtype).max / (2 * k)
     distance = [[jnp.full(rows[0].shape[0], jnp.inf, rows[0].dtype) for _ in range(k)] for _ in range(k)]
     for a in range(k):
         for b in range(a):
-            distance[a][b] = distance[b][a] = jnp.square(rows[a] - rows[b]).sum(1)
+            distance[a][b] = distance[b][a] = jnp.minimum(jnp.square(rows[a] - rows[b]).sum(1), farthest)
     return jnp.stack([jnp.stack(row, axis=1) for row in distance], axis=1)
 
 
