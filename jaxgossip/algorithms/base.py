@@ -88,6 +88,11 @@ class Method(Record):
         """
         del problem, state, round_
 
+    def work(self, problem: Problem, steps: Steps) -> Steps:
+        """Return all steps of a round in which nodes take so many local ``steps``: its time and its privacy are theirs."""
+        del problem
+        return steps
+
     def trainings(self, rounds: int) -> int:
         """Return in how many of the first ``rounds`` a node does local work, at most; the privacy of a run is theirs."""
         return rounds

@@ -37,7 +37,12 @@ Steps = int | Epochs
 
 
 def chosen_steps(
-    name: str, problem: Problem, local_steps: int | None, local_epochs: int | None, default: int = 1
+    name: str,
+    problem: Problem,
+    local_steps: int | None,
+    local_epochs: int | None,
+    default: int = 1,
+    kind: str = "local",
 ) -> Steps:
     """Return the local steps of a round, of which a caller gives the number, the epochs or neither.
 
@@ -47,23 +52,33 @@ def chosen_steps(
         local_steps: number of steps; None if not given.
         local_epochs: number of epochs; None if not given.
         default: number of steps if neither is given.
+        kind: what the arguments are called before ``_steps`` and ``_epochs``.
 
     Raises:
         InputError: both are given, one is below one, or nodes do not go through epochs.
     """
     if local_steps is not None and local_epochs is not None:
-        raise InputError(f"{name}: local_steps and local_epochs exclude each other", hint="give one of them")
+        raise InputError(f"{name}: {kind}_steps and {kind}_epochs exclude each other", hint="give one of them")
     if local_epochs is None:
         steps = default if local_steps is None else int(local_steps)
-        check_at_least_one(name, local_steps=steps)
+        check_at_least_one(name, **{f"{kind}_steps": steps})
         return steps
-    check_at_least_one(name, local_epochs=local_epochs)
+    check_at_least_one(name, **{f"{kind}_epochs": local_epochs})
     if getattr(problem, "steps_an_epoch", None) is None:
         raise InputError(
-            f"{name}: local_epochs are of nodes that go through epochs, and these draw each sample independently",
-            hint="learning.sampling = 'epochs' (in Python: supervised(…, sampling='epochs')), or local_steps",
+            f"{name}: {kind}_epochs are of nodes that go through epochs, and these draw each sample independently",
+            hint=f"learning.sampling = 'epochs' (in Python: supervised(…, sampling='epochs')), or {kind}_steps",
         )
     return Epochs(int(local_epochs))
+
+
+def together(one: Steps, other: Steps) -> Steps:
+    """Return the steps of both, which are numbers, or both epochs."""
+    if isinstance(one, Epochs):
+        assert isinstance(other, Epochs), "counted alike"
+        return Epochs(one.number + other.number)
+    assert isinstance(other, int), "counted alike"
+    return one + other
 
 
 def steps_of_nodes(problem: Problem, steps: Steps) -> int | NodeInts:
@@ -85,12 +100,14 @@ class Batches(NamedTuple):
         orders: key that is the same in all rounds, for the orders of epochs.
         first: number of steps before this round, of all nodes or (n,) of each.
         steps: number of steps of this round, of all nodes or (n,) of each.
+        drawn: number of minibatches that ``key`` has drawn before.
     """
 
     key: PRNGKey
     orders: PRNGKey
     first: Any
     steps: Any
+    drawn: Any = 0
 
     @property
     def most(self) -> int | Array:
@@ -103,11 +120,17 @@ class Batches(NamedTuple):
 
     def draw(self, problem: Problem, number: Any) -> Any:
         """Return what step ``number`` draws with: a key, or a :class:`.Draw` where nodes go through epochs."""
-        key = jax.random.fold_in(self.key, number)
+        key = jax.random.fold_in(self.key, self.drawn + number)
         if not getattr(problem, "by_epochs", False):
             return key
         step = jnp.asarray(self.first + number, jnp.int32)
         return Draw(key, purpose_key(self.orders, "epochs"), step, self.takes(number))
+
+    def split(self, steps: Any) -> tuple["Batches", "Batches"]:
+        """Return the minibatches of the first ``steps`` of a round, of all nodes or (n,) of each, and those of the rest."""
+        begun = self._replace(steps=steps)
+        rest = self._replace(first=self.first + steps, steps=self.steps - steps, drawn=self.drawn + begun.most)
+        return begun, rest
 
 
 def batches_of(problem: Problem, round_: Round, steps: Steps, before: NodeInts | None = None) -> Batches:

@@ -157,7 +157,9 @@ def test_gradient_tracking_is_unbiased_whatever_the_numbers_of_steps() -> None:
     assert np.abs(np.asarray(found["dsgd"]) - numbers.mean()).min() > 0.05  # nodes with more steps weigh more
 
 
-@pytest.mark.parametrize("name", ["dsgd", "epidemic", "gossip", "k_gt", "admm", "sgp", "isolated", "centralised"])
+@pytest.mark.parametrize(
+    "name", ["dsgd", "epidemic", "gossip", "k_gt", "admm", "sgp", "isolated", "centralised", "fedrep", "dispfl"]
+)
 def test_who_takes_local_steps_takes_local_epochs(name: str) -> None:
     graph = jg.topology.complete(N)
     W = {

@@ -153,10 +153,15 @@ def test_model_propagation_takes_the_mean_of_the_messages_that_arrive() -> None:
 HEAD = ("w1", "b1")
 
 
-def learners(private: tuple[str, ...] = HEAD) -> Any:
+def learners(private: tuple[str, ...] = HEAD, *, equal: bool = False, **options: Any) -> Any:
+    """Return classification by a small network, of nodes with unlike samples, or with 15 each."""
     data = jg.learning.datasets.synthetic(samples=400, features=6, classes=3, rng=0)
     model = jg.learning.models.mlp((6,), 3, hidden=(4,))
-    return jg.learning.supervised(data, "dirichlet", model, nodes=N, alpha=0.3, batch_size=4, private=private)
+    deal: dict[str, Any] = {"partition": "dirichlet", "nodes": N, "alpha": 0.3}
+    if equal:
+        each = np.arange(0, 15 * N + 1, 15)
+        deal = {"partition": jg.learning.Partition(np.arange(15 * N, dtype=np.int32), each, np.full(N, 15, np.int32))}
+    return jg.learning.supervised(data, model=model, private=private, **deal, **({"batch_size": 4} | options))
 
 
 def test_fedrep_without_private_columns_is_local_sgd() -> None:
@@ -186,6 +191,23 @@ def test_fedrep_with_nobody_to_hear_alternates_between_head_and_body() -> None:
             update, states[part] = jax.vmap(optimizer.update)(slope, states[part], x)
             x = jnp.where(moves, x + update, x)
     np.testing.assert_allclose(result.x, x, rtol=1e-4, atol=1e-5)
+
+
+def test_epochs_of_head_and_body_are_so_many_steps() -> None:
+    """With nodes of as many samples, of which the head takes each once and then the body twice."""
+    problem, rounds = learners(equal=True, sampling="epochs", batch_size=2), 3
+    (each,) = set(np.asarray(problem.steps_an_epoch).tolist())
+    options = [{"local_epochs": 2}, {"head_steps": each, "local_steps": 2 * each}]
+    found = [after(A.fedrep(problem, optax.adam(0.05), ring(), **taken), rounds).x for taken in options]
+    np.testing.assert_allclose(*found, atol=1e-6)
+    head = {"head_epochs": 2, "local_epochs": 2}
+    assert np.abs(after(A.fedrep(problem, optax.adam(0.05), ring(), **head), rounds).x - found[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("options", [{"head_epochs": 1, "local_steps": 2}, {"head_steps": 1, "local_epochs": 1}])
+def test_head_and_body_are_counted_alike(options: dict[str, int]) -> None:
+    with pytest.raises(jg.errors.InputError, match=r"^fedrep: either head and body have steps, or both have epochs"):
+        A.fedrep(learners(sampling="epochs"), optax.sgd(0.1), ring(), **options)
 
 
 def test_heads_do_not_know_the_network_while_the_body_is_frozen() -> None:
@@ -231,6 +253,20 @@ def test_masks_of_ones_average_with_uniform_weights() -> None:
     mixed = neighbours / neighbours.sum(1, keepdims=True) @ np.asarray(before.x)
     np.testing.assert_allclose(then.x, mixed - 0.1 * (mixed - problem.targets), rtol=1e-5, atol=1e-6)
     assert then.masks.all()
+
+
+def test_masks_of_ones_take_epochs_as_dsgd_does() -> None:
+    problem = learners((), sampling="epochs", batch_size=2)
+    dense = after(sparse(problem, density=1.0, local_epochs=2), 4).x
+    plain = after(A.dsgd(problem, optax.sgd(0.1), ring(), form="cta", local_epochs=2), 4).x
+    np.testing.assert_allclose(dense, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_masks_that_grow_are_not_private() -> None:
+    problem = learners((), privacy=jg.learning.DifferentialPrivacy(1.0, 1.0))
+    with pytest.raises(jg.errors.InputError, match=r"^dispfl: masks that grow tell gradients whose noise is that of a"):
+        sparse(problem)
+    assert sparse(problem, share=0.0).name == "DisPFL"
 
 
 def by_hand(x: np.ndarray, masks: np.ndarray, b: np.ndarray, kept: int, number: int) -> tuple[np.ndarray, np.ndarray]:

@@ -118,7 +118,7 @@ OF_ROUNDS = [
     Rule(("adversary", "dataset"), lambda adversary, dataset: (
         adversary in POISONING and (dataset in TASKS or target(dataset) != "class"))),
     Rule(("adversary", "model"), lambda adversary, model: adversary == "backdoor" and model == "kmeans"),
-    Rule(("algorithm", "privacy"), lambda algorithm, privacy: algorithm in OF_SAMPLES and privacy != NONE),
+    Rule(("algorithm", "privacy"), lambda algorithm, privacy: (algorithm in OF_SAMPLES or algorithm == "dispfl") and privacy != NONE),
     Rule(("privacy", "dataset"), lambda privacy, dataset: privacy != NONE and dataset in TASKS),
 ]  # fmt: skip
 BOTH_WAYS = frozenset({"push_pull", "pairwise", "compute_pairwise"})

@@ -10,32 +10,26 @@ from jaxgossip.algorithms.local_steps import Batches
 from jaxgossip.core.typing import widened
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
+from jaxgossip.network import chosen
 
 
 def descend_within(
-    columns: Bool[Array, "*rows p"],
-    problem: Problem,
-    optimizer: Transformation,
-    state: TrainState,
-    batches: Batches,
-    n_steps: int,
-    first: int = 0,
+    columns: Bool[Array, "*rows p"], problem: Problem, optimizer: Transformation, state: TrainState, batches: Batches
 ) -> TrainState:
-    """Return the state after ``n_steps`` in which every node's optimizer sees and moves its ``columns`` alone.
+    """Return the state after a step with each of the minibatches, of which optimizers see and move ``columns`` alone.
 
     Args:
         columns: (p,) or (n, p), the columns that move.
         problem: provides the gradients.
         optimizer: any optax transformation, vmapped over nodes; gradients of the other columns are zero for it.
         state: models and optimizer states.
-        batches: the minibatches of the round.
-        n_steps: number of steps.
-        first: number of the minibatch that the first step takes.
+        batches: the minibatches; a node without a further one keeps its state.
     """
 
     def step(number: Any, state: TrainState) -> TrainState:
-        gradient = problem.gradient(state.x, batches.draw(problem, first + number))
+        gradient = problem.gradient(state.x, batches.draw(problem, number))
         after = apply(optimizer, jnp.where(columns, gradient, 0), state)
-        return after._replace(x=jnp.where(columns, after.x, widened(state.x)))
+        return chosen(batches.takes(number), after._replace(x=jnp.where(columns, after.x, widened(state.x))), state)
 
-    return repeated(step, state, n_steps) if n_steps else state
+    most = batches.most
+    return state if isinstance(most, int) and most == 0 else repeated(step, state, most)

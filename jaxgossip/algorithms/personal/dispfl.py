@@ -27,7 +27,7 @@ from jaxgossip.algorithms.base import (
     nodes_of,
     with_optimizer,
 )
-from jaxgossip.algorithms.local_steps import Batches, batches_of
+from jaxgossip.algorithms.local_steps import Batches, Steps, batches_of, chosen_steps
 from jaxgossip.algorithms.personal.columns import descend_within
 from jaxgossip.algorithms.personal.sparse import Layer, Masks, evolved, highest, layers_of
 from jaxgossip.core import counting
@@ -66,16 +66,16 @@ class DisPFL(Method):
     layers: tuple[Layer, ...]
     share: float
     until: int
-    local_steps: int
+    local_steps: Steps
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> DisPFLState:
         draws = NodeDraws(problem.n_nodes, None if problem.order is None else problem.order.nodes)
         scores = to_unit(draws.bits(purpose_key(key, "masks"), (problem.n_params,)))
-        masks, steps = materialize(highest(scores, self.layers)), start_steps_of(problem)
+        masks = materialize(highest(scores, self.layers))
         first = with_optimizer(jnp.where(masks, problem.init(key), 0), self.optimizer, nodes_of(problem), key)
-        batches = Batches(purpose_key(key, "start batch"), key, 0, steps)
-        begun = descend_within(masks, problem, self.optimizer, first, batches, steps)
+        batches = Batches(purpose_key(key, "start batch"), key, 0, start_steps_of(problem))
+        begun = descend_within(masks, problem, self.optimizer, first, batches)
         return DisPFLState(*begun, masks, jnp.ones(count_rows(problem.n_nodes), bool))
 
     @override
@@ -83,7 +83,7 @@ class DisPFL(Method):
         links, masks = round_.links(W, problem.n_shared), state.masks
         mixed = TrainState(self._mean(links, state, problem.n_shared), state.opt_state)
         batches = batches_of(problem, round_, self.local_steps)
-        trained = descend_within(masks, problem, self.optimizer, mixed, batches, self.local_steps)
+        trained = descend_within(masks, problem, self.optimizer, mixed, batches)
         grown = materialize(self._evolved(problem, masks, trained.x, batches, round_)) if self.share else masks
         learnt = DisPFLState(jnp.where(grown, trained.x, 0), trained.opt_state, grown, (grown != masks).any(axis=1))
         waits = DisPFLState(*mixed, masks, jnp.zeros_like(state.is_new))
@@ -93,8 +93,8 @@ class DisPFL(Method):
         return round_.keep_offline(new, state), self._sent(links, unknown, problem)
 
     def _evolved(self, problem: Problem, masks: Masks, x: Rows, batches: Batches, round_: Round) -> Masks:
-        """Return the masks after the round, grown by the gradient of its last minibatch."""
-        gradient = problem.gradient(materialize(x), batches.draw(problem, self.local_steps - 1))
+        """Return the masks after the round, grown by the gradient of its first minibatch, which all nodes have."""
+        gradient = problem.gradient(materialize(x), batches.draw(problem, 0))
         progress = jnp.minimum(round_.number, self.until) / self.until
         return evolved(masks, x, gradient, self.layers, self.share / 2 * (1 + jnp.cos(np.pi * progress)))
 
@@ -136,7 +136,8 @@ def dispfl(
     density: float = 0.5,
     share: float = 0.5,
     until: int = 1000,
-    local_steps: int = 1,
+    local_steps: int | None = None,
+    local_epochs: int | None = None,
 ) -> Algorithm:
     """Run DisPFL: every node trains a sparse model of its own, and averages the entries that neighbours hold too.
 
@@ -147,18 +148,26 @@ def dispfl(
         density: share of a model's parameters that its mask holds, the same in all rounds.
         share: c, of the ones of a mask that are dropped and grown anew at first.
         until: T, number of rounds after which masks stay.
-        local_steps: optimizer steps per node and round.
+        local_steps: optimizer steps per node and round; 1 if neither this nor ``local_epochs`` is given.
+        local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
+            with fewer minibatches than others takes fewer steps, and waits.
 
     Raises:
-        InputError: ``density`` is outside (0, 1], ``share`` outside [0, 1], ``until`` or ``local_steps`` below 1, or W is
-            push-sum mixing or in fragments.
+        InputError: ``density`` is outside (0, 1], ``share`` outside [0, 1], ``until`` below 1, the local steps or epochs cannot
+            be taken (:func:`.chosen_steps`), masks change and gradients are private, or W is push-sum mixing or in fragments.
     """
     check_share("dispfl", density=density)
     if not 0 <= share <= 1:
         raise InputError(f"dispfl: share must be at least 0 and at most 1, not {share}")
-    check_at_least_one("dispfl", until=until, local_steps=local_steps)
+    check_at_least_one("dispfl", until=until)
+    steps = chosen_steps("dispfl", problem, local_steps, local_epochs)
+    if share and getattr(problem, "privacy", None) is not None:
+        raise InputError(
+            "dispfl: masks that grow tell gradients whose noise is that of a step, which is then no protection",
+            hint="share = 0, no [privacy], or another algorithm",
+        )
     check_agreement("dispfl", W)
     check_whole_rows("dispfl", W)
 
-    method = DisPFL(optimizer, layers_of(problem, density), share, until, local_steps)
+    method = DisPFL(optimizer, layers_of(problem, density), share, until, steps)
     return Algorithm(method, problem, W, name="DisPFL", mixings=2)

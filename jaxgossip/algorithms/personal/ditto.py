@@ -86,7 +86,8 @@ def ditto(
         pull: λ; 0 trains the personal models alone.
         evaluated: which models are evaluated and returned: the "personal" ones, or the "global" ones.
         form: order of the steps of the global models, see :func:`.dsgd`.
-        local_steps: optimizer steps per model and round; 1 if neither this nor ``local_epochs`` is given.
+        local_steps: optimizer steps per model and round, which virtual clocks count once; 1 if neither this nor
+            ``local_epochs`` is given.
         local_epochs: in its place, passes of every node through its own samples in a round, with ``sampling="epochs"``; a node
             with fewer minibatches than others takes fewer steps, and waits.
 

@@ -20,7 +20,7 @@ from jaxgossip.experiment.build.data import class_shares, data_key, divided
 from jaxgossip.experiment.build.optimizers import build_optimizer, build_outer
 from jaxgossip.experiment.build.schedules import build_schedule
 from jaxgossip.experiment.build.starts import gained, init_gain
-from jaxgossip.experiment.build.steps import local_steps, steps_by_node
+from jaxgossip.experiment.build.steps import local_steps, steps_by_node, work
 from jaxgossip.experiment.build.windows import in_windows
 from jaxgossip.experiment.config.learning import Classification
 from jaxgossip.experiment.config.schema import Section, supply
@@ -94,6 +94,11 @@ class Experiment:
     def steps(self) -> Steps:
         """The local steps of a round: those of the algorithm, or 1 if it has none or takes no optimizer step."""
         return local_steps(self.config, self.algorithm)
+
+    @property
+    def work(self) -> Steps:
+        """All steps of a round, which take its time and its privacy."""
+        return work(self.config, self.algorithm)
 
     @property
     def own(self) -> list[str]:
@@ -192,7 +197,7 @@ def build(
     speeds = part.optional(
         "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
     )
-    speeds = speeds and speeds.steps(steps_by_node(problem, local_steps(config, algorithm)))
+    speeds = speeds and speeds.steps(steps_by_node(problem, work(config, algorithm)))
     schedule = build_schedule(config, part, graph, algorithm, speeds) if isinstance(algorithm, GossipProtocol) else None
     check_measured(config, algorithm)
     return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, schedule)

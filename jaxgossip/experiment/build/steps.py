@@ -18,6 +18,12 @@ def local_steps(config: Config, algorithm: Algorithm | GossipProtocol) -> Steps:
     return steps if isinstance(steps, int | Epochs) else config.algorithm.keywords().get("local_steps") or 1
 
 
+def work(config: Config, algorithm: Algorithm | GossipProtocol) -> Steps:
+    """Return all steps of a round: those of :func:`local_steps`, and what else the algorithm trains in it."""
+    steps = local_steps(config, algorithm)
+    return algorithm.method.work(algorithm.problem, steps) if isinstance(algorithm, Algorithm) else steps
+
+
 def steps_by_node(problem: Problem, steps: Steps) -> int | Int[np.ndarray, " n"]:
     """Return how many local steps each node takes in a round: one number for all, or (n,) by the numbers of the nodes."""
     by_row = steps_of_nodes(problem, steps)

@@ -35,8 +35,8 @@ def privacy_entry(experiment: Experiment, note: Callable[[str], None]) -> dict[s
     counts, batch = np.asarray(experiment.problem.sample_counts), config.learning.batch_size
     epochs = epochs_begun(experiment)
     if epochs is None:
-        assert isinstance(experiment.steps, int)
-        steps = rounds_of_work(experiment) * experiment.steps + config.learning.start_steps
+        assert isinstance(experiment.work, int)
+        steps = rounds_of_work(experiment) * experiment.work + config.learning.start_steps
         epsilons, taken = epsilon(mechanism, steps, batch, counts, delta), {"steps": steps}
     else:
         epsilons, taken = np.empty(counts.size), {"epochs": int(epochs.max())}
@@ -60,9 +60,9 @@ def epochs_begun(experiment: Experiment) -> Int[np.ndarray, " n"] | None:
     if each is None:
         return None
     each = np.asarray(each)
-    if isinstance(experiment.steps, Epochs):
-        return -(-start // each) + rounds * experiment.steps.number
-    return -(-(start + rounds * np.asarray(steps_of_nodes(problem, experiment.steps))) // each)
+    if isinstance(experiment.work, Epochs):
+        return -(-start // each) + rounds * experiment.work.number
+    return -(-(start + rounds * np.asarray(steps_of_nodes(problem, experiment.work))) // each)
 
 
 def rounds_of_work(experiment: Experiment) -> int:
