@@ -167,17 +167,24 @@ def test_a_graph_from_a_file_needs_no_outline() -> None:
 def test_a_run_stays_within_its_plan(
     name: str, keys: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Compiling takes memory: a run whose programs were kept from earlier needs less than it may.
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     config = str(CONFIGS / f"{name}.toml")
     module, changed = [sys.executable, "-m", "jaxgossip"], [word for key in keys for word in ("--set", key)]
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / "compiled"))
     planned = subprocess.run([*module, "plan", config, *changed, "--json"], capture_output=True, text=True, check=True)
     predicted = json.loads(planned.stdout)["peak_bytes"]
     code = (
         "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=2);"
         "print(1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
-    words = [*module, "run", config, *changed, "--out", str(tmp_path / "run")]
-    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
-    assert int(done.stdout) <= predicted
-    assert abs(predicted / int(done.stdout) - 1) < 0.1
+    most = 0
+    # A plan is for the run that takes most: what the threads of a compiler hold at a time differs by some per cent.
+    for number in range(3):
+        # Compiling takes memory: a run whose programs were kept from earlier needs less than it may.
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path / f"compiled {number}"))
+        words = [*module, "run", config, *changed, "--out", str(tmp_path / f"run {number}")]
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+        most = max(most, int(done.stdout))
+        assert most <= predicted
+        if predicted < 1.1 * most:
+            break
+    assert predicted < 1.1 * most
