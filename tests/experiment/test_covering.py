@@ -55,7 +55,7 @@ FIRST = {"rounds": 5, "events": 3}
 REFUSED = {
     "rounds": {
         "algorithm compression", "algorithm mixing", "dataset model", "dataset partition", "model partition",
-        "algorithm topology", "algorithm dataset", "adversary algorithm", "algorithm network", "aggregation algorithm", "aggregation mixing", "compression mixing", "dataset mixing", "mixing model", "metrics mixing", "mixing topology",
+        "algorithm topology", "algorithm dataset", "adversary algorithm", "algorithm network", "algorithm privacy", "aggregation algorithm", "aggregation mixing", "compression mixing", "dataset mixing", "mixing model", "metrics mixing", "mixing topology",
         "adversary dataset", "adversary model", "aggregation privacy", "dataset privacy", "model privacy",
         "batch dataset", "optimizer rate",
         "dataset metrics", "adversary metrics", "metrics model", "metrics partition",
