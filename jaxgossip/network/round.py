@@ -22,7 +22,6 @@ from jaxgossip.mixing import Faults, Mixing, Operator
 from jaxgossip.mixing.bursts import Bursts
 from jaxgossip.mixing.fragments import Fragments, parts_of
 from jaxgossip.network.adversaries import Scene
-from jaxgossip.network.aggregation import Heard
 from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
 from jaxgossip.network.traffic import Traffic
 from jaxgossip.network.wallclock import LinkTransfer, ServerTransfer
@@ -108,7 +107,7 @@ class Links:
                 hint="leave out the section [aggregation]"
                 + (", or weighting = 'uniform'" if weights is not None else ", or choose a method that mixes by rows"),
             )
-        return conditions.aggregation.of(Heard.of(scene, self.round.number, loss_of)).astype(x.dtype)
+        return conditions.aggregation.of(scene, self.round.number, loss_of).astype(x.dtype)
 
     def _loss_of(self, n_sent: int, private: Rows, payload: str) -> Callable[[Rows], NodeFloats]:
         """Return (n, q) shared columns of models -> (n,) losses on a minibatch of each row's node, the same at every call.

@@ -9,9 +9,7 @@ import optax
 import pytest
 
 import jaxgossip as jg
-from jaxgossip.algorithms.local_steps import Epochs
 from jaxgossip.experiment.build.experiment import build
-from jaxgossip.experiment.build.steps import steps_by_node
 from jaxgossip.experiment.config.load import load
 from jaxgossip.experiment.runs.manifest import privacy_entry
 from jaxgossip.learning.data.arrays import Dataset
@@ -140,24 +138,6 @@ def test_epochs_go_on_where_the_last_training_ended() -> None:
     for rounds in (7 * 3, 2 * 7 * 3):
         x = run(problem, rounds, W=W, mixing_rounds=2).x
         np.testing.assert_allclose(x, -ETA * rounds / 21 * np.ones((1, 7)), rtol=1e-6)
-
-
-@pytest.mark.parametrize(("private", "steps"), [("", 4), ("learning.private=['b0']", 3 + 4)])
-@pytest.mark.parametrize("epochs", [False, True])
-def test_steps_of_the_head_take_time_and_privacy_as_well(private: str, steps: int, epochs: bool) -> None:
-    kind = "epochs" if epochs else "steps"
-    algorithm = f"algorithm={{kind='fedrep', head_{kind}=3, local_{kind}=4}}"
-    sampling, speeds = (
-        f"learning.sampling={'epochs' if epochs else 'replacement'}",
-        "speeds={kind='constant', compute_s=2}",
-    )
-    experiment = build(load(PRIVATE, [algorithm, sampling, speeds, *([private] if private else [])]))
-    entry = privacy_entry(experiment, lambda _: None)["privacy"]
-    assert entry[kind] == 12 * steps
-    by_node = steps_by_node(experiment.problem, Epochs(steps)) if epochs else steps
-    assert experiment.speeds is not None
-    np.testing.assert_array_equal(experiment.speeds.compute_s, np.broadcast_to(2.0 * np.asarray(by_node), 6))
-    assert experiment.steps == (Epochs(4) if epochs else 4), "of one optimizer, whose rates count no others"
 
 
 def test_privacy_is_that_of_the_rounds_of_training() -> None:

@@ -6,6 +6,7 @@ import pytest
 from jaxgossip.algorithms.local_steps import Epochs
 from jaxgossip.core.errors import ConfigError, InputError
 from jaxgossip.experiment.build.experiment import build
+from jaxgossip.experiment.build.steps import steps_by_node
 from jaxgossip.experiment.config.load import load, resolved_toml
 from jaxgossip.experiment.runs.manifest import epochs_begun, privacy_entry
 from jaxgossip.learning import DifferentialPrivacy
@@ -83,3 +84,22 @@ def test_where_nodes_go_through_epochs_each_is_one_step_with_all_samples_to_the_
     assert entry["epsilon_max"] == pytest.approx(most)
     assert entry["epochs"] == begun.max()
     assert f"after {begun.max()} epochs" in notes[0]
+
+
+@pytest.mark.parametrize(("private", "steps"), [("", 4), ("learning.private=['b0']", 3 + 4)])
+@pytest.mark.parametrize("epochs", [False, True])
+def test_steps_of_the_head_take_time_and_privacy_as_well(private: str, steps: int, epochs: bool) -> None:
+    kind = "epochs" if epochs else "steps"
+    settings = [
+        "learning.model=softmax",
+        f"algorithm={{kind='fedrep', head_{kind}=3, local_{kind}=4}}",
+        f"learning.sampling={'epochs' if epochs else 'replacement'}",
+        *([private] if private else []),
+    ]
+    experiment = build(load(TEXT, [PRIVATE, *settings]))
+    entry = privacy_entry(experiment, lambda _: None)["privacy"]
+    assert entry[kind] == 3 * steps
+    by_node = steps_by_node(experiment.problem, Epochs(steps)) if epochs else steps
+    assert experiment.speeds is not None
+    np.testing.assert_array_equal(experiment.speeds.compute_s, np.broadcast_to(0.5 * np.asarray(by_node), 4))
+    assert experiment.steps == (Epochs(4) if epochs else 4), "of one optimizer, whose rates count no others"

@@ -57,7 +57,7 @@ def build_outer(config: Config, part: Builder) -> Transformation | None:
         InputError: it cannot be built.
     """
     section = config.outer
-    return None if section is None else _at_rate(part, "outer", _changing_over(section, config.rounds))
+    return None if section is None else _at_rate(part, "outer", _over_the_run(section, lambda: config.rounds))
 
 
 def _at_rate(part: Builder, name: str, section: Section) -> Transformation:
@@ -73,12 +73,12 @@ def _changing_rate(section: Section) -> RateSection | None:
     return rate if isinstance(rate, RateSection) else None
 
 
-def _changing_over[S: Section](section: S, over: int) -> S:
-    """Return the section with ``over`` in its learning rate where the rate has such a key, and it is left out."""
+def _over_the_run[S: Section](section: S, counts: Callable[[], int]) -> S:
+    """Return the section with the ``counts`` of the run as ``over`` in its learning rate, where that is left out."""
     rate = _changing_rate(section)
     if rate is None or rate.keywords().get("over", 0) is not None:
         return section
-    return section.model_copy(update={RATE: rate.model_copy(update={rate.builder_keys["over"]: over})})
+    return section.model_copy(update={RATE: rate.model_copy(update={rate.builder_keys["over"]: counts()})})
 
 
 def with_horizon(config: Config, section: OptimizerSection, local_steps: Callable[[], Steps]) -> OptimizerSection:
@@ -92,18 +92,20 @@ def with_horizon(config: Config, section: OptimizerSection, local_steps: Callabl
     Raises:
         ConfigError: the rate counts steps, of which nodes take different numbers.
     """
-    rate, over = _changing_rate(section), config.rounds
-    if rate is None or rate.keywords().get("over", 0) is not None:
-        return section
-    if rate.by != "rounds":
+
+    def counts() -> int:
+        rate = _changing_rate(section)
+        if rate is not None and rate.by == "rounds":
+            return config.rounds
         steps = local_steps()
         if isinstance(steps, Epochs):
             raise ConfigError(
                 "optimizer.learning_rate.over: nodes take different numbers of steps in an epoch",
                 hint='give the number of steps over which the rate changes, or by = "rounds"',
             )
-        over = config.learning.start_steps + config.rounds * steps
-    return _changing_over(section, over)
+        return config.learning.start_steps + config.rounds * steps
+
+    return _over_the_run(section, counts)
 
 
 def _of_arrays(

@@ -21,6 +21,8 @@ def clipped(
 ) -> Aggregation:
     """Clip the difference to each neighbour to a radius before averaging: ClippedGossip.
 
+    A row whose squared distance is too large for the floats at hand is not heard: a lie of infinite size pulls at nothing.
+
     Args:
         radius: τ, a number or a rule. "adaptive": τ² = (1/δ) Σ w_k ‖h_k − x_i‖² over the nearest rows, the node's own
             included, of total weight at most 1 − δ, which are taken as honest. "cs_plus": the largest distance among the
@@ -51,8 +53,9 @@ def clipped(
             return jnp.where(reached <= 1 - tolerance, weight * distance, 0).sum(1) / tolerance
         lying = jnp.zeros_like(heard.arrived) if heard.lying is None else heard.lying
         share = jnp.where(lying, heard.weights, 0).sum(1)
-        honest = jnp.where(lying, 0, heard.weights)
-        return jnp.where(share > 0, (honest * distances).sum(1) / jnp.where(share > 0, share, 1), jnp.inf)
+        # Distances of rows that lie, or are lost, may be infinite, which times 0 is no number.
+        honest = jnp.where(heard.arrived & ~lying, heard.weights * distances, 0).sum(1)
+        return jnp.where(share > 0, honest / jnp.where(share > 0, share, 1), jnp.inf)
 
     def combine(heard: Heard) -> Rows:
         distances = heard.squared_distances()

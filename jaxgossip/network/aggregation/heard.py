@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.core.arguments import check_fields
 from jaxgossip.core.errors import GraphError, InputError
-from jaxgossip.core.typing import NodeFloats, Rows
+from jaxgossip.core.typing import NodeFloats, NodeMask, Rows
 from jaxgossip.mixing.fragments import parts_of
 from jaxgossip.mixing.operator import Mixing, Operator, SlotOperator
 
@@ -63,16 +63,30 @@ class Heard:
                 rows = [jnp.where(lying[:, k, None], scene.targeted, row) for k, row in enumerate(rows)]
         return cls(scene.x, tuple(rows), weights, lying, round_number, loss_of)
 
+    @classmethod
+    def of_numbers(
+        cls, scene: "Scene", round_number: Int[Array, ""], loss_of: Callable[[Rows], NodeFloats] | None = None
+    ) -> "Heard":
+        """Return what ``of`` does, without rows that are not finite: a node sees that they are not, and takes them as lost.
+
+        They are looked for where they are sent, once for all who hear them.
+        """
+        slots = senders(scene.operator)
+        sent, finite = _numbers(scene.sent)
+        arrived = jnp.stack([slots.take(finite, k) for k in range(slots.n_slots)], axis=1)
+        if scene.targeted is None:
+            heard = cls.of(replace(scene, sent=sent), round_number, loss_of)
+        else:
+            targeted, finite = _numbers(scene.targeted)
+            heard = cls.of(replace(scene, sent=sent, targeted=targeted), round_number, loss_of)
+            assert heard.lying is not None, "as there are liars"
+            arrived &= finite[:, None] | ~heard.lying
+        return replace(heard, weights=jnp.where(arrived, heard.weights, 0))
+
     @property
     def arrived(self) -> Bool[Array, "n k"]:
         """(n, n_slots) bool: which rows arrived."""
         return self.weights != 0
-
-    def of_numbers(self) -> "Heard":
-        """Return what is heard without rows that are not finite: a node sees that they are not, and takes them as lost."""
-        finite = [jnp.isfinite(row).all(1) for row in self.rows]
-        rows = tuple(jnp.where(of_row[:, None], row, self.x) for of_row, row in zip(finite, self.rows, strict=True))
-        return replace(self, rows=rows, weights=jnp.where(jnp.stack(finite, axis=1), self.weights, 0))
 
     def squared_distances(self) -> Float[Array, "n k"]:
         """Return (n, n_slots): ‖h_k − x_i‖²."""
@@ -88,12 +102,15 @@ class Heard:
         return each[0][:, None], each[1:].T
 
     def pulled(self, factors: Float[Array, "n k"]) -> Rows:
-        """Return (n, p): x_i + Σ_k factors_ik (h_k − x_i), over the rows whose factors are not 0: others may be any."""
-        columns = (factors[:, k, None] for k in range(len(self.rows)))
-        terms = (
-            jnp.where(factor != 0, factor * (row - self.x), 0) for factor, row in zip(columns, self.rows, strict=True)
-        )
+        """Return (n, p): x_i + Σ_k factors_ik (h_k − x_i)."""
+        terms = (factors[:, k, None] * (row - self.x) for k, row in enumerate(self.rows))
         return self.x + functools.reduce(operator.add, terms)
+
+
+def _numbers(rows: Rows) -> tuple[Rows, NodeMask]:
+    """Return (rows, finite): the rows (n, p), of zeros where they are not finite, and which of them are, (n,) bool."""
+    finite = jnp.isfinite(rows).all(1)
+    return jnp.where(finite[:, None], rows, 0), finite
 
 
 def senders(operator: Operator) -> SlotOperator:
@@ -130,9 +147,15 @@ class Aggregation:
     def __post_init__(self) -> None:
         check_fields("aggregation", self)
 
-    def of(self, heard: Heard) -> Rows:
-        """Return (n, p): what the rule makes of the rows heard that are finite."""
-        return self.combine(heard.of_numbers())
+    def of(
+        self, scene: "Scene", round_number: Int[Array, ""], loss_of: Callable[[Rows], NodeFloats] | None = None
+    ) -> Rows:
+        """Return (n, p): what the rule makes of the rows that nodes hear and that are finite.
+
+        Raises:
+            GraphError: W has no slot form, or a node has too many senders.
+        """
+        return self.combine(Heard.of_numbers(scene, round_number, loss_of))
 
     def check_mixing(self, W: Mixing) -> None:
         """Check that under ``W`` all nodes hear as many others as the rule needs.

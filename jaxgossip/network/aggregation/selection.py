@@ -51,10 +51,12 @@ def nearest(*, liars: int = 1) -> Aggregation:
         raise InputError(f"aggregation nearest: liars must not be negative, not {liars}")
 
     def combine(heard: Heard) -> Rows:
-        distances = jnp.where(heard.arrived, heard.squared_distances(), jnp.inf)
+        # A row too far away to be measured is the farthest of those that arrived, and still before those that did not.
+        farthest = jnp.finfo(heard.x.dtype).max
+        distances = jnp.where(heard.arrived, jnp.minimum(heard.squared_distances(), farthest), jnp.inf)
         rank = jnp.argsort(jnp.argsort(distances, axis=1), axis=1)
         number = jnp.maximum(heard.arrived.sum(1, keepdims=True) - liars, 0)
-        return heard.pulled(jnp.where(heard.arrived & (rank < number), 1 / (1 + number.astype(heard.x.dtype)), 0))
+        return heard.pulled(jnp.where(rank < number, 1 / (1 + number.astype(heard.x.dtype)), 0))
 
     return Aggregation("nearest", combine)
 
