@@ -59,6 +59,7 @@ def test_beer_without_compression_is_diging_of_slower_weights() -> None:
     np.testing.assert_allclose(one.v, two.y, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_motef_without_momentum_is_beer() -> None:
     problem = noisy()
     one = after(A.beer(problem, optax.sgd(ETA), ring(), Q.random_k(fraction=0.4)), 40)
@@ -81,6 +82,7 @@ def test_lead_without_compression_is_exact_diffusion(alpha: float) -> None:
     assert np.abs(roots[~neutral]).max() == pytest.approx(0.883007, abs=6e-7)
 
 
+@pytest.mark.slow
 def test_cedas_is_lead_until_the_learning_rate_changes() -> None:
     def rate(number: Any) -> Any:
         return jnp.where(number < 10, 0.2, 0.05)
@@ -133,7 +135,7 @@ COMPRESSORS: dict[str, Callable[[], Compressor]] = {
 }
 
 
-@pytest.mark.by_default("top_k")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPRESSORS)
 def test_means_over_nodes_are_kept_whatever_the_compressor(name: str) -> None:
     """On irregular graphs, and where links fail both ways and nodes are away; for biased compressors, too."""
@@ -153,6 +155,7 @@ def test_means_over_nodes_are_kept_whatever_the_compressor(name: str) -> None:
         assert np.abs(state.d).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_the_momentum_of_motef_is_that_of_the_gradients() -> None:
     """So its mean tracks the mean gradient: what V and M start at does not last."""
     with jax.enable_x64(True):
@@ -188,6 +191,7 @@ def test_a_start_of_motef_whose_means_differ_is_never_forgotten() -> None:
     np.testing.assert_allclose(x, B.mean(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_two_rows_of_a_message_are_compressed_independently() -> None:
     algorithm = A.beer(noisy(), optax.sgd(ETA), ring(), Q.random_k(fraction=0.34))
     state = jax.tree.map(jnp.asarray, after(algorithm, 4))

@@ -124,7 +124,7 @@ def test_runs_contract_at_the_predicted_rate(method: Method) -> None:
     assert abs(measured / expected - 1) < 1e-3
 
 
-@pytest.mark.by_default("exact_diffusion")
+@pytest.mark.slow
 @each_exact
 def test_different_data_leave_no_bias(method: Method) -> None:
     with jax.enable_x64(True):

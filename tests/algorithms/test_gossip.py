@@ -36,7 +36,7 @@ def start() -> np.ndarray:
     return np.asarray(run(W, 0).x)
 
 
-@pytest.mark.by_default("options3-<lambda>")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "rule"),
     [
@@ -53,6 +53,7 @@ def test_each_form_is_its_formula(options: dict, rule) -> None:
     np.testing.assert_allclose(run(W, **options).x, x, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_scores_weigh_the_senders() -> None:
     scores = np.arange(1.0, N + 1)
     weighted = M * scores

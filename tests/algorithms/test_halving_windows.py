@@ -57,6 +57,7 @@ def test_the_mean_is_exact_after_log2_n_rounds(n: int) -> None:
     assert counting.to_int(traffic.bytes_sent) == n * rounds * 2 * 8  # one row of two, not two
 
 
+@pytest.mark.slow
 def test_each_round_has_the_mean_of_a_window() -> None:
     n, sizes = 25, windows(25)
     values = np.random.default_rng(1).normal(size=(n, 1))

@@ -104,7 +104,7 @@ def test_a_waiting_node_keeps_its_optimizer_state_and_is_optax_alone() -> None:
     np.testing.assert_allclose(run.state.x, x, rtol=1e-5)
 
 
-@pytest.mark.by_default("0")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [2, 0])
 def test_epochs_of_as_many_samples_are_so_many_steps(batch_size: int) -> None:
     problem = counting(np.array([6, 6]), batch_size)
@@ -113,12 +113,14 @@ def test_epochs_of_as_many_samples_are_so_many_steps(batch_size: int) -> None:
     np.testing.assert_array_equal(by_epochs.x, by_steps.x)
 
 
+@pytest.mark.slow
 def test_the_centralised_learner_takes_every_sample_of_every_node() -> None:
     algorithm = jg.algorithms.centralised(counting(), optax.sgd(1.0), local_epochs=EPOCHS)
     x = jg.simulate(algorithm, rounds=3, seed=0, evaluate_every=3).x
     np.testing.assert_allclose(x, np.full((1, M), -3 * EPOCHS / N), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_node_without_a_step_adds_nothing_to_the_mean_gradient_nor_its_regularisation() -> None:
     problem = counting()
     takes = jnp.asarray([True, False, True, True])
@@ -137,6 +139,7 @@ def test_a_server_averages_what_nodes_learn_in_their_epochs() -> None:
     np.testing.assert_allclose(x[0], -EPOCHS * SIZES[OWNER] / M, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_ages_by_the_steps_of_its_node() -> None:
     W = jg.mixing.metropolis_hastings(jg.topology.complete(N))
     algorithm = jg.algorithms.gossip(counting(), optax.sgd(1.0), W, local_epochs=EPOCHS)

@@ -134,7 +134,7 @@ def rounds_of(problem: Any, steps: Any) -> Any:
     return lambda number: jax.tree.map(np.asarray, of_round(jnp.int32(number)))
 
 
-@pytest.mark.by_default("three steps-renewed", "two epochs-kept")
+@pytest.mark.by_default("three steps-renewed")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("options", "steps"),
@@ -158,7 +158,7 @@ def test_it_is_the_reference(options: dict[str, Any], steps: dict[str, int], for
     assert np.abs(reference.x).max() > 0.5
 
 
-@pytest.mark.by_default("kept")
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_of_all_samples_it_is_lt_admm(form: str) -> None:
     """Whoever is slow or offline."""

@@ -107,7 +107,7 @@ ALONE = {
 }  # it refuses mixed ones
 
 
-@pytest.mark.by_default("dsgdm", "d2")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALONE)
 def test_at_one_node_statistics_are_those_of_plain_training(name: str) -> None:
     case = ALONE[name]

@@ -85,6 +85,7 @@ def assert_the_same(peers: Peers, nodes: Sequence[Node]) -> None:
             assert list(reports) == [(by, pytest.approx(said, abs=1e-12)) for by, said in latest if by >= 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", [0.0, 0.3])
 @pytest.mark.parametrize("every", [1, 3])
 def test_rounds_are_those_of_one_node_after_the_other(every: int, drop: float) -> None:
@@ -105,6 +106,7 @@ def test_rounds_are_those_of_one_node_after_the_other(every: int, drop: float) -
     assert (np.sort(first) != np.sort(last)).any(1).sum() > N / 2, "most have other senders in the end"
 
 
+@pytest.mark.slow
 def test_every_in_degree_stays() -> None:
     links, conditions = heard_by(), Conditions(drop=0.2, online=0.7, straggle=0.2)
     algorithm = A.morph(quadratic(), optax.sgd(ETA), mixing(links), every=1, sharpness=BETA)
@@ -162,6 +164,7 @@ def assert_drawn_by(frequency: np.ndarray, weights: np.ndarray, draws: int = 20_
     assert swaps.sum() == 11, "three nodes have no senders"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sharpness", "alike"), [(500.0, True), (0.0, False), (3.0, False)])
 def test_who_comes_and_who_goes_have_the_probabilities_of_softmax(sharpness: float, alike: bool) -> None:
     """Uniform ones if all models are equal, or β is zero."""
@@ -180,6 +183,7 @@ def test_who_comes_and_who_goes_have_the_probabilities_of_softmax(sharpness: flo
     assert_drawn_by(goes, senders * np.exp(sharpness * (scores - 1)))
 
 
+@pytest.mark.slow
 def test_relabelling_the_nodes_relabels_the_draw() -> None:
     peers, (comes, goes) = after(5), words_of(6)
     new = np.random.default_rng(2).permutation(N)  # the new number of each node
@@ -213,6 +217,7 @@ def test_where_a_row_stands_changes_nothing() -> None:
     jax.tree.map(np.testing.assert_array_equal, *found)
 
 
+@pytest.mark.slow
 def test_similarity_is_the_mean_of_the_cosines_of_arrays() -> None:
     data = jg.learning.datasets.synthetic(samples=280, features=P, classes=3, rng=0)
     model = jg.learning.models.mlp((P,), 3, hidden=(4,))
@@ -239,6 +244,7 @@ def test_what_is_compared_is_shared_and_moved_by_gradients() -> None:
     assert compared_columns(problem) == ((0, 2), (4, 7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lies", [True, False])
 def test_models_are_compared_as_they_arrive(lies: bool) -> None:
     """Where a node has one sender, what it received is twice its new model less its own."""
@@ -268,6 +274,7 @@ def test_on_the_complete_graph_it_is_dsgd_with_uniform_weights() -> None:
     np.testing.assert_allclose(*runs, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_lists_take_time() -> None:
     """A message is as long as its sender's list makes it; lines are shared evenly, up and down."""
     links, compute, line = heard_by(), 2.0, 8e-3  # 1000 bytes a second
@@ -282,6 +289,7 @@ def test_lists_take_time() -> None:
     assert result.metrics["virtual_s"][-1] == pytest.approx(compute + np.max(last), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_senders_have_the_data_that_a_node_does_not_have() -> None:
     """Two clusters of nodes, with the first five digits and the last: while models differ, these are as good as all."""
     n, k = 24, 4

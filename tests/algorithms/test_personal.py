@@ -50,6 +50,7 @@ def test_ditto_leaves_the_global_trajectory_alone_bit_for_bit(form: str) -> None
     assert np.abs(beside.v - beside.x).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_which_models_of_ditto_are_evaluated() -> None:
     problem = of_targets(B)
     results = {
@@ -73,6 +74,7 @@ def test_the_pull_to_the_neighbours_ends_where_its_objective_is_least(pull: floa
     assert np.abs(roots).max() == pytest.approx(0.95, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pull", [1 / ETA, 0.0])
 def test_multi_task_learning_is_dgd_or_local_training_at_the_ends_of_its_pull(pull: float) -> None:
     problem = of_targets(B, noise=0.5)
@@ -118,6 +120,7 @@ def test_model_propagation_ends_at_its_closed_form_at_the_rate_of_its_map(name: 
     assert np.abs(slope).max() < 1e-13
 
 
+@pytest.mark.slow
 def test_model_propagation_begins_with_what_nodes_learn_alone_and_trusts_those_with_most_samples() -> None:
     data = jg.learning.datasets.synthetic(samples=300, features=4, rng=0)
     model = jg.learning.models.logistic((4,), 2)
@@ -164,6 +167,7 @@ def learners(private: tuple[str, ...] = HEAD, *, equal: bool = False, **options:
     return jg.learning.supervised(data, model=model, private=private, **deal, **({"batch_size": 4} | options))
 
 
+@pytest.mark.slow
 def test_fedrep_without_private_columns_is_local_sgd() -> None:
     optimizer, problem = optax.sgd(0.1, momentum=0.9), learners(())
     found = after(A.fedrep(problem, optimizer, ring(), local_steps=3), 5).x
@@ -172,6 +176,7 @@ def test_fedrep_without_private_columns_is_local_sgd() -> None:
     )
 
 
+@pytest.mark.slow
 def test_fedrep_with_nobody_to_hear_alternates_between_head_and_body() -> None:
     problem, rounds = learners(), 3
     optimizer = optax.adam(0.05)
@@ -193,6 +198,7 @@ def test_fedrep_with_nobody_to_hear_alternates_between_head_and_body() -> None:
     np.testing.assert_allclose(result.x, x, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_epochs_of_head_and_body_are_so_many_steps() -> None:
     """With nodes of as many samples, of which the head takes each once and then the body twice."""
     problem, rounds = learners(equal=True, sampling="epochs", batch_size=2), 3
@@ -210,6 +216,7 @@ def test_head_and_body_are_counted_alike(options: dict[str, int]) -> None:
         A.fedrep(learners(sampling="epochs"), optax.sgd(0.1), ring(), **options)
 
 
+@pytest.mark.slow
 def test_heads_do_not_know_the_network_while_the_body_is_frozen() -> None:
     problem = learners()
     labels = {name: "head" if name in HEAD else "body" for name in ("w0", "b0", *HEAD)}
@@ -243,6 +250,7 @@ def trajectory(algorithm: Algorithm, rounds: int, **options: Any) -> tuple[list[
     return states, traffic
 
 
+@pytest.mark.slow
 def test_masks_of_ones_average_with_uniform_weights() -> None:
     graph = jg.topology.karate()
     n = graph.n_nodes
@@ -255,6 +263,7 @@ def test_masks_of_ones_average_with_uniform_weights() -> None:
     assert then.masks.all()
 
 
+@pytest.mark.slow
 def test_masks_of_ones_take_epochs_as_dsgd_does() -> None:
     problem = learners((), sampling="epochs", batch_size=2)
     dense = after(sparse(problem, density=1.0, local_epochs=2), 4).x
@@ -287,6 +296,7 @@ def by_hand(x: np.ndarray, masks: np.ndarray, b: np.ndarray, kept: int, number: 
     return np.where(grown, trained, 0), grown
 
 
+@pytest.mark.slow
 def test_rounds_of_dispfl_are_those_of_one_entry_after_the_other() -> None:
     b = np.random.default_rng(0).normal(size=(N, 12))
     with jax.enable_x64(True):
@@ -305,6 +315,7 @@ def test_rounds_of_dispfl_are_those_of_one_entry_after_the_other() -> None:
     assert not states[-1].is_new.any()
 
 
+@pytest.mark.slow
 def test_every_layer_keeps_its_number_of_weights_and_every_message_its_bytes() -> None:
     problem = learners(("b1",))
     algorithm = sparse(problem, density=0.4, share=0.6, local_steps=2)
@@ -331,6 +342,7 @@ def test_every_layer_keeps_its_number_of_weights_and_every_message_its_bytes() -
         unknown = changed | (unknown & ~online)
 
 
+@pytest.mark.slow
 def test_an_entry_that_nobody_holds_stays_zero_and_others_are_learnt() -> None:
     b = 3 + np.random.default_rng(0).normal(size=(N, 40))
     states, _ = trajectory(sparse(of_targets(b), density=0.1, share=0.0), 30)
@@ -341,6 +353,7 @@ def test_an_entry_that_nobody_holds_stays_zero_and_others_are_learnt() -> None:
     np.testing.assert_array_equal(x != 0, states[0].masks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agree", [True, False])
 def test_means_are_kept_only_where_masks_agree(agree: bool) -> None:
     algorithm = A.dispfl(of_targets(np.ones((N, 10))), optax.sgd(0.0), ring(), density=0.5, share=0.0)
@@ -364,6 +377,7 @@ def test_layers_are_as_dense_as_erdos_renyi_kernels() -> None:
     assert erk([(5,)], 0.6) == [0.6]
 
 
+@pytest.mark.slow
 def test_peers_that_change_need_every_mask_and_an_aggregation_is_refused() -> None:
     problem = of_targets(np.ones((N, 10)))
     W = jg.mixing.matching(jg.topology.ring(N))

@@ -37,6 +37,7 @@ def run(problem: Any, rounds: int, *, conditions: Conditions | None = None, W: A
     return jg.simulate(algorithm, rounds, seed=1, evaluate_every=rounds, conditions=conditions)
 
 
+@pytest.mark.slow
 def test_without_rounds_that_only_mix_it_is_dsgd_to_the_bit() -> None:
     problem, conditions = of_targets(B, noise=1.0), Conditions(drop=0.1, online=0.8, straggle=0.2)
     plain = jg.simulate(A.dsgd(problem, optax.sgd(ETA), ring()), 9, seed=1, evaluate_every=9, conditions=conditions)
@@ -107,6 +108,7 @@ def test_a_node_without_budget_goes_on_mixing() -> None:
     np.testing.assert_allclose(means, after_three.mean(0), atol=1e-14)
 
 
+@pytest.mark.slow
 def test_what_a_node_misses_is_not_taken_from_its_budget() -> None:
     apart = jg.mixing.operator(from_matrix(np.eye(N)))
     conditions = Conditions(online=0.5, straggle=0.5)
@@ -124,6 +126,7 @@ def test_rounds_that_only_mix_take_no_time_to_train() -> None:
     np.testing.assert_allclose(np.diff(clocks), (clocks[4] - clocks[3]) + 2.0 * np.array([2, 1, 0, 0]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_epochs_go_on_where_the_last_training_ended() -> None:
     numbers = np.arange(7, dtype=np.float32)
     data = Dataset(

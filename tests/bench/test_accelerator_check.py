@@ -86,6 +86,7 @@ def test_the_checks_cover_the_registries() -> None:
     assert set(operators.KINDS) <= set(MIXINGS)
 
 
+@pytest.mark.slow
 def test_a_tiny_run_is_printed_and_read_back(
     tiny: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -104,6 +105,7 @@ def test_a_tiny_run_is_printed_and_read_back(
         assert row["seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_broken_operator_fails_the_check_by_its_name(
     tiny: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

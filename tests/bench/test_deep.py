@@ -73,6 +73,7 @@ def test_rounds_of_both_sides_lead_to_the_same_models() -> None:
     assert np.abs(rounds.state.x - before).max() > 3e-3  # four steps of AdamW, 1e-3 each
 
 
+@pytest.mark.slow
 def test_all_forms_of_a_convolution_have_the_same_gradients() -> None:
     rng = np.random.default_rng(0)
     x, kernels = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((3, 2, 5, 4, 3), (3, 3, 3, 3, 6)))

@@ -70,7 +70,7 @@ def test_permuting_nodes_permutes_results_bit_for_bit(compressor: Compressor, sh
     assert np.array_equal(permuted, sent[order])
 
 
-@pytest.mark.by_default("qsgd")
+@pytest.mark.slow
 @pytest.mark.parametrize("compressor", [top_k(), random_k(), qsgd(), low_rank()], ids=lambda c: c.name)
 def test_replicas_under_vmap_are_those_of_single_runs(compressor: Compressor) -> None:
     xs, keys = jnp.stack([rows(6, 37, 1), jnp.round(rows(6, 37, 2))]), jax.random.split(KEY, 2)

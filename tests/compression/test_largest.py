@@ -35,6 +35,7 @@ def of_kind(kind: str, rng: np.random.Generator, shape: tuple[int, int]) -> np.n
     return sizes.astype(np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(0, 2**31), st.sampled_from([1, 2, 41]), st.sampled_from(["plain", "tied", "zero", "wild"]),

@@ -21,6 +21,7 @@ def test_what_is_over_is_no_longer_counted() -> None:
     assert rows.live_bytes(inner) == 1200 + 4
 
 
+@pytest.mark.slow
 def test_blocks_that_are_computed_anew_leave_room_for_more_nodes() -> None:
     def needed(remat: bool) -> int:
         model = m.gpt((16,), 5, layers=6, width=16, heads=2, remat=remat)

@@ -84,6 +84,7 @@ def test_ones_own_function_takes_its_keys(mine: Path) -> None:
     assert 'learning.augment = [{kind = "crop"}]' in listing("augmentation", "crop")
 
 
+@pytest.mark.slow
 def test_a_run_trains_on_augmented_samples_and_is_measured_on_the_others(mine: Path) -> None:
     settings = ([], [f'learning.augment=["{mine}:plain"]'])
     algorithms = [build(load(TEXT, setting)).algorithm for setting in settings]

@@ -34,6 +34,7 @@ def test_all_iterates_are_equal(
     assert [line.split()[0] for line in lines[3 : 3 + len(script.COMPARISONS)]] == list(script.COMPARISONS)
 
 
+@pytest.mark.slow
 def test_iterates_that_differ_are_an_error(
     script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -162,6 +162,7 @@ def test_a_folder_of_a_grid_takes_no_variants_and_stale_runs_are_run_again(confi
         run_grid(grid, out)
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_that_of_a_run(config, tmp_path) -> None:
     grid = expand(config, ["optimizer.learning_rate=0.1"], 1)
     run_grid(grid, tmp_path / "out", command="typed")

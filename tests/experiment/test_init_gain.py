@@ -36,6 +36,7 @@ def starts(overrides: list[str]) -> np.ndarray:
     return np.asarray(build(load(TEXT, overrides)).problem.init(run_key(0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "gain"), [([], 2.587702), (["mixing.weights=metropolis_hastings"], 4.0)])
 def test_starts_are_wider_by_what_the_weights_in_use_say(overrides: list[str], gain: float) -> None:
     experiment = build(load(TEXT, overrides))

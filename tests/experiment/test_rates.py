@@ -49,6 +49,7 @@ def steps_of(settings: list[str], rounds: list[int]) -> list[float]:
     return [-float(updates(optimizer, row, at_round(state, number), row)[0][0, 0]) for number in rounds]
 
 
+@pytest.mark.slow
 def test_a_table_is_the_schedule_of_that_name() -> None:
     config = load(TEXT, [RATE])
     assert load(resolved_toml(config)) == config
@@ -97,6 +98,7 @@ def test_mistakes_are_told(settings: list[str], text: str) -> None:
         build(load(TEXT, [RATE, *settings]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", ["steps", "rounds"])
 def test_outer_rates_change_over_the_rounds_of_the_run(by: str) -> None:
     """A node takes one outer step in a round, so that both counts are one."""
@@ -132,6 +134,7 @@ def test_ones_own_schedule_is_named_by_its_file(tmp_path: Path) -> None:
     assert f"{tmp_path}/mine.py:halving" in build(load(TEXT, [*OUTER[:1], outer])).own
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped_and_kernels_alone_decay() -> None:
     adamw = "optimizer={kind='adamw', learning_rate=0.1, weight_decay=0.5, weight_decay_mask='kernels'}"
     for mask, decaying in (("'kernels'", {"w0", "w1"}), ("['*1']", {"w1", "b1"})):

@@ -69,6 +69,7 @@ def test_its_files_have_the_names_of_a_runs() -> None:
     assert run_folder.log_name() == saved.METRICS
 
 
+@pytest.mark.slow
 def test_models_of_16_bits_are_read_back(tmp_path: Path) -> None:
     problem = jg.learning.isotropic_quadratic(N, dimension=2, noise=0.5, rng=0)
     method = jg.algorithms.Algorithm(Halves(), problem, jg.mixing.metropolis_hastings(jg.topology.ring(N)))
@@ -150,6 +151,7 @@ def test_damaged_models_are_seen_when_they_are_asked_for(result: Result, tmp_pat
         _ = jg.results.load(folder).x
 
 
+@pytest.mark.slow
 def test_commands_show_saved_results_and_do_not_resume_them(result: Result, tmp_path: Path) -> None:
     one = result.save(tmp_path / "one")
     two = jg.simulate(algorithm(0.01), 10, seed=4, evaluate_every=4).save(tmp_path / "two")

@@ -52,6 +52,7 @@ def test_every_run_is_read_back(swept: SweepResult, tmp_path: Path) -> None:
     assert raised.value.hint.startswith("it is a sweep: 'jaxgossip compare ")
 
 
+@pytest.mark.slow
 def test_compare_shows_them_by_points(swept: SweepResult, tmp_path: Path) -> None:
     folder, runner = swept.save(tmp_path / "rates"), CliRunner()
     shown = runner.invoke(app, ["compare", str(folder), "--out", str(tmp_path / "all.png")])

@@ -29,6 +29,7 @@ def test_what_is_written_reads_back_as_it_was(tree):
     assert tomllib.loads(toml.dumps(tree)) == tree
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(TREES, TEXTS)
 def test_comments_change_nothing(tree, words):

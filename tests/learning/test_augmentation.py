@@ -109,6 +109,7 @@ def zeros(problem: Any) -> jax.Array:
     return jnp.zeros((N, problem.n_params), problem.dtype)
 
 
+@pytest.mark.slow
 def test_a_gradient_is_that_of_the_augmented_samples_in_their_order() -> None:
     augment = [augmentation.flip(), augmentation.crop(padding=2)]
     problem = problem_of(augment)
@@ -123,6 +124,7 @@ def test_a_gradient_is_that_of_the_augmented_samples_in_their_order() -> None:
     np.testing.assert_allclose(jax.jit(problem.gradient)(zeros(problem), KEY), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_draws_differ_by_node_sample_and_round_and_repeat_with_the_key() -> None:
     problem = problem_of(["noise"], batch_size=1)
     step = jax.jit(problem.gradient)
@@ -135,7 +137,7 @@ def test_draws_differ_by_node_sample_and_round_and_repeat_with_the_key() -> None
     assert len(np.unique(moved.round(4))) == N
 
 
-@pytest.mark.by_default("uint8")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float", "uint8"])
 def test_all_kinds_of_gradients_have_the_same_draws(kind: str) -> None:
     plain = problem_of(kind=kind)
@@ -153,6 +155,7 @@ def test_all_kinds_of_gradients_have_the_same_draws(kind: str) -> None:
     np.testing.assert_allclose(gradient(reordered, zeros(plain)), expected[[2, 0, 1]], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_images_of_uint8_are_scaled_then_augmented_then_prepared() -> None:
     problem = problem_of([lambda _, x: x**2], "uint8")
     scaled = (np.arange(H * W * C, dtype=np.float32).reshape(H, W, C) - 10) / 4
@@ -170,6 +173,7 @@ def test_nothing_is_augmented_in_evaluation(kind: str) -> None:
         np.testing.assert_allclose(changed.evaluate(x)[name], scores, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_own_test_samples_are_not_augmented_either() -> None:
     data = dataset()
     model = jg.learning.models.softmax((H, W, C), 2)

@@ -86,6 +86,7 @@ def problem_of(data: Dataset, label: int = 1) -> jg.learning.Problem:
     return jg.learning.classification(poisoned, owned, jg.learning.MODELS["softmax"]((4,), 3))
 
 
+@pytest.mark.slow
 def test_success_is_one_of_a_model_that_always_falls_for_it_and_zero_of_one_that_never_does() -> None:
     data, t = table(), 1
     problem = problem_of(data, t)
@@ -96,6 +97,7 @@ def test_success_is_one_of_a_model_that_always_falls_for_it_and_zero_of_one_that
     np.testing.assert_array_equal(scores, [1, 0, 0])
 
 
+@pytest.mark.slow
 def test_success_is_the_share_of_the_triggered_test_samples_of_other_classes_that_are_taken_for_the_label() -> None:
     data, t = table(), 1
     problem = problem_of(data, t)

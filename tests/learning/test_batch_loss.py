@@ -30,6 +30,7 @@ PROBLEMS = {
 }
 
 
+@pytest.mark.by_default("samples")
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_its_gradient_is_the_gradient_of_the_same_draws(name: str) -> None:
     problem, key = PROBLEMS[name](), jax.random.key(3)
@@ -43,6 +44,7 @@ def test_its_gradient_is_the_gradient_of_the_same_draws(name: str) -> None:
         np.testing.assert_allclose(losses, problem.loss_at(x, jnp.arange(N)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nodes_that_go_through_epochs_draw_as_the_others_do() -> None:
     independent, epochs = on_samples(batch_size=4), on_samples(batch_size=4, sampling="epochs")
     x, key = jax.random.normal(jax.random.key(0), (N, independent.n_params)), jax.random.key(3)

@@ -67,6 +67,7 @@ class GnLenet(nn.Module):
         return nn.Dense(10, name="dense")(x.reshape(x.shape[0], -1))
 
 
+@pytest.mark.slow
 def test_gn_lenet_is_that_of_flax() -> None:
     published = jax.eval_shape(m.gn_lenet((32, 32, 3), 10).init, KEY)
     assert sum(leaf.size for leaf in jax.tree.leaves(published)) == 89_834
@@ -179,7 +180,7 @@ def test_attention_is_that_of_flax() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.by_default("gpt")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt", "lstm_char"])
 def test_scores_of_a_place_do_not_know_what_follows(name: str) -> None:
     small = {"gpt": {"width": 8, "heads": 2}, "lstm_char": {"width": 6}}[name] | {"layers": 2}

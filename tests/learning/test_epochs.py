@@ -36,6 +36,7 @@ def test_every_sample_comes_once_an_epoch_at_each_of_a_thousand_nodes() -> None:
     assert len(orders) > 10  # of each node and epoch its own
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, 5, 24])
 def test_every_place_is_equally_likely(size: int) -> None:
     nodes = jnp.arange(20_000, dtype=jnp.uint32)[:, None]
@@ -66,6 +67,7 @@ def problem_of(sizes: list[int], batch_size: int, sampling: str = "epochs") -> j
     return jg.learning.supervised(data, partition, model, batch_size=batch_size, sampling=sampling)
 
 
+@pytest.mark.slow
 def test_a_run_takes_each_sample_once_an_epoch_and_goes_on_within_one() -> None:
     problem = problem_of([11], 4)
     algorithm = jg.algorithms.isolated(problem, optax.sgd(0.5))

@@ -28,6 +28,7 @@ def supervised(**options):
     return jg.learning.supervised(data, "iid", model, nodes=N, **{"init": "independent", **options})
 
 
+@pytest.mark.by_default("float32-same")
 @pytest.mark.parametrize("init", ["same", "independent"])
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
 def test_drawn_parameters_are_wider_and_constants_are_not(dtype: type, init: str) -> None:
@@ -55,6 +56,7 @@ def test_quadratics_start_wider(task: str, init: str) -> None:
     np.testing.assert_array_equal(jg.learning.with_init_gain(wide, 1.0).init(KEY), problem.init(KEY))
 
 
+@pytest.mark.slow
 def test_factors_of_items_are_wider_and_those_of_users_are_not() -> None:
     problem = jg.learning.ratings(5, items=5, rank=2, ratings_a_user=5, init="independent")
     before, after = (np.asarray(one.init(KEY)) for one in (problem, jg.learning.with_init_gain(problem, GAIN)))

@@ -38,7 +38,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.by_default("adamw with a mask")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_one_node_is_optax_on_that_model_alone(name: str, problem: jg.learning.Problem) -> None:
     optimizer = OPTIMIZERS[name]()
@@ -60,6 +60,7 @@ def test_one_node_is_optax_on_that_model_alone(name: str, problem: jg.learning.P
     np.testing.assert_allclose(np.asarray(result.x[0]), np.asarray(problem.row(params)), rtol=2e-5, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_muon_on_matrices_is_not_muon_on_the_row(problem: jg.learning.Problem) -> None:
     row = problem.init(jax.random.key(1))
     gradient = problem.gradient(row, jax.random.key(0))

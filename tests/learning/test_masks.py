@@ -30,6 +30,7 @@ def shrunk(problem, optimizer) -> dict[str, float]:
     return {name: float(jnp.abs(leaf).max()) for name, leaf in problem.params(step[0]).items()}
 
 
+@pytest.mark.by_default("adamw")
 @pytest.mark.parametrize("name", MASKED)
 def test_only_kernels_decay(name: str, problem: jg.learning.Problem) -> None:
     found = shrunk(

@@ -23,6 +23,7 @@ def measured(name: str, outputs: jax.Array, targets: jax.Array, n_classes: int =
     return float(metric.total(metric.terms(outputs, targets)))
 
 
+@pytest.mark.slow
 def test_metrics_of_classes_are_those_of_scikit_learn() -> None:
     true = np.asarray(TRUE)
     assert measured("accuracy", SCORES, TRUE) == pytest.approx(sk.accuracy_score(true, PREDICTED))
@@ -33,6 +34,7 @@ def test_metrics_of_classes_are_those_of_scikit_learn() -> None:
     assert measured("top_5_accuracy", SCORES, TRUE) == pytest.approx(top)
 
 
+@pytest.mark.slow
 def test_scores_that_are_nan_are_right_in_no_metric() -> None:
     lost = jnp.full_like(SCORES, jnp.nan)
     assert all(measured(name, lost, TRUE) == 0 for name in METRICS if "class" in METRICS[name](7).of)
@@ -47,6 +49,7 @@ def test_metrics_of_values_are_those_of_scikit_learn() -> None:
     assert one == pytest.approx(np.abs(found[:, 0] - wanted[:, 0]).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_perplexity_is_that_of_every_token() -> None:
     scores = jnp.asarray(RNG.normal(size=(6, 4, 5)), jnp.float32)
     tokens = jnp.asarray(RNG.integers(0, 5, (6, 4)), jnp.int32)
@@ -71,6 +74,7 @@ def largest_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     return jnp.abs(outputs - targets).max()
 
 
+@pytest.mark.slow
 def test_values_are_learnt_and_measured() -> None:
     problem = regression(metrics=[largest_error])
     W = jg.mixing.metropolis_hastings(jg.topology.ring(4))
@@ -128,6 +132,7 @@ def test_two_metrics_of_one_kind_are_equal(name: str) -> None:
     assert METRICS[name](3) == METRICS[name](3)  # so that problems made apart share their programs
 
 
+@pytest.mark.slow
 def test_models_with_one_output_predict_one_value() -> None:
     values = jg.learning.from_arrays(np.ones((20, 3)), np.arange(20.0), target="value", rng=0)
     problem = jg.learning.supervised(

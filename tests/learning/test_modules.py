@@ -69,7 +69,7 @@ def test_a_plain_module_is_its_functions() -> None:
     assert model.forward is None
 
 
-@pytest.mark.by_default("mixed")
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["mixed", "private"])
 def test_batch_statistics_follow_their_rule(rule: str) -> None:
     model = from_linen(Normalised(), (FEATURES,), state=rule)
@@ -147,6 +147,7 @@ def test_modules_of_nnx_train_and_are_evaluated() -> None:
     assert not np.allclose(params["state"]["norm"]["mean"], 0)
 
 
+@pytest.mark.slow
 def test_a_module_of_nnx_is_made_once_a_call() -> None:
     made = []
     model = from_nnx(lambda rngs: made.append(0) or Module(rngs))
@@ -173,6 +174,7 @@ def test_what_is_no_module_is_told() -> None:
         from_linen(Failing(), (FEATURES,))
 
 
+@pytest.mark.slow
 def test_batch_statistics_need_whole_batches() -> None:
     data = jg.learning.datasets.synthetic(samples=60, features=FEATURES, classes=CLASSES, rng=0)
     for options in ({"batch_size": 0}, {"batch_size": 4, "sampling": "epochs"}):
@@ -180,6 +182,7 @@ def test_batch_statistics_need_whole_batches() -> None:
             jg.learning.supervised(data, "iid", from_linen(Normalised(), (FEATURES,)), nodes=N, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.wrong_types
 def test_privacy_does_not_go_with_batch_statistics() -> None:
     with pytest.raises(InputError, match="privacy clips the gradient of each sample"):

@@ -41,7 +41,7 @@ def owners_for(kind: str) -> dict[str, Any]:
     return {"owners": data().owners} if kind == "by_owner" else {}
 
 
-@pytest.mark.by_default("dirichlet")
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", jg.learning.PARTITIONS)
 def test_a_task_that_divides_its_samples_itself_is_the_one_made_by_hand(kind: str) -> None:
     options = OPTIONS[kind]

@@ -136,6 +136,7 @@ def test_noise_has_the_stated_deviation_at_every_node(batch_size: int) -> None:
     assert np.abs(correlations).max() < 5 / math.sqrt(d)
 
 
+@pytest.mark.slow
 def test_the_key_alone_decides_the_noise() -> None:
     task, x = task_of(DifferentialPrivacy(1.0, 2.0), batch_size=3), rows(N, D + 1, np.float32)
     first = gradient_of(task, x)
@@ -145,7 +146,7 @@ def test_the_key_alone_decides_the_noise() -> None:
     np.testing.assert_array_equal(task._batches.draw(KEY)[0], task_of(None, batch_size=3)._batches.draw(KEY)[0])
 
 
-@pytest.mark.by_default("3")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [0, 3])
 def test_noise_goes_with_the_node_and_not_with_its_row(batch_size: int) -> None:
     privacy, x = DifferentialPrivacy(1.0, 2.0), rows(N, D + 1, np.float32)
@@ -189,6 +190,7 @@ def test_models_of_16_bits_are_private_in_float32() -> None:
     np.testing.assert_allclose(*(np.asarray(g, np.float32) for g in (gradient_of(task, x), expected)), rtol=2**-7)
 
 
+@pytest.mark.slow
 def test_the_centralised_reference_is_never_private() -> None:
     x = jnp.asarray(rows(1, D + 1, np.float32))
     plain, private = (task_of(privacy, 3).mean_gradient(x, KEY) for privacy in (None, DifferentialPrivacy(0.1, 9.0)))

@@ -247,6 +247,7 @@ def test_sample_counts_are_the_training_samples() -> None:
     assert (task.n_nodes, task.n_params, task.n_shared, task.dtype) == (N, D + 1, D + 1, np.float32)
 
 
+@pytest.mark.slow
 def test_starts_are_the_models_own_same_or_independent() -> None:
     model = models.from_functions(lambda key: jax.random.normal(key, (D,)), lambda w, x: x @ w, "hinge")
     same, own = (classification(dataset(), UNEVEN, model, init=init) for init in ("same", "independent"))

@@ -79,6 +79,7 @@ def in_arrays(name: str) -> dict:
     return {key: jnp.float32(value) if key in rates.VALUES else value for key, value in KEYWORDS[name].items()}
 
 
+@pytest.mark.by_default("linear", "warmup_cosine")
 @pytest.mark.parametrize("name", RATES)
 def test_a_run_of_one_node_takes_its_steps(name: str) -> None:
     # x − target shrinks by 1 − η(t) in step t
@@ -101,6 +102,7 @@ def test_a_warm_up_with_local_steps(by: str) -> None:
     np.testing.assert_allclose(x_after(algorithm, rounds), x, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_start_steps_are_steps_of_round_0() -> None:
     # η = ½ until the count is 2, then 0: two of three start steps count as steps, and all as round 0
     optimizer = optax.sgd(rates.step(start=0.5, boundaries=[2], factor=0.0))
@@ -121,6 +123,7 @@ def test_rounds_pass_for_stragglers_too_and_their_own_steps_do_not() -> None:
     assert np.abs(third - TARGETS - start / 8).max() > 0.01
 
 
+@pytest.mark.slow
 def test_ages_are_merged_and_steps_are_not() -> None:
     found = {}
     for by in ("age", "steps"):
@@ -133,6 +136,7 @@ def test_ages_are_merged_and_steps_are_not() -> None:
     assert (found["age"][0] >= taken).all()
 
 
+@pytest.mark.slow
 def test_federated_averaging_has_rounds_although_its_optimizers_begin_anew() -> None:
     stops = counted(optax.sgd(rates.step(start=0.5, boundaries=[2], factor=0.0)), "rounds")
     algorithm = jg.algorithms.federated_averaging(problem(), stops, local_steps=STEPS)

@@ -69,7 +69,7 @@ def by_flax(params: Any, x: np.ndarray, batch_size: int) -> Any:
     return jax.tree.map(lambda *each: np.mean(each, 0), *variables)["batch_stats"]
 
 
-@pytest.mark.by_default("4")
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [0, 4])
 def test_statistics_are_those_of_one_pass_by_flax_alone(batch_size: int) -> None:
     problem = problem_of(from_linen(Normalised(), (FEATURES,), state="recalibrated"), batch_size=batch_size)
@@ -90,6 +90,7 @@ def close(found: Any, expected: Any) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-4), found, expected)
 
 
+@pytest.mark.slow
 def test_nodes_of_different_sizes_fill_up_their_last_batch() -> None:
     problem = problem_of(
         from_linen(Normalised(), (FEATURES,), state="recalibrated"), "dirichlet", alpha=0.5, batch_size=5
@@ -165,6 +166,7 @@ def test_modules_of_nnx_are_recalibrated() -> None:
         np.testing.assert_allclose(statistics["var"], own.var(0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", [Counting(), Spectral()])
 def test_what_is_no_running_mean_is_refused(module: Any) -> None:
     with pytest.raises(
@@ -186,6 +188,7 @@ def counting(**options: Any) -> Model:
     return Model(init, lambda params, x: x @ params["w"], **({"forward": forward, "state": ("most",)} | options))
 
 
+@pytest.mark.slow
 def test_a_model_may_recalibrate_itself() -> None:
     def recalibrate(params: Any, batches: Any, key: Any) -> Any:
         del params, key

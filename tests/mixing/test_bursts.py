@@ -64,6 +64,7 @@ def test_loss_bursts_and_autocorrelation_are_as_stated() -> None:
     assert abs(np.corrcoef(seen[:, 0], seen[:, 1])[0, 1]) < 0.2  # links fail each by itself
 
 
+@pytest.mark.slow
 def test_two_nodes_agree_more_slowly_under_bursts_than_under_independent_failures() -> None:
     weight, number = 0.25, 8
     contraction = np.diag([(1 - 2 * weight) ** 2, 1.0])  # of (x₁ − x₂)², of a link that works or fails
@@ -92,6 +93,7 @@ def test_two_nodes_agree_more_slowly_under_bursts_than_under_independent_failure
         np.testing.assert_allclose(expected[-1] / expected[-2], bursts if length else independent, rtol=0.02)
 
 
+@pytest.mark.slow
 def test_both_ends_and_all_exchanges_of_a_round_meet_the_same_failures() -> None:
     graph = jg.topology.random_regular(40, degree=6, rng=0)
     W = jg.mixing.metropolis_hastings(graph)
@@ -110,6 +112,7 @@ def test_both_ends_and_all_exchanges_of_a_round_meet_the_same_failures() -> None
     assert 0.35 < changed[1] < 0.65
 
 
+@pytest.mark.slow
 def test_failures_go_with_the_nodes_and_are_the_same_for_a_traced_share() -> None:
     key, nodes = jax.random.key(5), jnp.asarray(np.random.default_rng(0).permutation(12))
     bursts = Bursts(key, jnp.int32(77), 12.5)

@@ -63,6 +63,7 @@ def test_clique_averaging_has_no_bias_where_objectives_depend_on_the_class_alone
     assert np.abs(plain - optimum).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_a_step_is_its_formula_also_with_momentum_and_private_columns() -> None:
     with jax.enable_x64(True):
         problem = jg.learning.isotropic_quadratic(N, dimension=3, noise=0.0, init="independent", dtype=jnp.float64)
@@ -119,6 +120,7 @@ def test_each_seed_has_cliques_of_its_own_data() -> None:
     assert (matrices[0] != matrices[2]).any()
 
 
+@pytest.mark.slow
 def test_an_experiment_learns() -> None:
     experiment = build(load(TEXT))
     state = experiment.algorithm.init(run_key(0))

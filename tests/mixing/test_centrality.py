@@ -67,6 +67,7 @@ def test_who_only_listens_has_no_weight() -> None:
         np.testing.assert_allclose(perron_vector(W), [1 / 3, 2 / 3, 0, 0], atol=1e-15)
 
 
+@pytest.mark.by_default("matching")
 @pytest.mark.parametrize(
     "W",
     [m.matching(t.ring(16)), m.base_k_plus_one(t.ring(16)), m.push_sum(t.star(16)), m.uniform(t.complete(16))],

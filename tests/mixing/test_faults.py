@@ -177,6 +177,7 @@ def test_a_links_fate_goes_with_its_nodes_wherever_they_stand() -> None:
     np.testing.assert_allclose(moved, plain[np.ix_(nodes, nodes)], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_who_asks_does_not_matter() -> None:
     faults = random_faults(12, 0.5, 0.8, link_drop=0.1)
     a, b = jnp.arange(12)[:, None], jnp.arange(12)[None]

@@ -28,6 +28,7 @@ def rows() -> jax.Array:
     return jax.random.normal(run_key(4), (N, P))
 
 
+@pytest.mark.by_default("divshare")
 @pytest.mark.parametrize("kind", ["divshare", "mosaic"])
 def test_one_fragment_is_epidemic_learning_bit_for_bit(kind: str) -> None:
     one = {"divshare": lambda: m.divshare(t.complete(N), fragments=1, fanout=2)}
@@ -63,6 +64,7 @@ def test_every_fragment_is_mixed_over_a_graph_of_its_own(W: Any, degree: int) ->
     np.testing.assert_array_equal(links.operator.sent(None), 3 * degree)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fragments", "degree"), [(1, 3), (3, 2), (3, 7)])
 def test_virtual_nodes_are_on_one_regular_graph(fragments: int, degree: int) -> None:
     """Each of the nK hears s others, of any fragment; an entry is the mean of a node's own and all that are heard of it."""
@@ -83,6 +85,7 @@ def test_virtual_nodes_are_on_one_regular_graph(fragments: int, degree: int) -> 
     assert counting.to_int(sent.bytes_sent) == counting.to_int(sent.messages) * P // fragments * 4
 
 
+@pytest.mark.slow
 def test_a_virtual_node_meets_any_other_as_often() -> None:
     """Of two nodes with two each: in a third of the links, the other one of its node, which carries nothing."""
     W = m.shatter(t.complete(2), fragments=2, degree=1)
@@ -103,6 +106,7 @@ def traces(W: np.ndarray, other: np.ndarray) -> float:
     return float((centred * other).sum((1, 2)).mean() / (N - 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("s", "beta"), [(2, 0.288889), (4, 0.146667)])
 def test_regular_graphs_leave_beta_within_and_its_square_between_fragments(s: int, beta: float) -> None:
     W = sampled(m.fragmented(m.fresh_regular(t.ring(N), degree=s), fragments=2, columns="blocks"), 2, 4000)
@@ -115,6 +119,7 @@ def test_regular_graphs_leave_beta_within_and_its_square_between_fragments(s: in
     np.testing.assert_allclose(mean, 1 / N + beta * (np.eye(N) - 1 / N), atol=0.02)
 
 
+@pytest.mark.slow
 def test_divshare_leaves_what_epidemic_learning_does() -> None:
     W = m.divshare(t.complete(N), fragments=2, fanout=2)
     drawn = [W.at(jnp.int32(0), key).operators for key in jax.random.split(run_key(3), 3)]
@@ -125,6 +130,7 @@ def test_divshare_leaves_what_epidemic_learning_does() -> None:
     assert left == pytest.approx([predictions.local_beta(N, 2)] * 2, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("s", "r", "one", "two"),
     [(2, 0.9, 0.260722, 0.168163), (4, 0.9, 0.132367, 0.076007), (2, 0.5, 0.1625, 0.108550)],

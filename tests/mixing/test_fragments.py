@@ -51,6 +51,7 @@ USUAL = {
 }
 
 
+@pytest.mark.by_default("hubs")
 @pytest.mark.parametrize("kind", USUAL)
 def test_one_fragment_is_the_row_bit_for_bit(kind: str) -> None:
     usual = USUAL[kind]()
@@ -64,6 +65,7 @@ def test_one_fragment_is_the_row_bit_for_bit(kind: str) -> None:
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["static", "hubs"])
 @pytest.mark.parametrize("columns", ["shuffled", "blocks"])
 def test_fragments_of_one_matrix_are_the_row_bit_for_bit(kind: str, columns: Any) -> None:
@@ -79,6 +81,7 @@ def test_fragments_of_one_matrix_are_the_row_bit_for_bit(kind: str, columns: Any
             assert fragments * counting.to_int(sent[0].messages) == counting.to_int(sent[1].messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dsgd", "gradient_tracking"])
 def test_runs_of_one_and_of_all_fragments_are_those_of_rows(name: str) -> None:
     """The same bits, bytes and, where all fragments weigh as much, seconds.
@@ -96,6 +99,7 @@ def test_runs_of_one_and_of_all_fragments_are_those_of_rows(name: str) -> None:
         assert whole.metrics.final["virtual_s"] == pytest.approx(each.metrics.final["virtual_s"], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_every_fragment_has_its_own_matrix() -> None:
     """Columns [0, 1], [2, 3] and [4] of blocks; in shuffled ones, every column is mixed by one of the matrices."""
     mixings = [ring(), m.metropolis_hastings(t.complete(N)), m.metropolis_hastings(t.hypercube(N))]
@@ -112,6 +116,7 @@ def test_every_fragment_has_its_own_matrix() -> None:
     assert not np.array_equal(shuffled, others)
 
 
+@pytest.mark.slow
 def test_columns_are_divided_evenly_and_differ_by_seed() -> None:
     W = links_of(m.fragmented(ring(), fragments=3), n_shared=None).operator
     assert W.widths(8) == (2, 3, 3)
@@ -122,6 +127,7 @@ def test_columns_are_divided_evenly_and_differ_by_seed() -> None:
         assert not np.array_equal(columns, np.arange(width))
 
 
+@pytest.mark.slow
 def test_a_row_of_fewer_numbers_has_fewer_fragments() -> None:
     links = links_of(m.fragmented(ring(), fragments=8), n_shared=3)
     assert len(links.operator.operators) == 3
@@ -131,6 +137,7 @@ def test_a_row_of_fewer_numbers_has_fewer_fragments() -> None:
     assert m.fragmented(ring(), fragments=8).at(jnp.int32(0), run_key(0))(rows(3)).shape == (N, 3)
 
 
+@pytest.mark.slow
 def test_faults_act_on_each_fragment() -> None:
     """Whatever is asked is what the operators of the fragments say, whose messages are lost by themselves."""
     W = m.fragmented(m.fresh_regular(t.ring(N), degree=3), fragments=3, columns="blocks")
@@ -178,6 +185,7 @@ def test_the_bytes_of_a_fragment_are_its_numbers_and_what_travels_beside_them() 
         assert counting.to_int(traffic.bytes_sent) == 4 * 2 * N * (data + extra)
 
 
+@pytest.mark.slow
 def test_seconds_are_those_of_all_messages_of_fragments_at_once() -> None:
     """Equal nodes without latency: a ring of 5 numbers takes as long in 3 fragments; lines are shared by bytes."""
     for line in ("up_mbit_s", "down_mbit_s"):
@@ -188,6 +196,7 @@ def test_seconds_are_those_of_all_messages_of_fragments_at_once() -> None:
             assert ran.metrics.final["virtual_s"] == pytest.approx(2 * P * 4 / 8)
 
 
+@pytest.mark.slow
 def test_rules_and_liars_act_on_each_fragment() -> None:
     """Clipping sees the distances of a fragment alone; medians of columns are those of rows."""
     W = m.fragmented(ring(), fragments=2, columns="blocks")
@@ -221,6 +230,7 @@ def test_own_weights_are_those_of_the_column() -> None:
     assert links_of(ring()).kept(rows()).shape == (N, 1)
 
 
+@pytest.mark.slow
 def test_windows_are_of_every_fragment() -> None:
     W = m.windowed(m.mosaic(t.ring(N), fragments=2, degree=2), start=3)
     np.testing.assert_allclose(links_of(W).mix(rows()), np.broadcast_to(rows().mean(0), (N, P)), atol=1e-6)
@@ -232,6 +242,7 @@ def test_windows_are_of_every_fragment() -> None:
     assert not np.array_equal(dense[0].as_matrix(), dense[1].as_matrix())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gossip", "admm", "ditto", "multi_task", "model_propagation", "slowmo"])
 def test_methods_that_mix_rows_mix_fragments(name: str) -> None:
     """The same bits in one fragment as of rows; several draw peers of their own, and send as many bytes."""

@@ -24,7 +24,7 @@ def at(schedule: jg.mixing.TimeVarying, seed: int = 0, number: int = 0) -> np.nd
     return schedule.at(jnp.int32(number), jax.random.key(seed)).as_matrix()
 
 
-@pytest.mark.by_default("push-star")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRAPHS)
 @pytest.mark.parametrize("kind", ["matching", "push", "pull"])
 def test_random_mixing_equals_its_matrix_and_uses_links_only(kind: str, name: str) -> None:
@@ -42,7 +42,7 @@ def test_random_mixing_equals_its_matrix_and_uses_links_only(kind: str, name: st
         assert not matrix[~allowed].any()
 
 
-@pytest.mark.by_default("complete odd")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GRAPHS)
 def test_a_matching_is_an_involution_and_doubly_stochastic(name: str) -> None:
     schedule = jg.mixing.matching(GRAPHS[name]())
@@ -187,7 +187,7 @@ def test_a_pair_averages_and_all_others_rest() -> None:
     assert counting.to_int(W.messages(None)) == 2
 
 
-@pytest.mark.by_default("odd")
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: t.complete(13), lambda: t.star(12)], ids=["odd", "star"])
 def test_who_finds_no_partner_hears_nobody_not_itself(make) -> None:
     schedule = jg.mixing.matching(make())
@@ -228,6 +228,7 @@ def test_a_fresh_regular_graph_leaves_beta_of_the_disagreement(n: int, degree: i
     assert abs(ratio.mean() - beta) < 4 * ratio.std() / np.sqrt(len(KEYS))
 
 
+@pytest.mark.by_default("complete odd", "star")
 @pytest.mark.parametrize("name", GRAPHS)
 def test_random_push_sum_gives_equal_shares_along_links(name: str) -> None:
     graph = GRAPHS[name]()

@@ -29,6 +29,7 @@ def links_of(W: Any, number: int, conditions: Conditions | None = None) -> Any:
     return Round(jnp.int32(number), run_key(2), N, conditions or Conditions()).links(W)
 
 
+@pytest.mark.by_default("matching-5")
 @pytest.mark.parametrize("degree", [None, 5])
 @pytest.mark.parametrize("kind", ["static", "matching", "hybrid"])
 def test_which_operator_holds_in_which_round(kind: str, degree: int | None) -> None:
@@ -46,6 +47,7 @@ def test_which_operator_holds_in_which_round(kind: str, degree: int | None) -> N
         np.testing.assert_allclose(links_of(W, START).operator.as_matrix(), np.full((N, N), 1 / N), atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("degree", [None, 5])
 def test_faults_act_in_and_out_of_the_window(degree: int | None, number: int) -> None:
@@ -70,6 +72,7 @@ def test_faults_act_in_and_out_of_the_window(degree: int | None, number: int) ->
     np.testing.assert_allclose(slots.mix(x, faults), of.mix(x, faults), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_robust_rules_see_the_links_of_the_round() -> None:
     """The median of all models, which is what all nodes hold after a round of a window of all nodes."""
     task, W = jg.learning.averaging(N, dimension=2, rng=0), m.windowed(ring(), start=0, rounds=1)
@@ -84,6 +87,7 @@ def trained(W: Any, rounds: int, **options: Any) -> np.ndarray:
     return np.asarray(jg.simulate(jg.algorithms.dsgd(problem, optax.sgd(ETA), W), rounds, evaluate_every=10**6).x)
 
 
+@pytest.mark.slow
 def test_what_a_merge_of_all_models_gains() -> None:
     """With one curvature a: (a/2) ‖ΠX‖²/n on average; the merged model is that of any mixing, period and window."""
     with jax.enable_x64(True):

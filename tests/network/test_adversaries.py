@@ -153,6 +153,7 @@ def test_model_replacement_is_its_formula(conditions: dict) -> None:
     assert heard == {0, 1, 2}  # nodes that hear no liar, one, and both
 
 
+@pytest.mark.slow
 def test_at_consensus_model_replacement_makes_the_mean_the_model_of_the_liar() -> None:
     graph, liar, tau = t.star(7), 6, 0.25  # a leaf lies to the hub
     W = jg.mixing.metropolis_hastings(graph)

@@ -314,6 +314,7 @@ def test_balance_accepts_by_relative_difference_which_narrows(number: int) -> No
     np.testing.assert_allclose(heard_by_a_hub(rule, moved, number), 0.25 * moved[0] + 0.75 * moved[1], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_bulyan_without_liars_is_the_mean_and_with_them_is_not_moved_by_one_column() -> None:
     rows = np.random.default_rng(3).normal(size=(7, P))
     np.testing.assert_allclose(heard_by_a_hub(A["bulyan"](liars=0), rows), rows.mean(0), atol=1e-6)
@@ -323,6 +324,7 @@ def test_bulyan_without_liars_is_the_mean_and_with_them_is_not_moved_by_one_colu
     assert (np.abs(lied - honest) < spread).all()
 
 
+@pytest.mark.slow
 def test_bulyan_refuses_nodes_with_too_few_neighbours_once_and_clearly() -> None:
     problem = jg.learning.isotropic_quadratic(12, dimension=P, rng=0)
     step = jg.algorithms.dsgd(problem, optax.sgd(0.1), jg.mixing.metropolis_hastings(GRAPHS["regular"]))

@@ -88,6 +88,7 @@ def test_a_split_network_falls_apart_by_node_numbers_and_heals(order: Order | No
     assert whole[apart].any()
 
 
+@pytest.mark.slow
 def test_the_sides_of_a_split_differ_by_a_node_at_most() -> None:
     W = jg.mixing.metropolis_hastings(t.complete(13))
     found = np.asarray(now(n=13, split=4, heal_at=9).links(W).mix(jnp.eye(13))) > 0
@@ -192,6 +193,7 @@ def test_a_budget_of_bytes_is_kept_and_used_up(budget: int) -> None:
     assert [record["round"] for record in result.metrics] == [*range(0, result.rounds, 4), result.rounds]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["slowmo", "proxskip", "nodes that come and go"])
 def test_a_budget_holds_where_rounds_cost_differently(case: str) -> None:
     problem = jg.learning.isotropic_quadratic(N, dimension=5, rng=0)
@@ -211,6 +213,7 @@ def test_a_budget_holds_where_rounds_cost_differently(case: str) -> None:
     assert final["bytes_sent"] == sent[result.rounds]
 
 
+@pytest.mark.slow
 def test_a_run_within_its_budget_goes_to_the_end() -> None:
     problem = jg.learning.isotropic_quadratic(N, dimension=5, rng=0)
     step = jg.algorithms.dsgd(problem, optax.sgd(0.1), jg.mixing.metropolis_hastings(t.ring(N)))

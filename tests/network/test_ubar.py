@@ -15,6 +15,7 @@ from tests.network.hub import GRAPHS, Losses, P, heard_by_a_hub
 A = jg.network.AGGREGATIONS
 
 
+@pytest.mark.slow
 def test_ubar_takes_all_rows_of_equal_loss_and_is_then_the_plain_mean() -> None:
     rows = np.random.default_rng(3).normal(size=(7, P))
     flat = Losses(np.arange(7), flat=True)
@@ -26,6 +27,7 @@ def test_ubar_takes_all_rows_of_equal_loss_and_is_then_the_plain_mean() -> None:
     np.testing.assert_allclose(found, 0.2 * rows[0] + 0.8 * near.mean(0), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_ubar_never_refuses_a_copy_of_the_own_row_and_order_does_not_matter() -> None:
     rule, of_zero = A["ubar"](rho=0.5, alpha=0.0), Losses(np.zeros(6, int))
     own = np.full(P, np.pi)  # the least loss that there is: whatever differs is refused
@@ -42,6 +44,7 @@ def test_ubar_never_refuses_a_copy_of_the_own_row_and_order_does_not_matter() ->
     np.testing.assert_allclose(found, np.tile(found[0], (len(found), 1)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_if_all_candidates_have_larger_losses_ubar_takes_the_one_of_least_loss_and_not_the_nearest() -> None:
     own = np.full(P, np.pi)
     near, better, farther = own + 1.0, own + 2 * np.pi + 0.1, own + 2 * np.pi + 3.0
@@ -70,6 +73,7 @@ class Steps:
         return jnp.where((x[:, 1:] < 0).any(1), jnp.nan, jnp.floor(x[:, 0]))
 
 
+@pytest.mark.slow
 def test_ubar_takes_rows_of_an_equal_loss_beside_those_of_a_smaller_one() -> None:
     rows = np.zeros((4, P))
     rows[:, 0] = 2.5, 2.1, 1.9, 3.0
@@ -87,6 +91,7 @@ def test_where_no_loss_is_a_number_ubar_keeps_the_own_row() -> None:
     np.testing.assert_array_equal(found, np.float32(rows[0]))
 
 
+@pytest.mark.slow
 def test_ubar_says_what_it_cannot_compare() -> None:
     W = jg.mixing.metropolis_hastings(GRAPHS["regular"])
     quadratic, data = jg.learning.isotropic_quadratic(12, dimension=P, rng=0), jg.learning.datasets.synthetic(rng=0)

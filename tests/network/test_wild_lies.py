@@ -29,6 +29,7 @@ def rows() -> np.ndarray:
     return 1 + 0.1 * np.random.default_rng(1).normal(size=(N, P))
 
 
+@pytest.mark.by_default("nearest-inf-True", "krum--inf-False", "clipped-nan-False")
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("lie", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("rule", RULES)

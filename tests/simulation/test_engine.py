@@ -55,6 +55,7 @@ def test_a_result_is_shown_in_one_line() -> None:
     )
 
 
+@pytest.mark.slow
 def test_evaluating_changes_no_bit() -> None:
     runs = [jg.simulate(algorithm(), 20, evaluate_every=every, sampled_nodes=s) for every, s in ((1, 3), (20, 12))]
     np.testing.assert_array_equal(runs[0].x, runs[1].x)
@@ -86,6 +87,7 @@ def test_divergence_is_an_outcome_with_its_round() -> None:
     assert np.isfinite(result.metrics["consensus_distance"][0])
 
 
+@pytest.mark.slow
 def test_an_observer_can_stop_a_run() -> None:
     class Stop(Observer):
         done = 0
@@ -152,6 +154,7 @@ class Counted(jg.algorithms.Method):
         return state
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_arrays_alone_share_their_programs() -> None:
     """Seeds, data, weights and numbers that are device arrays: nothing is traced anew but a check of the shapes."""
     noted: list[str] = []

@@ -234,6 +234,7 @@ def test_waves_of_several_batches(every: int, monkeypatch: pytest.MonkeyPatch) -
         compared(protocol, reference, Drawn({MODEL}, 7, delay=2.5, ties=True), every)
 
 
+@pytest.mark.slow
 def test_messages_of_one_event_act_in_order_wherever_stretches_end() -> None:
     """The first message is decided first and sent last; both reach node 2 at one time, one of them from a stretch before."""
     messages = Messages.of([0, 1], [2, 2], [1.2, 0.5], [1.5, 1.5], [0, 0])

@@ -139,6 +139,7 @@ def test_a_run_in_another_thread_touches_no_handler() -> None:
     assert [result.status for result in found] == ["completed"]
 
 
+@pytest.mark.slow
 def test_progress_is_on_stderr_and_only_where_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     jg.simulate(algorithm(), 3)
     assert capsys.readouterr() == ("", "")

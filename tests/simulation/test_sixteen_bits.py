@@ -95,7 +95,7 @@ def test_a_message_has_half_the_bytes() -> None:
     assert 2 * sent[0] == sent[1] == 3 * 2 * N * 6 * 4
 
 
-@pytest.mark.by_default("bfloat16")
+@pytest.mark.slow
 @KINDS
 def test_what_a_method_has_widened_travels_and_stays_in_16_bits(kind: type) -> None:
     class Diffusion(jg.algorithms.Method):

@@ -64,7 +64,7 @@ def test_a_family_compiles_once(swept: SweepResult, counts: Counts) -> None:
     assert (len(swept), swept.status, swept.asked) == (8, "completed", 8)
 
 
-@pytest.mark.by_default("0")
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [0, 7])
 def test_a_row_is_what_simulate_gives_at_its_point(swept: SweepResult, place: int) -> None:
     run = swept[place]

@@ -168,6 +168,7 @@ def test_directed_links_of_push_sum_and_what_travels_beside_the_model() -> None:
     np.testing.assert_allclose(result.virtual_s, by_events(drawn(), ROUNDS, size, links_of(W, FAULTS, 4)), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_equal_machines_on_a_regular_graph_by_hand() -> None:
     W, rounds = mixing.metropolis_hastings(topology.torus(16)), 50
     even = speeds.constant(16, compute_s=0.25, up_mbit_s=8e-4, down_mbit_s=4e-4, latency_s=0.125)

@@ -74,7 +74,7 @@ def test_a_covariance_by_doubling_is_the_sum_over_powers() -> None:
     assert found.value == pytest.approx(40 / (0.1 * total), rel=1e-10)
 
 
-@pytest.mark.by_default("symmetric")
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [topology.metropolis_hastings, topology.uniform], ids=["symmetric", "not symmetric"])
 def test_an_estimate_lies_within_four_standard_errors(rule, monkeypatch: pytest.MonkeyPatch) -> None:
     W = rule(topology.watts_strogatz(900, 6, 0.2))

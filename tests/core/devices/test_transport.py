@@ -43,7 +43,7 @@ def spread(program: Callable[..., jax.Array], devices: int, *arrays: np.ndarray)
     return np.asarray(jax.jit(mapped)(*placed))[:N]
 
 
-@pytest.mark.by_default("2-one row by all", "3-three of any")
+@pytest.mark.by_default("3-three of any")
 @pytest.mark.parametrize("wanted", WANTED)
 @pytest.mark.parametrize("devices", DEVICES)
 def test_rows_are_fetched_whoever_has_them(devices: int, wanted: str) -> None:

@@ -53,7 +53,7 @@ CASES: dict[str, tuple[Callable[[], Algorithm], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.by_default("some nodes")
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_bits_are_those_of_data_on_every_device(name: str) -> None:
     make, conditions = CASES[name]
@@ -65,6 +65,7 @@ def test_the_bits_are_those_of_data_on_every_device(name: str) -> None:
     assert_alike(outcomes[0], measured(make(), None, **conditions))
 
 
+@pytest.mark.slow
 def test_rows_that_fill_up_take_samples_that_there_are() -> None:
     """A loss may be undefined where a sample is zero: of 17 nodes, three of eight devices have none."""
     data = jg.learning.datasets.synthetic(samples=200, features=FEATURES, classes=3, rng=0)
@@ -115,6 +116,7 @@ def test_a_problem_of_ones_own_may_look_at_any_data() -> None:
     assert_alike(*outcomes)
 
 
+@pytest.mark.slow
 def test_a_device_has_the_samples_of_its_own_nodes_alone() -> None:
     algorithm = classified()
     problem: Any = algorithm.problem
@@ -127,6 +129,7 @@ def test_a_device_has_the_samples_of_its_own_nodes_alone() -> None:
     assert programs[0].received_bytes == programs[1].received_bytes
 
 
+@pytest.mark.slow
 def test_a_table_is_no_intermediate_result_of_a_row() -> None:
     """Else the memory of a row would be that of the table, and other numbers of nodes computed at a time."""
     data = jg.learning.datasets.synthetic(samples=50_000, features=FEATURES, classes=3, rng=0)

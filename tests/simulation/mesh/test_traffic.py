@@ -18,6 +18,7 @@ N, P = 4096, 16
 ROW = 4 * P
 
 
+@pytest.mark.slow
 def test_what_is_not_planned_is_found() -> None:
     """As every test of bits checks of its programs: an exchange that is missing from the account, or larger than there."""
     program = OnlyRounds(cases.of_mixing(cases.OF_MIXINGS["one_peer_exponential"]()), jg.mesh(4))
