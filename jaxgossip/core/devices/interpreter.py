@@ -165,6 +165,8 @@ class _State:
         """Compute the results of operations on every block, in the place of what nothing needs any more."""
         rows = self._transport.layout.block_rows
         fixed = {entry: self._values[entry] for entry in inputs if not self._of_block[entry]}
+        # XLA must not see constants, such as masks that are all true: it would fold them on one device, and not on several.
+        fixed = dict(zip(fixed, jax.lax.optimization_barrier(list(fixed.values())), strict=True))
         tables = {entry: self._tables[entry] for entry in inputs if entry in self._tables}
         stacked = {entry: self._values[entry] for entry in inputs if entry not in fixed and entry not in tables}
         if self._blocks == 1:
