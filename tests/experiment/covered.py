@@ -97,7 +97,8 @@ def tree(row: Row, folder: Path) -> dict[str, Any]:
         learning["batch_size"] = int(row["batch"])
     if model != NONE:
         learning |= {"model": model, "model_options": options("model", model)}
-    if model == "gpt":  # few, that are scored at once; those of other models of this text are scored in blocks
+    # Few, that are scored at once; those of other models of this text are scored in blocks.
+    if model == "gpt" and dataset == "shakespeare":
         learning["test_fraction"] = 0.002
     found |= {"learning": learning, "device": {"dtype": row["dtype"]}}
     if row.get("network", NONE) != NONE:
