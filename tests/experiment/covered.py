@@ -14,6 +14,7 @@ from jaxgossip.experiment.config.load import validate
 from jaxgossip.experiment.config.schema import configurable
 from jaxgossip.mixing.optimized.weights import Edges
 from jaxgossip.topology import Graph, metropolis_hastings
+from tests.experiment.covered_rules import SEQUENCES
 from tests.experiment.covering import NONE, OWN, OWNED_CLASSES, OWNED_VALUES, TOKENS, Row
 
 NODES = 16
@@ -98,7 +99,7 @@ def tree(row: Row, folder: Path) -> dict[str, Any]:
     if model != NONE:
         learning |= {"model": model, "model_options": options("model", model)}
     # Few, that are scored at once; those of other models of this text are scored in blocks.
-    if model == "gpt" and dataset == "shakespeare":
+    if model == "gpt" and dataset == SEQUENCES:
         learning["test_fraction"] = 0.002
     found |= {"learning": learning, "device": {"dtype": row["dtype"]}}
     if row.get("network", NONE) != NONE:

@@ -23,6 +23,7 @@ from jaxgossip.core.devices.traced import (
     same_shape,
     scan_counts,
     unfused,
+    without_barriers,
     without_calls,
 )
 from jaxgossip.core.devices.transport import Transport
@@ -210,7 +211,8 @@ class _State:
             # Read before they are written to: else XLA copies all blocks in every step.
             read = jax.lax.optimization_barrier([given[entry] for entry in donors])
             given |= dict(zip(donors, read, strict=True))
-            made = evaluated(equations, results, given | fixed)
+            rest, given = without_barriers(equations, given)
+            made = evaluated(rest, results, given | fixed)
             return [put(out, whole, value, number) for out, whole, value in zip(results, filled, made, strict=True)]
 
         made = jax.lax.fori_loop(jnp.int32(0), jnp.int32(self._blocks), one, start)

@@ -68,6 +68,20 @@ def evaluated(equations: list[Any], results: list[Var], inputs: dict[Var, Any]) 
     return jaxpr_as_fun(ClosedJaxpr(part, ()))(*inputs.values())
 
 
+def without_barriers(equations: list[Any], inputs: dict[Var, Any]) -> tuple[list[Any], dict[Var, Any]]:
+    """Return (the other operations, all inputs) without the barriers around inputs alone, for which XLA would copy blocks.
+
+    Such a barrier stands between no two operations: it keeps nothing from being computed again.
+    """
+    rest, found = [], dict(inputs)
+    for equation in equations:
+        if equation.primitive.name == "optimization_barrier" and all(entry in found for entry in equation.invars):
+            found.update((out, found[entry]) for out, entry in zip(equation.outvars, equation.invars, strict=True))
+        else:
+            rest.append(equation)
+    return rest, found
+
+
 def program_of(inputs: list[Var], results: list[Any], equations: list[Any], n_consts: int = 0) -> Jaxpr:
     """Return a program of operations; the first ``n_consts`` of its inputs are its constants."""
     effects = frozenset().union(*(equation.effects for equation in equations))

@@ -57,7 +57,7 @@ def build_outer(config: Config, part: Builder) -> Transformation | None:
         InputError: it cannot be built.
     """
     section = config.outer
-    return None if section is None else _at_rate(part, "outer", _over_the_run(section, lambda: config.rounds))
+    return None if section is None else _at_rate(part, "outer", _over_the_run(section, lambda _: config.rounds))
 
 
 def _at_rate(part: Builder, name: str, section: Section) -> Transformation:
@@ -73,12 +73,12 @@ def _changing_rate(section: Section) -> RateSection | None:
     return rate if isinstance(rate, RateSection) else None
 
 
-def _over_the_run[S: Section](section: S, counts: Callable[[], int]) -> S:
-    """Return the section with the ``counts`` of the run as ``over`` in its learning rate, where that is left out."""
+def _over_the_run[S: Section](section: S, counts: Callable[[RateSection], int]) -> S:
+    """Return the section with what its learning rate ``counts`` in the run as ``over`` of that, where it is left out."""
     rate = _changing_rate(section)
     if rate is None or rate.keywords().get("over", 0) is not None:
         return section
-    return section.model_copy(update={RATE: rate.model_copy(update={rate.builder_keys["over"]: counts()})})
+    return section.model_copy(update={RATE: rate.model_copy(update={rate.builder_keys["over"]: counts(rate)})})
 
 
 def with_horizon(config: Config, section: OptimizerSection, local_steps: Callable[[], Steps]) -> OptimizerSection:
@@ -93,9 +93,8 @@ def with_horizon(config: Config, section: OptimizerSection, local_steps: Callabl
         ConfigError: the rate counts steps, of which nodes take different numbers.
     """
 
-    def counts() -> int:
-        rate = _changing_rate(section)
-        if rate is not None and rate.by == "rounds":
+    def counts(rate: RateSection) -> int:
+        if rate.by == "rounds":
             return config.rounds
         steps = local_steps()
         if isinstance(steps, Epochs):

@@ -44,7 +44,7 @@ def clipped(
         if not isinstance(radius, str):
             return jnp.full(distances.shape[0], radius**2, distances.dtype)
         if radius in ("adaptive", "cs_plus"):
-            by_distance = jnp.argsort(jnp.where(heard.arrived, distances, jnp.inf), axis=1)
+            by_distance = jnp.argsort(jnp.where(heard.arrived, distances, jnp.inf), axis=1)  # the others weigh nothing
             weight, distance = (jnp.take_along_axis(values, by_distance, 1) for values in (heard.weights, distances))
             own = 1 - heard.weights.sum(1, keepdims=True)
             reached = own + jnp.cumsum(weight, axis=1) - ROUNDING
@@ -53,12 +53,13 @@ def clipped(
             return jnp.where(reached <= 1 - tolerance, weight * distance, 0).sum(1) / tolerance
         lying = jnp.zeros_like(heard.arrived) if heard.lying is None else heard.lying
         share = jnp.where(lying, heard.weights, 0).sum(1)
-        # Distances of rows that lie, or are lost, may be infinite, which times 0 is no number.
-        honest = jnp.where(heard.arrived & ~lying, heard.weights * distances, 0).sum(1)
+        # Distances of rows that lie may be infinite, which times 0 is no number.
+        honest = jnp.where(lying, 0, heard.weights * distances).sum(1)
         return jnp.where(share > 0, honest / jnp.where(share > 0, share, 1), jnp.inf)
 
     def combine(heard: Heard) -> Rows:
-        distances = heard.squared_distances()
+        # Those of rows that are lost may be infinite, which times their weight of 0 is no number.
+        distances = jnp.where(heard.arrived, heard.squared_distances(), 0)
         limit = squared_radius(heard, distances)[:, None]
         factor = jnp.where(distances > limit, jnp.sqrt(limit / jnp.where(distances > 0, distances, 1)), 1)
         return heard.pulled(heard.weights * factor)
