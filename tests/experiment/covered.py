@@ -14,8 +14,7 @@ from jaxgossip.experiment.config.load import validate
 from jaxgossip.experiment.config.schema import configurable
 from jaxgossip.mixing.optimized.weights import Edges
 from jaxgossip.topology import Graph, metropolis_hastings
-from tests.experiment.covered_rules import SEQUENCES
-from tests.experiment.covering import NONE, OWN, OWNED_CLASSES, OWNED_VALUES, TOKENS, Row
+from tests.experiment.covering import NONE, OWN, OWNED_CLASSES, OWNED_VALUES, SEQUENCES, TOKENS, Row
 
 NODES = 16
 VALUES: Mapping[str, Any] = {

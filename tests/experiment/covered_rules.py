@@ -17,6 +17,7 @@ from tests.experiment.covering import (
     OWN,
     OWNED_CLASSES,
     OWNED_VALUES,
+    SEQUENCES,
     Array,
     Rule,
     covering,
@@ -28,7 +29,6 @@ OF_SEQUENCES = frozenset({"gpt"})
 TREES = frozenset({"path", "star", "binary_tree"})
 TWO_CLASSES = frozenset({"logistic", "pegasos", "adaline"})
 IMAGES = frozenset({"digits", "mnist_10k"})
-SEQUENCES = "shakespeare"
 NO_MIXING = frozenset({"halving_windows", *SERVERS, "isolated", "centralised"})
 BY_MASS = frozenset({"sgp", "push_diging", "push_sum"})
 ONE_OPERATOR = frozenset({"power_gossip", "relay_sgd", "lt_admm", "atg", "muffliato", "shift_register", "chebyshev"})

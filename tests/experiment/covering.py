@@ -25,12 +25,14 @@ NONE = "-"
 """The level of a section that is left out."""
 OWNED_CLASSES, OWNED_VALUES = "owned.csv", "values.csv"
 """Files of samples with owners: of classes, and of values, which no registered data set has."""
+SEQUENCES = "shakespeare"
+"""The data set of sequences."""
 OWN = "own.py:suited"
 """A user's own model, which suits targets of every kind."""
 TOKENS = "tokens.npz"
 """A file of texts with classes, which no registered data set has."""
 LIKE_OTHERS = {
-    "lenet": "mnist_10k", "gn_lenet": "digits", "resnet8": "digits", "resnet18": "mnist_10k", "lstm_char": "shakespeare",
+    "lenet": "mnist_10k", "gn_lenet": "digits", "resnet8": "digits", "resnet18": "mnist_10k", "lstm_char": SEQUENCES,
     "embedding_bag": TOKENS,
 }  # fmt: skip
 """Models that are to the rest what cnn and gpt are, and so stand in one row each: model -> its data set."""
