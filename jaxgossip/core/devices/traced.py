@@ -75,7 +75,8 @@ def without_barriers(equations: list[Any], inputs: dict[Var, Any]) -> tuple[list
     """
     rest, found = [], dict(inputs)
     for equation in equations:
-        if equation.primitive.name == "optimization_barrier" and all(entry in found for entry in equation.invars):
+        inside = all(isinstance(entry, Var) and entry in found for entry in equation.invars)
+        if equation.primitive.name == "optimization_barrier" and inside:
             found.update((out, found[entry]) for out, entry in zip(equation.outvars, equation.invars, strict=True))
         else:
             rest.append(equation)
