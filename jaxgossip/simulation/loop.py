@@ -47,6 +47,11 @@ class Engine(Protocol):
         ...
 
 
+def next_goal(done: int, rounds: int, evaluate_every: int) -> int:
+    """Return the round at which a run that has done ``done`` of its rounds is evaluated next; the last one always is."""
+    return min(rounds, done - done % evaluate_every + evaluate_every)
+
+
 class Stopwatch:
     """Wall-clock seconds since construction, plus ``before``."""
 
@@ -87,7 +92,7 @@ def drive(
         if observer.should_stop():
             stopped = True
             break
-        goal = min(rounds, engine.done - engine.done % evaluate_every + evaluate_every)
+        goal = next_goal(engine.done, rounds, evaluate_every)
         engine.advance(goal)
         observer.advanced(engine.done)
         if engine.done == goal or engine.over:

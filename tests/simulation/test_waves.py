@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgossip.simulation.events.waves import Segment, waves
+from jaxgossip.simulation.events.waves import Segment, Slots, Waves, by_wave, waves
 
 
 class Timed(NamedTuple):
@@ -60,24 +60,32 @@ def stretches(timed: Timed, cuts: list[int]) -> list[tuple[np.ndarray, Segment]]
     return found
 
 
+def given_slots(found: Waves, held: int, slots: Slots, slot: np.ndarray) -> np.ndarray:
+    """Return the slots of a segment's messages, of which the first ``held`` have theirs, and −1 for those without."""
+    new = found.waits & (np.arange(slot.size) >= held)
+    slots.give(slot, by_wave(new, found.copied, found.n_waves), by_wave(found.level > 0, found.level, found.n_waves))
+    return slot
+
+
 def in_waves(n: int, timed: Timed, cuts: list[int]) -> np.ndarray:
-    x, held = np.random.default_rng(1).normal(size=n), np.empty(0)
+    x, slots = np.random.default_rng(1).normal(size=n), Slots()
+    copies, slot_of = np.full(timed.sender.size, np.nan), np.full(timed.sender.size, -1, np.int32)
     for numbers, stretch in stretches(timed, cuts):
         found, m = waves(n, stretch), numbers.size
         delivered = np.isin(np.arange(m), stretch.order[stretch.order >= m] - m)
-        slots = np.full(max(found.n_slots, held.size), np.nan)
-        slots[: held.size] = held
+        assert ((found.level > 0) == delivered).all()
+        slot_of[numbers] = slot = given_slots(found, stretch.n_waiting, slots, slot_of[numbers])
+        assert ((slot >= 0) == found.waits).all()
         for wave in range(1, found.n_waves + 1):
-            copied = np.flatnonzero((found.copied == wave) & (found.slot >= 0))
-            slots[found.slot[copied]] = x[stretch.sender[copied]]
+            copied = np.flatnonzero((found.copied == wave) & found.waits)
+            copies[slot[copied]] = x[stretch.sender[copied]]
             now = np.flatnonzero((found.level == wave) & delivered)
             assert np.unique(stretch.receiver[now]).size == now.size
             # Last first: what commutes may come in any order.
             for this in now[::-1]:
-                slot, own = found.slot[this], stretch.receiver[this]
-                heard = x[stretch.sender[this]] if slot < 0 else slots[slot]
+                own = stretch.receiver[this]
+                heard = copies[slot[this]] if found.waits[this] else x[stretch.sender[this]]
                 x[own] = merged(x[own], heard, numbers[this])
-        held = slots[found.slot[~delivered]]
     return x
 
 
@@ -108,9 +116,12 @@ def test_levels_are_the_longest_chains(delay: float) -> None:
 
 def test_slots_are_no_more_than_copies_that_wait_at_once() -> None:
     found = waves(40, Segment(*random_schedule(40, 500, 5, delay=0.2)))
-    waits = found.slot >= 0
-    at_once = [(waits & (found.copied <= wave) & (wave <= found.level)).sum() for wave in range(1, found.n_waves + 1)]
-    assert found.n_slots == max(at_once)
+    slots = Slots()
+    given_slots(found, 0, slots, np.full(500, -1, np.int32))
+    at_once = [
+        (found.waits & (found.copied <= wave) & (wave <= found.level)).sum() for wave in range(1, found.n_waves + 1)
+    ]
+    assert slots.count == max(at_once)
 
 
 def test_what_is_read_in_place_is_not_copied() -> None:
@@ -118,9 +129,8 @@ def test_what_is_read_in_place_is_not_copied() -> None:
     node = np.array([0, 1, 0, 2, 1, 0])
     at_once = np.stack([np.arange(6), 6 + np.arange(6)], axis=1).ravel()
     found = waves(3, Segment(node, node, at_once))
-    assert found.slot.tolist() == [-1] * 6
-    assert found.n_slots == 0
+    assert found.waits.tolist() == [False] * 6
     # Two that cross read each other in one wave, and of two in a row the second reads what the first has written.
     crossing = waves(3, Segment(np.array([0, 1, 1]), np.array([1, 0, 2]), np.array([0, 1, 3, 4, 2, 5])))
     assert crossing.level.tolist() == [1, 1, 2]
-    assert (crossing.slot >= 0).tolist() == [True, True, False]
+    assert crossing.waits.tolist() == [True, True, False]

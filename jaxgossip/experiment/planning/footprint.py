@@ -85,8 +85,8 @@ def _events_footprint(experiment: Experiment) -> Footprint:
     assert experiment.schedule is not None
     flow = MessageStream(experiment.schedule)
     for _ in range(min(TRIED_CYCLES, config.rounds)):
-        before, earlier, work = slots, flow.waiting, flow.next(1)
-        slots, cycle = max(slots, work.n_slots), max(1, flow.waiting - earlier + work.receiver.size)
+        before, earlier, work = slots, len(flow.standing.in_flight), flow.next(1)
+        slots, cycle = max(slots, work.n_slots), max(1, len(flow.standing.in_flight) - earlier + work.receiver.size)
         cycles = max(1, min(config.rounds, SEGMENT_MESSAGES // cycle))
         most = max(most, earlier + cycles * cycle)
         program.compile_for(work, slots)

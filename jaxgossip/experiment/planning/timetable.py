@@ -90,7 +90,7 @@ def timetable(
         advanced(cycle + 1)
     if out is not None:
         files.save(out, Messages.together(kept))
-    tally = flow.tally
+    tally = flow.standing.tally
     fates = {"delivered": tally.delivered, **{name.name.lower(): n for name, n in tally.lost.items()}}
     return Timetable(
         cycles=cycles,

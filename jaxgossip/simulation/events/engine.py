@@ -16,8 +16,10 @@ from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_observer, check_protocol, settings
 from jaxgossip.simulation.checks import check_start
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
-from jaxgossip.simulation.events.segments import MessageStream
+from jaxgossip.simulation.events.segments import MessageStream, Standing, WavePlan
+from jaxgossip.simulation.events.waiting import Waiting
 from jaxgossip.simulation.listening.observer import Observer
+from jaxgossip.simulation.loop import next_goal
 from jaxgossip.simulation.results.result import Result
 from jaxgossip.simulation.single import run_single
 
@@ -35,8 +37,9 @@ class EventRun:
         diverged: () bool, whether a model became NaN or infinite in the last segment.
         spent: () bool, whether another cycle like the last one would exceed the byte budget.
         state: the protocol's state.
-        slots: copies in flight, ordered by message number; unless trimmed by :meth:`settled`, followed by unused slots.
+        slots: copies of models; once :meth:`settled`, those in flight, in the order of their messages' numbers.
         waiting: number of copies in flight.
+        in_flight: the messages whose copies wait in slots, as :meth:`settled` needs them; None once it is.
     """
 
     round: Any
@@ -45,14 +48,16 @@ class EventRun:
     state: PyTree
     slots: PyTree
     waiting: int = static_field()
+    in_flight: Waiting | None = static_field(default=None)  # noqa: RUF009 - it is a field
 
     def __repr__(self) -> str:
         return f"EventRun({leaves_text(self.state)}, {counted(self.waiting, 'message')} in flight)"
 
     def settled(self) -> "EventRun":
-        """Return the run with its slots on the host and trimmed to the copies in flight."""
-        slots = jax.tree.map(lambda leaf: np.asarray(leaf)[: self.waiting], self.slots)
-        return replace(self, slots=slots)
+        """Return the run with its slots on the host, those of the copies in flight alone, in the order of their numbers."""
+        which = slice(self.waiting) if self.in_flight is None else self.in_flight.all().slot
+        slots = jax.tree.map(lambda leaf: np.asarray(leaf)[which], self.slots)
+        return replace(self, slots=slots, in_flight=None)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -120,18 +125,20 @@ def simulate_events(
         WaveProgram, protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
     )
     return run_single(
-        protocol, asked, compiled, lambda program: EventsEngine(program, schedule, cycles, byte_budget, start),
+        protocol, asked, compiled,
+        lambda program: EventsEngine(program, schedule, cycles, evaluate_every, byte_budget, start),
         start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,
     )  # fmt: skip
 
 
 class EventsEngine:
-    """A run by events, as the host loop drives it.
+    """A run by events, as the host loop drives it; while the device executes a segment, the host plans the next one.
 
     Args:
         program: the compiled programs of the run.
         schedule: which node sends to which, and when.
         cycles: total number of cycles.
+        evaluate_every: cycles between evaluations.
         byte_budget: see :func:`simulate_events`.
         start: the run to continue from, donated; None for the initial state.
 
@@ -140,7 +147,7 @@ class EventsEngine:
         ArgumentTypeError: ``start`` is not the state of a run.
 
     Attributes:
-        stream: the schedule, read up to the current cycle.
+        standing: how far the schedule has been executed.
         carried: the protocol's state and the copies in flight.
         records: the evaluations so far.
         diverged: whether a model became NaN or infinite in the last segment.
@@ -148,27 +155,36 @@ class EventsEngine:
     """
 
     def __init__(
-        self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int, start: EventRun | None = None
+        self,
+        program: WaveProgram,
+        schedule: Source,
+        cycles: int,
+        evaluate_every: int,
+        byte_budget: int,
+        start: EventRun | None = None,
     ) -> None:
         if start is not None:
             check_start(program.like, getattr(start, "state", start))
-        self.stream = MessageStream(schedule)
         self.records: list[Mapping[str, Any]] = []
         self.diverged = self.spent = False
+        self._stream = MessageStream(schedule)
         self._program, self._protocol, self._budget = program, program.protocol, byte_budget
+        self._goals = partial(next_goal, rounds=cycles, evaluate_every=evaluate_every)
         settle_at = self._protocol.settle_at
         self._settles = cycles if settle_at is None else min(settle_at, cycles)
         # A first guess: the number of messages per cycle is not known yet.
         self._segment_cycles = max(1, SEGMENT_MESSAGES // (16 * schedule.n_nodes))
+        self._next: WavePlan | None = None
         if start is None:
             self.carried = program.start()
         else:
             self._resume(start)
+        self.standing = self._stream.standing
 
     @property
     def done(self) -> int:
         """Cycles completed."""
-        return self.stream.cycle
+        return self.standing.cycle
 
     @property
     def over(self) -> bool:
@@ -176,31 +192,34 @@ class EventsEngine:
         return self.diverged or self.spent
 
     def advance(self, goal: int) -> None:
-        """Execute the next segment, at most to cycle ``goal``."""
+        """Execute the next segment, at most to cycle ``goal``, which is that of :func:`next_goal`."""
         if self.done == self._settles:
             self._settle()
-        until = min(goal, self.done + (1 if self._budget else self._segment_cycles))
-        if self.done < self._settles:
-            until = min(until, self._settles)
-        sent, cycles = self.stream.tally.models, until - self.done
-        plan = self.stream.next(cycles)
-        self.carried = jax.block_until_ready(self._program.execute(self.carried, plan))
-        self._segment_cycles = max(1, min(2 * cycles, cycles * SEGMENT_MESSAGES // max(1, plan.receiver.size)))
-        self.diverged = not self._program.is_finite(self.carried.state)
-        after_another = (2 * self.stream.tally.models - sent) * self._protocol.bytes[0]
+        plan = self._plan() if self._next is None else self._next
+        sent = self.standing.tally.models
+        self.standing = self._stream.standing
+        assert self.done <= goal
+        carried = self._program.execute(self.carried, plan)
+        finite = self._program.is_finite(carried.state)
+        # The device has begun; meanwhile the next segment is planned, unless it depends on what comes of this one.
+        last = self.done in (self._goals(self.done), self._settles)
+        self._next = None if last else self._plan()
+        self.carried, self.diverged = jax.block_until_ready(carried), not bool(finite)
+        after_another = (2 * self.standing.tally.models - sent) * self._protocol.bytes[0]
         self.spent = 0 < self._budget < after_another
 
     def evaluate(self, wall_s: float) -> Mapping[str, Any] | None:
         """Append and return a record; None if the run has diverged."""
         if self.diverged:
             return None
-        self.records.append(make_record(self._program, self.stream, self.carried, wall_s))
+        self.records.append(make_record(self._program, self._stream, self.standing, self.carried, wall_s))
         return self.records[-1]
 
     def checkpoint(self) -> EventRun:
         """Return the run's state, which the next segment consumes."""
         diverged, spent, (state, slots) = np.bool_(self.diverged), np.bool_(self.spent), self.carried
-        return EventRun(np.int32(self.done), diverged, spent, state, slots, self.stream.waiting)
+        in_flight = self.standing.in_flight
+        return EventRun(np.int32(self.done), diverged, spent, state, slots, len(in_flight), in_flight)
 
     def final(self) -> EventRun:
         """Return the last state, without unused slots."""
@@ -210,30 +229,43 @@ class EventsEngine:
         """Return every measure of every node, (n,) each."""
         return self._program.score_all(self.carried.state)
 
+    def _plan(self) -> WavePlan:
+        """Return the plan of the next segment."""
+        done = self._stream.standing.cycle
+        until = min(self._goals(done), done + (1 if self._budget else self._segment_cycles))
+        if done < self._settles:
+            until = min(until, self._settles)
+        plan, cycles = self._stream.next(until - done), until - done
+        self._segment_cycles = max(1, min(2 * cycles, cycles * SEGMENT_MESSAGES // max(1, plan.receiver.size)))
+        return plan
+
     def _resume(self, start: EventRun) -> None:
         """Continue from a checkpoint; messages sent before it are redrawn but not executed."""
+        start = start if start.in_flight is None else start.settled()
         self.carried = self._program.resumed(start.state, start.slots)
         self.diverged, self.spent = bool(start.diverged), bool(start.spent)
         before = int(start.round)
         if self._settles < before:
-            self.stream.skip(self._settles)
+            self._stream.skip(self._settles)
             self._settle()
-        self.stream.skip(before - self.done)
+        self._stream.skip(before - self._stream.standing.cycle)
 
     def _settle(self) -> None:
         """Let nodes call the peers that they prefer from now on; idempotent."""
         if self._protocol.settle_at is not None:
             state, prefers = self._protocol.settle(self.carried.state)
-            self.stream.prefer(np.asarray(prefers))
+            self._stream.prefer(np.asarray(prefers))
             self.carried = self.carried._replace(state=state)
 
 
-def make_record(program: WaveProgram, stream: MessageStream, carried: Carried, wall_s: float) -> dict[str, Any]:
+def make_record(
+    program: WaveProgram, stream: MessageStream, standing: Standing, carried: Carried, wall_s: float
+) -> dict[str, Any]:
     """Evaluate a run and return the record, a flat dict of Python numbers."""
     measured = {name: float(value) for name, value in jax.device_get(program.measure(carried.state)).items()}
-    tally, (whole, metadata) = stream.tally, program.protocol.bytes
+    tally, (whole, metadata) = standing.tally, program.protocol.bytes
     return {
-        "round": stream.cycle,
+        "round": standing.cycle,
         **measured,
         "messages": tally.sent,
         **({"requests": tally.requests} if Kind.REQUEST in stream.kinds else {}),
@@ -242,6 +274,6 @@ def make_record(program: WaveProgram, stream: MessageStream, carried: Carried, w
         "delivered": tally.delivered,
         **{f"lost_{fate.name.lower()}": count for fate, count in tally.lost.items()},
         "in_flight": tally.in_flight,
-        "virtual_s": stream.cycle * stream.period_s,
+        "virtual_s": standing.cycle * stream.period_s,
         "wall_s": round(wall_s, 6),
     }

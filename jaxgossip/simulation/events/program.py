@@ -23,12 +23,15 @@ from jaxgossip.learning.problem import as_evaluated
 from jaxgossip.schedule.messages import Kind
 from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.simulation.events.segments import WavePlan
-from jaxgossip.simulation.events.waves import padded, recurring
 from jaxgossip.simulation.metrics import measure, sample_nodes, statistics
 
 BATCH = 256
 """Deliveries per batch. In smaller batches overhead dominates; in larger ones narrow waves are mostly padding. From a thousand
 to a million nodes, anything between a hundred and a few thousand performs about equally well."""
+
+
+LEAST = 1024
+"""Minimum length of the padded arrays of a segment, so that all shorter segments share one program."""
 
 
 class Carried(NamedTuple):
@@ -180,10 +183,6 @@ class WaveProgram:
         if plan.n_waves:
             tables = self._tables(plan)
             carried = self._program(Events.waves, self._events, carried, tables)(carried, tables)
-        if plan.kept.size:
-            (kept,) = padded(plan.kept)
-            moved = self._program(_moved, (), carried.slots, kept)
-            carried = Carried(carried.state, moved(carried.slots, kept))
         return carried
 
     def compile_for(self, plan: WavePlan, n_slots: int) -> None:
@@ -197,9 +196,9 @@ class WaveProgram:
         """Return the scalars of one evaluation (see :func:`jaxgossip.simulation.metrics.measure`)."""
         return self._measure(state)
 
-    def is_finite(self, state: PyTree) -> bool:
-        """Return whether no model is NaN or infinite."""
-        return bool(self._is_finite(state))
+    def is_finite(self, state: PyTree) -> Array:
+        """Return () bool: whether no model is NaN or infinite."""
+        return self._is_finite(state)
 
     def score_all(self, state: PyTree) -> dict[str, Array]:
         """Return every measurement for all nodes, each (n,)."""
@@ -222,9 +221,9 @@ class WaveProgram:
         batch = self._batch
         # A batch is a slice of fixed length: the arrays are padded by a batch, so that no slice reaches beyond their end.
         copies, deliveries = plan.copy_slot.size + batch, plan.receiver.size + batch
-        copy_sender, copy_slot = padded(plan.copy_sender, plan.copy_slot, size=copies)
+        copy_sender, copy_slot = _padded(plan.copy_sender, plan.copy_slot, size=copies)
         names = ("sender", "slot", "receiver", "kind", "part", "number")
-        named = dict(zip(names, padded(*(getattr(plan, name) for name in names), size=deliveries), strict=True))
+        named = dict(zip(names, _padded(*(getattr(plan, name) for name in names), size=deliveries), strict=True))
         copy_ends, delivery_ends = (
             np.append(ends, np.full(recurring(ends.size) - ends.size, ends[-1])) for ends in (plan.copy_ends, plan.ends)
         )
@@ -235,6 +234,17 @@ class WaveProgram:
             "ends": jnp.asarray(delivery_ends.astype(np.int32)),
             "n_waves": jnp.asarray(np.int32(plan.n_waves)),
         }
+
+
+def recurring(size: int, least: int = LEAST) -> int:
+    """Return the smallest power of two that is at least ``size`` and ``least``; padded lengths recur, and so do programs."""
+    return 1 << (max(least, size) - 1).bit_length()
+
+
+def _padded(*arrays: np.ndarray, size: int = 0) -> tuple[Array, ...]:
+    """Return the arrays on the device, zero-padded to a :func:`recurring` length of at least ``size``."""
+    length = recurring(max(size, arrays[0].size))
+    return tuple(jnp.asarray(np.concatenate([array, np.zeros(length - array.size, array.dtype)])) for array in arrays)
 
 
 def _rows(leaf: Any, count: int) -> jax.ShapeDtypeStruct:
@@ -260,8 +270,3 @@ def _either(first: Bool[Array, " b"], a: Array, b: Array) -> Array:
 
 def _longer(slots: PyTree, more: PyTree) -> PyTree:
     return jax.tree.map(lambda old, new: jnp.concatenate([jnp.asarray(old), new]), slots, more)
-
-
-def _moved(_: tuple[()], slots: PyTree, kept: Array) -> PyTree:
-    """Return the slots with the contents of slots ``kept`` moved to slots 0, 1, …"""
-    return jax.tree.map(lambda leaf: leaf.at[: kept.size].set(leaf[kept]) if leaf.ndim else leaf, slots)

@@ -1,23 +1,29 @@
 """Cuts a schedule into segments of whole cycles, and sorts the messages of each into waves.
 
-A message sent in a segment that arrives later is copied, and the copy is kept for the next segment; a message scheduled in a
-segment that is sent later waits unchanged. Every message sent is delivered, lost for a recorded reason, or in flight.
+A message sent in a segment that arrives later is copied, and the copy waits in its slot; a message scheduled in a segment that
+is sent later waits unchanged. Every message sent is delivered, lost for a recorded reason, or in flight.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxgossip.schedule import Fate, Kind, Messages, Source
 from jaxgossip.schedule.peers import Preferences
-from jaxgossip.simulation.events.waves import Segment, in_order, waves
+from jaxgossip.simulation.events.chronology import chronological
+from jaxgossip.simulation.events.waiting import Numbered, Waiting
+from jaxgossip.simulation.events.waves import Segment, Slots, by_wave, waves
 
 LOCAL_KINDS = (Kind.SPLIT, Kind.LEARN)
 """Kinds of local actions, which are scheduled like messages but sent to no other node."""
+LOSSES = tuple(fate for fate in Fate if fate != Fate.DELIVERED)
+"""The fates of messages that are lost."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Tally:
     """Counts of the messages so far.
 
@@ -28,7 +34,7 @@ class Tally:
         delivered: messages delivered; a request is delivered when it arrives.
     """
 
-    lost: dict[Fate, int]
+    lost: Mapping[Fate, int] = field(default_factory=lambda: MappingProxyType(dict.fromkeys(LOSSES, 0)))
     sent: int = 0
     models: int = 0
     delivered: int = 0
@@ -42,6 +48,20 @@ class Tally:
     def in_flight(self) -> int:
         """Messages sent that have neither arrived nor been lost."""
         return self.sent - self.delivered - sum(self.lost.values())
+
+
+class Standing(NamedTuple):
+    """How far a schedule has been executed.
+
+    Attributes:
+        cycle: cycles completed.
+        tally: counts of the messages so far.
+        in_flight: messages whose copies wait in slots.
+    """
+
+    cycle: int
+    tally: Tally
+    in_flight: Waiting
 
 
 class WavePlan(NamedTuple):
@@ -60,7 +80,6 @@ class WavePlan(NamedTuple):
         kind: (d,) int32, :class:`~jaxgossip.schedule.Kind` of the message.
         part: (d,) int32, part of the model that the message carries.
         number: (d,) uint32, running number of the message.
-        kept: (k,) int32, slots of copies that are kept for a later segment; they move to slots 0..k−1.
         n_slots: number of slots needed.
         n_waves: number of waves.
     """
@@ -75,27 +94,8 @@ class WavePlan(NamedTuple):
     kind: np.ndarray
     part: np.ndarray
     number: np.ndarray
-    kept: np.ndarray
     n_slots: int
     n_waves: int
-
-
-class _Numbered(NamedTuple):
-    """Messages with their running numbers, (m,) int64."""
-
-    messages: Messages
-    number: np.ndarray
-
-    def take(self, which: np.ndarray) -> "_Numbered":
-        return _Numbered(self.messages.take(which), self.number[which])
-
-    @classmethod
-    def concatenated(cls, *batches: "_Numbered") -> "_Numbered":
-        messages = Messages.together([batch.messages for batch in batches])
-        return cls(messages, np.concatenate([batch.number for batch in batches]))
-
-
-NO_MESSAGES = _Numbered(Messages.none(), np.empty(0, np.int64))
 
 
 class MessageStream:
@@ -105,16 +105,16 @@ class MessageStream:
         source: the schedule.
 
     Attributes:
-        tally: counts of the messages so far.
-        cycle: cycles read.
+        standing: how far it has been read, a value that does not change when it is read on.
     """
 
     def __init__(self, source: Source) -> None:
-        self.tally, self.cycle = Tally(dict.fromkeys([fate for fate in Fate if fate != Fate.DELIVERED], 0)), 0
+        self.standing = Standing(0, Tally(), Waiting())
         self._source, self._preferences = source, Preferences()
         self._cycles = source.cycles(self._preferences)
         self._numbered = 0
-        self._unsent = self._waiting = NO_MESSAGES
+        self._unsent = Waiting()
+        self._slots = Slots()
         self._request_arrivals = np.empty(0)  # of requests in flight, in seconds
 
     @property
@@ -127,120 +127,116 @@ class MessageStream:
         """Length of a cycle in virtual seconds."""
         return self._source.period_s
 
-    @property
-    def waiting(self) -> int:
-        """Number of copies kept for a later segment, in slots 0, 1, … in the order of their messages' numbers."""
-        return len(self._waiting.messages)
-
     def prefer(self, prefers: np.ndarray) -> None:
         """From the next cycle on, let nodes call the peers that they prefer, given as an (n, n) bool mask."""
         self._preferences.prefers = prefers
 
     def skip(self, cycles: int) -> None:
-        """Read ``cycles`` cycles without planning them, since they have been executed before."""
-        active, arriving = self._read(cycles)
-        self._keep_in_flight(active, arriving)
+        """Read ``cycles`` cycles without planning them, since they have been executed before.
+
+        The copies in flight are then in slots 0, 1, … in the order of their messages' numbers.
+        """
+        _, sent, later = self._read(cycles)
+        left = self._with_later(sent.take(later), cycles).all()
+        slot = np.arange(left.number.size, dtype=np.int32)
+        self._slots = Slots(slot.size)
+        self._wait(Waiting().with_more(left._replace(slot=slot), left.messages.arrives_s, *self._times(cycles)))
 
     def next(self, cycles: int) -> WavePlan:
         """Return the plan of the next ``cycles`` cycles."""
-        held = self.waiting
-        active, arriving = self._read(cycles)
-        plan = _planned(self._source.n_nodes, active, arriving, held)
-        slots = plan.kept
-        order = self._keep_in_flight(active, arriving)
-        return plan._replace(kept=slots[order])
+        arriving, sent, later = self._read(cycles)
+        active = Numbered.together(arriving, sent) if arriving.number.size else sent
+        arrives = np.ones(active.number.size, bool)
+        arrives[arriving.number.size :] = ~later
+        end_s, held = self.standing.cycle * self.period_s, arriving.number.size
+        start_s = end_s - cycles * self.period_s
+        order = chronological(active.messages, active.number, arrives, held, start_s, end_s)
+        segment = Segment(active.messages.sender, active.messages.receiver, order, held)
+        plan = _planned(self._source.n_nodes, active, arrives, segment, self._slots)
+        self._wait(self._with_later(active.take(~arrives), cycles))
+        return plan
 
-    def _read(self, cycles: int) -> tuple[_Numbered, np.ndarray]:
-        """Read a segment; return (its messages: kept copies, then those sent in it; mask of those that arrive in it)."""
-        end_s = (self.cycle + cycles) * self._source.period_s
-        batches = [self._unsent]
-        for _ in range(cycles):
-            messages = next(self._cycles)
-            batches.append(_Numbered(messages, self._numbered + np.arange(len(messages))))
-            self._numbered += len(messages)
-        self.cycle += cycles
-        scheduled = _Numbered.concatenated(NO_MESSAGES, *batches)
-        now = scheduled.messages.sent_s < end_s
-        self._unsent, sent = scheduled.take(~now), scheduled.take(now)
-        self._count(sent.messages, end_s)
+    def _read(self, cycles: int) -> tuple[Numbered, Numbered, np.ndarray]:
+        """Read a segment.
+
+        Returns:
+            (messages of earlier segments that arrive in it, messages that are sent in it, mask of those that arrive later).
+        """
+        cycle, tally, in_flight = self.standing
+        end_s = (cycle + cycles) * self.period_s
+        drawn = Messages.together([next(self._cycles) for _ in range(cycles)])
+        scheduled = Numbered.unsent(drawn, self._numbered)
+        self._numbered += len(drawn)
+        soon_s = max(1, cycles) * self.period_s
+        due, unsent = self._unsent.due(end_s, soon_s)
+        later = drawn.sent_s >= end_s
+        if later.any():
+            unsent = unsent.with_more(scheduled.take(later), drawn.sent_s[later], end_s, soon_s)
+            scheduled = scheduled.take(~later)
+        self._unsent = unsent
+        sent = Numbered.together(due, scheduled) if due.number.size else scheduled
+        tally = self._counted(tally, sent.messages, end_s)
         acts = (sent.messages.fate == Fate.DELIVERED) & (sent.messages.kind != Kind.REQUEST)
-        active = _Numbered.concatenated(self._waiting, sent.take(acts))
-        arriving = active.messages.arrives_s < end_s
-        self.tally.delivered += int((arriving & ~_is_local(active.messages)).sum())
-        return active, arriving
+        sent = sent if acts.all() else sent.take(acts)
+        arriving, in_flight = in_flight.due(end_s, soon_s)
+        later = sent.messages.arrives_s >= end_s
+        delivered = int((~_is_local(arriving.messages)).sum() + (~later & ~_is_local(sent.messages)).sum())
+        self.standing = Standing(cycle + cycles, replace(tally, delivered=tally.delivered + delivered), in_flight)
+        return arriving, sent, later
 
-    def _count(self, sent: Messages, end_s: float) -> None:
-        tally, remote = self.tally, ~_is_local(sent)
-        requests = sent.kind == Kind.REQUEST
-        tally.sent += int(remote.sum())
-        tally.models += int((remote & ~requests).sum())
-        for fate, count in enumerate(np.bincount(sent.fate[remote], minlength=len(Fate)).tolist()):
-            if fate != Fate.DELIVERED:
-                tally.lost[Fate(fate)] += count
-        new = sent.arrives_s[requests & (sent.fate == Fate.DELIVERED)]
-        arrivals = np.concatenate([self._request_arrivals, new])
+    def _counted(self, tally: Tally, sent: Messages, end_s: float) -> Tally:
+        """Return the counts after messages were sent, with the requests delivered before ``end_s``."""
+        remote, requests = ~_is_local(sent), sent.kind == Kind.REQUEST
+        fates = np.bincount(sent.fate[remote], minlength=len(Fate)).tolist()
+        arrivals = np.concatenate([self._request_arrivals, sent.arrives_s[requests & (sent.fate == Fate.DELIVERED)]])
         self._request_arrivals = arrivals[arrivals >= end_s]
-        tally.delivered += arrivals.size - self._request_arrivals.size
+        return Tally(
+            MappingProxyType({fate: count + fates[fate] for fate, count in tally.lost.items()}),
+            sent=tally.sent + sum(fates),
+            models=tally.models + int((remote & ~requests).sum()),
+            delivered=tally.delivered + arrivals.size - self._request_arrivals.size,
+        )
 
-    def _keep_in_flight(self, active: _Numbered, arriving: np.ndarray) -> np.ndarray:
-        """Keep the messages that do not arrive yet, sorted by number; return the permutation that sorts them."""
-        in_flight = active.take(~arriving)
-        order = np.argsort(in_flight.number)
-        self._waiting = in_flight.take(order)
-        return order
+    def _times(self, cycles: int) -> tuple[float, float]:
+        """Return (the present time, the seconds that ``cycles`` cycles take)."""
+        return self.standing.cycle * self.period_s, max(1, cycles) * self.period_s
+
+    def _with_later(self, messages: Numbered, cycles: int) -> Waiting:
+        """Return the messages in flight, and some that were sent in the last ``cycles`` cycles."""
+        return self.standing.in_flight.with_more(messages, messages.messages.arrives_s, *self._times(cycles))
+
+    def _wait(self, in_flight: Waiting) -> None:
+        self.standing = self.standing._replace(in_flight=in_flight)
 
 
 def _is_local(messages: Messages) -> np.ndarray:
     """Return a mask of the local actions, which are sent to no other node."""
-    return np.isin(messages.kind, LOCAL_KINDS)
+    first, second = LOCAL_KINDS
+    return (messages.kind == first) | (messages.kind == second)
 
 
-def _planned(n_nodes: int, active: _Numbered, arriving: np.ndarray, held: int) -> WavePlan:
-    """Return the plan of a segment; ``kept`` has the slots of messages that do not arrive, in the order of ``active``."""
-    messages, m = active.messages, len(active.messages)
-    order = _chronological(active, arriving, held)
-    levels = waves(n_nodes, Segment(messages.sender, messages.receiver, order, held))
-    copies = np.flatnonzero(levels.slot >= 0)
-    copies = copies[copies >= held]
-    copies = copies[in_order(levels.copied[copies], levels.n_waves + 1)]
-    delivered = np.flatnonzero(arriving)
-    delivered = delivered[in_order(levels.level[delivered], levels.n_waves + 1)]
-    assert m < 2**30
+def _planned(n_nodes: int, active: Numbered, arriving: np.ndarray, segment: Segment, slots: Slots) -> WavePlan:
+    """Return the plan of a segment, and write the slots of copies into ``active``."""
+    messages, slot = active.messages, active.slot
+    found = waves(n_nodes, segment)
+    new = found.waits.copy()
+    new[: segment.n_waiting] = False
+    copies, deliveries = (
+        by_wave(which, wave, found.n_waves) for which, wave in ((new, found.copied), (arriving, found.level))
+    )
+    slots.give(slot, copies, deliveries)
+    delivered = deliveries.which
     return WavePlan(
-        copy_ends=_ends(levels.copied[copies], levels.n_waves),
-        copy_sender=messages.sender[copies],
-        copy_slot=levels.slot[copies],
-        ends=_ends(levels.level[delivered], levels.n_waves),
+        copy_ends=copies.ends,
+        copy_sender=messages.sender[copies.which],
+        copy_slot=slot[copies.which],
+        ends=deliveries.ends,
         sender=messages.sender[delivered],
-        slot=levels.slot[delivered],
+        slot=slot[delivered],
         receiver=messages.receiver[delivered],
         kind=messages.kind[delivered].astype(np.int32),
         part=messages.part[delivered].astype(np.int32),
         number=active.number[delivered].astype(np.uint32),
-        kept=levels.slot[~arriving],
-        n_slots=levels.n_slots,
-        n_waves=levels.n_waves,
+        n_slots=slots.count,
+        n_waves=found.n_waves,
     )
-
-
-def _ends(wave: np.ndarray, n_waves: int) -> np.ndarray:
-    """Return the index at which each wave ends, starting with wave 0, which is empty."""
-    return np.cumsum(np.bincount(wave, minlength=n_waves + 1))
-
-
-def _chronological(active: _Numbered, arriving: np.ndarray, held: int) -> np.ndarray:
-    """Return sends k and deliveries m + k in chronological order.
-
-    Ties are broken by event, sends before deliveries, and then by number, so that the order is the same wherever segments end.
-    """
-    messages, m = active.messages, len(active.messages)
-    delivered = np.flatnonzero(arriving)
-    operation = np.concatenate([np.arange(held, m), m + delivered]).astype(np.int32)
-    time_s = np.concatenate([messages.sent_s[held:], messages.arrives_s[delivered]])
-    order = np.argsort(time_s)
-    at = time_s[order]
-    if (at[1:] == at[:-1]).any():
-        turn = np.concatenate([2 * messages.event[held:], 2 * messages.event[delivered] + 1])
-        number = np.concatenate([active.number[held:], active.number[delivered]])
-        order = np.lexsort((number, turn, time_s))
-    return operation[order]

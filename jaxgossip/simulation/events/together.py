@@ -101,7 +101,7 @@ def simulate_together(
         observer.compiled(time.perf_counter() - began)
         clock = Stopwatch()
         members = on_devices(
-            lambda pair: EventsEngine(pair[0], pair[1].schedule, cycles, pair[1].byte_budget),
+            lambda pair: EventsEngine(pair[0], pair[1].schedule, cycles, evaluate_every, pair[1].byte_budget),
             list(zip(programs, runs, strict=True)),
         )
         engine = TogetherEngine(members, on_devices)

@@ -12,18 +12,15 @@ commute. A copy waits in a slot until it is delivered; if the sender is not rewr
 A schedule is executed in segments: a copy may be made in one segment and delivered in a later one.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import scipy.sparse as sp
-from jaxtyping import Array, Int
+from jaxtyping import Bool, Int
+
+from jaxgossip.core.host_loops import host_loop
 
 Numbers = Int[np.ndarray, " m"]
 NEVER = np.iinfo(np.int32).max
-LEAST = 1024
-"""Minimum length of the padded arrays of a segment, so that all shorter segments share one program."""
 
 
 class Segment(NamedTuple):
@@ -32,9 +29,8 @@ class Segment(NamedTuple):
     Attributes:
         sender: (m,) int32, nodes that are copied.
         receiver: (m,) int32, nodes that are rewritten.
-        order: (o,) operations in chronological order. Messages sent in earlier segments come first in ``sender`` and
-            ``receiver`` and have no operation k; message k among them waits in slot k. Messages delivered in later segments
-            have no operation m + k.
+        order: (o,) int32, operations in chronological order. Messages sent in earlier segments come first in ``sender`` and
+            ``receiver`` and have no operation k. Messages delivered in later segments have no operation m + k.
         n_waiting: number of messages sent in earlier segments.
     """
 
@@ -48,136 +44,148 @@ class Waves(NamedTuple):
     """A segment divided into waves.
 
     Attributes:
-        level: (m,) int32, wave of each delivery, from 1; meaningless for messages delivered in a later segment.
+        level: (m,) int32, wave of each delivery, from 1; 0 for messages delivered in a later segment.
         copied: (m,) int32, wave in which the sender is copied, at most the level; 0 if copied in an earlier segment.
-        slot: (m,) int32, slot of the copy; −1 if the sender's own row is read.
-        n_slots: largest number of copies that wait at the same time.
+        waits: (m,) bool, whether the message is a copy in a slot; if not, its sender's own row is read.
         n_waves: number of waves.
     """
 
     level: Numbers
     copied: Numbers
-    slot: Numbers
-    n_slots: int
+    waits: Bool[np.ndarray, " m"]
     n_waves: int
 
 
 def waves(n_nodes: int, segment: Segment) -> Waves:
-    """Divide the deliveries of a segment into waves.
-
-    It uses counting sorts and compiled loops, and processes several million messages per second.
+    """Divide the deliveries of a segment into waves, at some ten million messages a second.
 
     Args:
         n_nodes: number of nodes.
         segment: the messages sent and delivered.
     """
-    sender, receiver, order, held = segment
-    m = sender.size
-    node = np.concatenate([sender, receiver]).astype(np.int32)[order]
-    steps = padded(order.astype(np.int32), node)
-    size = 2 * recurring(m)
-    reached = _levels(*steps, order.size, m, *(np.zeros(count, np.int32) for count in (n_nodes, size)))
-    levels = np.array(reached)[: 2 * m]  # 0 for operations that are not in the segment
-    copied, level = levels[:m], levels[m:]
-    n_waves = int(level.max(initial=0))
-    delivered = level > 0
-    level[~delivered] = copied[~delivered]  # copied now, delivered in a later segment
-    never = (np.full(count, NEVER, np.int32) for count in (n_nodes, size))
-    after = np.asarray(_rewritten(*steps, order.size, m, reached, *never))[:m]
-    # A local action rewrites the node that it reads: no copy is needed.
-    waits = (after < level) | ((after == level) & (sender != receiver)) | ~delivered
-    waits[:held] = True
-    n_waves = max(n_waves, int(copied.max(initial=0)))
-    slot, n_slots = _given_slots(copied, level, waits, delivered, held, n_waves)
-    return Waves(level, copied, slot, n_slots, n_waves)
+    sender, receiver, order = (np.ascontiguousarray(column, np.int32) for column in segment[:3])
+    level, copied, waits = _levels(n_nodes, sender, receiver, order)
+    return Waves(level, copied, waits, max(int(level.max(initial=0)), int(copied.max(initial=0))))
 
 
-def _given_slots(
-    copied: Numbers, level: Numbers, waits: np.ndarray, delivered: np.ndarray, held: int, n_waves: int
-) -> tuple[Numbers, int]:
-    """Return (slot of each message, number of slots); a slot that is read in one wave can be reused in the next."""
-    waiting, read = np.flatnonzero(waits), np.flatnonzero(waits & delivered)
-    m = copied.size
-    new = waiting[held:]  # the others already have a slot
-    when = np.concatenate([2 * copied[new], 2 * level[read] + 1])
-    steps = np.concatenate([new, m + read])[in_order(when, 2 * n_waves + 2)]
-    start = np.where(np.arange(m) < held, np.arange(m), -1)
-    steps, start = (padded(array.astype(np.int32))[0] for array in (steps, start))
-    slot, n_slots = _slots(steps, when.size, m, start, held)
-    slots = np.array(slot)[:m]
-    slots[~waits] = -1
-    return slots, int(n_slots)
+class InWaves(NamedTuple):
+    """Messages sorted by wave.
 
-
-def in_order(keys: Numbers, below: int) -> Numbers:
-    """Return the permutation that sorts integers in [0, ``below``) stably: a counting sort, by transposing a sparse matrix."""
-    row = (np.arange(keys.size, dtype=np.int32), keys.astype(np.int32), np.array([0, keys.size], np.int32))
-    return sp.csr_array(row, shape=(1, max(1, below))).tocsc().data
-
-
-def recurring(size: int, least: int = LEAST) -> int:
-    """Return the smallest power of two that is at least ``size`` and ``least``; padded lengths recur, and so do programs."""
-    return 1 << (max(least, size) - 1).bit_length()
-
-
-def padded(*arrays: np.ndarray, size: int = 0) -> tuple[Array, ...]:
-    """Return the arrays on the device, zero-padded to a :func:`recurring` length of at least ``size``."""
-    length = recurring(max(size, arrays[0].size))
-    return tuple(jnp.asarray(np.concatenate([array, np.zeros(length - array.size, array.dtype)])) for array in arrays)
-
-
-@jax.jit
-def _levels(order: Array, node: Array, steps: Array, m: Array, start: Any, wave_of: Any) -> Array:
-    """Return the waves of all sends, then those of all deliveries; ``start`` is (n,) zeros, each node's last wave so far."""
-
-    def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        last_wave, wave_of = carry
-        operation, v = order[t], node[t]
-        delivered = operation >= m
-        wave = last_wave[v] + 1
-        wave = jnp.where(delivered, jnp.maximum(wave, wave_of[jnp.where(delivered, operation - m, operation)]), wave)
-        # The barrier forces all reads before both writes; otherwise XLA copies the arrays in every step.
-        wave, new_last = jax.lax.optimization_barrier((wave, jnp.where(delivered, wave, last_wave[v])))
-        return last_wave.at[v].set(new_last), wave_of.at[operation].set(wave)
-
-    return jax.lax.fori_loop(0, steps, step, (start, wave_of))[1]
-
-
-@jax.jit
-def _rewritten(order: Array, node: Array, steps: Array, m: Array, reached: Array, start: Any, rewritten: Any) -> Array:
-    """Return, for each send, the wave in which its sender is next rewritten; NEVER if it is not."""
-
-    def step(t: Array, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        following, rewritten = carry
-        t = steps - 1 - t
-        operation, v = order[t], node[t]
-        delivered = operation >= m
-        after = following[v]
-        new_following, after = jax.lax.optimization_barrier((jnp.where(delivered, reached[operation], after), after))
-        return following.at[v].set(new_following), rewritten.at[operation].set(after)
-
-    return jax.lax.fori_loop(0, steps, step, (start, rewritten))[1]
-
-
-@jax.jit
-def _slots(order: Array, steps: Array, m: Array, start: Array, held: Array) -> tuple[Array, Array]:
-    """Return (slot of each message, number of slots), using a stack of free slots.
-
-    ``order`` lists copies k and reads m + k, wave by wave; ``start`` has the slots that are already taken, and −1 elsewhere.
+    Attributes:
+        which: (m,) int32, the messages, those of a wave in the order in which they were given.
+        ends: (n_waves+1,) int64, end of each wave; wave 0 is empty.
     """
 
-    def step(t: Array, carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        slot, free, height, used = carry
-        operation = order[t]
-        read = operation >= m
-        message = jnp.where(read, operation - m, operation)
-        fresh = ~read & (height == 0)
-        chosen = jnp.where(read, slot[message], jnp.where(fresh, used, free[jnp.maximum(height - 1, 0)]))
-        top = jnp.where(read, height, free.size - 1)  # the last entry is a dummy
-        chosen, top = jax.lax.optimization_barrier((chosen, top))
-        height = jnp.where(read, height + 1, jnp.maximum(height - 1, 0))
-        return slot.at[message].set(chosen), free.at[top].set(chosen), height, used + fresh
+    which: Numbers
+    ends: Numbers
 
-    free = jnp.zeros(order.size + 1, jnp.int32)
-    slot, _, _, used = jax.lax.fori_loop(0, steps, step, (start, free, jnp.int32(0), jnp.int32(held)))
-    return slot, used
+
+def by_wave(which: Bool[np.ndarray, " m"], wave: Numbers, n_waves: int) -> InWaves:
+    """Return the messages marked in ``which``, sorted by their waves.
+
+    Args:
+        which: (m,) bool, the messages to sort.
+        wave: (m,) int32, from 1 to ``n_waves`` for these.
+        n_waves: number of waves.
+    """
+    return InWaves(*_sorted_by_wave(which, wave, n_waves))
+
+
+class Slots:
+    """The slots in which copies wait; a slot that is read in one wave can be reused in the next, in this segment or later.
+
+    Args:
+        taken: number of slots that are in use, the first ones.
+
+    Attributes:
+        count: number of slots that have ever been in use.
+    """
+
+    def __init__(self, taken: int = 0) -> None:
+        self.count, self._free = taken, np.empty(0, np.int32)
+
+    def give(self, slot: Numbers, copies: InWaves, reads: InWaves) -> None:
+        """Write the slot of every copy into ``slot``, and take back those that are read.
+
+        Args:
+            slot: (m,) int32, the slots of copies that were made in earlier segments; −1 for all other messages.
+            copies: the messages that are copied into slots.
+            reads: the messages that are delivered, some of them from slots.
+        """
+        self._free, self.count = _given(slot, *copies, *reads, self._free, self.count)
+
+
+@host_loop
+def _levels(
+    n_nodes: int, sender: np.ndarray, receiver: np.ndarray, order: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (level, copied, waits) of all messages, as in :class:`Waves`."""
+    m = sender.size
+    level, copied = np.zeros(m, np.int32), np.zeros(m, np.int32)
+    last = np.zeros(n_nodes, np.int32)  # the last wave that rewrites each node
+    for operation in order:
+        if operation < m:
+            copied[operation] = last[sender[operation]] + 1
+        else:
+            k = operation - m
+            v = receiver[k]
+            wave = max(last[v] + 1, copied[k])
+            level[k] = last[v] = wave
+    waits = np.ones(m, np.bool_)
+    following = np.full(n_nodes, NEVER, np.int32)  # going back, the wave in which each node is next rewritten
+    for t in range(order.size - 1, -1, -1):
+        operation = order[t]
+        if operation >= m:
+            following[receiver[operation - m]] = level[operation - m]
+        else:
+            after, wave = following[sender[operation]], level[operation]
+            # A local action rewrites the node that it reads: no copy is needed.
+            at_once = after > wave or (after == wave and sender[operation] == receiver[operation])
+            waits[operation] = wave == 0 or not at_once
+    return level, copied, waits
+
+
+@host_loop
+def _sorted_by_wave(which: np.ndarray, wave: np.ndarray, n_waves: int) -> tuple[np.ndarray, np.ndarray]:
+    ends = np.zeros(n_waves + 1, np.int64)
+    for k in range(which.size):
+        if which[k]:
+            ends[wave[k]] += 1
+    ends[:] = np.cumsum(ends)
+    place = np.empty(n_waves + 1, np.int64)
+    place[0], place[1:] = 0, ends[:-1]
+    ordered = np.empty(ends[-1], np.int32)
+    for k in range(which.size):
+        if which[k]:
+            ordered[place[wave[k]]] = k
+            place[wave[k]] += 1
+    return ordered, ends
+
+
+@host_loop
+def _given(
+    slot: np.ndarray,
+    copies: np.ndarray,
+    copy_ends: np.ndarray,
+    reads: np.ndarray,
+    read_ends: np.ndarray,
+    free: np.ndarray,
+    count: int,
+) -> tuple[np.ndarray, int]:
+    """Write ``slot``; return (the stack of free slots, number of slots)."""
+    stack = np.empty(free.size + reads.size, np.int32)
+    height = free.size
+    stack[:height] = free
+    for wave in range(1, copy_ends.size):
+        for k in copies[copy_ends[wave - 1] : copy_ends[wave]]:
+            if height:
+                height -= 1
+                slot[k] = stack[height]
+            else:
+                slot[k] = count
+                count += 1
+        for k in reads[read_ends[wave - 1] : read_ends[wave]]:
+            if slot[k] >= 0:
+                stack[height] = slot[k]
+                height += 1
+    return stack[:height].copy(), count
