@@ -120,7 +120,9 @@ class Conditions(Pytree):
     def on_mixing(self) -> list[str]:
         """The keys or sections of those conditions in use that act only on the mixing of models."""
         lies = self.adversary is not None and (
-            self.adversary.broadcast is not None or self.adversary.targeted is not None
+            self.adversary.alone is not None
+            or self.adversary.broadcast is not None
+            or self.adversary.targeted is not None
         )
         in_use = {
             "network.noise": not surely(self.noise, 0),

@@ -76,15 +76,20 @@ def check_algorithm(algorithm: Any, conditions: Any, speeds: Any) -> None:
         elif callable(algorithm):
             hint = f"call it: {getattr(algorithm, '__name__', 'it')}(problem, optimizer, W)"
         raise ArgumentTypeError(f"simulate: {shown(algorithm)} is no algorithm", hint=hint)
-    if conditions is not None and not isinstance(conditions, Conditions):
-        named = isinstance(conditions, Mapping) and all(isinstance(name, str) for name in conditions)
-        words = ", ".join(f"{name}={value!r}" for name, value in conditions.items()) if named else "drop=0.1"
-        raise ArgumentTypeError(
-            f"simulate: {shown(conditions)} is no Conditions", hint=f"conditions=jg.network.Conditions({words})"
-        )
+    check_conditions("simulate", conditions)
     if speeds is not None and not isinstance(speeds, Speeds):
         raise ArgumentTypeError(
             f"simulate: {shown(speeds)} is no Speeds", hint="speeds=jg.network.speeds.constant(n_nodes)"
+        )
+
+
+def check_conditions(what: str, conditions: Any) -> None:
+    """Raise ArgumentTypeError unless ``conditions`` are None or Conditions."""
+    if conditions is not None and not isinstance(conditions, Conditions):
+        named = isinstance(conditions, Mapping) and all(isinstance(name, str) for name in conditions)
+        words = ", ".join(f"{name}={value!r}" for name, value in conditions.items()) if named else "noise=0.1"
+        raise ArgumentTypeError(
+            f"{what}: {shown(conditions)} is no Conditions", hint=f"conditions=jg.network.Conditions({words})"
         )
 
 

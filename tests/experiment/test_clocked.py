@@ -199,16 +199,12 @@ RULES = {
         ["compression.kind=sign"],
         {"compression": (f"{GOSSIP}; algorithm 'gossip_learning' compresses nothing", None)},
     ),
-    "adversary": (["adversary.kind=bit_flip"], {"adversary": (GOSSIP, "remove the section")}),
-    "aggregation": (["aggregation.kind=median"], {"aggregation": (GOSSIP, "remove the section")}),
     "privacy": (
         ["privacy={clip=1.0, noise_multiplier=1.0}"],
         {"privacy": (f"{GOSSIP}; 'isotropic_quadratic' has no samples to keep private", None)},
     ),
     "link_drop": (["network.link_drop=0.1"], {"network.link_drop": (GOSSIP, "remove it")}),
     "link_burst": (["network.link_burst=4.0"], {"network.link_burst": (GOSSIP, "remove it")}),
-    "straggle": (["network.straggle=0.1"], {"network.straggle": (GOSSIP, "remove it")}),
-    "noise": (["network.noise=0.1"], {"network.noise": (GOSSIP, "remove it")}),
     "sections beside a file": (
         ["schedule.path=clocked.toml", "clock.kind=fixed", "peers.kind=uniform", "delay.kind=none",
          "churn={kind='coin', online=0.5}", "tokens.kind=simple"],

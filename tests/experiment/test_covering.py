@@ -37,6 +37,7 @@ from tests.experiment.covering import (
     OWN,
     OWNED_CLASSES,
     OWNED_VALUES,
+    SEQUENCES,
     TOPOLOGIES_LIKE_OTHERS,
     Row,
     covering,
@@ -258,7 +259,7 @@ def test_a_grid_of_a_row_is_planned_run_drawn_and_compared(
 ) -> None:
     rows = arrays()[which].rows
     row = rows[(number * len(rows)) // 8 + 3]
-    if row["dataset"] == "shakespeare":  # by minibatches: the whole text, a million characters, is long to train on
+    if row["dataset"] == SEQUENCES:  # by minibatches: the whole text, a million characters, is long to train on
         row = {**row, "batch": "1"}
     (tmp_path / "row.toml").write_text(resolved_toml(checked(row, tmp_path / "files")))
     axis = "network.drop=0.1,0.3" if row["optimizer"] == "pegasos" else "optimizer.learning_rate=0.05,0.02"

@@ -12,7 +12,7 @@ Pairwise exchanges conserve the mean of all models; push-sum conserves Î£x and Î
 notice when a message would be lost, and keep its mass.
 """
 
-from typing import NamedTuple, override
+from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -89,6 +89,8 @@ class AsynchronousPushSum(ProtocolMethod):
     Attributes:
         n_shared: number of shared columns.
     """
+
+    conveys_models: ClassVar[bool] = False
 
     n_shared: int
 

@@ -177,7 +177,8 @@ class GossipLearning(ProtocolMethod):
     ) -> tuple[AgedModel, PyTree]:
         state = TrainState(model.x, at_age(opt_state, model.age.max(1)))
         x, opt_state = learn(problem, self.optimizer, state, arrivals, self.local_steps)
-        return AgedModel(x, model.age + self.local_steps), opt_state
+        steps = self.local_steps if arrivals.works is None else self.local_steps * arrivals.works[:, None]
+        return AgedModel(x, model.age + steps), opt_state
 
     @override
     def models(self, state: WalkState) -> Rows:

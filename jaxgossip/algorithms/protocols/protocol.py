@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, UInt32
 
 from jaxgossip.algorithms.arguments import with_layerwise
@@ -43,6 +44,7 @@ class Deliveries(NamedTuple):
         number: (b,) uint32, numbers of the messages; all draws for a delivery are a function of its number and the key.
         key: key of the run.
         kinds: the kinds of messages of the run, known at trace time.
+        works: (b,) bool, whether each node learns from its delivery; None if all do.
     """
 
     node: BatchInts
@@ -52,6 +54,7 @@ class Deliveries(NamedTuple):
     number: UInt32[Array, " b"]
     key: PRNGKey
     kinds: frozenset[Kind]
+    works: Bool[Array, " b"] | None = None
 
     def choose[T](self, kind: Kind, matching: T, others: T) -> T:
         """Return the rows of ``matching`` for deliveries of ``kind``, of ``others`` for all other kinds.
@@ -84,6 +87,8 @@ class ProtocolMethod(Record):
 
     counts: ClassVar[tuple[str, ...]] = ("steps",)
     """What learning rates can be functions of: "age", too, where models have ages."""
+    conveys_models: ClassVar[bool] = True
+    """Whether messages convey models that nodes merge, so that they can be lied about, blurred or clipped."""
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
@@ -107,6 +112,18 @@ class ProtocolMethod(Record):
     def models(self, state: Any) -> Rows:
         """Return the models to evaluate, (n, p)."""
         return state.x
+
+    def conveyed(self, message: Any) -> Rows:
+        """Return the models that messages convey, (b, p): the messages themselves, or their ``x``."""
+        return message if isinstance(message, jax.Array) else message.x
+
+    def conveying(self, message: Any, x: Rows) -> PyTree:
+        """Return the messages with other models, (b, p)."""
+        return x if isinstance(message, jax.Array) else message._replace(x=x)
+
+    def honest(self, n_nodes: int) -> np.ndarray | None:
+        """Return (n,) bool: which nodes are honest; None if all are."""
+        del n_nodes
 
     def scores(self, problem: Problem, state: Any) -> NodeScores:
         """Return additional measurements of s rows of the state: name -> (s,)."""
@@ -247,7 +264,7 @@ def learn(
     n_steps: int = 1,
     at: Rows | None = None,
 ) -> TrainState:
-    """Return the states of the receivers after ``n_steps`` steps on their own data.
+    """Return the states of the receivers after ``n_steps`` steps on their own data; unchanged of those that do not work.
 
     Args:
         problem: provides the gradients.
@@ -264,7 +281,7 @@ def learn(
         drawn = jax.random.fold_in(key, step)
         return apply(optimizer, problem.gradient_at(x, arrivals.node, drawn, arrivals.number), state)
 
-    return repeated(train, materialize(state), n_steps)
+    return chosen(arrivals.works, repeated(train, materialize(state), n_steps), state)
 
 
 def shared(problem: Problem, merged: Rows, own: Rows) -> Rows:

@@ -10,6 +10,7 @@ import optax
 
 from jaxgossip.algorithms import ALGORITHMS, PROTOCOLS, Algorithm, GossipProtocol
 from jaxgossip.algorithms.local_steps import Epochs, Steps
+from jaxgossip.algorithms.protocols.conditions import under_conditions
 from jaxgossip.compression import COMPRESSORS, Compressor
 from jaxgossip.core.arguments import fits
 from jaxgossip.core.errors import ConfigError, InputError
@@ -194,6 +195,10 @@ def build(
     aggregation = build_aggregation(config, part, W)
     network = config.network.model_dump() | _of_section(lifted, "network")
     conditions = Conditions(**network, adversary=build_adversary(config, graph.n_nodes), aggregation=aggregation)
+    if isinstance(algorithm, GossipProtocol):  # whose schedule has the other conditions
+        own = {name: network[name] for name in ("noise", "straggle")}
+        conditions = Conditions(**own, adversary=conditions.adversary, aggregation=aggregation)
+        algorithm = under_conditions(algorithm, conditions)
     speeds = part.optional(
         "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
     )

@@ -7,7 +7,7 @@ from typing import Any
 from jaxgossip.experiment.config.diagnostics import Diagnostic
 from jaxgossip.experiment.config.sections import OF_EVENTS, OF_ROUNDS
 
-ROUNDS_ONLY = ("link_drop", "link_burst", "straggle", "noise")
+ROUNDS_ONLY = ("link_drop", "link_burst")
 """Conditions that only runs in rounds have."""
 DRAWN = MappingProxyType(
     {

@@ -172,7 +172,7 @@ NESTED: Mapping[str, Mapping[str, tuple[str, type[Section]]]] = MappingProxyType
 OF_EVENTS = ("clock", "peers", "delay", "churn", "tokens", "schedule")
 """Sections of runs in which every node acts by its own clock."""
 
-OF_ROUNDS = ("mixing", "outer", "compression", "adversary", "aggregation", "privacy")
+OF_ROUNDS = ("mixing", "outer", "compression", "privacy")
 """Sections of runs in rounds."""
 
 

@@ -13,15 +13,15 @@ from jaxgossip.network.adversaries.scene import Adversary, Scene, chosen_liars
 
 
 class _BitFlip(Record):
-    def __call__(self, scene: Scene) -> Rows:
-        return -scene.sent
+    def __call__(self, rows: Rows) -> Rows:
+        return -rows
 
 
 class _Constant(Record):
     value: float
 
-    def __call__(self, scene: Scene) -> Rows:
-        return jnp.full_like(scene.sent, self.value)
+    def __call__(self, rows: Rows) -> Rows:
+        return jnp.full_like(rows, self.value)
 
 
 class _Alie(Record):
@@ -64,7 +64,7 @@ def bit_flip(
         InputError: ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
-    return Adversary("bit_flip", liars, broadcast=_BitFlip(), n_nodes=n_nodes)
+    return Adversary("bit_flip", liars, alone=_BitFlip(), n_nodes=n_nodes)
 
 
 @guarded
@@ -89,7 +89,7 @@ def constant(
         InputError: ``fraction`` is outside (0, 1), or ``nodes`` is empty.
     """
     liars = chosen_liars(n_nodes, fraction, nodes, rng)
-    return Adversary("constant", liars, broadcast=_Constant(value), n_nodes=n_nodes)
+    return Adversary("constant", liars, alone=_Constant(value), n_nodes=n_nodes)
 
 
 @guarded

@@ -25,6 +25,8 @@ class Adversary(Pytree):
         liars: numbers of the Byzantine nodes, in ascending order.
         broadcast: scene -> (n, p), whose row j liar j sends to all its receivers; None if liars send what they hold.
         targeted: scene -> (n, p), whose row i every liar sends to node i; takes precedence over ``broadcast``.
+        alone: rows (b, p) that liars hold -> (b, p), the rows that they send, of attacks that look at nothing else; runs by
+            the nodes' own clocks have no others. None for other attacks.
         flips_labels: whether liars learn from flipped labels; the problem must be built accordingly, see
             :func:`jaxgossip.learning.flip_labels`.
         n_nodes: number of nodes of the network; None if unknown.
@@ -36,6 +38,7 @@ class Adversary(Pytree):
     liars: tuple[int, ...]
     broadcast: "Callable[[Scene], Rows] | None" = None
     targeted: "Callable[[Scene], Rows] | None" = None
+    alone: Callable[[Rows], Rows] | None = None
     flips_labels: bool = False
     n_nodes: int | None = None
     backdoor: Backdoor | None = None
@@ -107,6 +110,8 @@ class Scene:
         if adversary.targeted is not None:
             silent = cls(x, jnp.where(liars[:, None], 0, sent), None, liars, operator, faults)
             return cls(x, silent.sent, adversary.targeted(silent), liars, operator, faults)
+        if adversary.alone is not None:
+            return cls(x, jnp.where(liars[:, None], adversary.alone(sent), sent), None, liars, operator, faults)
         if adversary.broadcast is not None:
             return cls(x, jnp.where(liars[:, None], adversary.broadcast(truth), sent), None, liars, operator, faults)
         return truth

@@ -64,4 +64,5 @@ def clipped(
         factor = jnp.where(distances > limit, jnp.sqrt(limit / jnp.where(distances > 0, distances, 1)), 1)
         return heard.pulled(heard.weights * factor)
 
-    return Aggregation("clipped", combine)
+    # Rules of the other kinds look for the nearest of several rows.
+    return Aggregation("clipped", combine, by_message=radius == "oracle" or not isinstance(radius, str))

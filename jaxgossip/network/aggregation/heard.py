@@ -136,6 +136,7 @@ class Aggregation:
         name: name of the rule.
         combine: heard -> (n, p), the combined rows.
         least_heard: number of rows that every node must hear when no message is lost, its own not among them.
+        by_message: whether it can be applied to one message after the other, each of all the weight, as they arrive.
         compares_losses: whether it asks for the losses of rows, which then have to be models of a problem that has them.
     """
 
@@ -143,6 +144,7 @@ class Aggregation:
     combine: Callable[[Heard], Rows]
     least_heard: int = 0
     compares_losses: bool = False
+    by_message: bool = False
 
     def __post_init__(self) -> None:
         check_fields("aggregation", self)

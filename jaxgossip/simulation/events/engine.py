@@ -8,12 +8,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgossip.algorithms.protocols.conditions import under_conditions
 from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.core.pytree import leaves_text, register_dataclass, static_field
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
+from jaxgossip.network import Conditions
 from jaxgossip.schedule import Kind, Source
-from jaxgossip.simulation.arguments import check_observer, check_protocol, settings
+from jaxgossip.simulation.arguments import check_conditions, check_observer, check_protocol, settings
 from jaxgossip.simulation.checks import check_start
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.segments import MessageStream, Standing, WavePlan
@@ -84,6 +86,7 @@ def simulate_events(
     sampled_nodes: int = 1000,
     byte_budget: int = 0,
     matmul_precision: str = "highest",
+    conditions: Conditions | None = None,
     start: EventRun | None = None,
     start_wall_s: float = 0.0,
     observer: Observer | None = None,
@@ -102,6 +105,8 @@ def simulate_events(
         sampled_nodes: maximum number of nodes per evaluation, drawn once per run; all nodes are scored at the end.
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+        conditions: lies, noise and clipping of messages, and stragglers (see
+            :func:`~jaxgossip.algorithms.protocols.conditions.under_conditions`); none by default.
         start: a run to continue from, such as a checkpoint's; donated. Its cycle is not evaluated again.
         start_wall_s: wall-clock seconds spent before ``start``.
         observer: receives records and progress, and may stop the run; its rounds are cycles.
@@ -112,10 +117,12 @@ def simulate_events(
 
     Raises:
         InputError: a number is out of range, protocol and schedule do not fit together, the rows of the problem are
-            reordered, or ``start`` does not fit this run.
+            reordered, conditions do not apply, or ``start`` does not fit this run.
         ArgumentTypeError: an argument is of the wrong type.
     """
     check_protocol(protocol, schedule)
+    check_conditions("simulate_events", conditions)
+    protocol = under_conditions(protocol, conditions)
     asked = settings(
         "simulate_events", cycles=cycles, seed=seed, evaluate_every=evaluate_every, sampled_nodes=sampled_nodes,
         byte_budget=byte_budget, matmul_precision=matmul_precision,

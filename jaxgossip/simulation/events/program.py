@@ -23,7 +23,7 @@ from jaxgossip.learning.problem import as_evaluated
 from jaxgossip.schedule.messages import Kind
 from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.simulation.events.segments import WavePlan
-from jaxgossip.simulation.metrics import measure, sample_nodes, statistics
+from jaxgossip.simulation.metrics import HonestNodes, measure, sample_nodes, statistics
 
 BATCH = 256
 """Deliveries per batch. In smaller batches overhead dominates; in larger ones narrow waves are mostly padding. From a thousand
@@ -58,6 +58,8 @@ class Events(Pytree):
 
     def __init__(self, protocol: GossipProtocol, kinds: frozenset[Kind], *, seed: int, sampled_nodes: int) -> None:
         self.protocol, self.kinds, self.key, self.sampled_nodes = protocol, kinds, run_key(seed), sampled_nodes
+        honest = protocol.method.honest(protocol.problem.n_nodes)
+        self.honest = None if honest is None else HonestNodes.of(honest, None)
         self.batch = min(BATCH, recurring(protocol.problem.n_nodes, least=1))
 
     def first(self) -> PyTree:
@@ -108,8 +110,8 @@ class Events(Pytree):
     def measured(self, state: PyTree) -> dict[str, Array]:
         """Return the scalars of one evaluation."""
         protocol, problem = self.protocol, self.protocol.problem
-        record = measure(problem, protocol.models(state), self.key, self.sampled_nodes)
-        nodes = sample_nodes(self.key, problem.n_nodes, self.sampled_nodes)
+        record = measure(problem, protocol.models(state), self.key, self.sampled_nodes, self.honest)
+        nodes = sample_nodes(self.key, problem.n_nodes, self.sampled_nodes, self.honest)
         for name, values in protocol.scores(_gathered(state, nodes), nodes).items():
             record |= statistics(name, values)
         return record
@@ -124,7 +126,11 @@ class Events(Pytree):
         everyone = jnp.arange(problem.n_nodes, dtype=jnp.int32)
         x = as_evaluated(problem, x, everyone)
         scores = dict(problem.evaluate(x)) | dict(problem.evaluate_local(x, everyone))
-        return scores | dict(self.protocol.scores(state, everyone))
+        scores |= dict(self.protocol.scores(state, everyone))
+        if self.honest is None:
+            return scores
+        honest = jnp.zeros(problem.n_nodes, bool).at[self.honest.rows].set(True)
+        return {name: jnp.where(honest, values, jnp.nan) for name, values in scores.items()}
 
 
 class WaveProgram:
