@@ -107,18 +107,29 @@ class Calls:
         arrives_s = self.arrival(sender, receiver, sent_s, leg)
         arrives_s = arrives_s + takes_s if takes_s else arrives_s
         fate = self.faults.fates(sender, receiver, sent_s, arrives_s, self.rng(f"fate {leg}"))
-        ends_s = self.parted(fate, sender, receiver, sent_s, arrives_s)
+        ends_s = self.parted(fate, sender, receiver, sent_s - takes_s * turn if parts > 1 else sent_s, arrives_s)
         messages = Messages.of(sender, receiver, sent_s, arrives_s, event, kind=kind, fate=fate, part=part)
         transfers = Transfers(messages, call, turn == parts - 1)
         return transfers if parts == 1 else transfers.take((turn == 0) | (sent_s < ends_s))
 
     def parted(
-        self, fate: np.ndarray, sender: np.ndarray, receiver: np.ndarray, sent_s: np.ndarray, arrives_s: np.ndarray
+        self, fate: np.ndarray, sender: np.ndarray, receiver: np.ndarray, begun_s: np.ndarray, arrives_s: np.ndarray
     ) -> np.ndarray:
-        """Mark in ``fate`` the messages whose contacts do not last; return (m,) float64, when these end, in seconds."""
+        """Mark in ``fate`` the messages whose contacts do not last.
+
+        Args:
+            fate: (m,) int8.
+            sender: (m,) int32.
+            receiver: (m,) int32.
+            begun_s: (m,) float64, when the first message of each call was sent, which has to be in the same contact.
+            arrives_s: (m,) float64, times of arrival.
+
+        Returns:
+            (m,) float64, when their contacts end.
+        """
         if self.contacts is None:
             return np.broadcast_to(np.inf, sender.shape)
-        ends_s = self.contacts.ends_s(sender, receiver, sent_s, float(arrives_s.max(initial=0.0)))
+        ends_s = self.contacts.ends_s(sender, receiver, begun_s, float(arrives_s.max(initial=0.0)))
         fate[arrives_s > ends_s] = Fate.PARTED
         return ends_s
 

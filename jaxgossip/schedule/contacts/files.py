@@ -157,6 +157,9 @@ def read(
         size = int(max(u.max(), v.max())) + 1 if n_nodes is None else n_nodes
         labels = tuple(map(str, range(max(size, 1))))
     else:
+        for line, one, other in zip(rows.line, rows.first, rows.second, strict=True):
+            if one == other:
+                raise words.error(line, f"{one} meets itself", "a contact is between two nodes")
         labels = _labels((*rows.first, *rows.second))
         place = {label: node for node, label in enumerate(labels)}
         u, v = (np.array([place[name] for name in names], np.int64) for names in (rows.first, rows.second))
