@@ -19,7 +19,7 @@ from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.runs import run as runs
 from jaxgossip.plotting.measures import CONSENSUS, network_measures_of
-from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.schedule.exchanges import EXCHANGES
 
 NODES, CYCLES = 6, 4
@@ -97,10 +97,22 @@ CASES = {
                      ["weighted (weights metropolis_hastings) peers"]),
     "SGP": Case(["algorithm.kind=asynchronous_sgp", "clock.kind=fixed", "delay.kind=none", "peers.kind=uniform"]),
     "PENS": Case(["algorithm={kind='pens', sampled=2, top=1, settle_at=2}"]),
+    "a trace": Case(["contacts={kind='from_file', path='contacts.csv', rate_bytes_s=64.0}", "schedule.exchange=push_pull"],
+                    ["from_file (path contacts.csv, format auto, window_s 20, rate_bytes_s 64) contacts", "push-pull exchange"]),
+    "waypoints": Case(["contacts={kind='random_waypoint', side_m=20.0, range_m=10.0}"],
+                      ["random_waypoint (side_m 20, range_m 10, speed_m_s 1, spread 0, pause_s 0) contacts"]),
+    "directions": Case(["contacts={kind='random_direction', side_m=20.0, range_m=9.0}", "algorithm.kind=pairwise_averaging"],
+                       ["random_direction (side_m 20, range_m 9, speed_m_s 1, spread 0) contacts"]),
+    "drivers": Case(["contacts={kind='manhattan', blocks=2, block_m=20.0, range_m=15.0}", "algorithm.kind=ad_psgd"],
+                    ["manhattan (blocks 2, block_m 20, range_m 15, speed_m_s 10, spread 0, turning 0.5) contacts"]),
+    "satellites": Case(
+        ["contacts={kind='satellites', planes=2, altitudes_km=[1500.0]}", "algorithm.kind=asynchronous_push_sum"],
+        ["satellites (planes 2, altitudes_km 1500, inclination_deg 53, phasing 1, spread_deg 360, step_s 10) contacts"],
+    ),
 }  # fmt: skip
 
 
-ALWAYS_SAID = ["clocks", "cycles", "exchange", "delays", "online", "churn", "peers", "token", "mixing", "useful"]
+ALWAYS_SAID = ["clocks", "contacts", "cycles", "exchange", "delays", "online", "churn", "peers", "token", "mixing", "useful"]
 
 
 @pytest.fixture
@@ -108,6 +120,8 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration beside the trace that it may name; its runs draw no pictures."""
     monkeypatch.setattr(runs, "draw_summary", lambda _: None)
     (tmp_path / "trace.csv").write_text("node,start_s,end_s\n0,0,2\n1,1,4\n")
+    lines = "".join(f"{node / 2},{node},{(node + 1) % NODES},2.5\n" for node in range(NODES))
+    (tmp_path / "contacts.csv").write_text("t_s,u,v,duration_s\n" + lines)
     (tmp_path / "clocked.toml").write_text(TEXT)
     return tmp_path / "clocked.toml"
 
@@ -142,6 +156,7 @@ def test_the_cases_name_every_kind_and_every_exchange(text: Path) -> None:
     configs = [load(text, case.settings) for case in CASES.values()]
     for section, registry in {
         "algorithm": PROTOCOLS, "clock": CLOCKS, "peers": PEERS, "delay": DELAYS, "churn": CHURNS, "tokens": TOKEN_ACCOUNTS,
+        "contacts": CONTACTS,
     }.items():  # fmt: skip
         assert {getattr(one, section).kind for one in configs if getattr(one, section)} == set(registry)
     schedules = [build(config).schedule for config in configs]

@@ -56,6 +56,7 @@ def test_a_trace_of_all_pairs_in_contact_is_the_complete_graph() -> None:
         np.testing.assert_allclose(W.at(jnp.int32(number), KEY).as_matrix(), np.full((N, N), 1 / N), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_algorithms_run_on_it_and_keep_the_mean() -> None:
     walks = contacts.random_waypoint(12, 0, side_m=50.0, range_m=10.0)
     W = jg.mixing.contacts(jg.topology.complete(12), walks, 8, period_s=5.0)

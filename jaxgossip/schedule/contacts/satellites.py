@@ -50,7 +50,7 @@ def satellites(
 
     Raises:
         InputError: the satellites do not divide into the planes, there is no shell, an altitude is not above 80 km, a
-            range or step is not positive, an angle is out of range, or there are too many pairs in contact for the memory.
+            range or step is not positive, an angle or the phasing is out of range, or there are too many pairs in contact for the memory.
     """
     what = "satellites"
     shells = [number(what, f"altitudes_km[{k}]", height, least=AIR_KM, above=True) for k, height in enumerate(altitudes_km)]
@@ -72,7 +72,8 @@ def satellites(
     check_pairs(what, n_nodes, (reach / (2 * float(radius.min()))) ** 2)
     plane, place = np.divmod(np.arange(n_nodes) % (planes * each), each)
     node = spread * plane / planes
-    start = 2 * np.pi * (place / each + phasing * plane / (planes * each))
+    ahead_by = whole(what, "phasing", phasing, 0)
+    start = 2 * np.pi * (place / each + ahead_by * plane / (planes * each))
     rate = np.sqrt(MU_KM3_S2 / radius**3)
     toward = np.stack([np.cos(node), np.sin(node), np.zeros(n_nodes)], axis=1)
     ahead = np.stack([-np.sin(node) * np.cos(tilt), np.cos(node) * np.cos(tilt), np.full(n_nodes, np.sin(tilt))], axis=1)
