@@ -306,7 +306,9 @@ def schedule(
     faults = Faults(graph.n_nodes, churn, drop, split, split_at_s, heal_at_s)
     chosen = peers or uniform(graph)
     if contacts is None:
-        chosen.begin(EXCHANGES[exchange].way)  # raises now, rather than in the run, if the graph does not suit the exchange
+        chosen.begin(
+            EXCHANGES[exchange].way
+        )  # raises now, rather than in the run, if the graph does not suit the exchange
     return Schedule(
         graph, clock, delay, chosen, faults, exchange, receive, tokens, useful, parts, seconds,
         whole("schedule", "seed", seed, 0, MOST_SEED), contacts, transfer_s,

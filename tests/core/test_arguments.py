@@ -49,7 +49,7 @@ GIVEN = {
     "mean_offline_s": 1.0, "median_online_s": 1.0, "median_offline_s": 1.0, "learning_rate": 0.1, "fraction": 0.5,
     "path": "none", "nodes": N, "degree": 2, "beta": 0.5, "m": 1, "blocks": 2, "p_in": 0.5, "p_out": 0.5,
     "value": 0.1, "start": 0.1, "peak": 0.1, "warmup": 2, "over": 9, "factor": 0.5, "boundaries": (2, 4),
-    "side_m": 50.0, "range_m": 5.0, "blocks": 4, "block_m": 20.0, "planes": 1, "altitudes_km": [1500.0], "period_s": 5.0,
+    "side_m": 50.0, "range_m": 5.0, "block_m": 20.0, "planes": 1, "altitudes_km": [1500.0], "period_s": 5.0,
 }  # fmt: skip
 """What builders need that no run supplies."""
 SIGNED = {

@@ -112,7 +112,19 @@ CASES = {
 }  # fmt: skip
 
 
-ALWAYS_SAID = ["clocks", "contacts", "cycles", "exchange", "delays", "online", "churn", "peers", "token", "mixing", "useful"]
+ALWAYS_SAID = [
+    "clocks",
+    "contacts",
+    "cycles",
+    "exchange",
+    "delays",
+    "online",
+    "churn",
+    "peers",
+    "token",
+    "mixing",
+    "useful",
+]
 
 
 @pytest.fixture
@@ -201,6 +213,7 @@ GOSSIP = "algorithm 'gossip_learning' runs by the nodes' own clocks, not in roun
 ROUNDS = "algorithm 'dsgd' runs in rounds, in which nodes have no clocks of their own"
 CHOOSE = "remove the section, or choose an algorithm of 'jaxgossip list protocol'"
 FILE = "the schedule's file says it already"
+WALKS = "contacts={kind='random_waypoint', side_m=20.0, range_m=5.0}"
 FOLLOWS = "neither clock nor delay follows from it"
 RULES = {
     "clock in rounds": (["algorithm.kind=dsgd", "clock.kind=fixed"], {"clock": (ROUNDS, CHOOSE)}),
@@ -259,6 +272,36 @@ RULES = {
         ["speeds.kind=constant"],
         {"speeds": (FOLLOWS, "delay.kind = 'transfer', or clock.kind = 'by_speed'; or remove the section")},
     ),
+    "contacts and peers": (
+        [WALKS, "peers.kind=newscast"],
+        {"peers": ("the section [contacts] says whom nodes call: any of those that they are in contact with",
+                   "remove the section")},
+    ),
+    "contacts and tokens": (
+        [WALKS, "tokens.kind=simple"],
+        {"tokens": ("token accounts know no contacts", "remove this section, or [contacts]")},
+    ),
+    "contacts and a cache": (
+        [WALKS, "schedule.receive=cached"],
+        {"schedule.receive": ("'cached' knows no contacts", "'at_once', or remove [contacts]")},
+    ),
+    "contacts beside a file": (
+        [WALKS, "schedule.path=clocked.toml"], {"contacts": (FILE, "remove the section")}
+    ),
+    "contacts in rounds": (
+        ["algorithm.kind=dsgd", WALKS],
+        {"contacts": ("mixing 'static' does not follow from it", "mixing.kind = 'contacts', or remove the section")},
+    ),
+    "a rate in rounds": (
+        ["algorithm.kind=dsgd", WALKS, "contacts.rate_bytes_s=9.0", "mixing={kind='contacts', period_s=1.0}"],
+        {"contacts.rate_bytes_s": (
+            "in rounds, messages take no time", "remove it, mixing.least_s leaves out short contacts")},
+    ),
+    "mixing without contacts": (
+        ["algorithm.kind=dsgd", "mixing={kind='contacts', period_s=1.0}"],
+        {"contacts": ("missing, and mixing 'contacts' follows from it",
+                      'write [contacts] with a kind, such as "random_waypoint"')},
+    ),
     "a file that is not there": (["schedule.path=none.csv"], {"schedule.path": ("no such file: {folder}/none.csv", None)}),
 }  # fmt: skip
 
@@ -307,13 +350,17 @@ def test_errors_of_both_kinds_follow_the_file(text: Path) -> None:
         (["algorithm={kind='gossip_learning', parts=2}"],
          "algorithm: a message that carries a part of a model merges with the node's own, then the node learns"),
         (["delay={kind='uniform', low_s=3.0, high_s=1.0}"], "delay: uniform delay: high_s must be at least 3, not 1.0"),
+        (["contacts={kind='from_file', path='contacts.csv'}", "topology.nodes=5"],
+         "contacts: {folder}/contacts.csv:6: node 5 does not exist"),
+        (["contacts={kind='random_direction', side_m=9.0, range_m=6.0}"],
+         "contacts: random_direction: a range of 6 m reaches round a torus of 9 m"),
         (["clock={kind='normal', period_s=-1.0}"], "clock: normal clock: period_s must be above 0, not -1.0"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_named(settings: list[str], message: str, text: Path) -> None:
     with pytest.raises(InputError) as caught:
         build(load(text, settings))
-    assert caught.value.message == message
+    assert caught.value.message == message.format(folder=text.parent)
 
 
 @pytest.mark.slow

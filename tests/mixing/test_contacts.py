@@ -18,7 +18,9 @@ KEY = jax.random.key(0)
 def trace() -> Contacts:
     rng = np.random.default_rng(5)
     u = rng.integers(N, size=14)
-    return Contacts.of(N, rng.integers(36, size=14) / 4, u, (u + rng.integers(1, N, size=14)) % N, rng.integers(1, 12, size=14) / 4)
+    return Contacts.of(
+        N, rng.integers(36, size=14) / 4, u, (u + rng.integers(1, N, size=14)) % N, rng.integers(1, 12, size=14) / 4
+    )
 
 
 def seconds(round_number: int) -> np.ndarray:
@@ -84,4 +86,4 @@ def test_contacts_that_do_not_fit_are_refused() -> None:
 def _busy() -> contacts.ContactSource:
     """Return contacts whose windows end at once, so that a billion of them take no time."""
     one = Contacts.of(6, [0.0], [0], [1], [1.0])
-    return contacts.ContactSource(6, lambda length_s: iter([one]))
+    return contacts.ContactSource(6, lambda _: iter([one]))

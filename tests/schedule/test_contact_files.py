@@ -58,7 +58,9 @@ def written(folder: Path, text: str) -> Path:
     ],
     ids=["sociopatterns", "one", "haggle", "csv"],
 )  # fmt: skip
-def test_every_format_is_recognised_and_read(text: str, kind: str, labels: tuple, expected: list, tmp_path: Path) -> None:
+def test_every_format_is_recognised_and_read(
+    text: str, kind: str, labels: tuple, expected: list, tmp_path: Path
+) -> None:
     for chosen in ("auto", kind):
         found = contacts.read(written(tmp_path, text), format=chosen)
         assert (found.format, found.labels, rows(found.contacts)) == (kind, labels, expected)
@@ -99,7 +101,11 @@ def test_what_is_saved_is_read_to_the_last_bit(tmp_path: Path) -> None:
         ("t_s,u,v\n0,0,5\n", {"n_nodes": 3}, ":2: node 5 does not exist (nodes are numbered 0 to 2)"),
         ("t_s,u,v\n0,1,1\n", {}, ":2: node 1 meets itself"),
         ("t_s,u,v\n# later\n-1,0,1\n", {}, ":3: it begins at -1 s"),
-        ("t_s,u,v,duration_s\n0,0,1,-2\n", {}, ":2: it lasts -2 s (a duration is a finite number of at least 0 seconds)"),
+        (
+            "t_s,u,v,duration_s\n0,0,1,-2\n",
+            {},
+            ":2: it lasts -2 s (a duration is a finite number of at least 0 seconds)",
+        ),
         ("t_s,u\n0,1\n", {}, ":1: the header has no column 'v'"),
         ("20 1 2\n40 1 2 3 4 5 6\n", {}, ":2: 7 columns (t i j, or t i j Ci Cj)"),
         ("20 1 2\n4x 1 2\n", {}, ":2: '4x' is no time (write finite seconds)"),
@@ -110,7 +116,11 @@ def test_what_is_saved_is_read_to_the_last_bit(tmp_path: Path) -> None:
         ("1 CONN a b down\n", {}, ":1: a and b are not up (write their up first)"),
         ("2 CONN a b up\n1 CONN a b down\n", {}, ":2: 1 s comes after 2 s (lines stand in order of time)"),
         ("2 CONN a b up\n3 CONN a b sideways\n", {}, ":2: 'CONN … sideways' is no connection"),
-        ("2 CONN a b up\n3 C m1 a b 100\n", {"format": "one"}, ":2: 6 columns (time CONN i j up, or time CONN i j down)"),
+        (
+            "2 CONN a b up\n3 C m1 a b 100\n",
+            {"format": "one"},
+            ":2: 6 columns (time CONN i j up, or time CONN i j down)",
+        ),
         ("1 2\n", {}, ":1: 2 columns, which is no known format of contacts"),
         ("# nothing\n", {}, " holds no contact"),
         ("t_s,u,v\n", {}, " holds no contact"),

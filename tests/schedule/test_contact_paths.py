@@ -15,7 +15,9 @@ N = 7
 def trace(seed: int) -> Contacts:
     rng = np.random.default_rng(seed)
     u = rng.integers(N, size=12)
-    return Contacts.of(N, rng.integers(30, size=12) / 2, u, (u + rng.integers(1, N, size=12)) % N, rng.integers(9, size=12) / 2)
+    return Contacts.of(
+        N, rng.integers(30, size=12) / 2, u, (u + rng.integers(1, N, size=12)) % N, rng.integers(9, size=12) / 2
+    )
 
 
 def earliest(found: Contacts) -> np.ndarray:
@@ -37,7 +39,9 @@ def test_news_is_where_contacts_can_have_carried_it(seed: int) -> None:
     reach = contacts.reachability(found)
     np.testing.assert_array_equal(reach.arrives_s, earliest(found))
     assert reach.share == (np.isfinite(reach.arrives_s).sum() - N) / (N * (N - 1))
-    assert reach.delays_s.tolist() == sorted(reach.arrives_s[np.isfinite(reach.arrives_s) & ~np.eye(N, dtype=bool)].tolist())
+    assert reach.delays_s.tolist() == sorted(
+        reach.arrives_s[np.isfinite(reach.arrives_s) & ~np.eye(N, dtype=bool)].tolist()
+    )
     some = contacts.reachability(found, np.array([4, 1]))
     np.testing.assert_array_equal(some.arrives_s, reach.arrives_s[:, [4, 1]])
 

@@ -55,7 +55,9 @@ def test_a_contact_may_be_split_in_two_and_written_either_way_round() -> None:
     assert rows(Contacts.of(N, *(column[swapped] for column in halves))) == expected
     assert 0.7 + 0.1 < 0.8  # a gap that is but rounding
     assert len(Contacts.of(N, [0.7, 0.8], [0, 1], [1, 0], [0.1, 0.1])) == 1
-    united = Contacts.together([Contacts.of(N, t[::2], u[::2], v[::2], lasts[::2]), Contacts.of(N, t[1::2], u[1::2], v[1::2], lasts[1::2])])
+    united = Contacts.together(
+        [Contacts.of(N, t[::2], u[::2], v[::2], lasts[::2]), Contacts.of(N, t[1::2], u[1::2], v[1::2], lasts[1::2])]
+    )
     assert rows(united) == expected
 
 
@@ -66,7 +68,10 @@ def test_a_contact_may_be_split_in_two_and_written_either_way_round() -> None:
         (([0.0, 1.0], [0, 2], [1, 2], [1.0, 1.0]), "number 1: node 2 meets itself (a contact is between two nodes)"),
         (([-1.0], [0], [1], [1.0]), "number 0: it begins at -1 s (a run starts at time 0; times are finite)"),
         (([0.0], [0], [1], [-2.0]), "number 0: it lasts -2 s (a duration is a finite number of at least 0 seconds)"),
-        (([0.0], [0], [1, 2], [1.0]), "t_s, u, v and duration_s have shapes (1,), (1,), (2,), (1,) (one number each a contact)"),
+        (
+            ([0.0], [0], [1, 2], [1.0]),
+            "t_s, u, v and duration_s have shapes (1,), (1,), (2,), (1,) (one number each a contact)",
+        ),
         (([0.0], [0.5], [1], [1.0]), "nodes are given as float64 and int64 (node numbers are integers)"),
     ],
 )
@@ -147,8 +152,9 @@ def test_a_message_arrives_if_its_contact_lasts() -> None:
     assert (models.arrives_s - models.sent_s).tolist() == [1.5] * 6
     assert models.fate.tolist() == [Fate.DELIVERED] * 4 + [Fate.PARTED] * 2
     both = sent(meeting([1.0], [0], [1], [2.5], transfer_s=1.0, exchange="push_pull"), 5)
-    assert both.fate.tolist() == [Fate.DELIVERED] * 4 + [Fate.DELIVERED] * 2 + [Fate.PARTED] * 2 + [Fate.PARTED] * 2
-    assert both.sent_s.tolist() == [1.0, 1, 2, 2] + [2.0, 2, 3, 3] + [3.0, 3] or len(both) == 10
+    assert sorted(zip(both.sent_s, both.fate, strict=True)) == (
+        [(1.0, Fate.DELIVERED)] * 2 + [(2.0, Fate.DELIVERED)] * 4 + [(3.0, Fate.PARTED)] * 4
+    )
 
 
 def test_exchanges_at_once_take_a_transfer_and_what_is_computed_meanwhile() -> None:
@@ -157,7 +163,10 @@ def test_exchanges_at_once_take_a_transfer_and_what_is_computed_meanwhile() -> N
     assert [Fate(fate) for fate in paired.fate] == [Fate.DELIVERED] * 8 + [Fate.PARTED] * 4
     computed = sent(meeting([1.0], [0], [1], [2.5], exchange="compute_pairwise", compute_s=np.ones(2)), 5)
     models = computed.take(computed.kind == Kind.MODEL)
-    assert sorted(zip(models.sent_s, models.fate, strict=True)) == [(2.0, 0)] * 4 + [(3.0, 0)] * 4 + [(4.0, Fate.PARTED)] * 4
+    assert (
+        sorted(zip(models.sent_s, models.fate, strict=True))
+        == [(2.0, 0)] * 4 + [(3.0, 0)] * 4 + [(4.0, Fate.PARTED)] * 4
+    )
 
 
 def test_of_models_in_parts_those_arrive_that_fit() -> None:
@@ -167,11 +176,15 @@ def test_of_models_in_parts_those_arrive_that_fit() -> None:
     first = found.take((found.sender == 0) & (found.sent_s < 2.5))
     assert first.sent_s.tolist() == [1.0, 1.5, 2.0, 2.0]  # at 2 s it calls once more, as they are still in contact
     assert first.fate.tolist() == [Fate.DELIVERED, Fate.DELIVERED, Fate.PARTED, Fate.PARTED]
-    assert not ((found.sent_s > 2.25) & (found.sent_s < 4)).any()  # what was cut off is not taken up in the next contact
+    assert not (
+        (found.sent_s > 2.25) & (found.sent_s < 4)
+    ).any()  # what was cut off is not taken up in the next contact
     whole = found.take((found.sender == 0) & (found.sent_s >= 4))
     assert sorted(whole.part.tolist()) == [0, 1, 2, 3, 4]
     assert whole.arrives_s.tolist() == [4.5, 5.0, 5.5, 6.0, 6.5]
-    orders = {tuple(sent(meeting([0.0], [0], [1], [9.0], parts=3, seed=seed), 1).part[:3].tolist()) for seed in range(25)}
+    orders = {
+        tuple(sent(meeting([0.0], [0], [1], [9.0], parts=3, seed=seed), 1).part[:3].tolist()) for seed in range(25)
+    }
     assert orders == set(itertools.permutations(range(3)))
     # The answer to a model in parts answers its last one.
     answered = sent(meeting([0.0], [0], [1], [2.0], transfer_s=0.5, parts=2, exchange="push_pull"), 1)
@@ -234,7 +247,9 @@ def test_what_knows_no_contacts_is_refused(options: dict, text: str) -> None:
 
 
 def test_a_transfer_needs_contacts_and_contacts_the_same_nodes() -> None:
-    with pytest.raises(InputError, match="transfer_s is the time of a transfer in a contact, and there are no contacts"):
+    with pytest.raises(
+        InputError, match="transfer_s is the time of a transfer in a contact, and there are no contacts"
+    ):
         schedule(topology.complete(2), clock=clocks.synchronous(2), transfer_s=1.0)
     with pytest.raises(InputError, match="a source of contacts of 3 nodes does not fit complete of 2 nodes"):
         schedule(topology.complete(2), clock=clocks.synchronous(2), contacts=contacts.recorded(Contacts.none(3)))

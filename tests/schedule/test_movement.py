@@ -65,20 +65,26 @@ def waypoint_density(x: np.ndarray) -> np.ndarray:
 
 def test_movement_is_stationary_from_the_start() -> None:
     n = 4000
-    walking = steps(contacts.random_waypoint(n, 0, side_m=1.0, range_m=0.01, speed_m_s=0.05, spread=0.5, step_s=5.0), 12)
+    walking = steps(
+        contacts.random_waypoint(n, 0, side_m=1.0, range_m=0.01, speed_m_s=0.05, spread=0.5, step_s=5.0), 12
+    )
     for place in walking[[0, 1, 11]]:
         assert_square(place, 1.0, waypoint_density)
     moved = np.hypot(*(walking[1] - walking[0]).T)
     assert (moved <= 0.075 * 5 + 1e-9).all()
     # Of nodes that pause, a share E[pause]/(E[pause] + E[leg]) rests, at uniform points.
     leg_s = 0.5214054 / 0.05
-    paused = steps(contacts.random_waypoint(n, 0, side_m=1.0, range_m=0.01, speed_m_s=0.05, pause_s=10.0, step_s=0.01), 2)
+    paused = steps(
+        contacts.random_waypoint(n, 0, side_m=1.0, range_m=0.01, speed_m_s=0.05, pause_s=10.0, step_s=0.01), 2
+    )
     still = (paused[1] == paused[0]).all(axis=1)
     assert still.mean() == pytest.approx(10 / (10 + leg_s), abs=4 * 0.5 / np.sqrt(n))
     assert_square(paused[0][still], 1.0)
     later = steps(contacts.random_waypoint(n, 0, side_m=1.0, range_m=0.01, speed_m_s=0.05, pause_s=10.0, step_s=7.0), 8)
     assert_square(later[7], 1.0, lambda x: still.mean() * x + (1 - still.mean()) * waypoint_density(x))
-    straight = steps(contacts.random_direction(n, 0, side_m=1.0, range_m=0.01, speed_m_s=0.05, leg_s=3.0, step_s=5.0), 6)
+    straight = steps(
+        contacts.random_direction(n, 0, side_m=1.0, range_m=0.01, speed_m_s=0.05, leg_s=3.0, step_s=5.0), 6
+    )
     for place in straight[[0, 5]]:
         assert_square(place, 1.0)
 
@@ -130,7 +136,9 @@ def test_satellites_go_round_in_their_planes_and_see_past_the_earth() -> None:
     source = contacts.satellites(n, planes=planes, altitudes_km=heights, inclination_deg=60.0, phasing=1, step_s=60.0)
     place = steps(source, 90)
     radius = np.linalg.norm(place, axis=2)
-    np.testing.assert_allclose(radius, np.broadcast_to(np.repeat(np.array(heights) + 6371, 24), radius.shape), rtol=1e-12)
+    np.testing.assert_allclose(
+        radius, np.broadcast_to(np.repeat(np.array(heights) + 6371, 24), radius.shape), rtol=1e-12
+    )
     # A revolution at 550 km takes 5,730 s: Kepler's third law.
     period = 2 * np.pi * np.sqrt(6921.0**3 / 398600.4418)
     assert period == pytest.approx(5730, abs=1)
@@ -152,7 +160,9 @@ def test_satellites_go_round_in_their_planes_and_see_past_the_earth() -> None:
     for a, b in itertools.combinations(range(n), 2):
         height = np.linalg.norm(share * place[0, a] + (1 - share) * place[0, b], axis=1).min() - EARTH_KM
         assert ((a, b) in seen) == (height >= AIR_KM - 1e-3), (a, b, height)
-    short = next(contacts.satellites(n, planes=planes, altitudes_km=heights, inclination_deg=60.0, range_km=3000.0).windows(1.0))
+    short = next(
+        contacts.satellites(n, planes=planes, altitudes_km=heights, inclination_deg=60.0, range_km=3000.0).windows(1.0)
+    )
     apart = np.linalg.norm(place[0][:, None] - place[0][None], axis=2)
     near = {(a, b) for a, b in np.argwhere(np.triu(apart <= 3000.0, 1)).tolist()}
     assert {*zip(short.u.tolist(), short.v.tolist(), strict=True)} == near

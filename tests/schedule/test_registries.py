@@ -29,7 +29,13 @@ KEYS = {
     "random_direction": {"side_m", "range_m", "speed_m_s", "spread", "leg_s", "step_s"},
     "manhattan": {"blocks", "block_m", "range_m", "speed_m_s", "spread", "turning", "step_s"},
     "satellites": {
-        "planes", "altitudes_km", "inclination_deg", "phasing", "spread_deg", "range_km", "step_s",
+        "planes",
+        "altitudes_km",
+        "inclination_deg",
+        "phasing",
+        "spread_deg",
+        "range_km",
+        "step_s",
     },
     "matching": set(),
     "newscast": {"view"},
@@ -41,7 +47,9 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("registry", [CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS], ids=lambda one: one.kind)
+@pytest.mark.parametrize(
+    "registry", [CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS], ids=lambda one: one.kind
+)
 def test_every_builder_has_described_keys(registry: Registry) -> None:
     for name, builder in registry.items():
         keys = configurable(builder, SUPPLIED)

@@ -59,7 +59,9 @@ def contacts_text(measures: ContactMeasures, title: str) -> str:
     """Return the measures of contacts, one per line."""
     contacts, reach = measures.contacts, measures.reach
     met = measures.meetings_a_pair_s
-    followed = "" if reach.sources.size == contacts.n_nodes else f", from {counted(reach.sources.size, 'node')} at random"
+    followed = (
+        "" if reach.sources.size == contacts.n_nodes else f", from {counted(reach.sources.size, 'node')} at random"
+    )
     lines = [
         ("nodes", f"{contacts.n_nodes:,}"),
         ("observed", duration(measures.until_s)),

@@ -93,7 +93,11 @@ def _contacts_of_rounds(sections: Mapping[str, Any]) -> list[Diagnostic]:
         return [Diagnostic(("contacts",), message, hint="mixing.kind = 'contacts', or remove the section")]
     if contacts.rate_bytes_s is not None:
         message = "in rounds, messages take no time"
-        return [Diagnostic(("contacts", "rate_bytes_s"), message, hint="remove it; mixing.least_s leaves out short ones")]
+        return [
+            Diagnostic(
+                ("contacts", "rate_bytes_s"), message, hint="remove it, mixing.least_s leaves out short contacts"
+            )
+        ]
     return []
 
 

@@ -138,8 +138,11 @@ def fault(
     """Return (row, message, hint) of the first contact that violates the first condition violated; None if none does."""
     nodes = f"nodes are numbered 0 to {n_nodes - 1}"
     conditions = (
-        ((u >= 0) & (u < n_nodes), lambda row: f"node {u[row]} does not exist", nodes),
-        ((v >= 0) & (v < n_nodes), lambda row: f"node {v[row]} does not exist", nodes),
+        (
+            (np.minimum(u, v) >= 0) & (np.maximum(u, v) < n_nodes),
+            lambda row: f"node {v[row] if 0 <= u[row] < n_nodes else u[row]} does not exist",
+            nodes,
+        ),
         (u != v, lambda row: f"node {u[row]} meets itself", "a contact is between two nodes"),
         (
             (t_s >= 0) & np.isfinite(t_s),

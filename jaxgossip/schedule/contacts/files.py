@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO, Literal, NamedTuple, get_args
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from jaxgossip.core import disk
 from jaxgossip.core.arguments import guarded, number
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.files import read_text
-from jaxgossip.core.registry import nearest
 from jaxgossip.schedule.contacts.contacts import Contacts, fault
 from jaxgossip.schedule.contacts.sources import ContactSource, recorded
 from jaxgossip.schedule.files.tables import read_table
@@ -248,9 +247,7 @@ def _sociopatterns(words: _Words, window_s: float) -> _Rows:
 
 def _haggle(words: _Words, _: float) -> _Rows:
     words.check((4, 5, 6), "i j start end, or i j start end count gap")
-    start_s, end_s = (
-        np.array([words.seconds(line, row[column]) for line, row in words.lines]) for column in (2, 3)
-    )
+    start_s, end_s = (np.array([words.seconds(line, row[column]) for line, row in words.lines]) for column in (2, 3))
     first, second = ([row[column] for _, row in words.lines] for column in (0, 1))
     return _Rows([line for line, _ in words.lines], start_s, end_s - start_s, first, second)
 

@@ -50,10 +50,13 @@ def satellites(
 
     Raises:
         InputError: the satellites do not divide into the planes, there is no shell, an altitude is not above 80 km, a
-            range or step is not positive, an angle or the phasing is out of range, or there are too many pairs in contact for the memory.
+            range or step is not positive, an angle or the phasing is out of range, or there are too many pairs in contact
+            for the memory.
     """
     what = "satellites"
-    shells = [number(what, f"altitudes_km[{k}]", height, least=AIR_KM, above=True) for k, height in enumerate(altitudes_km)]
+    shells = [
+        number(what, f"altitudes_km[{k}]", height, least=AIR_KM, above=True) for k, height in enumerate(altitudes_km)
+    ]
     if not shells:
         raise InputError(f"{what}: altitudes_km names no shell", hint="one altitude a shell, such as [550]")
     in_shell = whole(what, "planes", planes, 1) * len(shells)
@@ -76,7 +79,9 @@ def satellites(
     start = 2 * np.pi * (place / each + ahead_by * plane / (planes * each))
     rate = np.sqrt(MU_KM3_S2 / radius**3)
     toward = np.stack([np.cos(node), np.sin(node), np.zeros(n_nodes)], axis=1)
-    ahead = np.stack([-np.sin(node) * np.cos(tilt), np.cos(node) * np.cos(tilt), np.full(n_nodes, np.sin(tilt))], axis=1)
+    ahead = np.stack(
+        [-np.sin(node) * np.cos(tilt), np.cos(node) * np.cos(tilt), np.full(n_nodes, np.sin(tilt))], axis=1
+    )
     in_range = within(reach)
     step_s = number(what, "step_s", step_s, above=True)
 

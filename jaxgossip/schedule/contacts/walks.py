@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from jaxgossip.core.arguments import guarded, number, whole
 from jaxgossip.core.errors import InputError
@@ -259,7 +259,7 @@ def within(range_m: float, side: float | None = None) -> Near:
     """Return the rule by which nodes are in contact within a range, on a torus of a given side if it is not None."""
 
     def near(place: np.ndarray) -> np.ndarray:
-        tree = cKDTree(place, boxsize=side, balanced_tree=False, compact_nodes=False)
+        tree = KDTree(place, boxsize=side, balanced_tree=False, compact_nodes=False)
         return tree.query_pairs(range_m, output_type="ndarray")
 
     return near
