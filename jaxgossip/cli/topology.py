@@ -1,4 +1,4 @@
-"""``jaxgossip topology``: list, measure, compare and optimise topologies."""
+"""``jaxgossip topology``: list, measure, compare and optimise topologies, and measure contacts."""
 
 import json
 from pathlib import Path
@@ -209,6 +209,60 @@ def optimize(
         say(f'in a configuration: mixing = {{ kind = "from_file", path = "{out}", which = "schedule" }}')
     else:
         hint(*typed("--out", "weights.npz"))
+
+
+@app.command()
+def contacts(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A trace of contacts (CSV, SocioPatterns, the ONE, Haggle), a movement of 'jaxgossip list contacts', or "
+            "your own as 'file.py:function'.",
+        ),
+    ],
+    nodes: Annotated[int | None, typer.Option(help="Number of nodes that move; 100 by default.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key of [contacts], as in a configuration; can be repeated."),
+    ] = None,
+    until: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="How long to observe; by default a trace to its end.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the movement, as in a configuration.")] = 0,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the contacts (csv).")] = None,
+    picture: Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw them (png, svg or pdf).")] = None,
+    *,
+    as_json: Json = False,
+) -> None:
+    """Measure contacts of nodes that meet. How long they last, how long pairs are apart, and where news can get."""
+    loading()
+    from jaxgossip.cli.terminal.topology import contacts_text
+    from jaxgossip.core.errors import ConfigError
+    from jaxgossip.experiment.topologies.contacts import observed, page
+    from jaxgossip.schedule.contacts import save
+
+    _check_picture(picture)
+    if until is not None and not 0 < until < float("inf"):
+        raise ConfigError(f"--until {until:g}: nothing can be observed", hint="give seconds, above 0")
+    with slow("contacts"):
+        measures, title = observed(name, nodes, settings or [], until, seed)
+    with slow("paths"):
+        record = {"contacts_of": name, "seed": seed, **measures.record()}
+    if picture is not None:
+        from jaxgossip.plotting.style import save_figure
+
+        save_figure(page(measures, title), picture)
+    if out is not None:
+        save(out, measures.contacts)
+    if as_json:
+        say(json.dumps(record, indent=2))
+        return
+    say(contacts_text(measures, title))
+    for written in (out, picture):
+        if written is not None:
+            say(f"\nwrote {written}")
+    hint(*typed("--plot", "contacts.png") if picture is None else ["jaxgossip", "list", "contacts"])
 
 
 def _measure(topology: "Named", rule: str, seed: int) -> "Measures":

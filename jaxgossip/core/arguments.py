@@ -34,6 +34,7 @@ CONSTRUCTOR_HINTS: Mapping[str, str] = types.MappingProxyType(
         "Clock": "jg.schedule.clocks.fixed(n_nodes, rng) makes one",
         "Churn": "jg.schedule.churn.coin(n_nodes, rng, online=0.9) makes one",
         "Delay": "jg.schedule.delays.constant(seconds=0.1) makes one",
+        "ContactSource": "jg.schedule.contacts.random_waypoint(n_nodes, rng, side_m=1e3, range_m=10.0) makes one",
         "Peers": "jg.schedule.peers.uniform(graph) makes one",
         "TokenAccount": "jg.schedule.tokens.simple() makes one",
         "Speeds": "jg.network.speeds.constant(n_nodes) makes some",

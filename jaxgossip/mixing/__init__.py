@@ -35,6 +35,7 @@ from jaxgossip.mixing.faults import Faults
 from jaxgossip.mixing.fragments import Fragments
 from jaxgossip.mixing.operator import Mixing, Operator, TimeVarying
 from jaxgossip.mixing.optimized.weights import fastest, from_file, learned_sequence
+from jaxgossip.mixing.time_varying.contacts import contacts
 from jaxgossip.mixing.time_varying.equitopo import equi_static, od_equi_dyn, ou_equi_dyn, u_equi_static
 from jaxgossip.mixing.time_varying.finite_time import base_k_plus_one, de_bruijn, hyper_hypercube, k_peer_exponential
 from jaxgossip.mixing.time_varying.fragmented import divshare, fragmented, mosaic, shatter
@@ -53,6 +54,7 @@ __all__ = [
     "base_k_plus_one",
     "best_constant",
     "centrality_gain",
+    "contacts",
     "d_cliques",
     "de_bruijn",
     "dense",
@@ -123,6 +125,7 @@ MIXINGS = Registry(
         mosaic,
         shatter,
         from_file,
+        contacts,
     ],
 )
 """Builders of mixing by name, as in ``mixing.kind``."""

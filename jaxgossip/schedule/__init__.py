@@ -7,6 +7,7 @@ InputError, its base class, for numbers that are NaN, infinite or not whole wher
 
 from jaxgossip.schedule import churn as churn
 from jaxgossip.schedule import clocks as clocks
+from jaxgossip.schedule import contacts as contacts
 from jaxgossip.schedule import delays as delays
 from jaxgossip.schedule import files as files
 from jaxgossip.schedule import peers as peers
@@ -15,6 +16,10 @@ from jaxgossip.schedule.churn import CHURNS as CHURNS
 from jaxgossip.schedule.churn import Churn as Churn
 from jaxgossip.schedule.clocks import CLOCKS as CLOCKS
 from jaxgossip.schedule.clocks import Clock as Clock
+from jaxgossip.schedule.contacts import CONTACTS as CONTACTS
+from jaxgossip.schedule.contacts import MOVEMENTS as MOVEMENTS
+from jaxgossip.schedule.contacts import Contacts as Contacts
+from jaxgossip.schedule.contacts import ContactSource as ContactSource
 from jaxgossip.schedule.delays import DELAYS as DELAYS
 from jaxgossip.schedule.delays import Delay as Delay
 from jaxgossip.schedule.exchanges import EXCHANGES as EXCHANGES

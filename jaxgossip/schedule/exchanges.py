@@ -17,6 +17,10 @@ parallel stochastic gradient descent" (AD-PSGD).
 The actions of a cycle are numbered in up to three steps: the first actions of all nodes, then the second ones. If all nodes
 tick at the same instant, each step is one event: all nodes send before anything arrives. A pairwise exchange is always an
 event of its own, since it takes both nodes as they are after their earlier exchanges.
+
+Between nodes that meet, a model takes some time to transfer, and arrives if the contact lasts until then. Models in parts
+are sent part by part, all of them in random order, one as soon as the one before is transferred. The part under way when
+the contact ends is lost, and those behind it are not sent. Whatever answers a model answers its last part.
 """
 
 from collections.abc import Callable
@@ -26,6 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxgossip.schedule.contacts.timeline import Timeline
 from jaxgossip.schedule.delays import Delay
 from jaxgossip.schedule.faults import Faults
 from jaxgossip.schedule.messages import Fate, Kind, Messages
@@ -49,6 +54,9 @@ class Calls:
         faults: faults of messages and nodes.
         compute_s: (n,) float64, seconds that a gradient takes on each node.
         rng: purpose -> generator of its draws in this cycle.
+        contacts: who is in contact; None if everybody always is.
+        transfer_s: seconds that a model, or a part of it, takes in a contact.
+        parts: number of parts of a model that are sent one after the other in a contact.
     """
 
     node: np.ndarray
@@ -60,6 +68,9 @@ class Calls:
     faults: Faults
     compute_s: np.ndarray
     rng: Callable[[str], np.random.Generator]
+    contacts: Timeline | None = None
+    transfer_s: float = 0.0
+    parts: int = 1
 
     def events(self, step: int, *, separate: bool = False) -> np.ndarray:
         """Return (m,) int64 event numbers of a step; if ``separate``, every node has one of its own."""
@@ -72,16 +83,73 @@ class Calls:
         return np.flatnonzero(~silent) if silent.any() else slice(None)
 
     def arrival(self, sender: np.ndarray, receiver: np.ndarray, sent_s: np.ndarray, leg: str) -> np.ndarray:
-        """Return the arrival times of messages, (m,) float64; ``leg`` names the draw."""
+        """Return the arrival times of messages, (m,) float64, not counting their transfer; ``leg`` names the draw."""
         return sent_s if self.delay is None else sent_s + self.delay.draw(sender, receiver, self.rng(f"delay {leg}"))
 
     def messages(
         self, sender: np.ndarray, receiver: np.ndarray, sent_s: np.ndarray, event: np.ndarray, kind: Kind, leg: str
     ) -> Messages:
         """Return messages with their delays and fates; ``leg`` names the draws."""
+        return self.transfers(sender, receiver, sent_s, event, kind, leg).messages
+
+    def transfers(
+        self, sender: np.ndarray, receiver: np.ndarray, sent_s: np.ndarray, event: np.ndarray, kind: Kind, leg: str
+    ) -> "Transfers":
+        """Return messages as :meth:`messages` does, those of models in parts with what they belong to."""
+        m, part, takes_s = sender.size, 0, self.transfer_s if kind == Kind.MODEL else 0.0  # a request has no bytes
+        parts = self.parts if kind == Kind.MODEL else 1
+        call, turn = np.arange(m), np.zeros(m, np.int64)
+        if parts > 1:
+            call, turn = np.divmod(np.arange(m * parts), parts)
+            sender, receiver, sent_s, event = (column[call] for column in (sender, receiver, sent_s, event))
+            order = np.broadcast_to(np.arange(parts, dtype=np.int16), (m, parts))
+            part, sent_s = self.rng(f"parts {leg}").permuted(order, axis=1).ravel(), sent_s + takes_s * turn
         arrives_s = self.arrival(sender, receiver, sent_s, leg)
+        arrives_s = arrives_s + takes_s if takes_s else arrives_s
         fate = self.faults.fates(sender, receiver, sent_s, arrives_s, self.rng(f"fate {leg}"))
-        return Messages.of(sender, receiver, sent_s, arrives_s, event, kind=kind, fate=fate)
+        ends_s = self.parted(fate, sender, receiver, sent_s - takes_s * turn if parts > 1 else sent_s, arrives_s)
+        messages = Messages.of(sender, receiver, sent_s, arrives_s, event, kind=kind, fate=fate, part=part)
+        transfers = Transfers(messages, call, turn == parts - 1)
+        return transfers if parts == 1 else transfers.take((turn == 0) | (sent_s < ends_s))
+
+    def parted(
+        self, fate: np.ndarray, sender: np.ndarray, receiver: np.ndarray, begun_s: np.ndarray, arrives_s: np.ndarray
+    ) -> np.ndarray:
+        """Mark in ``fate`` the messages whose contacts do not last.
+
+        Args:
+            fate: (m,) int8.
+            sender: (m,) int32.
+            receiver: (m,) int32.
+            begun_s: (m,) float64, when the first message of each call was sent, which has to be in the same contact.
+            arrives_s: (m,) float64, times of arrival.
+
+        Returns:
+            (m,) float64, when their contacts end.
+        """
+        if self.contacts is None:
+            return np.broadcast_to(np.inf, sender.shape)
+        ends_s = self.contacts.ends_s(sender, receiver, begun_s, float(arrives_s.max(initial=0.0)))
+        fate[arrives_s > ends_s] = Fate.PARTED
+        return ends_s
+
+
+class Transfers(NamedTuple):
+    """The messages of calls, of which each takes as many as a model has parts.
+
+    Attributes:
+        messages: m messages.
+        call: (m,) int64, the call that each belongs to.
+        last: (m,) bool, whether it is the last of its call.
+    """
+
+    messages: Messages
+    call: np.ndarray
+    last: np.ndarray
+
+    def take(self, which: np.ndarray) -> "Transfers":
+        """Return the messages that a mask selects."""
+        return Transfers(self.messages.take(which), self.call[which], self.last[which])
 
 
 def push(calls: Calls) -> Messages:
@@ -131,17 +199,19 @@ def compute_pairwise(calls: Calls) -> Messages:
 def _answered(calls: Calls, kind: Kind) -> Messages:
     which = calls.with_peer()
     node, peer, time_s = calls.node[which], calls.peer[which], calls.time_s[which]
-    outbound = calls.messages(node, peer, time_s, calls.events(0)[which], kind, "there")
-    heard = np.flatnonzero(outbound.fate == Fate.DELIVERED)
-    event = calls.events(1)[which][heard]
-    replies = calls.messages(peer[heard], node[heard], outbound.arrives_s[heard], event, Kind.MODEL, "back")
+    outbound, call, last = calls.transfers(node, peer, time_s, calls.events(0)[which], kind, "there")
+    heard = np.flatnonzero((outbound.fate == Fate.DELIVERED) & last)
+    answered = call[heard]
+    event = calls.events(1)[which][answered]
+    replies = calls.messages(peer[answered], node[answered], outbound.arrives_s[heard], event, Kind.MODEL, "back")
     return Messages.together([outbound, replies])
 
 
 def _exchanged(calls: Calls, which: "np.ndarray | slice", sent_s: np.ndarray) -> Messages:
     node, peer = calls.node[which], calls.peer[which]
-    arrives_s = calls.arrival(node, peer, sent_s, "there")
+    arrives_s = calls.arrival(node, peer, sent_s, "there") + calls.transfer_s
     fate = calls.faults.fates(node, peer, sent_s, arrives_s, calls.rng("fate there"), both_ways=True)
+    calls.parted(fate, node, peer, sent_s, arrives_s)
     event = calls.events(0, separate=True)[which]
     directions = ((node, peer), (peer, node))
     return Messages.together([Messages.of(*ends, sent_s, arrives_s, event, fate=fate) for ends in directions])

@@ -33,7 +33,7 @@ class Kind(IntEnum):
 class Fate(IntEnum):
     """The fate of a message; one that arrives after the end of the run is in flight.
 
-    DIVIDED takes precedence over DROPPED, and that over OFFLINE.
+    PARTED takes precedence over DIVIDED, that over DROPPED, and that over OFFLINE.
 
     Attributes:
         DELIVERED: it acts on its receiver at ``arrives_s``.
@@ -42,6 +42,7 @@ class Fate(IntEnum):
         DIVIDED: its sender and receiver are on different sides of a network partition.
         REPLACED: its receiver caches it, and a newer one from the same sender replaces or overtakes it before use, or
             it is too old.
+        PARTED: its sender and receiver are not in contact from ``sent_s`` to ``arrives_s``.
     """
 
     DELIVERED = 0
@@ -49,6 +50,7 @@ class Fate(IntEnum):
     OFFLINE = 2
     DIVIDED = 3
     REPLACED = 4
+    PARTED = 5
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,11 +15,13 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from jaxgossip.core.arguments import MOST_SEED, fits, guarded, reals, whole
+from jaxgossip.core.arguments import MOST_SEED, fits, guarded, number, reals, whole
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import nearest
 from jaxgossip.schedule.churn import Churn
 from jaxgossip.schedule.clocks import Clock
+from jaxgossip.schedule.contacts import ContactSource
+from jaxgossip.schedule.contacts.timeline import Timeline
 from jaxgossip.schedule.delays import Delay
 from jaxgossip.schedule.event_queue import Network
 from jaxgossip.schedule.exchanges import EXCHANGES, STEPS, Calls
@@ -81,6 +83,8 @@ class Schedule:
         parts: number of parts of a model, of which each message carries one.
         compute_s: (n,) float64, seconds that a gradient takes on each node, for ``compute_pairwise``.
         seed: seed of all draws.
+        contacts: who is in contact when, in place of graph and peers; None if everybody always is.
+        transfer_s: seconds that a model, or a part of it, takes in a contact.
     """
 
     graph: Graph
@@ -95,9 +99,12 @@ class Schedule:
     parts: int
     compute_s: np.ndarray
     seed: int
+    contacts: ContactSource | None = None
+    transfer_s: float = 0.0
 
     def __repr__(self) -> str:
-        words = [f"{self.exchange} on {self.graph!r}", f"cycles of {self.period_s:g} s"]
+        where = f"on {self.graph!r}" if self.contacts is None else f"among {self.n_nodes:,} nodes that meet"
+        words = [f"{self.exchange} {where}", f"cycles of {self.period_s:g} s"]
         words += ["messages take time"] * (self.delay is not None) + ["churn"] * (self.faults.churn is not None)
         words += [f"{self.faults.drop:.0%} of messages lost"] * bool(self.faults.drop)
         return f"Schedule({', '.join([*words, f'seed {self.seed}'])})"
@@ -124,14 +131,15 @@ class Schedule:
         Args:
             preferences: the nodes' preferences, consulted before each cycle; once set, nodes call whom they prefer.
         """
-        choice = checked(self.peers.begin(EXCHANGES[self.exchange].way), self.n_nodes)
-        if preferences is not None:
-            choice = self._preferring(choice, preferences)
-        for cycle, messages in enumerate(self._cycles(choice)):
+        for cycle, messages in enumerate(self._cycles(preferences or Preferences())):
             messages = self._pass_through(messages, cycle) if self.receive == "pass_through" else messages  # noqa: PLW2901
-            yield self._draw_parts(messages, cycle) if self.parts > 1 else messages
+            # Nodes that meet send all parts, which are chosen already.
+            drawn = self.parts > 1 and self.contacts is None
+            yield self._draw_parts(messages, cycle) if drawn else messages
 
-    def _preferring(self, usual: Choice, preferences: Preferences) -> Choice:
+    def _choice(self, preferences: Preferences) -> Choice:
+        """Return whom nodes call: by the choice of peers, or whom they prefer once they do."""
+        usual = checked(self.peers.begin(EXCHANGES[self.exchange].way), self.n_nodes)
         preferred_choice: list[Choice] = []  # at most one, once there are preferences
 
         def choose(cycle: int, node: np.ndarray, rng: np.random.Generator, online: np.ndarray | None) -> np.ndarray:
@@ -142,7 +150,10 @@ class Schedule:
 
         return choose
 
-    def _cycles(self, choice: Choice) -> Iterator[Messages]:
+    def _cycles(self, preferences: Preferences) -> Iterator[Messages]:
+        if self.contacts is not None:
+            return self._met(self.contacts, preferences)
+        choice = self._choice(preferences)
         if self.tokens is None and self.receive != "cached":
             return self._exchanged(choice)
         online = self._online if self.peers.changes else None
@@ -150,15 +161,28 @@ class Schedule:
         return cached_messages(network) if self.tokens is None else token_messages(network, self.tokens, self.useful)
 
     def _exchanged(self, choice: Choice) -> Iterator[Messages]:
-        exchange = EXCHANGES[self.exchange].messages
         first = 0
         for cycle in count():
             node, time_s = self._ticks(cycle)
             peer = choice(cycle, node, self._rng("peers", cycle), self._online(cycle))
-            rng = partial(self._rng, cycle=cycle)
-            together = self.clock.together
-            yield exchange(Calls(node, time_s, peer, first, together, self.delay, self.faults, self.compute_s, rng))
+            yield EXCHANGES[self.exchange].messages(self._calls(cycle, node, time_s, peer, first))
             first += STEPS * node.size
+
+    def _met(self, contacts: ContactSource, preferences: Preferences) -> Iterator[Messages]:
+        """Yield the messages of nodes that call whom they are in contact with."""
+        timeline, first = Timeline(contacts, self.period_s), 0
+        for cycle in count():
+            timeline.forget(cycle * self.period_s)
+            node, time_s = self._ticks(cycle)
+            peer = timeline.choose(node, time_s, self._rng("peers", cycle), preferences.prefers)
+            calls = self._calls(cycle, node, time_s, peer, first)
+            met = replace(calls, contacts=timeline, transfer_s=self.transfer_s, parts=self.parts)
+            yield EXCHANGES[self.exchange].messages(met)
+            first += STEPS * node.size
+
+    def _calls(self, cycle: int, node: np.ndarray, time_s: np.ndarray, peer: np.ndarray, first: int) -> Calls:
+        rng, together = partial(self._rng, cycle=cycle), self.clock.together
+        return Calls(node, time_s, peer, first, together, self.delay, self.faults, self.compute_s, rng)
 
     def _ticks(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the ticks at which their nodes are online."""
@@ -219,6 +243,8 @@ def schedule(
     heal_at_s: float = 0.0,
     parts: int = 1,
     compute_s: np.ndarray | None = None,
+    contacts: ContactSource | None = None,
+    transfer_s: float = 0.0,
     seed: int = 0,
 ) -> Schedule:
     """Return the schedule of an asynchronous network.
@@ -240,12 +266,19 @@ def schedule(
         heal_at_s: time at which the split ends, in seconds.
         parts: number of parts of a model, of which each message carries a random one.
         compute_s: (n,) seconds that a gradient takes on each node, for ``compute_pairwise``; None for half a cycle.
+        contacts: who is in contact when: nodes call any of those, of the graph only the number of nodes matters, and a
+            message that is not transferred when the contact ends is lost. None if everybody always is in contact. Models
+            in parts are then sent with all their parts, one after the other.
+        transfer_s: seconds that a model, or each part of it, takes in a contact: its bytes by bytes a second.
         seed: seed of all draws.
 
     Raises:
         InputError: a number is out of range, a part is for another number of nodes, or options are incompatible.
     """
-    for what, part in (("a clock", clock), ("a churn", churn), ("a choice of peers", peers), ("a delay", delay)):
+    components = {
+        "a clock": clock, "a churn": churn, "a choice of peers": peers, "a delay": delay, "a source of contacts": contacts,
+    }  # fmt: skip
+    for what, part in components.items():
         fits(what, None if part is None else part.n_nodes, graph.name, graph.n_nodes)
     if tokens is not None and receive != "at_once":
         raise InputError(
@@ -269,8 +302,41 @@ def schedule(
         raise InputError(
             f"schedule: compute_s has to hold {graph.n_nodes} finite numbers of seconds", hint="one a node, at least 0"
         )
+    check_contacts(contacts, peers=peers, tokens=tokens, receive=receive, transfer_s=transfer_s)
     faults = Faults(graph.n_nodes, churn, drop, split, split_at_s, heal_at_s)
     chosen = peers or uniform(graph)
-    chosen.begin(EXCHANGES[exchange].way)  # raises now, rather than in the run, if the graph does not suit the exchange
-    number = whole("schedule", "seed", seed, 0, MOST_SEED)
-    return Schedule(graph, clock, delay, chosen, faults, exchange, receive, tokens, useful, parts, seconds, number)
+    if contacts is None:
+        chosen.begin(
+            EXCHANGES[exchange].way
+        )  # raises now, rather than in the run, if the graph does not suit the exchange
+    return Schedule(
+        graph, clock, delay, chosen, faults, exchange, receive, tokens, useful, parts, seconds,
+        whole("schedule", "seed", seed, 0, MOST_SEED), contacts, transfer_s,
+    )  # fmt: skip
+
+
+def check_contacts(
+    contacts: ContactSource | None,
+    *,
+    peers: Peers | None,
+    tokens: TokenAccount | None,
+    receive: Receive,
+    transfer_s: float,
+) -> None:
+    """Check that other options are compatible with contacts, or with there being none.
+
+    Raises:
+        InputError: they are not, or ``transfer_s`` is negative.
+    """
+    if number("schedule", "transfer_s", transfer_s) and contacts is None:
+        raise InputError(
+            "schedule: transfer_s is the time of a transfer in a contact, and there are no contacts",
+            hint="give contacts, or a delay",
+        )
+    if contacts is None:
+        return
+    if peers is not None:
+        raise InputError("nodes that meet call whom they are in contact with", hint="leave out the peers")
+    if tokens is not None or receive != "at_once":
+        culprit = "token accounts know" if tokens is not None else f"receive '{receive}' knows"
+        raise InputError(f"{culprit} no contacts", hint="receive 'at_once', without tokens")

@@ -268,3 +268,71 @@ def test_what_cannot_be_optimized_is_said_before_anything_is_learnt(
     assert code == 2
     assert said in err
     assert "hint: " in err
+
+
+@pytest.fixture
+def trace(call: Callable[..., tuple[int, str, str]]) -> str:
+    """A trace of three nodes in the folder that commands run in."""
+    Path("trace.csv").write_text("t_s,u,v,duration_s\n0,0,1,2\n1,1,2,1\n4,0,1,3\n9,1,0,1\n")
+    return "trace.csv"
+
+
+def test_contacts_of_a_trace_are_measured(call: Callable[..., tuple[int, str, str]], trace: str) -> None:
+    code, text, _ = call("contacts", trace)
+    assert code == 0
+    for words in (
+        "trace.csv (csv)\n",
+        "  nodes            3\n",
+        "  observed         10.0 s\n",
+        "  contacts         4\n",
+        "  at once          a node is in contact with 0.467 others on average\n",
+        "  a pair meets     every 10.0 s on average\n",
+        "  contact lasts    1.8 s mean, 1.5 s median, 9 of 10 up to 2.7 s\n",
+        "  apart until next 2 s mean, 2 s median, 9 of 10 up to 2 s\n",
+        "  news can reach   100.0% of pairs\n",
+        "  in               0.67 s mean, 1 s median, 9 of 10 up to 1 s\n",
+        "next: jaxgossip topology contacts trace.csv --plot contacts.png",
+    ):
+        assert words in text, words
+    found = json.loads(call("contacts", trace, "--until", "3", "--json")[1])
+    assert (found["contacts"], found["until_s"], found["contact_s"]["mean"]) == (2, 3.0, 1.5)
+    assert found["contact_s"]["ccdf"] == {"at_least": [1.0, 2.0], "share": [1.0, 0.5]}
+    assert found["reachable"] == {"sources": 3, "share": 1.0, "delay_s": found["reachable"]["delay_s"]}
+
+
+def test_contacts_of_a_movement_are_drawn_and_written(call: Callable[..., tuple[int, str, str]]) -> None:
+    words = ["random_waypoint", "--nodes", "30", "--until", "200", "--set", "side_m=90", "--set", "range_m=9"]
+    code, text, _ = call("contacts", *words, "--plot", "picture.png", "--out", "walk.csv")
+    assert code == 0
+    assert "random_waypoint, side_m 90, range_m 9, seed 0\n  nodes            30\n" in text
+    assert "wrote walk.csv" in text
+    assert "wrote picture.png" in text
+    assert Path("picture.png").stat().st_size > 10_000
+    walked, again = (
+        json.loads(call("contacts", *some, "--json")[1]) for some in (words, ["walk.csv", "--until", "200"])
+    )
+    assert {**walked, "contacts_of": ""} == {**again, "contacts_of": ""}
+    assert json.loads(call("contacts", *words, "--seed", "1", "--json")[1])["contacts"] != walked["contacts"]
+
+
+@pytest.mark.parametrize(
+    ("words", "texts"),
+    [
+        (["randm"], ["unknown movement 'randm'", "did you mean 'random_waypoint'?"]),
+        (["none.csv"], ["none.csv: path: no such file: "]),
+        (["trace.csv", "--nodes", "2"], ["trace.csv:3: node 2 does not exist"]),
+        (["trace.csv", "--set", "forma=one"], ["trace.csv: forma: unknown key", "format"]),
+        (["random_waypoint"], ["random_waypoint: nodes that move go on and on", "--until 3600"]),
+        (["random_waypoint", "--until", "9"], ["random_waypoint: side_m: missing", "--set side_m=VALUE"]),
+        (["random_waypoint", "--until", "-1"], ["--until -1: nothing can be observed"]),
+        (["trace.csv", "--out", "walk.txt"], ["walk.txt: contacts are written as .csv"]),
+        (["trace.csv", "--plot", "walk.csv"], ["no picture can be written as '.csv'"]),
+    ],
+)
+def test_mistakes_with_contacts_are_named(
+    words: list[str], texts: list[str], call: Callable[..., tuple[int, str, str]], trace: str
+) -> None:
+    code, _, err = call("contacts", *words)
+    assert code == 2
+    for text in texts:
+        assert text in err.replace("\n", " "), err

@@ -38,6 +38,7 @@ REGISTRIES: Mapping[str, Registry] = {
     "speeds": jg.network.SPEEDS,
     "churn": s.CHURNS,
     "clock": s.CLOCKS,
+    "contacts": s.CONTACTS,
     "delay": s.DELAYS,
     "peers": s.PEERS,
     "tokens": s.TOKEN_ACCOUNTS,
@@ -48,10 +49,12 @@ GIVEN = {
     "mean_offline_s": 1.0, "median_online_s": 1.0, "median_offline_s": 1.0, "learning_rate": 0.1, "fraction": 0.5,
     "path": "none", "nodes": N, "degree": 2, "beta": 0.5, "m": 1, "blocks": 2, "p_in": 0.5, "p_out": 0.5,
     "value": 0.1, "start": 0.1, "peak": 0.1, "warmup": 2, "over": 9, "factor": 0.5, "boundaries": (2, 4),
+    "side_m": 50.0, "range_m": 5.0, "block_m": 20.0, "planes": 1, "altitudes_km": [1500.0], "period_s": 5.0,
 }  # fmt: skip
 """What builders need that no run supplies."""
 SIGNED = {
     "alie.z", "ipm.epsilon", "dissensus.epsilon", "constant.value", "chebyshev.lambda_min", "chebyshev.lambda_2", "backdoor.value",
+    "from_file.start_s",
 }  # fmt: skip
 """Numbers that may be negative."""
 COUNT = (0, -1, True, 2.5, "a", None, 2**40, math.nan)
@@ -119,7 +122,8 @@ def supplied() -> dict[str, Any]:
         "problem": jg.learning.isotropic_quadratic(N, dimension=3), "optimizer": optax.sgd(0.1), "horizon_s": 10.0,
         "W": jg.mixing.metropolis_hastings(graph), "compressor": jg.compression.top_k(fraction=0.5), "message_bytes": 100.0,
         "speeds": jg.network.speeds.constant(N), "rng": np.random.default_rng(0), "mean_degree": 3.0,
-        "class_shares": np.eye(2)[np.arange(N) % 2],
+        "class_shares": np.eye(2)[np.arange(N) % 2], "n_rounds": 2,
+        "contacts": s.contacts.random_direction(N, 0, side_m=50.0, range_m=5.0),
     }  # fmt: skip
 
 

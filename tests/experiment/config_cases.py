@@ -12,7 +12,7 @@ from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.config.catalogue import Catalogue
 from jaxgossip.experiment.config.load import load
 from jaxgossip.learning import AUGMENTATIONS, rates
-from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS
 
 
 def ring(nodes: int):
@@ -102,6 +102,7 @@ CATALOGUE = Catalogue(
     delay=DELAYS,
     churn=CHURNS,
     tokens=TOKEN_ACCOUNTS,
+    contacts=CONTACTS,
 )
 
 GOOD = """

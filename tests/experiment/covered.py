@@ -40,6 +40,10 @@ OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("adversary", "alie"): {"z": 1.0},
     ("adversary", "backdoor"): {"size": 2},
     ("peers", "newscast"): {"view": 4},
+    ("contacts", "random_waypoint"): {"side_m": 10.0, "range_m": 5.0},
+    ("contacts", "random_direction"): {"side_m": 10.0, "range_m": 4.0},
+    ("contacts", "manhattan"): {"blocks": 2, "block_m": 5.0, "range_m": 4.0},
+    ("contacts", "satellites"): {"planes": 1, "altitudes_km": [1500.0]},
     ("churn", "trace"): {"repeat": True},
     ("aggregation", "bulyan"): {"liars": 0},
     ("rate", "step"): {"boundaries": [1]},
@@ -78,7 +82,7 @@ def suited(input_shape, n_classes):
 """The user's own model: scores of the next token by the last, or linear in the features."""
 SECTIONS = (
     "topology", "algorithm", "optimizer", "mixing", "aggregation", "adversary", "compression", "speeds", "clock", "peers",
-    "delay", "churn", "tokens", "partition",
+    "delay", "churn", "tokens", "contacts", "partition",
 )  # fmt: skip
 
 
@@ -101,6 +105,8 @@ def tree(row: Row, folder: Path) -> dict[str, Any]:
     if model == "gpt" and dataset == SEQUENCES:
         learning["test_fraction"] = 0.002
     found |= {"learning": learning, "device": {"dtype": row["dtype"]}}
+    if row.get("mixing") == "contacts":
+        found["contacts"] = {"kind": "random_waypoint", **options("contacts", "random_waypoint")}
     if row.get("network", NONE) != NONE:
         found["network"] = dict(NETWORK[row["network"]])
     if row.get("privacy", NONE) != NONE:
@@ -179,6 +185,10 @@ def _files(found: dict[str, Any], folder: Path) -> None:
         path, lines = folder / f"speeds_{n_nodes}.csv", (f"{node},0.1,10,10,0.01\n" for node in range(n_nodes))
         path.write_text("node,compute_s,up_mbit_s,down_mbit_s,latency_s\n" + "".join(lines))
         found["speeds"]["path"] = str(path)
+    if found.get("contacts", {}).get("kind") == "from_file":
+        path = folder / "contacts.csv"
+        path.write_text("t_s,u,v,duration_s\n0,0,1,1.5\n0.5,1,2,3\n")
+        found["contacts"]["path"] = str(path)
     if found.get("churn", {}).get("kind") == "trace":
         path = folder / "trace.csv"
         path.write_text("node,start_s,end_s\n0,0,1.5\n1,0.5,3\n")

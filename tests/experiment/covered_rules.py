@@ -137,6 +137,9 @@ OF_EVENTS = [
     Rule(("receive", "exchange"), lambda receive, exchange: receive == "cached" and exchange != "push"),
     Rule(("receive", "exchange"), lambda receive, exchange: (
         receive == "pass_through" and exchange not in ("push", "pull", "push_pull"))),
+    Rule(("contacts", "peers"), lambda contacts, peers: contacts != NONE and peers != "uniform"),
+    Rule(("contacts", "tokens"), lambda contacts, tokens: NONE not in (contacts, tokens)),
+    Rule(("contacts", "receive"), lambda contacts, receive: contacts != NONE and receive != "at_once"),
     Rule(("churn", "network"), lambda churn, network: churn != NONE and network == "online"),
     Rule(("delay", "speeds"), lambda delay, speeds: delay == "transfer" and speeds == NONE),
     Rule(("speeds", "delay", "clock", "exchange"), lambda speeds, delay, clock, exchange: (

@@ -18,7 +18,7 @@ from jaxgossip.experiment.config import learning, sections
 from jaxgossip.learning import DATASETS, METRICS, MODELS, OPTIMIZERS, PARTITIONS, RATES, TASKS
 from jaxgossip.mixing import MIXINGS
 from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS
-from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.topology import TOPOLOGIES
 
 NONE = "-"
@@ -99,6 +99,7 @@ IN_EVENTS = LEARNING | {
     "delay": list(DELAYS),
     "churn": [NONE, *CHURNS],
     "tokens": [NONE, *TOKEN_ACCOUNTS],
+    "contacts": [NONE, *CONTACTS],
     "network": [NONE, "drop", "online", "split"],
     "exchange": list(EXCHANGES),
     "receive": _choices(sections.Schedule, "receive"),

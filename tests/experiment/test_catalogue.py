@@ -57,8 +57,10 @@ def test_every_topology_builds_from_a_configuration(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in MIXINGS if kind != "from_file"])
 def test_every_mixing_builds_from_a_configuration(kind: str) -> None:
     algorithm = "push_sum" if kind == "push_sum" else "averaging"
-    classes = ["learning={dataset='synthetic', model='softmax'}"] if kind in ("d_cliques", "stl_fw") else []
-    found = build(load(BASE, [f"mixing={{kind='{kind}'}}", f"algorithm.kind={algorithm}", *classes]))
+    more = ["learning={dataset='synthetic', model='softmax'}"] if kind in ("d_cliques", "stl_fw") else []
+    if kind == "contacts":
+        more = ["contacts={kind='random_direction', side_m=50.0, range_m=9.0}", "mixing.period_s=5.0"]
+    found = build(load(BASE, [f"mixing={{kind='{kind}'}}", f"algorithm.kind={algorithm}", *more]))
     assert found.W.n_nodes == 16
 
 

@@ -19,7 +19,7 @@ from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.runs import run as runs
 from jaxgossip.plotting.measures import CONSENSUS, network_measures_of
-from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.schedule.exchanges import EXCHANGES
 
 NODES, CYCLES = 6, 4
@@ -97,10 +97,34 @@ CASES = {
                      ["weighted (weights metropolis_hastings) peers"]),
     "SGP": Case(["algorithm.kind=asynchronous_sgp", "clock.kind=fixed", "delay.kind=none", "peers.kind=uniform"]),
     "PENS": Case(["algorithm={kind='pens', sampled=2, top=1, settle_at=2}"]),
+    "a trace": Case(["contacts={kind='from_file', path='contacts.csv', rate_bytes_s=64.0}", "schedule.exchange=push_pull"],
+                    ["from_file (path contacts.csv, format auto, window_s 20, rate_bytes_s 64) contacts", "push-pull exchange"]),
+    "waypoints": Case(["contacts={kind='random_waypoint', side_m=20.0, range_m=10.0}"],
+                      ["random_waypoint (side_m 20, range_m 10, speed_m_s 1, spread 0, pause_s 0) contacts"]),
+    "directions": Case(["contacts={kind='random_direction', side_m=20.0, range_m=9.0}", "algorithm.kind=pairwise_averaging"],
+                       ["random_direction (side_m 20, range_m 9, speed_m_s 1, spread 0) contacts"]),
+    "drivers": Case(["contacts={kind='manhattan', blocks=2, block_m=20.0, range_m=15.0}", "algorithm.kind=ad_psgd"],
+                    ["manhattan (blocks 2, block_m 20, range_m 15, speed_m_s 10, spread 0, turning 0.5) contacts"]),
+    "satellites": Case(
+        ["contacts={kind='satellites', planes=2, altitudes_km=[1500.0]}", "algorithm.kind=asynchronous_push_sum"],
+        ["satellites (planes 2, altitudes_km 1500, inclination_deg 53, phasing 1, spread_deg 360, step_s 10) contacts"],
+    ),
 }  # fmt: skip
 
 
-ALWAYS_SAID = ["clocks", "cycles", "exchange", "delays", "online", "churn", "peers", "token", "mixing", "useful"]
+ALWAYS_SAID = [
+    "clocks",
+    "contacts",
+    "cycles",
+    "exchange",
+    "delays",
+    "online",
+    "churn",
+    "peers",
+    "token",
+    "mixing",
+    "useful",
+]
 
 
 @pytest.fixture
@@ -108,6 +132,8 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration beside the trace that it may name; its runs draw no pictures."""
     monkeypatch.setattr(runs, "draw_summary", lambda _: None)
     (tmp_path / "trace.csv").write_text("node,start_s,end_s\n0,0,2\n1,1,4\n")
+    lines = "".join(f"{node / 2},{node},{(node + 1) % NODES},2.5\n" for node in range(NODES))
+    (tmp_path / "contacts.csv").write_text("t_s,u,v,duration_s\n" + lines)
     (tmp_path / "clocked.toml").write_text(TEXT)
     return tmp_path / "clocked.toml"
 
@@ -142,6 +168,7 @@ def test_the_cases_name_every_kind_and_every_exchange(text: Path) -> None:
     configs = [load(text, case.settings) for case in CASES.values()]
     for section, registry in {
         "algorithm": PROTOCOLS, "clock": CLOCKS, "peers": PEERS, "delay": DELAYS, "churn": CHURNS, "tokens": TOKEN_ACCOUNTS,
+        "contacts": CONTACTS,
     }.items():  # fmt: skip
         assert {getattr(one, section).kind for one in configs if getattr(one, section)} == set(registry)
     schedules = [build(config).schedule for config in configs]
@@ -186,6 +213,7 @@ GOSSIP = "algorithm 'gossip_learning' runs by the nodes' own clocks, not in roun
 ROUNDS = "algorithm 'dsgd' runs in rounds, in which nodes have no clocks of their own"
 CHOOSE = "remove the section, or choose an algorithm of 'jaxgossip list protocol'"
 FILE = "the schedule's file says it already"
+WALKS = "contacts={kind='random_waypoint', side_m=20.0, range_m=5.0}"
 FOLLOWS = "neither clock nor delay follows from it"
 RULES = {
     "clock in rounds": (["algorithm.kind=dsgd", "clock.kind=fixed"], {"clock": (ROUNDS, CHOOSE)}),
@@ -240,6 +268,36 @@ RULES = {
         ["speeds.kind=constant"],
         {"speeds": (FOLLOWS, "delay.kind = 'transfer', or clock.kind = 'by_speed'; or remove the section")},
     ),
+    "contacts and peers": (
+        [WALKS, "peers.kind=newscast"],
+        {"peers": ("the section [contacts] says whom nodes call: any of those that they are in contact with",
+                   "remove the section")},
+    ),
+    "contacts and tokens": (
+        [WALKS, "tokens.kind=simple"],
+        {"tokens": ("token accounts know no contacts", "remove this section, or [contacts]")},
+    ),
+    "contacts and a cache": (
+        [WALKS, "schedule.receive=cached"],
+        {"schedule.receive": ("'cached' knows no contacts", "'at_once', or remove [contacts]")},
+    ),
+    "contacts beside a file": (
+        [WALKS, "schedule.path=clocked.toml"], {"contacts": (FILE, "remove the section")}
+    ),
+    "contacts in rounds": (
+        ["algorithm.kind=dsgd", WALKS],
+        {"contacts": ("mixing 'static' does not follow from it", "mixing.kind = 'contacts', or remove the section")},
+    ),
+    "a rate in rounds": (
+        ["algorithm.kind=dsgd", WALKS, "contacts.rate_bytes_s=9.0", "mixing={kind='contacts', period_s=1.0}"],
+        {"contacts.rate_bytes_s": (
+            "in rounds, messages take no time", "remove it, mixing.least_s leaves out short contacts")},
+    ),
+    "mixing without contacts": (
+        ["algorithm.kind=dsgd", "mixing={kind='contacts', period_s=1.0}"],
+        {"contacts": ("missing, and mixing 'contacts' follows from it",
+                      'write [contacts] with a kind, such as "random_waypoint"')},
+    ),
     "a file that is not there": (["schedule.path=none.csv"], {"schedule.path": ("no such file: {folder}/none.csv", None)}),
 }  # fmt: skip
 
@@ -288,13 +346,17 @@ def test_errors_of_both_kinds_follow_the_file(text: Path) -> None:
         (["algorithm={kind='gossip_learning', parts=2}"],
          "algorithm: a message that carries a part of a model merges with the node's own, then the node learns"),
         (["delay={kind='uniform', low_s=3.0, high_s=1.0}"], "delay: uniform delay: high_s must be at least 3, not 1.0"),
+        (["contacts={kind='from_file', path='contacts.csv'}", "topology.nodes=5"],
+         "contacts: {folder}/contacts.csv:6: node 5 does not exist"),
+        (["contacts={kind='random_direction', side_m=9.0, range_m=6.0}"],
+         "contacts: random_direction: a range of 6 m reaches round a torus of 9 m"),
         (["clock={kind='normal', period_s=-1.0}"], "clock: normal clock: period_s must be above 0, not -1.0"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_built_is_named(settings: list[str], message: str, text: Path) -> None:
     with pytest.raises(InputError) as caught:
         build(load(text, settings))
-    assert caught.value.message == message
+    assert caught.value.message == message.format(folder=text.parent)
 
 
 @pytest.mark.slow

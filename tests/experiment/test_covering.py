@@ -64,6 +64,7 @@ REFUSED = {
     "events": {
         "algorithm exchange", "algorithm receive", "algorithm tokens", "algorithm topology", "algorithm useful",
         "exchange receive", "exchange tokens", "exchange topology", "exchange useful", "receive tokens", "receive useful",
+        "contacts peers", "contacts tokens", "contacts receive", "contacts useful",
         "tokens useful", "churn network", "delay speeds", "delay tokens",
     },
 }  # fmt: skip
@@ -111,7 +112,7 @@ def test_the_arrays_hold_every_kind_and_every_section() -> None:
     ):
         others = ALIKE.get(name, set())
         assert set(IN_ROUNDS[name]) - {NONE, OWN} == set(getattr(catalogue, name)) - others
-    for name in ("clock", "peers", "delay", "churn", "tokens"):
+    for name in ("clock", "peers", "delay", "churn", "tokens", "contacts"):
         assert set(IN_EVENTS[name]) - {NONE} == set(getattr(catalogue, name))
     assert set(LEARNING["dataset"]) | {"mnist_10k"} == {
         *catalogue.dataset,

@@ -65,6 +65,7 @@ EXPECTED = {
     "delay": ([EVENTS], "", "return a jaxgossip Delay"),
     "churn": ([EVENTS], "", "return a jaxgossip Churn"),
     "tokens": ([EVENTS], "", "return a jaxgossip TokenAccount"),
+    "contacts": ([EVENTS], "", "return a jaxgossip ContactSource; jg.schedule.contacts.random_waypoint(n_nodes, rng, "),
 }
 
 

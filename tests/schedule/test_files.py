@@ -69,7 +69,7 @@ HEADER = "sender,receiver,sent_s,arrives_s,kind,fate,part"
             "0,1,0,1,modle,0,0",
             "unknown kind 'modle' (allowed: model, passed, request, split, learn)",
         ),
-        ("0,1,0,1,0,9,0", "unknown fate '9' (allowed: delivered, dropped, offline, divided, replaced)"),
+        ("0,1,0,1,0,9,0", "unknown fate '9' (allowed: delivered, dropped, offline, divided, replaced, parted)"),
         ("0,1,0,1,0,0,99999", "part 99999 is out of range (0 to 32767)"),
         (
             "0,1,0,1,learn,0,0",

@@ -6,7 +6,7 @@ import pytest
 
 from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.config.schema import configurable, describe_parameters
-from jaxgossip.schedule import CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS
+from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS
 
 SUPPLIED = ("horizon_s", "message_bytes", "speeds", "compute_s")
 KEYS = {
@@ -24,6 +24,19 @@ KEYS = {
     "exponential": {"mean_online_s", "mean_offline_s"},
     "trace": {"path", "repeat"},
     "weighted": {"weights"},
+    "from_file": {"path", "format", "start_s", "window_s"},
+    "random_waypoint": {"side_m", "range_m", "speed_m_s", "spread", "pause_s", "step_s"},
+    "random_direction": {"side_m", "range_m", "speed_m_s", "spread", "leg_s", "step_s"},
+    "manhattan": {"blocks", "block_m", "range_m", "speed_m_s", "spread", "turning", "step_s"},
+    "satellites": {
+        "planes",
+        "altitudes_km",
+        "inclination_deg",
+        "phasing",
+        "spread_deg",
+        "range_km",
+        "step_s",
+    },
     "matching": set(),
     "newscast": {"view"},
     "proactive": set(),
@@ -34,7 +47,9 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("registry", [CHURNS, CLOCKS, DELAYS, PEERS, TOKEN_ACCOUNTS], ids=lambda one: one.kind)
+@pytest.mark.parametrize(
+    "registry", [CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS], ids=lambda one: one.kind
+)
 def test_every_builder_has_described_keys(registry: Registry) -> None:
     for name, builder in registry.items():
         keys = configurable(builder, SUPPLIED)

@@ -4,14 +4,20 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxgossip.core.units import eigenvalue_text, settled
+import numpy as np
+
+from jaxgossip.cli.terminal.output import wrapped
+from jaxgossip.core.units import counted, duration, eigenvalue_text, settled
 from jaxgossip.experiment.config.diagnostics import shown
 from jaxgossip.experiment.topologies.named import Named
+from jaxgossip.schedule.contacts.measures import ContactMeasures
 from jaxgossip.topology.spectra.distances import Diameter
 from jaxgossip.topology.spectra.effective_neighbours import EffectiveNeighbours
 from jaxgossip.topology.spectra.measures import GAP_NOISE, Measures
 
 WIDTH = 22
+CONTACTS_WIDTH = 17
+"""Width of names of measures, here and of contacts."""
 
 
 def measures_text(measures: Measures, topology: Named, seed: int) -> str:
@@ -47,6 +53,35 @@ def measures_text(measures: Measures, topology: Named, seed: int) -> str:
     title = topology.described() + (f", seed {seed}" if topology.is_random else "")
     notes = [f"\n{note}" for note in measures.notes]
     return "\n".join([title, *(f"  {name:<{WIDTH}}{value}" for name, value in lines), *notes])
+
+
+def contacts_text(measures: ContactMeasures, title: str) -> str:
+    """Return the measures of contacts, one per line."""
+    contacts, reach = measures.contacts, measures.reach
+    met = measures.meetings_a_pair_s
+    followed = (
+        "" if reach.sources.size == contacts.n_nodes else f", from {counted(reach.sources.size, 'node')} at random"
+    )
+    lines = [
+        ("nodes", f"{contacts.n_nodes:,}"),
+        ("observed", duration(measures.until_s)),
+        ("contacts", f"{len(contacts):,}"),
+        ("at once", f"a node is in contact with {measures.in_contact:.3g} others on average"),
+        ("a pair meets", f"every {duration(1 / met)} on average" if met else "never"),
+        ("contact lasts", _times(measures.durations_s)),
+        ("apart until next", _times(measures.gaps_s)),
+        ("news can reach", f"{reach.share:.1%} of pairs{followed}"),
+        ("in", _times(reach.delays_s)),
+    ]
+    return "\n".join([wrapped(title), *(f"  {name:<{CONTACTS_WIDTH}}{value}" for name, value in lines)])
+
+
+def _times(seconds: np.ndarray) -> str:
+    """Return mean and quantiles of times."""
+    if not seconds.size:
+        return "–"
+    middle, most = np.quantile(seconds, (0.5, 0.9))
+    return f"{duration(float(seconds.mean()))} mean, {duration(middle)} median, 9 of 10 up to {duration(most)}"
 
 
 def rows(all_measures: Sequence[Measures], labels: Sequence[str]) -> list[dict[str, str]]:

@@ -19,7 +19,7 @@ from jaxgossip.core.typing import accumulator
 from jaxgossip.experiment.build.builders import Builder, Shared, errors_of, result_text
 from jaxgossip.experiment.build.data import class_shares, data_key, divided
 from jaxgossip.experiment.build.optimizers import build_optimizer, build_outer
-from jaxgossip.experiment.build.schedules import build_schedule
+from jaxgossip.experiment.build.schedules import build_contacts, build_schedule
 from jaxgossip.experiment.build.starts import gained, init_gain
 from jaxgossip.experiment.build.steps import local_steps, steps_by_node, work
 from jaxgossip.experiment.build.windows import in_windows
@@ -156,13 +156,16 @@ def build(
                 _seed_of(config, mixing),
                 data_key(config) if "class_shares" in mixing.builder_takes else (),
                 config.device.dtype == "float64",  # its tables' precision
-                config.rounds if mixing.window is not None else None,
+                config.rounds if mixing.window is not None or config.contacts is not None else None,
+                config.contacts,
+                _seed_of(config, config.contacts) if config.contacts is not None else None,
             ),
             lambda: in_windows(
                 part.section(
                     "mixing", mixing, MIXINGS, (Operator, TimeVarying),
                     graph=graph, rng=host_rng(config.seed, "mixing"),
                     class_shares=class_shares(config, graph.n_nodes, shared),
+                    contacts=build_contacts(config, part, graph.n_nodes), n_rounds=config.rounds,
                 ),
                 mixing,
                 config.rounds,

@@ -4,6 +4,7 @@ from typing import Any
 
 from jaxgossip.algorithms import GossipProtocol
 from jaxgossip.algorithms.protocols.protocol import check_schedule
+from jaxgossip.core.arguments import fits
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import host_rng
 from jaxgossip.core.registry import Registry
@@ -14,12 +15,14 @@ from jaxgossip.schedule import (
     ANSWERED,
     CHURNS,
     CLOCKS,
+    CONTACTS,
     DELAYS,
     EXCHANGES,
     PEERS,
     TOKEN_ACCOUNTS,
     Churn,
     Clock,
+    ContactSource,
     Delay,
     Peers,
     Source,
@@ -65,7 +68,9 @@ def build_schedule(
     if network.online < 1:
         session_s = network.session * clock.period_s
         churn = CHURNS["coin"](n, host_rng(seed, "churn"), online=network.online, session_s=session_s)
-    delay, peers = built("delay", DELAYS, Delay), built("peers", PEERS, Peers)
+    delay, contacts = built("delay", DELAYS, Delay), build_contacts(config, part, n)
+    peers = built("peers", PEERS, Peers) if contacts is None else None
+    rate = None if config.contacts is None else config.contacts.rate_bytes_s
     tokens = built("tokens", TOKEN_ACCOUNTS, TokenAccount)
     exchange: Any = table.exchange or protocol.exchanges[0]
     check_exchange(config, graph, protocol, exchange)
@@ -75,7 +80,27 @@ def build_schedule(
             tokens=tokens, useful=table.useful, drop=network.drop, split=network.split,
             split_at_s=network.split_at * clock.period_s, heal_at_s=network.heal_at * clock.period_s,
             parts=protocol.parts, compute_s=given["compute_s"], seed=seed,
+            contacts=contacts, transfer_s=protocol.bytes[0] / rate if rate else 0.0,
         )  # fmt: skip
+
+
+def build_contacts(config: Config, part: Builder, n_nodes: int) -> ContactSource | None:
+    """Build the contacts; None if there is no section.
+
+    Args:
+        config: the configuration.
+        part: calls the builder.
+        n_nodes: number of nodes of the network.
+
+    Raises:
+        InputError: they cannot be built, or are of other nodes.
+    """
+    rng = host_rng(config.seed, "contacts")
+    contacts = part.optional("contacts", config.contacts, CONTACTS, ContactSource, n_nodes=n_nodes, rng=rng)
+    if config.contacts is not None and contacts is not None:
+        with errors_of("contacts", config.contacts.kind):
+            fits("a source of contacts", contacts.n_nodes, "a network", n_nodes)
+    return contacts
 
 
 def check_exchange(config: Config, graph: Graph, protocol: GossipProtocol, exchange: str) -> None:

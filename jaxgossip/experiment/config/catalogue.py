@@ -40,6 +40,7 @@ class Catalogue:
         delay: ``delay.kind``.
         churn: ``churn.kind``.
         tokens: ``tokens.kind``.
+        contacts: ``contacts.kind``.
     """
 
     topology: Registry
@@ -63,6 +64,7 @@ class Catalogue:
     delay: Registry
     churn: Registry
     tokens: Registry
+    contacts: Registry
 
     def registry(self, section: str) -> Registry:
         """Return the registry of the kinds of a section."""
@@ -204,4 +206,5 @@ def standard() -> Catalogue:
         delay=schedule.DELAYS,
         churn=schedule.CHURNS,
         tokens=schedule.TOKEN_ACCOUNTS,
+        contacts=schedule.CONTACTS,
     )

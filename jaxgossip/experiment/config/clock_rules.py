@@ -32,7 +32,8 @@ def clock_diagnostics(sections: Mapping[str, Any], *, events: bool) -> list[Diag
     if not events:
         message = f"algorithm '{algorithm.kind}' runs in rounds, in which nodes have no clocks of their own"
         hint = "remove the section, or choose an algorithm of 'jaxgossip list protocol'"
-        return [Diagnostic((name,), message, hint=hint) for name in OF_EVENTS if name in sections]
+        violations = [Diagnostic((name,), message, hint=hint) for name in OF_EVENTS if name in sections]
+        return violations + _contacts_of_rounds(sections)
     message = f"algorithm '{algorithm.kind}' runs by the nodes' own clocks, not in rounds"
     violations = [Diagnostic((name,), message, hint="remove the section") for name in OF_ROUNDS if name in sections]
     violations += [
@@ -41,7 +42,9 @@ def clock_diagnostics(sections: Mapping[str, Any], *, events: bool) -> list[Diag
     if "path" in schedule:
         message = "the schedule's file says it already"
         violations += [
-            Diagnostic((name,), message, hint="remove the section") for name in OF_EVENTS[:-1] if name in sections
+            Diagnostic((name,), message, hint="remove the section")
+            for name in (*OF_EVENTS[:-1], "contacts")
+            if name in sections
         ]
         violations += [
             Diagnostic((name, key), message, hint="remove it")
@@ -59,6 +62,7 @@ def clock_diagnostics(sections: Mapping[str, Any], *, events: bool) -> list[Diag
     if schedule.get("useful", "always") != "always" and "tokens" not in sections:
         message = "only token accounts ask whether a model is useful"
         violations.append(Diagnostic(("schedule", "useful"), message, hint="add a section [tokens], or remove it"))
+    violations += _contacts_of_events(sections, schedule)
     delay, clock = sections.get("delay"), sections.get("clock")
     if delay is None or clock is None:
         return violations
@@ -70,6 +74,48 @@ def clock_diagnostics(sections: Mapping[str, Any], *, events: bool) -> list[Diag
     if "speeds" in sections and not takes & {"speeds", "compute_s"} and exchange != "compute_pairwise":
         hint = "delay.kind = 'transfer', or clock.kind = 'by_speed'; or remove the section"
         violations.append(Diagnostic(("speeds",), "neither clock nor delay follows from it", hint=hint))
+    return violations
+
+
+def _contacts_of_rounds(sections: Mapping[str, Any]) -> list[Diagnostic]:
+    """Return the violations of the rules on contacts in runs in rounds."""
+    contacts, mixing = sections.get("contacts"), sections.get("mixing")
+    if mixing is None:
+        return []
+    mixed = "contacts" in mixing.builder_takes
+    if mixed and "contacts" not in sections:
+        message = f"missing, and mixing '{mixing.kind}' follows from it"
+        return [Diagnostic(("contacts",), message, hint='write [contacts] with a kind, such as "random_waypoint"')]
+    if contacts is None:
+        return []
+    if not mixed:
+        message = f"mixing '{mixing.kind}' does not follow from it"
+        return [Diagnostic(("contacts",), message, hint="mixing.kind = 'contacts', or remove the section")]
+    if contacts.rate_bytes_s is not None:
+        message = "in rounds, messages take no time"
+        return [
+            Diagnostic(
+                ("contacts", "rate_bytes_s"), message, hint="remove it, mixing.least_s leaves out short contacts"
+            )
+        ]
+    return []
+
+
+def _contacts_of_events(sections: Mapping[str, Any], schedule: Mapping[str, Any]) -> list[Diagnostic]:
+    """Return the violations of the rules on contacts where every node acts by its own clock."""
+    if "contacts" not in sections:
+        return []
+    peers, violations = sections.get("peers"), []
+    if peers is not None and peers.kind != "uniform":
+        message = "the section [contacts] says whom nodes call: any of those that they are in contact with"
+        violations.append(Diagnostic(("peers",), message, hint="remove the section"))
+    if "tokens" in sections:
+        message = "token accounts know no contacts"
+        violations.append(Diagnostic(("tokens",), message, hint="remove this section, or [contacts]"))
+    receive = schedule.get("receive", "at_once")
+    if receive != "at_once":
+        message = f"'{receive}' knows no contacts"
+        violations.append(Diagnostic(("schedule", "receive"), message, hint="'at_once', or remove [contacts]"))
     return violations
 
 

@@ -51,6 +51,8 @@ MACHINERY = frozenset(
         "horizon_s",
         "message_bytes",
         "speeds",
+        "contacts",
+        "n_rounds",
     }
 )
 """Names of parameters that a run supplies itself, which are never keys of a configuration."""

@@ -143,6 +143,17 @@ class TokensSection(Section):
     """How much a node sends in reaction to what reaches it."""
 
 
+class ContactsSection(Section):
+    """Who is in contact when: nodes that meet."""
+
+    rate_bytes_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="bytes per second of a contact, where nodes act by their own clocks; a message that is not through when "
+        "the contact ends is lost. Without bound if left out",
+    )
+
+
 SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
     {
         "topology": TopologySection,
@@ -159,6 +170,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "delay": DelaySection,
         "churn": ChurnSection,
         "tokens": TokensSection,
+        "contacts": ContactsSection,
         "speeds": SpeedsSection,
     }
 )
@@ -319,6 +331,9 @@ class Config(Table):
     churn: SerializeAsAny[ChurnSection] | None = Field(default=None, description="which nodes are online when")
     tokens: SerializeAsAny[TokensSection] | None = Field(
         default=None, description="how much a node sends in reaction to what reaches it"
+    )
+    contacts: SerializeAsAny[ContactsSection] | None = Field(
+        default=None, description="who is in contact when, among nodes that meet"
     )
     speeds: SerializeAsAny[SpeedsSection] | None = Field(
         default=None, description="how fast the nodes' machines are, for virtual seconds"

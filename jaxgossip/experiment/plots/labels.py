@@ -45,7 +45,9 @@ def description(run: RunData) -> list[str]:
     """Describe a run in phrases: nodes, topology, mixing or clocks, algorithm, optimizer, task, faults, seed."""
     nodes = run.n_nodes
     phrases = [] if nodes is None else [f"{nodes:,} node{'s' if nodes != 1 else ''}"]
-    phrases.append(_kind(run, "topology", hidden=("nodes", "allow_disconnected", "localise")))
+    contacts = _kind(run, "contacts", hidden=())  # with which the topology counts nodes alone
+    topology = _kind(run, "topology", hidden=("nodes", "allow_disconnected", "localise"))
+    phrases.append(f"{contacts} contacts" if contacts else topology)
     mixing = run.setting("mixing", "kind")
     phrases.append(f"{mixing} mixing" if mixing else "")
     phrases.append(_short(run.setting("algorithm", "kind")))

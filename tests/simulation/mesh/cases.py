@@ -116,6 +116,7 @@ OF_MIXINGS: dict[str, Callable[[], Any]] = {
     "ou_equi_dyn": lambda: m.ou_equi_dyn(t.ring(NODES)),
     "d_cliques": lambda: m.d_cliques(t.ring(NODES), SHARES),
     "stl_fw": lambda: m.stl_fw(t.ring(64), SHARES[:64], degree=4),
+    "contacts": lambda: m.contacts(t.ring(NODES), _met(), 3, period_s=5.0),
     "divshare": lambda: m.divshare(t.ring(NODES), fragments=2),
     "mosaic": lambda: m.mosaic(t.ring(NODES), fragments=2, degree=2),
     "shatter": lambda: m.shatter(t.ring(NODES), fragments=3, degree=2),
@@ -131,6 +132,10 @@ MORE_MIXINGS: dict[str, Callable[[], Any]] = {
     "push-sum on fixed links": lambda: m.push_sum(near()),
     "fragments of fixed links": lambda: m.fragmented([m.metropolis_hastings(near()), m.matching(near())]),
 }
+
+
+def _met() -> Any:
+    return jg.schedule.contacts.random_direction(NODES, 0, side_m=200.0, range_m=6.0)
 
 
 def of_mixing(W: Any) -> Algorithm:
