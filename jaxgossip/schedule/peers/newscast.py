@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxgossip.core.arguments import guarded, whole
+from jaxgossip.schedule.peers.choice import Choice, Peers, Way
+
 AGE_BITS, NODE_BITS = 32, 31
 """A descriptor is packed into one int64, such that older descriptors compare larger."""
 NODE_MASK = (1 << NODE_BITS) - 1
@@ -33,6 +36,39 @@ class Views(NamedTuple):
 
     member: np.ndarray
     made: np.ndarray
+
+
+@guarded
+def newscast(n_nodes: int, rng: np.random.Generator, *, view: int = 20) -> Peers:
+    """Return a random member of a view that gossip keeps up to date: a self-healing network that uses no graph.
+
+    Tölgyesi and Jelasity 2009, "Adaptive peer sampling with Newscast".
+
+    Args:
+        n_nodes: number of nodes.
+        rng: generator of the first views.
+        view: number of nodes in each view, at least 1; at most n − 1 are held.
+
+    Raises:
+        InputError: ``view`` is below 1.
+    """
+    size = min(whole("newscast peers", "view", view, 1), n_nodes - 1)
+    first = random_views(n_nodes, size, rng)
+
+    def begin(_: Way) -> Choice:
+        state = first
+        stepped = -1
+
+        def choose(cycle: int, node: np.ndarray, rng: np.random.Generator, online: np.ndarray | None) -> np.ndarray:
+            nonlocal state, stepped
+            while stepped < cycle:
+                stepped += 1
+                state = step(state, stepped, online, rng)
+            return draw(state, node, rng)
+
+        return choose
+
+    return Peers(begin, changes=True, n_nodes=n_nodes)
 
 
 def random_views(n_nodes: int, size: int, rng: np.random.Generator) -> Views:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxgossip.schedule import PEERS
-from jaxgossip.schedule.newscast import Views, draw, random_views, step
+from jaxgossip.schedule.peers.newscast import Views, draw, random_views, step
 
 N, VIEW = 400, 20
 
