@@ -131,6 +131,18 @@ class Schedule:
             messages = self._pass_through(messages, cycle) if self.receive == "pass_through" else messages  # noqa: PLW2901
             yield self._draw_parts(messages, cycle) if self.parts > 1 else messages
 
+    def liar_shares(self) -> Iterator[dict[str, float]]:
+        """Yield the shares of liars among what honest nodes hold in the overlay: at first, and after cycle 0, 1, …, endlessly.
+
+        Returns:
+            Iterator over {``views``: share, and of Brahms ``samples``: share}; the overlay is gossiped anew for it. It is
+            empty if nodes call others than members of an overlay, or no node lies.
+        """
+        overlay = self.peers.overlay
+        if overlay is None or overlay.liars is None:
+            return iter(())
+        return overlay.liar_shares(partial(self._rng, "peers"), self._online)
+
     def _preferring(self, usual: Choice, preferences: Preferences) -> Choice:
         preferred_choice: list[Choice] = []  # at most one, once there are preferences
 

@@ -4,6 +4,7 @@
     weighted   neighbour j with probability W_ij of a weight rule; with probability W_ii nobody
     matching   the partner in a random perfect matching of all nodes, drawn anew every cycle
     newscast   a random member of a view of some twenty nodes, which gossip keeps up to date (:mod:`.newscast`)
+    brahms     a member of a view that liars cannot fill, or of uniform samples of all nodes (:mod:`.brahms`)
 
 Row i of a graph lists whom i hears. A node pushes to those who hear it, along the direction of the links, and pulls from
 those that it hears. An exchange goes both ways, and needs undirected links.
@@ -13,18 +14,24 @@ algorithms"); uniform choice among neighbours is the walk of gossip learning (Or
 """
 
 from jaxgossip.core.registry import Registry
-from jaxgossip.schedule.peers.choice import Choice, Peers, Preferences, Way, checked
+from jaxgossip.schedule.peers.brahms import brahms, liar_share
+from jaxgossip.schedule.peers.choice import Choice, Overlay, Peers, Preferences, Way, checked
 from jaxgossip.schedule.peers.graph import preferred, uniform, weighted
+from jaxgossip.schedule.peers.liars import Liars
 from jaxgossip.schedule.peers.matching import matching
 from jaxgossip.schedule.peers.newscast import newscast
 
 __all__ = [
     "PEERS",
     "Choice",
+    "Liars",
+    "Overlay",
     "Peers",
     "Preferences",
     "Way",
+    "brahms",
     "checked",
+    "liar_share",
     "matching",
     "newscast",
     "preferred",
@@ -32,5 +39,5 @@ __all__ = [
     "weighted",
 ]
 
-PEERS = Registry("peer choice", [uniform, weighted, matching, newscast])
+PEERS = Registry("peer choice", [uniform, weighted, matching, newscast, brahms])
 """Peer choices by name."""

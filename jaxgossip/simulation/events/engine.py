@@ -235,6 +235,7 @@ def make_record(program: WaveProgram, stream: MessageStream, carried: Carried, w
     return {
         "round": stream.cycle,
         **measured,
+        **{f"liars_in_{name}": share for name, share in stream.liar_shares().items()},
         "messages": tally.sent,
         **({"requests": tally.requests} if Kind.REQUEST in stream.kinds else {}),
         "bytes_sent": tally.models * whole,

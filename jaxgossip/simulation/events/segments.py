@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgossip.schedule import Fate, Kind, Messages, Source
+from jaxgossip.schedule import Fate, Kind, Messages, Schedule, Source
 from jaxgossip.schedule.peers import Preferences
 from jaxgossip.simulation.events.waves import Segment, in_order, waves
 
@@ -116,6 +116,8 @@ class MessageStream:
         self._numbered = 0
         self._unsent = self._waiting = NO_MESSAGES
         self._request_arrivals = np.empty(0)  # of requests in flight, in seconds
+        self._liar_shares = source.liar_shares() if isinstance(source, Schedule) else iter(())
+        self._liars: tuple[int, dict[str, float]] = (-1, {})
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -131,6 +133,14 @@ class MessageStream:
     def waiting(self) -> int:
         """Number of copies kept for a later segment, in slots 0, 1, … in the order of their messages' numbers."""
         return len(self._waiting.messages)
+
+    def liar_shares(self) -> dict[str, float]:
+        """Return the shares of liars in the schedule's overlay after the cycles read; empty if no node lies to it."""
+        cycle, shares = self._liars
+        while cycle < self.cycle:
+            cycle, shares = cycle + 1, next(self._liar_shares, {})
+        self._liars = cycle, shares
+        return shares
 
     def prefer(self, prefers: np.ndarray) -> None:
         """From the next cycle on, let nodes call the peers that they prefer, given as an (n, n) bool mask."""
