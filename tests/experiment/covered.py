@@ -40,6 +40,7 @@ OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("adversary", "alie"): {"z": 1.0},
     ("adversary", "backdoor"): {"size": 2},
     ("peers", "newscast"): {"view": 4},
+    ("peers", "brahms"): {"view": 4, "liars": 0.2},
     ("churn", "trace"): {"repeat": True},
     ("aggregation", "bulyan"): {"liars": 0},
     ("rate", "step"): {"boundaries": [1]},

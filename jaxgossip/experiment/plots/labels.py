@@ -101,7 +101,7 @@ def _lies_to_overlay(run: RunData) -> str:
     if not isinstance(liars, float) or not liars:
         return ""
     more = [f"force {force:g}"] * (force not in (None, 1)) + [f"targets {targets:g}"] * (targets not in (None, 1))
-    return f"{liars:.0%} of nodes lie to the overlay" + (f" ({', '.join(more)})" if more else "")
+    return f"{100 * liars:.3g}% of nodes lie to the overlay" + (f" ({', '.join(more)})" if more else "")
 
 
 def _delays_and_churn(run: RunData) -> list[str]:

@@ -22,8 +22,9 @@ the others hold a share x of them. With samplers that have heard of all nodes, t
     x⁺ = α p / (p + (1 − p)(1 − x)) + β (x + (1 − x) x) + γ f
 
 Its least fixed point is :func:`liar_share`. For α = β = ½ it is (p + √(4 p − 3 p²)) / (2 (1 − p)) if p < ⅓, and one
-otherwise. The formula takes every node to receive the mean number of pushes, as in large views; the smaller views are, the
-more liars they hold. With f = 0.1 and the defaults, it says 0.304; views of 100 entries hold 0.32, those of 20 some 0.44.
+otherwise. The formula takes every node to receive the mean number of pushes. Those that receive fewer honest ones renew their
+views more often, and push more to liars themselves, so that views hold more liars, the smaller they are: with f = 0.1 and
+the defaults, the formula says 0.304, where views of 100 entries hold 0.32, and of 20 some 0.44.
 
 Nodes probe their samplers once a cycle: one that holds an offline node gets a new key, and is told of the view. Messages of
 the overlay itself are not counted.
@@ -157,7 +158,8 @@ class Protocol:
     def _pull(self, view: np.ndarray, node: np.ndarray, online: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Return (m, β l₁ · l₁) int32: members of the views that nodes pull; −1 for oneself and where nobody answers."""
         asked = view[node[:, None], rng.integers(view.shape[1], size=(node.size, self.pulled))]
-        heard = np.where(online[asked][:, :, None], view[asked], np.int32(-1)).reshape(node.size, -1)
+        heard = np.where(online[asked][:, :, None], view[asked], np.int32(-1))
+        heard = heard.reshape(node.size, self.pulled * view.shape[1])
         heard[heard == node[:, None]] = -1
         return heard
 
