@@ -10,6 +10,7 @@ from jaxgossip.core.errors import InputError
 from jaxgossip.schedule import PEERS
 from jaxgossip.schedule.peers import Overlay, liar_share
 from jaxgossip.schedule.peers.brahms import Protocol, State
+from jaxgossip.schedule.peers.samplers import tell_one_by_one
 
 N = 300
 
@@ -62,26 +63,32 @@ def test_samples_of_an_honest_network_become_uniform() -> None:
     np.testing.assert_array_equal(samples, after(found, 50).samplers.nodes)
 
 
-def test_views_take_from_pushes_pulls_and_samplers_what_the_rule_says() -> None:
+@pytest.mark.parametrize("offline", [0, 0.5])
+def test_views_take_from_pushes_pulls_and_samplers_what_the_rule_says(offline: float) -> None:
     found = overlay(view=10, alpha=0.5, beta=0.3, gamma=0.2)
-    before, everybody = after(found, 4), np.ones(N, bool)
-    pushes = protocol(found)._pushes(before.view, everybody, everybody, rng(9))
-    new = found.step(before, 4, None, rng(9))
-    assert (np.bincount(pushes.sender, minlength=N) == 5).all()
+    before, online = after(found, 4), rng(8).random(N) >= offline
+    pushes = protocol(found)._pushes(before.view, online, online, rng(9))
+    new = found.step(before, 4, online, rng(9))
+    assert set(pushes.sender) <= set(np.flatnonzero(online))
     renewed = 0
     for node in range(N):
         senders = pushes.sender[pushes.receiver == node]
-        assert pushes.received[node] == senders.size
+        assert pushes.received[node] == senders.size <= online[node] * N
         assert (before.view[senders] == node).any(axis=1).all()
-        if 0 < senders.size <= 5:
+        asked = before.view[node][online[before.view[node]]]
+        if 0 < senders.size <= 5 and asked.size == 10:  # so that the node pulls something for sure
             renewed += 1
-            neighbours = before.view[before.view[node]]
             assert set(new.view[node, :5]) <= set(senders.tolist())
-            assert set(new.view[node, 5:8]) <= set(neighbours.ravel().tolist())
             assert set(new.view[node, 8:]) <= set(before.samplers.nodes[node].tolist())
-        else:
+        elif not 0 < senders.size <= 5:
             np.testing.assert_array_equal(new.view[node], before.view[node])
-    assert 0.4 * N < renewed < 0.9 * N
+        if (new.view[node] != before.view[node]).any():
+            assert set(new.view[node, 5:8]) <= set(before.view[asked].ravel().tolist())
+    assert renewed > 0.4 * N or offline
+    # Samplers have been told of the pushes: what they are told again makes no difference.
+    held = new.samplers.nodes
+    tell_one_by_one(new.samplers, pushes.receiver, pushes.sender)
+    assert (new.samplers.nodes == held).mean() > (0.9 if offline else 0.9999)  # but for samplers with new keys
 
 
 def test_one_cycle_has_the_three_terms_of_the_formula() -> None:
@@ -95,6 +102,8 @@ def test_one_cycle_has_the_three_terms_of_the_formula() -> None:
     pushes = protocol(found)._pushes(view_and_answers, np.ones(n, bool), honest, stream)
     assert liars.lies[pushes.sender].mean() == pytest.approx(f / (f + (1 - f) * (1 - x)), abs=0.005)
     changed = np.flatnonzero((before.view != new.view).any(axis=1) & honest)
+    eligible = (pushes.received > 0) & (pushes.received <= 24)
+    np.testing.assert_array_equal(changed, np.flatnonzero(eligible))
     lies = liars.lies[new.view[changed]]
     # Those renew their views that received few honest pushes, so that theirs are liars' more often than others'.
     of_liars = np.bincount(pushes.receiver, liars.lies[pushes.sender], minlength=n)[changed]

@@ -1,13 +1,15 @@
 """Liars of overlays: those of an adversary of the same draw, who take Newscast over but not Brahms."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from jaxgossip.core.errors import InputError
 from jaxgossip.network.adversaries import chosen_liars
-from jaxgossip.schedule import PEERS, Peers, clocks, schedule
+from jaxgossip.schedule import CHURNS, PEERS, Peers, clocks, schedule
+from jaxgossip.schedule.peers.choice import members_of
 from jaxgossip.schedule.peers.liars import Liars, drawn_liars
 from jaxgossip.topology import complete
 
@@ -86,17 +88,27 @@ def test_liars_call_honest_nodes_alone_each_alike_and_runs_replay(kind: str) -> 
 
 @pytest.mark.parametrize("kind", ["newscast", "brahms"])
 def test_a_schedule_tells_of_the_overlay_in_which_its_messages_go(kind: str) -> None:
-    peers = PEERS[kind](N, rng(), view=8, liars=0.2)
-    drawn = schedule(complete(N), clock=clocks.fixed(N, rng()), peers=peers, seed=1)
-    liars = liars_of(peers)
-    sent = [0.0] + [
-        liars.lies[messages.receiver[~liars.lies[messages.sender]]].mean()
-        for messages in itertools.islice(drawn.cycles(), 5)
-    ]
-    told = shares(peers, 5)
-    # 320 calls of honest nodes, each of a random member of its view.
-    np.testing.assert_allclose(sent[1:], told[1:], atol=0.1)
-    assert told[-1] > 0.3
+    overlay = PEERS[kind](N, rng(), view=8, liars=0.2).overlay
+    assert overlay is not None
+    seen: list[np.ndarray] = []
+
+    def step(state, cycle, online, rng):
+        after = overlay.step(state, cycle, online, rng)
+        seen.append(overlay.held(after)["views"])
+        return after
+
+    watched = members_of(replace(overlay, step=step), N)
+    churn = CHURNS["coin"](N, rng(), online=0.8, session_s=1.0)
+    drawn = schedule(complete(N), clock=clocks.fixed(N, rng()), churn=churn, peers=watched, seed=1)
+    sent = [(messages.sender, messages.receiver) for messages in itertools.islice(drawn.cycles(), 4)]
+    in_run, told = seen[:], list(itertools.islice(drawn.liar_shares(), 5))
+    assert len(in_run) == 4
+    np.testing.assert_array_equal(in_run, seen[4:])
+    liars = liars_of(watched)
+    assert [one["views"] for one in told[1:]] == [liars.share(views) for views in in_run]
+    for views, (sender, receiver) in zip(in_run, sent, strict=True):
+        honest = ~liars.lies[sender]
+        assert (views[sender[honest]] == receiver[honest, None]).any(axis=1).all()
 
 
 def test_there_is_nothing_to_tell_without_liars() -> None:
