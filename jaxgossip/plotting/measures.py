@@ -104,7 +104,12 @@ CONSENSUS = Measure(
 )
 """The squared distance of the models from their mean, which every run records."""
 
-NETWORK_MEASURES = (CONSENSUS,)
+LIARS_IN_VIEWS = Measure("liars_in_views", "liars in views", "%", "max", "linear", of="network")
+"""The share of liars among the members of honest nodes' views, in a run whose overlay is lied to."""
+LIARS_IN_SAMPLES = Measure("liars_in_samples", "liars in samples", "%", "max", "linear", of="network")
+"""The share of liars among the nodes that honest nodes' samplers hold."""
+
+NETWORK_MEASURES = (CONSENSUS, LIARS_IN_VIEWS, LIARS_IN_SAMPLES)
 """Known measures of the whole network, in order of preference."""
 
 COUNTS = ("round", "messages", "requests", "bytes_sent", "metadata_bytes", "delivered", "in_flight")

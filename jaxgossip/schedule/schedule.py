@@ -137,6 +137,18 @@ class Schedule:
             drawn = self.parts > 1 and self.contacts is None
             yield self._draw_parts(messages, cycle) if drawn else messages
 
+    def liar_shares(self) -> Iterator[dict[str, float]]:
+        """Yield the shares of liars among what honest nodes hold in the overlay: at first, and after cycle 0, 1, …, endlessly.
+
+        Returns:
+            Iterator over {``views``: share, and of Brahms ``samples``: share}; the overlay is gossiped anew for it. It is
+            empty if nodes call others than members of an overlay, or no node lies.
+        """
+        overlay = self.peers.overlay
+        if overlay is None or overlay.liars is None:
+            return iter(())
+        return overlay.liar_shares(partial(self._rng, "peers"), self._online)
+
     def _choice(self, preferences: Preferences) -> Choice:
         """Return whom nodes call: by the choice of peers, or whom they prefer once they do."""
         usual = checked(self.peers.begin(EXCHANGES[self.exchange].way), self.n_nodes)

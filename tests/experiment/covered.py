@@ -44,6 +44,7 @@ OPTIONS: Mapping[tuple[str, str], Mapping[str, Any]] = {
     ("contacts", "random_direction"): {"side_m": 10.0, "range_m": 4.0},
     ("contacts", "manhattan"): {"blocks": 2, "block_m": 5.0, "range_m": 4.0},
     ("contacts", "satellites"): {"planes": 1, "altitudes_km": [1500.0]},
+    ("peers", "brahms"): {"view": 4, "liars": 0.2},
     ("churn", "trace"): {"repeat": True},
     ("aggregation", "bulyan"): {"liars": 0},
     ("rate", "step"): {"boundaries": [1]},

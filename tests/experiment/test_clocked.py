@@ -18,7 +18,7 @@ from jaxgossip.experiment.planning.footprint import footprint
 from jaxgossip.experiment.plots import labels
 from jaxgossip.experiment.results.run_data import RunData
 from jaxgossip.experiment.runs import run as runs
-from jaxgossip.plotting.measures import CONSENSUS, network_measures_of
+from jaxgossip.plotting.measures import CONSENSUS, LIARS_IN_SAMPLES, LIARS_IN_VIEWS, network_measures_of
 from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.schedule.exchanges import EXCHANGES
 
@@ -82,6 +82,11 @@ CASES = {
          "delay={kind='linear', seconds_a_byte=0.001, latency_s=0.5}"],
         ["models cached until a node's tick", "newscast (view 3) peers", "nodes online 75% of the time",
          "delays of 0.5 s and 0.001 s a byte"],
+    ),
+    "brahms": Case(
+        ["peers={kind='brahms', view=3, samples=2, alpha=0.4, beta=0.4, gamma=0.2, liars=0.2, force=2.0}"],
+        ["brahms (view 3, samples 2, alpha 0.4, beta 0.4, gamma 0.2, call view) peers",
+         "20% of nodes lie to the overlay (force 2)"],
     ),
     "proactive": Case(["tokens.kind=proactive"], ["proactive token accounts"]),
     "reactive": Case(["tokens.kind=reactive", "delay={kind='constant', seconds=0.5}"], ["reactive (k 1) token accounts"]),
@@ -153,7 +158,8 @@ def test_a_configuration_runs_and_says_what_it_is(name: str, text: Path, tmp_pat
     assert final["virtual_s"] == CYCLES * (config.clock.period_s if config.clock else 1)
     lost = sum(count for key, count in final.items() if key.startswith("lost_"))
     assert final["messages"] == final["delivered"] + lost + final["in_flight"] > 0
-    assert network_measures_of(final) == (CONSENSUS,)
+    lied_to = (LIARS_IN_VIEWS, LIARS_IN_SAMPLES) if name == "brahms" else ()
+    assert network_measures_of(final) == (CONSENSUS, *lied_to)
     # What is not usual is said, and nothing else.
     facts = labels.description(RunData.load(tmp_path / "run"))
     assert [said for said in CASES[name].said if said not in facts] == []

@@ -8,9 +8,10 @@ import pytest
 from scipy import stats
 
 from jaxgossip import topology
-from jaxgossip.schedule import TOKEN_ACCOUNTS, TokenAccount, churn, clocks, delays, newscast, peers, schedule
+from jaxgossip.schedule import TOKEN_ACCOUNTS, TokenAccount, churn, clocks, delays, peers, schedule
 from jaxgossip.schedule.faults import Faults
 from jaxgossip.schedule.messages import Fate
+from jaxgossip.schedule.peers.newscast import draw, random_views
 from jaxgossip.topology.graph import from_links
 from tests.laws import DRAWS, assert_distributed, assert_follows, assert_uniform, law_of, rows
 
@@ -66,13 +67,13 @@ def test_matchings_are_uniform_and_in_an_exchange_either_may_call(n: int) -> Non
 
 @pytest.mark.slow
 def test_first_views_are_any_others_alike_and_any_member_is_called() -> None:
-    n, views = 4, [newscast.random_views(4, 2, np.random.default_rng(seed)) for seed in range(DRAWS)]
+    n, views = 4, [random_views(4, 2, np.random.default_rng(seed)) for seed in range(DRAWS)]
     each = [list(itertools.combinations([other for other in range(n) if other != node], 2)) for node in range(n)]
     assert_uniform(
         [tuple(tuple(sorted(row)) for row in view.member.tolist()) for view in views], itertools.product(*each)
     )
     rng = np.random.default_rng(1)
-    called = [tuple(newscast.draw(view, np.arange(4), rng).tolist()) for view in views]
+    called = [tuple(draw(view, np.arange(4), rng).tolist()) for view in views]
     assert_uniform(called, itertools.product(*([other for other in range(n) if other != node] for node in range(n))))
 
 

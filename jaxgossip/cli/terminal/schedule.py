@@ -65,5 +65,10 @@ def _table(summary: Timetable) -> str:
         entry("reached", f"at most {summary.busiest:,} deliveries to a node, {summary.idle:,} nodes by none"),
         entry("waves", f"{summary.waves:.1f} a cycle: steps one after the other, whatever the number of nodes"),
         entry("in flight", f"at most {summary.in_flight:,} copies of models at once"),
+        *(entry(f"liars in {name}", _shares(shares)) for name, shares in summary.liars.items()),
     ]
     return "\n".join(lines)
+
+
+def _shares(shares: tuple[float, ...]) -> str:
+    return f"{shares[0]:.1%} at first, {shares[-1]:.1%} at the end, at most {max(shares):.1%}"

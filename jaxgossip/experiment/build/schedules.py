@@ -56,7 +56,8 @@ def build_schedule(
             check_schedule(protocol, recorded)
             return recorded
     given: dict[str, Any] = {"graph": graph, "n_nodes": n, "speeds": speeds, "message_bytes": protocol.bytes[0]}
-    given |= {"compute_s": None if speeds is None else speeds.compute_s}
+    # Of the same purpose as an adversary's draw: the same share of liars are the same nodes.
+    given |= {"compute_s": None if speeds is None else speeds.compute_s, "liars_rng": host_rng(seed, "adversary")}
 
     def built(name: str, registry: Registry, expected: type) -> Any:
         return part.optional(name, getattr(config, name), registry, expected, rng=host_rng(seed, name), **given)

@@ -34,6 +34,7 @@ from jaxgossip.core.registry import Builder, unmarked
 MACHINERY = frozenset(
     {
         "rng",
+        "liars_rng",
         "seed",
         "folder",
         "problem",

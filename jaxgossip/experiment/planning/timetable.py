@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from jaxgossip.core.errors import ConfigError
 from jaxgossip.experiment.build.experiment import Experiment
-from jaxgossip.schedule import Kind, Messages, Source, files
+from jaxgossip.schedule import Kind, Messages, Schedule, Source, files
 from jaxgossip.schedule.peers import Preferences
 from jaxgossip.simulation.events.segments import MessageStream
 
@@ -31,6 +32,8 @@ class Timetable:
         waves: mean number of waves per cycle.
         in_flight: largest number of copies of models in flight at once.
         written: number of messages in the file.
+        liars: shares of liars among what honest nodes hold in an overlay that is lied to, by name (``views``,
+            ``samples``): at first, and after each cycle. Empty if no node lies to an overlay.
     """
 
     cycles: int
@@ -42,6 +45,7 @@ class Timetable:
     waves: float
     in_flight: int
     written: int
+    liars: Mapping[str, tuple[float, ...]]
 
     def record(self) -> dict[str, Any]:
         """Return the summary as JSON values."""
@@ -75,6 +79,8 @@ def timetable(
     kinds, reached = np.zeros(len(Kind), np.int64), np.zeros(source.n_nodes, np.int64)
     tapped = _TappedSource(source)
     flow, waves, slots, count = MessageStream(tapped), 0, 0, 0
+    shares = source.liar_shares() if isinstance(source, Schedule) else iter(())
+    in_overlay = list(islice(shares, 1))
     for cycle in range(cycles):
         work, messages = flow.next(1), tapped.latest
         count += len(messages)
@@ -87,6 +93,7 @@ def timetable(
         kinds += np.bincount(messages.kind, minlength=len(Kind))
         waves, slots = waves + work.n_waves, max(slots, work.n_slots)
         reached += np.bincount(work.receiver, minlength=source.n_nodes)
+        in_overlay += islice(shares, 1)
         advanced(cycle + 1)
     if out is not None:
         files.save(out, Messages.together(kept))
@@ -102,6 +109,7 @@ def timetable(
         waves=waves / cycles,
         in_flight=slots,
         written=count if out is not None else 0,
+        liars={name: tuple(shares[name] for shares in in_overlay) for name in (in_overlay[0] if in_overlay else ())},
     )
 
 

@@ -21,6 +21,8 @@ BASELINE_WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+LIES = ("liars", "force", "targets")
+"""Keys of ``peers`` that say who lies to an overlay, and how."""
 CONDITIONS = ("link_drop", "link_burst", "straggle", "split", "noise")
 
 DELAY_WORDS: Mapping[str, str] = MappingProxyType(
@@ -79,7 +81,8 @@ def _exchange(run: RunData) -> list[str]:
     if not _in_events(run):
         return []
     path, exchange, receive = (run.setting("schedule", key) for key in ("path", "exchange", "receive"))
-    clock, peers, tokens = (_kind(run, name, hidden=("period_s",)) for name in ("clock", "peers", "tokens"))
+    clock, tokens = (_kind(run, name, hidden=("period_s",)) for name in ("clock", "tokens"))
+    peers = _kind(run, "peers", hidden=LIES)
     period_s = run.setting("clock", "period_s") or run.setting("schedule", "period_s")
     return [
         f"messages of {_short(path)}" if path else "",
@@ -88,9 +91,19 @@ def _exchange(run: RunData) -> list[str]:
         f"{exchange.replace('_', '-')} exchange" if exchange else "",
         RECEIVE_WORDS.get(receive, ""),
         f"{peers} peers" if peers not in ("", "uniform") else "",
+        _lies_to_overlay(run),
         f"{tokens} token accounts" if tokens else "",
         "newer models useful" if run.setting("schedule", "useful") == "newer" else "",
     ]
+
+
+def _lies_to_overlay(run: RunData) -> str:
+    """Describe the attack on the overlay in a phrase; empty if all nodes are honest to it."""
+    liars, force, targets = (run.setting("peers", key) for key in LIES)
+    if not isinstance(liars, float) or not liars:
+        return ""
+    more = [f"force {force:g}"] * (force not in (None, 1)) + [f"targets {targets:g}"] * (targets not in (None, 1))
+    return f"{100 * liars:.3g}% of nodes lie to the overlay" + (f" ({', '.join(more)})" if more else "")
 
 
 def _delays_and_churn(run: RunData) -> list[str]:

@@ -11,6 +11,7 @@ from jaxgossip.core.arguments import check_fields, fits
 from jaxgossip.core.devices.exchanges import node_sum
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
+from jaxgossip.core.random import random_subset
 from jaxgossip.core.typing import NodeFloats, NodeMask, Rows
 from jaxgossip.learning.data.backdoor import Backdoor
 from jaxgossip.mixing import Faults, Operator
@@ -160,5 +161,4 @@ def chosen_liars(
         return tuple(sorted(set(map(int, nodes))))
     if not 0 < fraction < 1:
         raise InputError(f"adversary: fraction is between 0 and 1, not {fraction}")
-    number = max(1, round(fraction * n_nodes))
-    return tuple(sorted(np.random.default_rng(rng).choice(n_nodes, number, replace=False).tolist()))
+    return tuple(random_subset(n_nodes, fraction, rng).tolist())

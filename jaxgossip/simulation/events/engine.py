@@ -274,6 +274,7 @@ def make_record(
     return {
         "round": standing.cycle,
         **measured,
+        **{f"liars_in_{name}": share for name, share in stream.liar_shares(standing.cycle).items()},
         "messages": tally.sent,
         **({"requests": tally.requests} if Kind.REQUEST in stream.kinds else {}),
         "bytes_sent": tally.models * whole,

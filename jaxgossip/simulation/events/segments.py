@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgossip.schedule import Fate, Kind, Messages, Source
+from jaxgossip.schedule import Fate, Kind, Messages, Schedule, Source
 from jaxgossip.schedule.peers import Preferences
 from jaxgossip.simulation.events.chronology import chronological
 from jaxgossip.simulation.events.waiting import Numbered, Waiting
@@ -116,6 +116,8 @@ class MessageStream:
         self._unsent = Waiting()
         self._slots = Slots()
         self._request_arrivals = np.empty(0)  # of requests in flight, in seconds
+        self._liar_shares = source.liar_shares() if isinstance(source, Schedule) else iter(())
+        self._liars: tuple[int, dict[str, float]] = (-1, {})
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -126,6 +128,17 @@ class MessageStream:
     def period_s(self) -> float:
         """Length of a cycle in virtual seconds."""
         return self._source.period_s
+
+    def liar_shares(self, cycle: int) -> dict[str, float]:
+        """Return the shares of liars in the schedule's overlay after cycle ``cycle`` − 1; empty if no node lies to it.
+
+        Cycles are asked for in ascending order.
+        """
+        reached, shares = self._liars
+        while reached < cycle:
+            reached, shares = reached + 1, next(self._liar_shares, {})
+        self._liars = reached, shares
+        return shares
 
     def prefer(self, prefers: np.ndarray) -> None:
         """From the next cycle on, let nodes call the peers that they prefer, given as an (n, n) bool mask."""

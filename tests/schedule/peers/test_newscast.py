@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxgossip.schedule import PEERS
-from jaxgossip.schedule.newscast import Views, draw, random_views, step
+from jaxgossip.schedule.peers.liars import Liars, drawn_liars
+from jaxgossip.schedule.peers.newscast import Views, draw, random_views, step
 
 N, VIEW = 400, 20
 
@@ -79,14 +80,22 @@ def test_one_exchange_keeps_the_freshest_of_both() -> None:
     assert found.made[0][found.member[0] == 1] >= 0
 
 
-def one_at_a_time(views: Views, cycle: int, online: np.ndarray, rng: np.random.Generator) -> list[dict[int, int]]:
-    """Return each node's {member: made} by the plain protocol, with the draws of ``step``."""
+def one_at_a_time(
+    views: Views, cycle: int, online: np.ndarray, rng: np.random.Generator, liars: Liars | None, sent: Views
+) -> list[dict[int, int]]:
+    """Return each node's {member: made} by the plain protocol, with the draws of ``step``; liars send their rows of ``sent``."""
     n, size = views.member.shape
     known = [dict(zip(*map(np.ndarray.tolist, row), strict=True)) for row in zip(views.member, views.made, strict=True)]
     caller = rng.permutation(np.arange(n, dtype=np.int32))
-    pairs = [(i, j) for i, j in zip(caller, draw(views, caller, rng), strict=True) if online[i] and online[j]]
+    peer = draw(views, caller, rng)
+    lying = [] if liars is None else liars.nodes.tolist()
+    if liars is not None:
+        peer[liars.lies[caller]] = liars.victims(len(lying), rng)
+    pairs = [(i, j) for i, j in zip(caller, peer, strict=True) if online[i] and online[j]]
     for turn, (i, j) in enumerate((int(i), int(j)) for i, j in pairs):
-        union = [*known[i].items(), *known[j].items(), (i, cycle * n + turn), (j, cycle * n + turn)]
+        now = cycle * n + turn
+        shown = [dict.fromkeys(sent.member[one].tolist(), now) if one in lying else known[one] for one in (i, j)]
+        union = [*shown[0].items(), *shown[1].items(), (i, now), (j, now)]
         freshest = {node: max(made for one, made in union if one == node) for node, _ in union}
         for mine in (i, j):
             # Of equal age, the lower number: only descriptors of first views can have that.
@@ -95,13 +104,15 @@ def one_at_a_time(views: Views, cycle: int, online: np.ndarray, rng: np.random.G
     return known
 
 
-def test_exchanges_done_together_are_those_done_one_at_a_time() -> None:
-    online = rng(7).random(60) < 0.8
+@pytest.mark.parametrize("share", [0, 0.15])
+def test_exchanges_done_together_are_those_done_one_at_a_time(share: float) -> None:
+    online, liars = rng(7).random(60) < 0.8, drawn_liars("newscast", 60, share, 1)
+    honest = range(60) if liars is None else liars.honest.tolist()
     views = random_views(60, 6, rng())
     for cycle in range(6):
-        expected = one_at_a_time(views, cycle, online, rng(cycle))
-        views = step(views, cycle, online, rng(cycle))
-        for node in range(60):
+        before, views = views, step(views, cycle, online, rng(cycle), liars)
+        expected = one_at_a_time(before, cycle, online, rng(cycle), liars, views)
+        for node in honest:
             assert dict(zip(views.member[node].tolist(), views.made[node].tolist(), strict=True)) == expected[node]
 
 
