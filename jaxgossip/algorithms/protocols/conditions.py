@@ -11,6 +11,7 @@ round by round: He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized 
 """
 
 import copy
+from types import MappingProxyType
 from typing import Any, override
 
 import jax
@@ -28,7 +29,7 @@ from jaxgossip.network.aggregation.heard import Heard
 from jaxgossip.network.conditions import Conditions, surely
 from jaxgossip.schedule.messages import Kind
 
-DRAWN_BY_SCHEDULE = {"drop": 0, "online": 1, "link_drop": 0, "session": 1, "split": 1}
+DRAWN_BY_SCHEDULE = MappingProxyType({"drop": 0, "online": 1, "link_drop": 0, "session": 1, "split": 1})
 """Conditions that a schedule has, or only rounds do, with their values where they are not used."""
 
 

@@ -11,10 +11,10 @@ from jaxgossip.core.arguments import check_fields, fits
 from jaxgossip.core.devices.exchanges import node_sum
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree
-from jaxgossip.core.random import random_subset
 from jaxgossip.core.typing import NodeFloats, NodeMask, Rows
 from jaxgossip.learning.data.backdoor import Backdoor
 from jaxgossip.mixing import Faults, Operator
+from jaxgossip.schedule.peers.liars import random_subset
 
 
 @dataclass(frozen=True)

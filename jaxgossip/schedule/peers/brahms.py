@@ -37,9 +37,8 @@ import numpy as np
 
 from jaxgossip.core.arguments import guarded, number, numbers, whole
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.random import random_subset
 from jaxgossip.schedule.peers.choice import Overlay, Peers, members_of
-from jaxgossip.schedule.peers.liars import Liars, drawn_liars
+from jaxgossip.schedule.peers.liars import Liars, drawn_liars, random_subset
 from jaxgossip.schedule.peers.newscast import random_views
 from jaxgossip.schedule.peers.samplers import Samplers, new_samplers, renew, tell, tell_one_by_one
 

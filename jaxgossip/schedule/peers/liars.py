@@ -10,7 +10,6 @@ import numpy as np
 
 from jaxgossip.core.arguments import generator, number
 from jaxgossip.core.errors import InputError
-from jaxgossip.core.random import random_subset
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,3 +64,15 @@ def drawn_liars(what: str, n_nodes: int, share: float, rng: np.random.Generator 
     lies = np.zeros(n_nodes, bool)
     lies[nodes] = True
     return Liars(lies, nodes.astype(np.int32), np.flatnonzero(~lies).astype(np.int32))
+
+
+def random_subset(n_nodes: int, fraction: float, rng: np.random.Generator | int) -> np.ndarray:
+    """Return max(1, round(fraction · n)) distinct nodes, drawn uniformly, as (k,) int64 in ascending order.
+
+    Args:
+        n_nodes: n, number of nodes.
+        fraction: fraction of the nodes that are drawn, above 0 and at most 1.
+        rng: random generator of the draw, or its seed.
+    """
+    number = max(1, round(fraction * n_nodes))
+    return np.sort(np.random.default_rng(rng).choice(n_nodes, number, replace=False))
