@@ -36,6 +36,7 @@ CONSTRUCTOR_HINTS: Mapping[str, str] = types.MappingProxyType(
         "Delay": "jg.schedule.delays.constant(seconds=0.1) makes one",
         "Peers": "jg.schedule.peers.uniform(graph) makes one",
         "TokenAccount": "jg.schedule.tokens.simple() makes one",
+        "Energy": "jg.network.energy.constant(n_nodes) makes some",
         "Speeds": "jg.network.speeds.constant(n_nodes) makes some",
         "Order": "graph.order is one, or None",
         "Dataset": "jg.learning.from_arrays(x, y) makes one",

@@ -9,7 +9,7 @@ from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.algorithms.protocols.protocol import check_schedule
 from jaxgossip.core.arguments import MOST_SEED, is_number, shown, whole
 from jaxgossip.core.errors import ArgumentTypeError, InputError
-from jaxgossip.network import Conditions, Speeds
+from jaxgossip.network import Conditions, Energy, Speeds
 from jaxgossip.topology import Graph
 
 MOST_BYTES = 2**63 - 1
@@ -67,7 +67,7 @@ def settings(
     }
 
 
-def check_algorithm(algorithm: Any, conditions: Any, speeds: Any) -> None:
+def check_algorithm(algorithm: Any, conditions: Any, speeds: Any, energy: Any = None) -> None:
     """Raise ArgumentTypeError unless the arguments of the rounds engine are of the right types."""
     if not isinstance(algorithm, Algorithm):
         hint = "jg.algorithms.dsgd(problem, optimizer, W), or another of jg.algorithms"
@@ -85,6 +85,15 @@ def check_algorithm(algorithm: Any, conditions: Any, speeds: Any) -> None:
     if speeds is not None and not isinstance(speeds, Speeds):
         raise ArgumentTypeError(
             f"simulate: {shown(speeds)} is no Speeds", hint="speeds=jg.network.speeds.constant(n_nodes)"
+        )
+    check_energy("simulate", energy)
+
+
+def check_energy(what: str, energy: Any) -> None:
+    """Raise ArgumentTypeError unless ``energy`` is None or an Energy."""
+    if energy is not None and not isinstance(energy, Energy):
+        raise ArgumentTypeError(
+            f"{what}: {shown(energy)} is no Energy", hint="energy=jg.network.energy.constant(n_nodes)"
         )
 
 
