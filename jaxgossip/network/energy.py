@@ -136,14 +136,29 @@ class Energy:
         """Whether a node can run out of energy."""
         return bool(np.isfinite(self.battery_j).any())
 
-    @property
-    def has_idle(self) -> bool:
-        """Whether a machine draws power in virtual time."""
-        return bool((self.idle_w > 0).any())
-
     def samples(self, number: int | Int[np.ndarray, " n"]) -> "Energy":
         """Return the energy of rounds with ``number`` times the local work, of all nodes or (n,) of each."""
         return replace(self, work_j=number * self.work_j)
+
+    def on_mains(self) -> "Energy":
+        """Return the energy of the same machines without batteries."""
+        return replace(self, battery_j=np.full(self.n_nodes, np.inf))
+
+    def check_idle(self, *, timed: bool) -> None:
+        """Raise InputError if machines draw power in virtual time, and none is kept: unless ``timed``."""
+        if not timed and (self.idle_w > 0).any():
+            raise InputError(
+                "energy: idle_w is of virtual time, and this run keeps none",
+                hint="a section [speeds] (in Python: speeds=jg.network.speeds.constant(n_nodes)); or idle_w = 0",
+            )
+
+    def check_mains(self) -> None:
+        """Raise InputError if there are batteries, as runs by the nodes' own clocks take none."""
+        if self.has_batteries:
+            raise InputError(
+                "energy: a battery puts nodes offline in runs in rounds, and in these nodes act by their own clocks",
+                hint="leave the battery out; a section [churn] says who is online when",
+            )
 
     def spent(
         self,

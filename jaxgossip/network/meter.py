@@ -53,11 +53,7 @@ class Metering(Pytree):
     per_node = ("_words",)
 
     def __init__(self, energy: Energy, n_nodes: int, order: Order | None = None, *, timed: bool = False) -> None:
-        if energy.has_idle and not timed:
-            raise InputError(
-                "energy: idle_w is of virtual time, and this run keeps none",
-                hint="a section [speeds] (in Python: speeds=jg.network.speeds.constant(n_nodes)); or idle_w = 0",
-            )
+        energy.check_idle(timed=timed)
         if energy.n_nodes != n_nodes:
             raise InputError(
                 f"energy of {energy.n_nodes:,} nodes for a network of {n_nodes:,}", hint="one machine for each node"

@@ -94,7 +94,7 @@ class Initialization(Pytree):
         metered: whether meters are kept, for energy.
     """
 
-    def __init__(self, method: Method, problem: Problem, key: PRNGKey, *, timed: bool, metered: bool) -> None:
+    def __init__(self, method: Method, problem: Problem, key: PRNGKey, *, timed: bool, metered: bool = False) -> None:
         self.method, self.problem, self.key, self.timed, self.metered = method, problem, key, timed, metered
 
     def state(self) -> RunState:

@@ -51,6 +51,7 @@ MACHINERY = frozenset(
         "horizon_s",
         "message_bytes",
         "speeds",
+        "step_samples",
     }
 )
 """Names of parameters that a run supplies itself, which are never keys of a configuration."""

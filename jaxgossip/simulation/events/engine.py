@@ -12,9 +12,11 @@ from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.core.pytree import leaves_text, register_dataclass, static_field
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
+from jaxgossip.network import Energy
 from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_observer, check_protocol, settings
 from jaxgossip.simulation.checks import check_start
+from jaxgossip.simulation.events.metered import MeteredSource
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.segments import MessageStream
 from jaxgossip.simulation.listening.observer import Observer
@@ -79,6 +81,7 @@ def simulate_events(
     sampled_nodes: int = 1000,
     byte_budget: int = 0,
     matmul_precision: str = "highest",
+    energy: Energy | None = None,
     start: EventRun | None = None,
     start_wall_s: float = 0.0,
     observer: Observer | None = None,
@@ -97,6 +100,8 @@ def simulate_events(
         sampled_nodes: maximum number of nodes per evaluation, drawn once per run; all nodes are scored at the end.
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
+        energy: what the nodes' machines spend, in the local work of one update; if given, records contain the joules of all
+            nodes together.
         start: a run to continue from, such as a checkpoint's; donated. Its cycle is not evaluated again.
         start_wall_s: wall-clock seconds spent before ``start``.
         observer: receives records and progress, and may stop the run; its rounds are cycles.
@@ -107,10 +112,10 @@ def simulate_events(
 
     Raises:
         InputError: a number is out of range, protocol and schedule do not fit together, the rows of the problem are
-            reordered, or ``start`` does not fit this run.
+            reordered, ``energy`` is of another number of nodes or has batteries, or ``start`` does not fit this run.
         ArgumentTypeError: an argument is of the wrong type.
     """
-    check_protocol(protocol, schedule)
+    check_protocol(protocol, schedule, energy)
     asked = settings(
         "simulate_events", cycles=cycles, seed=seed, evaluate_every=evaluate_every, sampled_nodes=sampled_nodes,
         byte_budget=byte_budget, matmul_precision=matmul_precision,
@@ -120,7 +125,7 @@ def simulate_events(
         WaveProgram, protocol, schedule.kinds, seed=seed, sampled_nodes=sampled_nodes, matmul_precision=matmul_precision
     )
     return run_single(
-        protocol, asked, compiled, lambda program: EventsEngine(program, schedule, cycles, byte_budget, start),
+        protocol, asked, compiled, lambda program: EventsEngine(program, schedule, cycles, byte_budget, start, energy),
         start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,
     )  # fmt: skip
 
@@ -134,6 +139,7 @@ class EventsEngine:
         cycles: total number of cycles.
         byte_budget: see :func:`simulate_events`.
         start: the run to continue from, donated; None for the initial state.
+        energy: what the nodes' machines spend; None to keep no account of it.
 
     Raises:
         InputError: ``start`` does not fit this run.
@@ -148,11 +154,18 @@ class EventsEngine:
     """
 
     def __init__(
-        self, program: WaveProgram, schedule: Source, cycles: int, byte_budget: int, start: EventRun | None = None
+        self,
+        program: WaveProgram,
+        schedule: Source,
+        cycles: int,
+        byte_budget: int,
+        start: EventRun | None = None,
+        energy: Energy | None = None,
     ) -> None:
         if start is not None:
             check_start(program.like, getattr(start, "state", start))
-        self.stream = MessageStream(schedule)
+        self._energy, self._meter = energy, None if energy is None else MeteredSource(schedule)
+        self.stream = MessageStream(self._meter or schedule)
         self.records: list[Mapping[str, Any]] = []
         self.diverged = self.spent = False
         self._program, self._protocol, self._budget = program, program.protocol, byte_budget
@@ -184,6 +197,7 @@ class EventsEngine:
             until = min(until, self._settles)
         sent, cycles = self.stream.tally.models, until - self.done
         plan = self.stream.next(cycles)
+        self._count()
         self.carried = jax.block_until_ready(self._program.execute(self.carried, plan))
         self._segment_cycles = max(1, min(2 * cycles, cycles * SEGMENT_MESSAGES // max(1, plan.receiver.size)))
         self.diverged = not self._program.is_finite(self.carried.state)
@@ -194,8 +208,12 @@ class EventsEngine:
         """Append and return a record; None if the run has diverged."""
         if self.diverged:
             return None
-        self.records.append(make_record(self._program, self.stream, self.carried, wall_s))
-        return self.records[-1]
+        record = make_record(self._program, self.stream, self.carried, wall_s)
+        if self._meter is not None and self._energy is not None:
+            joules = self._meter.record(self._protocol, self._energy, record["virtual_s"])
+            record = record | joules | {"wall_s": record.pop("wall_s")}
+        self.records.append(record)
+        return record
 
     def checkpoint(self) -> EventRun:
         """Return the run's state, which the next segment consumes."""
@@ -217,14 +235,22 @@ class EventsEngine:
         before = int(start.round)
         if self._settles < before:
             self.stream.skip(self._settles)
+            self._count()
             self._settle()
         self.stream.skip(before - self.done)
+        self._count()
+
+    def _count(self) -> None:
+        if self._meter is not None:
+            self._meter.count(self.stream.cycle * self.stream.period_s)
 
     def _settle(self) -> None:
         """Let nodes call the peers that they prefer from now on; idempotent."""
         if self._protocol.settle_at is not None:
             state, prefers = self._protocol.settle(self.carried.state)
             self.stream.prefer(np.asarray(prefers))
+            if self._meter is not None:
+                self._meter.settle()
             self.carried = self.carried._replace(state=state)
 
 
