@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int, UInt64
+from jaxtyping import Float64, Int, Integer
 
 from jaxgossip.core.arguments import guarded, number
 from jaxgossip.core.errors import InputError
@@ -162,9 +162,9 @@ class Energy:
 
     def spent(
         self,
-        works: Int[np.ndarray, " n"] | UInt64[np.ndarray, " n"],
-        sent: Int[np.ndarray, " n"] | UInt64[np.ndarray, " n"],
-        received: Int[np.ndarray, " n"] | UInt64[np.ndarray, " n"],
+        works: Integer[np.ndarray, " n"],
+        sent: Integer[np.ndarray, " n"],
+        received: Integer[np.ndarray, " n"],
         seconds: PerNode | float | None = None,
     ) -> Spent:
         """Return the joules that every node has spent.
