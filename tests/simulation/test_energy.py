@@ -165,7 +165,7 @@ def in_events(case: Case) -> jg.schedule.Source:
     return schedule(graph, clock=clock, delay=delay, churn=churn, drop=0.2, exchange=case.exchanges[0], parts=parts)
 
 
-@pytest.mark.by_default("pens 2 1 2", "ad_psgd", "asynchronous_sgp")
+@pytest.mark.by_default("ad_psgd")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_protocols_train_as_often_as_their_optimizers_count(case: Case) -> None:
     spends = replace(energy.constant(8, sample_j=0.5, sent_j_byte=1e-3), received_j_byte=1e-3 * np.arange(8))

@@ -72,5 +72,5 @@ def samples_a_round(config: Config, algorithm: Algorithm | GossipProtocol) -> in
 
 def _samples_of(problem: Problem) -> Int[np.ndarray, " n"]:
     """Return (n,) the number of training samples of each node, by node."""
-    by_row = np.asarray(problem.sample_counts)
+    by_row = np.asarray(problem.sample_counts, np.int64)
     return by_row if problem.order is None else by_row[problem.order.rows]

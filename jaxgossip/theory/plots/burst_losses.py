@@ -154,7 +154,7 @@ def draw(predicted: Decay, measured: Decay) -> Figure:
         factors = [predicted.factor(name, burst) for burst in LENGTHS]
         drawing.theory(right, lengths, factors, claimed=f"left by a round, {name}, ")
     right.set(xscale="log", xlabel="mean length of bursts 1/r, in rounds", ylim=(0, 1))
-    right.set_ylabel(f"left by a round,\nE‖x − x̄‖² from round {HALF} to {ROUNDS}")
+    right.set_ylabel(f"left by a round of E‖x − x̄‖², {HALF} to {ROUNDS}")
     drawing.ticks(right, [round(length, 2) for length in lengths])
     drawing.title(right, "The same rate of losses, in longer bursts")
     drawing.legend(right, loc="lower right")

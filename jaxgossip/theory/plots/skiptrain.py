@@ -215,10 +215,10 @@ def draw(predicted: Periods, measured: Periods) -> Figure:
         cost.annotate(
             f"Γ_s = {rounds}", (measured.joules[rounds][1], end), (7, -3), textcoords="offset points", fontsize=8
         )
-    cost.set(xlabel="joules of a node per round", xlim=(0, 62), ylim=(0, None))
+    cost.set(xlabel="joules of a node per round", xlim=(0, 62), ylim=(0, 0.19))
     cost.set_ylabel("disagreement at the end of a period")
     drawing.title(cost, "A phone that trains LeNet, 14.4 J a copy")
-    drawing.legend(cost, loc="lower right")
+    drawing.legend(cost, loc="upper left")
     return figure
 
 
