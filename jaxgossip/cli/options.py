@@ -21,7 +21,8 @@ Overrides = Annotated[
 Axes = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="rounds|bytes|seconds", help="Against what to draw; can be repeated; by default all that was kept."
+        metavar="rounds|bytes|seconds|joules",
+        help="Against what to draw; can be repeated; by default all that was kept.",
     ),
 ]
 Metrics = Annotated[

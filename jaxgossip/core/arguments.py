@@ -37,6 +37,7 @@ CONSTRUCTOR_HINTS: Mapping[str, str] = types.MappingProxyType(
         "ContactSource": "jg.schedule.contacts.random_waypoint(n_nodes, rng, side_m=1e3, range_m=10.0) makes one",
         "Peers": "jg.schedule.peers.uniform(graph) makes one",
         "TokenAccount": "jg.schedule.tokens.simple() makes one",
+        "Energy": "jg.network.energy.constant(n_nodes) makes some",
         "Speeds": "jg.network.speeds.constant(n_nodes) makes some",
         "Order": "graph.order is one, or None",
         "Dataset": "jg.learning.from_arrays(x, y) makes one",

@@ -26,6 +26,7 @@ ROUND_TIMES: Mapping[float, str] = MappingProxyType(
 NOISE = 1e-12
 """Eigenvalues and gaps below this are attributed to rounding."""
 _SECONDS = ((86400.0, "days"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"))
+_JOULES = ((1e9, "GJ"), (1e6, "MJ"), (1e3, "kJ"), (1.0, "J"), (1e-3, "mJ"))
 _COUNTS = ((1e12, " trillion"), (1e9, " billion"), (1e6, " million"))
 
 
@@ -74,6 +75,19 @@ def duration(seconds: float | None) -> str:
 def seconds_unit(largest: float) -> tuple[float, str]:
     """Return the unit (its size in seconds, its name) in which values up to ``largest`` seconds read best."""
     return next((unit for unit in _SECONDS if largest >= 3 * unit[0]), _SECONDS[-1])
+
+
+def joules_text(joules: float | None) -> str:
+    """Format an energy: ``14.4 J``, ``1.24 kJ`` or ``36.7 mJ``; a dash if it is None or not finite."""
+    if joules is None or not math.isfinite(joules):
+        return "–"
+    size, name = next((unit for unit in _JOULES if joules >= 0.9995 * unit[0]), _JOULES[-1])
+    return f"{joules / size:.3g} {name}" if joules else "0 J"
+
+
+def joules_unit(largest: float) -> tuple[float, str]:
+    """Return the unit (its size in joules, its name) in which values up to ``largest`` joules read best."""
+    return next((unit for unit in _JOULES if largest >= 3 * unit[0]), _JOULES[-1])
 
 
 def scientific(value: float | None) -> str:

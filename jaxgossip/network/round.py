@@ -23,6 +23,7 @@ from jaxgossip.mixing.bursts import Bursts
 from jaxgossip.mixing.fragments import Fragments, parts_of
 from jaxgossip.network.adversaries import Scene
 from jaxgossip.network.conditions import FAULTLESS, Conditions, surely
+from jaxgossip.network.masks import both, chosen
 from jaxgossip.network.traffic import Traffic
 from jaxgossip.network.wallclock import LinkTransfer, ServerTransfer
 from jaxgossip.topology import Order
@@ -260,10 +261,11 @@ class Round:
         n_nodes: number of nodes.
         conditions: conditions of the network.
         order: the order of the rows; None if row i is node i.
-        timed: whether traffic must contain its exchanges, for virtual time.
+        timed: whether traffic must contain its exchanges, for virtual time or energy.
         liars: (n,) bool by row, the liars; None for those of the adversary in ``conditions``.
         dtype: dtype of the models, in which rows are sent; None to send rows in their own dtypes.
         problem: the learning problem, for aggregations that compare losses; None if unknown.
+        alive: (n,) bool by row, the nodes whose batteries are not spent; None if all are. The others are offline.
     """
 
     number: Int[Array, ""]
@@ -275,6 +277,7 @@ class Round:
     liars: NodeMask | None = None
     dtype: np.dtype | None = None
     problem: Problem | BatchLosses | None = field(default=None, repr=False, compare=False)
+    alive: NodeMask | None = field(default=None, repr=False, compare=False)
     online: NodeMask | None = field(init=False, repr=False, compare=False)
     """(n,) bool by row: the nodes that take part; None if all do."""
     works: NodeMask | None = field(init=False, repr=False, compare=False)
@@ -284,7 +287,7 @@ class Round:
     def __post_init__(self) -> None:
         # Drawn once for all who ask: XLA does not merge equal draws, each of which is a loop to compile and to run.
         object.__setattr__(self, "_key", jax.random.fold_in(self.run_key, self.number))
-        object.__setattr__(self, "online", self._draw_online())
+        object.__setattr__(self, "online", both(self._draw_online(), self.alive))
         object.__setattr__(self, "works", self._draw_works())
 
     def key(self, purpose: str) -> PRNGKey:
@@ -368,7 +371,7 @@ class Round:
         operator = W.at(self.number, peers)
         if n_shared is not None and isinstance(operator, Fragments):
             operator = operator.of_width(n_shared)
-        if self.conditions.lossless:
+        if self.conditions.lossless and self.alive is None:
             return Links(operator, None, n_shared, self, purpose)
         online = None if (mask := self.online) is None else everyone(mask)
         nodes = None if self.order is None else jnp.asarray(self.order.nodes)
@@ -383,17 +386,15 @@ class Round:
             liars = own(mask if self.order is None else mask[self.order.nodes])
         return Scene.of(x.astype(sent.dtype), sent, operator, faults, adversary, liars)
 
-    def at_server(self, nodes: NodeMask, size: int, sent: int | None = None) -> tuple[ServerTransfer, ...]:
-        """Return the exchanges with a server that waits for ``nodes`` (n,) bool: ``size`` bytes each way, or other ``sent``."""
-        return (ServerTransfer(nodes, size, size if sent is None else sent),) if self.timed else ()
+    def at_server(
+        self, nodes: NodeMask, size: int, sent: int | None = None, **others: NodeMask
+    ) -> tuple[ServerTransfer, ...]:
+        """Return the exchanges with a server that waits for ``nodes`` (n,) bool: ``size`` bytes each way, or other ``sent``.
+
+        ``others`` are the ``receivers`` and ``senders`` (n,) of a :class:`.ServerTransfer`, where these are not ``nodes``.
+        """
+        return (ServerTransfer(nodes, size, size if sent is None else sent, **others),) if self.timed else ()
 
     def keep_offline(self, new: PyTree, old: PyTree) -> PyTree:
         """Return ``new`` with the rows of offline nodes taken from ``old``; every leaf has the node axis first."""
         return chosen(self.online, new, old)
-
-
-def chosen(mask: NodeMask | None, new: PyTree, old: PyTree) -> PyTree:
-    """Return the rows of ``new`` where ``mask`` (n,) holds or is None, else of ``old``; leaves have the node axis first."""
-    if mask is None:
-        return new
-    return jax.tree.map(lambda a, b: jnp.where(mask.reshape((-1,) + (1,) * (a.ndim - 1)), a, b), new, old)

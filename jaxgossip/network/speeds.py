@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, Int
@@ -22,6 +23,7 @@ from jaxgossip.core.arguments import guarded, numbers
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.files import read_text
 from jaxgossip.core.registry import Registry
+from jaxgossip.schedule.files.fedscale import assigned, read_capacities
 
 BYTES_A_MBIT = 1e6 / 8
 COLUMNS = ("node", "compute_s", "up_mbit_s", "down_mbit_s", "latency_s")
@@ -225,6 +227,40 @@ def from_file(n_nodes: int, rng: np.random.Generator | int = 0, *, path: str | P
     return Speeds(compute, up * BYTES_A_MBIT, down * BYTES_A_MBIT, latency)
 
 
+@guarded
+def fedscale(
+    n_nodes: int,
+    rng: np.random.Generator | int = 0,
+    step_samples: int | Int[np.ndarray, " n"] = 1,
+    *,
+    path: str | Path,
+    assignment: Literal["in_turn", "random"] = "in_turn",
+    training_factor: float = 3.0,
+    latency_s: float = 0.0,
+) -> Speeds:
+    """Read the speeds of devices from a file in the shape of FedScale's traces (see :mod:`jaxgossip.schedule.files.fedscale`).
+
+    Args:
+        n_nodes: number of nodes.
+        rng: random generator, or its seed, of random assignment.
+        step_samples: samples of a local step, of all nodes or (n,) of each.
+        path: the file, JSON or comma-separated: milliseconds of inference on a sample and kbit/s of every device.
+        assignment: which device a node is: in_turn, by its number, or random.
+        training_factor: time of training on a sample in times of inference; forward and backward pass are 3, as in FedScale.
+        latency_s: seconds that each end of a link adds to its latency.
+
+    Raises:
+        InputError: the file is missing or malformed, or a number is negative; the message names the line or the entry.
+    """
+    draw = np.random.default_rng(rng)
+    numbers("speeds", {"training_factor": training_factor, "latency_s": latency_s})
+    inference_ms, kbit_s = read_capacities(path)
+    device = assigned(n_nodes, inference_ms.size, assignment, draw)
+    rate = kbit_s[device] * BYTES_A_MBIT / 1000
+    work = step_samples * training_factor * inference_ms[device] / 1000
+    return Speeds(work, rate, rate, np.full(n_nodes, float(latency_s)))
+
+
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) of every non-empty line after the header."""
     text = read_text(path, InputError, hint="path names a file of speeds")
@@ -285,5 +321,5 @@ def _truncated(draw: np.random.Generator, n: int, name: str, mean: float, std: f
     return np.maximum(least, mean + std * ndtri(below + (1 - below) * draw.random(n)))
 
 
-SPEEDS = Registry("speeds", [constant, normal, lognormal, from_file])
+SPEEDS = Registry("speeds", [constant, normal, lognormal, from_file, fedscale])
 """Builders of speeds by name, as in ``speeds.kind``."""

@@ -33,9 +33,9 @@ from typing import Any, Protocol, override, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float64, UInt32
+from jaxtyping import Array, Bool, Float64, UInt32, UInt64
 
-from jaxgossip.core.devices.blocks import own
+from jaxgossip.core.devices.blocks import count_rows, own
 from jaxgossip.core.devices.exchanges import everyone, fetch, node_max, node_min
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Pytree, register_dataclass, static_field
@@ -46,6 +46,7 @@ from jaxgossip.network.speeds import Speeds
 from jaxgossip.topology import Order
 
 Times = Float64[Array, " n"]
+Bytes = UInt64[Array, " n"]
 Clock = UInt32[Array, "n 2"]
 """Float64 seconds (n,) in row order, as pairs of the 32-bit words that programs without 64-bit numbers can carry."""
 
@@ -75,6 +76,10 @@ class Transfer(Protocol):
         """Return (n,) float64 seconds: when each node is done, given when it is ready to send."""
         ...
 
+    def carried(self) -> tuple[Bytes, Bytes]:
+        """Return (n,) uint64 each: the bytes that every node sends, arriving or not, and that reach it."""
+        ...
+
 
 @register_dataclass
 @dataclass(frozen=True)
@@ -99,12 +104,28 @@ class LinkTransfer:
             return self._once(self.faults, ready, machines)
 
         def once(k: Array, ready: Times) -> Times:
-            faults = self.faults
-            if faults is not None:
-                faults = faults._replace(key=jax.random.fold_in(faults.key, k))
-            return self._once(faults, ready, machines)
+            return self._once(self._faults_of(k), ready, machines)
 
         return jax.lax.fori_loop(jnp.int32(0), jnp.int32(self.repeats), once, ready)
+
+    def carried(self) -> tuple[Bytes, Bytes]:
+        """Return (n,) uint64 each: the bytes that every node sends, arriving or not, and that reach it."""
+        if self.repeats == 1:
+            return self._carried(self.faults)
+
+        def once(k: Array, so_far: tuple[Bytes, Bytes]) -> tuple[Bytes, Bytes]:
+            sent, received = self._carried(self._faults_of(k))
+            return so_far[0] + sent, so_far[1] + received
+
+        none = _no_bytes(self.operator.n_nodes)
+        return jax.lax.fori_loop(jnp.int32(0), jnp.int32(self.repeats), once, (none, none))
+
+    def _carried(self, faults: Faults | None) -> tuple[Bytes, Bytes]:
+        return self._bytes(faults, self.operator.arriving(faults), jnp.uint64)
+
+    def _faults_of(self, k: Array) -> Faults | None:
+        """Return the faults of repetition k."""
+        return self.faults and self.faults._replace(key=jax.random.fold_in(self.faults.key, k))
 
     def _once(self, faults: Faults | None, ready: Times, machines: Machines) -> Times:
         arriving = self.operator.arriving(faults)
@@ -136,17 +157,27 @@ class ServerTransfer:
         nodes: (n,) bool, the nodes that the server waits for; if there are none, it continues when the first node is ready.
         received: bytes that each of these receives before its work.
         sent: bytes that each sends after it.
+        receivers: (n,) bool, the nodes that the server's message reaches; None for ``nodes``.
+        senders: (n,) bool, the nodes that send, arriving or not; None for ``nodes``.
     """
 
     nodes: NodeMask
     received: int = static_field()
     sent: int = static_field()
+    receivers: NodeMask | None = field(default=None, kw_only=True)
+    senders: NodeMask | None = field(default=None, kw_only=True)
 
     def after(self, ready: Times, machines: Machines) -> Times:
         """Return (n,) float64 seconds, the same for all: when the server has received the messages that it awaits."""
         lines = 2 * machines.latency + self.sent / machines.up + self.received / machines.down
         last = node_max(jnp.where(self.nodes, ready + lines, node_min(ready)))
         return jnp.broadcast_to(last, ready.shape)
+
+    def carried(self) -> tuple[Bytes, Bytes]:
+        """Return (n,) uint64 each: the bytes that every node sends to the server, and that it receives from it."""
+        senders = self.nodes if self.senders is None else self.senders
+        receivers = self.nodes if self.receivers is None else self.receivers
+        return jnp.uint64(self.sent) * senders, jnp.uint64(self.received) * receivers
 
 
 @register_dataclass
@@ -186,6 +217,12 @@ class BetweenServers(LinkTransfer):
     def _once(self, faults: Faults | None, ready: Times, machines: Machines) -> Times:
         heard = self.operator.highest(ready, self.operator.arriving(faults))
         return fetch(jnp.maximum(ready, heard), self.seat)
+
+    @override
+    def carried(self) -> tuple[Bytes, Bytes]:
+        """Return zeros (n,) uint64: what servers send to each other is sent by no node."""
+        none = _no_bytes(self.operator.n_nodes)
+        return none, none
 
 
 @register_dataclass
@@ -227,6 +264,12 @@ class Occasional:
     def after(self, ready: Times, machines: Machines) -> Times:
         """Return (n,) float64 seconds: when each node is done."""
         return jnp.where(self.takes_place, self.transfer.after(ready, machines), ready)
+
+    def carried(self) -> tuple[Bytes, Bytes]:
+        """Return (n,) uint64 each: the bytes that every node sends, and that reach it; none if it does not take place."""
+        sent, received = self.transfer.carried()
+        once = self.takes_place.astype(jnp.uint64)
+        return once * sent, once * received
 
 
 class Timing(Pytree):
@@ -279,6 +322,10 @@ class Timing(Pytree):
             if together and not exchanges:
                 ready = jnp.broadcast_to(node_max(ready), ready.shape)
             return jax.lax.bitcast_convert_type(ready, jnp.uint32)
+
+
+def _no_bytes(n_nodes: int) -> Bytes:
+    return jnp.zeros(count_rows(n_nodes), jnp.uint64)
 
 
 def _seconds(words: Clock) -> Times:

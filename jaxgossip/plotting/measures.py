@@ -113,7 +113,7 @@ NETWORK_MEASURES = (CONSENSUS, LIARS_IN_VIEWS, LIARS_IN_SAMPLES)
 """Known measures of the whole network, in order of preference."""
 
 COUNTS = ("round", "messages", "requests", "bytes_sent", "metadata_bytes", "delivered", "in_flight")
-COUNTS += ("virtual_s", "virtual_s_mean", "wall_s")
+COUNTS += ("virtual_s", "virtual_s_mean", "joules", "training_joules", "live_nodes", "wall_s")
 """Keys in records of what was done and how long it took, rather than of its result; ``lost_…`` are others."""
 
 

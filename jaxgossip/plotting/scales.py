@@ -1,6 +1,6 @@
 """Axes for common quantities: rounds, bytes, seconds, measures, powers of ten."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,11 +43,7 @@ def bytes_axis(axes: Axes, least: float, most: float, what: str) -> None:
         what: the axis title, without unit.
     """
     if most > MAX_BYTES_RATIO * least:
-        axes.set_xscale("log", nonpositive="mask")
-        axes.xaxis.set_major_locator(LogLocator(numticks=7))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: units.bytes_text(value)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlabel(what)
+        _log_axis(axes, what, units.bytes_text)
         return
     _in_unit(axes, most, what, *units.bytes_unit(most))
 
@@ -70,6 +66,30 @@ def seconds_axis(axes: Axes, least: float, most: float, what: str) -> None:
         axes.set_xlabel(what)
         return
     _in_unit(axes, most, what, *units.seconds_unit(most))
+
+
+def joules_axis(axes: Axes, least: float, most: float, what: str) -> None:
+    """Make x an axis of joules, from 0 to ``most`` in a suitable unit, or logarithmic if ``least`` is far below ``most``.
+
+    Args:
+        axes: the panel.
+        least: the smallest final value of a line.
+        most: the largest final value of a line.
+        what: the axis title, without unit.
+    """
+    if most > MAX_BYTES_RATIO * least:
+        _log_axis(axes, what, units.joules_text)
+        return
+    _in_unit(axes, most, what, *units.joules_unit(most))
+
+
+def _log_axis(axes: Axes, what: str, text: Callable[[float], str]) -> None:
+    """Make x a logarithmic axis, whose ticks are powers of ten as ``text`` formats them."""
+    axes.set_xscale("log", nonpositive="mask")
+    axes.xaxis.set_major_locator(LogLocator(numticks=7))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel(what)
 
 
 def _in_unit(axes: Axes, most: float, what: str, size: float, name: str) -> None:

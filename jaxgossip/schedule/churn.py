@@ -5,6 +5,7 @@
     exponential  alternate sessions online and offline, of exponential lengths with given means
     lognormal    the same, of lognormal lengths with given medians: many short sessions, a few very long ones
     trace        the intervals of a file
+    fedscale     those of a file in the shape of FedScale's traces, again and again
 
 Session lengths follow Stutzbach and Rejaie 2006, "Understanding churn in peer-to-peer networks" (lognormal rather than
 exponential or Pareto), as in the gossip learning of Ormándi, Hegedűs and Jelasity 2013 and Berta and Jelasity 2014.
@@ -17,12 +18,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from jaxgossip.core.arguments import check_fields, guarded, number
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry
+from jaxgossip.schedule.files.fedscale import assigned, read_availability
 from jaxgossip.schedule.files.traces import read_trace
 from jaxgossip.schedule.sessions import HashedSessions, alternate
 
@@ -194,6 +197,40 @@ def trace(n_nodes: int, *, path: Path, repeat: bool = False) -> Churn:
     return Churn(lambda node, time_s: switches.online(node % count, time_s), n_nodes)
 
 
+@guarded
+def fedscale(
+    n_nodes: int,
+    rng: np.random.Generator,
+    *,
+    path: Path,
+    assignment: Literal["in_turn", "random"] = "in_turn",
+    start_s: float = 0.0,
+) -> Churn:
+    """Return nodes that are online as devices were in a file in the shape of FedScale's traces.
+
+    See :mod:`jaxgossip.schedule.files.fedscale`. After the period of a device its trace begins again.
+
+    Args:
+        n_nodes: number of nodes.
+        rng: generator of random assignment.
+        path: the file, JSON: the times at which each device becomes active and inactive, and its period.
+        assignment: which device a node is: in_turn, by its number, or random.
+        start_s: seconds into the traces at which the run begins.
+
+    Raises:
+        InputError: the file is missing or malformed, or ``start_s`` is negative; the message names the entry.
+    """
+    start_s = number("fedscale churn", "start_s", start_s)
+    switches, period_s = read_availability(path)
+    device = assigned(n_nodes, period_s.size, assignment, rng)
+
+    def is_online(node: np.ndarray, time_s: np.ndarray) -> np.ndarray:
+        which = device[node]
+        return switches.online(which, (start_s + time_s) % period_s[which])
+
+    return Churn(is_online, n_nodes)
+
+
 def _alternating(
     what: str,
     n_nodes: int,
@@ -209,5 +246,5 @@ def _alternating(
     return Churn(alternate(first, rests(first), lengths, horizon_s, what).online, n_nodes)
 
 
-CHURNS = Registry("churn", [coin, diurnal, exponential, lognormal, trace])
+CHURNS = Registry("churn", [coin, diurnal, exponential, lognormal, trace, fedscale])
 """Churns by name."""

@@ -7,9 +7,9 @@ import jax
 
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.algorithms.protocols.protocol import check_schedule
-from jaxgossip.core.arguments import MOST_SEED, is_number, shown, whole
+from jaxgossip.core.arguments import MOST_SEED, fits, is_number, shown, whole
 from jaxgossip.core.errors import ArgumentTypeError, InputError
-from jaxgossip.network import Conditions, Speeds
+from jaxgossip.network import Conditions, Energy, Speeds
 from jaxgossip.topology import Graph
 
 MOST_BYTES = 2**63 - 1
@@ -67,7 +67,7 @@ def settings(
     }
 
 
-def check_algorithm(algorithm: Any, conditions: Any, speeds: Any) -> None:
+def check_algorithm(algorithm: Any, conditions: Any, speeds: Any, energy: Any = None) -> None:
     """Raise ArgumentTypeError unless the arguments of the rounds engine are of the right types."""
     if not isinstance(algorithm, Algorithm):
         hint = "jg.algorithms.dsgd(problem, optimizer, W), or another of jg.algorithms"
@@ -80,6 +80,15 @@ def check_algorithm(algorithm: Any, conditions: Any, speeds: Any) -> None:
     if speeds is not None and not isinstance(speeds, Speeds):
         raise ArgumentTypeError(
             f"simulate: {shown(speeds)} is no Speeds", hint="speeds=jg.network.speeds.constant(n_nodes)"
+        )
+    check_energy("simulate", energy)
+
+
+def check_energy(what: str, energy: Any) -> None:
+    """Raise ArgumentTypeError unless ``energy`` is None or an Energy."""
+    if energy is not None and not isinstance(energy, Energy):
+        raise ArgumentTypeError(
+            f"{what}: {shown(energy)} is no Energy", hint="energy=jg.network.energy.constant(n_nodes)"
         )
 
 
@@ -104,12 +113,13 @@ def check_observer(observer: Any, kind: type) -> None:
         )
 
 
-def check_protocol(protocol: Any, schedule: Any) -> None:
+def check_protocol(protocol: Any, schedule: Any, energy: Any = None) -> None:
     """Check the arguments of the events engine.
 
     Raises:
-        ArgumentTypeError: ``protocol`` is not a protocol, or ``schedule`` is not a schedule.
-        InputError: protocol and schedule do not fit together, or the rows of the problem are reordered.
+        ArgumentTypeError: ``protocol`` is not a protocol, ``schedule`` not a schedule, or ``energy`` not an Energy.
+        InputError: protocol and schedule do not fit together, the rows of the problem are reordered, or ``energy`` is of
+            another number of nodes or has batteries.
     """
     if not isinstance(protocol, GossipProtocol):
         hint = "jg.algorithms.gossip_learning(problem, optimizer), or another protocol of jg.algorithms"
@@ -125,6 +135,10 @@ def check_protocol(protocol: Any, schedule: Any) -> None:
     if schedule.n_nodes != problem.n_nodes:
         raise InputError(f"a schedule of {schedule.n_nodes:,} nodes does not fit a problem of {problem.n_nodes:,}")
     check_schedule(protocol, schedule)
+    check_energy("simulate_events", energy)
+    if energy is not None:
+        fits("energy", energy.n_nodes, "a problem", problem.n_nodes)
+        energy.check_mains()
     if problem.order is not None:
         raise InputError(
             "the problem has its nodes in other rows than their numbers", hint="make it without an order: order=None"

@@ -1,4 +1,4 @@
-"""Checks of what an algorithm makes of a run's state: its models, the state that a run starts from, that of a step."""
+"""Checks of a run: what an algorithm makes of its state, the state that it starts from, the data of its adversaries."""
 
 import jax
 
@@ -6,6 +6,8 @@ from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.arguments import described
 from jaxgossip.core.errors import ArgumentTypeError, InputError, RunError
 from jaxgossip.core.typing import PyTree
+from jaxgossip.learning import Problem
+from jaxgossip.network import Adversary
 
 
 def check_models(algorithm: Algorithm, like: PyTree) -> None:
@@ -34,7 +36,7 @@ def check_start(like: PyTree, start: PyTree) -> None:
     if expected_tree != given_tree:
         raise InputError(
             "start is the state of another algorithm or optimizer",
-            hint="continue with those, and the speeds, that made it",
+            hint="continue with those, and the speeds and energy, that made it",
         )
     for (path, wanted), (_, leaf) in zip(expected, given, strict=True):
         if (wanted.shape, wanted.dtype) != (leaf.shape, leaf.dtype):
@@ -64,3 +66,20 @@ def check_step(algorithm: Algorithm, before: PyTree, after: PyTree) -> None:
                 f"into {new.dtype}{list(new.shape)}",
                 hint="the state must keep its shapes and dtypes from round to round",
             )
+
+
+def check_data(adversary: Adversary, problem: Problem) -> None:
+    """Raise InputError unless a problem has the labels and triggers of an adversary whose nodes change their data."""
+    if adversary.flips_labels and getattr(problem, "flipped", ()) != adversary.liars:
+        raise InputError(
+            f"the labels of {adversary.name}'s nodes are not turned around in this problem",
+            hint="data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification",
+        )
+    trigger = getattr(problem, "trigger", None)
+    planted = None if trigger is None else (trigger.backdoor, trigger.nodes)
+    if adversary.backdoor is not None and planted != (adversary.backdoor, adversary.liars):
+        raise InputError(
+            f"the samples of {adversary.name}'s nodes do not carry its trigger in this problem",
+            hint="data, partition = jg.learning.plant_backdoor(data, partition, adversary.liars, adversary.backdoor), then "
+            "classification",
+        )

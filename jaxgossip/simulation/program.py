@@ -20,15 +20,16 @@ from jaxgossip.core import counting
 from jaxgossip.core.arguments import described
 from jaxgossip.core.devices.blocks import at_hand, count_rows, row_numbers
 from jaxgossip.core.devices.exchanges import collected, node_max
-from jaxgossip.core.errors import ArgumentTypeError, InputError
+from jaxgossip.core.errors import ArgumentTypeError
 from jaxgossip.core.pytree import Pytree, leaves_text, partition, register_dataclass
 from jaxgossip.core.random import purpose_key, run_key
 from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, Rows, accumulator
 from jaxgossip.learning import Problem
 from jaxgossip.learning.problem import as_evaluated
-from jaxgossip.network import Adversary, Conditions, Round, Speeds, Timing, Traffic
+from jaxgossip.network import Conditions, Energy, Meter, Metering, Round, Speeds, Timing, Traffic, both
+from jaxgossip.network.meter import new_meter
 from jaxgossip.network.wallclock import Clock
-from jaxgossip.simulation.checks import check_models, check_step
+from jaxgossip.simulation.checks import check_data, check_models, check_step
 from jaxgossip.simulation.compiled import Compiler, pure
 from jaxgossip.simulation.metrics import HonestNodes, Measured, measure, measured_rows, summary
 from jaxgossip.topology import Order
@@ -49,6 +50,7 @@ class RunState:
         traffic: messages and bytes sent so far.
         state: the algorithm's state.
         clock: (n, 2) uint32, virtual time of every node (see :mod:`jaxgossip.network.wallclock`); None if not kept.
+        meter: what every node has done, for its energy (see :mod:`jaxgossip.network.meter`); None if not kept.
     """
 
     round: jax.Array
@@ -57,10 +59,12 @@ class RunState:
     traffic: Traffic
     state: PyTree
     clock: Clock | None = None
+    meter: Meter | None = None
 
     def __repr__(self) -> str:
         timed = "" if self.clock is None else ", with clocks"
-        return f"RunState({leaves_text(self.state)}{timed})"
+        metered = "" if self.meter is None else ", with meters"
+        return f"RunState({leaves_text(self.state)}{timed}{metered})"
 
 
 class ProgramSpec(NamedTuple):
@@ -87,17 +91,19 @@ class Initialization(Pytree):
         problem: the learning problem.
         key: the run's key.
         timed: whether virtual clocks are kept.
+        metered: whether meters are kept, for energy.
     """
 
-    def __init__(self, method: Method, problem: Problem, key: PRNGKey, *, timed: bool) -> None:
-        self.method, self.problem, self.key, self.timed = method, problem, key, timed
+    def __init__(self, method: Method, problem: Problem, key: PRNGKey, *, timed: bool, metered: bool = False) -> None:
+        self.method, self.problem, self.key, self.timed, self.metered = method, problem, key, timed, metered
 
     def state(self) -> RunState:
         """Return the state before the first round."""
         state = self.method.init(self.problem, purpose_key(self.key, "init"))
         state = jax.tree.map(lambda leaf: jax.lax.convert_element_type(leaf, leaf.dtype), state)  # no weak types
         clock = jnp.zeros((count_rows(self.problem.n_nodes), 2), jnp.uint32) if self.timed else None
-        return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state, clock)
+        meter = new_meter(self.problem.n_nodes) if self.metered else None
+        return RunState(jnp.int32(0), jnp.asarray(False), jnp.asarray(False), Traffic.none(), state, clock, meter)
 
 
 class Evaluation(Pytree):
@@ -158,6 +164,7 @@ class Run(Pytree):
         sampled_nodes: maximum number of nodes per evaluation.
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         speeds: speeds of the nodes' machines, for virtual clocks; None to keep no clocks.
+        energy: what the nodes' machines spend; None to keep no account of it.
 
     Attributes:
         liars: (n,) bool by row, the adversarial nodes; None if there are none.
@@ -175,6 +182,7 @@ class Run(Pytree):
         sampled_nodes: int = 1000,
         byte_budget: int = 0,
         speeds: Speeds | None = None,
+        energy: Energy | None = None,
     ) -> None:
         conditions, problem = conditions or Conditions(), algorithm.problem
         adversary = conditions.adversary
@@ -183,10 +191,12 @@ class Run(Pytree):
         if conditions.aggregation is not None and algorithm.W is not None:
             conditions.aggregation.check_mixing(algorithm.W)
         self.timing = None if speeds is None else Timing(speeds, problem.n_nodes, problem.order)
+        timed = self.timing is not None
+        self.metering = None if energy is None else Metering(energy, problem.n_nodes, problem.order, timed=timed)
         self.liars: NodeMask | None = None
         self.honest: HonestNodes | None = None
         if adversary is not None:
-            _check_data(adversary, problem)
+            check_data(adversary, problem)
             mask = adversary.honest(problem.n_nodes)
             self.honest = HonestNodes.of(mask, problem.order)
             self.liars = jnp.asarray(~mask if problem.order is None else ~mask[problem.order.nodes])
@@ -197,7 +207,8 @@ class Run(Pytree):
     @property
     def initialization(self) -> Initialization:
         """The inputs of the first state."""
-        return Initialization(self.algorithm.method, self.algorithm.problem, self.key, timed=self.timing is not None)
+        timed, metered = self.timing is not None, self.metering is not None
+        return Initialization(self.algorithm.method, self.algorithm.problem, self.key, timed=timed, metered=metered)
 
     @property
     def evaluation(self) -> Evaluation:
@@ -213,7 +224,8 @@ class Run(Pytree):
             RunError: while tracing, if it changes the shapes or dtypes of the state.
         """
         problem = self.algorithm.problem
-        round_ = self._round(run.round, timed=self.timing is not None)
+        timed = self.timing is not None or self.metering is not None
+        round_ = self._round(run.round, self._alive(run.meter, run.clock), timed=timed)
         state, traffic = self.algorithm.step(run.state, round_)
         if not isinstance(traffic, Traffic):
             raise ArgumentTypeError(
@@ -222,29 +234,39 @@ class Run(Pytree):
             )
         check_step(self.algorithm, run.state, state)
         finite = all_finite(self.algorithm.models(state), problem)
-        clock = self._clock(run, round_, traffic)
+        clock, meter = self._clock_and_meter(run, round_, traffic)
         traffic = traffic.counts()
         total = run.traffic + traffic
         spent = jnp.asarray(False)
         if self.byte_budget:  # of the next round only the traffic is asked for, and nothing else is computed
-            _, following = self.algorithm.step(state, self._round(run.round + 1, timed=False))
+            next_round = self._round(run.round + 1, self._alive(meter, clock), timed=False)
+            _, following = self.algorithm.step(state, next_round)
             spent = counting.exceeds((total + following.counts()).bytes_sent, self.byte_budget)
-        return RunState(run.round + 1, ~finite, spent, total, state, clock)
+        return RunState(run.round + 1, ~finite, spent, total, state, clock, meter)
 
-    def _round(self, number: jax.Array, *, timed: bool) -> Round:
+    def _round(self, number: jax.Array, alive: NodeMask | None, *, timed: bool) -> Round:
         problem = self.algorithm.problem
         order, dtype = problem.order, np.dtype(problem.dtype)
-        return Round(number, self.key, problem.n_nodes, self.conditions, order, timed, self.liars, dtype, problem)
+        return Round(
+            number, self.key, problem.n_nodes, self.conditions, order, timed, self.liars, dtype, problem, alive
+        )
 
-    def _clock(self, run: RunState, round_: Round, traffic: Traffic) -> Clock | None:
-        """Return the clocks after this round; if there is a single model for all nodes, they wait for one another."""
-        if self.timing is None or run.clock is None:
-            return None
-        together = jax.eval_shape(self.algorithm.models, run.state).shape[0] != count_rows(round_.n_nodes)
-        works, trains = round_.works, self.algorithm.trains(run.state, round_)
-        if trains is not None:
-            works = trains if works is None else works & trains
-        return self.timing.advance(run.clock, traffic.exchanges, round_.online, works, together=together)
+    def _alive(self, meter: Meter | None, clock: Clock | None) -> NodeMask | None:
+        """Return (n,) bool, the nodes whose batteries are not spent; None if there are no batteries."""
+        return None if self.metering is None or meter is None else self.metering.alive(meter, clock)
+
+    def _clock_and_meter(self, run: RunState, round_: Round, traffic: Traffic) -> tuple[Clock | None, Meter | None]:
+        """Return the clocks and meters after this round; if all nodes train one model, they wait for one another."""
+        clock, meter = run.clock, run.meter
+        if clock is None and meter is None:
+            return None, None
+        works = both(round_.works, self.algorithm.trains(run.state, round_))
+        if self.timing is not None and clock is not None:
+            together = jax.eval_shape(self.algorithm.models, run.state).shape[0] != count_rows(round_.n_nodes)
+            clock = self.timing.advance(clock, traffic.exchanges, round_.online, works, together=together)
+        if self.metering is not None and meter is not None:
+            meter = self.metering.advance(meter, traffic.exchanges, round_.online, works)
+        return clock, meter
 
     def rounds(self, run: RunState, until: jax.Array) -> RunState:
         """Return the run after round ``until``, or after the round in which it diverged or exhausted its byte budget."""
@@ -275,6 +297,10 @@ class Program:
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
         speeds: speeds of the nodes' machines, for virtual clocks; None to keep no clocks.
+        energy: what the nodes' machines spend; None to keep no account of it.
+
+    Attributes:
+        metering: the account of energy; None if none is kept.
     """
 
     def __init__(
@@ -287,12 +313,14 @@ class Program:
         byte_budget: int = 0,
         matmul_precision: str = "highest",
         speeds: Speeds | None = None,
+        energy: Energy | None = None,
     ) -> None:
         run = Run(
             algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget,
-            speeds=speeds,
+            speeds=speeds, energy=energy,
         )  # fmt: skip
         self.algorithm, self._run, self._precision = algorithm, run, matmul_precision
+        self.metering = run.metering
         self._compiler = Compiler(matmul_precision)
         self.like = run.like()
         check_models(algorithm, self.like)
@@ -335,6 +363,10 @@ class Program:
         """Return the virtual clocks (n, 2) of all nodes; None if none are kept."""
         return run.clock
 
+    def meter(self, run: RunState) -> Meter | None:
+        """Return the meters of all nodes; None if none are kept."""
+        return run.meter
+
     def lowerable(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         """Return (function, arguments or their shapes) of the rounds program, for export and memory analysis."""
         arrays, static = partition(self._run)
@@ -349,22 +381,6 @@ def all_finite(x: Rows, problem: Problem) -> jax.Array:
     return ~node_max(~jnp.isfinite(x.sum(1, dtype=accumulator(problem.dtype))))
 
 
-def _check_data(adversary: Adversary, problem: Problem) -> None:
-    if adversary.flips_labels and getattr(problem, "flipped", ()) != adversary.liars:
-        raise InputError(
-            f"the labels of {adversary.name}'s nodes are not turned around in this problem",
-            hint="data, partition = jg.learning.flip_labels(data, partition, adversary.liars), then classification",
-        )
-    trigger = getattr(problem, "trigger", None)
-    planted = None if trigger is None else (trigger.backdoor, trigger.nodes)
-    if adversary.backdoor is not None and planted != (adversary.backdoor, adversary.liars):
-        raise InputError(
-            f"the samples of {adversary.name}'s nodes do not carry its trigger in this problem",
-            hint="data, partition = jg.learning.plant_backdoor(data, partition, adversary.liars, adversary.backdoor), then "
-            "classification",
-        )
-
-
 def by_node(tree: PyTree, order: Order | None) -> PyTree:
     """Return ``tree`` with every leaf that has one entry per row reordered by the user's node numbers."""
     if order is None:
@@ -376,6 +392,7 @@ def by_node(tree: PyTree, order: Order | None) -> PyTree:
     return jax.tree.map(reordered, tree)
 
 
-def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False) -> RunState:
-    """Return the shapes and dtypes of a run's state, with clocks if ``timed``, without computing anything."""
-    return jax.eval_shape(Initialization(algorithm.method, algorithm.problem, run_key(seed), timed=timed).state)
+def initial_shapes(algorithm: Algorithm, seed: int = 0, *, timed: bool = False, metered: bool = False) -> RunState:
+    """Return the shapes of a run's state, with clocks if ``timed`` and meters if ``metered``, without computing anything."""
+    method, problem = algorithm.method, algorithm.problem
+    return jax.eval_shape(Initialization(method, problem, run_key(seed), timed=timed, metered=metered).state)

@@ -17,13 +17,14 @@ from jax.sharding import Mesh
 from jaxgossip.core.counting import to_int
 from jaxgossip.core.pytree import Static, partition
 from jaxgossip.core.typing import PyTree
+from jaxgossip.network import Metering
 from jaxgossip.simulation.compiled import Compiler, Program, Shapes, Vmapped, compile_together
 from jaxgossip.simulation.layout import RunLayout, Stacks, most_at_once
 from jaxgossip.simulation.listening.observer import Observer, announced
 from jaxgossip.simulation.loop import Pace, Status, Stopwatch, drive
 from jaxgossip.simulation.program import ProgramSpec, Run, RunState
 from jaxgossip.simulation.results.endings import final_status
-from jaxgossip.simulation.rounds import virtual_seconds
+from jaxgossip.simulation.rounds import joules, virtual_seconds
 
 STATES_HELD = 8
 """Memory of a replica as a multiple of its state: old and new state, gradients, temporaries of mixing …"""
@@ -77,12 +78,14 @@ class Family:
         statics: for each program, the static part of its input, which all runs share.
         members: index of each run in the sequence that was divided into families.
         arrays: for each member and program, the arrays of the input.
+        meterings: the account of energy of each member; None if it keeps none.
     """
 
     specs: tuple[ProgramSpec, ...]
     statics: tuple[Static, ...]
     members: list[int] = field(default_factory=list)
     arrays: list[list[list[jax.Array]]] = field(default_factory=list)
+    meterings: list[Metering | None] = field(default_factory=list)
 
     @property
     def like(self) -> RunState:
@@ -100,8 +103,8 @@ class Family:
         """Return the family split into parts, each of which fits into half of the available memory of each device."""
         size = most_at_once(bytes_of_run(self.like), mesh)
         return [
-            Family(self.specs, self.statics, self.members[start : start + size], self.arrays[start : start + size])
-            for start in range(0, len(self.members), size)
+            Family(self.specs, self.statics, self.members[part], self.arrays[part], self.meterings[part])
+            for part in (slice(start, start + size) for start in range(0, len(self.members), size))
         ]
 
 
@@ -123,6 +126,7 @@ def families(runs: Sequence[Run]) -> list[Family]:
             by_key[key] = Family(specs, statics)
         by_key[key].members.append(number)
         by_key[key].arrays.append(arrays)
+        by_key[key].meterings.append(run.metering)
     return list(by_key.values())
 
 
@@ -138,10 +142,12 @@ class Replicas:
         layout: the places of the runs.
         like: shapes and dtypes of the states in the order of points and seeds, as checkpoints have them.
         programs: the first states, rounds, and an evaluation.
+        meterings: the accounts of energy of the runs, point by point.
     """
 
     def __init__(self, family: Family, layout: RunLayout, matmul_precision: str = "highest") -> None:
         self.layout = layout
+        self.meterings = [family.meterings[place] for place in layout.order]
         self.like, placed = (_many(shape, family.like) for shape in (layout.grid.shape, layout.places.shape))
         compiler, stacks = Compiler(matmul_precision), Stacks(layout)
         programs: list[Program] = []
@@ -274,13 +280,16 @@ class ReplicasEngine:
             name: self._by_run(getattr(runs.traffic, name)) for name in ("messages", "bytes_sent", "metadata_bytes")
         }
         clocks = None if runs.clock is None else self._by_run(runs.clock)
+        meters = None if runs.meter is None else jax.tree.map(self._by_run, runs.meter)
         new: list[Mapping[str, Any]] = []
         for place, records in enumerate(self.records):
             if diverged[place] or (records and records[-1]["round"] == rounds[place]):
                 continue
             record = {"round": int(rounds[place])} | {name: float(values[place]) for name, values in measured.items()}
             record |= {name: to_int(counts[place]) for name, counts in traffic.items()}
-            record |= virtual_seconds(None if clocks is None else clocks[place]) | {"wall_s": round(share, 6)}
+            clock, meter = jax.tree.map(lambda values, place=place: values[place], (clocks, meters))
+            record |= virtual_seconds(clock) | joules(self._program.meterings[place], meter, clock)
+            record["wall_s"] = round(share, 6)
             records.append(record)
             new.append(record)
         return {name: float(np.mean([record[name] for record in new])) for name in new[0]} if new else None

@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from jaxgossip.algorithms import Algorithm
 from jaxgossip.core.counting import to_int
 from jaxgossip.core.devices.mesh import check_mesh
-from jaxgossip.network import Conditions, Speeds
+from jaxgossip.network import Conditions, Energy, Metering, Speeds
 from jaxgossip.network.wallclock import Clock, to_seconds
 from jaxgossip.simulation.agreement import ALONE, Agreement
 from jaxgossip.simulation.arguments import check_algorithm, check_observer, settings
@@ -37,6 +37,7 @@ def simulate(
     byte_budget: int = 0,
     matmul_precision: str = "highest",
     speeds: Speeds | None = None,
+    energy: Energy | None = None,
     mesh: Mesh | None = None,
     start: RunState | None = None,
     start_wall_s: float = 0.0,
@@ -58,6 +59,8 @@ def simulate(
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
         speeds: speeds of the nodes' machines; if given, records contain the virtual seconds that the run takes on them.
+        energy: what the nodes' machines spend; if given, records contain the joules of all nodes together, and nodes whose
+            batteries are spent are offline (see :mod:`jaxgossip.network.energy`).
         mesh: the devices over which the nodes are spread, such as ``jg.mesh(8)``; None for one device. On a mesh of any number
             of devices, one included, the results are the same to the bit; without one they equal these up to rounding. If its
             devices belong to several processes, all of them must call this alike; they stop together, and ``run`` of the
@@ -74,7 +77,7 @@ def simulate(
         InputError: a number is out of range, ``start`` does not fit this run, or the algorithm cannot be spread over devices.
         ArgumentTypeError: an argument is of the wrong type.
     """
-    check_algorithm(algorithm, conditions, speeds)
+    check_algorithm(algorithm, conditions, speeds, energy)
     asked = settings(
         "simulate", rounds=rounds, seed=seed, evaluate_every=evaluate_every, sampled_nodes=sampled_nodes,
         byte_budget=byte_budget, matmul_precision=matmul_precision,
@@ -85,6 +88,7 @@ def simulate(
     compiled = partial(
         Program if mesh is None else partial(MeshProgram, mesh=mesh), algorithm, seed=seed, conditions=conditions,
         sampled_nodes=sampled_nodes, byte_budget=byte_budget, matmul_precision=matmul_precision, speeds=speeds,
+        energy=energy,
     )  # fmt: skip
     return run_single(
         algorithm, asked, compiled, lambda program: RoundsEngine(program, start, agreement),
@@ -169,6 +173,7 @@ def make_record(program: Program | MeshProgram, run: RunState, wall_s: float) ->
         "bytes_sent": to_int(run.traffic.bytes_sent),
         "metadata_bytes": to_int(run.traffic.metadata_bytes),
         **virtual_seconds(program.clock(run)),
+        **joules(program.metering, program.meter(run), program.clock(run)),
         "wall_s": round(wall_s, 6),
     }
 
@@ -179,3 +184,8 @@ def virtual_seconds(clock: Clock | np.ndarray | None) -> dict[str, float]:
         return {}
     seconds = to_seconds(clock)
     return {"virtual_s": float(seconds.max()), "virtual_s_mean": float(seconds.mean())}
+
+
+def joules(metering: Metering | None, meter: Any, clock: Clock | np.ndarray | None) -> dict[str, float | int]:
+    """Return the joules of all nodes for a record, and how many nodes are not out of energy; empty without meters."""
+    return {} if metering is None or meter is None else metering.record(meter, clock)

@@ -14,7 +14,7 @@ from jaxgossip.core.arguments import MOST_SEED, is_number, shown, whole
 from jaxgossip.core.devices.mesh import check_mesh, over_replicas
 from jaxgossip.core.errors import ArgumentTypeError, InputError
 from jaxgossip.core.units import counted
-from jaxgossip.network import Conditions, Speeds
+from jaxgossip.network import Conditions, Energy, Speeds
 from jaxgossip.schedule import Source
 from jaxgossip.simulation.arguments import check_algorithm, check_observer, check_protocol, settings
 from jaxgossip.simulation.events.together import EventsRun, at_once, simulate_together
@@ -45,6 +45,7 @@ def sweep(
     byte_budget: int = 0,
     matmul_precision: str = "highest",
     speeds: Speeds | Callable[..., Speeds | None] | None = None,
+    energy: Energy | Callable[..., Energy | None] | None = None,
     schedule: Source | Callable[..., Source] | None = None,
     observer: Observer | None = None,
     progress: bool = False,
@@ -89,6 +90,7 @@ def sweep(
         byte_budget: a run ends before all its nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
         speeds: speeds of the nodes' machines, or a function that returns them, as for ``conditions``.
+        energy: what the nodes' machines spend, or a function that returns it, as for ``conditions``.
         schedule: schedule of the protocols, or a function that returns one, as for ``conditions``.
         observer: receives records and progress, and may stop the sweep; records of runs that run together are their means.
         progress: whether to show progress on stderr.
@@ -109,7 +111,7 @@ def sweep(
     check_observer(observer, Observer)
     check_mesh("sweep", mesh)
     devices = None if mesh is None else over_replicas(mesh)
-    options = {"conditions": conditions, "speeds": speeds, "schedule": schedule}
+    options = {"conditions": conditions, "speeds": speeds, "energy": energy, "schedule": schedule}
     points = _points(make, grid, options)
     began, requested = time.perf_counter(), len(points) * len(seed_list)
     finished: dict[int, SweepRun] = {}
@@ -139,6 +141,7 @@ class _PlannedRun:
     algorithm: Any
     conditions: Conditions | None
     speeds: Speeds | None
+    energy: Energy | None
     schedule: Source | None
 
 
@@ -161,6 +164,7 @@ def _run_planned(
             sampled_nodes=sampled_nodes,
             byte_budget=byte_budget,
             speeds=planned[place].speeds,
+            energy=planned[place].energy,
         )
         for place in in_rounds
     ]
@@ -184,7 +188,15 @@ def _run_planned(
         together = []
         for run in (planned[place] for place in turn):
             assert run.schedule is not None
-            given = run.algorithm, run.schedule, run.seed, sampled_nodes, byte_budget, common["matmul_precision"]
+            given = (
+                run.algorithm,
+                run.schedule,
+                run.seed,
+                sampled_nodes,
+                byte_budget,
+                common["matmul_precision"],
+                run.energy,
+            )
             together.append(EventsRun(*given))
         outcomes = simulate_together(together, rounds, mesh, evaluate_every=common["evaluate_every"], observer=listener)
         yield turn, [(replica.records, replica.status, replica.rounds) for replica in outcomes]
@@ -204,13 +216,12 @@ def _plan_point(
         made = {
             name: shared[name] if name in shared else _made(name, maker, point, seed) for name, maker in makers.items()
         }
-        algorithm, conditions, speeds, schedule = (made[name] for name in makers)
-        _check_made(point, algorithm, conditions, speeds, schedule)
-        planned.append(_PlannedRun(number, point, seed, algorithm, conditions, speeds, schedule))
+        _check_made(point, *(made[name] for name in makers))
+        planned.append(_PlannedRun(number, point, seed, *(made[name] for name in makers)))
     return planned
 
 
-def _check_made(point: Point, algorithm: Any, conditions: Any, speeds: Any, schedule: Any) -> None:
+def _check_made(point: Point, algorithm: Any, conditions: Any, speeds: Any, energy: Any, schedule: Any) -> None:
     """Raise InputError or ArgumentTypeError unless these can form a run."""
     if not isinstance(algorithm, GossipProtocol):
         if not isinstance(algorithm, Algorithm):
@@ -219,14 +230,14 @@ def _check_made(point: Point, algorithm: Any, conditions: Any, speeds: Any, sche
                 f"sweep: make gives {shown(algorithm)}{where}, which is no algorithm",
                 hint="def make(rate): return jg.algorithms.dsgd(problem, optax.sgd(rate), W)",
             )
-        check_algorithm(algorithm, conditions, speeds)
+        check_algorithm(algorithm, conditions, speeds, energy)
         return
     if schedule is None:
         raise InputError(
             f"sweep: {algorithm.name} is a protocol, and runs on a schedule",
             hint="sweep(…, schedule=jg.schedule.schedule(graph, clock=…)), or a function that makes one of a point's values",
         )
-    check_protocol(algorithm, schedule)
+    check_protocol(algorithm, schedule, energy)
     if conditions is not None or speeds is not None:
         what = "conditions" if conditions is not None else "speeds"
         raise InputError(
@@ -255,7 +266,7 @@ def _made(name: str, maker: Any, point: Point, seed: int) -> Any:
 
 
 def _is_maker(value: Any) -> bool:
-    return callable(value) and not isinstance(value, Algorithm | GossipProtocol | Conditions | Speeds)
+    return callable(value) and not isinstance(value, Algorithm | GossipProtocol | Conditions | Speeds | Energy)
 
 
 def _takes(value: Any, name: str) -> bool:

@@ -8,6 +8,7 @@ from jaxgossip.core.registry import Registry
 from jaxgossip.theory.plot import Claim as Claim
 from jaxgossip.theory.plot import Plot as Plot
 from jaxgossip.theory.plots.acceleration import acceleration
+from jaxgossip.theory.plots.burst_losses import burst_losses
 from jaxgossip.theory.plots.choco_bytes import choco_bytes
 from jaxgossip.theory.plots.choco_gossip import choco_gossip
 from jaxgossip.theory.plots.clipped_gossip import clipped_gossip
@@ -79,6 +80,7 @@ PLOTS = Registry(
         skiptrain,
         local_sgd,
         link_drop,
+        burst_losses,
         relay_sum,
         random_graph_thresholds,
         muffliato,

@@ -36,6 +36,7 @@ REGISTRIES: Mapping[str, Registry] = {
     "adversary": jg.network.ADVERSARIES,
     "aggregation": jg.network.AGGREGATIONS,
     "speeds": jg.network.SPEEDS,
+    "energy": jg.network.ENERGIES,
     "churn": s.CHURNS,
     "clock": s.CLOCKS,
     "contacts": s.CONTACTS,

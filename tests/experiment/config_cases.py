@@ -12,6 +12,7 @@ from jaxgossip.core.registry import Registry
 from jaxgossip.experiment.config.catalogue import Catalogue
 from jaxgossip.experiment.config.load import load
 from jaxgossip.learning import AUGMENTATIONS, rates
+from jaxgossip.network import ENERGIES
 from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, PEERS, TOKEN_ACCOUNTS
 
 
@@ -96,6 +97,7 @@ CATALOGUE = Catalogue(
     adversary=Registry("adversary", [alie]),
     aggregation=Registry("aggregation", [median]),
     speeds=Registry("speeds", [constant]),
+    energy=ENERGIES,
     protocol=PROTOCOLS,
     clock=CLOCKS,
     peers=PEERS,

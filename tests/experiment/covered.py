@@ -81,9 +81,15 @@ def suited(input_shape, n_classes):
     return jg.learning.from_functions(init, apply)
 """
 """The user's own model: scores of the next token by the last, or linear in the features."""
+TRACES = {
+    ("churn", "trace"): "node,start_s,end_s\n0,0,1.5\n1,0.5,3\n",
+    ("churn", "fedscale"): '{"1": {"active": [0, 2], "inactive": [1.5, 3], "finish_time": 4}}',
+    ("speeds", "fedscale"): '{"1": {"computation": 20.0, "communication": 9000.0}}',
+}
+"""Files that serve networks of any size, by the section and the kind that read them."""
 SECTIONS = (
-    "topology", "algorithm", "optimizer", "mixing", "aggregation", "adversary", "compression", "speeds", "clock", "peers",
-    "delay", "churn", "tokens", "contacts", "partition",
+    "topology", "algorithm", "optimizer", "mixing", "aggregation", "adversary", "compression", "speeds", "energy", "clock",
+    "peers", "delay", "churn", "tokens", "contacts", "partition",
 )  # fmt: skip
 
 
@@ -190,10 +196,16 @@ def _files(found: dict[str, Any], folder: Path) -> None:
         path = folder / "contacts.csv"
         path.write_text("t_s,u,v,duration_s\n0,0,1,1.5\n0.5,1,2,3\n")
         found["contacts"]["path"] = str(path)
-    if found.get("churn", {}).get("kind") == "trace":
-        path = folder / "trace.csv"
-        path.write_text("node,start_s,end_s\n0,0,1.5\n1,0.5,3\n")
-        found["churn"]["path"] = str(path)
+    if found.get("energy", {}).get("kind") == "from_file":
+        n_nodes = graph_of(tuple(topology.items())).n_nodes
+        path = folder / f"energy_{n_nodes}.csv"
+        path.write_text("node,sample_j\n" + "".join(f"{node},0.03\n" for node in range(n_nodes)))
+        found["energy"]["path"] = str(path)
+    for (name, kind), text in TRACES.items():
+        if found.get(name, {}).get("kind") == kind:
+            path = folder / f"{name}_{kind}"
+            path.write_text(text)
+            found[name]["path"] = str(path)
 
 
 @functools.cache

@@ -72,6 +72,7 @@ def _trace_rounds(experiment: Experiment, many: Many, *, evaluation: bool) -> No
         conditions=experiment.conditions,
         byte_budget=10**6,
         speeds=experiment.speeds,
+        energy=experiment.energy,
     )
     like = run.like()
     if evaluation:

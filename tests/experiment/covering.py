@@ -17,7 +17,7 @@ from jaxgossip.compression import COMPRESSORS
 from jaxgossip.experiment.config import learning, sections
 from jaxgossip.learning import DATASETS, METRICS, MODELS, OPTIMIZERS, PARTITIONS, RATES, TASKS
 from jaxgossip.mixing import MIXINGS
-from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS, ENERGIES, SPEEDS
 from jaxgossip.schedule import CHURNS, CLOCKS, CONTACTS, DELAYS, EXCHANGES, PEERS, TOKEN_ACCOUNTS
 from jaxgossip.topology import TOPOLOGIES
 
@@ -79,6 +79,7 @@ LEARNING = {
     "optimizer": [name for name in OPTIMIZERS if name not in OPTIMIZERS_LIKE_OTHERS],
     "rate": [NONE, *RATES],
     "speeds": [NONE, *SPEEDS],
+    "energy": [NONE, *ENERGIES],
     "dtype": _choices(sections.Device, "dtype"),
     "init": _choices(learning.Learning, "init"),
     "batch": ["1", "0"],

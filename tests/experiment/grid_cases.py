@@ -75,7 +75,7 @@ def found_alone(run) -> list[dict]:
     parts, config = build(load(run_text(run))), run.config
     program = Program(
         parts.algorithm, seed=config.seed, conditions=parts.conditions, byte_budget=config.byte_budget,
-        sampled_nodes=config.evaluation.sampled_nodes, speeds=parts.speeds,
+        sampled_nodes=config.evaluation.sampled_nodes, speeds=parts.speeds, energy=parts.energy,
     )  # fmt: skip
     state = program.start()
     found = [make_record(program, state, 0.0)]

@@ -105,6 +105,7 @@ def test_the_arrays_hold_every_kind_and_every_section() -> None:
         "optimizer",
         "rate",
         "speeds",
+        "energy",
         "mixing",
         "aggregation",
         "adversary",

@@ -60,6 +60,7 @@ EXPECTED = {
     "adversary": ([], "", "return a jaxgossip Adversary"),
     "aggregation": ([], "", "return a jaxgossip Aggregation"),
     "speeds": ([], "", "return a jaxgossip Speeds"),
+    "energy": ([], "", "return a jaxgossip Energy"),
     "clock": ([EVENTS], "", "return a jaxgossip Clock; jg.schedule.clocks.fixed(n_nodes, rng) makes one"),
     "peers": ([EVENTS], "", "return a jaxgossip Peers"),
     "delay": ([EVENTS], "", "return a jaxgossip Delay"),

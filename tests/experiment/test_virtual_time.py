@@ -35,7 +35,9 @@ RECORDS = [
 def test_the_first_evaluation_as_good_as_the_target_counts() -> None:
     accuracy, loss = (next(one for one in MEASURES if one.key == key) for key in ("test_accuracy", "test_loss"))
     found = reached(RECORDS, 0.85)
-    assert found == {"measure": "test_accuracy", "target": 0.85, "round": 20, "bytes_sent": 2000, "virtual_s": 30.0}
+    assert found == {
+        "measure": "test_accuracy", "target": 0.85, "round": 20, "bytes_sent": 2000, "virtual_s": 30.0, "joules": None
+    }  # fmt: skip
     assert sentence(found, accuracy) == "test accuracy 85.0% after 20 rounds, 2 kB sent, 30.0 s of virtual time"
     assert reached(RECORDS, 0.79)["round"] == 10
     missed = reached(RECORDS, 0.9)

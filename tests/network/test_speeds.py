@@ -20,7 +20,7 @@ def test_rates_are_written_in_megabits_and_kept_in_bytes() -> None:
     np.testing.assert_array_equal(found.up_bytes_s, 1e6)
     np.testing.assert_array_equal(found.down_bytes_s, 2e6)
     np.testing.assert_array_equal(found.steps(4).compute_s, 2.0)
-    assert list(SPEEDS) == ["constant", "normal", "lognormal", "from_file"]
+    assert list(SPEEDS) == ["constant", "normal", "lognormal", "from_file", "fedscale"]
 
 
 def test_normal_bandwidths_are_truncated_and_not_piled_up() -> None:

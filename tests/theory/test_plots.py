@@ -23,6 +23,7 @@ from jaxgossip.theory import PLOTS, Claim, Plot, drawing, gallery, lookup, plots
 from jaxgossip.theory.plot import farthest
 from jaxgossip.theory.plots import (
     acceleration,
+    burst_losses,
     choco_bytes,
     choco_gossip,
     clipped_gossip,
@@ -349,6 +350,10 @@ BREAKS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
         lambda make: lambda graph, **options: make(graph, **options | {"receive": "at_once"}),
     ),
     # The second moments are the same, but the mean moves.
+    # Failures are drawn anew in every round.
+    "burst_losses": replaced(
+        burst_losses, "Conditions", lambda make: lambda **options: make(**options | {"link_burst": 0.0})
+    ),
     "link_drop": replaced(link_drop, "Conditions", lambda _: one_way_losses),
     "relay_sum": replaced(relay_sum, "RelaySum", lambda build: lambda matrix: Forgetful(build(matrix))),
     "random_graph_thresholds": replaced(

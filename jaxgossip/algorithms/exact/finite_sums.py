@@ -22,7 +22,7 @@ from jaxgossip.core.typing import NodeMask, PRNGKey, PyTree, Rows, narrowed, wid
 from jaxgossip.learning.epochs import Draw
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import FiniteSum, Problem
-from jaxgossip.network import Round, chosen
+from jaxgossip.network import Round, both, chosen
 
 
 class Gradients(NamedTuple):
@@ -132,13 +132,6 @@ def saga_displacement(
 def active_nodes(round_: Round) -> NodeMask | None:
     """Return (n,) whether nodes compute in this round; None if all do."""
     return both(round_.online, round_.works)
-
-
-def both(one: NodeMask | None, other: NodeMask | None) -> NodeMask | None:
-    """Return (n,) where both masks hold; None, as a mask, holds everywhere."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one & other
 
 
 def most_samples(problem: Any) -> int:

@@ -48,7 +48,7 @@ from jaxgossip.core.typing import PRNGKey, PyTree, Rows, rounded, widened
 from jaxgossip.learning.nodewise import fresh_states
 from jaxgossip.learning.optimizers import Transformation
 from jaxgossip.learning.problem import Problem
-from jaxgossip.network import Round, Traffic, chosen, surely
+from jaxgossip.network import Round, Traffic, chosen
 
 
 class SparseState(NamedTuple):
@@ -110,7 +110,7 @@ class SparseLoCo(Method):
         """Return the traffic of a round: a message from every node that is online, and to every sampled one the answer."""
         n, row = problem.n_nodes, problem.n_shared * np.dtype(problem.dtype).itemsize
         size = self._size(problem)
-        present = part.number == n and surely(round_.conditions.online, 1)
+        present = part.number == n and round_.online is None
         up = counting.total(jnp.asarray(part.reached, jnp.uint32))
         sent, about = counting.times(up, size.total), counting.times(up, size.metadata)
         if back := present and n * size.total < row:
@@ -120,7 +120,8 @@ class SparseLoCo(Method):
         else:
             sent = counting.add(sent, counting.times(counting.count(part.number), row))
         messages = counting.add(counting.count(part.number), up)
-        waits = round_.at_server(part.arrives, n * size.total if back else row, size.total)
+        size_back, receivers = (n * size.total, part.arrives) if back else (row, part.reached)
+        waits = round_.at_server(part.arrives, size_back, size.total, receivers=receivers, senders=part.reached)
         return Traffic(messages, sent, about, waits)
 
     def _size(self, problem: Problem) -> Size:

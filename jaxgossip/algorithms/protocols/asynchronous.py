@@ -15,12 +15,13 @@ notice when a message would be lost, and keep its mass.
 from typing import ClassVar, NamedTuple, override
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxgossip.algorithms.arguments import algorithm
 from jaxgossip.algorithms.base import TrainState, check_no_start_steps, start
 from jaxgossip.algorithms.model_state import in_mass, with_state_of
-from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
+from jaxgossip.algorithms.protocols.protocol import Arrived, Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.algorithms.sgd.push import ratio
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows, accumulator, widened
 from jaxgossip.learning.optimizers import Transformation
@@ -58,6 +59,10 @@ class PairwiseAveraging(ProtocolMethod):
         return shared(problem, _mean(own, heard), own)
 
     @override
+    def updates(self, arrived: Arrived) -> np.ndarray:
+        return 0 * arrived.models
+
+    @override
     def models(self, state: Rows) -> Rows:
         return state
 
@@ -81,6 +86,10 @@ class ADPSGD(ProtocolMethod):
         # Gradients are stale; batch statistics go on from where they are.
         learnt = learn(problem, self.optimizer, own, arrivals, at=with_state_of(problem, heard, own.x))
         return arrivals.choose(Kind.LEARN, learnt, met)
+
+    @override
+    def updates(self, arrived: Arrived) -> np.ndarray:
+        return arrived.learn
 
 
 class AsynchronousPushSum(ProtocolMethod):
@@ -114,6 +123,10 @@ class AsynchronousPushSum(ProtocolMethod):
         return state
 
     @override
+    def updates(self, arrived: Arrived) -> np.ndarray:
+        return 0 * arrived.models
+
+    @override
     def models(self, state: MassState) -> Rows:
         return ratio(state.x, state.w, self.n_shared)
 
@@ -134,6 +147,10 @@ class AsynchronousSGP(AsynchronousPushSum):
         learnt = learn(problem, self.optimizer, TrainState(state.x, state.opt_state), arrivals, at=z)
         x = with_state_of(problem, learnt.x, state.x + in_mass(problem, learnt.x - state.x, state.w))
         return state._replace(x=x, opt_state=learnt.opt_state)
+
+    @override
+    def updates(self, arrived: Arrived) -> np.ndarray:
+        return arrived.models
 
 
 @algorithm

@@ -17,9 +17,9 @@ from typing import Any, override
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Int
 
-from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol, ProtocolMethod
+from jaxgossip.algorithms.protocols.protocol import Arrived, Deliveries, GossipProtocol, ProtocolMethod
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import hashed_uniform, purpose_key
 from jaxgossip.core.typing import NodeInts, NodeMask, NodeScores, PRNGKey, PyTree, Rows
@@ -139,6 +139,10 @@ class UnderConditions(ProtocolMethod):
             own, (x,), finite[:, None].astype(x.dtype), None if lying is None else lying[:, None], jnp.int32(0)
         )
         return aggregation.combine(heard)
+
+    @override
+    def updates(self, arrived: Arrived) -> Int[np.ndarray, " n"]:
+        return self.method.updates(arrived)
 
     @override
     def models(self, state: Any) -> Rows:

@@ -20,11 +20,12 @@ Jelasity 2023, "Improving gossip learning via limited model merging". Voting ove
 from typing import ClassVar, Literal, NamedTuple, override
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
 from jaxgossip.algorithms.base import TrainState, check_share, start
-from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
+from jaxgossip.algorithms.protocols.protocol import Arrived, Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.pytree import Record
 from jaxgossip.core.random import hashed_uniform, purpose_key
@@ -179,6 +180,11 @@ class GossipLearning(ProtocolMethod):
         x, opt_state = learn(problem, self.optimizer, state, arrivals, self.local_steps)
         steps = self.local_steps if arrivals.works is None else self.local_steps * arrivals.works[:, None]
         return AgedModel(x, model.age + steps), opt_state
+
+    @override
+    def updates(self, arrived: Arrived) -> np.ndarray:
+        each = {"pass": 0, "update_merge": 2}  # of both models, at once
+        return each.get(self.create, 1) * arrived.models
 
     @override
     def models(self, state: WalkState) -> Rows:

@@ -17,11 +17,12 @@ Onoszko, Karlsson, Mogren and Zec 2021, "Decentralized federated learning of dee
 from typing import NamedTuple, override
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from jaxgossip.algorithms.arguments import algorithm, check_at_least_one
 from jaxgossip.algorithms.base import TrainState, start
-from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol, ProtocolMethod, learn, shared
+from jaxgossip.algorithms.protocols.protocol import Arrived, Deliveries, GossipProtocol, ProtocolMethod, learn, shared
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.typing import PRNGKey, PyTree, Rows
 from jaxgossip.learning.optimizers import Transformation
@@ -104,6 +105,10 @@ class PENS(ProtocolMethod):
         )  # fmt: skip
         settled = own._replace(x=x, opt_state=opt_state)
         return chosen(own.settled, settled, new)
+
+    @override
+    def updates(self, arrived: Arrived) -> np.ndarray:
+        return (arrived.models - arrived.settled) // self.sampled + arrived.settled
 
     @override
     def settle(self, problem: Problem, state: PensState) -> tuple[PensState, Bool[Array, "n n"]]:

@@ -66,6 +66,20 @@ class Deliveries(NamedTuple):
         return matching if self.kinds == {kind} else chosen(self.kind == kind, matching, others)
 
 
+class Arrived(NamedTuple):
+    """What has arrived at every node of a network and acted on it, (n,) int64 each.
+
+    Attributes:
+        models: models that were merged, messages of :attr:`.Kind.MODEL`.
+        learn: the node's own events of :attr:`.Kind.LEARN`.
+        settled: those of ``models`` that have arrived since the nodes settled, of protocols that do.
+    """
+
+    models: np.ndarray
+    learn: np.ndarray
+    settled: np.ndarray
+
+
 class ProtocolMethod(Record):
     """The nodes of a gossip protocol as pure functions, independent of the problem and the schedule.
 
@@ -134,6 +148,13 @@ class ProtocolMethod(Record):
         """Return s rows of the state as :meth:`scores` takes them, those of rows ``nodes`` (s,); unchanged by default."""
         del problem, nodes
         return state
+
+    def updates(self, arrived: Arrived) -> np.ndarray:
+        """Return (n,) how many times each node has trained, with all local steps of a time, for its energy.
+
+        By default a node trains whenever it has merged a model.
+        """
+        return arrived.models
 
     def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Bool[Array, "n n"]]:
         """Return the new state, and (n, n) bool: the peers that each node prefers, none meaning all.

@@ -114,7 +114,8 @@ class Hierarchical(Method):
         links, size = _links(problem, W, round_), problem.n_shared * np.dtype(problem.dtype).itemsize
         within, between = exchanged(problem, round_, part), links.sent(x, repeats=self.gossip_steps)
         if round_.timed:
-            waits = ClusterTransfer(part.arrives, size, size, seat=self.seat)
+            reached = {"receivers": part.reached, "senders": part.reached}
+            waits = ClusterTransfer(part.arrives, size, size, seat=self.seat, **reached)
             follows = BetweenServers(W, links.faults, size, self.gossip_steps, seat=self.seat)
             within, between = replace(within, exchanges=(waits,)), replace(between, exchanges=(follows,))
         return within + (between if self.every == 1 else between.only_if(self._is_exchange(round_)))

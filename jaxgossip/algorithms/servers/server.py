@@ -120,7 +120,8 @@ def exchanged(problem: Problem, round_: Round, part: Participants, *, rows: int 
     row_bytes = rows * problem.n_shared * np.dtype(problem.dtype).itemsize
     messages = counting.add(counting.count(part.number), counting.total(jnp.asarray(part.reached, jnp.uint32)))
     sent = counting.times(messages, row_bytes)
-    return Traffic(messages, sent, counting.count(0), round_.at_server(part.arrives, row_bytes))
+    waits = round_.at_server(part.arrives, row_bytes, receivers=part.reached, senders=part.reached)
+    return Traffic(messages, sent, counting.count(0), waits)
 
 
 def sampled_nodes(builder: str, name: str, problem: Problem, fraction: float) -> int:

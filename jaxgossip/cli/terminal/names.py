@@ -73,7 +73,7 @@ def kinds() -> dict[str, Kind]:
         "topology mixing weights dataset format partition model augmentation algorithm protocol optimizer rate compression "
         "adversary aggregation"
     )
-    events = "clock peers delay churn tokens contacts speeds"
+    events = "clock peers delay churn tokens contacts speeds energy"
     by_name: dict[str, Kind] = {}
     for name in (*names.split(), *events.split()):
         table = "algorithm" if name == "protocol" else name

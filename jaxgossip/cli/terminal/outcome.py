@@ -9,7 +9,7 @@ from typing import Any
 
 from jaxgossip.cli.terminal.output import entry, hint, say, tell, wrapped
 from jaxgossip.core.errors import RunError
-from jaxgossip.core.units import duration
+from jaxgossip.core.units import duration, joules_text
 from jaxgossip.experiment.results.target import sentence
 from jaxgossip.experiment.runs.run import Outcome
 from jaxgossip.plotting.measures import measures_of, network_measures_of
@@ -96,6 +96,12 @@ def _final_table(outcome: Outcome) -> None:
         mean = run.get("virtual_s_mean")
         of_mean = "" if mean is None else f", {duration(mean)} for a mean node"
         say(entry("virtual time", f"{duration(run['virtual_s'])}{of_mean}"))
+    if run.get("joules") is not None:
+        say(
+            entry("energy", f"{joules_text(run['joules'])}, {joules_text(run['training_joules'])} of them for training")
+        )
+    if "live_nodes" in run:
+        say(entry("nodes with energy left", f"{run['live_nodes']:,}"))
     if outcome.target is not None:
         measure = next(candidate for candidate in measures_of(run) if candidate.key == outcome.target["measure"])
         say("\n" + wrapped(sentence(outcome.target, measure), 2))

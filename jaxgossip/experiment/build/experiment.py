@@ -18,10 +18,11 @@ from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.core.typing import accumulator
 from jaxgossip.experiment.build.builders import Builder, Shared, errors_of, result_text
 from jaxgossip.experiment.build.data import class_shares, data_key, divided
+from jaxgossip.experiment.build.machines import build_energy, build_speeds
 from jaxgossip.experiment.build.optimizers import build_optimizer, build_outer
 from jaxgossip.experiment.build.schedules import build_contacts, build_schedule
 from jaxgossip.experiment.build.starts import gained, init_gain
-from jaxgossip.experiment.build.steps import local_steps, steps_by_node, work
+from jaxgossip.experiment.build.steps import local_steps, work
 from jaxgossip.experiment.build.windows import in_windows
 from jaxgossip.experiment.config.learning import Classification
 from jaxgossip.experiment.config.schema import Section, supply
@@ -42,7 +43,7 @@ from jaxgossip.learning.partitions.poisoning import flip_labels, plant_backdoor
 from jaxgossip.learning.problem import started, with_init_gain
 from jaxgossip.learning.supervised import Supervised, chosen_metrics
 from jaxgossip.mixing import MIXINGS, Mixing, Operator, TimeVarying
-from jaxgossip.network import ADVERSARIES, AGGREGATIONS, SPEEDS, Adversary, Aggregation, Conditions, Speeds
+from jaxgossip.network import ADVERSARIES, AGGREGATIONS, Adversary, Aggregation, Conditions, Energy, Speeds
 from jaxgossip.network.aggregation import senders
 from jaxgossip.schedule import Source
 from jaxgossip.simulation.program import Run
@@ -66,6 +67,7 @@ class Experiment:
         conditions: faults of rounds.
         speeds: speeds of the nodes' machines, for rounds of as many local steps as the algorithm takes; None if no virtual
             time is kept.
+        energy: what the nodes' machines spend, in rounds of such work; None if no account is kept.
         schedule: who sends to whom and when, if every node acts by its own clock; None in rounds.
     """
 
@@ -77,6 +79,7 @@ class Experiment:
     algorithm: Algorithm | GossipProtocol
     conditions: Conditions
     speeds: Speeds | None = None
+    energy: Energy | None = None
     schedule: Source | None = None
 
     @property
@@ -202,13 +205,11 @@ def build(
         own = {name: network[name] for name in ("noise", "straggle")}
         conditions = Conditions(**own, adversary=conditions.adversary, aggregation=aggregation)
         algorithm = under_conditions(algorithm, conditions)
-    speeds = part.optional(
-        "speeds", config.speeds, SPEEDS, Speeds, n_nodes=graph.n_nodes, rng=host_rng(config.seed, "speeds")
-    )
-    speeds = speeds and speeds.steps(steps_by_node(problem, work(config, algorithm)))
+    speeds = build_speeds(config, part, algorithm)
+    energy = build_energy(config, part, algorithm)
     schedule = build_schedule(config, part, graph, algorithm, speeds) if isinstance(algorithm, GossipProtocol) else None
     check_measured(config, algorithm)
-    return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, schedule)
+    return Experiment(config, graph, problem, W, optimizer, algorithm, conditions, speeds, energy, schedule)
 
 
 def _of_section(lifted: Mapping[tuple[str, str], Any], name: str) -> dict[str, Any]:

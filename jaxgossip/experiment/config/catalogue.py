@@ -34,6 +34,7 @@ class Catalogue:
         adversary: ``adversary.kind``.
         aggregation: ``aggregation.kind``.
         speeds: ``speeds.kind``.
+        energy: ``energy.kind``.
         protocol: ``algorithm.kind`` as well, algorithms that run on a schedule of events.
         clock: ``clock.kind``.
         peers: ``peers.kind``.
@@ -58,6 +59,7 @@ class Catalogue:
     adversary: Registry
     aggregation: Registry
     speeds: Registry
+    energy: Registry
     protocol: Registry
     clock: Registry
     peers: Registry
@@ -200,6 +202,7 @@ def standard() -> Catalogue:
         adversary=network.ADVERSARIES,
         aggregation=network.AGGREGATIONS,
         speeds=network.SPEEDS,
+        energy=network.ENERGIES,
         protocol=algorithms.PROTOCOLS,
         clock=schedule.CLOCKS,
         peers=schedule.PEERS,

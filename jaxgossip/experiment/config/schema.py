@@ -54,6 +54,7 @@ MACHINERY = frozenset(
         "speeds",
         "contacts",
         "n_rounds",
+        "step_samples",
     }
 )
 """Names of parameters that a run supplies itself, which are never keys of a configuration."""

@@ -154,6 +154,10 @@ class ContactsSection(Section):
     )
 
 
+class EnergySection(Section):
+    """What the nodes' machines spend: with it, a run tells its joules, and batteries run down."""
+
+
 SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
     {
         "topology": TopologySection,
@@ -172,6 +176,7 @@ SECTIONS: Mapping[str, type[Section]] = MappingProxyType(
         "tokens": TokensSection,
         "contacts": ContactsSection,
         "speeds": SpeedsSection,
+        "energy": EnergySection,
     }
 )
 """The sections, besides ``learning``, that name a builder: the catalogue has a registry for each."""
@@ -337,6 +342,9 @@ class Config(Table):
     )
     speeds: SerializeAsAny[SpeedsSection] | None = Field(
         default=None, description="how fast the nodes' machines are, for virtual seconds"
+    )
+    energy: SerializeAsAny[EnergySection] | None = Field(
+        default=None, description="what the nodes' machines spend, for joules, and their batteries"
     )
     privacy: Privacy | None = Field(default=None, description="DP-SGD on every node")
     evaluation: Evaluation = Field(default=Evaluation(), description="what is measured, when, and against what")

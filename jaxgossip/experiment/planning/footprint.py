@@ -63,7 +63,8 @@ def state_bytes(experiment: Experiment) -> int:
     algorithm, seed = experiment.algorithm, experiment.config.seed
     if isinstance(algorithm, GossipProtocol):
         return tree_bytes(jax.eval_shape(algorithm.init, jax.random.key(0)))
-    return tree_bytes(initial_shapes(algorithm, seed, timed=experiment.speeds is not None))
+    timed, metered = experiment.speeds is not None, experiment.energy is not None
+    return tree_bytes(initial_shapes(algorithm, seed, timed=timed, metered=metered))
 
 
 def footprint(experiment: Experiment) -> tuple[Footprint, OnDevices | None]:
@@ -137,6 +138,7 @@ def _rounds(experiment: Experiment) -> Program | MeshProgram:
         sampled_nodes=config.evaluation.sampled_nodes,
         matmul_precision=config.device.matmul_precision,
         speeds=experiment.speeds,
+        energy=experiment.energy,
     )
 
 

@@ -1,4 +1,4 @@
-"""The x axes of figures: rounds, bytes sent per node and virtual time, each a column of panels."""
+"""The x axes of figures: rounds, bytes sent per node, virtual time and energy, each a column of panels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,22 +37,24 @@ def x_axes(runs: Sequence[RunData], by: Sequence[str] = ()) -> list[XAxis]:
 
     Args:
         runs: the runs.
-        by: names of x axes; if empty, rounds and bytes, and virtual time if every run has it and it is not proportional to
-            the rounds, as it is when nodes act by their own clocks.
+        by: names of x axes; if empty, rounds and bytes, virtual time if every run has it and it is not proportional to the
+            rounds, as it is when nodes act by their own clocks, and energy if every run has it.
 
     Raises:
-        ConfigError: a name is unknown, or a run has no virtual time.
+        ConfigError: a name is unknown, or a run has no virtual time or no account of energy.
     """
     for name in by:
         if name not in X_AXES:
             raise ConfigError(f"--by {name}: no such axis", hint=f"allowed: {', '.join(X_AXES)}")
-    without = next((run for run in runs if run.final.get("virtual_s") is None), None)
-    if "seconds" in by and without is not None:
-        raise ConfigError(
-            f"{without.folder} kept no virtual time", hint="a section [speeds] makes a run keep it; run it again"
-        )
-    is_informative = all(run.final.get("virtual_s_mean") is not None for run in runs)
-    names = dict.fromkeys(by) or [name for name in X_AXES if name != "seconds" or is_informative]
+    for name, (column, what, section) in KEPT.items():
+        without = next((run for run in runs if run.final.get(column) is None), None)
+        if name in by and without is not None:
+            raise ConfigError(
+                f"{without.folder} kept no {what}", hint=f"a section [{section}] makes a run keep it; run it again"
+            )
+    informative = {"seconds": "virtual_s_mean", "joules": "joules"}
+    left_out = [name for name, key in informative.items() if any(run.final.get(key) is None for run in runs)]
+    names = dict.fromkeys(by) or [name for name in X_AXES if name not in left_out]
     return [X_AXES[name] for name in names]
 
 
@@ -79,6 +81,19 @@ def _seconds_axis(axes: Axes, runs: Sequence[RunData]) -> None:
         show_message(axes, "no virtual time has passed")
 
 
+def _joules_axis(axes: Axes, runs: Sequence[RunData]) -> None:
+    ends = [float(np.nanmax(run.column("joules"), initial=0.0)) for run in runs]
+    if max(ends) > 0:
+        scales.joules_axis(axes, min(end for end in ends if end > 0), max(ends), "energy of all nodes")
+    else:
+        show_message(axes, "no energy was spent")
+
+
+KEPT = MappingProxyType(
+    {"seconds": ("virtual_s", "virtual time", "speeds"), "joules": ("joules", "account of energy", "energy")}
+)
+"""Axes that not every run has: their columns in records, what they are, and the section that makes a run keep it."""
+
 X_AXES = MappingProxyType(
     {
         axis.name: axis
@@ -88,6 +103,7 @@ X_AXES = MappingProxyType(
                 "bytes", "by what a node has sent", lambda run, _: run.bytes_per_node(), _bytes_axis, of_baselines=False
             ),
             XAxis("seconds", "by virtual time", lambda run, name: run.column("virtual_s", name), _seconds_axis),
+            XAxis("joules", "by energy", lambda run, name: run.column("joules", name), _joules_axis),
         )
     }
 )

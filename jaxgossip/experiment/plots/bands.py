@@ -65,7 +65,7 @@ def summary_rows(
 
     Runs that diverged are counted, but left out of the statistics, and so are runs that did not reach the target in those
     of the cost of reaching it. A statistic is None if any of the other runs lacks the number. There are columns of virtual
-    seconds if any run has them.
+    seconds, and of joules, if any run has them.
 
     Args:
         points: the values of each point, and its runs.
@@ -73,10 +73,9 @@ def summary_rows(
         more: further measures, each under its own key.
     """
     everyone = [run for _, runs in points for run in runs]
-    timed = any(run.final.get("virtual_s") is not None for run in everyone)
+    kept = [key for key in ("virtual_s", "joules") if any(run.final.get(key) is not None for run in everyone)]
     has_target = any(run.reached(measure)["target"] is not None for run in everyone)
-    costs = ["virtual_s"] * timed + ["rounds_to_target", "bytes_to_target"] * has_target
-    costs += ["virtual_s_to_target"] * (has_target and timed)
+    costs = kept + ["rounds_to_target", "bytes_to_target", *(f"{key}_to_target" for key in kept)] * has_target
     rows: list[dict[str, Any]] = []
     for values, runs in points:
         converged = [run for run in runs if run.diverged_round is None]
@@ -121,12 +120,14 @@ def summary_table(
         if measure.of_nodes:
             cells["worst node" + " ± 95 %" * several] = _with_band(row, "worst", measure, several=several)
         cells |= {value_title(other): other.text(row[other.key]) for other in more}
-        timed = "virtual_s" in row
+        timed, metered = "virtual_s" in row, "joules" in row
         if timed:
             cells["virtual time"] = units.duration(row["virtual_s"])
+        if metered:
+            cells["energy"] = units.joules_text(row["joules"])
         if "reached" in row:
             same = len({other["target"] for other in rows}) == 1
-            cells |= target_cells(row if same else {**row, "target": None}, measure, timed=timed)
+            cells |= target_cells(row if same else {**row, "target": None}, measure, timed=timed, metered=metered)
             cells["reached by"] = f"{row['reached']} of {row['runs']}"
         if any(other["diverged"] for other in rows):
             cells["diverged"] = str(row["diverged"])

@@ -136,6 +136,7 @@ def _conditions(run: RunData) -> list[str]:
         f"attacked by {adversary}" if adversary else "",
         f"aggregation {aggregation}" if aggregation else "",
         f"{_short(run.setting('speeds', 'kind'))} speeds" if run.setting("speeds", "kind") else "",
+        f"{_short(run.setting('energy', 'kind'))} energy" if run.setting("energy", "kind") else "",
     ]
 
 
@@ -180,6 +181,8 @@ def footnote(run: RunData, measures: Sequence[Measure] = ()) -> list[str]:
     phrases.append(sent if numbers["messages"] else "nothing sent")
     if numbers["virtual_s"] is not None:
         phrases.append(f"{units.duration(numbers['virtual_s'])} of virtual time")
+    if numbers["joules"] is not None:
+        phrases.append(f"{units.joules_text(numbers['joules'])} spent")
     costs = f"{', '.join(phrases)}, computed in {units.duration(numbers['wall_s'])}."
     lines.append(costs[0].upper() + costs[1:])
     if run.target is not None:

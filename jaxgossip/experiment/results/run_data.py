@@ -235,7 +235,7 @@ class RunData:
             measure: the measure; the values are all None unless it is the run's first one, to which the target refers.
         """
         if self.target is None or measure not in (None, self.measures[0]):
-            return dict.fromkeys(("measure", "target", "round", "bytes_sent", "virtual_s"))
+            return dict.fromkeys(("measure", "target", "round", "bytes_sent", "virtual_s", "joules"))
         return reached(self.records, self.target, self.measures[0])
 
     def setting(self, section: str, key: str) -> Any:
@@ -268,8 +268,8 @@ def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]
 
     Returns:
         A dict with the keys run, status, round, measure, mean, worst, mean_model, the baselines, consensus_distance,
-        messages, bytes_sent, metadata_bytes, virtual_s, wall_s; target, and rounds_to_target, bytes_to_target and
-        virtual_s_to_target of the first evaluation that reached it.
+        messages, bytes_sent, metadata_bytes, virtual_s, joules, wall_s; target, and rounds_to_target, bytes_to_target,
+        virtual_s_to_target and joules_to_target of the first evaluation that reached it.
     """
     measure = measure or run.measures[0]
     baselines = {name: _last(run.column(measure.column, name)) for name in BASELINES}
@@ -289,21 +289,24 @@ def last_numbers(run: RunData, measure: Measure | None = None) -> dict[str, Any]
         "bytes_sent": run.final.get("bytes_sent"),
         "metadata_bytes": run.final.get("metadata_bytes"),
         "virtual_s": _finite(run.final.get("virtual_s")),
+        "joules": _finite(run.final.get("joules")),
         "wall_s": _finite(run.final.get("wall_s")),
         "target": first["target"],
         "rounds_to_target": first["round"],
         "bytes_to_target": first["bytes_sent"],
         "virtual_s_to_target": first["virtual_s"],
+        "joules_to_target": first["joules"],
     }
 
 
-def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool) -> dict[str, str]:
+def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool, metered: bool) -> dict[str, str]:
     """Return the cost of reaching the target, column title to text; a dash if it was not reached.
 
     Args:
         numbers: result of :func:`final_numbers`, or means of several.
         measure: the measure to which the target refers.
         timed: whether there is a column of virtual time.
+        metered: whether there is a column of energy.
     """
     to = " to target" if numbers["target"] is None else f" to {measure.text(numbers['target'])}"
     rounds = numbers["rounds_to_target"]
@@ -311,7 +314,8 @@ def target_cells(numbers: Mapping[str, Any], measure: Measure, *, timed: bool) -
         f"rounds{to}": "–" if rounds is None else f"{rounds:,.0f}",
         f"sent{to}": units.bytes_text(numbers["bytes_to_target"]),
     }
-    return cells | ({f"virtual time{to}": units.duration(numbers["virtual_s_to_target"])} if timed else {})
+    cells |= {f"virtual time{to}": units.duration(numbers["virtual_s_to_target"])} if timed else {}
+    return cells | ({f"energy{to}": units.joules_text(numbers["joules_to_target"])} if metered else {})
 
 
 def value_title(measure: Measure, name: str = "") -> str:
@@ -334,7 +338,7 @@ def compare_table(runs: Sequence[RunData], metrics: Sequence[str] = ()) -> list[
     rows: list[dict[str, str]] = []
     shown = [tuple(map(run.measure, dict.fromkeys(metrics))) or (run.measures[0], CONSENSUS) for run in runs]
     kinds = {measure.key for measure, *_ in shown}
-    timed = any(run.final.get("virtual_s") is not None for run in runs)
+    timed, metered = (any(run.final.get(key) is not None for run in runs) for key in ("virtual_s", "joules"))
     reached = [run.reached(measure)["target"] for run, (measure, *_) in zip(runs, shown, strict=True)]
     targets = {target for target in reached if target is not None}
     for run, (measure, *more), target in zip(runs, shown, reached, strict=True):
@@ -350,7 +354,7 @@ def compare_table(runs: Sequence[RunData], metrics: Sequence[str] = ()) -> list[
         if targets:  # all rows need the same columns: if targets differ, a column gives them
             same = {"target": next(iter(targets))} if len(targets) == 1 and len(kinds) == 1 else {"target": None}
             own = {} if same["target"] else {"target": measure.text(target)}
-            to_target = own | target_cells({**numbers, **same}, measure, timed=timed)
+            to_target = own | target_cells({**numbers, **same}, measure, timed=timed, metered=metered)
         rows.append(
             {"run": numbers["run"], "round": f"{numbers['round']:,}"}
             | measured
@@ -359,6 +363,7 @@ def compare_table(runs: Sequence[RunData], metrics: Sequence[str] = ()) -> list[
                 **{value_title(other): other.text(run.last(other)) for other in more},
                 "sent": units.bytes_text(numbers["bytes_sent"]),
                 **({"virtual time": units.duration(numbers["virtual_s"])} if timed else {}),
+                **({"energy": units.joules_text(numbers["joules"])} if metered else {}),
                 **to_target,
                 "time": units.duration(numbers["wall_s"]),
                 "status": numbers["status"],

@@ -6,7 +6,7 @@ from typing import Any
 from jaxgossip.core import units
 from jaxgossip.plotting.measures import Measure, measures_of
 
-KEYS = ("round", "bytes_sent", "virtual_s")
+KEYS = ("round", "bytes_sent", "virtual_s", "joules")
 
 
 def reached(records: Sequence[Mapping[str, Any]], target: float, measure: Measure | None = None) -> dict[str, Any]:
@@ -18,8 +18,8 @@ def reached(records: Sequence[Mapping[str, Any]], target: float, measure: Measur
         measure: the measure; None for the run's first one.
 
     Returns:
-        measure, target, and of the first evaluation that reached it: round, bytes_sent (by all nodes together) and
-        virtual_s (when all nodes had finished that round); None if unknown, and if no evaluation reached the target.
+        measure, target, and of the first evaluation that reached it: round, bytes_sent and joules (of all nodes together)
+        and virtual_s (when all nodes had finished that round); None if unknown, and if no evaluation reached the target.
     """
     measure = measure or measures_of(records[-1])[0]
     first: Mapping[str, Any] = next((record for record in records if _as_good(record, target, measure)), {})
@@ -47,4 +47,6 @@ def sentence(first: Mapping[str, Any], measure: Measure) -> str:
     phrases = [f"{what} after {rounds}", f"{sent} sent"]
     if first["virtual_s"] is not None:
         phrases.append(f"{units.duration(first['virtual_s'])} of virtual time")
+    if first.get("joules") is not None:  # runs of earlier releases have none
+        phrases.append(f"{units.joules_text(first['joules'])} spent")
     return ", ".join(phrases)

@@ -28,7 +28,7 @@ def simulate_experiment(
         algorithm: the experiment's own algorithm or a baseline.
         observer: receives records and progress, and may stop the run.
         rounds: number of rounds of a baseline, which has no byte budget; None for the configuration's rounds and budget.
-        faultless: whether to leave out the faults of the network and the nodes.
+        faultless: whether to leave out the faults of the network and the nodes, and their batteries.
         start: ``start`` and ``start_wall_s`` of the engine, to continue a run.
 
     Raises:
@@ -47,12 +47,15 @@ def simulate_experiment(
     }
     if isinstance(algorithm, GossipProtocol):
         assert experiment.schedule is not None
-        return simulate_events(algorithm, experiment.schedule, rounds, **common)
+        return simulate_events(algorithm, experiment.schedule, rounds, energy=experiment.energy, **common)
     # The virtual seconds of a baseline in rounds are not comparable with those of a run by events.
-    speeds = experiment.speeds if experiment.schedule is None else None
+    in_rounds = experiment.schedule is None
+    speeds, energy = (experiment.speeds, experiment.energy) if in_rounds else (None, None)
+    if energy is not None and faultless:
+        energy = energy.on_mains()
     conditions = None if faultless else experiment.conditions
     devices = mesh_of(config.device)
-    return simulate(algorithm, rounds, conditions=conditions, speeds=speeds, mesh=devices, **common)
+    return simulate(algorithm, rounds, conditions=conditions, speeds=speeds, energy=energy, mesh=devices, **common)
 
 
 def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | EventRun | None, dict[str, Any]]:
@@ -69,7 +72,8 @@ def restore(experiment: Experiment, folder: RunFolder) -> tuple[RunState | Event
     def like(metadata: dict[str, Any]) -> RunState | EventRun:
         if isinstance(algorithm, GossipProtocol):
             return run_shapes(algorithm, metadata["waiting"], seed)
-        return initial_shapes(algorithm, seed, timed=experiment.speeds is not None)
+        timed, metered = experiment.speeds is not None, experiment.energy is not None
+        return initial_shapes(algorithm, seed, timed=timed, metered=metered)
 
     in_events: checkpoint.FieldTypes = {"waiting": int} if isinstance(algorithm, GossipProtocol) else {}
     spread = mesh_of(experiment.config.device) is not None

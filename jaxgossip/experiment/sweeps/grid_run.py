@@ -247,6 +247,7 @@ def _run_bundle(
             sampled_nodes=config.evaluation.sampled_nodes,
             byte_budget=config.byte_budget,
             speeds=experiment.speeds,
+            energy=experiment.energy,
         )
         for experiment in experiments
     ]
@@ -306,6 +307,7 @@ def _events_run(experiment: Experiment) -> EventsRun:
     return EventsRun(
         experiment.in_events,
         experiment.schedule,
+        energy=experiment.energy,
         seed=config.seed,
         sampled_nodes=config.evaluation.sampled_nodes,
         byte_budget=config.byte_budget,

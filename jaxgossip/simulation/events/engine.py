@@ -13,10 +13,11 @@ from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.core.pytree import leaves_text, register_dataclass, static_field
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
-from jaxgossip.network import Conditions
+from jaxgossip.network import Conditions, Energy
 from jaxgossip.schedule import Kind, Source
 from jaxgossip.simulation.arguments import check_conditions, check_observer, check_protocol, settings
 from jaxgossip.simulation.checks import check_start
+from jaxgossip.simulation.events.metered import MeteredSource
 from jaxgossip.simulation.events.program import Carried, Events, WaveProgram
 from jaxgossip.simulation.events.segments import MessageStream, Standing, WavePlan
 from jaxgossip.simulation.events.waiting import Waiting
@@ -87,6 +88,7 @@ def simulate_events(
     byte_budget: int = 0,
     matmul_precision: str = "highest",
     conditions: Conditions | None = None,
+    energy: Energy | None = None,
     start: EventRun | None = None,
     start_wall_s: float = 0.0,
     observer: Observer | None = None,
@@ -107,6 +109,8 @@ def simulate_events(
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
         conditions: lies, noise and clipping of messages, and stragglers (see
             :func:`~jaxgossip.algorithms.protocols.conditions.under_conditions`); none by default.
+        energy: what the nodes' machines spend, in the local work of one update; if given, records contain the joules of all
+            nodes together.
         start: a run to continue from, such as a checkpoint's; donated. Its cycle is not evaluated again.
         start_wall_s: wall-clock seconds spent before ``start``.
         observer: receives records and progress, and may stop the run; its rounds are cycles.
@@ -117,10 +121,11 @@ def simulate_events(
 
     Raises:
         InputError: a number is out of range, protocol and schedule do not fit together, the rows of the problem are
-            reordered, conditions do not apply, or ``start`` does not fit this run.
+            reordered, conditions do not apply, ``energy`` is of another number of nodes or has batteries, or ``start`` does not
+            fit this run.
         ArgumentTypeError: an argument is of the wrong type.
     """
-    check_protocol(protocol, schedule)
+    check_protocol(protocol, schedule, energy)
     check_conditions("simulate_events", conditions)
     protocol = under_conditions(protocol, conditions)
     asked = settings(
@@ -133,7 +138,7 @@ def simulate_events(
     )
     return run_single(
         protocol, asked, compiled,
-        lambda program: EventsEngine(program, schedule, cycles, evaluate_every, byte_budget, start),
+        lambda program: EventsEngine(program, schedule, cycles, evaluate_every, byte_budget, start, energy),
         start=start, start_wall_s=start_wall_s, observer=observer, progress=progress,
     )  # fmt: skip
 
@@ -148,6 +153,7 @@ class EventsEngine:
         evaluate_every: cycles between evaluations.
         byte_budget: see :func:`simulate_events`.
         start: the run to continue from, donated; None for the initial state.
+        energy: what the nodes' machines spend; None to keep no account of it.
 
     Raises:
         InputError: ``start`` does not fit this run.
@@ -169,12 +175,14 @@ class EventsEngine:
         evaluate_every: int,
         byte_budget: int,
         start: EventRun | None = None,
+        energy: Energy | None = None,
     ) -> None:
         if start is not None:
             check_start(program.like, getattr(start, "state", start))
+        self._energy, self._meter = energy, None if energy is None else MeteredSource(schedule)
         self.records: list[Mapping[str, Any]] = []
         self.diverged = self.spent = False
-        self._stream = MessageStream(schedule)
+        self._stream = MessageStream(self._meter or schedule)
         self._program, self._protocol, self._budget = program, program.protocol, byte_budget
         self._goals = partial(next_goal, rounds=cycles, evaluate_every=evaluate_every)
         settle_at = self._protocol.settle_at
@@ -208,6 +216,7 @@ class EventsEngine:
         assert self.done <= goal
         carried = self._program.execute(self.carried, plan)
         finite = self._program.is_finite(carried.state)
+        self._count()
         # The device has begun; meanwhile the next segment is planned, unless it depends on what comes of this one.
         last = self.done in (self._goals(self.done), self._settles)
         self._next = None if last else self._plan()
@@ -219,8 +228,12 @@ class EventsEngine:
         """Append and return a record; None if the run has diverged."""
         if self.diverged:
             return None
-        self.records.append(make_record(self._program, self._stream, self.standing, self.carried, wall_s))
-        return self.records[-1]
+        record = make_record(self._program, self._stream, self.standing, self.carried, wall_s)
+        if self._meter is not None and self._energy is not None:
+            joules = self._meter.record(self._protocol, self._energy, record["virtual_s"])
+            record = record | joules | {"wall_s": record.pop("wall_s")}
+        self.records.append(record)
+        return record
 
     def checkpoint(self) -> EventRun:
         """Return the run's state, which the next segment consumes."""
@@ -254,14 +267,23 @@ class EventsEngine:
         before = int(start.round)
         if self._settles < before:
             self._stream.skip(self._settles)
+            self._count()
             self._settle()
         self._stream.skip(before - self._stream.standing.cycle)
+        self._count()
+
+    def _count(self) -> None:
+        """Count what has been sent and has arrived up to where the schedule has been executed."""
+        if self._meter is not None:
+            self._meter.count(self._stream.standing.cycle * self._stream.period_s)
 
     def _settle(self) -> None:
         """Let nodes call the peers that they prefer from now on; idempotent."""
         if self._protocol.settle_at is not None:
             state, prefers = self._protocol.settle(self.carried.state)
             self._stream.prefer(np.asarray(prefers))
+            if self._meter is not None:
+                self._meter.settle()
             self.carried = self.carried._replace(state=state)
 
 

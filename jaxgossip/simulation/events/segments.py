@@ -14,6 +14,7 @@ import numpy as np
 from jaxgossip.schedule import Fate, Kind, Messages, Schedule, Source
 from jaxgossip.schedule.peers import Preferences
 from jaxgossip.simulation.events.chronology import chronological
+from jaxgossip.simulation.events.metered import MeteredSource
 from jaxgossip.simulation.events.waiting import Numbered, Waiting
 from jaxgossip.simulation.events.waves import Segment, Slots, by_wave, waves
 
@@ -116,7 +117,7 @@ class MessageStream:
         self._unsent = Waiting()
         self._slots = Slots()
         self._request_arrivals = np.empty(0)  # of requests in flight, in seconds
-        self._liar_shares = source.liar_shares() if isinstance(source, Schedule) else iter(())
+        self._liar_shares = source.liar_shares() if isinstance(source, Schedule | MeteredSource) else iter(())
         self._liars: tuple[int, dict[str, float]] = (-1, {})
 
     @property

@@ -21,6 +21,7 @@ from jaxgossip.algorithms.protocols.protocol import GossipProtocol
 from jaxgossip.core.pytree import partition
 from jaxgossip.core.typing import PyTree
 from jaxgossip.core.units import counted
+from jaxgossip.network import Energy
 from jaxgossip.schedule import Source
 from jaxgossip.simulation.arguments import check_protocol
 from jaxgossip.simulation.events.engine import EventRun, EventsEngine, simulate_events
@@ -43,6 +44,7 @@ class EventsRun:
         sampled_nodes: maximum number of nodes per evaluation.
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products.
+        energy: what the nodes' machines spend; None to keep no account of it.
     """
 
     protocol: GossipProtocol
@@ -51,6 +53,7 @@ class EventsRun:
     sampled_nodes: int = 1000
     byte_budget: int = 0
     matmul_precision: str = "highest"
+    energy: Energy | None = None
 
 
 def at_once(protocols: Sequence[GossipProtocol], mesh: Mesh | None) -> int:
@@ -88,7 +91,7 @@ def simulate_together(
         InputError: protocol and schedule of a run do not fit together.
     """
     for run in runs:
-        check_protocol(run.protocol, run.schedule)
+        check_protocol(run.protocol, run.schedule, run.energy)
     if mesh is None:
         return [_alone(run, cycles, evaluate_every, observer) for run in runs]
     observer, devices = observer or Observer(), list(mesh.devices.flat)[: len(runs)]
@@ -101,7 +104,9 @@ def simulate_together(
         observer.compiled(time.perf_counter() - began)
         clock = Stopwatch()
         members = on_devices(
-            lambda pair: EventsEngine(pair[0], pair[1].schedule, cycles, evaluate_every, pair[1].byte_budget),
+            lambda pair: EventsEngine(
+                pair[0], pair[1].schedule, cycles, evaluate_every, pair[1].byte_budget, energy=pair[1].energy
+            ),
             list(zip(programs, runs, strict=True)),
         )
         engine = TogetherEngine(members, on_devices)
@@ -176,7 +181,7 @@ def _alone(run: EventsRun, cycles: int, evaluate_every: int, observer: Observer 
     result = simulate_events(
         run.protocol, run.schedule, cycles, seed=run.seed, evaluate_every=evaluate_every,
         sampled_nodes=run.sampled_nodes, byte_budget=run.byte_budget, matmul_precision=run.matmul_precision,
-        observer=observer,
+        energy=run.energy, observer=observer,
     )  # fmt: skip
     return Replica([dict(record) for record in result.metrics], result.status, result.rounds)
 

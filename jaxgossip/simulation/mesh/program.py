@@ -26,7 +26,7 @@ from jaxgossip.learning.samples import SampledProblem
 from jaxgossip.mixing import Operator
 from jaxgossip.mixing.on_mesh import on_mesh
 from jaxgossip.mixing.operator import TimeVarying
-from jaxgossip.network import Conditions, Speeds
+from jaxgossip.network import Conditions, Energy, Meter, Speeds
 from jaxgossip.simulation.checks import check_models
 from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.simulation.mesh.placement import Place, places, spec, spread, spread_one
@@ -50,6 +50,7 @@ class MeshProgram:
         byte_budget: the run ends before all nodes together have sent more than this many bytes; 0 for no limit.
         matmul_precision: precision of float32 matrix products; "highest" is full float32 on every device.
         speeds: speeds of the nodes' machines, for virtual clocks; None to keep no clocks.
+        energy: what the nodes' machines spend; None to keep no account of it.
         replicated_bytes: size of a table of samples from which on each device has those of its own nodes alone.
 
     Raises:
@@ -59,6 +60,7 @@ class MeshProgram:
     Attributes:
         rounds: the compiled program that advances a run, a ``jax.stages.Compiled``.
         moved: what a round moves between devices, exchange by exchange.
+        metering: the account of energy; None if none is kept.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class MeshProgram:
         byte_budget: int = 0,
         matmul_precision: str = "highest",
         speeds: Speeds | None = None,
+        energy: Energy | None = None,
         replicated_bytes: int = REPLICATED_BYTES,
     ) -> None:
         self.algorithm, self.mesh, self._precision = algorithm, mesh, matmul_precision
@@ -80,8 +83,9 @@ class MeshProgram:
         check_spread(algorithm, self.layout)
         whole = Run(
             algorithm, seed=seed, conditions=conditions, sampled_nodes=sampled_nodes, byte_budget=byte_budget,
-            speeds=speeds,
+            speeds=speeds, energy=energy,
         )  # fmt: skip
+        self.metering = whole.metering
         self.like = whole.like()
         check_models(algorithm, self.like)
         run = self._on_mesh(whole, replicated_bytes)
@@ -138,6 +142,11 @@ class MeshProgram:
     def clock(self, run: RunState) -> np.ndarray | None:
         """Return the virtual clocks (n, 2) of all nodes, on the host; None if none are kept."""
         return None if run.clock is None else on_host(run.clock)[: self.layout.n_nodes]
+
+    def meter(self, run: RunState) -> Meter | None:
+        """Return the meters of all nodes, on the host; None if none are kept."""
+        n = self.layout.n_nodes
+        return None if run.meter is None else jax.tree.map(lambda leaf: on_host(leaf)[:n], run.meter)
 
     def advance(self, run: RunState, until: int) -> RunState:
         """Return the run after round ``until``, or where it ended earlier; ``run`` is donated."""

@@ -11,6 +11,8 @@ import numpy as np
 from jaxgossip.algorithms import Algorithm, GossipProtocol
 from jaxgossip.core.typing import PyTree, Rows
 from jaxgossip.core.units import counted, duration, rows_text
+from jaxgossip.network.energy import Energy, Spent
+from jaxgossip.network.meter import spent_of
 from jaxgossip.network.wallclock import to_seconds
 from jaxgossip.plotting.measures import measures_of
 from jaxgossip.simulation.loop import Status
@@ -72,6 +74,19 @@ class Result:
             return None
         seconds, order = to_seconds(self.run.clock), self.algorithm.problem.order
         return seconds if order is None else seconds[order.rows]
+
+    def spent(self, energy: Energy) -> Spent | None:
+        """Return the joules that every node has spent, (n,) by node, of training and in total; None if none were counted.
+
+        Args:
+            energy: what the run was given, or other machines that do the same work.
+        """
+        if getattr(self.run, "meter", None) is None:
+            return None
+        meter = by_node(self.run.meter, self.algorithm.problem.order)
+        seconds = self.virtual_s
+        spent = spent_of(energy, meter)
+        return spent if seconds is None else spent._replace(total=spent.total + energy.idle_w * seconds)
 
     def plot(self, metric: str | None = None, ax: "Axes | None" = None, *, label: str | None = None) -> "Axes":
         """Plot a metric against rounds, or cycles, and return the axes.

@@ -201,6 +201,9 @@ CONDITIONS: dict[str, Case] = {
         lambda: A.morph(quadratic(order=near().order), optax.sgd(0.1), m.metropolis_hastings(near()), every=1),
         {"conditions": dataclasses.replace(FAULTS, adversary=N.adversaries.bit_flip(n_nodes=NODES)), "speeds": SPEEDS},
     ),
+    "batteries": (
+        regular, {"conditions": FAULTS, "energy": N.energy.devices(NODES - 1, battery_share=3e-6, received_j_byte=1e-4)}
+    ),
     "clocks of a server": (lambda: of_algorithm("federated_averaging"), {"speeds": SPEEDS}),
     "losses and clocks of clusters": (lambda: of_algorithm("hierarchical_averaging"), {"conditions": FAULTS, "speeds": SPEEDS}),
     "liars": among_liars(),
