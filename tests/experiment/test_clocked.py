@@ -102,6 +102,7 @@ CASES = {
                      ["weighted (weights metropolis_hastings) peers"]),
     "SGP": Case(["algorithm.kind=asynchronous_sgp", "clock.kind=fixed", "delay.kind=none", "peers.kind=uniform"]),
     "PENS": Case(["algorithm={kind='pens', sampled=2, top=1, settle_at=2}"]),
+    "devices": Case(["churn={kind='fedscale', path='devices.json'}"]),
     "a trace": Case(["contacts={kind='from_file', path='contacts.csv', rate_bytes_s=64.0}", "schedule.exchange=push_pull"],
                     ["from_file (path contacts.csv, format auto, window_s 20, rate_bytes_s 64) contacts", "push-pull exchange"]),
     "waypoints": Case(["contacts={kind='random_waypoint', side_m=20.0, range_m=10.0}"],
@@ -137,6 +138,7 @@ def text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration beside the trace that it may name; its runs draw no pictures."""
     monkeypatch.setattr(runs, "draw_summary", lambda _: None)
     (tmp_path / "trace.csv").write_text("node,start_s,end_s\n0,0,2\n1,1,4\n")
+    (tmp_path / "devices.json").write_text('{"1": {"active": [0, 2], "inactive": [1.5, 3], "finish_time": 4}}')
     lines = "".join(f"{node / 2},{node},{(node + 1) % NODES},2.5\n" for node in range(NODES))
     (tmp_path / "contacts.csv").write_text("t_s,u,v,duration_s\n" + lines)
     (tmp_path / "clocked.toml").write_text(TEXT)
