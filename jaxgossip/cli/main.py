@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from jaxgossip.cli.commands.bench import bench
-from jaxgossip.cli.commands.compare import compare
 from jaxgossip.cli.commands.info import info
 from jaxgossip.cli.commands.list_names import list_names
 from jaxgossip.cli.commands.new import new
 from jaxgossip.cli.commands.plan import plan
-from jaxgossip.cli.commands.plot import plot
+from jaxgossip.cli.commands.results.compare import compare
+from jaxgossip.cli.commands.results.plot import plot
 from jaxgossip.cli.commands.resume import resume
 from jaxgossip.cli.commands.run import run
 from jaxgossip.cli.commands.schedule import schedule

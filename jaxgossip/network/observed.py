@@ -53,11 +53,11 @@ def in_whole_numbers(weights: Weights) -> Scaled:
     matrix = sp.coo_array(weights.to_scipy())
     off = (matrix.row != matrix.col) & (matrix.data != 0)
     row, column = matrix.row[off].astype(np.int64), matrix.col[off].astype(np.int64)
-    known = {value: _fraction(value) for value in np.unique(matrix.data[off]).tolist()}
+    known = {value: fraction(value) for value in np.unique(matrix.data[off]).tolist()}
     fractions = [known[value] for value in matrix.data[off].tolist()]
     own = [Fraction(1)] * n
-    for node, fraction in zip(row.tolist(), fractions, strict=True):
-        own[node] -= fraction
+    for node, share in zip(row.tolist(), fractions, strict=True):
+        own[node] -= share
     values = fractions + own
     scale = math.lcm(*{value.denominator for value in values})
     entry = np.array([value.numerator * (scale // value.denominator) for value in values], object)
@@ -76,13 +76,14 @@ def share_seen(matrix: Scaled, starts: np.ndarray, steps: int) -> np.ndarray:
         return seen
     within = _reached(matrix, starts, steps)
     rank = _rank(matrix, starts, steps)
-    if rank < within.sum() and (span := _Span.of(matrix, starts, steps)) is not None:
+    if rank < within.sum() and (span := Span.of(matrix, starts, steps)) is not None:
         return span.leverage()
     seen[within] = 1.0
     return seen
 
 
-def _fraction(value: float) -> Fraction:
+def fraction(value: float) -> Fraction:
+    """Return the simple fraction that a float64 is within four units in the last place of, else its exact value."""
     simple = Fraction(value).limit_denominator(SIMPLEST)
     return simple if abs(float(simple) - value) <= 4 * math.ulp(value) else Fraction(value)
 
@@ -141,8 +142,12 @@ def _reduced_modulo(block: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return kept, np.array(pivots, np.int64)
 
 
-class _Span:
+class Span:
     """A growing span of integer rows.
+
+    Args:
+        n: number of columns.
+        most_work: operations on 64-bit words after which no more rows are added.
 
     Attributes:
         rows: (r, n) object, a basis; at the pivot of a row, all other rows are zero.
@@ -150,33 +155,39 @@ class _Span:
         work: operations on 64-bit words so far.
     """
 
-    def __init__(self, n: int) -> None:
+    def __init__(self, n: int, most_work: float = math.inf) -> None:
         self.rows, self.pivots, self.work = np.zeros((0, n), object), np.zeros(0, np.int64), 0
+        self._most_work = most_work
 
     @classmethod
-    def of(cls, matrix: Scaled, starts: np.ndarray, steps: int) -> "_Span | None":
+    def of(cls, matrix: Scaled, starts: np.ndarray, steps: int) -> "Span | None":
         """Return the span of the rows seen, or None if it takes more than ``WORK`` operations."""
-        span, by_row = cls(matrix.n), _by_row(matrix)
+        span, by_row = cls(matrix.n, WORK), _by_row(matrix)
         block = [np.array([int(node == start) for node in range(matrix.n)], object) for start in starts]
         for _ in range(steps):
             # Only the new component of each row is kept: the rest of the row, and its image, are in the span already.
             fresh = [left for row in block if (left := span.add(row)) is not None]
             if span.work > WORK:
                 return None
-            block = [_primitive(_image(row, by_row)) for row in fresh]
+            block = [primitive(_image(row, by_row)) for row in fresh]
         return span
 
     def add(self, row: np.ndarray) -> np.ndarray | None:
         """Add a row (n,), and return its new component (n,), up to scale; None if it is in the span already."""
         left = self._without(row)
-        if not left.any() or self.work > WORK:
+        if not left.any() or self.work > self._most_work:
             return None
         pivot = int(np.abs(left).argmax())
         for number in np.flatnonzero(self.rows[:, pivot]):
             self._count(self.rows[number], 1)
-            self.rows[number] = _primitive(left[pivot] * self.rows[number] - self.rows[number, pivot] * left)
+            self.rows[number] = primitive(left[pivot] * self.rows[number] - self.rows[number, pivot] * left)
         self.rows, self.pivots = np.concatenate([self.rows, left[None]]), np.append(self.pivots, pivot)
         return left
+
+    @property
+    def solved(self) -> np.ndarray:
+        """(k,) int: the nodes u whose e_u is in the span."""
+        return self.pivots[np.count_nonzero(self.rows, axis=1) == 1]
 
     def leverage(self) -> np.ndarray:
         """Return (n,) float64 ‖P e_u‖² for the projection P onto the span."""
@@ -190,20 +201,19 @@ class _Span:
             unseen[self.pivots] = -basis[:, free]
             unseen[free, np.arange(n - r)] = 1
             seen = 1 - np.square(np.linalg.qr(unseen)[0]).sum(1)
-        alone = np.count_nonzero(self.rows, axis=1) == 1
-        seen[self.pivots[alone]] = 1.0  # solved for
+        seen[self.solved] = 1.0
         return np.where(self.rows.any(axis=0), np.clip(seen, 0.0, 1.0), 0.0)
 
     def _without(self, row: np.ndarray) -> np.ndarray:
         """Return a multiple of ``row`` (n,) minus multiples of basis rows, zero at all pivots."""
         used = np.flatnonzero(row[self.pivots])
         if not used.size:
-            return _primitive(row)
+            return primitive(row)
         own = self.rows[used, self.pivots[used]]
         scale = math.lcm(*own.tolist())
         left = scale * row - (row[self.pivots[used]] * (scale // own)) @ self.rows[used]
         self._count(left, used.size)
-        return _primitive(left)
+        return primitive(left)
 
     def _count(self, row: np.ndarray, times: int) -> None:
         """Count the work of combining a row (n,) from ``times`` others."""
@@ -227,7 +237,7 @@ def _image(row: np.ndarray, by_row: list[list[tuple[int, int]]]) -> np.ndarray:
     return image
 
 
-def _primitive(row: np.ndarray) -> np.ndarray:
+def primitive(row: np.ndarray) -> np.ndarray:
     """Return the row (n,) divided by the greatest common divisor of its entries."""
     divisor = math.gcd(*row.tolist())
     return row // divisor if divisor > 1 else row

@@ -10,7 +10,7 @@ import pytest
 import jaxgossip
 
 ROOMS = ["core", "topology", "schedule", "compression", "mixing", "learning", "network", "algorithms", "plotting"]
-ROOMS += ["simulation", "experiment", "theory", "bench", "cli"]
+ROOMS += ["simulation", "audit", "experiment", "theory", "bench", "cli"]
 EXPERIMENT = ["config", "build", "results", "planning", "plots", "topologies", "runs", "sweeps"]
 PACKAGE = Path(jaxgossip.__file__).parent
 EXCHANGES = PACKAGE / "core" / "devices" / "processes.py"
@@ -44,7 +44,7 @@ def test_every_folder_is_a_room_of_the_list() -> None:
     assert {path.stem for path in PACKAGE.glob("*.py")} == {"__init__", "__main__", "_version", "errors"}
 
 
-@pytest.mark.by_default("core", "bench", "simulation", "schedule", "network", "cli", "algorithms")
+@pytest.mark.by_default("core", "bench", "simulation", "schedule", "network", "cli", "algorithms", "audit")
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_down_only(room: str) -> None:
     above = set(ROOMS[ROOMS.index(room) + 1 :])
