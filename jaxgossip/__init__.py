@@ -16,6 +16,7 @@ from jaxgossip._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from jaxgossip import algorithms as algorithms
+    from jaxgossip import audit as audit
     from jaxgossip import compression as compression
     from jaxgossip import errors as errors
     from jaxgossip import experiment as experiment
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _ROOMS = (
     "algorithms",
+    "audit",
     "compression",
     "errors",
     "experiment",

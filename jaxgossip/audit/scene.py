@@ -52,10 +52,10 @@ class Scene:
         """
         if form not in ("values", "updates"):
             raise InputError(f"{what}: form must be 'values' or 'updates', not {shown(form)}")
-        single = (
-            isinstance(mixing, Weights) or sp.issparse(mixing) or (isinstance(mixing, np.ndarray) and mixing.ndim == 2)
-        )
-        given: list[Any] = [mixing] if single else list(mixing)
+        single, given = True, [mixing]
+        matrix = isinstance(mixing, np.ndarray) and mixing.ndim == 2
+        if not (matrix or isinstance(mixing, Weights) or sp.issparse(mixing)):
+            single, given = False, list(mixing)
         if not given:
             raise InputError(f"{what}: there are no rounds", hint="W, or one matrix for each round")
         if rounds is None and single:

@@ -142,6 +142,7 @@ def test_conditions_are_those_of_one_event_after_the_other_once() -> None:
         check("MU", "clipped", Drawn({MODEL, PASSED, REQUEST}, 7, delay=2.5, ties=True), 2)
 
 
+@pytest.mark.slow
 def test_nodes_that_never_work_only_average_and_are_not_older() -> None:
     with jax.enable_x64(True):
         problem = quadratic()
@@ -156,6 +157,7 @@ def test_nodes_that_never_work_only_average_and_are_not_older() -> None:
         assert np.asarray(result.run.state.model.age).max() == 0
 
 
+@pytest.mark.slow
 def test_liars_are_not_measured() -> None:
     problem = quadratic_32()
     protocol = alg.gossip_learning(problem, optax.sgd(RATE), partner="own")
