@@ -19,7 +19,7 @@ t = jg.topology
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 OF_CLASSES = ("d_cliques", "stl_fw")
-OF_MORE = ("from_file", *OF_CLASSES)
+OF_MORE = ("from_file", "contacts", *OF_CLASSES)
 """Mixings that are made of more than a graph."""
 OPERATORS = {
     "roll": lambda: jg.mixing.metropolis_hastings(t.ring(16)),
@@ -32,6 +32,9 @@ OPERATORS = {
     "periodic": lambda: jg.mixing.periodic([weights.uniform(t.ring(16)), weights.uniform(t.star(16))]),
     **{kind: (lambda kind=kind: MIXINGS[kind](t.complete(16))) for kind in MIXINGS if kind not in OF_MORE},
     **{kind: (lambda kind=kind: MIXINGS[kind](t.complete(16), np.eye(4)[np.arange(16) % 4])) for kind in OF_CLASSES},
+    "contacts": lambda: jg.mixing.contacts(
+        t.complete(16), jg.schedule.contacts.random_waypoint(16, 0, side_m=20.0, range_m=8.0), 4, period_s=10.0
+    ),
     "fresh regular of degree 3": lambda: jg.mixing.fresh_regular(t.complete(16), degree=3),
     "push-sum on a directed graph": lambda: jg.mixing.push_sum(t.static_exponential(16)),
     "push-sum on a star": lambda: jg.mixing.push_sum(t.star(100)),

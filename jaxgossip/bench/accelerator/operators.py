@@ -23,6 +23,7 @@ from jaxgossip.core.random import host_rng, run_key
 from jaxgossip.experiment.config.schema import supply
 from jaxgossip.mixing import MIXINGS, Mixing, Operator
 from jaxgossip.mixing.optimized.weights import Edges
+from jaxgossip.schedule.contacts import ContactSource, random_waypoint
 from jaxgossip.simulation.compiled import Compiler
 from jaxgossip.topology import Graph
 
@@ -96,6 +97,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         "mosaic": Kind(RING, {"fragments": 3, "degree": 3}),
         "shatter": Kind(RING, {"fragments": 3, "degree": 3}),
         "from_file": Kind(RING, large=False),
+        "contacts": Kind(RING, {"period_s": 1.0}, large=False),
     }
 )
 """What is not tried on a ring with its defaults alone."""
@@ -119,8 +121,23 @@ def mixes(name: str, of_size: OfSize, n: int, options: Mapping[str, Any]) -> Fou
         if name == "from_file":
             options = {"path": _weights_file(Path(folder), graph), **options}
         return _compared(
-            name, graph, lambda: supply(MIXINGS[name], options, graph=graph, rng=0, class_shares=_class_shares(graph))
+            name,
+            graph,
+            lambda: supply(
+                MIXINGS[name],
+                options,
+                graph=graph,
+                rng=0,
+                class_shares=_class_shares(graph),
+                contacts=_contacts(graph),
+                n_rounds=4,
+            ),
         )
+
+
+def _contacts(graph: Graph) -> ContactSource:
+    """Return nodes that walk over a square on which a handful of others are in range."""
+    return random_waypoint(graph.n_nodes, 0, side_m=10.0 * graph.n_nodes**0.5, range_m=15.0)
 
 
 def _class_shares(graph: Graph) -> np.ndarray:
