@@ -137,7 +137,9 @@ def mixes(name: str, of_size: OfSize, n: int, options: Mapping[str, Any]) -> Fou
 
 def _contacts(graph: Graph) -> ContactSource:
     """Return nodes that walk over a square on which a handful of others are in range."""
-    return random_waypoint(graph.n_nodes, 0, side_m=10.0 * graph.n_nodes**0.5, range_m=15.0)
+    return random_waypoint(
+        graph.n_nodes, host_rng(0, "accelerator contacts"), side_m=10.0 * graph.n_nodes**0.5, range_m=15.0
+    )
 
 
 def _class_shares(graph: Graph) -> np.ndarray:
