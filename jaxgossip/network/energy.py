@@ -26,7 +26,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int, Integer
 
-from jaxgossip.core.arguments import guarded, number
+from jaxgossip.core.arguments import guarded, number, numbers
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.registry import Registry, nearest
 from jaxgossip.schedule.files.tables import Table, read_table
@@ -216,8 +216,8 @@ def constant(
         InputError: a number is negative, or ``battery_j`` is 0.
     """
     del rng
-    each = (sample_j, sent_j_byte, received_j_byte, idle_w, np.inf if battery_j is None else battery_j)
-    return Energy(*(np.full(n_nodes, float(value)) for value in each))
+    work = np.full(n_nodes, number("energy", "sample_j", sample_j))
+    return Energy(work, **_alike(n_nodes, sent_j_byte, received_j_byte, idle_w, battery_j))
 
 
 @guarded
@@ -253,6 +253,7 @@ def devices(
     for name in names:
         if name not in DEVICES:
             raise InputError(f"energy: unknown device '{name}' in names", hint=nearest(name, list(DEVICES)))
+    alike = _alike(n_nodes, sent_j_byte, received_j_byte, idle_w)
     if battery_share is not None:
         number("energy", "battery_share", battery_share, above=True)
     which = draw.integers(len(names), size=n_nodes) if assignment == "random" else np.arange(n_nodes) % len(names)
@@ -260,8 +261,7 @@ def devices(
     work = np.array([device.sample_j for device in chosen])[which]
     battery = np.array([device.battery_wh * JOULES_A_WH for device in chosen])[which]
     battery = np.full(n_nodes, np.inf) if battery_share is None else battery_share * battery
-    sent, received, idle = (np.full(n_nodes, float(value)) for value in (sent_j_byte, received_j_byte, idle_w))
-    return Energy(work, sent, received, idle, battery)
+    return Energy(work, **alike | {"battery_j": battery})
 
 
 @guarded
@@ -292,18 +292,12 @@ def from_file(
             twice, a number is negative or a battery empty; the message names the line.
     """
     del rng
-    given = {
-        "sent_j_byte": sent_j_byte,
-        "received_j_byte": received_j_byte,
-        "idle_w": idle_w,
-        "battery_j": np.inf if battery_j is None else battery_j,
-    }
+    given = _alike(n_nodes, sent_j_byte, received_j_byte, idle_w, battery_j)
     table = read_table(path, ("node", "sample_j"), tuple(given))
     line = _lines_of(table, n_nodes)
     columns = {"sample_j": table.numbers("sample_j")[line]}
     for name, value in given.items():
-        here = name in table.columns
-        columns[name] = table.numbers(name)[line] if here else np.full(n_nodes, float(value))
+        columns[name] = table.numbers(name)[line] if name in table.columns else value
     for name, values in columns.items():
         wrong = values < 0 if name != "battery_j" else values <= 0
         if name in table.columns and wrong.any():
@@ -311,6 +305,16 @@ def from_file(
             least = "0 or more" if name != "battery_j" else "above 0"
             raise table.error(int(line[node]), f"{name} is {values[node]:g}", hint=f"it must be {least}")
     return Energy(*columns.values())
+
+
+def _alike(
+    n_nodes: int, sent_j_byte: float, received_j_byte: float, idle_w: float, battery_j: float | None = None
+) -> dict[str, PerNode]:
+    """Return what all nodes have alike, (n,) each, by name; None for no battery."""
+    values = {"sent_j_byte": sent_j_byte, "received_j_byte": received_j_byte, "idle_w": idle_w}
+    numbers("energy", values)
+    values["battery_j"] = np.inf if battery_j is None else number("energy", "battery_j", battery_j, above=True)
+    return {name: np.full(n_nodes, float(value)) for name, value in values.items()}
 
 
 def _lines_of(table: Table, n_nodes: int) -> Int[np.ndarray, " n"]:

@@ -1,6 +1,5 @@
 """Disjoint unions of asynchronous networks, which the event engine runs side by side in one program."""
 
-import copy
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -9,50 +8,15 @@ from typing import Any, override
 import jax
 import numpy as np
 
-from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol, ProtocolMethod
-from jaxgossip.core.typing import NodeInts, NodeScores, PRNGKey, PyTree, Rows
+from jaxgossip.algorithms.protocols.protocol import GossipProtocol
+from jaxgossip.algorithms.protocols.wrapper import MethodWrapper
+from jaxgossip.core.typing import NodeScores, PyTree
 from jaxgossip.learning.partitions.partition import Partition
 from jaxgossip.learning.problem import Problem
 from jaxgossip.schedule import Messages, Source
 from jaxgossip.schedule.peers import Preferences
 from jaxgossip.simulation.events.engine import simulate_events
 from jaxgossip.simulation.metrics import Metrics
-
-
-class MethodWrapper(ProtocolMethod):
-    """A protocol method that delegates to another; subclasses override ``scores`` to report more about it."""
-
-    method: ProtocolMethod
-
-    @override
-    def init(self, problem: Problem, key: PRNGKey) -> PyTree:
-        return self.method.init(problem, key)
-
-    @override
-    def message(self, problem: Problem, state: Any) -> PyTree:
-        return self.method.message(problem, state)
-
-    @override
-    def deliver(self, problem: Problem, own: Any, heard: Any, arrivals: Deliveries) -> PyTree:
-        return self.method.deliver(problem, own, heard, arrivals)
-
-    @override
-    def models(self, state: Any) -> Rows:
-        return self.method.models(state)
-
-    @override
-    def as_scored(self, problem: Problem, state: Any, nodes: NodeInts) -> Any:
-        return self.method.as_scored(problem, state, nodes)
-
-    @override
-    def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Any]:
-        return self.method.settle(problem, state)
-
-    def applied_to(self, protocol: GossipProtocol) -> GossipProtocol:
-        """Return a copy of the protocol that uses this method."""
-        wrapped = copy.copy(protocol)
-        wrapped.method = self
-        return wrapped
 
 
 class SeparateScores(MethodWrapper):

@@ -69,7 +69,7 @@ def test_by_clocks_it_gives_those_of_an_update() -> None:
         (
             METERED,
             "energy={kind='constant', battery_j=0.0}",
-            "^energy: energy: battery_j of node 0 is 0, and a battery",
+            "^energy: energy: battery_j must be above 0, not 0.0",
         ),
         (CLOCKED, "energy.battery_share=0.1", "^energy: energy: a battery puts nodes offline in runs in rounds"),
     ],

@@ -83,8 +83,8 @@ def test_a_wrong_file_names_its_line(lines: str, message: str, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
-        ("constant", {"battery_j": 0.0}, "battery_j of node 0 is 0, and a battery holds more than 0 J"),
-        ("constant", {"sent_j_byte": -1.0}, "sent_j_byte of node 0 is -1"),
+        ("constant", {"battery_j": 0.0}, "battery_j must be above 0, not 0.0"),
+        ("constant", {"sent_j_byte": -1.0}, "sent_j_byte must be at least 0, not -1.0"),
         ("devices", {"names": ("poco",)}, "unknown device 'poco' in names"),
         ("devices", {"names": ()}, "names are none"),
         ("devices", {"battery_share": 0.0}, "battery_share must be above 0, not 0.0"),

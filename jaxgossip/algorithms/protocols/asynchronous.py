@@ -12,7 +12,7 @@ Pairwise exchanges conserve the mean of all models; push-sum conserves Î£x and Î
 notice when a message would be lost, and keep its mass.
 """
 
-from typing import ClassVar, NamedTuple, override
+from typing import NamedTuple, override
 
 import jax.numpy as jnp
 import numpy as np
@@ -99,9 +99,12 @@ class AsynchronousPushSum(ProtocolMethod):
         n_shared: number of shared columns.
     """
 
-    conveys_models: ClassVar[bool] = False
-
     n_shared: int
+
+    @property
+    @override
+    def conveys_models(self) -> bool:
+        return False
 
     @override
     def init(self, problem: Problem, key: PRNGKey) -> MassState:

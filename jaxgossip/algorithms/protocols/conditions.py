@@ -10,26 +10,27 @@ message, so that they do not depend on how a run is cut into segments. Clipping 
 round by round: He, Karimireddy and Jaggi 2022, "Byzantine-robust decentralized learning via ClippedGossip".
 """
 
-import copy
 from types import MappingProxyType
 from typing import Any, override
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Int
 
-from jaxgossip.algorithms.protocols.protocol import Arrived, Deliveries, GossipProtocol, ProtocolMethod
+from jaxgossip.algorithms.protocols.protocol import Deliveries, GossipProtocol
+from jaxgossip.algorithms.protocols.wrapper import MethodWrapper
 from jaxgossip.core.errors import InputError
 from jaxgossip.core.random import hashed_uniform, purpose_key
-from jaxgossip.core.typing import NodeInts, NodeMask, NodeScores, PRNGKey, PyTree, Rows
+from jaxgossip.core.typing import NodeMask, PyTree, Rows
 from jaxgossip.learning.problem import Problem
 from jaxgossip.network import chosen
 from jaxgossip.network.aggregation.heard import Heard
 from jaxgossip.network.conditions import Conditions, surely
 from jaxgossip.schedule.messages import Kind
 
-DRAWN_BY_SCHEDULE = MappingProxyType({"drop": 0, "online": 1, "link_drop": 0, "session": 1, "split": 1})
+DRAWN_BY_SCHEDULE = MappingProxyType(
+    {"drop": 0, "online": 1, "link_drop": 0, "link_burst": 0, "session": 1, "split": 1}
+)
 """Conditions that a schedule has, or only rounds do, with their values where they are not used."""
 
 
@@ -79,30 +80,14 @@ def under_conditions(protocol: GossipProtocol, conditions: Conditions | None) ->
     if not conditions.on_mixing and surely(conditions.straggle, 0) and adversary is None:
         return protocol
     liars = None if adversary is None else adversary.mask(protocol.problem.n_nodes)
-    conditioned = copy.copy(protocol)
-    conditioned.method = UnderConditions(protocol.method, conditions, liars)
-    return conditioned
+    return UnderConditions(protocol.method, conditions, liars).applied_to(protocol)
 
 
-class UnderConditions(ProtocolMethod):
+class UnderConditions(MethodWrapper):
     """A protocol method whose messages and nodes are subject to conditions; see :func:`under_conditions`."""
 
-    method: ProtocolMethod
     conditions: Conditions
     liars: NodeMask | None
-
-    @property
-    def local_steps(self) -> int | None:
-        """Local steps of an update; None of methods that have no such number."""
-        return getattr(self.method, "local_steps", None)
-
-    @override
-    def init(self, problem: Problem, key: PRNGKey) -> PyTree:
-        return self.method.init(problem, key)
-
-    @override
-    def message(self, problem: Problem, state: Any) -> PyTree:
-        return self.method.message(problem, state)
 
     @override
     def deliver(self, problem: Problem, own: Any, heard: Any, arrivals: Deliveries) -> PyTree:
@@ -139,26 +124,6 @@ class UnderConditions(ProtocolMethod):
             own, (x,), finite[:, None].astype(x.dtype), None if lying is None else lying[:, None], jnp.int32(0)
         )
         return aggregation.combine(heard)
-
-    @override
-    def updates(self, arrived: Arrived) -> Int[np.ndarray, " n"]:
-        return self.method.updates(arrived)
-
-    @override
-    def models(self, state: Any) -> Rows:
-        return self.method.models(state)
-
-    @override
-    def scores(self, problem: Problem, state: Any) -> NodeScores:
-        return self.method.scores(problem, state)
-
-    @override
-    def as_scored(self, problem: Problem, state: Any, nodes: NodeInts) -> Any:
-        return self.method.as_scored(problem, state, nodes)
-
-    @override
-    def settle(self, problem: Problem, state: Any) -> tuple[PyTree, Bool[Array, "n n"]]:
-        return self.method.settle(problem, state)
 
     @override
     def honest(self, n_nodes: int) -> np.ndarray | None:

@@ -101,8 +101,6 @@ class ProtocolMethod(Record):
 
     counts: ClassVar[tuple[str, ...]] = ("steps",)
     """What learning rates can be functions of: "age", too, where models have ages."""
-    conveys_models: ClassVar[bool] = True
-    """Whether messages convey models that nodes merge, so that they can be lied about, blurred or clipped."""
 
     @abc.abstractmethod
     def init(self, problem: Problem, key: PRNGKey) -> PyTree:
@@ -126,6 +124,11 @@ class ProtocolMethod(Record):
     def models(self, state: Any) -> Rows:
         """Return the models to evaluate, (n, p)."""
         return state.x
+
+    @property
+    def conveys_models(self) -> bool:
+        """Whether messages convey models that nodes merge, so that they can be lied about, blurred or clipped."""
+        return True
 
     def conveyed(self, message: Any) -> Rows:
         """Return the models that messages convey, (b, p): the messages themselves, or their ``x``."""

@@ -219,14 +219,15 @@ def brahms(
     """
     what = "brahms peers"
     size, count = whole(what, "view", view, 1), whole(what, "samples", samples, 1)
+    numbers(what, {"alpha": alpha, "beta": beta, "gamma": gamma, "force": force})
+    number(what, "targets", targets, above=True, most=1.0)
+    number(what, "liars", liars, most=1.0)
     if size > n_nodes - 1:
         raise InputError(
             f"{what}: a view of {size:,} is larger than the number of other nodes, {n_nodes - 1:,}",
             hint=f"view = {n_nodes - 1}" if n_nodes > 2 else "more nodes",
         )
     pushed, pulled, sampled = _parts(what, size, alpha, beta, gamma)
-    number(what, "force", force)
-    number(what, "targets", targets, above=True, most=1.0)
     lying = drawn_liars(what, n_nodes, liars, liars_rng)
     if lying is None and (force != 1 or targets != 1):
         name = "force" if force != 1 else "targets"
@@ -251,9 +252,8 @@ def _parts(what: str, view: int, alpha: float, beta: float, gamma: float) -> tup
     """Return the numbers of entries of a view from pushes, pulls and samplers.
 
     Raises:
-        InputError: a fraction is negative, their sum is not 1, or there is no entry from pushes or pulls.
+        InputError: their sum is not 1, or there is no entry from pushes or pulls.
     """
-    numbers(what, {"alpha": alpha, "beta": beta, "gamma": gamma})
     if abs(alpha + beta + gamma - 1) > 1e-6:
         raise InputError(
             f"{what}: alpha + beta + gamma = {alpha + beta + gamma:g}, not 1",

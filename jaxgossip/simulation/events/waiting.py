@@ -24,9 +24,9 @@ class Numbered(NamedTuple):
     number: np.ndarray
     slot: np.ndarray
 
-    def take(self, which: np.ndarray | slice) -> "Numbered":
-        """Return the messages selected by ``which``: a mask, indices or a slice."""
-        if isinstance(which, np.ndarray) and which.dtype == bool:
+    def take(self, which: np.ndarray) -> "Numbered":
+        """Return the messages selected by ``which``: a mask, or indices."""
+        if which.dtype == bool:
             which = np.flatnonzero(which)  # once, rather than column by column
         return Numbered(self.messages.take(which), self.number[which], self.slot[which])
 
@@ -80,12 +80,12 @@ class Waiting:
         key = np.minimum((time_s - now_s) / soon_s, GROUPS - 1).astype(np.int8)
         order = np.argsort(key, kind="stable")  # a radix sort
         ends = np.cumsum(np.bincount(key))
-        messages, time_s = messages.take(order), time_s[order]
         groups = []
         for start, end in zip([0, *ends[:-1].tolist()], ends.tolist(), strict=True):
-            if end > start:
-                at_s = time_s[start:end]
-                groups.append(_Group(messages.take(slice(start, end)), at_s, float(at_s.min()), float(at_s.max())))
+            if end > start:  # each has arrays of its own: a group that waits long keeps no other's in memory
+                which = order[start:end]
+                at_s = time_s[which]
+                groups.append(_Group(messages.take(which), at_s, float(at_s.min()), float(at_s.max())))
         return Waiting((*self.groups, *groups))
 
     def due(self, until_s: float, soon_s: float) -> tuple[Numbered, "Waiting"]:

@@ -35,6 +35,7 @@ from matplotlib.figure import Figure
 
 from jaxgossip import learning, topology
 from jaxgossip.algorithms.protocols.gossip_learning import WalkState, gossip_learning
+from jaxgossip.algorithms.protocols.wrapper import MethodWrapper
 from jaxgossip.core.typing import NodeScores, Rows
 from jaxgossip.learning import Dataset, Problem
 from jaxgossip.learning.partitions.partition import Partition
@@ -43,7 +44,6 @@ from jaxgossip.schedule.files.messages import Recorded
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
 from jaxgossip.theory.measuring import VisitCounts
-from jaxgossip.theory.networks import MethodWrapper
 from jaxgossip.theory.plot import Claim, Plot, at_least, at_most
 from jaxgossip.topology import Graph
 

@@ -29,12 +29,12 @@ from matplotlib.figure import Figure
 from jaxgossip import learning, topology
 from jaxgossip.algorithms.protocols.gossip_learning import WalkState, gossip_learning
 from jaxgossip.algorithms.protocols.protocol import GossipProtocol
+from jaxgossip.algorithms.protocols.wrapper import MethodWrapper
 from jaxgossip.core.typing import NodeScores
 from jaxgossip.learning import Dataset, Problem
 from jaxgossip.schedule import Schedule, churn, clocks, delays, schedule
 from jaxgossip.simulation import simulate_events
 from jaxgossip.theory import drawing
-from jaxgossip.theory.networks import MethodWrapper
 from jaxgossip.theory.plot import Claim, Plot, at_least, at_most, farthest
 
 Walk = Literal["RW", "UM", "MU"]

@@ -16,8 +16,8 @@ from jaxgossip.errors import InputError
 from jaxgossip.experiment.sweeps.grid import expand
 from jaxgossip.experiment.sweeps.grid_run import run_grid
 from jaxgossip.simulation import Observer, SweepResult
+from tests.experiment.clocked import TEXT as CLOCKED
 from tests.experiment.grid_cases import TEXT, Impatient, Listener, records
-from tests.experiment.test_clocked import TEXT as CLOCKED
 from tests.processes import ended, start
 from tests.simulation.mesh.swept import RATES, Devices, assert_equal_runs, make
 from tests.simulation.test_listening import NETWORK, N, Presses, protocol, pythons_own_handler  # noqa: F401 - a fixture
